@@ -1,0 +1,34 @@
+# The first call of any target makes .venv (see scripts/make-venv.sh); `make venv` again after pyproject.toml changed.
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Two torch processes that spin on the same cores are many times slower than one: one thread unless asked otherwise.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: venv demo test lint bench model clean
+
+venv: $(VENV)/made-from
+
+$(VENV)/made-from: pyproject.toml requirements.txt scripts/make-venv.sh
+	@scripts/make-venv.sh $(VENV)
+
+demo: venv
+	@$(BIN)/python examples/demo.py
+
+test: venv
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@scripts/typecheck.sh $(VENV)
+
+# make bench NAME=overhead
+bench: venv
+	@$(BIN)/python -m benchmarks $(NAME)
+
+# Train the model that ships from the data in DATA (hours on two cores).
+model: venv
+	$(BIN)/python -m aiida_pet.models.recipe --data $(DATA)
+
+clean:
+	rm -rf build .demo .pytest_cache .mypy_cache .ruff_cache

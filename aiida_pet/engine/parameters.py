@@ -1,0 +1,186 @@
+"""The parameters of each task: names, units, defaults and bounds in one place, unknown keys refused.
+
+What stands here is science and decides a result; where and how fast it runs is
+:class:`aiida_pet.engine.job.EngineSettings`. Free of torch and of AiiDA.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from aiida_pet.engine.job import Task
+
+
+class Derivation(StrEnum):
+    """Where forces or stress come from."""
+
+    CONSERVATIVE = "conservative"  # derivative of the energy
+    DIRECT = "direct"  # a head of its own: 2-3 times faster, not the derivative of anything
+
+
+class Dtype(StrEnum):
+    """Precision of the model; positions, cells and sums are always float64."""
+
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+
+
+class Optimizer(StrEnum):
+    """Minimisation algorithm."""
+
+    FIRE = "fire"
+    LBFGS = "lbfgs"
+
+
+class CellFilter(StrEnum):
+    """What of the cell may relax."""
+
+    FULL = "full"  # all six strains
+    SHAPE = "shape"  # strains at constant volume
+    VOLUME = "volume"  # isotropic strain only
+    FIXED = "fixed"  # nothing
+
+
+class Symmetry(StrEnum):
+    """Whether a relaxation is held to the space group of its start."""
+
+    NONE = "none"
+    CONSTRAINED = "constrained"
+
+
+class ParameterError(ValueError):
+    """Raised for parameters that a task does not understand; each line names key, value and what was expected."""
+
+
+def _unit(unit: str) -> dict[str, Any]:
+    return {"unit": unit}
+
+
+class StaticParameters(BaseModel):
+    """Energy, forces and stress of each crystal as it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    forces: Derivation = Field(Derivation.CONSERVATIVE, description="where forces come from")
+    stress: Derivation = Field(Derivation.CONSERVATIVE, description="where the stress comes from")
+    dtype: Dtype = Field(Dtype.FLOAT64, description="precision of the model")
+    symprecs: Annotated[tuple[float, ...], Field(json_schema_extra=_unit("A"))] = Field(
+        (0.001, 0.01, 0.1), description="tolerances at which space groups are reported; empty for none"
+    )
+    min_distance: float = Field(
+        0.5,
+        ge=0,
+        description="shorter interatomic distances are invalid_geometry",
+        json_schema_extra=_unit("A"),
+    )
+    seed: int = Field(0, ge=0, description="of everything random")
+
+    @model_validator(mode="after")
+    def _positive_symprecs(self) -> Self:
+        if any(not 0 < symprec < 10 for symprec in self.symprecs):
+            raise ValueError(f"symprecs must be between 0 and 10 A, got {list(self.symprecs)}")
+        if len(set(self.symprecs)) != len(self.symprecs):
+            raise ValueError(f"symprecs must differ from each other, got {list(self.symprecs)}")
+        return self
+
+
+class RelaxParameters(StaticParameters):
+    """Minimise energy (or enthalpy) over positions and cell."""
+
+    fmax: float = Field(
+        0.02, gt=0, description="largest force norm at convergence", json_schema_extra=_unit("eV/A")
+    )
+    stress_max: float = Field(
+        0.1,
+        gt=0,
+        description="largest component of the free stress (plus pressure) at convergence",
+        json_schema_extra=_unit("GPa"),
+    )
+    max_steps: int = Field(
+        500, ge=0, description="steps of the optimiser after which a row ends as max_steps"
+    )
+    optimizer: Optimizer = Field(Optimizer.FIRE, description="minimisation algorithm")
+    cell: CellFilter = Field(CellFilter.FULL, description="what of the cell may relax")
+    pressure: float = Field(0.0, description="external hydrostatic pressure", json_schema_extra=_unit("GPa"))
+    symmetry: Symmetry = Field(Symmetry.NONE, description="hold each crystal to the space group of its start")
+    symprec: float = Field(
+        0.01,
+        gt=0,
+        lt=10,
+        description="tolerance of the space group that is held",
+        json_schema_extra=_unit("A"),
+    )
+    max_step: float = Field(
+        0.2,
+        gt=0,
+        description="largest move of the generalised coordinates in one step",
+        json_schema_extra=_unit("A"),
+    )
+    volume_ratio_max: float = Field(
+        4.0, gt=1, description="a volume that changes by more than this factor is diverged"
+    )
+    force_cap: float = Field(
+        1e4, gt=0, description="a larger force norm is diverged", json_schema_extra=_unit("eV/A")
+    )
+
+    @model_validator(mode="after")
+    def _pressure_needs_a_cell(self) -> Self:
+        if self.pressure and self.cell in (CellFilter.FIXED, CellFilter.SHAPE):
+            raise ValueError(
+                f"pressure {self.pressure} GPa has no effect with cell={self.cell.value}: use full or volume"
+            )
+        return self
+
+
+Parameters = StaticParameters | RelaxParameters
+
+PARAMETERS: dict[Task, type[StaticParameters]] = {Task.STATIC: StaticParameters, Task.RELAX: RelaxParameters}
+
+
+def parse_parameters(task: Task, raw: dict[str, Any]) -> Any:
+    """Return the validated parameters of ``task``, defaults filled in.
+
+    :raises ParameterError: naming each key that is unknown or out of bounds, its value and what was expected.
+    """
+    schema = PARAMETERS[task]
+    try:
+        return schema.model_validate(raw)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"]) or "parameters"
+            if problem["type"] == "extra_forbidden":
+                lines.append(f"{key}: unknown; known are {', '.join(schema.model_fields)}")
+            else:
+                unit = _unit_of(schema, key)
+                lines.append(f"{key} = {problem['input']!r}{unit}: {problem['msg']}")
+        raise ParameterError(f"bad parameters of {task.value}:\n  " + "\n  ".join(lines)) from error
+
+
+def _unit_of(schema: type[BaseModel], key: str) -> str:
+    extra = schema.model_fields[key].json_schema_extra if key in schema.model_fields else None
+    unit = extra.get("unit") if isinstance(extra, dict) else None
+    return f" {unit}" if unit else ""
+
+
+def describe_parameters(task: Task) -> list[tuple[str, str, str, str]]:
+    """Return (name, default, unit, description) of each parameter of ``task``, for help texts."""
+    schema = PARAMETERS[task]
+    rows = []
+    for name, info in schema.model_fields.items():
+        default = info.default
+        text = (
+            ", ".join(map(str, default))
+            if isinstance(default, tuple)
+            else str(getattr(default, "value", default))
+        )
+        rows.append((name, text, _unit_of(schema, name).strip(), info.description or ""))
+    return rows
+
+
+def symprec_label(symprec: float) -> str:
+    """Return the suffix of columns at tolerance ``symprec`` (A), usable in queries: 0.01 -> ``0_01``."""
+    return f"{symprec:.10f}".rstrip("0").rstrip(".").replace(".", "_")

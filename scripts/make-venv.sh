@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Makes the virtual environment DIR (default .venv) with the pinned requirements and this project, editable.
+# Interpreter, first that is 3.12 or newer: $PYTHON; python3.12+ on the PATH; pyenv's; uv's.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv="${1:-.venv}"
+oldest="(3, 12)"
+
+usable() { "$1" -c "import sys, venv, ensurepip; sys.exit(sys.version_info < $oldest)" >/dev/null 2>&1; }
+
+find_python() {
+    if [ -n "${PYTHON:-}" ]; then
+        usable "$PYTHON" && { echo "$PYTHON (from \$PYTHON)"; return; }
+        echo "PYTHON=$PYTHON is not a Python >= 3.12 with venv: set it to one, or unset it" >&2; return 1
+    fi
+    local candidate
+    for candidate in python3.13 python3.12 python3.14 python3 python; do
+        candidate=$(command -v "$candidate" 2>/dev/null) && usable "$candidate" && { echo "$candidate (on the PATH)"; return; }
+    done
+    for candidate in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[2-9]*/bin/python; do
+        [ -x "$candidate" ] && usable "$candidate" && { echo "$candidate (pyenv)"; return; }
+    done
+    if command -v uv >/dev/null; then
+        candidate=$(uv python find '>=3.12' 2>/dev/null || { uv python install -q 3.12 >&2 && uv python find 3.12; }) \
+            && usable "$candidate" && { echo "$candidate (uv)"; return; }
+    fi
+    echo "no Python >= 3.12 found: tried \$PYTHON, the PATH, pyenv and uv. Install one and set PYTHON=/path/to/python" >&2
+    return 1
+}
+
+found=$(find_python)
+python=${found%% (*}
+echo "aiida-pet: making $venv with $("$python" -c 'import platform; print("Python", platform.python_version())') at $found"
+rm -rf "$venv.part"
+"$python" -m venv "$venv.part"
+"$venv.part/bin/python" -m pip install --quiet --disable-pip-version-check "uv>=0.5"
+rm -rf "$venv"; "$python" -m venv --without-pip "$venv"
+"$venv.part/bin/uv" pip install --quiet --python "$venv/bin/python" -r requirements.txt
+"$venv.part/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --editable .
+rm -rf "$venv.part"
+sha256sum requirements.txt pyproject.toml | sha256sum > "$venv/made-from"
