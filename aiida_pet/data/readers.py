@@ -1,0 +1,238 @@
+"""Reads crystals from files into one table, as a stream: memory is that of the table. No AiiDA.
+
+Ids come from the file: a field of the structure (:data:`~aiida_pet.data.crystal.ID_KEYS`), else the file's
+name for a file of one structure, else ``<file name>-<number>``, counted from 0. They must be unique over all
+files of an import. Units are those of ASE and pymatgen (A, eV), nothing is converted.
+"""
+
+from __future__ import annotations
+
+import logging
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiida_pet.data.ase_formats import read_ase_database, read_cif, read_extxyz, read_poscar
+from aiida_pet.data.crystal import (
+    KNOWN_UNITS,
+    Broken,
+    ColumnCollector,
+    Crystal,
+    ImportProblem,
+    Item,
+    StructureFileError,
+    reason_of,
+)
+from aiida_pet.data.pymatgen_json import AseDatabaseFoundError, JsonOptions, read_json, read_json_lines
+from aiida_pet.data.sources import FileFormat, Source, find_sources
+from aiida_pet.engine.table import DuplicateIdError, StructureTable, StructureTableBuilder
+
+logger = logging.getLogger(__name__)
+
+# What reading a damaged file may raise; anything else is a mistake of ours and must show.
+_FILE_ERRORS = (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+
+
+class DuplicateImportError(DuplicateIdError):
+    """Raised when structures of an import share an id; the message names ids and files."""
+
+    def __init__(self, places: dict[str, list[str]]) -> None:
+        super().__init__(list(places))
+        self.places = places
+        lines = [
+            f"{name!r} in {', '.join(dict.fromkeys(files))}" for name, files in list(places.items())[:10]
+        ]
+        more = f"\n  and {len(places) - 10} more" if len(places) > 10 else ""
+        self.args = (
+            f"{len(places)} ids occur more than once: rename the structures, or choose another field with "
+            "id_key ('' numbers them):\n  " + "\n  ".join(lines) + more,
+        )
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How to read files.
+
+    :ivar file_format: of all files; None tells it by their names.
+    :ivar id_key: field that holds the id; None tries the usual ones, empty uses none and numbers the
+        structures.
+    :ivar structure_key: field or data frame column that holds the structure, where a JSON row has several.
+    :ivar skip_invalid: collect what is broken and import the rest, instead of stopping at it.
+    """
+
+    file_format: FileFormat | None = None
+    id_key: str | None = None
+    structure_key: str | None = None
+    skip_invalid: bool = False
+
+    @classmethod
+    def of(
+        cls, file_format: str | None, id_key: str | None, structure_key: str | None, skip_invalid: bool
+    ) -> ReadOptions:
+        """Return the options, the format given by its name.
+
+        :raises StructureFileError: if there is no such format.
+        """
+        if file_format is not None and file_format not in list(FileFormat):
+            raise StructureFileError(f"unknown file_format {file_format!r}: expected {', '.join(FileFormat)}")
+        return cls(FileFormat(file_format) if file_format else None, id_key, structure_key, skip_invalid)
+
+
+@dataclass
+class ImportResult:
+    """What came out of files.
+
+    :ivar table: the structures, with columns and units.
+    :ivar problems: what was left out; empty unless ``skip_invalid``.
+    """
+
+    table: StructureTable
+    problems: list[ImportProblem] = field(default_factory=list)
+
+
+def read_structures(
+    paths: str | Path | Iterable[str | Path], options: ReadOptions | None = None
+) -> ImportResult:
+    """Return the structures of files, archives and folders, in their order; folders in order of names.
+
+    :param paths: one or several.
+    :raises StructureFileError: at the first broken structure or file (unless ``skip_invalid``), or if there
+        are none.
+    :raises DuplicateImportError: if structures share an id, naming ids and files.
+    """
+    options = options or ReadOptions()
+    builder, collector = StructureTableBuilder(), ColumnCollector()
+    seen: dict[str, str] = {}
+    duplicates: dict[str, list[str]] = {}
+    problems: list[ImportProblem] = []
+    names = [paths] if isinstance(paths, str | Path) else list(paths)
+    for file, crystal in iter_crystals(names, options, problems):
+        row_id = str(crystal.id)
+        if row_id in seen:
+            duplicates.setdefault(row_id, [seen[row_id]]).append(file)
+            continue
+        seen[row_id] = file
+        collector.add(len(builder), crystal.columns, crystal.atom_columns)
+        builder.add(row_id, crystal.atoms)
+    if duplicates:
+        raise DuplicateImportError(duplicates)
+    if not len(builder):
+        why = f"; {len(problems)} could not be read, the first: {problems[0]}" if problems else ""
+        raise StructureFileError(
+            f"no structures in {', '.join(map(str, names)) or 'an empty list of files'}{why}"
+        )
+    table = builder.build(collector.build(len(builder)))
+    table.atom_columns = collector.build_atoms(table.offsets)
+    named = [*table.columns, *table.atom_columns]
+    table.units = {name: KNOWN_UNITS[name] for name in named if name in KNOWN_UNITS}
+    return ImportResult(table, problems)
+
+
+def iter_crystals(
+    paths: Sequence[str | Path], options: ReadOptions, problems: list[ImportProblem]
+) -> Iterator[tuple[str, Crystal]]:
+    """Yield (file, crystal) of all files, every crystal with an id; ids are not compared.
+
+    :param problems: what is broken is appended here, if ``options.skip_invalid``.
+    :raises StructureFileError: at the first broken structure or file, unless ``options.skip_invalid``.
+    """
+    for path in map(Path, paths):
+        try:
+            for source in find_sources(path, options.file_format):
+                if source.format is None and path.is_dir():
+                    logger.warning("%s is passed over: its name tells no format", source.name)
+                    continue
+                for item in _named_items(source, options):
+                    if isinstance(item, Crystal):
+                        yield source.name, item
+                    else:
+                        _report(ImportProblem(source.name, item.id or "", item.reason), options, problems)
+        except StructureFileError as error:
+            if not options.skip_invalid:
+                raise
+            _report(ImportProblem(str(path), "", reason_of(error)), options, problems)
+
+
+def _report(problem: ImportProblem, options: ReadOptions, problems: list[ImportProblem]) -> None:
+    if not options.skip_invalid:
+        raise StructureFileError(f"{problem} (skip_invalid imports the rest)")
+    logger.warning("not imported: %s", problem)
+    problems.append(problem)
+
+
+def _named_items(source: Source, options: ReadOptions) -> Iterator[Item]:
+    """Yield the items of a file, those without an id named by it; a damaged file ends with a Broken."""
+    waiting: Item | None = None  # the first, until it is known whether it is the only one
+    for count, item in enumerate(_items(source, options)):
+        whole_file = isinstance(item, Broken) and item.whole_file
+        if waiting is not None:
+            yield _with_id(waiting, source.stem if whole_file and count == 1 else f"{source.stem}-0")
+            waiting = None
+        if whole_file:
+            yield item
+        elif item.id is None and count == 0:
+            waiting = item
+        else:
+            yield _with_id(item, f"{source.stem}-{count}")
+    if waiting is not None:
+        yield _with_id(waiting, source.stem)
+
+
+def _with_id(item: Item, default: str) -> Item:
+    if item.id is not None:
+        return item
+    if isinstance(item, Broken):
+        return Broken(default, item.reason)
+    return Crystal(default, item.atoms, item.columns, item.atom_columns)
+
+
+def _items(source: Source, options: ReadOptions) -> Iterator[Item]:
+    dropped: set[str] = set()
+    count = 0
+    try:
+        for item in _read(source, options, dropped):
+            count += 1
+            yield item
+    except _FILE_ERRORS as error:
+        after = f" after {count} structures" if count else ""
+        yield Broken(None, f"cannot be read{after}: {reason_of(error)}", whole_file=True)
+    if dropped:
+        logger.info(
+            "%s: fields left out, not one value per structure: %s", source.name, ", ".join(sorted(dropped))
+        )
+
+
+def _read(source: Source, options: ReadOptions, dropped: set[str]) -> Iterator[Item]:
+    """Yield the items of a file by its format.
+
+    :raises ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile: if it cannot be
+        read.
+    """
+    key = options.id_key
+    json_options = JsonOptions(key, options.structure_key, dropped)
+    if source.format is None:
+        known = ", ".join(FileFormat)
+        raise ValueError(f"its name tells no format: name one with file_format, of {known}")
+    if source.format is FileFormat.ASE_DATABASE:
+        with source.as_path() as path:
+            yield from read_ase_database(path, path.suffix == ".json", key, dropped)
+        return
+    try:
+        with source.open() as text:
+            if source.format is FileFormat.JSON:
+                yield from read_json(text, json_options)
+            elif source.format is FileFormat.JSON_LINES:
+                yield from read_json_lines(text, json_options)
+            else:
+                reader = {
+                    FileFormat.EXTXYZ: read_extxyz,
+                    FileFormat.CIF: read_cif,
+                    FileFormat.POSCAR: read_poscar,
+                }[source.format]
+                yield from reader(text, key, dropped)
+    except AseDatabaseFoundError:
+        with source.as_path() as path:
+            yield from read_ase_database(path, True, key, dropped)

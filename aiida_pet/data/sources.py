@@ -1,0 +1,157 @@
+"""Finds the files of an import: walks folders, opens archives, tells formats by name. No AiiDA.
+
+Formats by name, after any of ``.gz .bz2 .xz``: ``.xyz .extxyz`` (extxyz), ``.cif`` (cif), ``.vasp .poscar
+POSCAR* CONTCAR*`` (poscar), ``.db`` (ase-db), ``.json`` (json: pymatgen's, or an ASE database), ``.jsonl
+.ndjson`` (jsonl). A ``.zip`` holds any of these.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, TextIO
+
+from aiida_pet.data.crystal import StructureFileError
+
+
+class FileFormat(StrEnum):
+    """Formats that crystals are read from."""
+
+    EXTXYZ = "extxyz"
+    CIF = "cif"
+    POSCAR = "poscar"
+    ASE_DATABASE = "ase-db"
+    JSON = "json"
+    JSON_LINES = "jsonl"
+
+
+_SUFFIXES = {
+    ".xyz": FileFormat.EXTXYZ,
+    ".extxyz": FileFormat.EXTXYZ,
+    ".cif": FileFormat.CIF,
+    ".vasp": FileFormat.POSCAR,
+    ".poscar": FileFormat.POSCAR,
+    ".db": FileFormat.ASE_DATABASE,
+    ".json": FileFormat.JSON,
+    ".jsonl": FileFormat.JSON_LINES,
+    ".ndjson": FileFormat.JSON_LINES,
+}
+_POSCAR_NAMES = ("POSCAR", "CONTCAR")
+_COMPRESSION: dict[str, Callable[[IO[bytes]], Any]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file to read, on disk or in an archive.
+
+    :ivar name: for messages, ``archive.zip:member`` in an archive.
+    :ivar stem: file name without compression and format: what names structures that bring no id.
+    :ivar format: of the content; None where the name does not tell.
+    :ivar open_raw: opens the file as it is, compressed or not.
+    :ivar compression: ``.gz``, ``.bz2``, ``.xz`` or empty.
+    :ivar path: where the file is on disk; None in an archive.
+    """
+
+    name: str
+    stem: str
+    format: FileFormat | None
+    open_raw: Callable[[], IO[bytes]]
+    compression: str = ""
+    path: Path | None = None
+
+    @contextmanager
+    def open(self) -> Iterator[TextIO]:
+        """Open the content as text."""
+        with self.open_raw() as raw:
+            content = _COMPRESSION[self.compression](raw) if self.compression else raw
+            with io.TextIOWrapper(content, encoding="utf-8") as text:
+                yield text
+
+    @contextmanager
+    def as_path(self) -> Iterator[Path]:
+        """Give a path of the uncompressed content on disk, a temporary copy if need be."""
+        if self.path is not None and not self.compression:
+            yield self.path
+            return
+        with tempfile.TemporaryDirectory() as folder, self.open_raw() as raw:
+            copy = Path(folder) / "content"
+            with copy.open("wb") as target:
+                shutil.copyfileobj(_COMPRESSION[self.compression](raw) if self.compression else raw, target)
+            yield copy
+
+
+def find_sources(path: Path, file_format: FileFormat | None = None) -> Iterator[Source]:
+    """Yield the files that ``path`` names: itself, the members of a ``.zip``, or all of a folder, sorted.
+
+    Hidden files are passed over. What has no known name is yielded with format None.
+
+    :param file_format: of all of them, whatever their names.
+    :raises StructureFileError: if there is no such file or folder, or an archive is damaged.
+    """
+    if path.is_dir():
+        for child in sorted(path.rglob("*")):
+            hidden = any(part.startswith(".") for part in child.relative_to(path).parts)
+            if child.is_file() and not hidden:
+                yield from _from_file(child, file_format, inside=path)
+    elif path.is_file():
+        yield from _from_file(path, file_format)
+    else:
+        raise StructureFileError(f"{path}: no such file or folder")
+
+
+def _from_file(path: Path, file_format: FileFormat | None, inside: Path | None = None) -> Iterator[Source]:
+    if path.suffix.lower() == ".zip":
+        yield from _from_archive(path, file_format)
+        return
+    stem, found, compression = _parse_name(path.name)
+    if stem in _POSCAR_NAMES and inside is not None and path.parent != inside:
+        stem = path.parent.relative_to(inside).as_posix()  # runs/mp-1/POSCAR is mp-1, not POSCAR
+    yield Source(str(path), stem, file_format or found, lambda: path.open("rb"), compression, path)
+
+
+def _from_archive(path: Path, file_format: FileFormat | None) -> Iterator[Source]:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise StructureFileError(f"{path}: expected a zip archive: {error}") from error
+    with archive:
+        for member in sorted(info.filename for info in archive.infolist() if not info.is_dir()):
+            pure = PurePosixPath(member)
+            if any(part.startswith((".", "__MACOSX")) for part in pure.parts):
+                continue
+            stem, found, compression = _parse_name(pure.name)
+            if stem in _POSCAR_NAMES and len(pure.parts) > 1:
+                stem = pure.parent.as_posix()
+            yield Source(
+                f"{path}:{member}",
+                stem,
+                file_format or found,
+                lambda member=member: archive.open(member),  # type: ignore[misc]
+                compression,
+            )
+
+
+def _parse_name(name: str) -> tuple[str, FileFormat | None, str]:
+    """Return stem, format and compression that a file's name tells."""
+    pure = PurePosixPath(name)
+    compression = pure.suffix.lower() if pure.suffix.lower() in _COMPRESSION else ""
+    if compression:
+        pure = PurePosixPath(pure.stem)
+    found = _SUFFIXES.get(pure.suffix.lower())
+    if found is not None:
+        return pure.stem, found, compression
+    return pure.name, FileFormat.POSCAR if pure.name.startswith(_POSCAR_NAMES) else None, compression

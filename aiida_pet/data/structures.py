@@ -1,0 +1,222 @@
+"""StructureSetData: N crystals as one node, in flat arrays, with columns per row and per atom.
+
+Beside the arrays of :class:`~aiida_pet.data.table.TableData` these are stored: ``numbers`` (A,),
+``positions`` (A, 3) A, ``cells`` (N, 3, 3) A, ``pbc`` (N, 3), ``offsets`` (N + 1,), and ``atoms_<name>`` (A,
+...) for columns per atom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from aiida.common.exceptions import ValidationError
+from ase import Atoms
+from ase.data import chemical_symbols
+from numpy.typing import ArrayLike
+
+from aiida_pet.data.crystal import ImportProblem
+from aiida_pet.data.readers import ReadOptions, read_structures
+from aiida_pet.data.table import TableData, _check_name
+from aiida_pet.engine.table import Array, StructureTable, StructureTableBuilder, Table
+
+_GEOMETRY = ("numbers", "positions", "cells", "pbc", "offsets")
+_ATOMS = "atoms_"
+
+
+class StructureSetData(TableData):
+    """N crystals under unique string ids.
+
+    Attributes beside those of a table: ``elements`` (symbols, by atomic number), ``n_atoms`` of all crystals
+    together, ``sizes`` {min, max, mean} of atoms per crystal, ``atom_columns`` {name: unit or ""}.
+    """
+
+    # -- in --------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_iterator(
+        cls,
+        structures: Iterable[tuple[str, Atoms]],
+        columns: Mapping[str, ArrayLike] | None = None,
+        units: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Return an unstored node of (id, atoms) pairs, taken one at a time; of atoms only geometry counts.
+
+        :param columns: name -> array of N values.
+        :param units: name -> unit of a column.
+        :raises DuplicateIdError: if an id occurs more than once.
+        :raises ValueError: if there are none, or a column has another number of rows.
+        """
+        builder = StructureTableBuilder()
+        for row_id, atoms in structures:
+            builder.add(row_id, atoms)
+        return cls.from_table(builder.build(columns, units), **kwargs)
+
+    @classmethod
+    def from_file(
+        cls,
+        paths: str | Path | Iterable[str | Path],
+        *,
+        skip_invalid: bool = False,
+        problems: list[ImportProblem] | None = None,
+        file_format: str | None = None,
+        id_key: str | None = None,
+        structure_key: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Return an unstored node of all structures in files, archives and folders.
+
+        What is understood, and where ids come from: :mod:`aiida_pet.data.readers`.
+
+        :param paths: one or several.
+        :param skip_invalid: import the rest where a structure or file is broken, instead of stopping at it.
+        :param problems: takes what was left out, if ``skip_invalid``.
+        :param file_format: of all files, instead of what their names tell.
+        :param id_key: field that holds the id, instead of the usual ones; empty to number the structures.
+        :param structure_key: field that holds the structure, where a JSON row has several.
+        :raises StructureFileError: at the first broken structure (unless ``skip_invalid``), or if there are
+            none.
+        :raises DuplicateImportError: if structures share an id, naming ids and files.
+        """
+        options = ReadOptions.of(file_format, id_key, structure_key, skip_invalid)
+        result = read_structures(paths, options)
+        if problems is not None:
+            problems.extend(result.problems)
+        return cls.from_table(result.table, **kwargs)
+
+    def set_table(self, table: Table) -> None:
+        """Take the crystals of ``table`` as content, in place of what there was.
+
+        :raises ModificationNotAllowed: if the node is stored.
+        :raises ValueError: if it is empty or not a StructureTable, or a column's name cannot stand in a
+            query.
+        """
+        if not isinstance(table, StructureTable):
+            raise ValueError(f"a {type(self).__name__} needs a StructureTable, got {type(table).__name__}")
+        for name in table.atom_columns:
+            _check_name(name)
+        super().set_table(table)
+
+    def _arrays_of(self, table: Table) -> dict[str, Array]:
+        arrays = super()._arrays_of(table)
+        if isinstance(table, StructureTable):
+            arrays |= {name: getattr(table, name) for name in _GEOMETRY}
+            arrays |= {_ATOMS + name: values for name, values in table.atom_columns.items()}
+        return arrays
+
+    def _attributes_of(self, table: Table) -> dict[str, Any]:
+        attributes = super()._attributes_of(table)
+        if isinstance(table, StructureTable):
+            sizes = table.n_atoms
+            attributes |= {
+                "elements": [chemical_symbols[number] for number in np.unique(table.numbers).tolist()],
+                "n_atoms": int(sizes.sum()),
+                "sizes": {"min": int(sizes.min()), "max": int(sizes.max()), "mean": float(sizes.mean())},
+                "atom_columns": {name: table.units.get(name, "") for name in table.atom_columns},
+            }
+        return attributes
+
+    def _validate(self) -> bool:
+        super()._validate()
+        n_atoms = self.base.attributes.get("n_atoms", None)
+        names = [
+            "numbers",
+            "positions",
+            *(_ATOMS + name for name in self.base.attributes.get("atom_columns", {})),
+        ]
+        for name in names:
+            shape = self.base.attributes.get(f"{self.array_prefix}{name}", None)
+            if not shape or shape[0] != n_atoms:
+                if shape == [0] and n_atoms == 0:
+                    continue
+                raise ValidationError(f"array {name!r} must have {n_atoms} atoms, got shape {shape}")
+        return True
+
+    # -- out -------------------------------------------------------------------------------------------------
+
+    @property
+    def elements(self) -> list[str]:
+        """Symbols of all elements in the set, by atomic number."""
+        return list(self.base.attributes.get("elements"))
+
+    def atom_column(self, name: str) -> Array:
+        """Return column per atom ``name``, (A, ...), read-only; row i owns ``offsets[i]:offsets[i + 1]``.
+
+        :raises KeyError: naming the columns there are.
+        """
+        known = self.base.attributes.get("atom_columns", {})
+        if name not in known:
+            raise KeyError(f"no column per atom {name!r}, there are: {', '.join(known) or 'none'}")
+        return self._array(_ATOMS + name)
+
+    def to_table(self) -> StructureTable:
+        """Return all crystals; the arrays are read-only and shared with the node."""
+        atom_columns = self.base.attributes.get("atom_columns", {})
+        return StructureTable(
+            ids=self.ids,
+            columns=self._columns(),
+            units=self._units() | {name: unit for name, unit in atom_columns.items() if unit},
+            **{name: self._array(name) for name in _GEOMETRY},
+            atom_columns={name: self.atom_column(name) for name in atom_columns},
+        )
+
+    def select(self, ids: Any) -> StructureTable:
+        """Return the crystals ``ids``, in that order.
+
+        :raises KeyError: naming the ids that are not there.
+        """
+        return self.to_table().select(ids)
+
+    def get_ase(self, row_id: str) -> Atoms:
+        """Return crystal ``row_id`` as ASE atoms of their own, ``info["id"]`` set.
+
+        :raises KeyError: if there is no such row.
+        """
+        return self._ase_at(self.place(row_id))
+
+    def iter_ase(self) -> Iterator[Atoms]:
+        """Yield each crystal as ASE atoms, one at a time, in order."""
+        for index in range(len(self)):
+            yield self._ase_at(index)
+
+    def _ase_at(self, index: int) -> Atoms:
+        offsets = self._array("offsets")
+        part = slice(int(offsets[index]), int(offsets[index + 1]))
+        return Atoms(
+            numbers=self._array("numbers")[part],
+            positions=self._array("positions")[part],
+            cell=self._array("cells")[index],
+            pbc=self._array("pbc")[index],
+            info={"id": str(self.ids[index])},
+        )
+
+    def formulas(self) -> Array:
+        """Return (N,) chemical formulas of the whole cells, elements in alphabetical order: ``Mo3Ta``."""
+        return formulas(self._array("numbers"), self._array("offsets"))
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return the columns as a data frame indexed by ``id``, ``formula`` and ``n_atoms`` first."""
+        frame = super().to_dataframe()
+        if "n_atoms" not in frame:
+            frame.insert(0, "n_atoms", np.diff(self._array("offsets")))
+        if "formula" not in frame:
+            frame.insert(0, "formula", self.formulas())
+        return frame
+
+
+def formulas(numbers: Array, offsets: Array) -> Array:
+    """Return (N,) formulas of crystals in flat arrays, elements in alphabetical order: ``Mo3Ta``."""
+    names = []
+    for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        counts: dict[str, int] = {}
+        for number in numbers[start:end].tolist():
+            symbol = chemical_symbols[number]
+            counts[symbol] = counts.get(symbol, 0) + 1
+        names.append(
+            "".join(f"{symbol}{counts[symbol] if counts[symbol] > 1 else ''}" for symbol in sorted(counts))
+        )
+    return np.array(names, dtype=str)
