@@ -1,0 +1,38 @@
+"""``pet-engine JOBDIR``: read the job, run its task, write shards, exit with a status."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+import aiida_pet
+from aiida_pet.engine.job import JOB_FILE, LOG_FILE
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the job folder named on the command line; return :class:`~aiida_pet.engine.job.ExitStatus`."""
+    parser = argparse.ArgumentParser(
+        prog="pet-engine", description="Run PET over the crystals of a job folder."
+    )
+    parser.add_argument("folder", type=Path, help=f"with {JOB_FILE}, the structures and the model")
+    parser.add_argument("--version", action="version", version=f"pet-engine {aiida_pet.__version__}")
+    options = parser.parse_args(arguments)
+    if not options.folder.is_dir():
+        parser.error(f"{options.folder} is not a folder")
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        handlers=[logging.FileHandler(options.folder / LOG_FILE), logging.StreamHandler(sys.stderr)],
+    )
+    logging.captureWarnings(True)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    from aiida_pet.engine.run import run_folder  # noqa: PLC0415 - after logging is set up
+
+    return int(run_folder(options.folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

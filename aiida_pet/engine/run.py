@@ -1,0 +1,270 @@
+"""One job from its folder to its shards: what ``pet-engine JOBDIR`` does.
+
+Rows that stand in valid shards are not done again. Finished rows are flushed every ``flush_interval_s`` and at the end;
+the heartbeat goes with them. A stop (walltime less its margin, SIGTERM, SIGINT) lets the current step end, flushes and
+leaves with ``ROWS_LEFT``. The heartbeat's ``message`` begins with the name of the exit status when it is not OK, since
+schedulers lose exit codes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aiida_pet.engine.checkpoint import ModelError
+from aiida_pet.engine.job import (
+    EngineSettings,
+    ExitStatus,
+    JobFolder,
+    JobFolderError,
+    JobSpec,
+    Progress,
+    Task,
+)
+from aiida_pet.engine.parameters import ParameterError, parse_parameters
+from aiida_pet.engine.table import StructureTable
+
+logger = logging.getLogger(__name__)
+
+
+class DeviceError(RuntimeError):
+    """Raised when the device asked for is not there."""
+
+
+class Job:
+    """The run of one job folder.
+
+    :param folder: with ``job.json``, ``structures.npz`` and the model.
+    """
+
+    def __init__(self, folder: JobFolder) -> None:
+        self.folder = folder
+        self._began = time.time()
+        self._buffer: list[StructureTable] = []
+        self._flushed = self._began
+        self._stop: str | None = None
+        self._computing: float | None = None
+        self._driver: Any = None
+        self._progress = Progress(rows_total=0, started=self._began)
+
+    def run(self) -> ExitStatus:
+        """Work until done or told to stop; never raises for what can be foreseen.
+
+        :return: the exit status, which the heartbeat carries too.
+        """
+        self._count_start()
+        try:
+            status, message = self._run()
+        except (JobFolderError, ParameterError) as error:
+            status, message = ExitStatus.BAD_JOB, str(error)
+        except DeviceError as error:
+            status, message = ExitStatus.BAD_DEVICE, str(error)
+        except ModelError as error:
+            status, message = ExitStatus.BAD_MODEL, str(error)
+        except Exception as error:
+            logger.exception("the engine crashed")
+            self._flush()
+            status, message = ExitStatus.CRASHED, f"{type(error).__name__}: {error}"
+        step = {ExitStatus.OK: "done", ExitStatus.ROWS_LEFT: "stopped"}.get(status, "failed")
+        text = "" if status is ExitStatus.OK else f"{status.name}: {message}"
+        (logger.info if status is ExitStatus.OK else logger.error)("%s", text or "all rows are done")
+        self._beat(step=step, message=text)
+        return status
+
+    def _run(self) -> tuple[ExitStatus, str]:
+        spec = self.folder.read_spec()
+        parameters = parse_parameters(spec.task, spec.parameters)
+        structures = self.folder.read_structures()
+        done, damaged = self.folder.read_results()
+        for name in damaged:
+            logger.warning("%s is damaged: its rows are done again", name)
+            (self.folder.path / name).rename(self.folder.path / f"damaged-{name}")
+        left = structures
+        statuses: Counter[str] = Counter()
+        if done is not None:
+            statuses.update(done.columns["status"].tolist())
+            finished = set(done.ids.tolist())
+            left = structures.take(
+                [i for i, name in enumerate(structures.ids.tolist()) if name not in finished]
+            )
+        self._progress = replace(
+            self._progress,
+            rows_total=len(structures),
+            rows_done=len(structures) - len(left),
+            statuses=dict(statuses),
+        )
+        self._beat()
+        if not len(left):
+            return ExitStatus.OK, ""
+        self._rows_before = self._progress.rows_done
+        logger.info("%s of %d rows, %d done before", spec.task.value, len(structures), self._rows_before)
+        return self._compute(spec, parameters, left)
+
+    def _compute(self, spec: JobSpec, parameters: Any, left: StructureTable) -> tuple[ExitStatus, str]:
+        device = _prepare_torch(spec.settings)
+        self._progress = replace(self._progress, device=device)
+        self._beat()
+        # seconds of imports, wanted only here
+        from aiida_pet.engine.model import BatchedPet, UnsupportedModelError, load_model  # noqa: PLC0415
+        from aiida_pet.engine.relax import Relax  # noqa: PLC0415
+        from aiida_pet.engine.static import Static  # noqa: PLC0415
+
+        try:
+            model = BatchedPet(
+                load_model(self.folder.model_path(spec), spec.model_sha256),
+                forces=parameters.forces,
+                stress=parameters.stress,
+                dtype=parameters.dtype,
+                device=device,
+            )
+        except UnsupportedModelError as error:
+            return ExitStatus.BAD_MODEL, str(error)
+        self._walltime_s = spec.settings.walltime_s
+        self._settings = spec.settings
+        task = {Task.STATIC: Static, Task.RELAX: Relax}[spec.task]
+        self._computing = time.time()
+        self._driver = task(
+            left,
+            model,
+            parameters,
+            finished=self._finish,
+            proceed=self._proceed,
+            max_batch_cost=spec.settings.max_batch_cost,
+        )
+        ended = self._driver.run()
+        self._flush()
+        if ended:
+            return ExitStatus.OK, ""
+        missing = self._progress.rows_total - self._progress.rows_done
+        return ExitStatus.ROWS_LEFT, f"{self._stop}; {missing} of {self._progress.rows_total} rows are left"
+
+    def stop(self, reason: str) -> None:
+        """Let the current step end, then flush and leave."""
+        self._stop = reason
+
+    # -- called by the driver ------------------------------------------------------------------------------------
+
+    def _finish(self, rows: StructureTable) -> None:
+        self._buffer.append(rows)
+
+    def _proceed(self) -> bool:
+        now = time.time()
+        if self._walltime_s is not None:
+            limit = self._walltime_s - self._settings.walltime_margin_s
+            if now - self._began >= limit:
+                self.stop(f"walltime: {now - self._began:.0f} of {self._walltime_s:.0f} s are used")
+        if now - self._flushed >= self._settings.flush_interval_s:
+            self._flush()
+            self._beat(step="running")
+        return self._stop is None
+
+    # -- files ---------------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        self._flushed = time.time()
+        if not self._buffer:
+            return
+        rows = StructureTable.concatenate(self._buffer)
+        self._buffer = []
+        self.folder.write_shard(rows)
+        statuses = Counter(self._progress.statuses) + Counter(rows.columns["status"].tolist())
+        self._progress = replace(
+            self._progress, rows_done=self._progress.rows_done + len(rows), statuses=dict(statuses)
+        )
+
+    def _count_start(self) -> None:
+        try:
+            before = self.folder.read_progress()
+        except JobFolderError:
+            before = None
+        self._progress = replace(self._progress, starts=(before.starts if before else 0) + 1)
+
+    def _beat(self, **changes: Any) -> None:
+        now = time.time()
+        computing = now - self._computing if self._computing else 0.0
+        progress = self._progress
+        fresh = progress.rows_done - getattr(self, "_rows_before", 0)
+        rate = fresh / computing if computing else 0.0
+        left = progress.rows_total - progress.rows_done
+        counters = getattr(self._driver, "counters", None)
+        self._progress = replace(
+            progress,
+            rows_in_flight=getattr(self._driver, "in_flight", 0),
+            rate=rate,
+            eta_s=left / rate if rate else None,
+            engine_s=now - self._began + _process_age(self._began),
+            compute_s=computing,
+            evaluations=counters.evaluations if counters else 0,
+            steps=counters.steps if counters else 0,
+            memory_mb=_peak_memory_mb(progress.device),
+            updated=now,
+            **changes,
+        )
+        try:
+            self.folder.write_progress(self._progress)
+        except OSError as error:
+            logger.warning("no heartbeat: %s", error)
+
+
+def run_folder(path: Path) -> ExitStatus:
+    """Run the job in folder ``path``, stopping in order at SIGTERM and SIGINT.
+
+    :return: the exit status.
+    """
+    job = Job(JobFolder(path))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda caught, _: job.stop(f"signal {signal.Signals(caught).name}"))
+    return job.run()
+
+
+def _prepare_torch(settings: EngineSettings) -> str:
+    """Set threads and return the device to use.
+
+    :raises DeviceError: if the device asked for is not there.
+    """
+    import torch  # noqa: PLC0415
+
+    threads = settings.threads or int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(threads)
+    wanted = settings.device
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(wanted)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError("expected auto, cpu, cuda or cuda:N")
+        if device.type == "cuda" and (
+            not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()
+        ):
+            raise RuntimeError(f"this node shows {torch.cuda.device_count()} CUDA devices")
+    except RuntimeError as error:
+        raise DeviceError(f"device {wanted!r} cannot be used: {error}") from error
+    return wanted
+
+
+def _peak_memory_mb(device: str) -> float:
+    if device.startswith("cuda"):
+        import torch  # noqa: PLC0415
+
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _process_age(began: float) -> float:
+    """Return the seconds between the start of this process and ``began``; 0 where the system does not tell."""
+    try:
+        ticks = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    started = time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
+    return max(0.0, began - started)

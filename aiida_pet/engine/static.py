@@ -1,0 +1,28 @@
+"""Energy, forces and stress of each crystal as it is."""
+
+from __future__ import annotations
+
+import torch
+
+from aiida_pet.engine.driver import Driver
+from aiida_pet.engine.job import RowStatus
+from aiida_pet.engine.model import Evaluation
+
+
+class Static(Driver):
+    """Evaluates each row once."""
+
+    def advance(self, evaluation: Evaluation) -> None:
+        """Retire every row of the batch."""
+        finite = torch.isfinite(evaluation.energy) & torch.isfinite(
+            self.batch.row_sum(evaluation.forces.abs().sum(dim=1))
+        )
+        self.retire(
+            {
+                place: (RowStatus.CONVERGED, "")
+                if ok
+                else (RowStatus.DIVERGED, "the model gives no finite number")
+                for place, ok in enumerate(finite.tolist())
+            },
+            evaluation,
+        )

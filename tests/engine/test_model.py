@@ -1,0 +1,125 @@
+"""PET over one batch against metatomic's ASE calculator on the same checkpoint, and against finite differences."""
+
+from __future__ import annotations
+
+import ase.build
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+
+from aiida_pet.engine.batch import Batch
+from aiida_pet.engine.driver import VOIGT
+from aiida_pet.engine.model import UnsupportedModelError, load_model
+from aiida_pet.engine.neighbors import NeighborList
+from aiida_pet.engine.parameters import Derivation, Dtype
+from aiida_pet.engine.table import StructureTable
+
+C, D = Derivation.CONSERVATIVE, Derivation.DIRECT
+
+
+def with_slab_and_molecule(table: StructureTable) -> StructureTable:
+    slab = ase.build.bcc110("Mo", (1, 2, 3), vacuum=6)
+    molecule = Atoms("MoWNb", [[0, 0, 0], [2.3, 0, 0], [0, 2.2, 0.3]])
+    return StructureTable.concatenate(
+        [table, StructureTable.from_ase([("slab", slab), ("molecule", molecule)])]
+    )
+
+
+def evaluate(pet, table):
+    batch = Batch.from_table(table)
+    return pet.evaluate(batch, NeighborList(pet.cutoff).update(batch))
+
+
+@pytest.mark.parametrize(
+    ("heads", "mode"), [((C, C), False), ((D, D), True), ((C, D), "stress"), ((D, C), "forces")]
+)
+def test_evaluate_equals_metatomic_ase(load_pet, ase_calculator, alloys, heads, mode):
+    table = with_slab_and_molecule(alloys(20, strain=0.05, rattle=0.1))
+    result = evaluate(load_pet(forces=heads[0], stress=heads[1]), table)
+    calculator = ase_calculator(non_conservative=mode)
+    for row, atoms in enumerate(table.iter_ase()):
+        atoms.calc = calculator
+        # float64 on both sides: only the order of sums differs
+        assert abs(atoms.get_potential_energy() - result.energy[row].item()) / len(atoms) < 1e-9
+        np.testing.assert_allclose(result.forces[table.atoms_of(row)].numpy(), atoms.get_forces(), atol=1e-8)
+        if atoms.pbc.all():
+            mine = [result.stress[row, i, j].item() for i, j in VOIGT]
+            np.testing.assert_allclose(mine, atoms.get_stress(), atol=1e-9)
+        else:
+            assert torch.isnan(result.stress[row]).all()
+
+
+def test_energy_does_not_depend_on_the_rest_of_the_batch(load_pet, alloys):
+    pet = load_pet()
+    table = alloys(12, rattle=0.1)
+    together = evaluate(pet, table)
+    for row in range(len(table)):
+        alone = evaluate(pet, table.take([row]))
+        assert abs(alone.energy.item() - together.energy[row].item()) < 1e-10
+        np.testing.assert_allclose(alone.forces, together.forces[table.atoms_of(row)], atol=1e-11)
+
+
+def test_forces_and_stress_equal_finite_differences(load_pet, alloys):
+    pet = load_pet()
+    table = alloys(3, rattle=0.1)
+    result = evaluate(pet, table)
+    h = 1e-4
+
+    def energies(positions, cells):
+        moved = StructureTable(table.ids, {}, {}, table.numbers, positions, cells, table.pbc, table.offsets)
+        return evaluate(pet, moved).energy.numpy()
+
+    first = table.offsets[:-1]
+    for axis in range(3):
+        step = np.zeros_like(table.positions)
+        step[first, axis] = h
+        change = energies(table.positions + step, table.cells) - energies(table.positions - step, table.cells)
+        np.testing.assert_allclose(result.forces[first, axis], -change / (2 * h), atol=1e-6)
+    for i, j in VOIGT:
+        strain = np.zeros((3, 3))
+        strain[i, j] = strain[j, i] = h if i == j else h / 2
+        up, down = np.eye(3) + strain, np.eye(3) - strain
+        change = energies(table.positions @ up, table.cells @ up)
+        change = change - energies(table.positions @ down, table.cells @ down)
+        np.testing.assert_allclose(result.stress[:, i, j], change / (2 * h) / table.volumes(), atol=1e-7)
+
+
+def test_direct_forces_have_no_net_force_and_differ_from_conservative_ones(load_pet, alloys):
+    table = alloys(6)
+    batch = Batch.from_table(table)
+    direct, derived = evaluate(load_pet(forces=D), table), evaluate(load_pet(), table)
+    assert batch.row_sum(direct.forces).abs().max() < 1e-12
+    assert (direct.forces - derived.forces).abs().max() > 1e-3
+
+
+def test_direct_stress_differs_from_conservative_one(load_pet, alloys):
+    table = alloys(4)
+    difference = evaluate(load_pet(stress=D), table).stress - evaluate(load_pet(), table).stress
+    assert difference.abs().max() > 1e-5
+
+
+def test_float32_is_near_float64_but_not_equal(load_pet, alloys):
+    table = alloys(6)
+    single, double = evaluate(load_pet(dtype=Dtype.FLOAT32), table), evaluate(load_pet(), table)
+    assert single.energy.dtype == torch.float64
+    per_atom = (single.energy - double.energy).abs() / torch.as_tensor(table.n_atoms)
+    assert 0 < per_atom.max() < 1e-5
+
+
+def test_pet_without_the_head_asked_for_is_refused(model_file):
+    from aiida_pet.engine.model import BatchedPet
+
+    model = load_model(*model_file)
+    model.target_names.remove("non_conservative_force")
+    with pytest.raises(UnsupportedModelError, match=r"no head 'non_conservative_force'.*it has energy"):
+        BatchedPet(model, forces=D)
+
+
+def test_pet_with_long_range_features_is_refused(model_file):
+    from aiida_pet.engine.model import BatchedPet
+
+    model = load_model(*model_file)
+    model.long_range = True
+    with pytest.raises(UnsupportedModelError, match="long-range"):
+        BatchedPet(model)

@@ -1,0 +1,111 @@
+"""Neighbour lists with a skin against ASE's, on small skewed cells, slabs and molecules, standing and moving."""
+
+from __future__ import annotations
+
+import ase.build
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.neighborlist import neighbor_list
+
+from aiida_pet.engine.batch import Batch
+from aiida_pet.engine.neighbors import NeighborList
+from aiida_pet.engine.table import StructureTable
+
+CUTOFF = 4.5
+
+
+def pairs_within_cutoff(batch: Batch, pairs) -> set[tuple[int, ...]]:
+    shift = torch.einsum("pi,pij->pj", pairs.shifts.double(), batch.cells[batch.row_of_atom[pairs.centers]])
+    vector = batch.positions[pairs.neighbors] - batch.positions[pairs.centers] + shift
+    distance = torch.linalg.vector_norm(vector, dim=1)
+    near = distance < CUTOFF
+    table = torch.cat([pairs.centers[near, None], pairs.neighbors[near, None], pairs.shifts[near]], dim=1)
+    rows = [tuple(row) for row in table.tolist()]
+    assert len(set(rows)) == len(rows)
+    return set(rows)
+
+
+def ase_pairs(table: StructureTable) -> set[tuple[int, ...]]:
+    found = set()
+    for row, atoms in enumerate(table.iter_ase()):
+        i, j, shift = neighbor_list("ijS", atoms, CUTOFF)
+        first = int(table.offsets[row])
+        found |= {(int(a) + first, int(b) + first, *map(int, s)) for a, b, s in zip(i, j, shift, strict=True)}
+    return found
+
+
+def structures() -> StructureTable:
+    rng = np.random.default_rng(1)
+    skewed = ase.build.bulk("W")
+    skewed.set_cell([[3.1, 0, 0], [9.0, 2.6, 0], [-5.0, 4.0, 3.3]])
+    tiny = Atoms("Mo", cell=np.eye(3) * 1.4, pbc=True)
+    slab = ase.build.bcc110("Mo", (1, 2, 3), vacuum=6)
+    molecule = Atoms("MoWNb", [[0, 0, 0], [2.3, 0, 0], [0, 2.2, 0.3]])
+    big = ase.build.bulk("Ta", cubic=True) * (4, 4, 4)
+    big.rattle(0.1, rng=rng)
+    outside = ase.build.bulk("Nb", cubic=True)
+    outside.positions += 50.0
+    rows = {
+        "skewed": skewed,
+        "tiny": tiny,
+        "slab": slab,
+        "molecule": molecule,
+        "big": big,
+        "outside": outside,
+    }
+    return StructureTable.from_ase(rows.items())
+
+
+def test_pairs_equal_ase():
+    table = structures()
+    batch = Batch.from_table(table)
+    assert pairs_within_cutoff(batch, NeighborList(CUTOFF).update(batch)) == ase_pairs(table)
+
+
+@pytest.mark.parametrize("skin", [0.0, 0.3, 1.0])
+def test_pairs_stay_complete_while_atoms_and_cells_move(skin):
+    rng = np.random.default_rng(2)
+    table = structures()
+    neighbors = NeighborList(CUTOFF, skin)
+    for _ in range(12):
+        batch = Batch.from_table(table)
+        assert pairs_within_cutoff(batch, neighbors.update(batch)) == ase_pairs(table)
+        strain = np.eye(3) + rng.normal(scale=0.01, size=(len(table), 3, 3))
+        table.cells = table.cells @ strain
+        rows = np.repeat(np.arange(len(table)), table.n_atoms)
+        table.positions = np.einsum("ai,aij->aj", table.positions, strain[rows])
+        table.positions = table.positions + rng.normal(scale=0.03, size=table.positions.shape)
+
+
+def test_skin_saves_builds_and_only_rows_that_moved_are_rebuilt():
+    table = structures()
+    neighbors = NeighborList(CUTOFF, 0.5)
+    neighbors.update(Batch.from_table(table))
+    assert neighbors.builds == len(table)
+    table.positions = table.positions + 0.05
+    neighbors.update(Batch.from_table(table))
+    assert neighbors.builds == len(table)
+    table.positions[table.offsets[4]] += 1.0
+    neighbors.update(Batch.from_table(table))
+    assert neighbors.builds == len(table) + 1
+
+
+def test_rows_leave_and_enter():
+    table = structures()
+    batch = Batch.from_table(table)
+    neighbors = NeighborList(CUTOFF)
+    neighbors.update(batch)
+    kept = torch.tensor([4, 1, 2])
+    neighbors.keep(batch, kept)
+    entering = Batch.from_table(table.take([3, 0]))
+    neighbors.append(entering)
+    now = Batch.cat([batch.take(kept), entering])
+    assert pairs_within_cutoff(now, neighbors.update(now)) == ase_pairs(table.take([4, 1, 2, 3, 0]))
+
+
+@pytest.mark.parametrize(("cutoff", "skin"), [(0.0, 0.5), (4.5, -0.1)])
+def test_senseless_ranges_are_refused(cutoff, skin):
+    with pytest.raises(ValueError, match="cutoff must be positive and skin not negative"):
+        NeighborList(cutoff, skin)
