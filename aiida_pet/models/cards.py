@@ -1,0 +1,115 @@
+"""Which model a file is, and what is known of it: cards with the attributes of a PetModelData.
+
+A card is a dictionary with ``sha256``, ``name``, ``version``, ``elements`` (atomic numbers), ``cutoff`` (A),
+``outputs``, ``dtype``, ``n_parameters``, ``level_of_theory`` and ``licence``; the embedded model's has more: its data
+and its errors. Files are told apart by their SHA-256 alone; nothing is opened to identify one.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from aiida_pet.engine.checkpoint import UntrustedModelError, inspect_checkpoint, sha256_of
+from aiida_pet.models.registry import RegistryEntry, list_models, split_file_name
+
+EMBEDDED_NAME = "pet-refractory-xs"
+"""Name of the model that ships with the package."""
+
+CARD_KEYS = (
+    "sha256",
+    "name",
+    "version",
+    "elements",
+    "cutoff",
+    "outputs",
+    "dtype",
+    "n_parameters",
+    "level_of_theory",
+    "licence",
+)
+
+
+def embedded_path() -> Path:
+    """Return where the checkpoint of the embedded model is."""
+    return Path(str(files("aiida_pet.models") / f"{EMBEDDED_NAME}.ckpt"))
+
+
+def embedded_card() -> dict[str, Any]:
+    """Return the card of the embedded model, its data and errors included; reads no checkpoint."""
+    text = (files("aiida_pet.models") / f"{EMBEDDED_NAME}.json").read_text()
+    card: dict[str, Any] = json.loads(text)
+    return card
+
+
+def identify(path: Path | str) -> dict[str, Any] | None:
+    """Return what is known of the model in ``path``, by its SHA-256; None for a file nobody knows.
+
+    The embedded model's card is complete. A published model's has the keys of :data:`CARD_KEYS` too, but what only
+    the checkpoint itself can tell is None (``cutoff``, ``outputs``, ``dtype``, ``n_parameters``, ``elements``):
+    :func:`card_of` looks.
+
+    :raises MissingModelError: if the file cannot be read.
+    """
+    return _known(sha256_of(path))
+
+
+def _known(sha256: str) -> dict[str, Any] | None:
+    embedded = embedded_card()
+    if sha256 == embedded["sha256"]:
+        return embedded
+    for entry in list_models():
+        for version, known in entry.sha256.items():
+            if known == sha256:
+                return _partial_card(entry, version, sha256)
+    return None
+
+
+def _partial_card(entry: RegistryEntry, version: str, sha256: str) -> dict[str, Any]:
+    card: dict[str, Any] = dict.fromkeys(CARD_KEYS)
+    return card | {
+        "sha256": sha256,
+        "name": entry.name,
+        "version": version,
+        "level_of_theory": entry.level_of_theory,
+        "licence": entry.licence,
+    }
+
+
+def card_of(path: Path | str, trust: bool = False) -> dict[str, Any]:
+    """Return the card of the model in ``path``, opening the checkpoint where its hash is known or trusted.
+
+    :param trust: take a file of unknown hash as it is. A checkpoint is a program, and opening it runs it.
+    :return: the keys of :data:`CARD_KEYS`, all filled; of the embedded model also its data and errors.
+    :raises UntrustedModelError: if the hash is unknown and ``trust`` is False; nothing was opened.
+    :raises ModelError: if the file is missing, cut short or no checkpoint, or torch is not installed.
+    """
+    path = Path(path)
+    sha256 = sha256_of(path)
+    known = _known(sha256)
+    if known is not None and all(known[key] is not None for key in CARD_KEYS):
+        return known
+    if known is None and not trust:
+        raise UntrustedModelError(
+            f"the model {path} (sha256 {sha256}) is neither the embedded {EMBEDDED_NAME} nor a published model of "
+            "known hash, and opening a checkpoint runs code from it; if you trust where it comes from, say so "
+            "(--trust, or trust=True)"
+        )
+    card = inspect_checkpoint(path, sha256)
+    return card | {key: value for key, value in (known or _by_name(path)).items() if value is not None}
+
+
+def _by_name(path: Path) -> dict[str, Any]:
+    """Return what the file name of a published model says, such as ``pet-mad-s-v1.6.0.ckpt``; {} for another name."""
+    name, version = split_file_name(path.name)
+    entry = next((entry for entry in list_models() if entry.name == name), None)
+    if entry is None or version is None:
+        return {}
+    return {
+        "name": entry.name,
+        "version": version,
+        "level_of_theory": entry.theory_of(version),
+        "licence": entry.licence,
+    }
