@@ -1,0 +1,1 @@
+"""Jobs of the engine, and the calcfunctions between their nodes."""

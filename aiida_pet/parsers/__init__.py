@@ -1,0 +1,1 @@
+"""From retrieved files to nodes."""

@@ -1,0 +1,200 @@
+"""What all jobs of the engine share: the job folder that is written, and what counts for the hash.
+
+A subclass names its :class:`~aiida_pet.engine.job.Task`; ports, job folder, options and exit codes stand here. The job
+folder is :mod:`aiida_pet.engine.job`'s; its shards are read by :mod:`aiida_pet.parsers.batch`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from aiida import orm
+from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.folders import Folder
+from aiida.engine import CalcJob, CalcJobProcessSpec
+
+from aiida_pet.calculations.exit_codes import define_exit_codes
+from aiida_pet.calculations.validation import (
+    make_parameters_validator,
+    validate_batch_inputs,
+    validate_settings,
+)
+from aiida_pet.data.model import PetModelData
+from aiida_pet.data.structures import StructureSetData
+from aiida_pet.data.table import TableData
+from aiida_pet.engine.job import (
+    LOG_FILE,
+    MODEL_FILE,
+    PROGRESS_FILE,
+    SHARD_GLOB,
+    STRUCTURES_FILE,
+    EngineSettings,
+    JobFolder,
+    JobSpec,
+    Task,
+)
+from aiida_pet.engine.parameters import parse_parameters
+from aiida_pet.engine.table import StructureTable
+
+# Where a job runs and with how many cores does not decide what it computes, but AiiDA hashes these options.
+HASH_IGNORED_OPTIONS = (
+    "resources",
+    "custom_scheduler_commands",
+    "mpirun_extra_params",
+    "import_sys_environment",
+    "rerunnable",
+)
+# A link to the copy of `model` on the computer: `model` is hashed, and the engine checks that they are the same.
+HASH_IGNORED_INPUTS = ("remote_model",)
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class PetCalculation(CalcJob):
+    """A batch of crystals through ``pet-engine`` in one job."""
+
+    TASK: ClassVar[Task]
+    # Raise it when the same inputs give other results: a default of the parameters changed, or the engine was wrong.
+    CACHE_VERSION = 1
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
+        """Define ports, options and exit codes."""
+        super().define(spec)
+        spec.input(
+            "model",
+            valid_type=PetModelData,
+            help="The PET model; the engine refuses any file of another sha256.",
+        )
+        spec.input("structures", valid_type=StructureSetData, help="The crystals.")
+        spec.input(
+            "rows",
+            valid_type=TableData,
+            required=False,
+            help="Only the crystals with these ids, in this order; all if not given.",
+        )
+        spec.input(
+            "parameters",
+            valid_type=orm.Dict,
+            default=lambda: orm.Dict({}),
+            validator=make_parameters_validator(cls.TASK),
+            help=f"What to compute: `aiida_pet.engine.parameters`, task {cls.TASK.value}. Unknown keys are refused.",
+        )
+        spec.input(
+            "remote_model",
+            valid_type=orm.RemoteData,
+            required=False,
+            help=f"Folder on the computer that holds the model as {MODEL_FILE}: linked instead of uploaded.",
+        )
+        spec.input(
+            "settings",
+            valid_type=dict,
+            required=False,
+            is_metadata=True,
+            validator=validate_settings,
+            help="How to compute: device, threads, margins, size of batches; the fields of "
+            "`aiida_pet.engine.job.EngineSettings`. Not part of the hash.",
+        )
+        spec.inputs.validator = validate_batch_inputs  # type: ignore[assignment]
+        options = spec.inputs["metadata"]["options"]  # type: ignore[index]
+        options["parser_name"].default = "pet.batch"
+        options["resources"].default = lambda: {"num_machines": 1, "num_mpiprocs_per_machine": 1}
+        options["withmpi"].default = False
+        spec.output(
+            "results",
+            valid_type=StructureSetData,
+            required=False,
+            help="The finished rows, in the order of the job: columns and final geometry.",
+        )
+        spec.output(
+            "summary",
+            valid_type=orm.Dict,
+            required=False,
+            help="Counts per status, rows done and left, times in seconds, evaluations, memory, device, model.",
+        )
+        spec.default_output_node = "summary"
+        define_exit_codes(spec)
+
+    def _setup_db_record(self) -> None:
+        """Set up the node; put into its hash what decides the results, and leave out what does not.
+
+        AiiDA's own hash does not know the class of a process: jobs of two tasks with the same inputs would be one.
+        """
+        super()._setup_db_record()
+        node: Any = self.node
+        node.base.attributes.set("task", self.TASK.value)
+        node._hash_ignored_attributes = (*node._hash_ignored_attributes, *HASH_IGNORED_OPTIONS)
+        caching: Any = node.base.caching
+        caching._hash_ignored_inputs = [*caching._hash_ignored_inputs, *HASH_IGNORED_INPUTS]
+
+    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
+        """Write the job folder and say what to upload, run and retrieve."""
+        model = self.inputs.model
+        spec = JobSpec(
+            task=self.TASK,
+            parameters=parse_parameters(self.TASK, self.inputs.parameters.get_dict()).model_dump(mode="json"),
+            model_sha256=model.sha256,
+            settings=self.engine_settings(),
+        )
+        JobFolder(Path(folder.abspath)).write_inputs(spec, self.select_structures())
+
+        code_info = CodeInfo()
+        code_info.code_uuid = self.inputs.code.uuid
+        code_info.cmdline_params = ["."]
+        code_info.withmpi = False
+
+        calc_info = CalcInfo()
+        calc_info.codes_info = [code_info]
+        calc_info.prepend_text = self.thread_environment(spec.settings.threads)
+        calc_info.provenance_exclude_list = [STRUCTURES_FILE]
+        calc_info.local_copy_list = []
+        calc_info.remote_symlink_list = []
+        if "remote_model" in self.inputs:
+            remote = self.inputs.remote_model
+            source = f"{remote.get_remote_path()}/{MODEL_FILE}"
+            calc_info.remote_symlink_list.append((remote.computer.uuid, source, MODEL_FILE))
+        else:
+            calc_info.local_copy_list.append((model.uuid, model.filename, MODEL_FILE))
+        calc_info.retrieve_list = [PROGRESS_FILE, LOG_FILE]
+        calc_info.retrieve_temporary_list = [SHARD_GLOB]
+        return calc_info
+
+    def select_structures(self) -> StructureTable:
+        """Return the geometry of the job's rows; columns of the input set stay behind."""
+        table = self.inputs.structures.to_table()
+        geometry = StructureTable(
+            ids=table.ids,
+            numbers=table.numbers,
+            positions=table.positions,
+            cells=table.cells,
+            pbc=table.pbc,
+            offsets=table.offsets,
+        )
+        return geometry.select(self.inputs.rows.ids) if "rows" in self.inputs else geometry
+
+    def engine_settings(self) -> EngineSettings:
+        """Return the settings, the walltime and cores of the scheduler filled in where the user gave none."""
+        settings = EngineSettings(**self.inputs.get("settings", {}))
+        options = self.inputs.metadata.options
+        if settings.walltime_s is None and "max_wallclock_seconds" in options:
+            settings = replace(settings, walltime_s=float(options.max_wallclock_seconds))
+        if settings.threads is None:
+            settings = replace(settings, threads=cores_of(options.get("resources") or {}))
+        return settings
+
+    def thread_environment(self, threads: int | None) -> str:
+        """Return the shell lines that set the number of threads, but for variables that the user set himself."""
+        if threads is None:
+            return ""
+        given = self.inputs.metadata.options.get("environment_variables", {})
+        return "\n".join(f"export {name}={threads}" for name in THREAD_VARIABLES if name not in given)
+
+
+def cores_of(resources: dict[str, Any]) -> int | None:
+    """Return the cores that ``resources`` asks for the engine's one process, None if they do not say."""
+    for key in ("num_cores_per_mpiproc", "num_cores_per_machine", "num_cpus"):
+        if resources.get(key):
+            return int(resources[key])
+    return None

@@ -1,0 +1,97 @@
+"""The exit codes of jobs of the engine, by what can be done about them.
+
+300-309: files, model, device: the same job would end the same way, something has to be put right first.
+310-399: the job broke down: worth another try. 400-499: it stopped in order, with rows left: go on with them.
+None of them is an answer, so all invalidate the cache.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from aiida.engine import CalcJobProcessSpec
+
+
+class Failure(StrEnum):
+    """The exit codes, by label."""
+
+    NO_RETRIEVED_TEMPORARY_FOLDER = "ERROR_NO_RETRIEVED_TEMPORARY_FOLDER"
+    NO_RESULTS = "ERROR_NO_RESULTS"
+    BAD_JOB = "ERROR_BAD_JOB"
+    BAD_MODEL = "ERROR_BAD_MODEL"
+    BAD_DEVICE = "ERROR_BAD_DEVICE"
+    DAMAGED_RESULTS = "ERROR_DAMAGED_RESULTS"
+    CRASHED = "ERROR_CRASHED"
+    ROWS_LEFT = "ERROR_ROWS_LEFT"
+    OUT_OF_MEMORY = "ERROR_OUT_OF_MEMORY"
+
+
+class _Code(NamedTuple):
+    status: int
+    label: Failure
+    message: str
+
+
+CODES = (
+    _Code(
+        300,
+        Failure.NO_RETRIEVED_TEMPORARY_FOLDER,
+        "The shards of the job were not retrieved: run it again, the job's folder or its link may have gone.",
+    ),
+    _Code(
+        301,
+        Failure.NO_RESULTS,
+        "The engine ended without a single result: {reason}. Look at `engine.log` and `_scheduler-stderr.txt` with "
+        "`verdi calcjob outputcat PK FILE`; check that the code is `pet-engine` in an environment with the extra "
+        "`engine`.",
+    ),
+    _Code(
+        302,
+        Failure.BAD_JOB,
+        "The engine did not understand its job folder: {reason}. Install the same version of aiida-pet on the "
+        "computer as in the daemon's environment.",
+    ),
+    _Code(
+        303,
+        Failure.BAD_MODEL,
+        "The model was refused: {reason}. If it is linked from a staged copy, that copy is marked as bad and the next "
+        "launch stages it anew; otherwise import the checkpoint again with `aiida-pet model import`.",
+    ),
+    _Code(
+        304,
+        Failure.BAD_DEVICE,
+        "The device is not there: {reason}. Ask the scheduler for a GPU (`custom_scheduler_commands`), or set "
+        "`settings.device` to auto or cpu.",
+    ),
+    _Code(
+        305,
+        Failure.DAMAGED_RESULTS,
+        "Rows are missing though the engine ended in order: {reason}. The other rows are in `results`; run the "
+        "missing ones again.",
+    ),
+    _Code(
+        310,
+        Failure.CRASHED,
+        "The engine broke down after {done} of {total} rows: {reason}. The finished rows are in `results`; run the "
+        "others again.",
+    ),
+    _Code(
+        400,
+        Failure.ROWS_LEFT,
+        "Time ran out after {done} of {total} rows. Run the others again, or ask for a longer "
+        "`max_wallclock_seconds`.",
+    ),
+    _Code(
+        410,
+        Failure.OUT_OF_MEMORY,
+        "Memory ran out after {done} of {total} rows: {reason}. Set a smaller `settings.max_batch_cost`, give the job "
+        "fewer rows, or ask for more memory.",
+    ),
+)
+
+
+def define_exit_codes(spec: CalcJobProcessSpec) -> None:
+    """Add the exit codes to ``spec``."""
+    for code in CODES:
+        spec.exit_code(code.status, code.label.value, message=code.message, invalidates_cache=True)

@@ -1,0 +1,75 @@
+"""Calcfunctions that write down what WorkChains know: rows given up, sums over jobs, one row's values."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.engine import calcfunction
+
+from aiida_pet.data.structures import StructureSetData
+from aiida_pet.engine.job import RowStatus
+
+
+@calcfunction
+def record_left(structures: StructureSetData, reasons: orm.Dict) -> StructureSetData:
+    """Return the crystals that have no result and will have none.
+
+    :param structures: the set they are of.
+    :param reasons: id -> why.
+    :return: their geometry as it was, with ``status`` left and ``message``.
+    """
+    texts = reasons.get_dict()
+    table = structures.to_table()
+    rows = table.select([name for name in table.ids.tolist() if name in texts])
+    rows.columns, rows.units, rows.atom_columns = {}, {}, {}
+    rows.set_column("status", np.full(len(rows), RowStatus.LEFT.value))
+    rows.set_column("message", np.array([texts[name] for name in rows.ids.tolist()], dtype=str))
+    return StructureSetData.from_table(rows)
+
+
+@calcfunction
+def summarise_batch(results: StructureSetData, jobs: orm.Dict) -> orm.Dict:
+    """Return how a batch went, as plain numbers.
+
+    :param results: the merged rows.
+    :param jobs: ``jobs``: one record per job, as :class:`~aiida_pet.workchains.batch.BatchWorkChain` makes them.
+    :return: rows by status; jobs; sums over the jobs that ran (not those taken from the cache) of engine, compute and
+        wall time (s) and of model evaluations.
+    """
+    statuses = dict(results.base.attributes.get("counts", {}).get("status", {}))
+    records = jobs.get_dict()["jobs"]
+    ran = [record for record in records if not record["cached"]]
+
+    def total(key: str) -> float:
+        return math.fsum(record.get(key) or 0 for record in ran)
+
+    left = statuses.get(RowStatus.LEFT.value, 0)
+    return orm.Dict(
+        {
+            "rows": len(results),
+            "rows_done": len(results) - left,
+            "rows_left": left,
+            "statuses": statuses,
+            "n_jobs": len(records),
+            "n_jobs_cached": len(records) - len(ran),
+            "engine_s": total("engine_s"),
+            "compute_s": total("compute_s"),
+            "job_wall_s": total("wall_s"),
+            "evaluations": int(total("evaluations")),
+            "jobs": records,
+        }
+    )
+
+
+@calcfunction
+def row_parameters(results: StructureSetData, row_id: orm.Str) -> orm.Dict:
+    """Return the scalar columns of one row (eV, A^3, eV/A, GPa), NaN left out, and their ``units``."""
+    values: dict[str, Any] = {}
+    for name, value in results.row(row_id.value).items():
+        if isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+            values[name] = value
+    units = {name: results.unit(name) for name in values if name != "id" and results.unit(name)}
+    return orm.Dict(values | {"units": units})

@@ -1,0 +1,99 @@
+"""Validators of the ports that jobs and WorkChains share; each returns what is wrong and its remedy, or None."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from aiida import orm
+from aiida.engine.processes.calcjobs.calcjob import validate_calc_job
+from aiida.engine.processes.ports import PortNamespace
+
+from aiida_pet.engine.job import EngineSettings, Task
+from aiida_pet.engine.parameters import ParameterError, parse_parameters
+
+Validator = Callable[[Any, Any], str | None]
+
+_NUMBERS = ("walltime_s", "walltime_margin_s", "flush_interval_s", "max_batch_cost")
+
+
+def make_parameters_validator(task: Task) -> Validator:
+    """Return the validator of ``parameters`` of ``task``."""
+
+    def validate_parameters(node: orm.Dict | None, _: Any) -> str | None:
+        return None if node is None else check_parameters(task, node.get_dict())
+
+    return validate_parameters
+
+
+def check_parameters(task: Task, parameters: dict[str, Any]) -> str | None:
+    """Return which keys of ``parameters`` are unknown or out of bounds, with value and unit; None if none is."""
+    try:
+        parse_parameters(task, parameters)
+    except ParameterError as error:
+        return str(error)
+    return None
+
+
+def validate_settings(settings: Mapping[str, Any] | None, _: Any) -> str | None:
+    """Return which keys of ``settings`` are no fields of ``EngineSettings`` or not positive."""
+    if settings is None:
+        return None
+    known = [field.name for field in fields(EngineSettings)]
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        return f"unknown settings {unknown}; known are {', '.join(known)}"
+    for name in _NUMBERS:
+        value = settings.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
+            return f"settings.{name} = {value!r}: expected a number >= 0"
+    threads = settings.get("threads")
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        return f"settings.threads = {threads!r}: expected a whole number >= 1"
+    device = settings.get("device", "auto")
+    if device not in ("auto", "cpu", "cuda") and not _is_numbered_cuda(device):
+        return f"settings.device = {device!r}: expected auto, cpu, cuda or cuda:N"
+    return None
+
+
+def _is_numbered_cuda(device: Any) -> bool:
+    return isinstance(device, str) and device.startswith("cuda:") and device.removeprefix("cuda:").isdigit()
+
+
+def check_rows(inputs: Mapping[str, Any]) -> str | None:
+    """Return which ids of ``rows`` are not in ``structures``, or that there are none."""
+    structures, rows = inputs.get("structures"), inputs.get("rows")
+    if structures is None or rows is None:
+        return None
+    wanted = rows.ids.tolist()
+    if not wanted:
+        return "rows holds no ids: leave it out to take all structures"
+    missing = sorted(set(wanted) - set(structures.ids.tolist()))
+    if missing:
+        shown = ", ".join(map(repr, missing[:10])) + (" ..." if len(missing) > 10 else "")
+        return f"{len(missing)} of {len(wanted)} ids in rows are not in structures ({structures}): {shown}"
+    return None
+
+
+def check_remote_model(inputs: Mapping[str, Any]) -> str | None:
+    """Return that ``remote_model`` lies on another computer than the code runs on."""
+    remote, code = inputs.get("remote_model"), inputs.get("code")
+    if remote is None or code is None:
+        return None
+    computer = inputs.get("metadata", {}).get("computer") or code.computer
+    if computer is not None and remote.computer.uuid != computer.uuid:
+        return (
+            f"remote_model lies on computer {remote.computer.label!r} but the job runs on {computer.label!r}: "
+            "leave it out, or stage the model there"
+        )
+    return None
+
+
+def validate_batch_inputs(inputs: Any, namespace: PortNamespace) -> str | None:
+    """Return what is wrong with the inputs of a job taken together."""
+    return (
+        validate_calc_job(inputs, namespace)
+        or check_rows(inputs)
+        or (check_remote_model(inputs) if not isinstance(inputs.get("code"), orm.PortableCode) else None)
+    )

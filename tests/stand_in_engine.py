@@ -1,0 +1,130 @@
+"""Stands in for `pet-engine` in tests of the plugin: the same job folder, exit statuses and ways to die; no torch.
+
+What it does wrong is asked for in two ways. An id that begins with `killer` kills it (signal 9) when its row is
+reached, `max_steps` ends so. Environment variables: STAND_IN_FAIL=<ExitStatus> fails at the start; STAND_IN_ROWS=N
+stops in order after N rows; STAND_IN_MEMORY=N runs out of memory with more than N rows; STAND_IN_DAMAGE damages the first
+shard; STAND_IN_ABSENT does not start at all; STAND_IN_SLEEP=S sleeps S seconds after the first shard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from aiida_pet.engine.job import LOG_FILE, ExitStatus, JobFolder, Progress, RowStatus
+from aiida_pet.engine.table import StructureTable
+
+SHARD_ROWS = 2
+
+
+def finish_rows(rows: StructureTable) -> StructureTable:
+    """Rows as the engine would leave them, with an energy that tells the crystal: -8 eV per atom."""
+    n_rows, n_atoms = len(rows), len(rows.numbers)
+    statuses = [
+        RowStatus.MAX_STEPS.value if name.startswith("max_steps") else RowStatus.CONVERGED.value
+        for name in rows.ids.tolist()
+    ]
+    for name, values, unit in (
+        ("status", np.array(statuses), None),
+        ("message", np.full(n_rows, ""), None),
+        ("energy", -8.0 * rows.n_atoms, "eV"),
+        ("n_atoms", rows.n_atoms, None),
+        ("volume", rows.volumes(), "A^3"),
+        ("stress", np.zeros((n_rows, 6)), "eV/A^3"),
+        ("fmax", np.full(n_rows, 0.01), "eV/A"),
+        ("stress_max", np.full(n_rows, 0.05), "GPa"),
+        ("initial_energy", -7.9 * rows.n_atoms, "eV"),
+        ("n_steps", np.full(n_rows, 7), None),
+        ("spacegroup_0_01", np.full(n_rows, 229), None),
+    ):
+        rows.set_column(name, values, unit)
+    rows.atom_columns["forces"] = np.zeros((n_atoms, 3))
+    return rows
+
+
+class Engine:
+    def __init__(self, folder: JobFolder) -> None:
+        self.folder = folder
+        self.started = time.time()
+        self.statuses: Counter[str] = Counter()
+        self.total = 0
+
+    def beat(self, step: str, message: str = "") -> None:
+        done = sum(self.statuses.values())
+        elapsed = time.time() - self.started
+        rate = done / max(elapsed, 1e-6)
+        self.folder.write_progress(
+            Progress(
+                rows_total=self.total,
+                rows_done=done,
+                statuses=dict(self.statuses),
+                rate=rate,
+                eta_s=(self.total - done) / rate if rate else None,
+                engine_s=elapsed,
+                compute_s=elapsed / 2,
+                evaluations=7 * done,
+                steps=7,
+                memory_mb=123.0,
+                device="cpu",
+                step=step,
+                started=self.started,
+                updated=time.time(),
+                message=message,
+            )
+        )
+
+    def end(self, status: ExitStatus, step: str, message: str = "") -> ExitStatus:
+        self.beat(step, f"{status.name}: {message}" if status else "")
+        return status
+
+    def run(self) -> ExitStatus:
+        self.folder.path.joinpath(LOG_FILE).write_text("stand-in engine\n")
+        self.beat("loading")
+        spec = self.folder.read_spec()
+        table = self.folder.read_structures()
+        self.total = len(table)
+        failure = os.environ.get("STAND_IN_FAIL")
+        if failure:
+            return self.end(ExitStatus[failure], "failed", "as the test asked")
+        model = self.folder.model_path(spec)
+        if not model.exists() or hashlib.sha256(model.read_bytes()).hexdigest() != spec.model_sha256:
+            return self.end(
+                ExitStatus.BAD_MODEL, "failed", f"{model} is not the model with {spec.model_sha256}"
+            )
+        if self.total > int(os.environ.get("STAND_IN_MEMORY", str(self.total))):
+            return self.end(ExitStatus.OUT_OF_MEMORY, "failed", f"{self.total} rows do not fit")
+        return self.work(table)
+
+    def work(self, table: StructureTable) -> ExitStatus:
+        self.beat("running")
+        allowed = int(os.environ.get("STAND_IN_ROWS", str(self.total)))
+        for first in range(0, self.total, SHARD_ROWS):
+            rows = list(range(first, min(first + SHARD_ROWS, self.total, allowed)))
+            if any(str(table.ids[row]).startswith("killer") for row in rows):
+                os.kill(os.getpid(), signal.SIGKILL)
+            if not rows:
+                return self.end(ExitStatus.ROWS_LEFT, "stopped", "time is up")
+            shard = finish_rows(table.take(rows))
+            path = self.folder.write_shard(shard)
+            if first == 0 and "STAND_IN_DAMAGE" in os.environ:
+                path.write_bytes(path.read_bytes()[:100])
+            self.statuses.update(shard.columns["status"].tolist())
+            self.beat("running")
+            if first == 0:
+                time.sleep(float(os.environ.get("STAND_IN_SLEEP", "0")))
+        if allowed < self.total:
+            return self.end(ExitStatus.ROWS_LEFT, "stopped", "time is up")
+        return self.end(ExitStatus.OK, "done")
+
+
+if __name__ == "__main__":
+    if "STAND_IN_ABSENT" in os.environ:
+        sys.exit("pet-engine: command not found")
+    sys.exit(Engine(JobFolder(Path(sys.argv[1]))).run())
