@@ -1,0 +1,260 @@
+"""``aiida-pet data``: sets of crystals into the profile, out of it, and looked at."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_pet.cli.errors import message_of
+from aiida_pet.cli.output import (
+    cell,
+    echo_json,
+    echo_pairs,
+    json_option,
+    note,
+    plain,
+    plural,
+    shortened,
+    table_text,
+)
+from aiida_pet.cli.session import Session, load_as, pass_session
+
+if TYPE_CHECKING:
+    from aiida_pet.data.crystal import ImportProblem
+    from aiida_pet.data.structures import StructureSetData
+
+# Written out rather than imported, so that `--help` waits for nothing; tests compare them.
+FILE_FORMATS = ("extxyz", "cif", "poscar", "ase-db", "json", "jsonl")
+EXPORT_FORMATS = ("extxyz", "csv", "json", "cif")
+
+
+@click.group()
+def data() -> None:
+    """Import, show and export sets of crystals."""
+
+
+@data.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--label", default="", help="Label of the set, which other commands take in place of its pk.")
+@click.option("--skip-invalid", is_flag=True, help="Leave out what is broken and import the rest.")
+@click.option("--id-key", help="Field of a structure that holds its id; '' numbers them.")
+@click.option("--structure-key", help="Field of a JSON row that holds the structure, if it has several.")
+@click.option("--format", "file_format", type=click.Choice(FILE_FORMATS), help="Of all files; else by name.")
+@json_option
+@pass_session
+def import_(
+    session: Session,
+    *,
+    files: tuple[Path, ...],
+    label: str,
+    skip_invalid: bool,
+    id_key: str | None,
+    structure_key: str | None,
+    file_format: str | None,
+    as_json: bool,
+) -> None:
+    """Import the crystals of FILES (files, zip archives, folders) as one set and print its pk.
+
+    Read are extxyz, CIF, POSCAR, ASE databases, pymatgen JSON (structures, entries, records, data frames) and
+    folders of these, each also as .gz, .bz2, .xz or in a .zip. Ids come from the files and must be unique.
+    """
+    session.load()
+    node, problems = import_files(
+        files,
+        label=label,
+        skip_invalid=skip_invalid,
+        id_key=id_key,
+        structure_key=structure_key,
+        file_format=file_format,
+    )
+    record = set_record(node) | {
+        "problems": [{"file": p.file, "id": p.id, "reason": p.reason} for p in problems]
+    }
+    if as_json:
+        echo_json(record)
+        return
+    click.echo(f"imported {_in_words(node)} as <{node.pk}>{f' {label!r}' if label else ''}")
+    for problem in problems[:20]:
+        click.echo(f"not imported: {problem}")
+    if len(problems) > 20:
+        click.echo(f"and {len(problems) - 20} more problems (--json lists all)")
+
+
+def import_files(
+    files: Sequence[Path], label: str = "", store: bool = True, **options: Any
+) -> tuple[StructureSetData, list[ImportProblem]]:
+    """Return a set of the crystals in ``files``, and what was left out of it.
+
+    The set remembers its files in the extra ``imported_from``: absolute path and, of a file, its SHA-256.
+
+    :param options: of :meth:`StructureSetData.from_file`.
+    """
+    from aiida_pet.data.structures import StructureSetData
+
+    problems: list[ImportProblem] = []
+    node = StructureSetData.from_file(files, problems=problems, label=label, **options)
+    node.base.extras.set("imported_from", [_fingerprint(path) for path in files])
+    return (node.store() if store else node), problems
+
+
+def _fingerprint(path: Path) -> dict[str, str]:
+    if path.is_dir():
+        return {"path": str(path.resolve())}
+    with path.open("rb") as handle:
+        return {"path": str(path.resolve()), "sha256": hashlib.file_digest(handle, "sha256").hexdigest()}
+
+
+@data.command("show")
+@click.argument("pk")
+@click.argument("row_id", metavar="[ID]", required=False)
+@json_option
+@pass_session
+def show(session: Session, *, pk: str, row_id: str | None, as_json: bool) -> None:
+    """Show what the set PK holds, or the one crystal ID of it."""
+    from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.data.table import TableData
+
+    session.load()
+    node = load_as(pk, TableData, hint="`aiida-pet data import` makes a set of crystals")
+    if row_id is None:
+        record = set_record(node)
+        if as_json:
+            echo_json(record)
+        else:
+            _echo_set(record)
+        return
+    row = _row(node, row_id)
+    if isinstance(node, StructureSetData):
+        row["structure"] = _geometry(node, row_id)
+    if as_json:
+        echo_json({"pk": node.pk, "id": row_id} | row)
+    else:
+        _echo_row(row, node)
+
+
+@data.command("export")
+@click.argument("pk")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="File, or folder for cif."
+)
+@click.option("--where", metavar="CONDITION", help="Only crystals that fulfil it, such as 'n_atoms < 10'.")
+@click.option("--format", "file_format", type=click.Choice(EXPORT_FORMATS), help="Else what the name tells.")
+@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@json_option
+@pass_session
+def export(
+    session: Session,
+    *,
+    pk: str,
+    output: Path,
+    where: str | None,
+    file_format: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Write the crystals of the set or launch PK with their columns to a file.
+
+    The name tells the format: .xyz or .extxyz, .csv (columns only), .json (pymatgen), each also with .gz, .bz2 or
+    .xz; a name without a suffix is a folder of CIF files.
+    """
+    from aiida_pet.cli.rows import load_rows, select_ids
+    from aiida_pet.data.writers import format_of, write_table
+
+    if output.exists() and not overwrite:
+        raise click.ClickException(f"{output} is there already: --overwrite replaces it")
+    if not output.absolute().parent.is_dir():
+        raise click.ClickException(f"there is no folder {output.parent}")
+    try:
+        file_format = file_format or format_of(output).value
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    session.load()
+    rows = load_rows(pk)
+    table = rows.node.to_table() if where is None else rows.node.select(select_ids(rows.node, where))
+    if not len(table):
+        raise click.ClickException(f"nothing to write: no row of {pk} fulfils {where!r}")
+    left_out = write_table(table, output, file_format)
+    if as_json:
+        echo_json({"pk": rows.pk, "n_rows": len(table), "output": output, "left_out": left_out})
+    else:
+        click.echo(f"wrote {plural(len(table) - len(left_out), 'row')} to {output}")
+    if left_out:
+        note(f"not written, since CIF needs a cell with a volume: {shortened(left_out)}")
+    if rows.missing:
+        note(rows.missing)
+
+
+def set_record(node: Any) -> dict[str, Any]:
+    """Return what a table or set of crystals holds: pk, uuid, label, creation time and its attributes."""
+    from ase.data import chemical_symbols
+
+    record = {"pk": node.pk, "uuid": node.uuid, "label": node.label, "created": node.ctime.isoformat()}
+    attributes = dict(node.base.attributes.all)
+    numbers = attributes.get("elements")
+    if isinstance(numbers, list):
+        attributes["elements"] = [chemical_symbols[n] if isinstance(n, int) else n for n in numbers]
+    return record | {key: value for key, value in attributes.items() if not key.startswith("array|")}
+
+
+def _in_words(node: StructureSetData) -> str:
+    record = set_record(node)
+    elements = shortened(record.get("elements", []))
+    return f"{plural(record['n_rows'], 'crystal')} of {plural(record['n_atoms'], 'atom')} ({elements})"
+
+
+def _echo_set(record: dict[str, Any]) -> None:
+    shown = {key: value for key, value in record.items() if not isinstance(value, dict) and value != ""}
+    shown = {key: shortened(v) if isinstance(v, list) else v for key, v in shown.items()}
+    shown.pop("column_names", None)
+    echo_pairs(shown)
+    columns, ranges, counts = (record.get(key) or {} for key in ("columns", "ranges", "counts"))
+    if not columns:
+        return
+    lines = []
+    for name, unit in columns.items():
+        low, high = ranges.get(name, (None, None))
+        values = ", ".join(f"{value} {count}" for value, count in counts.get(name, {}).items())
+        lines.append(
+            (name, unit or "", values or (f"{cell(low)} ... {cell(high)}" if low is not None else ""))
+        )
+    click.echo()
+    click.echo(table_text(lines, ("column", "unit", "values")))
+
+
+def _row(node: Any, row_id: str) -> dict[str, Any]:
+    try:
+        return dict(node.row(row_id))
+    except KeyError as error:
+        raise click.ClickException(
+            f"{message_of(error)}: `aiida-pet results {node.pk} --columns id --limit 0` lists all ids"
+        ) from error
+
+
+def _geometry(node: StructureSetData, row_id: str) -> dict[str, Any]:
+    atoms = node.get_ase(row_id)
+    return {
+        "formula": atoms.get_chemical_formula(),
+        "symbols": atoms.get_chemical_symbols(),
+        "cell_A": atoms.cell.array,
+        "pbc": atoms.pbc,
+        "positions_A": atoms.positions,
+    }
+
+
+def _echo_row(row: dict[str, Any], node: Any) -> None:
+    geometry = row.pop("structure", None)
+    units = node.base.attributes.get("columns", {})
+    echo_pairs({f"{key} ({units[key]})" if units.get(key) else key: value for key, value in row.items()})
+    if geometry is None:
+        return
+    click.echo()
+    click.echo(f"{geometry['formula']}, cell (A):")
+    for vector in plain(geometry["cell_A"]):
+        click.echo("  " + "".join(f"{x:12.6f}" for x in vector))
+    click.echo("positions (A):")
+    for symbol, position in zip(geometry["symbols"], plain(geometry["positions_A"]), strict=True):
+        click.echo(f"  {symbol:<2}" + "".join(f"{x:12.6f}" for x in position))

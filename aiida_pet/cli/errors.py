@@ -1,0 +1,50 @@
+"""Turns what a user can put right into one clear line; what he cannot stays a traceback."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import click
+
+LOGGER = logging.getLogger("aiida_pet.cli")
+
+_EXPLAINING_MODULES = ("aiida_pet.", "aiida.common.exceptions", "aiida.engine.daemon.")
+
+
+def explanation(error: Exception) -> str | None:
+    """Return the line for the user, None if ``error`` is a fault of the program.
+
+    Exceptions that aiida-pet defines, those of AiiDA's own catalogue and those of the file system name the
+    thing at fault; any other exception was not foreseen.
+    """
+    module = f"{type(error).__module__}."
+    if isinstance(error, OSError) or module.startswith(_EXPLAINING_MODULES):
+        return message_of(error) or f"{type(error).__name__} without a message; -vv shows where it came from"
+    return None
+
+
+def message_of(error: BaseException) -> str:
+    """Return the message of ``error``; for a ``KeyError``, without the quotes that ``str`` puts around it."""
+    if isinstance(error, KeyError) and error.args:
+        return str(error.args[0])
+    return str(error)
+
+
+class ExplainingGroup(click.Group):
+    """A group whose commands end with ``Error: <one line>`` for what the user can put right."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; see the class."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except BrokenPipeError:  # the reader, such as `head`, has seen enough: click leaves quietly
+            raise
+        except Exception as error:
+            line = explanation(error)
+            LOGGER.debug("the command failed", exc_info=error)
+            if line is None:
+                raise
+            raise click.ClickException(line) from error

@@ -1,0 +1,127 @@
+"""What a launch will take: jobs, time and memory, from what past jobs with the same model took.
+
+Time is taken as proportional to the number of atoms, which holds for a batch of small cells. Where the profile has no
+past job, a stated default of one machine stands in: then take the figure as an order of magnitude.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aiida_pet.data.model import PetModelData
+    from aiida_pet.engine.job import Task
+
+# The model that ships on two CPU cores; see docs/cli.md for how it was measured.
+DEFAULT_S_PER_ATOM = {"relax": 0.1, "static": 0.003}
+DEFAULT_MEMORY_MB = 1500.0
+DEFAULT_START_S = 10.0
+BOOKKEEPING_S = 5.0
+"""Of AiiDA per job: upload, submit, poll, retrieve, parse."""
+PAST_JOBS = 50
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast jobs are.
+
+    :ivar s_per_atom: seconds of computing per atom of the crystals.
+    :ivar start_s: seconds from the start of the engine to the first batch.
+    :ivar memory_mb: peak memory of a job.
+    :ivar jobs: past jobs that this was taken from, 0 for the default.
+    :ivar device: where they ran.
+    """
+
+    s_per_atom: float
+    start_s: float
+    memory_mb: float
+    jobs: int = 0
+    device: str = ""
+
+    @property
+    def basis(self) -> str:
+        """Where the figures come from, in words."""
+        if not self.jobs:
+            return (
+                "default of the model that ships on two CPU cores: no past job with this model in the profile"
+            )
+        return f"{self.jobs} past job{'s' if self.jobs > 1 else ''} with this model on {self.device or '?'}"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a launch will take.
+
+    :ivar rows: crystals.
+    :ivar atoms: in all of them.
+    :ivar lanes: jobs that run at the same time.
+    :ivar job_size: rows of a job at most.
+    :ivar jobs: of all lanes.
+    :ivar wall_s: seconds until the slowest lane is through, if all lanes run side by side.
+    :ivar memory_mb: peak memory of a job.
+    :ivar rate: what the figures are based on.
+    """
+
+    rows: int
+    atoms: int
+    lanes: int
+    job_size: int
+    jobs: int
+    wall_s: float
+    memory_mb: float
+    rate: Rate
+
+
+def estimate(sizes: NDArray[Any], lanes: int, job_size: int | None, rate: Rate) -> Estimate:
+    """Return what it takes to run crystals of ``sizes`` atoms, shared out as BatchWorkChain does."""
+    from aiida_pet.workchains.sharing import default_job_size, share_out
+
+    size = job_size or default_job_size(len(sizes), lanes)
+    shares = share_out(sizes, lanes)
+    jobs = [math.ceil(len(share) / size) for share in shares]
+    seconds = [
+        count * (rate.start_s + BOOKKEEPING_S) + float(sizes[share].sum()) * rate.s_per_atom
+        for count, share in zip(jobs, shares, strict=True)
+    ]
+    return Estimate(
+        rows=len(sizes),
+        atoms=int(sizes.sum()),
+        lanes=len(shares),
+        job_size=min(size, len(sizes)),
+        jobs=sum(jobs),
+        wall_s=max(seconds),
+        memory_mb=rate.memory_mb,
+        rate=rate,
+    )
+
+
+def past_rate(task: Task, model: PetModelData) -> Rate:
+    """Return how fast the last jobs of ``task`` with ``model`` were, or the default if there are none."""
+    from aiida import orm
+
+    from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.workchains.lane import CALCULATIONS
+
+    query = orm.QueryBuilder()
+    query.append(orm.Node, filters={"id": model.pk}, tag="model")
+    query.append(CALCULATIONS[task], with_incoming="model", filters={"attributes.exit_status": 0}, tag="job")
+    query.append(StructureSetData, with_incoming="job", edge_filters={"label": "results"}, tag="results")
+    query.append(orm.Dict, with_incoming="job", edge_filters={"label": "summary"}, tag="summary")
+    query.add_projection("results", ["attributes.n_atoms"])
+    query.add_projection("summary", ["attributes"])
+    query.order_by({"job": {"id": "desc"}}).limit(PAST_JOBS)
+    found = [(n_atoms, summary) for n_atoms, summary in query.all() if n_atoms and summary.get("compute_s")]
+    if not found:
+        return Rate(DEFAULT_S_PER_ATOM[task.value], DEFAULT_START_S, DEFAULT_MEMORY_MB)
+    starts = [summary.get("engine_s", 0.0) - summary["compute_s"] for _, summary in found]
+    return Rate(
+        s_per_atom=sum(summary["compute_s"] for _, summary in found) / sum(n_atoms for n_atoms, _ in found),
+        start_s=max(0.0, sorted(starts)[len(starts) // 2]),
+        memory_mb=max(summary.get("memory_mb") or 0.0 for _, summary in found),
+        jobs=len(found),
+        device=str(found[0][1].get("device") or ""),
+    )

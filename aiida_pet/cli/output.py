@@ -1,0 +1,152 @@
+"""What commands print: tables for people, csv and json for programs.
+
+Numbers are shortened to six digits in tables only; csv and json carry all digits. JSON has no NaN: it becomes
+null.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import click
+
+DIGITS = 6
+
+
+class Format(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a command with ``--json``, passed as ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")(
+        function
+    )
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` as JSON can hold it: numpy types become Python's, NaN and infinities None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):  # numpy arrays and scalars
+        return plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    return str(value)
+
+
+def echo_json(document: Any) -> None:
+    """Print ``document`` as indented JSON."""
+    click.echo(json.dumps(plain(document), indent=2))
+
+
+def cell(value: Any) -> str:
+    """Return one cell of a table for people."""
+    value = plain(value)
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.{DIGITS}g}"
+    if isinstance(value, list | dict):
+        return json.dumps(value)
+    return str(value)
+
+
+def table_text(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> str:
+    """Return rows under ``headers``, in columns aligned with spaces; numbers to the right."""
+    from tabulate import tabulate
+
+    data = [list(row) for row in rows]
+    numeric = [
+        bool(data) and all(_is_number(row[column]) or plain(row[column]) is None for row in data)
+        for column in range(len(headers))
+    ]
+    return str(
+        tabulate(
+            [[cell(value) for value in row] for row in data],
+            headers=list(headers),
+            tablefmt="simple",
+            disable_numparse=True,
+            colalign=["right" if right else "left" for right in numeric] if data else None,
+        )
+    )
+
+
+def _is_number(value: Any) -> bool:
+    value = plain(value)
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def csv_text(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> str:
+    """Return rows as csv with a header line; missing numbers are empty, lists are JSON."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(headers)
+    for row in rows:
+        values = [plain(value) for value in row]
+        writer.writerow([json.dumps(value) if isinstance(value, list | dict) else value for value in values])
+    return buffer.getvalue()
+
+
+def echo_pairs(pairs: Mapping[str, Any]) -> None:
+    """Print ``name: value`` lines with the values aligned."""
+    width = max((len(name) for name in pairs), default=0)
+    for name, value in pairs.items():
+        click.echo(f"{name + ':':<{width + 1}} {cell(value)}")
+
+
+def write_or_echo(text: str, output: Path | None) -> None:
+    """Write ``text`` to ``output``, or print it if there is none."""
+    if output is None:
+        click.echo(text.removesuffix("\n"))
+        return
+    output.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+    note(f"wrote {output}")
+
+
+def note(message: str) -> None:
+    """Say something beside the data: on standard error, so that the data can be piped."""
+    click.echo(message, err=True)
+
+
+def plural(count: int, noun: str) -> str:
+    """Return ``1 crystal`` or ``2 crystals``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def shortened(names: Sequence[Any], most: int = 12) -> str:
+    """Return names in one line, not more than ``most`` of them."""
+    if len(names) > most:
+        return f"{' '.join(map(str, names[:most]))} ... ({len(names)} in all)"
+    return " ".join(map(str, names))
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time for people: ``42 s``, ``3 min 05 s``, ``2 h 10 min``, ``1 d 04 h``; ``?`` for None."""
+    if seconds is None or not math.isfinite(seconds):
+        return "?"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"

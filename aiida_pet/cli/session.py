@@ -1,0 +1,147 @@
+"""The AiiDA profile that a command works in, and how nodes are named on the command line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from aiida.engine.daemon.client import DaemonClient
+
+SETUP_HINT = "run `aiida-pet setup` first (or name a profile with `aiida-pet -p NAME ...`)"
+
+
+@dataclass
+class Session:
+    """What the options of ``aiida-pet`` itself say.
+
+    :ivar profile: name of the AiiDA profile; None for the default one.
+    :ivar verbosity: number of ``-v``.
+    """
+
+    profile: str | None = None
+    verbosity: int = 0
+
+    def load(self) -> None:
+        """Load the profile; one that is loaded already is kept if no other was asked for.
+
+        :raises click.ClickException: if there is no such profile, or none at all.
+        """
+        prepare_environment()
+        from aiida.common import exceptions
+        from aiida.manage import get_manager
+        from aiida.manage.configuration import load_profile
+
+        if self.profile is None and get_manager().get_profile() is not None:
+            return
+        try:
+            load_profile(self.profile, allow_switch=True)
+        except exceptions.ProfileConfigurationError as error:
+            raise click.ClickException(f"{error}: {SETUP_HINT}") from error
+        except exceptions.ConfigurationError as error:
+            raise click.ClickException(f"no AiiDA profile: {SETUP_HINT}") from error
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
+
+
+def scripts_folder() -> Path:
+    """Return the folder of the running interpreter, where its console scripts are."""
+    return Path(sys.executable).parent
+
+
+def prepare_environment() -> None:
+    """Put the interpreter's own folder on the PATH, where AiiDA looks for ``verdi``; silence set-up chatter.
+
+    Must run before AiiDA is imported: it looks once, at import.
+    """
+    warnings.filterwarnings("ignore", message="Creating AiiDA configuration folder")
+    folder = str(scripts_folder())
+    if shutil.which("verdi") is None and Path(folder, "verdi").exists():
+        os.environ["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", "")])
+
+
+def load_any(identifier: str) -> Any:
+    """Return the node named by a pk, a uuid (or its beginning) or a label.
+
+    :raises click.ClickException: if there is none, or several.
+    """
+    from aiida import orm
+    from aiida.common import exceptions
+
+    try:
+        if identifier.isdecimal():
+            return orm.load_node(pk=int(identifier))
+        return orm.load_node(uuid=identifier)
+    except exceptions.MultipleObjectsError as error:
+        raise click.ClickException(f"several nodes have a uuid that begins with {identifier!r}") from error
+    except (exceptions.NotExistent, ValueError):
+        pass
+    found = (
+        orm.QueryBuilder()
+        .append(orm.Node, filters={"label": identifier}, project="*")
+        .order_by({orm.Node: {"id": "desc"}})
+        .limit(6)
+        .all(flat=True)
+    )
+    if len(found) > 1:
+        pks = ", ".join(str(node.pk) for node in found)
+        raise click.ClickException(f"several nodes have the label {identifier!r}: name one by its pk ({pks})")
+    if not found:
+        from aiida.manage import get_manager
+
+        profile = get_manager().get_profile()
+        name = profile.name if profile else "?"
+        raise click.ClickException(f"no node with pk, uuid or label {identifier!r} in profile {name!r}")
+    return found[0]
+
+
+def load_as(identifier: str, *classes: type, hint: str = "") -> Any:
+    """Return the node named ``identifier`` if it is of one of ``classes``.
+
+    :param hint: where to find the right one, for the error.
+    :raises click.ClickException: if it is not there or of another class.
+    """
+    node = load_any(identifier)
+    if not isinstance(node, classes):
+        expected = " or ".join(cls.__name__ for cls in classes)
+        raise click.ClickException(
+            f"node {identifier} is a {type(node).__name__}, expected a {expected}"
+            + (f": {hint}" if hint else "")
+        )
+    return node
+
+
+def daemon_client() -> DaemonClient | None:
+    """Return the client of the loaded profile's daemon, None for a profile without a broker."""
+    from aiida.common.exceptions import ConfigurationError
+    from aiida.engine.daemon.client import get_daemon_client
+    from aiida.manage import get_manager
+
+    profile = get_manager().get_profile()
+    if profile is None or not profile.process_control_backend:
+        return None
+    try:
+        return get_daemon_client(profile.name)
+    except ConfigurationError:
+        return None
+
+
+def daemon_problem() -> str | None:
+    """Return why nothing would run if it were submitted now, with the remedy; None if all is well."""
+    client = daemon_client()
+    if client is None:
+        return (
+            "the profile has no message broker, so nothing can be submitted: "
+            "`verdi profile configure-broker core.zeromq` gives it one"
+        )
+    if not client.is_daemon_running:
+        return "the daemon is not running, so nothing moves: start it with `verdi daemon start`"
+    return None

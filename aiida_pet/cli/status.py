@@ -1,0 +1,266 @@
+"""``aiida-pet status``: how far a launch is, live, and what to do next."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_pet.cli.output import duration, echo_json, json_option, plural, table_text
+from aiida_pet.cli.session import Session, daemon_problem, load_as, pass_session
+
+if TYPE_CHECKING:
+    from aiida.orm import ProcessNode
+
+    from aiida_pet.workchains.progress import CampaignProgress, JobProgress
+
+WATCH_S = 5.0
+SHOWN_JOBS = 20
+SILENT_S = 300.0
+"""A heartbeat older than this is worth a remark: the engine writes one with each shard and each few steps."""
+
+
+@click.command()
+@click.argument("pk")
+@click.option("--watch", is_flag=True, help="Look again and again until it ends.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1),
+    default=WATCH_S,
+    show_default=True,
+    help="Seconds between two looks of --watch.",
+)
+@click.option("--jobs", "all_jobs", is_flag=True, help="List every job, however many there are.")
+@json_option
+@pass_session
+def status(session: Session, *, pk: str, watch: bool, interval: float, all_jobs: bool, as_json: bool) -> None:
+    """Show how far the launch PK is: rows, rate, time left, how rows ended, lanes and jobs.
+
+    Figures of running jobs come from the heartbeats of their engines.
+    """
+    from aiida.orm import ProcessNode
+
+    session.load()
+    node = load_as(pk, ProcessNode, hint="`aiida-pet launch` prints the pk of what it starts")
+    if watch:
+        follow(node, interval)
+    document = report(node)
+    if as_json:
+        echo_json(document)
+    else:
+        echo_report(document, SHOWN_JOBS if not all_jobs else None)
+
+
+def report(node: ProcessNode) -> dict[str, Any]:
+    """Return how far ``node`` is, as a JSON document: totals, lanes, jobs, advice."""
+    from aiida_pet.workchains.progress import campaign_progress
+
+    progress = campaign_progress(node)
+    return asdict(progress) | {
+        "label": node.process_label,
+        "rows_left": progress.rows_left,
+        "lanes": _lanes(node, progress),
+        "advice": advice(node, progress),
+    }
+
+
+def _lanes(node: ProcessNode, progress: CampaignProgress) -> list[dict[str, Any]]:
+    """Return rows, jobs and rate of each lane."""
+    from aiida_pet.workchains.jobs import jobs_of
+    from aiida_pet.workchains.progress import LANE_TYPE
+
+    entries = {entry.pk: entry for entry in progress.jobs}
+    lanes = []
+    for lane in sorted(
+        (called for called in [node, *node.called_descendants] if called.process_type == LANE_TYPE),
+        key=lambda called: called.pk or 0,
+    ):
+        own = [entries[job.pk] for job in jobs_of(lane) if job.pk in entries]
+        lanes.append(
+            {
+                "pk": lane.pk,
+                "state": _state(lane),
+                "rows_total": len(lane.inputs.rows),
+                "rows_done": sum(entry.rows_done for entry in own),
+                "rate": sum(entry.rate for entry in own),
+                "jobs": [entry.pk for entry in own],
+                "message": lane.exit_message or "",
+            }
+        )
+    return lanes
+
+
+def _state(node: ProcessNode) -> str:
+    state = node.process_state.value if node.process_state else "created"
+    if node.paused and not node.is_terminated:
+        return f"{state}, paused"
+    return f"{state} [{node.exit_status}]" if node.exit_status is not None else state
+
+
+def advice(node: ProcessNode, progress: CampaignProgress) -> list[str]:
+    """Return what can be done now, each as a sentence with a command."""
+    pk = node.pk
+    if not progress.finished:
+        so_far = f"`aiida-pet results {pk}` shows the rows of the jobs that ended"
+        return obstacles(node, progress) + ([so_far] if _some_job_ended(progress) else [])
+    told = []
+    if node.is_excepted:
+        told.append(f"it broke down: `verdi process report {pk}` shows where")
+    elif not node.is_finished_ok:
+        told.append(f"it did not end well: `verdi process report {pk}` shows what happened")
+    if progress.rows_done:
+        told.append(f"`aiida-pet results {pk}` shows the rows")
+    failed = progress.rows_done - progress.statuses.get("converged", 0)
+    if failed > 0:
+        told.append(
+            f"`aiida-pet results {pk} --where 'status != converged'` shows the {plural(failed, 'row')} that failed"
+        )
+    if progress.rows_left and "results" in node.outputs:
+        told.append(
+            f"`aiida-pet launch {_task(node)} {node.outputs.results.pk} --where 'status == left'` goes on with "
+            f"the {plural(progress.rows_left, 'row')} left"
+        )
+    return told
+
+
+def _task(node: ProcessNode) -> str:
+    """Return the task that ``node`` was launched with."""
+    return str(node.inputs.task.value) if "task" in node.inputs else "relax"
+
+
+def _some_job_ended(progress: CampaignProgress) -> bool:
+    return any(job.step in ("done", "ended", "cached") and job.rows_done for job in progress.jobs)
+
+
+def obstacles(node: ProcessNode, progress: CampaignProgress) -> list[str]:
+    """Return what keeps a launch that has not ended from going on, each with its remedy."""
+    told = []
+    problem = daemon_problem()
+    if problem:
+        told.append(problem)
+    for process in [node, *node.called_descendants]:
+        if process.paused and not process.is_terminated:
+            why = f" ({process.process_status})" if process.process_status else ""
+            told.append(
+                f"process <{process.pk}> is paused{why}: `verdi process play {process.pk}` lets it go on"
+            )
+    silent = [job for job in progress.jobs if _is_silent(job)]
+    if silent:
+        pks = " ".join(str(job.pk) for job in silent[:5])
+        told.append(
+            f"no sign of life for {duration(SILENT_S)} or more from job {pks}: `verdi calcjob gotocomputer "
+            f"{silent[0].pk}` goes to its folder, where engine.log says what it does"
+        )
+    return told
+
+
+def _is_silent(job: JobProgress) -> bool:
+    return job.updated is not None and job.step == "running" and time.time() - job.updated > SILENT_S
+
+
+def line(progress: CampaignProgress) -> str:
+    """Return the progress in one line."""
+    done = f"{progress.rows_done:,}/{progress.rows_total:,} rows"
+    parts = [f"<{progress.pk}> {progress.state}", done]
+    if not progress.finished:
+        parts.append(_running_steps(progress) or "no job yet")
+        if progress.rate:
+            parts.append(f"{progress.rate:.3g} rows/s, {duration(progress.eta_s)} left")
+    statuses = _statuses(progress.statuses)
+    return ", ".join(parts) + (f" ({statuses})" if statuses else "")
+
+
+def _running_steps(progress: CampaignProgress) -> str:
+    active = [job for job in progress.jobs if not job.state.startswith(("finished", "excepted", "killed"))]
+    steps = sorted({job.step or "queued" for job in active})
+    return f"{plural(len(active), 'job')} {'/'.join(steps)}" if active else ""
+
+
+def _statuses(statuses: dict[str, int]) -> str:
+    return ", ".join(
+        f"{name} {count:,}" for name, count in sorted(statuses.items(), key=lambda item: -item[1])
+    )
+
+
+def follow(node: ProcessNode, interval: float) -> dict[str, Any]:
+    """Print a live line on standard error until ``node`` has ended, and return the last report.
+
+    On a terminal the line is renewed in place; elsewhere a line is printed when something has changed.
+    """
+    from aiida_pet.workchains.progress import campaign_progress
+
+    terminal = click.get_text_stream("stderr").isatty()
+    last, told = "", set[str]()
+    while True:
+        progress = campaign_progress(node)
+        for obstacle in [] if progress.finished else obstacles(node, progress):
+            if obstacle not in told:
+                told.add(obstacle)
+                click.echo(f"\r{obstacle:<{len(last)}}" if terminal else obstacle, err=True)
+        text = line(progress)
+        if terminal:
+            click.echo(f"\r{text:<{len(last)}}", err=True, nl=False)
+        elif text != last:
+            click.echo(text, err=True)
+        last = text
+        if progress.finished:
+            break
+        time.sleep(interval)
+    if terminal:
+        click.echo(err=True)
+    return report(node)
+
+
+def echo_report(document: dict[str, Any], most_jobs: int | None) -> None:
+    """Print what :func:`report` returns; at most ``most_jobs`` of the jobs, the last ones."""
+    click.echo(f"{document['label']} <{document['pk']}> {document['state']}")
+    if document["message"]:
+        click.echo(f"  {document['message']}")
+    total, done = document["rows_total"], document["rows_done"]
+    share = f" ({100 * done / total:.0f} %)" if total else ""
+    click.echo(f"rows      {done:,} of {total:,} done{share}, {document['rows_left']:,} left")
+    if document["statuses"]:
+        click.echo(f"statuses  {_statuses(document['statuses'])}")
+    if not document["finished"]:
+        rate = f"{document['rate']:.3g} rows/s" if document["rate"] else "no rate yet"
+        click.echo(f"speed     {rate}, {duration(document['eta_s'])} left")
+    click.echo(f"engines   {duration(document['engine_s'])} in {plural(len(document['jobs']), 'job')}")
+    _echo_lanes(document["lanes"])
+    _echo_jobs(document["jobs"], most_jobs)
+    if document["advice"]:
+        click.echo()
+    for sentence in document["advice"]:
+        click.echo(f"* {sentence}")
+
+
+def _echo_lanes(lanes: list[dict[str, Any]]) -> None:
+    if len(lanes) < 2 and not any(lane["message"] for lane in lanes):
+        return
+    rows = [
+        (lane["pk"], lane["state"], lane["rows_done"], lane["rows_total"], len(lane["jobs"]), lane["message"])
+        for lane in lanes
+    ]
+    click.echo("\n" + table_text(rows, ("lane", "state", "rows done", "of", "jobs", "message")))
+
+
+def _echo_jobs(jobs: list[dict[str, Any]], most: int | None) -> None:
+    if not jobs:
+        return
+    shown = jobs if most is None else jobs[-most:]
+    rows = [
+        (
+            job["pk"],
+            job["state"],
+            job["step"] or "queued",
+            job["rows_done"],
+            job["rows_total"],
+            f"{job['rate']:.3g}" if job["rate"] else "-",
+            _statuses(job["statuses"]),
+        )
+        for job in shown
+    ]
+    click.echo("\n" + table_text(rows, ("job", "state", "engine", "rows done", "of", "rows/s", "statuses")))
+    if len(shown) < len(jobs):
+        click.echo(f"(the last {len(shown)} of {len(jobs)} jobs; --jobs shows all)")

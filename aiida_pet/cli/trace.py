@@ -1,0 +1,80 @@
+"""``aiida-pet trace``: where one row comes from, back to the file it was imported from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_pet.cli.errors import message_of
+from aiida_pet.cli.output import cell, echo_json, json_option
+from aiida_pet.cli.session import Session, load_any, pass_session
+
+if TYPE_CHECKING:
+    from aiida_pet.workchains.provenance import TraceStep
+
+
+@click.command()
+@click.argument("pk")
+@click.argument("row_id", metavar="ID")
+@json_option
+@pass_session
+def trace(session: Session, *, pk: str, row_id: str, as_json: bool) -> None:
+    """Walk from row ID of the launch (or set) PK back to where it comes from.
+
+    Through merges and jobs, with model, code and parameters of each job, to the input structure and its file.
+    """
+    from aiida_pet.workchains.provenance import trace as walk_back
+
+    session.load()
+    try:
+        steps = walk_back(load_any(pk), row_id)
+    except (KeyError, ValueError) as error:
+        raise click.ClickException(message_of(error)) from error
+    if as_json:
+        echo_json({"pk": pk, "id": row_id, "steps": [_record(step) for step in steps]})
+        return
+    for step in steps:
+        _echo(step)
+
+
+def _record(step: TraceStep) -> dict[str, Any]:
+    return {
+        "role": step.role,
+        "pk": step.node.pk,
+        "uuid": step.node.uuid,
+        "type": type(step.node).__name__,
+        "label": step.node.label,
+        "created": step.node.ctime.isoformat(),
+        "note": step.note,
+        "row": step.row,
+        "imported_from": step.node.base.extras.get("imported_from", None),
+    }
+
+
+SHOWN = (
+    "status",
+    "message",
+    "energy",
+    "volume",
+    "fmax",
+    "stress_max",
+    "n_steps",
+    "spacegroup_0_01",
+    "initial_energy",
+    "initial_volume",
+)
+"""Values of a row that are printed; --json has all."""
+
+
+def _echo(step: TraceStep) -> None:
+    indent = "    " if step.role in ("model", "code", "parameters", "staged model") else ""
+    label = f" {step.node.label!r}" if step.node.label else ""
+    click.echo(f"{indent}{step.role:<10} <{step.node.pk}> {type(step.node).__name__}{label}")
+    if step.note:
+        click.echo(f"{indent}           {step.note}")
+    units = step.node.base.attributes.get("columns", {}) if step.row else {}
+    shown = [name for name in SHOWN if step.row.get(name) not in (None, "")]
+    if shown:
+        values = (f"{name} {cell(step.row[name])} {units.get(name, '')}".rstrip() for name in shown)
+        click.echo(f"{indent}           {', '.join(values)}")

@@ -1,0 +1,84 @@
+"""The group itself: help, version, errors, and what must not be imported before a command runs."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from aiida_pet import __version__
+from aiida_pet.cli import main
+from aiida_pet.cli.errors import ExplainingGroup, explanation, message_of
+from aiida_pet.engine.table import DuplicateIdError
+
+COMMANDS = ("setup", "data", "model", "launch", "status", "results", "trace", "params")
+
+
+def test_help_names_every_command():
+    output = CliRunner().invoke(main, ["--help"]).output
+    listed = {line.split()[0] for line in output.split("Commands:")[1].splitlines() if line.strip()}
+    assert listed == set(COMMANDS)
+
+
+def test_version_is_that_of_the_package():
+    assert __version__ in CliRunner().invoke(main, ["--version"]).output
+
+
+def test_help_of_every_command_imports_neither_aiida_nor_torch_nor_pymatgen():
+    """`--help` answers at once: importing AiiDA alone takes seconds."""
+    code = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from aiida_pet.cli import main\n"
+        "def walk(command, words):\n"
+        "    result = CliRunner().invoke(main, [*words, '--help'])\n"
+        "    assert result.exit_code == 0, result.output\n"
+        "    for name, child in getattr(command, 'commands', {}).items():\n"
+        "        walk(child, [*words, name])\n"
+        "walk(main, [])\n"
+        "heavy = {'aiida', 'torch', 'pymatgen', 'numpy', 'pandas', 'ase'} & set(sys.modules)\n"
+        "print(','.join(sorted(heavy)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (DuplicateIdError(["a"]), "ids must be unique, but these occur more than once: 'a'"),
+        (FileNotFoundError(2, "No such file", "x.cif"), "[Errno 2] No such file: 'x.cif'"),
+        (ValueError("shapes do not match"), None),
+        (KeyError("x"), None),
+    ],
+)
+def test_explanation_tells_user_errors_from_faults(error, line):
+    assert explanation(error) == line
+
+
+def test_message_of_a_key_error_has_no_quotes():
+    assert message_of(KeyError("no row 'x'")) == "no row 'x'"
+
+
+def _failing(error):
+    @click.group(cls=ExplainingGroup)
+    def group():
+        pass
+
+    @group.command()
+    def go():
+        raise error
+
+    return CliRunner().invoke(group, ["go"])
+
+
+def test_a_user_error_is_one_line_without_traceback():
+    result = _failing(DuplicateIdError(["a"]))
+    assert result.exit_code == 1
+    assert result.output == "Error: ids must be unique, but these occur more than once: 'a'\n"
+
+
+def test_a_fault_of_the_program_is_not_hidden():
+    result = _failing(ValueError("shapes do not match"))
+    assert isinstance(result.exception, ValueError)

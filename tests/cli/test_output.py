@@ -1,0 +1,64 @@
+import json
+
+import numpy as np
+import pytest
+
+from aiida_pet.cli.output import cell, csv_text, duration, plain, plural, table_text
+
+
+def test_plain_turns_numpy_and_nan_into_json():
+    document = {"a": np.float64("nan"), 1: np.array([1.0, np.inf]), "b": (np.int64(3), np.bool_(True))}
+    assert json.loads(json.dumps(plain(document), allow_nan=False)) == {
+        "a": None,
+        "1": [1.0, None],
+        "b": [3, True],
+    }
+
+
+def test_table_shortens_numbers_and_marks_missing_ones():
+    lines = table_text([("Mo", -10.84504321, np.nan), ("TaW", 1.0, 2)], ("id", "energy", "n")).splitlines()
+    assert lines[0].split() == ["id", "energy", "n"]
+    assert lines[2].split() == ["Mo", "-10.845", "-"]
+    assert lines[3].split() == ["TaW", "1", "2"]
+
+
+def test_table_without_rows_has_its_header():
+    assert table_text([], ("id", "energy")).split()[:2] == ["id", "energy"]
+
+
+def test_csv_keeps_all_digits_and_quotes_text():
+    text = csv_text(
+        [("Mo", -10.84504321987654, "a, b", np.nan, [1, 2])], ("id", "energy", "message", "x", "y")
+    )
+    assert text == 'id,energy,message,x,y\nMo,-10.84504321987654,"a, b",,"[1, 2]"\n'
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(True, "yes"), (np.bool_(False), "no"), (None, "-"), (1e-7, "1e-07"), ([1], "[1]")]
+)
+def test_cell_is_for_people(value, text):
+    assert cell(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "?"),
+        (3.21, "3.2 s"),
+        (42.4, "42 s"),
+        (185, "3 min 05 s"),
+        (7800, "2 h 10 min"),
+        (100800, "1 d 04 h"),
+        (float("inf"), "?"),
+    ],
+)
+def test_duration_is_for_people(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_plural_counts():
+    assert [plural(count, "crystal") for count in (0, 1, 2000)] == [
+        "0 crystals",
+        "1 crystal",
+        "2,000 crystals",
+    ]

@@ -1,0 +1,33 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from aiida_pet.cli import main
+from aiida_pet.engine.job import Task
+from aiida_pet.engine.parameters import PARAMETERS
+
+
+def test_params_prints_units_defaults_and_choices():
+    output = CliRunner().invoke(main, ["params", "relax"]).output
+    fmax = next(line for line in output.splitlines() if line.startswith("fmax"))
+    assert fmax.split()[:3] == ["fmax", "0.02", "eV/A"]
+    assert "fire, lbfgs" in output
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_params_json_holds_every_parameter(task):
+    document = json.loads(CliRunner().invoke(main, ["params", task.value, "--json"]).output)
+    assert set(document) == set(PARAMETERS[task].model_fields)
+    assert document["dtype"] == {
+        "default": "float64",
+        "unit": None,
+        "choices": ["float32", "float64"],
+        "description": "precision of the model",
+    }
+
+
+def test_params_of_an_unknown_task_names_the_known():
+    result = CliRunner().invoke(main, ["params", "boil"])
+    assert result.exit_code == 2
+    assert "'boil' is not one of 'relax', 'static'" in result.output
