@@ -179,7 +179,7 @@ class Table:
 
     def save(self, target: Path | IO[bytes]) -> None:
         """Write the compressed ``.npz`` form."""
-        np.savez_compressed(target, **self.to_arrays())
+        np.savez_compressed(target, allow_pickle=False, **self.to_arrays())
 
     @classmethod
     def load(cls, source: Path | IO[bytes]) -> Self:

@@ -28,7 +28,7 @@ MakeJob = Callable[..., JobFolder]
 @pytest.fixture
 def make_job(tmp_path: Path, model_file: tuple[Path, str]) -> MakeJob:
     def make(table: StructureTable, task: Task = Task.STATIC, name: str = "job", **changes: Any) -> JobFolder:
-        settings = EngineSettings(device="cpu", **{"flush_interval_s": 0.0} | changes.pop("settings", {}))
+        settings = EngineSettings(**{"device": "cpu", "flush_interval_s": 0.0} | changes.pop("settings", {}))
         spec = {"model_path": str(model_file[0]), "model_sha256": model_file[1], "parameters": {}} | changes
         folder = JobFolder(tmp_path / name)
         folder.write_inputs(JobSpec(task=task, settings=settings, **spec), table)
@@ -66,7 +66,7 @@ def test_bad_rows_end_with_their_own_status_and_others_are_untouched(make_job, a
     assert Job(mixed).run() is ExitStatus.OK
     result, damaged = mixed.read_results()
     assert not damaged
-    wanted = {name: "invalid_geometry" for name in ("nan", "one-spot", "flat", "none")} | {
+    wanted = dict.fromkeys(("nan", "one-spot", "flat", "none"), "invalid_geometry") | {
         "copper": "unsupported_element"
     }
     for name, status in wanted.items():
