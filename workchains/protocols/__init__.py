@@ -1,0 +1,78 @@
+"""Protocols: the numbers of each task by name (fast, moderate, precise), read from one YAML file per task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from aiida_pet.engine.job import Task
+from aiida_pet.engine.parameters import parse_parameters
+
+
+class ProtocolError(ValueError):
+    """Raised for a protocol or an override that does not exist; the message names those that do."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The inputs that a protocol sets.
+
+    :ivar parameters: of the task.
+    :ivar settings: of the engine.
+    :ivar options: of each job.
+    :ivar max_failures: of a lane; None leaves the default.
+    """
+
+    parameters: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    max_failures: int | None = None
+
+
+@cache
+def _read(task: Task) -> dict[str, Any]:
+    text = (files(__package__) / f"{task.value}.yaml").read_text()
+    content: dict[str, Any] = yaml.safe_load(text)
+    return content
+
+
+def default_protocol(task: Task) -> str:
+    """Return the name of the protocol that is taken if none is named."""
+    name: str = _read(task)["default_protocol"]
+    return name
+
+
+def available_protocols(task: Task) -> dict[str, str]:
+    """Return name -> description of each protocol of ``task``."""
+    return {name: content["description"] for name, content in _read(task)["protocols"].items()}
+
+
+def protocol_inputs(task: Task, name: str | None = None, overrides: dict[str, Any] | None = None) -> Protocol:
+    """Return the inputs of protocol ``name`` (None: the default) with ``overrides`` over them.
+
+    :param overrides: as ``{"parameters": {"fmax": 0.01}}``; dictionaries are merged key by key.
+    :raises ProtocolError: if there is no such protocol, or an override names no input of a protocol.
+    :raises ParameterError: if the parameters are unknown or out of bounds.
+    """
+    content = _read(task)
+    name = name or content["default_protocol"]
+    if name not in content["protocols"]:
+        raise ProtocolError(
+            f"no protocol {name!r} for {task.value}: there are {', '.join(content['protocols'])}"
+        )
+    known = [f.name for f in fields(Protocol)]
+    unknown = sorted(set(overrides or {}) - set(known))
+    if unknown:
+        raise ProtocolError(f"unknown overrides {unknown}; known are {', '.join(known)}")
+    chosen = {key: value for key, value in content["protocols"][name].items() if key != "description"}
+    merged: dict[str, Any] = {}
+    for layer in (content["default_inputs"], chosen, overrides or {}):
+        for key, value in layer.items():
+            merged[key] = merged.get(key, {}) | value if isinstance(value, dict) else value
+    inputs = Protocol(**merged)
+    parse_parameters(task, inputs.parameters)
+    return inputs

@@ -1,0 +1,154 @@
+"""The walk of a lane over its rows, without AiiDA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import pytest
+import yaml
+from aiida_pet.workchains.walk import Ending, Walk, to_ranges
+
+Machine = Callable[[list[int]], tuple[Collection[int], Ending]]
+
+
+def walk_through(walk: Walk, machine: Machine, max_jobs: int = 200) -> tuple[list[list[int]], set[int]]:
+    """Let `machine` run all jobs; return the jobs and the finished rows. Every row is done at most once."""
+    jobs: list[list[int]] = []
+    done: set[int] = set()
+    while walk.n_waiting:
+        assert len(jobs) < max_jobs, "the walk does not end"
+        walk = Walk.from_dict(yaml.safe_load(yaml.safe_dump(walk.to_dict())))
+        job = walk.next_job()
+        assert not done & set(job), "a row was done twice"
+        finished, ending = machine(job)
+        done |= set(finished)
+        jobs.append(job)
+        walk.settle(finished, ending, "bang")
+        if walk.fruitless >= 10:
+            break
+    walk_through.walk = walk  # type: ignore[attr-defined]
+    return jobs, done
+
+
+def last_walk() -> Walk:
+    return walk_through.walk  # type: ignore[attr-defined, no-any-return]
+
+
+def sound(job: list[int]) -> tuple[Collection[int], Ending]:
+    return set(job), Ending.FINISHED
+
+
+def killed_by(*culprits: int) -> Machine:
+    def machine(job: list[int]) -> tuple[Collection[int], Ending]:
+        return (set(), Ending.BROKEN) if set(job) & set(culprits) else sound(job)
+
+    return machine
+
+
+def test_sound_machine_runs_each_row_once_in_jobs_of_job_size() -> None:
+    jobs, done = walk_through(Walk.start(10, 4), sound)
+    assert [len(job) for job in jobs] == [4, 4, 2]
+    assert done == set(range(10))
+
+
+def test_rows_left_by_the_clock_go_to_the_front_and_fill_up_the_next_job() -> None:
+    walk = Walk.start(10, 4)
+    assert walk.next_job() == [0, 1, 2, 3]
+    walk.settle({0, 2}, Ending.TIME)
+    assert walk.next_job() == [1, 3, 4, 5]
+
+
+def test_node_failure_tries_the_same_rows_again() -> None:
+    walk = Walk.start(8, 4)
+    first = walk.next_job()
+    walk.settle(set(), Ending.BROKEN)
+    assert walk.next_job() == first
+
+
+def test_rows_of_a_broken_job_are_not_mixed_with_others() -> None:
+    walk = Walk.start(8, 4)
+    walk.next_job()
+    walk.settle({0, 1, 2}, Ending.BROKEN)
+    assert walk.next_job() == [3]
+
+
+@pytest.mark.parametrize("culprit", [0, 17, 63])
+def test_one_culprit_is_isolated_and_every_other_row_finishes(culprit: int) -> None:
+    jobs, done = walk_through(Walk.start(100, 64), killed_by(culprit))
+    assert done == set(range(100)) - {culprit}
+    assert last_walk().given_up == {culprit: "bang"}
+    assert len(jobs) <= 20
+    assert jobs.count([culprit]) == 2
+
+
+def test_three_culprits_are_isolated() -> None:
+    _, done = walk_through(Walk.start(64, 64), killed_by(3, 4, 60))
+    assert done == set(range(64)) - {3, 4, 60}
+    assert set(last_walk().given_up) == {3, 4, 60}
+
+
+def test_single_row_that_breaks_its_job_is_given_up_after_two_tries() -> None:
+    jobs, _ = walk_through(Walk.start(1, 10), killed_by(0))
+    assert jobs == [[0], [0]]
+    assert last_walk().given_up == {0: "bang"}
+
+
+def test_broken_machine_makes_ten_fruitless_jobs_and_blames_no_row() -> None:
+    jobs, done = walk_through(Walk.start(1000, 1000), lambda job: (set(), Ending.BROKEN))
+    assert len(jobs) == 10
+    assert not done
+    assert last_walk().given_up == {}
+    assert last_walk().n_waiting == 1000
+
+
+def test_out_of_memory_halves_jobs_and_batches_for_the_rest() -> None:
+    def small_machine(job: list[int]) -> tuple[Collection[int], Ending]:
+        return sound(job) if len(job) <= 3 else (set(), Ending.MEMORY)
+
+    jobs, done = walk_through(Walk.start(30, 20, max_batch_cost=1000.0), small_machine)
+    assert done == set(range(30))
+    assert [len(job) for job in jobs[:4]] == [20, 10, 5, 3]
+    assert max(len(job) for job in jobs[4:]) <= 3
+    assert last_walk().max_batch_cost == 1000.0 / 8
+
+
+def test_clock_that_lets_nothing_finish_makes_smaller_jobs() -> None:
+    def slow_machine(job: list[int]) -> tuple[Collection[int], Ending]:
+        return sound(job) if len(job) <= 4 else (set(), Ending.TIME)
+
+    _, done = walk_through(Walk.start(16, 16), slow_machine)
+    assert done == set(range(16))
+
+
+def test_rows_missing_from_a_finished_job_are_run_again() -> None:
+    walk = Walk.start(4, 4)
+    walk.next_job()
+    walk.settle({0, 1}, Ending.FINISHED)
+    assert walk.next_job() == [2, 3]
+
+
+def test_progress_resets_the_count_of_fruitless_jobs() -> None:
+    walk = Walk.start(4, 4)
+    walk.next_job()
+    walk.settle(set(), Ending.BROKEN)
+    assert walk.fruitless == 1
+    walk.next_job()
+    walk.settle({0}, Ending.BROKEN)
+    assert walk.fruitless == 0
+
+
+def test_state_of_a_large_lane_is_small() -> None:
+    walk = Walk.start(100_000, 5000)
+    job = walk.next_job()
+    walk.settle(set(job[:3000]), Ending.TIME)
+    assert len(yaml.safe_dump(walk.to_dict())) < 500
+
+
+def test_settle_without_a_job_says_what_is_wrong() -> None:
+    with pytest.raises(RuntimeError, match=r"no job is running: settle\(\) wants next_job\(\) before it"):
+        Walk.start(4, 4).settle(set(), Ending.FINISHED)
+
+
+def test_ranges_join_runs_of_rows() -> None:
+    assert to_ranges([0, 1, 2, 5, 7, 8]) == [[0, 3], [5, 6], [7, 9]]
+    assert to_ranges([]) == []

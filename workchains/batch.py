@@ -1,0 +1,290 @@
+"""How any task runs over any number of crystals: shares, lanes, and one table at the end.
+
+Rows are shared out over ``lanes`` by size (:mod:`aiida_pet.workchains.sharing`); each lane is a child that walks its
+share in jobs of ``job_size`` rows (:mod:`aiida_pet.workchains.lane`). All lanes are started in one step and none waits
+for another. The model is brought to the computer once (:mod:`aiida_pet.calculations.staging`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.engine import ProcessBuilder, ToContext, WorkChain, append_, if_
+from aiida.engine.processes.workchains.workchain import WorkChainSpec
+from aiida_pet.workchains.inputs import define_job_inputs, validate_positive
+from aiida_pet.workchains.jobs import job_record, jobs_of
+from aiida_pet.workchains.lane import LaneWorkChain
+from aiida_pet.workchains.protocols import Protocol, protocol_inputs
+from aiida_pet.workchains.sharing import default_job_size, share_out
+
+from aiida_pet.calculations.functions import merge_tables
+from aiida_pet.calculations.records import summarise_batch
+from aiida_pet.calculations.staging import StageModelCalculation, find_staged_model
+from aiida_pet.calculations.validation import check_parameters, check_remote_model, check_rows
+from aiida_pet.data.model import PetModelData
+from aiida_pet.data.structures import StructureSetData
+from aiida_pet.data.table import TableData
+from aiida_pet.engine.job import RowStatus, Task
+from aiida_pet.engine.table import Array
+
+# All jobs' results are inputs of one merge, and AiiDA writes inputs into every checkpoint.
+MAX_JOBS = 2000
+
+_PASSED_ON = ("task", "code", "model", "structures", "parameters", "settings", "options", "max_failures")
+
+
+class BatchWorkChain(WorkChain):
+    """One task over a set of crystals, in ``lanes`` that run at the same time."""
+
+    @classmethod
+    def define(cls, spec: WorkChainSpec) -> None:  # type: ignore[override]
+        """Define ports, outline and exit codes."""
+        super().define(spec)
+        define_job_inputs(spec)
+        spec.input(
+            "rows",
+            valid_type=TableData,
+            required=False,
+            help="Only the crystals with these ids; all if not given.",
+        )
+        spec.input(
+            "lanes",
+            valid_type=orm.Int,
+            serializer=orm.to_aiida_type,
+            default=lambda: orm.Int(1),
+            validator=validate_positive,
+            help="How many jobs may run at once.",
+        )
+        spec.input(
+            "job_size",
+            valid_type=orm.Int,
+            serializer=orm.to_aiida_type,
+            required=False,
+            validator=validate_positive,
+            help="Rows of a job at most; if not given, few large jobs.",
+        )
+        spec.inputs.validator = validate_batch
+        spec.outline(
+            cls.setup,
+            if_(cls.should_stage)(cls.stage, cls.inspect_stage),
+            cls.launch_lanes,
+            cls.merge,
+            cls.finish,
+        )
+        spec.output(
+            "results",
+            valid_type=StructureSetData,
+            required=False,
+            help="All rows in the order of the input; rows without a result have the status `left`.",
+        )
+        spec.output(
+            "summary", valid_type=orm.Dict, required=False, help="Statuses, jobs, times, evaluations."
+        )
+        spec.exit_code(
+            300,
+            "ERROR_STAGING",
+            message="The model could not be brought to computer `{computer}` (process <{pk}>): check it with "
+            "`verdi computer test {computer}` and launch again.",
+        )
+        spec.exit_code(301, "ERROR_NO_RESULTS", message="No row has a result. {message}")
+        spec.exit_code(
+            400,
+            "ERROR_ROWS_LEFT",
+            message="{left} of {total} rows have no result (status `left` in `results`). {message}",
+        )
+
+    @property
+    def structures(self) -> StructureSetData:
+        """The crystals; a subclass may make them in :meth:`setup`."""
+        structures: StructureSetData = self.ctx.structures
+        return structures
+
+    def setup(self) -> None:
+        """Take the crystals from the inputs."""
+        self.ctx.structures = self.inputs.structures
+
+    def should_stage(self) -> bool:
+        """Return whether the model has yet to be brought to the computer."""
+        if "remote_model" in self.inputs:
+            self.ctx.remote_model = self.inputs.remote_model
+            return False
+        found = find_staged_model(self.inputs.model, self.inputs.code.computer)
+        if found is not None:
+            self.ctx.remote_model = found
+        return found is None
+
+    def stage(self) -> Any:
+        """Bring the model to the computer."""
+        computer = self.inputs.code.computer
+        # From the cache would come a folder that may be gone: that is what should_stage just looked for in vain.
+        metadata = {"computer": computer, "disable_cache": True, "call_link_label": "stage"}
+        node = self.submit(StageModelCalculation, model=self.inputs.model, metadata=metadata)
+        self.report(f"bringing the model to {computer.label}: <{node.pk}>")
+        return ToContext(staging=node)
+
+    def inspect_stage(self) -> Any:
+        """Take the folder that holds the model."""
+        staging = self.ctx.staging
+        if not staging.is_finished_ok:
+            computer = self.inputs.code.computer.label
+            return self.exit_codes.ERROR_STAGING.format(computer=computer, pk=staging.pk)
+        self.ctx.remote_model = staging.outputs.remote_folder
+        return None
+
+    def launch_lanes(self) -> Any:
+        """Share the rows out and start all lanes."""
+        ids, sizes = self._rows()
+        lanes = self.inputs.lanes.value
+        given = "job_size" in self.inputs
+        job_size = self.inputs.job_size if given else orm.Int(default_job_size(len(ids), lanes))
+        inputs = {name: self.inputs[name] for name in _PASSED_ON if name in self.inputs}
+        inputs |= {"structures": self.structures, "remote_model": self.ctx.remote_model, "job_size": job_size}
+        for number, share in enumerate(share_out(sizes, lanes)):
+            rows = TableData.from_ids(ids[share])
+            metadata = {"call_link_label": f"lane_{number:03d}"}
+            node = self.submit(LaneWorkChain, rows=rows, metadata=metadata, **inputs)
+            self.report(f"lane <{node.pk}>: {len(share)} rows in jobs of {job_size.value}")
+            self.to_context(lanes=append_(node))
+
+    def merge(self) -> Any:
+        """Bring all results together in the order of the input."""
+        jobs = jobs_of(self.node)
+        parts = {
+            f"job_{i:05d}": job.outputs.results for i, job in enumerate(jobs) if "results" in job.outputs
+        }
+        if not parts:
+            return self.exit_codes.ERROR_NO_RESULTS.format(message=self._complaints())
+        for number, lane in enumerate(self.ctx.lanes):
+            if "given_up" in lane.outputs:
+                parts[f"given_up_{number:03d}"] = lane.outputs.given_up
+        ids, _ = self._rows()
+        first = next(iter(parts.values()))
+        if len(parts) == 1 and np.array_equal(first.ids, ids):
+            results = first  # one job did it all: there is nothing to merge, and no reason to store it twice
+        else:
+            rows = {"rows": self.inputs.rows} if "rows" in self.inputs else {}
+            results = merge_tables(structures=self.structures, **rows, **parts)
+        self.out("results", results)
+        records = orm.Dict({"jobs": [job_record(job) for job in jobs]})
+        self.out("summary", summarise_batch(results=results, jobs=records))
+        return None
+
+    def finish(self) -> Any:
+        """Return whether every row has its status; rows that failed are data, rows that are left are not."""
+        summary = self.outputs["summary"].get_dict()
+        if summary["rows_left"]:
+            return self.exit_codes.ERROR_ROWS_LEFT.format(
+                left=summary["rows_left"], total=summary["rows"], message=self._complaints()
+            )
+        return None
+
+    def _rows(self) -> tuple[Array, Array]:
+        """Return ids and numbers of atoms of the rows to do."""
+        table = self.structures.to_table()
+        if "rows" not in self.inputs:
+            return table.ids, table.n_atoms
+        ids = self.inputs.rows.ids
+        return ids, table.n_atoms[table.positions_of(ids)]
+
+    def _complaints(self) -> str:
+        """Return what the lanes that stopped early say, each thing once."""
+        messages = [
+            lane.exit_message or lane.exception or f"Lane <{lane.pk}> ended as {lane.process_state.value}."
+            for lane in self.ctx.lanes
+            if not lane.is_finished_ok
+        ]
+        if not messages:
+            return (
+                f"Their `message` says why: they ended their job twice when alone (status {RowStatus.LEFT})."
+            )
+        return " ".join(dict.fromkeys(messages))
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode,
+        model: PetModelData,
+        structures: StructureSetData,
+        *,
+        task: Task | str = Task.STATIC,
+        protocol: str | None = None,
+        overrides: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+        settings: dict[str, Any] | None = None,
+        rows: TableData | None = None,
+        lanes: int = 1,
+        job_size: int | None = None,
+    ) -> ProcessBuilder:
+        """Return a builder with the inputs of ``protocol``.
+
+        :param protocol: fast, moderate or precise; None takes the task's default.
+        :param overrides: inputs of the protocol to change, as ``{"parameters": {"fmax": 0.01}}``.
+        :param options: ``metadata.options`` of each job.
+        :param settings: fields of :class:`~aiida_pet.engine.job.EngineSettings`.
+        :param rows: only these ids.
+        :param lanes: how many jobs may run at once.
+        :param job_size: rows of a job at most; None for few large jobs.
+        :raises ProtocolError: for an unknown protocol or override.
+        """
+        inputs = protocol_inputs(Task(task), protocol, overrides)
+        builder = cls.get_builder()
+        builder.task = orm.Str(Task(task).value)
+        fill_builder(builder, inputs, code=code, model=model, lanes=lanes, job_size=job_size, rows=rows)
+        builder.structures = structures
+        fill_site(builder, inputs, options, settings)
+        return builder
+
+
+def fill_builder(builder: ProcessBuilder, inputs: Protocol, **values: Any) -> None:
+    """Set what does not depend on the site; values of None are left out."""
+    builder.parameters = orm.Dict(inputs.parameters)
+    if inputs.max_failures is not None:
+        builder.max_failures = orm.Int(inputs.max_failures)
+    for name, value in values.items():
+        if value is not None:
+            setattr(builder, name, orm.Int(value) if isinstance(value, int) else value)
+
+
+def fill_site(
+    builder: ProcessBuilder,
+    inputs: Protocol,
+    options: dict[str, Any] | None,
+    settings: dict[str, Any] | None,
+) -> None:
+    """Set options and settings: those given over those of the protocol."""
+    for name, merged in (
+        ("options", inputs.options | (options or {})),
+        ("settings", inputs.settings | (settings or {})),
+    ):
+        if merged:
+            setattr(builder, name, merged)
+
+
+def validate_batch(inputs: Any, _: Any) -> str | None:
+    """Return what is wrong with the inputs of a batch taken together."""
+    task, parameters = inputs.get("task"), inputs.get("parameters")
+    if task is not None and parameters is not None:
+        problem = check_parameters(Task(task.value), parameters.get_dict())
+        if problem:
+            return problem
+    code = inputs.get("code")
+    if code is not None and code.computer is None:
+        return f"code {code.label!r} belongs to no computer: give an InstalledCode of `pet-engine`"
+    return check_rows(inputs) or check_remote_model(inputs) or _check_number_of_jobs(inputs)
+
+
+def _check_number_of_jobs(inputs: Any) -> str | None:
+    chosen = [inputs[name] for name in ("rows", "structures") if name in inputs]
+    if not chosen or "job_size" not in inputs:
+        return None
+    n_rows, job_size = len(chosen[0]), inputs["job_size"].value
+    jobs = math.ceil(n_rows / job_size)
+    if jobs > MAX_JOBS:
+        return (
+            f"job_size = {job_size} cuts {n_rows} rows into {jobs} jobs, at most {MAX_JOBS} are allowed: "
+            f"use a job_size of {math.ceil(n_rows / MAX_JOBS)} or more, or leave it out"
+        )
+    return None

@@ -1,0 +1,96 @@
+"""The ports that lanes and batches share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ProcessSpec
+
+from aiida_pet.calculations.static import StaticCalculation
+from aiida_pet.calculations.validation import validate_settings
+from aiida_pet.data.model import PetModelData
+from aiida_pet.data.structures import StructureSetData
+from aiida_pet.engine.job import MODEL_FILE, Task
+
+# One culprit makes three fruitless jobs in a row (see `walk`), so that ten mean a machine or a set-up that fails.
+DEFAULT_MAX_FAILURES = 10
+
+
+def define_job_inputs(spec: ProcessSpec) -> None:
+    """Add to ``spec`` what every job of a batch is given."""
+    spec.input(
+        "task",
+        valid_type=orm.Str,
+        serializer=orm.to_aiida_type,
+        validator=validate_task,
+        help=f"What to do with each crystal: {', '.join(Task)}.",
+    )
+    spec.input("code", valid_type=orm.AbstractCode, help="The code `pet-engine`.")
+    spec.input("model", valid_type=PetModelData, help="The PET model.")
+    spec.input("structures", valid_type=StructureSetData, help="The crystals.")
+    spec.input(
+        "parameters",
+        valid_type=orm.Dict,
+        serializer=orm.to_aiida_type,
+        default=lambda: orm.Dict({}),
+        help="What to compute, see `aiida_pet.engine.parameters`: unknown keys are refused.",
+    )
+    spec.input(
+        "remote_model",
+        valid_type=orm.RemoteData,
+        required=False,
+        help=f"Folder on the code's computer that holds the model as {MODEL_FILE}; staged if not given.",
+    )
+    spec.input(
+        "settings",
+        valid_type=dict,
+        required=False,
+        is_metadata=True,
+        validator=validate_settings,
+        help="How to compute, the fields of `aiida_pet.engine.job.EngineSettings`: device, threads, ...",
+    )
+    spec.input(
+        "options",
+        valid_type=dict,
+        required=False,
+        is_metadata=True,
+        validator=validate_options,
+        help="`metadata.options` of each job: resources, max_wallclock_seconds, queue_name, account, "
+        "custom_scheduler_commands, ...",
+    )
+    spec.input(
+        "max_failures",
+        valid_type=orm.Int,
+        serializer=orm.to_aiida_type,
+        default=lambda: orm.Int(DEFAULT_MAX_FAILURES),
+        validator=validate_positive,
+        help="A lane stops after this many jobs in a row that finished no row.",
+    )
+
+
+def validate_task(node: orm.Str | None, _: Any) -> str | None:
+    """Return that the task is unknown."""
+    if node is not None and node.value not in list(Task):
+        return f"unknown task {node.value!r}: expected one of {', '.join(Task)}"
+    return None
+
+
+def validate_positive(node: orm.Int | None, port: Any) -> str | None:
+    """Return that the number is not positive."""
+    if node is not None and node.value < 1:
+        return f"{port.name} = {node.value}: expected a whole number >= 1"
+    return None
+
+
+def validate_options(options: Mapping[str, Any] | None, _: Any) -> str | None:
+    """Return which ``options`` jobs do not know, or what is wrong with their values."""
+    if options is None:
+        return None
+    ports: Any = StaticCalculation.spec_options
+    unknown = sorted(set(options) - set(ports))
+    if unknown:
+        return f"unknown options {unknown}; known are {', '.join(sorted(ports))}"
+    errors = [ports[name].validate(value, ("options",)) for name, value in options.items()]
+    return "; ".join(str(error) for error in errors if error) or None

@@ -1,0 +1,185 @@
+"""One lane of a batch: walks its share of rows in jobs, one after the other, and waits for no other lane.
+
+What becomes of rows that a job did not finish is decided in :mod:`aiida_pet.workchains.walk`; here jobs are started
+and their exit codes read. The results stay with the jobs (`CalcJobNode.outputs.results`), which
+:class:`~aiida_pet.workchains.batch.BatchWorkChain` collects at the end: a lane that is killed loses nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.engine import ExitCode, ToContext, WorkChain, while_
+from aiida.engine.processes.workchains.workchain import WorkChainSpec
+from aiida_pet.workchains.inputs import define_job_inputs
+from aiida_pet.workchains.walk import Ending, Walk
+
+from aiida_pet.calculations.base import PetCalculation
+from aiida_pet.calculations.exit_codes import CODES, Failure
+from aiida_pet.calculations.records import record_left
+from aiida_pet.calculations.relax import RelaxCalculation
+from aiida_pet.calculations.staging import mark_bad_copy
+from aiida_pet.calculations.static import StaticCalculation
+from aiida_pet.calculations.validation import check_remote_model, check_rows
+from aiida_pet.data.structures import StructureSetData
+from aiida_pet.data.table import TableData
+from aiida_pet.engine.job import Task
+
+CALCULATIONS: dict[Task, type[PetCalculation]] = {
+    Task.STATIC: StaticCalculation,
+    Task.RELAX: RelaxCalculation,
+}
+
+_STATUS = {code.label: code.status for code in CODES}
+_INVALID_ACCOUNT = 131
+# The next job would end the same way.
+FATAL = {_INVALID_ACCOUNT} | {
+    _STATUS[failure] for failure in (Failure.BAD_JOB, Failure.BAD_MODEL, Failure.BAD_DEVICE)
+}
+ENDINGS = {
+    0: Ending.FINISHED,
+    _STATUS[Failure.ROWS_LEFT]: Ending.TIME,
+    _STATUS[Failure.OUT_OF_MEMORY]: Ending.MEMORY,
+    110: Ending.MEMORY,  # the scheduler's: out of memory
+    120: Ending.TIME,  # the scheduler's: out of walltime
+}
+
+
+class LaneWorkChain(WorkChain):
+    """Jobs of ``job_size`` rows in sequence until every row of ``rows`` has a result or was given up."""
+
+    @classmethod
+    def define(cls, spec: WorkChainSpec) -> None:  # type: ignore[override]
+        """Define ports, outline and exit codes."""
+        super().define(spec)
+        define_job_inputs(spec)
+        spec.input(
+            "rows", valid_type=TableData, help="The ids of the lane's share, in the order of the walk."
+        )
+        spec.input(
+            "job_size", valid_type=orm.Int, serializer=orm.to_aiida_type, help="Rows of a job at most."
+        )
+        spec.inputs.validator = _validate
+        spec.outline(cls.setup, while_(cls.has_rows)(cls.run_job, cls.inspect_job), cls.finish)
+        spec.output(
+            "given_up",
+            valid_type=StructureSetData,
+            required=False,
+            help="Rows that ended their job twice when alone, with status `left` and the reason as message.",
+        )
+        spec.exit_code(
+            300, "ERROR_FATAL", message="Job <{pk}> cannot succeed as it is, so the lane stops: {message}"
+        )
+        spec.exit_code(
+            301,
+            "ERROR_JOB_KILLED",
+            message="Job <{pk}> was killed, so the lane stops with {left} rows left. Launch the rows that are left "
+            "again to go on.",
+        )
+        spec.exit_code(
+            400,
+            "ERROR_TOO_MANY_FAILURES",
+            message="{count} jobs in a row finished no row, so the lane stops with {left} rows left. The last, job "
+            "<{pk}>: {message}",
+        )
+
+    def setup(self) -> None:
+        """Begin at the first row."""
+        max_batch_cost = self.inputs.get("settings", {}).get("max_batch_cost")
+        self.ctx.walk = Walk.start(
+            len(self.inputs.rows), self.inputs.job_size.value, max_batch_cost
+        ).to_dict()
+        self.ctx.n_jobs = 0
+
+    def has_rows(self) -> bool:
+        """Return whether rows wait."""
+        return Walk.from_dict(self.ctx.walk).n_waiting > 0
+
+    def run_job(self) -> Any:
+        """Start a job with the next rows."""
+        walk = Walk.from_dict(self.ctx.walk)
+        rows = walk.next_job()
+        settings = dict(self.inputs.get("settings", {}))
+        if walk.max_batch_cost is not None:
+            settings["max_batch_cost"] = walk.max_batch_cost
+        inputs: dict[str, Any] = {
+            name: self.inputs[name]
+            for name in ("code", "model", "structures", "parameters", "remote_model")
+            if name in self.inputs
+        }
+        ids = self._in_order_of_structures(rows)
+        if len(ids) < len(self.inputs.structures):
+            inputs["rows"] = TableData.from_ids(ids)
+        inputs["settings"] = settings
+        inputs["metadata"] = {
+            "options": dict(self.inputs.get("options", {})),
+            "call_link_label": f"job_{self.ctx.n_jobs:05d}",
+        }
+        self.ctx.n_jobs += 1
+        self.ctx.walk = walk.to_dict()
+        node = self.submit(CALCULATIONS[Task(self.inputs.task.value)], **inputs)
+        self.report(f"job <{node.pk}>: {len(rows)} rows, {walk.n_waiting} wait")
+        return ToContext(job=node)
+
+    def inspect_job(self) -> ExitCode | None:
+        """Take note of what the job finished, and put the rest back."""
+        job = self.ctx.job
+        walk = Walk.from_dict(self.ctx.walk)
+        message = job.exit_message or job.exception or "it gave no reason"
+        walk.settle(self._finished(job), ENDINGS.get(job.exit_status, Ending.BROKEN), message)
+        self.ctx.walk = walk.to_dict()
+        if job.is_finished_ok:
+            return None
+        self.report(f"job <{job.pk}> ended with exit status {job.exit_status}: {message}")
+        if job.is_killed:
+            return self._stop(self.exit_codes.ERROR_JOB_KILLED, walk, pk=job.pk)
+        if job.exit_status in FATAL:
+            if job.exit_status == _STATUS[Failure.BAD_MODEL] and "remote_model" in self.inputs:
+                mark_bad_copy(self.inputs.remote_model, message)
+            return self._stop(self.exit_codes.ERROR_FATAL, walk, pk=job.pk, message=message)
+        if walk.fruitless >= self.inputs.max_failures.value and walk.n_waiting:
+            return self._stop(
+                self.exit_codes.ERROR_TOO_MANY_FAILURES,
+                walk,
+                pk=job.pk,
+                message=message,
+                count=walk.fruitless,
+            )
+        return None
+
+    def finish(self) -> None:
+        """Record the rows that were given up."""
+        self._record(Walk.from_dict(self.ctx.walk))
+
+    def _stop(self, exit_code: ExitCode, walk: Walk, **values: Any) -> ExitCode:
+        self._record(walk)
+        return exit_code.format(left=str(walk.n_waiting + len(walk.given_up)), **values)
+
+    def _record(self, walk: Walk) -> None:
+        if not walk.given_up:
+            return
+        ids = self.inputs.rows.ids
+        reasons = {
+            str(ids[row]): f"given up: ended its job twice when alone; last: {reason}"
+            for row, reason in walk.given_up.items()
+        }
+        self.out("given_up", record_left(structures=self.inputs.structures, reasons=orm.Dict(reasons)))
+
+    def _in_order_of_structures(self, rows: list[int]) -> Any:
+        """Return the ids of the lane's ``rows``, in the order in which they stand in ``structures``."""
+        wanted = set(self.inputs.rows.ids[rows].tolist())
+        ids = self.inputs.structures.ids
+        return ids[np.fromiter((name in wanted for name in ids.tolist()), bool, len(ids))]
+
+    def _finished(self, job: orm.CalcJobNode) -> set[int]:
+        """Return the lane's rows that ``job`` has results of."""
+        if "results" not in job.outputs:
+            return set()
+        place = {name: row for row, name in enumerate(self.inputs.rows.ids.tolist())}
+        return {place[name] for name in job.outputs.results.ids.tolist() if name in place}
+
+
+def _validate(inputs: Any, _: Any) -> str | None:
+    return check_rows(inputs) or check_remote_model(inputs)

@@ -1,0 +1,229 @@
+"""How far a campaign is: sums over its jobs, live from the heartbeats of those that run.
+
+A finished job says it in its ``summary``; of a running one the heartbeat is read from its folder on the computer,
+through the computer's transport, one connection per computer.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiida.transports import Transport
+from aiida_pet.workchains.jobs import jobs_of
+from aiida_pet.workchains.lane import LaneWorkChain
+
+from aiida_pet.engine.job import PROGRESS_FILE, JobFolderError, Progress
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """How far a job is.
+
+    :ivar pk: of the job.
+    :ivar state: of the process, as AiiDA calls it; with its exit status if it ended.
+    :ivar step: of the engine: loading, running, done, stopped, failed; empty before it started.
+    :ivar rows_total: rows of the job; 0 while unknown.
+    :ivar rows_done: finished rows.
+    :ivar statuses: of the finished rows, status -> count.
+    :ivar rate: rows per second now; 0 if it does not run.
+    :ivar engine_s: seconds of the engine; 0 for a job taken from the cache.
+    :ivar updated: Unix time of the heartbeat; None if there is none.
+    """
+
+    pk: int
+    state: str
+    step: str = ""
+    rows_total: int = 0
+    rows_done: int = 0
+    statuses: dict[str, int] = field(default_factory=dict)
+    rate: float = 0.0
+    engine_s: float = 0.0
+    updated: float | None = None
+
+
+@dataclass(frozen=True)
+class CampaignProgress:
+    """How far a campaign is.
+
+    :ivar pk: of the WorkChain.
+    :ivar state: of the process.
+    :ivar finished: whether it ended, well or not.
+    :ivar exit_status: None while it runs.
+    :ivar message: why it did not end well; empty otherwise.
+    :ivar rows_total: rows to do; 0 while unknown.
+    :ivar rows_done: rows with a result.
+    :ivar statuses: of these, status -> count.
+    :ivar rate: rows per second now, over all lanes.
+    :ivar eta_s: seconds until the slowest lane is through; None while unknown.
+    :ivar engine_s: seconds of engines, summed over jobs.
+    :ivar lanes: how many lanes there are.
+    :ivar jobs: of each job, oldest first.
+    """
+
+    pk: int
+    state: str
+    finished: bool
+    exit_status: int | None
+    message: str
+    rows_total: int
+    rows_done: int
+    statuses: dict[str, int]
+    rate: float
+    eta_s: float | None
+    engine_s: float
+    lanes: int
+    jobs: list[JobProgress]
+
+    @property
+    def rows_left(self) -> int:
+        """Rows without a result."""
+        return max(0, self.rows_total - self.rows_done)
+
+
+def campaign_progress(node: Any) -> CampaignProgress:
+    """Return how far ``node`` is: a WorkChain that runs batches, a lane, or a single job."""
+    jobs = jobs_of(node)
+    progress = {job.pk: entry for job, entry in zip(jobs, _progress_of(jobs), strict=True)}
+    entries = list(progress.values())
+    lanes = [called for called in _with_descendants(node) if called.process_type == LANE_TYPE]
+    statuses: Counter[str] = Counter()
+    for entry in entries:
+        statuses.update(entry.statuses)
+    rows_done = sum(entry.rows_done for entry in entries)
+    rows_total = _rows_total(node, lanes, entries)
+    rate = sum(entry.rate for entry in entries)
+    return CampaignProgress(
+        pk=node.pk,
+        state=_state(node),
+        finished=node.is_terminated,
+        exit_status=node.exit_status,
+        message=node.exit_message or node.exception or "",
+        rows_total=rows_total,
+        rows_done=rows_done,
+        statuses=dict(statuses),
+        rate=rate,
+        eta_s=None if node.is_terminated else _eta(lanes, progress, rows_total - rows_done, rate),
+        engine_s=sum(entry.engine_s for entry in entries),
+        lanes=len(lanes),
+        jobs=entries,
+    )
+
+
+LANE_TYPE = LaneWorkChain.build_process_type()
+
+
+def _with_descendants(node: Any) -> list[Any]:
+    return [node, *node.called_descendants]
+
+
+def _rows_total(node: Any, lanes: list[Any], jobs: list[JobProgress]) -> int:
+    """Return the rows that ``node`` has to do, from what is known so far."""
+    if lanes:
+        return sum(len(lane.inputs.rows) for lane in lanes)
+    for name in ("rows", "structures"):
+        if name in node.inputs:
+            return len(node.inputs[name])
+    if "structure" in node.inputs:
+        return 1
+    return sum(job.rows_total for job in jobs)
+
+
+def _eta(lanes: list[Any], progress: dict[int, JobProgress], rows_left: int, rate: float) -> float | None:
+    """Return the seconds until the slowest lane is through, None if no rate is known."""
+    slowest: float | None = None
+    for lane in lanes:
+        entries = [progress[job.pk] for job in jobs_of(lane)]
+        left = len(lane.inputs.rows) - sum(entry.rows_done for entry in entries)
+        lane_rate = sum(entry.rate for entry in entries)
+        if left > 0 and not lane.is_terminated and lane_rate > 0:
+            slowest = max(slowest or 0.0, left / lane_rate)
+    if slowest is not None:
+        return slowest
+    return rows_left / rate if rate > 0 else None
+
+
+def _state(node: Any) -> str:
+    state = node.process_state.value if node.process_state else "created"
+    return f"{state} [{node.exit_status}]" if node.exit_status is not None else state
+
+
+def _progress_of(jobs: list[Any]) -> Iterable[JobProgress]:
+    running = [job for job in jobs if not job.is_terminated]
+    heartbeats = read_heartbeats(running) if running else {}
+    for job in jobs:
+        if job.is_terminated:
+            yield _finished(job)
+        else:
+            yield _running(job, heartbeats.get(job.pk))
+
+
+def _finished(job: Any) -> JobProgress:
+    summary = job.outputs.summary.get_dict() if "summary" in job.outputs else {}
+    cached = job.base.caching.is_created_from_cache
+    return JobProgress(
+        pk=job.pk,
+        state=_state(job),
+        step="cached" if cached else "done" if job.is_finished_ok else "ended",
+        rows_total=summary.get("rows_total", 0),
+        rows_done=summary.get("rows_done", 0),
+        statuses=summary.get("statuses", {}),
+        engine_s=0.0 if cached else summary.get("engine_s", 0.0),
+    )
+
+
+def _running(job: Any, heartbeat: Progress | None) -> JobProgress:
+    if heartbeat is None:
+        rows = job.inputs.rows if "rows" in job.inputs else job.inputs.structures
+        return JobProgress(pk=job.pk, state=_state(job), rows_total=len(rows))
+    return JobProgress(
+        pk=job.pk,
+        state=_state(job),
+        step=heartbeat.step,
+        rows_total=heartbeat.rows_total,
+        rows_done=heartbeat.rows_done,
+        statuses=heartbeat.statuses,
+        rate=heartbeat.rate if heartbeat.step == "running" else 0.0,
+        engine_s=heartbeat.engine_s,
+        updated=heartbeat.updated,
+    )
+
+
+def read_heartbeats(jobs: Iterable[Any]) -> dict[int, Progress]:
+    """Return the heartbeat of each of ``jobs`` that has one, by pk.
+
+    A computer that cannot be reached is logged, and its jobs are left out.
+    """
+    by_computer: dict[int, list[Any]] = defaultdict(list)
+    for job in jobs:
+        if job.get_remote_workdir():
+            by_computer[job.computer.pk].append(job)
+    found: dict[int, Progress] = {}
+    for members in by_computer.values():
+        computer = members[0].computer
+        try:
+            with members[0].get_authinfo().get_transport() as transport:
+                for job in members:
+                    heartbeat = _read_heartbeat(transport, job.get_remote_workdir())
+                    if heartbeat is not None:
+                        found[job.pk] = heartbeat
+        except Exception as error:
+            logger.warning("cannot read heartbeats from computer %r: %s", computer.label, error)
+    return found
+
+
+def _read_heartbeat(transport: Transport, workdir: str) -> Progress | None:
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, PROGRESS_FILE)
+        try:
+            transport.getfile(f"{workdir}/{PROGRESS_FILE}", str(target))
+            return Progress.from_json(target.read_text())
+        except (OSError, JobFolderError):
+            return None
