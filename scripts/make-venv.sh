@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Makes the virtual environment DIR (default .venv) with the pinned requirements and this project, editable.
 # Interpreter, first that is 3.12 or newer: $PYTHON; python3.12+ on the PATH; pyenv's; uv's.
+#   make-venv.sh [DIR]      make it
+#   make-venv.sh --find     only say which interpreter it would take
 set -euo pipefail
 cd "$(dirname "$0")/.."
-venv="${1:-.venv}"
 oldest="(3, 12)"
 
 usable() { "$1" -c "import sys, venv, ensurepip; sys.exit(sys.version_info < $oldest)" >/dev/null 2>&1; }
@@ -29,6 +30,8 @@ find_python() {
 }
 
 found=$(find_python)
+[ "${1:-}" = --find ] && { echo "$found"; exit; }
+venv="${1:-.venv}"
 python=${found%% (*}
 echo "aiida-pet: making $venv with $("$python" -c 'import platform; print("Python", platform.python_version())') at $found"
 rm -rf "$venv.part"
