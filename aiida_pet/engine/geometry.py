@@ -32,6 +32,7 @@ Integers = NDArray[np.int64]
 Problem = tuple[RowStatus | None, str]
 
 _FLAT = 1e-8  # a cell with less than this share of the volume of a box with the same edges has none
+_SHORT = 1e-6  # A; a lattice vector that is shorter has no length
 _PAIRS = 2_000_000  # pairs in memory at once
 _LARGE = 300  # atoms from which a tree is faster than all pairs
 
@@ -74,14 +75,14 @@ def _row_of_atom(table: StructureTable) -> Integers:
 
 def _check_numbers(table: StructureTable, problems: list[Problem]) -> None:
     """Mark rows without atoms, and with numbers that are not finite."""
-    for index in np.flatnonzero(table.n_atoms == 0):
+    for index in np.flatnonzero(table.n_atoms == 0).tolist():
         _invalid(problems, index, "no atoms")
     bad_atoms = np.flatnonzero(~np.isfinite(table.positions).all(axis=1))
     rows, first = np.unique(_row_of_atom(table)[bad_atoms], return_index=True)
     for index, atom in zip(rows, bad_atoms[first], strict=True):
         values = ", ".join(f"{value:g}" for value in table.positions[atom])
         _invalid(problems, index, f"position of atom {atom - table.offsets[index]} is not finite: {values}")
-    for index in np.flatnonzero(~np.isfinite(table.cells).all(axis=(1, 2))):
+    for index in np.flatnonzero(~np.isfinite(table.cells).all(axis=(1, 2))).tolist():
         _invalid(problems, index, f"cell is not finite: {table.cells[index].tolist()}")
 
 
@@ -95,7 +96,7 @@ def _check_volumes(table: StructureTable, problems: list[Problem]) -> None:
     metric = unit @ unit.transpose(0, 2, 1)
     metric += np.eye(3) * ~pbc[:, :, None]  # the non-periodic directions do not count
     span = np.sqrt(np.maximum(np.linalg.det(metric), 0.0))
-    for place in np.flatnonzero((span < _FLAT) | (lengths <= 0).any(axis=1)):
+    for place in np.flatnonzero((span < _FLAT) | (lengths < _SHORT).any(axis=1)):
         what = {1: "length", 2: "area", 3: "volume"}[int(pbc[place].sum())]
         cell = table.cells[rows[place]].tolist()
         _invalid(problems, rows[place], f"the periodic lattice vectors span no {what}: cell {cell}")
@@ -118,7 +119,7 @@ def _check_elements(table: StructureTable, supported: Collection[int], problems:
 
 def _check_periodic(table: StructureTable, problems: list[Problem]) -> None:
     """Mark rows that are not periodic in all directions, unless marked already."""
-    for index in np.flatnonzero(_good(problems) & ~table.pbc.all(axis=1)):
+    for index in np.flatnonzero(_good(problems) & ~table.pbc.all(axis=1)).tolist():
         pbc = "".join("T" if flag else "F" for flag in table.pbc[index])
         _invalid(
             problems,
@@ -140,7 +141,11 @@ def _check_distances(table: StructureTable, min_distance: float, problems: list[
     for place in np.flatnonzero(thin | large):
         part = table.atoms_of(rows[place])
         pbc, positions = table.pbc[rows[place]], table.positions[part]
-        closest = _closest(cells[place], pbc, positions, min_distance)
+        try:
+            closest = _closest(cells[place], pbc, positions, min_distance)
+        except RuntimeError as error:  # of the lattice reduction
+            _invalid(problems, rows[place], f"the lattice is too skewed to look for close atoms: {error}")
+            continue
         if closest is not None:
             _invalid(problems, rows[place], _overlap(table.numbers[part], closest, min_distance))
     quick = np.flatnonzero(~thin & ~large)
