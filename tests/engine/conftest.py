@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ import ase.build
 import numpy as np
 import pytest
 from ase import Atoms
+from prototype_crystals import make_prototypes
 
 from aiida_pet.engine.table import StructureTable
 
@@ -86,3 +89,29 @@ def alloys() -> Callable[..., StructureTable]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def prototypes() -> dict[str, Atoms]:
+    """58 exact crystals of 42 space groups of all systems, primitive and conventional cells and supercells."""
+    return make_prototypes()
+
+
+@pytest.fixture(scope="session")
+def wbm(shared_data: Path) -> StructureTable:
+    """The 972 crystals of WBM; skips where they are absent."""
+    path = shared_data / "wbm-sample.json.gz"
+    if not path.is_file():
+        pytest.skip(f"no {path.name} in the shared data")
+
+    def atoms_of(structure: dict) -> Atoms:
+        return Atoms(
+            [site["species"][0]["element"] for site in structure["sites"]],
+            scaled_positions=np.array([site["abc"] for site in structure["sites"]]),
+            cell=structure["lattice"]["matrix"],
+            pbc=True,
+        )
+
+    with gzip.open(path) as handle:
+        records = json.load(handle)
+    return StructureTable.from_ase((row["material_id"], atoms_of(row["structure"])) for row in records)
