@@ -1,0 +1,275 @@
+"""``make demo``: a few hundred ordered alloys from files to relaxed crystals, through AiiDA, by the command
+line.
+
+Everything happens under ``.demo/``: an AiiDA profile of its own (SQLite and the ZeroMQ broker), the jobs, the
+tables. What a former run left there is removed first, and at the end, or on Ctrl-C, the daemon is stopped and
+nothing keeps running. ``.demo/summary.json`` is written last; the exit status is 0 if every row has a status
+and at least 99 % of them converged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+from alloys import ELEMENTS, MAX_ATOMS, ordered_alloys, write_alloys
+from demo_report import (
+    SYMPRECS,
+    Row,
+    Times,
+    add_formation_energies,
+    count_statuses,
+    formation_table,
+    lowest,
+    symmetry_table,
+    verdict,
+    write_csv,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+LANES = 2
+JOB_SIZE = 100
+PATIENCE_S = 30  # for a process to end when asked to
+
+
+class Demo:
+    """The folder of the demo, and commands that run in its own AiiDA profile."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.aiida_path = folder / "aiida"
+        self.environment = os.environ | {
+            "AIIDA_PATH": str(self.aiida_path),
+            "XDG_CACHE_HOME": str(folder / "cache"),
+            "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        }
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return ``aiida-pet ARGUMENTS``, of the environment that this script runs in."""
+        return [str(Path(sys.executable).parent / "aiida-pet"), *arguments]
+
+    def show(self, *arguments: str) -> None:
+        """Run ``aiida-pet ARGUMENTS`` and let it print.
+
+        :raises SystemExit: if it fails.
+        """
+        print(f"$ aiida-pet {' '.join(arguments)}", flush=True)
+        status = subprocess.run(self.command(*arguments), env=self.environment, check=False).returncode
+        if status:
+            raise SystemExit(f"aiida-pet {' '.join(arguments)} failed with exit status {status}")
+
+    def ask(self, *arguments: str) -> Any:
+        """Run ``aiida-pet ARGUMENTS`` and return the JSON that it prints.
+
+        :raises SystemExit: if it fails.
+        """
+        print(f"$ aiida-pet {' '.join(arguments)}", flush=True)
+        outcome = subprocess.run(
+            self.command(*arguments), env=self.environment, check=False, stdout=subprocess.PIPE, text=True
+        )
+        if outcome.returncode:
+            raise SystemExit(f"aiida-pet {' '.join(arguments)} failed with exit status {outcome.returncode}")
+        return json.loads(outcome.stdout)
+
+    def summary_of(self, pk: str) -> tuple[dict[str, Any], str]:
+        """Return the summary of the launch ``pk`` and the SHA-256 of its model, from the nodes themselves."""
+        os.environ.update(self.environment)  # AiiDA reads AIIDA_PATH when it is imported
+        from aiida import load_profile, orm  # noqa: PLC0415
+
+        load_profile()
+        launch = orm.load_node(int(pk))
+        return launch.outputs.summary.get_dict(), launch.inputs.model.sha256
+
+    def processes(self) -> list[psutil.Process]:
+        """Return the processes that belong to the profile: daemon, broker, workers and engines."""
+        homes = (
+            str(self.aiida_path),
+            str(self.aiida_path / ".aiida"),
+        )  # as given here, and as AiiDA passes it on
+        mine = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("AIIDA_PATH") in homes:
+                    mine.append(process)
+        return mine
+
+    def stop(self) -> None:
+        """Stop the daemon and whatever else still runs in the profile."""
+        if not self.processes():
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(
+                [str(Path(sys.executable).parent / "verdi"), "daemon", "stop"],
+                env=self.environment,
+                check=False,
+                capture_output=True,
+                timeout=2 * PATIENCE_S,
+            )
+        left = self.processes()
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
+        for process in psutil.wait_procs(left, timeout=PATIENCE_S)[1]:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+    def reset(self) -> None:
+        """Remove what a former run left."""
+        self.stop()
+        shutil.rmtree(self.aiida_path, ignore_errors=True)
+        for path in (*self.folder.glob("*.json"), *self.folder.glob("*.csv"), *self.folder.glob("*.xyz")):
+            path.unlink()
+        self.aiida_path.mkdir(parents=True)
+
+
+@contextlib.contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock.
+
+    :raises SystemExit: if another demo runs in the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(f"another demo is running in {folder}") from None
+        yield
+
+
+def title(text: str) -> None:
+    print(f"\n== {text}", flush=True)
+
+
+def say_what_is_relaxed(limit: int | None) -> dict[str, dict[str, int]]:
+    """Print what the set consists of and return the composition of each crystal by id."""
+    compositions = {name: dict(Counter(atoms.symbols)) for name, atoms in ordered_alloys(limit=limit)}
+    kinds = Counter(len(composition) for composition in compositions.values())
+    names = ("elements", "binaries", "ternaries", "quaternaries")
+    counts = ", ".join(f"{kinds[n]} {name}" for n, name in enumerate(names, 1))
+    print(
+        f"{len(compositions)} orderings of {', '.join(ELEMENTS)} on bcc, up to {MAX_ATOMS} atoms: {counts}."
+    )
+    print(
+        "The model that ships was trained on bcc-like elements and binaries: ternaries and quaternaries,\n"
+        "marked with * below, are extrapolation and less to be trusted. For trying out, not for science."
+    )
+    return compositions
+
+
+def run(demo: Demo, limit: int | None) -> str | None:
+    """Run the demo and return why it failed, None if it went well."""
+    start = time.monotonic()
+    title("Ordered alloys")
+    crystals = demo.folder / "alloys.xyz"
+    write_alloys(crystals, limit=limit)
+    compositions = say_what_is_relaxed(limit)
+
+    title(f"A profile of its own, in {demo.aiida_path}")
+    demo.show("setup")
+
+    title("Import")
+    imported = demo.ask("data", "import", str(crystals), "--label", "alloys", "--json")
+    demo.show("data", "show", str(imported["pk"]))
+
+    title(f"Relaxation in {LANES} lanes, one thread each, {JOB_SIZE} crystals in a job")
+    launched = time.monotonic()
+    options = ("--protocol", "moderate", "--lanes", str(LANES), "--job-size", str(JOB_SIZE))
+    campaign = demo.ask(
+        "launch", "relax", str(imported["pk"]), *options, "--setting", "threads=1", "--wait", "--json"
+    )
+    relax_s = time.monotonic() - launched
+    pk = str(campaign["pk"])
+    demo.show("status", pk)
+
+    rows: list[Row] = demo.ask("results", pk, "--format", "json")["rows"]
+    summary, model_sha256 = demo.summary_of(pk)
+    add_formation_energies(rows, compositions)
+    columns = write_csv(demo.folder / "results.csv", rows)
+    statuses = count_statuses(rows)
+    best = lowest(rows)
+
+    title("The ten lowest formation energies, relative to the elements relaxed in the same set")
+    print(formation_table(best))
+    print("* three or more elements: extrapolation, see above")
+    title(f"Space groups of {statuses.get('converged', 0)} relaxed crystals")
+    print(symmetry_table(rows))
+
+    title("Where one row comes from")
+    if best:
+        demo.show("trace", pk, best[0]["id"])
+
+    wall_s = time.monotonic() - start
+    times = Times(relax_s, summary["engine_s"], summary["compute_s"], LANES, wall_s - relax_s)
+    title("Where the time went")
+    print(times.table(len(rows)))
+    print(f"set-up, import, tables: {times.other:.1f} s; everything: {wall_s:.1f} s")
+
+    content = {
+        "n_structures": len(compositions),
+        "n_converged": statuses.get("converged", 0),
+        "n_failed": len(compositions) - statuses.get("converged", 0),
+        "statuses": statuses,
+        "wall_s": wall_s,
+        "relax_s": relax_s,
+        "engine_s": times.engine,
+        "compute_s": times.compute,
+        "lanes": LANES,
+        "model_sha256": model_sha256,
+        "columns": columns,
+        "symmetry_kept": {
+            label: sum(bool(row[f"symmetry_kept_{label}"]) for row in rows if row["status"] == "converged")
+            for label in SYMPRECS
+        },
+        "lowest": [{name: row[name] for name in ("id", "formation_energy", "extrapolation")} for row in best],
+    }
+    (demo.folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n")
+    return verdict(statuses, len(compositions))
+
+
+def interrupt(_signal: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--folder", type=Path, default=ROOT / ".demo", help="where everything goes")
+    parser.add_argument("--limit", type=int, help="only so many alloys, to see that it runs")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, interrupt)
+    demo = Demo(arguments.folder.resolve())
+    with only_one(demo.folder):
+        try:
+            demo.reset()
+            problem = run(demo, arguments.limit)
+        except KeyboardInterrupt:
+            problem = "interrupted"
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            demo.stop()
+    title("Left behind")
+    print(f"{demo.folder / 'results.csv'}: all rows; {demo.folder / 'summary.json'}")
+    print(f"The profile: AIIDA_PATH={demo.aiida_path} verdi process list -a")
+    if problem is not None:
+        print(f"the demo failed: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
