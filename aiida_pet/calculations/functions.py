@@ -15,7 +15,6 @@ from ase import Atoms
 
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import RowStatus
 from aiida_pet.engine.table import StructureTable
 

@@ -161,14 +161,16 @@ def _open_structure(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[s
     return structure, (properties if isinstance(properties, dict) else {}) | fields
 
 
-def item_of_record(raw: Any, options: JsonOptions) -> Item:
+def item_of_record(raw: Any, options: JsonOptions, label: str | None = None) -> Item:
     """Return the crystal of a Structure, entry or record.
+
+    :param label: what names it from outside; counts before fields of the record, unless ``id_key`` says otherwise.
 
     :raises AmbiguousStructureError: if the record holds several structures and ``structure_key`` is None.
     """
     if not isinstance(raw, dict):
         return Broken(
-            None, f"expected an object with a structure, got {type(raw).__name__} {str(raw)[:40]!r}"
+            label, f"expected an object with a structure, got {type(raw).__name__} {str(raw)[:40]!r}"
         )
     name, fields = None, {}
     if not _is_structure(raw):
@@ -184,18 +186,29 @@ def item_of_record(raw: Any, options: JsonOptions) -> Item:
         }
     value = raw if name is None else raw.get(name)
     if not isinstance(value, dict) or (value is raw and not _is_structure(raw)):
-        row_id, _ = id_of(fields, options.id_key)
+        row_id, _ = _id_of(fields, options, label)
         expected = f"in field {name!r}" if name else "in one of its fields"
         return Broken(
             row_id, f"expected a Structure or ComputedStructureEntry {expected}, got {sorted(raw)[:12]}"
         )
     structure, inner = _open_structure(value)
-    return _crystal(structure, inner | fields, options)
+    return _crystal(structure, inner | fields, options, label)
 
 
-def _crystal(structure: Mapping[str, Any], fields: dict[str, Any], options: JsonOptions) -> Item:
+def _id_of(
+    fields: Mapping[str, Any], options: JsonOptions, label: str | None
+) -> tuple[str | None, str | None]:
+    """Return the id and the field it stood in; a label counts first, but a row's number is no id."""
+    if label is not None and options.id_key is None and not label.isdigit():
+        return label, None
+    return id_of(fields, options.id_key)
+
+
+def _crystal(
+    structure: Mapping[str, Any], fields: dict[str, Any], options: JsonOptions, label: str | None
+) -> Item:
     fields = {key: item for key, item in fields.items() if not key.startswith("@")}
-    row_id, key = id_of(fields, options.id_key)
+    row_id, key = _id_of(fields, options, label)
     fields.pop(key or "", None)
     try:
         atoms = atoms_from_structure(structure)
@@ -262,7 +275,7 @@ def _read_object(stream: JsonStream, options: JsonOptions) -> Iterator[Item]:
         yield item_of_record({name: head} | {key: stream.value() for key in names}, options)
     elif whole and crystal and not single:
         for key, value in chain([(name, head)], ((key, stream.value()) for key in names)):
-            yield _named(item_of_record(value, options), key, options)
+            yield item_of_record(value, options, label=key)
     else:
         frame = _Frame(options)
         frame.add_column(name, chain(head.items(), ((key, stream.value()) for key in inner)))
@@ -274,14 +287,6 @@ def _read_object(stream: JsonStream, options: JsonOptions) -> Iterator[Item]:
 def _row(key: str) -> bool:
     """Whether ``key`` looks like a row of a data frame (a number, mp-149) rather than a field of a record."""
     return any(character.isdigit() for character in key) and key not in _STRUCTURE_FIELDS
-
-
-def _named(item: Item, key: str, options: JsonOptions) -> Item:
-    if options.id_key is None and not key.isdigit():
-        item = Broken(key, item.reason) if isinstance(item, Broken) else Crystal(
-            key, item.atoms, item.columns, item.atom_columns
-        )  # fmt: skip
-    return item
 
 
 class _Frame:

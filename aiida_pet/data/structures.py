@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 from aiida.common.exceptions import ValidationError
 from ase import Atoms
 from ase.data import chemical_symbols
 from numpy.typing import ArrayLike
 
 from aiida_pet.data.crystal import ImportProblem
+from aiida_pet.data.frame import formulas
 from aiida_pet.data.readers import ReadOptions, read_structures
-from aiida_pet.data.table import TableData, _check_name
+from aiida_pet.data.table import TableData, check_name
 from aiida_pet.engine.table import Array, StructureTable, StructureTableBuilder, Table
 
 _GEOMETRY = ("numbers", "positions", "cells", "pbc", "offsets")
@@ -98,7 +98,7 @@ class StructureSetData(TableData):
         if not isinstance(table, StructureTable):
             raise ValueError(f"a {type(self).__name__} needs a StructureTable, got {type(table).__name__}")
         for name in table.atom_columns:
-            _check_name(name)
+            check_name(name)
         super().set_table(table)
 
     def _arrays_of(self, table: Table) -> dict[str, Array]:
@@ -197,26 +197,3 @@ class StructureSetData(TableData):
     def formulas(self) -> Array:
         """Return (N,) chemical formulas of the whole cells, elements in alphabetical order: ``Mo3Ta``."""
         return formulas(self._array("numbers"), self._array("offsets"))
-
-    def to_dataframe(self) -> pd.DataFrame:
-        """Return the columns as a data frame indexed by ``id``, ``formula`` and ``n_atoms`` first."""
-        frame = super().to_dataframe()
-        if "n_atoms" not in frame:
-            frame.insert(0, "n_atoms", np.diff(self._array("offsets")))
-        if "formula" not in frame:
-            frame.insert(0, "formula", self.formulas())
-        return frame
-
-
-def formulas(numbers: Array, offsets: Array) -> Array:
-    """Return (N,) formulas of crystals in flat arrays, elements in alphabetical order: ``Mo3Ta``."""
-    names = []
-    for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        counts: dict[str, int] = {}
-        for number in numbers[start:end].tolist():
-            symbol = chemical_symbols[number]
-            counts[symbol] = counts.get(symbol, 0) + 1
-        names.append(
-            "".join(f"{symbol}{counts[symbol] if counts[symbol] > 1 else ''}" for symbol in sorted(counts))
-        )
-    return np.array(names, dtype=str)

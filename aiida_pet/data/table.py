@@ -16,13 +16,13 @@ import pandas as pd
 from aiida import orm
 from aiida.common.exceptions import ModificationNotAllowed, ValidationError
 
+from aiida_pet.data.frame import frame_of
 from aiida_pet.engine.table import Array, Table, decode_strings, encode_strings
 
 _IDS = "ids"
 _COLUMN = "column_"
 # More distinct texts than this are names or messages, not categories, and would only swell the attributes.
 MAX_CATEGORIES = 32
-_VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 
 
 class TableData(orm.ArrayData):
@@ -80,7 +80,7 @@ class TableData(orm.ArrayData):
         if not len(table):
             raise ValueError(f"a {type(self).__name__} needs at least one row, got none")
         for name in table.columns:
-            _check_name(name)
+            check_name(name)
         for name in self.get_arraynames():
             self.delete_array(name)
         self._clear()
@@ -206,18 +206,12 @@ class TableData(orm.ArrayData):
         return self.to_table().select(ids)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return the columns as a data frame, indexed by ``id``.
-
-        A column of vectors becomes one column per component: ``stress_xx`` ... ``stress_xy`` for six, else
-        numbered.
-        """
-        data: dict[str, Array] = {}
-        for name in self.column_names:
-            data |= _flat_columns(name, self.column(name))
-        return pd.DataFrame(data, index=pd.Index(self.ids, name="id"))
+        """Return the columns as a data frame indexed by ``id``: see :func:`aiida_pet.data.frame.frame_of`."""
+        return frame_of(self.to_table())
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """:raises ValueError: if ``name`` cannot name a column."""
     if not re.fullmatch(r"[a-zA-Z][0-9a-zA-Z_]*", name):
         raise ValueError(
             f"column name {name!r} cannot stand in a query: expected a letter, then letters, digits or _"
@@ -252,11 +246,3 @@ def _range(values: Array) -> list[float] | None:
         return None
     low, high = finite.min().item(), finite.max().item()
     return [low, high] if math.isfinite(low) and math.isfinite(high) else None
-
-
-def _flat_columns(name: str, values: Array) -> dict[str, Array]:
-    if values.ndim == 1:
-        return {name: values}
-    flat = values.reshape(len(values), -1)
-    labels = _VOIGT if values.shape[1:] == (6,) else tuple(map(str, range(flat.shape[1])))
-    return {f"{name}_{label}": flat[:, index] for index, label in enumerate(labels)}
