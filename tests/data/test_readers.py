@@ -1,0 +1,247 @@
+"""What all formats share: folders, archives, compression, ids, problems."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import logging
+import lzma
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+
+from aiida_pet.data.crystal import ColumnCollector, StructureFileError, column_name, scalar
+from aiida_pet.data.readers import DuplicateImportError, ReadOptions, read_structures
+from aiida_pet.engine.table import DuplicateIdError
+
+
+@pytest.fixture
+def extxyz(tmp_path: Path, crystals: list[Atoms]) -> Path:
+    path = tmp_path / "set.xyz"
+    ase.io.write(path, crystals)
+    return path
+
+
+@pytest.mark.parametrize(("suffix", "opener"), [(".gz", gzip.open), (".bz2", bz2.open), (".xz", lzma.open)])
+def test_compressed_file_gives_the_same(extxyz: Path, suffix: str, opener: Callable) -> None:
+    packed = extxyz.with_name(extxyz.name + suffix)
+    with opener(packed, "wb") as target:
+        target.write(extxyz.read_bytes())
+    plain, table = read_structures(extxyz).table, read_structures(packed).table
+    assert table.ids.tolist() == plain.ids.tolist()
+    np.testing.assert_array_equal(table.positions, plain.positions)
+
+
+def test_compressed_database_gives_the_same(tmp_path: Path, crystals: list[Atoms]) -> None:
+    ase.io.write(tmp_path / "a.db", crystals)
+    with gzip.open(tmp_path / "b.db.gz", "wb") as target:
+        target.write((tmp_path / "a.db").read_bytes())
+    plain, table = (read_structures(tmp_path / name).table for name in ("a.db", "b.db.gz"))
+    np.testing.assert_array_equal(table.positions, plain.positions)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zip"])
+def test_damaged_compression_is_refused_with_the_file(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.xyz{suffix}"
+    path.write_bytes(b"not compressed at all")
+    with pytest.raises(StructureFileError, match=r"a\.xyz"):
+        read_structures(path)
+
+
+def test_truncated_gzip_keeps_what_came_before(tmp_path: Path) -> None:
+    path = tmp_path / "a.xyz.gz"
+    rng = np.random.default_rng(0)
+    crystals = [bulk("Mo", a=3 + rng.random()) for _ in range(2000)]
+    with gzip.open(path, "wt") as handle:
+        ase.io.write(handle, crystals, format="extxyz")
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(StructureFileError, match=r"a\.xyz\.gz: cannot be read after \d+ structures"):
+        read_structures(path)
+    result = read_structures(path, ReadOptions(skip_invalid=True))
+    assert 1000 < len(result.table) < 2000
+    assert len(result.problems) == 1
+
+
+def test_zip_of_one_extxyz_per_id_as_matbench_discovery_ships_it(
+    tmp_path: Path, crystals: list[Atoms]
+) -> None:
+    path = tmp_path / "wbm-initial-atoms.extxyz.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for atoms in crystals:
+            member = tmp_path / "one.extxyz"
+            ase.io.write(member, Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True))
+            archive.write(member, f"{atoms.info['material_id']}.extxyz")
+    table = read_structures(path).table
+    assert table.ids.tolist() == [f"wbm-1-{i}" for i in range(5)]
+    np.testing.assert_allclose(table.get_ase("wbm-1-3").positions, crystals[3].positions, rtol=0, atol=1e-8)
+
+
+def test_zip_problem_names_the_member(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("good.xyz", "1\n\nMo 0 0 0\n")
+        archive.writestr("bad.xyz", "1\n\nQq 0 0 0\n")
+    with pytest.raises(StructureFileError, match=r"a\.zip:bad\.xyz: structure 'bad'"):
+        read_structures(tmp_path / "a.zip")
+
+
+def test_folder_is_walked_in_order_of_names(tmp_path: Path, crystals: list[Atoms]) -> None:
+    for atoms in crystals:
+        atoms.info.clear()
+    folder = tmp_path / "in"
+    for name in ("b/mp-2.cif", "b/mp-1.vasp", "runs/x/POSCAR", "runs/y/z/POSCAR", ".hidden/h.cif"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        ase.io.write(folder / name, crystals[1])
+    ase.io.write(folder / "a.xyz", crystals)
+    ids = read_structures(folder).table.ids.tolist()
+    assert ids == [*(f"a-{i}" for i in range(5)), "mp-1", "mp-2", "runs/x", "runs/y/z"]
+
+
+def test_folder_passes_over_what_has_no_format(
+    tmp_path: Path, extxyz: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "README.md").write_text("read me")
+    with caplog.at_level(logging.WARNING):
+        assert len(read_structures(tmp_path).table) == 5
+    assert "README.md is passed over" in caplog.text
+
+
+def test_ids_must_be_unique_within_a_file(tmp_path: Path, crystals: list[Atoms]) -> None:
+    crystals[3].info["material_id"] = crystals[1].info["material_id"]
+    ase.io.write(tmp_path / "set.xyz", crystals)
+    with pytest.raises(DuplicateIdError, match=r"'wbm-1-1' in .*set\.xyz") as caught:
+        read_structures(tmp_path / "set.xyz")
+    assert caught.value.duplicates == ["wbm-1-1"]
+
+
+def test_ids_must_be_unique_over_all_files_and_all_are_named(extxyz: Path) -> None:
+    other = extxyz.with_name("other.xyz")
+    shutil.copy(extxyz, other)
+    with pytest.raises(DuplicateImportError) as caught:
+        read_structures([extxyz, other], ReadOptions(skip_invalid=True))
+    assert caught.value.duplicates == [f"wbm-1-{i}" for i in range(5)]
+    assert caught.value.places["wbm-1-4"] == [str(extxyz), str(other)]
+    assert "5 ids occur more than once" in str(caught.value)
+    assert f"'wbm-1-4' in {extxyz}, {other}" in str(caught.value)
+
+
+def test_numbering_avoids_duplicate_names(tmp_path: Path, crystals: list[Atoms]) -> None:
+    for atoms in crystals:
+        atoms.info["name"] = "all the same"
+        del atoms.info["material_id"]
+    ase.io.write(tmp_path / "set.xyz", crystals)
+    with pytest.raises(DuplicateImportError, match="'' numbers them"):
+        read_structures(tmp_path / "set.xyz")
+    table = read_structures(tmp_path / "set.xyz", ReadOptions(id_key="")).table
+    assert table.ids.tolist() == [f"set-{i}" for i in range(5)]
+    assert set(table.columns["name"].tolist()) == {"all the same"}
+
+
+def test_nothing_to_import_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.xyz").touch()
+    for paths in (tmp_path / "empty", tmp_path / "empty.xyz", []):
+        with pytest.raises(StructureFileError, match="no structures in"):
+            read_structures(paths)
+
+
+def test_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StructureFileError, match=r"gone\.xyz: no such file or folder"):
+        read_structures(tmp_path / "gone.xyz")
+
+
+def test_only_broken_structures_is_refused_with_the_first_reason(tmp_path: Path) -> None:
+    (tmp_path / "a.xyz").write_text("1\n\nQq 0 0 0\n")
+    with pytest.raises(StructureFileError, match=r"1 could not be read, the first: .*structure 'a'.*Qq"):
+        read_structures(tmp_path / "a.xyz", ReadOptions(skip_invalid=True))
+
+
+def test_broken_file_costs_no_other(tmp_path: Path, extxyz: Path) -> None:
+    (tmp_path / "b.db").write_text("no database")
+    (tmp_path / "c.zip").write_text("no archive")
+    result = read_structures(
+        [tmp_path / "b.db", tmp_path / "c.zip", extxyz, tmp_path / "gone"], ReadOptions(skip_invalid=True)
+    )
+    assert len(result.table) == 5
+    assert [Path(problem.file).name for problem in result.problems] == ["b.db", "c.zip", "gone"]
+
+
+def test_unknown_format_is_refused_with_those_known() -> None:
+    with pytest.raises(StructureFileError, match="unknown file_format 'xls': expected extxyz, cif"):
+        ReadOptions.of("xls", None, None, False)
+
+
+# -- columns -------------------------------------------------------------------------------------------------------
+
+
+def collected(values: list) -> np.ndarray:
+    collector = ColumnCollector()
+    for row, value in enumerate(values):
+        collector.add(row, {} if value is None else {"x": value}, {})
+    return collector.build(len(values))["x"]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        ([1, 2, 3], "i", [1, 2, 3]),
+        ([True, False], "b", [True, False]),
+        ([1, 2.5], "f", [1.0, 2.5]),
+        (["a", None, "bc"], "U", ["a", "", "bc"]),
+        (["a", 2], "U", ["a", "2"]),
+        ([None, 1, None], "f", [np.nan, 1.0, np.nan]),
+        ([True, None], "f", [1.0, np.nan]),
+        ([2**70, 1], "f", [2.0**70, 1.0]),
+    ],
+)
+def test_column_type_follows_its_values(values: list, kind: str, expected: list) -> None:
+    column = collected([scalar(value) for value in values])
+    assert column.dtype.kind == kind
+    np.testing.assert_array_equal(column, np.array(expected))
+
+
+def test_column_that_starts_late_and_ends_early_is_filled() -> None:
+    collector = ColumnCollector()
+    collector.add(2, {"x": 1.5}, {"f": np.ones((2, 3))})
+    np.testing.assert_array_equal(collector.build(5)["x"], [np.nan, np.nan, 1.5, np.nan, np.nan])
+    filled = collector.build_atoms(np.array([0, 1, 2, 4, 5, 6]))["f"]
+    np.testing.assert_array_equal(np.isfinite(filled[:, 0]), [False, False, True, True, False, False])
+
+
+def test_very_long_text_is_left_out_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    collector = ColumnCollector()
+    collector.add(0, {"x": "a" * 100_000, "y": 1}, {})
+    with caplog.at_level(logging.WARNING):
+        assert list(collector.build(1)) == ["y"]
+    assert "column 'x' is left out: a text of 100000 characters" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("e_form", "e_form"),
+        ("E above hull (eV)", "E_above_hull_eV"),
+        ("2nd", "c_2nd"),
+        ("id", "id_"),
+        ("is", "is_"),
+    ],
+)
+def test_column_name_can_stand_in_a_query(name: str, expected: str) -> None:
+    assert column_name(name) == expected
+    assert expected.isidentifier()
+
+
+def test_columns_whose_names_become_equal_stay_apart() -> None:
+    collector = ColumnCollector()
+    collector.add(0, {"a b": 1, "a_b": 2, "a.b": 3}, {})
+    assert {name: values.tolist() for name, values in collector.build(1).items()} == {
+        "a_b": [1],
+        "a_b_2": [2],
+        "a_b_3": [3],
+    }
