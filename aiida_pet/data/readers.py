@@ -142,7 +142,7 @@ def iter_crystals(
     for path in map(Path, paths):
         try:
             for source in find_sources(path, options.file_format):
-                if source.format is None and path.is_dir():
+                if source.format is None and (path.is_dir() or source.path is None):
                     logger.warning("%s is passed over: its name tells no format", source.name)
                     continue
                 for item in _named_items(source, options):

@@ -78,7 +78,9 @@ class Source:
         """Open the content as text."""
         with self.open_raw() as raw:
             content = _COMPRESSION[self.compression](raw) if self.compression else raw
-            with io.TextIOWrapper(content, encoding="utf-8") as text:
+            # a stray byte in the comment of a CIF costs nothing, in JSON it means damage
+            errors = "strict" if self.format in (FileFormat.JSON, FileFormat.JSON_LINES) else "replace"
+            with io.TextIOWrapper(content, encoding="utf-8-sig", errors=errors) as text:
                 yield text
 
     @contextmanager
@@ -97,10 +99,11 @@ class Source:
 def find_sources(path: Path, file_format: FileFormat | None = None) -> Iterator[Source]:
     """Yield the files that ``path`` names: itself, the members of a ``.zip``, or all of a folder, sorted.
 
-    Hidden files are passed over. What has no known name is yielded with format None.
+    Hidden files are passed over. What has no known name is yielded with format None. An archive that is damaged
+    is yielded too, and raises when it is opened: it costs no other file.
 
     :param file_format: of all of them, whatever their names.
-    :raises StructureFileError: if there is no such file or folder, or an archive is damaged.
+    :raises StructureFileError: if there is no such file or folder.
     """
     if path.is_dir():
         for child in sorted(path.rglob("*")):
@@ -127,7 +130,8 @@ def _from_archive(path: Path, file_format: FileFormat | None) -> Iterator[Source
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
-        raise StructureFileError(f"{path}: expected a zip archive: {error}") from error
+        yield Source(str(path), path.stem, file_format or FileFormat.EXTXYZ, _failing(error))
+        return
     with archive:
         for member in sorted(info.filename for info in archive.infolist() if not info.is_dir()):
             pure = PurePosixPath(member)
@@ -143,6 +147,16 @@ def _from_archive(path: Path, file_format: FileFormat | None) -> Iterator[Source
                 lambda member=member: archive.open(member),  # type: ignore[misc]
                 compression,
             )
+
+
+def _failing(error: Exception) -> Callable[[], IO[bytes]]:
+    """Return a way to open a damaged archive that raises what is wrong with it."""
+    reason = f"expected a zip archive: {error}"
+
+    def open_raw() -> IO[bytes]:
+        raise StructureFileError(reason)
+
+    return open_raw
 
 
 def _parse_name(name: str) -> tuple[str, FileFormat | None, str]:

@@ -172,6 +172,34 @@ def test_broken_file_costs_no_other(tmp_path: Path, extxyz: Path) -> None:
     assert [Path(problem.file).name for problem in result.problems] == ["b.db", "c.zip", "gone"]
 
 
+def test_broken_archive_in_a_folder_costs_no_other_file(tmp_path: Path, extxyz: Path) -> None:
+    (tmp_path / "a.zip").write_text("no archive")
+    with pytest.raises(StructureFileError, match=r"a\.zip: cannot be read: expected a zip archive"):
+        read_structures(tmp_path)
+    result = read_structures(tmp_path, ReadOptions(skip_invalid=True))
+    assert len(result.table) == 5
+    assert [Path(problem.file).name for problem in result.problems] == ["a.zip"]
+
+
+def test_member_of_an_archive_without_format_is_passed_over(
+    extxyz: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with zipfile.ZipFile(extxyz.with_suffix(".zip"), "w") as archive:
+        archive.write(extxyz, "set.xyz")
+        archive.writestr("LICENSE", "text")
+    with caplog.at_level(logging.WARNING):
+        assert len(read_structures(extxyz.with_suffix(".zip")).table) == 5
+    assert "LICENSE is passed over" in caplog.text
+
+
+def test_text_encodings_do_not_matter_to_the_numbers(tmp_path: Path) -> None:
+    poscar = "Universit\u00e4t\n1.0\n3 0 0\n0 3 0\n0 0 3\nMo\n1\nDirect\n0.5 0 0\n"
+    (tmp_path / "latin.vasp").write_bytes(poscar.encode("latin-1"))
+    (tmp_path / "bom.xyz").write_bytes(b"\xef\xbb\xbf1\r\n\r\nMo 1.5 0 0\r\n")
+    table = read_structures([tmp_path / "latin.vasp", tmp_path / "bom.xyz"]).table
+    assert table.positions[:, 0].tolist() == [1.5, 1.5]
+
+
 def test_unknown_format_is_refused_with_those_known() -> None:
     with pytest.raises(StructureFileError, match="unknown file_format 'xls': expected extxyz, cif"):
         ReadOptions.of("xls", None, None, False)
