@@ -37,40 +37,34 @@ def make_crystal(index: int, repeat: int = 1) -> Atoms:
     return cell.repeat((repeat, 1, 1))
 
 
-@pytest.fixture
-def make_structures(aiida_profile: Any) -> Callable[..., Any]:
-    """Return a factory of stored sets: by ids, or of `n` crystals; `sizes` repeats the cell."""
+def build_structures(ids: list[str] | int, sizes: list[int] | None = None) -> Any:
+    """A stored set: by ids, or of so many crystals; `sizes` repeats the cell."""
     from aiida_pet.data.structures import StructureSetData
 
-    def make(ids: list[str] | int, sizes: list[int] | None = None) -> StructureSetData:
-        names = [f"alloy-{i:04d}" for i in range(ids)] if isinstance(ids, int) else ids
-        repeats = sizes or [1] * len(names)
-        crystals = ((name, make_crystal(i, repeats[i])) for i, name in enumerate(names))
-        return StructureSetData.from_iterator(crystals).store()
-
-    return make
+    names = [f"alloy-{i:04d}" for i in range(ids)] if isinstance(ids, int) else ids
+    repeats = sizes or [1] * len(names)
+    crystals = ((name, make_crystal(i, repeats[i])) for i, name in enumerate(names))
+    return StructureSetData.from_iterator(crystals).store()
 
 
-@pytest.fixture
-def pet_model(aiida_profile: Any, tmp_path: Path) -> Any:
+def build_model(folder: Path) -> Any:
     """A stored model whose checkpoint is no checkpoint: the engine that stands in only checks its hash."""
     from aiida_pet.data.model import PetModelData
 
-    path = tmp_path / "stand-in.ckpt"
+    path = folder / "stand-in.ckpt"
     path.write_bytes(b"not a checkpoint, but 40 bytes of content")
     card = {"name": "stand-in", "version": "1", "elements": ["Nb", "Mo", "Ta", "W"], "outputs": ["energy"]}
     return PetModelData.get_or_create(path, card)
 
 
-@pytest.fixture
-def pet_computer(aiida_profile: Any, tmp_path: Path) -> Any:
-    """A configured computer of its own for each test: this machine, without a queue and without waiting."""
+def build_computer(folder: Path) -> Any:
+    """A configured computer of its own: this machine, without a queue and without waiting."""
     from aiida import orm
 
     computer = orm.Computer(
-        label=f"local-{tmp_path.name}-{os.urandom(3).hex()}",
+        label=f"local-{folder.name}-{os.urandom(3).hex()}",
         hostname="localhost",
-        workdir=str(tmp_path / "work"),
+        workdir=str(folder / "work"),
         transport_type="core.local",
         scheduler_type="core.direct",
     ).store()
@@ -80,17 +74,62 @@ def pet_computer(aiida_profile: Any, tmp_path: Path) -> Any:
     return computer
 
 
-@pytest.fixture
-def pet_code(pet_computer: Any, tmp_path: Path) -> Any:
+def build_code(computer: Any, folder: Path) -> Any:
     """A code that runs tests/stand_in_engine.py."""
     from aiida import orm
 
-    executable = tmp_path / "pet-engine"
+    executable = folder / "pet-engine"
     executable.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STAND_IN}" "$@"\n')
     executable.chmod(0o755)
-    return orm.InstalledCode(
-        label="stand-in", computer=pet_computer, filepath_executable=str(executable)
-    ).store()
+    return orm.InstalledCode(label="stand-in", computer=computer, filepath_executable=str(executable)).store()
+
+
+@pytest.fixture
+def make_structures(aiida_profile: Any) -> Callable[..., Any]:
+    """Return :func:`build_structures`."""
+    return build_structures
+
+
+@pytest.fixture
+def pet_model(aiida_profile: Any, tmp_path: Path) -> Any:
+    """A stored model for the engine that stands in."""
+    return build_model(tmp_path)
+
+
+@pytest.fixture
+def pet_computer(aiida_profile: Any, tmp_path: Path) -> Any:
+    """A configured computer of its own for each test."""
+    return build_computer(tmp_path)
+
+
+@pytest.fixture
+def pet_code(pet_computer: Any, tmp_path: Path) -> Any:
+    """A code that runs tests/stand_in_engine.py."""
+    return build_code(pet_computer, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def module_inputs(
+    aiida_profile: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., dict[str, Any]]:
+    """Return a factory of the inputs of a batch whose code, computer and model live as long as the module."""
+    folder = tmp_path_factory.mktemp("module")
+    model = build_model(folder)
+    code = build_code(build_computer(folder), folder)
+
+    def make(ids: list[str] | int = 5, sizes: list[int] | None = None, **environment: Any) -> dict[str, Any]:
+        options: dict[str, Any] = {key: dict(value) for key, value in OPTIONS.items()}
+        if environment:
+            options["environment_variables"] = {name: str(value) for name, value in environment.items()}
+        return {
+            "code": code,
+            "model": model,
+            "structures": build_structures(ids, sizes),
+            "options": options,
+            "task": "relax",
+        }
+
+    return make
 
 
 @pytest.fixture

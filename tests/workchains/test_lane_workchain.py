@@ -1,0 +1,155 @@
+"""A lane: what it does with each way in which a job can end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiida import orm
+from aiida.engine import run_get_node
+from aiida_pet.workchains.jobs import jobs_of
+from aiida_pet.workchains.lane import LaneWorkChain
+from aiida_pet.workchains.walk import Walk
+
+from aiida_pet.calculations.staging import BAD_COPY_EXTRA, stage_model
+from aiida_pet.data.table import TableData
+
+Inputs = Callable[..., dict[str, Any]]
+
+
+def flat(done: list[list[str]]) -> list[str]:
+    """The finished rows of all jobs."""
+    return [name for job in done for name in job]
+
+
+@pytest.fixture
+def run_lane(batch_inputs: Inputs) -> Callable[..., Any]:
+    """Return a function that runs a lane over `ids` and returns (node, results of each job, rows of each job)."""
+
+    def run(
+        ids: list[str] | int, job_size: int, extra: dict[str, Any] | None = None, **environment: Any
+    ) -> Any:
+        inputs = batch_inputs(ids, **environment)
+        rows = TableData.from_ids(inputs["structures"].ids)
+        inputs |= {"rows": rows, "job_size": job_size} | (extra or {})
+        _, node = run_get_node(LaneWorkChain, **inputs)
+        jobs = jobs_of(node)
+        done = [job.outputs.results.ids.tolist() if "results" in job.outputs else [] for job in jobs]
+        return node, done, [job.outputs.summary["rows_total"] for job in jobs]
+
+    return run
+
+
+def test_lane_walks_its_share_in_jobs(run_lane: Any) -> None:
+    node, done, sizes = run_lane(5, 2)
+    assert node.is_finished_ok, node.exit_message
+    assert sizes == [2, 2, 1]
+    assert sorted(flat(done)) == [f"alloy-000{i}" for i in range(5)]
+
+
+def test_job_of_the_whole_set_needs_no_list_of_rows(run_lane: Any) -> None:
+    node, _, _ = run_lane(3, 10)
+    assert "rows" not in jobs_of(node)[0].inputs
+
+
+def test_rows_left_by_the_clock_are_taken_up(run_lane: Any) -> None:
+    node, done, sizes = run_lane(7, 4, STAND_IN_ROWS=3)
+    assert node.is_finished_ok, node.exit_message
+    assert sizes == [4, 4, 1]
+    assert len(set(flat(done))) == len(flat(done)) == 7
+
+
+def test_memory_makes_jobs_and_batches_smaller(run_lane: Any) -> None:
+    node, done, sizes = run_lane(7, 7, {"settings": {"max_batch_cost": 800.0}}, STAND_IN_MEMORY=2)
+    assert node.is_finished_ok, node.exit_message
+    assert sizes == [7, 3, 2, 2, 1, 2]
+    assert len(flat(done)) == 7
+    costs = [job.get_metadata_inputs()["settings"]["max_batch_cost"] for job in jobs_of(node)]
+    assert costs == [800.0, 400.0, 200.0, 200.0, 200.0, 200.0]
+
+
+def test_crystal_that_kills_its_job_is_given_up_and_the_others_finish(run_lane: Any) -> None:
+    node, done, _ = run_lane(["a", "b", "c", "killer", "e", "f"], 6)
+    assert node.is_finished_ok, node.exit_message
+    assert sorted(flat(done)) == ["a", "b", "c", "e", "f"]
+    given_up = node.outputs.given_up
+    assert given_up.ids.tolist() == ["killer"]
+    assert given_up.column("status").tolist() == ["left"]
+    message = given_up.column("message")[0]
+    assert message.startswith(
+        "given up: ended its job twice when alone; last: The engine ended without a single"
+    )
+    assert given_up.to_table().n_atoms.tolist() == [2]
+
+
+def test_damaged_shard_loses_no_row(run_lane: Any) -> None:
+    """Each job loses the first two rows it does: what is left is run again, alone, until it cannot."""
+    node, done, sizes = run_lane(6, 6, {"max_failures": 2}, STAND_IN_DAMAGE=1)
+    assert done[0] == ["alloy-0002", "alloy-0003", "alloy-0004", "alloy-0005"]
+    assert sizes[:2] == [6, 2]
+    assert node.exit_status == 400
+
+
+@pytest.mark.parametrize(
+    ("failure", "job_status", "message"),
+    [
+        ("BAD_JOB", 302, "did not understand its job folder"),
+        ("BAD_MODEL", 303, "The model was refused"),
+        ("BAD_DEVICE", 304, "The device is not there"),
+    ],
+)
+def test_what_would_fail_again_stops_the_lane(
+    run_lane: Any, failure: str, job_status: int, message: str
+) -> None:
+    node, _, sizes = run_lane(4, 2, STAND_IN_FAIL=failure)
+    assert node.exit_status == 300
+    job = jobs_of(node)[0]
+    assert job.exit_status == job_status
+    assert node.exit_message.startswith(f"Job <{job.pk}> cannot succeed as it is, so the lane stops: ")
+    assert message in node.exit_message
+    assert len(sizes) == 1
+
+
+def test_staged_model_that_is_refused_is_marked(batch_inputs: Inputs) -> None:
+    inputs = batch_inputs(2)
+    remote = stage_model(inputs["model"], inputs["code"].computer)
+    path = f"{remote.get_remote_path()}/model.ckpt"
+    with remote.get_authinfo().get_transport() as transport:
+        transport.exec_command_wait(f"echo damaged > {path}")
+    rows = TableData.from_ids(inputs["structures"].ids)
+    _, node = run_get_node(LaneWorkChain, rows=rows, job_size=2, remote_model=remote, **inputs)
+    assert node.exit_status == 300
+    assert "The model was refused" in remote.base.extras.get(BAD_COPY_EXTRA)
+
+
+def test_broken_machine_stops_the_lane_after_max_failures(run_lane: Any) -> None:
+    node, _, sizes = run_lane(6, 6, {"max_failures": 3}, STAND_IN_ABSENT=1)
+    assert node.exit_status == 400
+    assert len(sizes) == 3
+    assert node.exit_message.startswith(
+        "3 jobs in a row finished no row, so the lane stops with 6 rows left."
+    )
+    assert "pet-engine: command not found" in node.exit_message
+
+
+def test_job_that_was_killed_by_hand_stops_the_lane(generate_workchain: Any, batch_inputs: Inputs) -> None:
+    inputs = batch_inputs(4)
+    inputs["task"] = orm.Str("relax")
+    rows = TableData.from_ids(inputs["structures"].ids)
+    lane = generate_workchain(LaneWorkChain, inputs | {"rows": rows, "job_size": orm.Int(4)})
+    lane.setup()
+    walk = Walk.from_dict(lane.ctx.walk)
+    walk.next_job()
+    lane.ctx.walk = walk.to_dict()
+    job = orm.CalcJobNode(computer=inputs["code"].computer)
+    job.set_process_state("killed")
+    lane.ctx.job = job.store()
+    exit_code = lane.inspect_job()
+    assert exit_code.status == 301
+    assert exit_code.message.startswith(f"Job <{job.pk}> was killed, so the lane stops with 4 rows left.")
+
+
+def test_unknown_options_are_refused(run_lane: Any) -> None:
+    with pytest.raises(ValueError, match=r"unknown options \['walltime'\]; known are account"):
+        run_lane(2, 2, {"options": {"walltime": 60}})
