@@ -14,11 +14,6 @@ import numpy as np
 from aiida import orm
 from aiida.engine import ProcessBuilder, ToContext, WorkChain, append_, if_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
-from aiida_pet.workchains.inputs import define_job_inputs, validate_positive
-from aiida_pet.workchains.jobs import job_record, jobs_of
-from aiida_pet.workchains.lane import LaneWorkChain
-from aiida_pet.workchains.protocols import Protocol, protocol_inputs
-from aiida_pet.workchains.sharing import default_job_size, share_out
 
 from aiida_pet.calculations.functions import merge_tables
 from aiida_pet.calculations.records import summarise_batch
@@ -29,6 +24,11 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import RowStatus, Task
 from aiida_pet.engine.table import Array
+from aiida_pet.workchains.inputs import define_job_inputs, validate_positive
+from aiida_pet.workchains.jobs import job_record, jobs_of
+from aiida_pet.workchains.lane import LaneWorkChain
+from aiida_pet.workchains.protocols import Protocol, protocol_inputs
+from aiida_pet.workchains.sharing import default_job_size, share_out
 
 # All jobs' results are inputs of one merge, and AiiDA writes inputs into every checkpoint.
 MAX_JOBS = 2000

@@ -13,8 +13,6 @@ import numpy as np
 from aiida import orm
 from aiida.engine import ExitCode, ToContext, WorkChain, while_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
-from aiida_pet.workchains.inputs import define_job_inputs
-from aiida_pet.workchains.walk import Ending, Walk
 
 from aiida_pet.calculations.base import PetCalculation
 from aiida_pet.calculations.exit_codes import CODES, Failure
@@ -26,6 +24,8 @@ from aiida_pet.calculations.validation import check_remote_model, check_rows
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import Task
+from aiida_pet.workchains.inputs import define_job_inputs
+from aiida_pet.workchains.walk import Ending, Walk
 
 CALCULATIONS: dict[Task, type[PetCalculation]] = {
     Task.STATIC: StaticCalculation,

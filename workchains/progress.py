@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from aiida.transports import Transport
-from aiida_pet.workchains.jobs import jobs_of
-from aiida_pet.workchains.lane import LaneWorkChain
 
 from aiida_pet.engine.job import PROGRESS_FILE, JobFolderError, Progress
+from aiida_pet.workchains.jobs import jobs_of
+from aiida_pet.workchains.lane import LaneWorkChain
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiida import orm
-from aiida_pet.workchains.jobs import is_job
 
 from aiida_pet.data.structures import StructureSetData
+from aiida_pet.workchains.jobs import is_job
 
 # Inputs of a job that say how a row came to be, in the order in which they are told.
 _ROLES = {"model": "model", "code": "code", "parameters": "parameters", "remote_model": "staged model"}
