@@ -42,6 +42,8 @@ from demo_report import (
 ROOT = Path(__file__).resolve().parents[1]
 LANES = 2
 JOB_SIZE = 100
+CRYSTALS, RESULTS, SUMMARY = "alloys.xyz", "results.csv", "summary.json"
+LOCK = "lock"
 PATIENCE_S = 30  # for a process to end when asked to
 
 
@@ -132,8 +134,8 @@ class Demo:
         """Remove what a former run left."""
         self.stop()
         shutil.rmtree(self.aiida_path, ignore_errors=True)
-        for path in (*self.folder.glob("*.json"), *self.folder.glob("*.csv"), *self.folder.glob("*.xyz")):
-            path.unlink()
+        for name in (CRYSTALS, RESULTS, SUMMARY):
+            (self.folder / name).unlink(missing_ok=True)
         self.aiida_path.mkdir(parents=True)
 
 
@@ -141,10 +143,12 @@ class Demo:
 def only_one(folder: Path) -> Iterator[None]:
     """Hold the folder's lock.
 
-    :raises SystemExit: if another demo runs in the folder.
+    :raises SystemExit: if another demo runs in the folder, or it holds anything that is not the demo's.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as handle:
+    if not (folder / LOCK).exists() and any(folder.iterdir()):
+        raise SystemExit(f"{folder} holds other things than a demo's: choose a folder that is new or empty")
+    with (folder / LOCK).open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -176,7 +180,7 @@ def run(demo: Demo, limit: int | None) -> str | None:
     """Run the demo and return why it failed, None if it went well."""
     start = time.monotonic()
     title("Ordered alloys")
-    crystals = demo.folder / "alloys.xyz"
+    crystals = demo.folder / CRYSTALS
     write_alloys(crystals, limit=limit)
     compositions = say_what_is_relaxed(limit)
 
@@ -200,7 +204,7 @@ def run(demo: Demo, limit: int | None) -> str | None:
     rows: list[Row] = demo.ask("results", pk, "--format", "json")["rows"]
     summary, model_sha256 = demo.summary_of(pk)
     add_formation_energies(rows, compositions)
-    columns = write_csv(demo.folder / "results.csv", rows)
+    columns = write_csv(demo.folder / RESULTS, rows)
     statuses = count_statuses(rows)
     best = lowest(rows)
 
@@ -238,7 +242,7 @@ def run(demo: Demo, limit: int | None) -> str | None:
         },
         "lowest": [{name: row[name] for name in ("id", "formation_energy", "extrapolation")} for row in best],
     }
-    (demo.folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n")
+    (demo.folder / SUMMARY).write_text(json.dumps(content, indent=2) + "\n")
     return verdict(statuses, len(compositions))
 
 
@@ -263,8 +267,9 @@ def main() -> int:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             demo.stop()
     title("Left behind")
-    print(f"{demo.folder / 'results.csv'}: all rows; {demo.folder / 'summary.json'}")
-    print(f"The profile: AIIDA_PATH={demo.aiida_path} verdi process list -a")
+    print(f"{demo.folder / RESULTS}: all rows; {demo.folder / SUMMARY}")
+    verdi = Path(sys.executable).parent / "verdi"
+    print(f"The profile: AIIDA_PATH={demo.aiida_path} {verdi} process list -a")
     if problem is not None:
         print(f"the demo failed: {problem}", file=sys.stderr)
         return 1
