@@ -140,7 +140,8 @@ def _eta(lanes: list[Any], progress: dict[int, JobProgress], rows_left: int, rat
     """Return the seconds until the slowest lane is through, None if no rate is known."""
     slowest: float | None = None
     for lane in lanes:
-        entries = [progress[job.pk] for job in jobs_of(lane)]
+        # a job that was submitted since the first look has no entry yet
+        entries = [progress[job.pk] for job in jobs_of(lane) if job.pk in progress]
         left = len(lane.inputs.rows) - sum(entry.rows_done for entry in entries)
         lane_rate = sum(entry.rate for entry in entries)
         if left > 0 and not lane.is_terminated and lane_rate > 0:
