@@ -123,10 +123,10 @@ def campaign(task: str, count: int) -> dict[str, Any]:
 def builder(task: str, structures: Any) -> Any:
     """Return the builder of ``task`` over ``structures`` in one lane."""
     from aiida import orm
-    from aiida_pet.workchains.batch import BatchWorkChain
 
     from aiida_pet import models
     from aiida_pet.data.model import PetModelData
+    from aiida_pet.workchains.batch import BatchWorkChain
 
     return BatchWorkChain.get_builder_from_protocol(
         orm.load_code("pet-engine@localhost"),
