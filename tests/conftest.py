@@ -13,6 +13,9 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
+# AiiDA looks for `verdi` on the PATH, once, at import: the daemon of tests is this environment's.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
 pytest_plugins = ["aiida.tools.pytest_fixtures"]
 
 HERE = Path(__file__).parent

@@ -18,7 +18,12 @@ from aiida.engine.processes.workchains.workchain import WorkChainSpec
 from aiida_pet.calculations.functions import merge_tables
 from aiida_pet.calculations.records import summarise_batch
 from aiida_pet.calculations.staging import StageModelCalculation, find_staged_model
-from aiida_pet.calculations.validation import check_parameters, check_remote_model, check_rows
+from aiida_pet.calculations.validation import (
+    check_margin,
+    check_parameters,
+    check_remote_model,
+    check_rows,
+)
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
@@ -273,7 +278,12 @@ def validate_batch(inputs: Any, _: Any) -> str | None:
     code = inputs.get("code")
     if code is not None and code.computer is None:
         return f"code {code.label!r} belongs to no computer: give an InstalledCode of `pet-engine`"
-    return check_rows(inputs) or check_remote_model(inputs) or _check_number_of_jobs(inputs)
+    return (
+        check_rows(inputs)
+        or check_remote_model(inputs)
+        or check_margin(inputs.get("settings"), inputs.get("options"))
+        or _check_number_of_jobs(inputs)
+    )
 
 
 def _check_number_of_jobs(inputs: Any) -> str | None:

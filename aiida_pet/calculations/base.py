@@ -49,6 +49,8 @@ HASH_IGNORED_OPTIONS = (
 # A link to the copy of `model` on the computer: `model` is hashed, and the engine checks that they are the same.
 HASH_IGNORED_INPUTS = ("remote_model",)
 
+MARGIN_SHARE = 0.2  # of the walltime at most is kept to leave in order, unless the user says otherwise
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -176,10 +178,15 @@ class PetCalculation(CalcJob):
 
     def engine_settings(self) -> EngineSettings:
         """Return the settings, the walltime and cores of the scheduler filled in where the user gave none."""
-        settings = EngineSettings(**self.inputs.get("settings", {}))
+        given = self.inputs.get("settings", {})
+        settings = EngineSettings(**given)
         options = self.inputs.metadata.options
         if settings.walltime_s is None and "max_wallclock_seconds" in options:
             settings = replace(settings, walltime_s=float(options.max_wallclock_seconds))
+        if settings.walltime_s is not None and "walltime_margin_s" not in given:
+            # a job shorter than the usual margin would stop before its first row, again and again
+            margin = min(settings.walltime_margin_s, MARGIN_SHARE * settings.walltime_s)
+            settings = replace(settings, walltime_margin_s=margin)
         if settings.threads is None:
             settings = replace(settings, threads=cores_of(options.get("resources") or {}))
         return settings

@@ -90,10 +90,20 @@ def check_remote_model(inputs: Mapping[str, Any]) -> str | None:
     return None
 
 
+def check_margin(settings: Mapping[str, Any] | None, options: Mapping[str, Any] | None) -> str | None:
+    """Return that the margin asked for leaves nothing of the scheduler's walltime."""
+    margin = (settings or {}).get("walltime_margin_s")
+    walltime = (settings or {}).get("walltime_s") or (options or {}).get("max_wallclock_seconds")
+    if margin is not None and walltime is not None and margin >= walltime:
+        return f"settings.walltime_margin_s = {margin} s leaves nothing of the walltime, {walltime} s: make it smaller"
+    return None
+
+
 def validate_batch_inputs(inputs: Any, namespace: PortNamespace) -> str | None:
     """Return what is wrong with the inputs of a job taken together."""
     return (
         validate_calc_job(inputs, namespace)
         or check_rows(inputs)
+        or check_margin(inputs.get("settings"), inputs.get("metadata", {}).get("options"))
         or (check_remote_model(inputs) if not isinstance(inputs.get("code"), orm.PortableCode) else None)
     )

@@ -87,6 +87,23 @@ def test_settings_given_win_over_the_scheduler(generate_calc_job: Any, job_input
     assert calc_info.prepend_text == "export MKL_NUM_THREADS=3"  # the other one is the user's own
 
 
+@pytest.mark.parametrize(("walltime", "margin"), [(3600, 60.0), (100, 20.0)])
+def test_short_walltime_keeps_a_short_margin(
+    generate_calc_job: Any, job_inputs: Inputs, walltime: int, margin: float
+) -> None:
+    inputs = job_inputs()
+    inputs["metadata"]["options"]["max_wallclock_seconds"] = walltime
+    _, path = generate_calc_job(RelaxCalculation, inputs)
+    assert JobFolder(path).read_spec().settings.walltime_margin_s == margin
+
+
+def test_margin_that_leaves_no_time_is_refused(job_inputs: Inputs) -> None:
+    inputs = job_inputs() | {"settings": {"walltime_margin_s": 60}}
+    inputs["metadata"]["options"]["max_wallclock_seconds"] = 60
+    with pytest.raises(ValueError, match="walltime_margin_s = 60 s leaves nothing of the walltime, 60 s"):
+        run_get_node(RelaxCalculation, **inputs)
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
-from aiida_pet.workchains.batch import BatchWorkChain
-from aiida_pet.workchains.jobs import jobs_of
-from aiida_pet.workchains.lane import LaneWorkChain
 
 from aiida_pet.calculations.staging import StageModelCalculation, find_staged_model
 from aiida_pet.data.table import TableData
+from aiida_pet.workchains.batch import BatchWorkChain
+from aiida_pet.workchains.jobs import jobs_of
+from aiida_pet.workchains.lane import LaneWorkChain
 
 Inputs = Callable[..., dict[str, Any]]
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
-from aiida_pet.workchains.jobs import jobs_of
-from aiida_pet.workchains.lane import LaneWorkChain
-from aiida_pet.workchains.walk import Walk
 
 from aiida_pet.calculations.staging import BAD_COPY_EXTRA, stage_model
 from aiida_pet.data.table import TableData
+from aiida_pet.workchains.jobs import jobs_of
+from aiida_pet.workchains.lane import LaneWorkChain
+from aiida_pet.workchains.walk import Walk
 
 Inputs = Callable[..., dict[str, Any]]
 

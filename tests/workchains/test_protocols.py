@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
+
+from aiida_pet.engine.job import Task
+from aiida_pet.engine.parameters import ParameterError, parse_parameters
 from aiida_pet.workchains.protocols import (
     ProtocolError,
     available_protocols,
     default_protocol,
     protocol_inputs,
 )
-
-from aiida_pet.engine.job import Task
-from aiida_pet.engine.parameters import ParameterError, parse_parameters
 
 
 @pytest.mark.parametrize("task", list(Task))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from aiida_pet.workchains.sharing import MAX_JOB_ROWS, default_job_size, share_out
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 
 import pytest
 import yaml
+
 from aiida_pet.workchains.walk import Ending, Walk, to_ranges
 
 Machine = Callable[[list[int]], tuple[Collection[int], Ending]]

@@ -1,0 +1,106 @@
+"""How far a campaign is: from summaries of finished jobs and live heartbeats of running ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiida import orm
+from aiida.common import LinkType
+from aiida.engine import run_get_node
+
+from aiida_pet.data.table import TableData
+from aiida_pet.engine.job import PROGRESS_FILE, Progress
+from aiida_pet.workchains.batch import BatchWorkChain
+from aiida_pet.workchains.progress import LANE_TYPE, campaign_progress
+
+Inputs = Callable[..., dict[str, Any]]
+
+
+def test_finished_batch_is_told_from_its_jobs(module_inputs: Inputs) -> None:
+    _, node = run_get_node(BatchWorkChain, lanes=2, job_size=1, **module_inputs(["a", "max_steps-b", "c"]))
+    progress = campaign_progress(node)
+    assert (progress.rows_total, progress.rows_done, progress.rows_left) == (3, 3, 0)
+    assert progress.statuses == {"converged": 2, "max_steps": 1}
+    assert (progress.lanes, len(progress.jobs)) == (2, 3)
+    assert progress.finished
+    assert progress.state == "finished [0]"
+    assert progress.eta_s is None
+    assert progress.rate == 0
+    assert progress.engine_s == pytest.approx(node.outputs.summary["engine_s"])
+
+
+@pytest.fixture
+def running_lane(module_inputs: Inputs, tmp_path: Path) -> Callable[..., Any]:
+    """Return a factory of a batch that runs: one lane of 10 rows, one job, with or without a heartbeat."""
+
+    def make(heartbeat: Progress | str | None) -> Any:
+        inputs = module_inputs(10)
+        batch = orm.WorkChainNode(process_type="aiida.workflows:pet.batch")
+        batch.base.links.add_incoming(inputs["structures"], LinkType.INPUT_WORK, "structures")
+        batch.set_process_state("waiting")
+        batch.store()
+        lane = orm.WorkChainNode(process_type=LANE_TYPE)
+        rows = TableData.from_ids(inputs["structures"].ids).store()
+        lane.base.links.add_incoming(rows, LinkType.INPUT_WORK, "rows")
+        lane.base.links.add_incoming(batch, LinkType.CALL_WORK, "lane_000")
+        lane.set_process_state("waiting")
+        lane.store()
+        job = orm.CalcJobNode(computer=inputs["code"].computer, process_type="aiida.calculations:pet.relax")
+        job.base.links.add_incoming(inputs["structures"], LinkType.INPUT_CALC, "structures")
+        job.base.links.add_incoming(lane, LinkType.CALL_CALC, "job_00000")
+        job.set_remote_workdir(str(tmp_path))
+        job.set_process_state("waiting")
+        job.store()
+        if heartbeat is not None:
+            text = heartbeat if isinstance(heartbeat, str) else heartbeat.to_json()
+            (tmp_path / PROGRESS_FILE).write_text(text)
+        return batch
+
+    return make
+
+
+def test_running_job_is_told_from_its_heartbeat(running_lane: Any) -> None:
+    now = time.time()
+    heartbeat = Progress(
+        rows_total=10,
+        rows_done=4,
+        statuses={"converged": 4},
+        rate=2.0,
+        engine_s=5.0,
+        step="running",
+        updated=now,
+    )
+    progress = campaign_progress(running_lane(heartbeat))
+    assert (progress.rows_total, progress.rows_done) == (10, 4)
+    assert progress.statuses == {"converged": 4}
+    assert progress.rate == 2.0
+    assert progress.eta_s == pytest.approx(3.0)
+    assert progress.engine_s == 5.0
+    assert not progress.finished
+    assert (progress.jobs[0].step, progress.jobs[0].updated) == ("running", now)
+
+
+@pytest.mark.parametrize("heartbeat", [None, "{ half a heartb"], ids=["none", "damaged"])
+def test_job_without_a_heartbeat_has_done_nothing_yet(running_lane: Any, heartbeat: str | None) -> None:
+    progress = campaign_progress(running_lane(heartbeat))
+    assert (progress.rows_total, progress.rows_done) == (10, 0)
+    assert progress.eta_s is None
+    assert progress.jobs[0].step == ""
+
+
+def test_computer_that_cannot_be_reached_is_no_failure(
+    running_lane: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    batch = running_lane(Progress(rows_total=10, rows_done=4, step="running"))
+
+    def unreachable(*_: Any) -> Any:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(orm.AuthInfo, "get_transport", unreachable)
+    assert campaign_progress(batch).rows_done == 0
+    assert "cannot read heartbeats from computer" in caplog.text
+    assert "no route to host" in caplog.text

@@ -1,0 +1,120 @@
+"""The plugin with the real engine and the model that ships: few crystals, each way that the stand-in cannot show."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.engine import run_get_node
+from ase import Atoms
+from ase.build import bulk
+
+from aiida_pet.calculations.relax import RelaxCalculation
+from aiida_pet.data.model import PetModelData
+from aiida_pet.data.structures import StructureSetData
+from aiida_pet.workchains.jobs import jobs_of
+from aiida_pet.workchains.relax import RelaxWorkChain
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+EMBEDDED = Path(__file__).parents[2] / "aiida_pet" / "models" / "pet-refractory-xs.ckpt"
+
+
+@pytest.fixture(scope="module")
+def engine_inputs(module_inputs: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """Code, model and options of the real engine."""
+    for module in ("torch", "metatrain", "metatomic.torch"):
+        pytest.importorskip(module, reason="needs the extra `engine`")
+    if not EMBEDDED.exists():
+        pytest.skip(f"the model that ships is not there: {EMBEDDED.name}")
+    inputs = module_inputs(1)
+    code = orm.InstalledCode(
+        label="pet-engine",
+        computer=inputs["code"].computer,
+        filepath_executable=str(Path(sys.executable).parent / "pet-engine"),
+    ).store()
+    return {
+        "code": code,
+        "model": PetModelData.from_file(EMBEDDED),
+        "options": inputs["options"],
+        "settings": {"threads": 1},
+    }
+
+
+def crystals() -> list[tuple[str, Atoms]]:
+    """Good ones, and one of each kind that cannot be done."""
+    alloy = bulk("Mo", "bcc", a=3.2, cubic=True)
+    alloy.numbers[1] = 73
+    alloy.positions += np.array([[0.02, 0, 0], [0, 0.01, 0]])
+    stranger = bulk("Cu", "fcc", a=3.6)
+    overlap = bulk("W", "bcc", a=3.16, cubic=True)
+    overlap.positions[1] = overlap.positions[0]
+    return [("MoTa", alloy), ("W", bulk("W", "bcc", a=3.1)), ("Cu", stranger), ("overlap", overlap)]
+
+
+def test_batch_of_good_and_bad_crystals_and_the_same_from_the_cache(
+    engine_inputs: dict[str, Any], caching: None
+) -> None:
+    structures = StructureSetData.from_iterator(crystals()).store()
+    parameters = {"fmax": 0.02, "dtype": "float64"}
+    _, node = run_get_node(RelaxWorkChain, structures=structures, parameters=parameters, **engine_inputs)
+    assert node.is_finished_ok, node.exit_message
+    results = node.outputs.results
+    assert results.ids.tolist() == ["MoTa", "W", "Cu", "overlap"]
+    assert results.column("status").tolist() == [
+        "converged",
+        "converged",
+        "unsupported_element",
+        "invalid_geometry",
+    ]
+    assert (results.column("fmax")[:2] < 0.02).all()
+    assert results.column("spacegroup_0_01")[1] == 229
+    # bcc W at 3.1 A is compressed: it grows towards PBE's 3.17-3.19 A
+    assert 3.14 < (2 * results.column("volume")[1]) ** (1 / 3) < 3.24
+    assert node.outputs.summary["evaluations"] > 10
+
+    _, again = run_get_node(
+        RelaxWorkChain, structures=structures, parameters=orm.Dict(parameters), **engine_inputs
+    )
+    assert [job.base.caching.is_created_from_cache for job in jobs_of(again)] == [True]
+    assert again.outputs.summary["engine_s"] == 0
+
+
+def test_damaged_checkpoint_is_refused_with_its_exit_code(
+    engine_inputs: dict[str, Any], tmp_path: Path
+) -> None:
+    """The copy on the computer was cut short after it was staged: the engine refuses it before it looks inside."""
+    folder = tmp_path / "staged"
+    folder.mkdir()
+    (folder / "model.ckpt").write_bytes(EMBEDDED.read_bytes()[:1000])
+    computer = engine_inputs["code"].computer
+    remote = orm.RemoteData(remote_path=str(folder), computer=computer).store()
+    structures = StructureSetData.from_iterator(crystals()[1:2]).store()
+    inputs = {name: engine_inputs[name] for name in ("code", "model", "settings")}
+    metadata = {"options": engine_inputs["options"]}
+    _, node = run_get_node(
+        RelaxCalculation, structures=structures, remote_model=remote, metadata=metadata, **inputs
+    )
+    assert node.exit_status == 303, node.exit_message
+    assert "The model was refused: " in node.exit_message
+    assert "sha256" in node.exit_message
+
+
+def test_walltime_too_short_for_a_single_step_leaves_the_rows(engine_inputs: dict[str, Any]) -> None:
+    structures = StructureSetData.from_iterator(crystals()[:2]).store()
+    inputs = {name: engine_inputs[name] for name in ("code", "model")}
+    settings = engine_inputs["settings"] | {"walltime_s": 0.01}
+    _, node = run_get_node(
+        RelaxCalculation,
+        structures=structures,
+        settings=settings,
+        metadata={"options": engine_inputs["options"]},
+        **inputs,
+    )
+    assert node.exit_status == 400, node.exit_message
+    assert node.outputs.summary["rows_left"] == 2
