@@ -1,0 +1,62 @@
+"""Batches through the daemon: every checkpoint of lanes and batches is written and read again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from aiida.engine import submit
+from aiida.engine.daemon.client import get_daemon_client
+from aiida.manage import get_manager
+
+from aiida_pet.workchains.batch import BatchWorkChain
+from aiida_pet.workchains.jobs import jobs_of
+from aiida_pet.workchains.progress import campaign_progress
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+PATIENCE_S = 400
+
+
+def wait_until(condition: Callable[[], bool], complaint: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"{complaint} after {PATIENCE_S} s"
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def daemon(aiida_profile: Any, aiida_config: Any, aiida_profile_factory: Any) -> Iterator[Any]:
+    """The running daemon of a profile of its own, with a broker that needs no service."""
+    with aiida_profile_factory(aiida_config, broker_backend="core.zeromq") as profile:
+        aiida_config.set_option("daemon.timeout", 120, scope=profile.name)  # the machine may be busy
+        client = get_daemon_client(profile.name)
+        client.start_daemon()
+        wait_until(lambda: get_manager().get_broker().check_service_reachable(), "the broker does not answer")
+        yield client
+        client.stop_daemon(wait=True)
+
+
+def test_batch_goes_on_after_the_daemon_was_restarted(
+    daemon: Any, module_inputs: Callable[..., dict[str, Any]]
+) -> None:
+    inputs = module_inputs(["a", "b", "killer", "d", "e", "f"], STAND_IN_SLEEP=8)
+    node = submit(BatchWorkChain, lanes=2, job_size=3, **inputs)
+    # Not earlier: AiiDA itself loses a process that is stopped between its creation and its first message
+    # (`verdi process repair` brings it back).
+    wait_until(
+        lambda: len([job for job in jobs_of(node) if job.get_job_id()]) == 2, "no two jobs were started"
+    )
+    daemon.stop_daemon(wait=True)
+    assert not node.is_terminated
+    daemon.start_daemon()
+    wait_until(lambda: node.is_terminated, "the batch runs")
+    assert node.exit_status == 400, node.exit_message
+    results = node.outputs.results
+    statuses = dict(zip(results.ids.tolist(), results.column("status").tolist(), strict=True))
+    assert statuses == dict.fromkeys("abdef", "converged") | {"killer": "left"}
+    finished = [name for job in jobs_of(node) if "results" in job.outputs for name in job.outputs.results.ids]
+    assert sorted(finished) == list("abdef")  # none done twice
+    assert campaign_progress(node).rows_done == 5
