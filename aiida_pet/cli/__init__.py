@@ -8,21 +8,20 @@ Shared parts: :mod:`~aiida_pet.cli.session` (profile, nodes), :mod:`~aiida_pet.c
 from __future__ import annotations
 
 import logging
-import sys
 
 import click
 
 from aiida_pet import __version__
-from aiida_pet.cli.data import data
+from aiida_pet.cli.data import data as data_command
 from aiida_pet.cli.errors import ExplainingGroup
-from aiida_pet.cli.launch import launch
-from aiida_pet.cli.model import model
-from aiida_pet.cli.params import params
-from aiida_pet.cli.results import results
+from aiida_pet.cli.launch import launch as launch_command
+from aiida_pet.cli.model import model as model_command
+from aiida_pet.cli.params import params as params_command
+from aiida_pet.cli.results import results as results_command
 from aiida_pet.cli.session import Session
-from aiida_pet.cli.setup import setup
-from aiida_pet.cli.status import status
-from aiida_pet.cli.trace import trace
+from aiida_pet.cli.setup import setup as setup_command
+from aiida_pet.cli.status import status as status_command
+from aiida_pet.cli.trace import trace as trace_command
 
 __all__ = ("main",)
 
@@ -38,13 +37,34 @@ def main(context: click.Context, profile: str | None, verbose: int) -> None:
     A first campaign: `aiida-pet setup`, then `aiida-pet launch relax FILE`, and with the pk that it prints
     `aiida-pet status PK`, `aiida-pet results PK` and `aiida-pet trace PK ID`.
     """
-    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    logger = logging.getLogger("aiida_pet")
-    logger.setLevel(level)
-    if verbose and not logger.handlers:
-        logger.addHandler(logging.StreamHandler(sys.stderr))
+    _log_to_stderr({0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG))
     context.obj = Session(profile=profile, verbosity=verbose)
 
 
-for _command in (setup, data, model, launch, status, results, trace, params):
+class _EchoHandler(logging.Handler):
+    """Prints what is logged on standard error, whatever that is by then."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print ``record``."""
+        click.echo(self.format(record), err=True)
+
+
+def _log_to_stderr(level: int) -> None:
+    logger = logging.getLogger("aiida_pet")
+    logger.setLevel(level)
+    if not any(isinstance(handler, _EchoHandler) for handler in logger.handlers):
+        logger.addHandler(_EchoHandler())
+
+
+# Under other names than those of their modules, which stay reachable as `aiida_pet.cli.launch` and so on.
+for _command in (
+    setup_command,
+    data_command,
+    model_command,
+    launch_command,
+    status_command,
+    results_command,
+    trace_command,
+    params_command,
+):
     main.add_command(_command)

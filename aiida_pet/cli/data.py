@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Written out rather than imported, so that `--help` waits for nothing; tests compare them.
 FILE_FORMATS = ("extxyz", "cif", "poscar", "ase-db", "json", "jsonl")
+IMPORTED_FROM = "imported_from"
+"""Extra of a set: its files."""
 EXPORT_FORMATS = ("extxyz", "csv", "json", "cif")
 
 
@@ -97,7 +99,7 @@ def import_files(
 
     problems: list[ImportProblem] = []
     node = StructureSetData.from_file(files, problems=problems, label=label, **options)
-    node.base.extras.set("imported_from", [_fingerprint(path) for path in files])
+    node.base.extras.set(IMPORTED_FROM, [_fingerprint(path) for path in files])
     return (node.store() if store else node), problems
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.output import Format, csv_text, note, plain, table_text, write_or_echo
+from aiida_pet.cli.output import Format, csv_text, note, plain, plural, table_text, write_or_echo
 from aiida_pet.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def results(
     frame = _with_columns(frame.head(most) if most else frame, columns, chosen)
     write_or_echo(_text(frame, rows, chosen, found), output)
     if len(frame) < found and limit is None:
-        note(f"{found - len(frame)} more rows: --limit 0 for all, -o FILE for a file")
+        note(f"{plural(found - len(frame), 'more row')}: --limit 0 for all, -o FILE for a file")
     if rows.missing:
         note(rows.missing)
 
@@ -101,10 +101,10 @@ def _format(form: str | None, as_json: bool, output: Path | None) -> Format:
 
 
 def _known(frame: pd.DataFrame, name: str, option: str) -> str:
-    if name not in frame.columns and name != "id":
+    names = ["id", *(str(column) for column in frame.columns if column != "id")]
+    if name not in names:
         raise click.BadParameter(
-            f"there is no column {name!r}: columns are id, {', '.join(map(str, frame.columns))}",
-            param_hint=option,
+            f"there is no column {name!r}: columns are {', '.join(names)}", param_hint=option
         )
     return name
 

@@ -25,6 +25,7 @@ PROFILE = "pet"
 COMPUTER = "localhost"
 CODE = "pet-engine"
 EMAIL = "aiida@localhost"
+DAEMON_TIMEOUT_S = 30
 
 CREATED = "created"
 PRESENT = "present"
@@ -125,6 +126,8 @@ def ensure_profile(name: str | None) -> tuple[Profile, Step]:
             broker_config=BrokerFactory(broker).get_default_config(),
         )
         config.set_option("runner.poll.interval", 1, scope=wanted)
+        # 2 s by default: too short for a daemon to answer on a busy machine
+        config.set_option("daemon.timeout", DAEMON_TIMEOUT_S, scope=wanted)
         if config.default_profile_name is None:
             config.set_default_profile(wanted)
         config.store()
@@ -261,5 +264,5 @@ def ensure_daemon(workers: int | None) -> Step:
         return Step("daemon", PRESENT, name, f"running, log in {client.daemon_log_file}")
     if workers is None:
         return Step("daemon", SKIPPED, name, "not running; `verdi daemon start` starts it")
-    client.start_daemon(number_workers=workers)
+    client.start_daemon(number_workers=workers, timeout=DAEMON_TIMEOUT_S)
     return Step("daemon", CREATED, name, f"started, {workers} worker(s), log in {client.daemon_log_file}")

@@ -165,7 +165,7 @@ def line(progress: CampaignProgress) -> str:
     done = f"{progress.rows_done:,}/{progress.rows_total:,} rows"
     parts = [f"<{progress.pk}> {progress.state}", done]
     if not progress.finished:
-        parts.append(_running_steps(progress) or "no job yet")
+        parts.append(_running_steps(progress) or ("no job running" if progress.jobs else "no job yet"))
         if progress.rate:
             parts.append(f"{progress.rate:.3g} rows/s, {duration(progress.eta_s)} left")
     statuses = _statuses(progress.statuses)
@@ -217,7 +217,7 @@ def echo_report(document: dict[str, Any], most_jobs: int | None) -> None:
     """Print what :func:`report` returns; at most ``most_jobs`` of the jobs, the last ones."""
     click.echo(f"{document['label']} <{document['pk']}> {document['state']}")
     if document["message"]:
-        click.echo(f"  {document['message']}")
+        click.echo(f"  {document['message'].splitlines()[0]}")
     total, done = document["rows_total"], document["rows_done"]
     share = f" ({100 * done / total:.0f} %)" if total else ""
     click.echo(f"rows      {done:,} of {total:,} done{share}, {document['rows_left']:,} left")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_pet.cli.data import IMPORTED_FROM
 from aiida_pet.cli.errors import message_of
 from aiida_pet.cli.output import cell, echo_json, json_option
 from aiida_pet.cli.session import Session, load_any, pass_session
@@ -35,7 +37,7 @@ def trace(session: Session, *, pk: str, row_id: str, as_json: bool) -> None:
         echo_json({"pk": pk, "id": row_id, "steps": [_record(step) for step in steps]})
         return
     for step in steps:
-        _echo(step)
+        _echo(step, row_id)
 
 
 def _record(step: TraceStep) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def _record(step: TraceStep) -> dict[str, Any]:
         "created": step.node.ctime.isoformat(),
         "note": step.note,
         "row": step.row,
-        "imported_from": step.node.base.extras.get("imported_from", None),
+        "imported_from": step.node.base.extras.get(IMPORTED_FROM, None),
     }
 
 
@@ -67,14 +69,36 @@ SHOWN = (
 """Values of a row that are printed; --json has all."""
 
 
-def _echo(step: TraceStep) -> None:
+def _echo(step: TraceStep, row_id: str) -> None:
     indent = "    " if step.role in ("model", "code", "parameters", "staged model") else ""
     label = f" {step.node.label!r}" if step.node.label else ""
     click.echo(f"{indent}{step.role:<10} <{step.node.pk}> {type(step.node).__name__}{label}")
-    if step.note:
-        click.echo(f"{indent}           {step.note}")
+    note = _note(step, row_id)
+    if note:
+        click.echo(f"{indent}           {note}")
     units = step.node.base.attributes.get("columns", {}) if step.row else {}
     shown = [name for name in SHOWN if step.row.get(name) not in (None, "")]
     if shown:
         values = (f"{name} {cell(step.row[name])} {units.get(name, '')}".rstrip() for name in shown)
         click.echo(f"{indent}           {', '.join(values)}")
+
+
+def _note(step: TraceStep, row_id: str) -> str:
+    """Return what there is to know of a step beside its row."""
+    from aiida.orm import InstalledCode
+
+    files = step.node.base.extras.get(IMPORTED_FROM, None)
+    if files:
+        return f"imported from {_file_of(files, row_id)}"
+    if isinstance(step.node, InstalledCode):
+        return f"{step.node.full_label}, {step.node.filepath_executable}"
+    return step.note
+
+
+def _file_of(files: list[dict[str, str]], row_id: str) -> str:
+    """Return the file that a row was read from: the only one, the one named like the row, or what is known."""
+    named = [file for file in files if PurePath(file["path"]).name.partition(".")[0] == row_id]
+    if len(files) > 1 and not named:
+        return f"one of {len(files)} files, from {files[0]['path']} to {files[-1]['path']}"
+    file = (named or files)[0]
+    return f"{file['path']} (sha256 {file['sha256']})" if "sha256" in file else file["path"]

@@ -82,3 +82,19 @@ def test_a_user_error_is_one_line_without_traceback():
 def test_a_fault_of_the_program_is_not_hidden():
     result = _failing(ValueError("shapes do not match"))
     assert isinstance(result.exception, ValueError)
+
+
+@pytest.mark.parametrize(("options", "shown"), [([], False), (["-v"], False), (["-vv"], True)])
+def test_verbose_twice_shows_where_an_error_came_from(invoke, make_structures, options, shown):
+    pk = make_structures(1).pk
+    output = invoke(*options, "results", pk, "--where", "nothing == 1", status=1).output
+    assert ("Traceback (most recent call last)" in output) == shown
+    assert "Error: no column 'nothing'" in output
+
+
+@pytest.mark.parametrize(("options", "shown"), [([], False), (["-v"], True)])
+def test_verbose_says_more(invoke, tmp_path, options, shown):
+    path = tmp_path / "one.xyz"
+    path.write_text('1\nLattice="3 0 0 0 3 0 0 0 3" pbc="T T T" bands="1 2 3"\nW 0 0 0\n')
+    output = invoke(*options, "data", "import", path).output
+    assert ("fields left out, not one value per structure: bands" in output) == shown

@@ -1,0 +1,182 @@
+"""`aiida-pet status`: live figures, lanes, jobs, and what to do about each way to be stuck or to fail."""
+
+import time
+
+import pytest
+
+from aiida_pet.cli.session import daemon_problem
+from aiida_pet.engine.job import Progress
+
+IDS = ["a", "b", "max_steps-c", "d"]
+
+
+@pytest.fixture
+def daemon_runs(monkeypatch):
+    monkeypatch.setattr("aiida_pet.cli.status.daemon_problem", lambda: None)
+
+
+def beat(**values):
+    return Progress(**{"rows_total": 2, "step": "running", "updated": time.time()} | values)
+
+
+@pytest.fixture
+def running(make_campaign, tmp_path, daemon_runs):
+    """Two lanes: one job has finished a, b; the other has done one of two rows, at 0.5 rows/s."""
+    campaign = make_campaign(IDS)
+    campaign.finish_job(["a", "b"])
+    heartbeat = beat(rows_done=1, statuses={"max_steps": 1}, rate=0.5, engine_s=2.0)
+    campaign.add_job(["max_steps-c", "d"], heartbeat, tmp_path / "job")
+    return campaign
+
+
+@pytest.fixture
+def finished(make_campaign):
+    """All rows done, one of them not converged."""
+    campaign = make_campaign(IDS)
+    campaign.finish_job(IDS)
+    campaign.set_results(IDS)
+    campaign.end(campaign.node)
+    return campaign
+
+
+def test_running_launch_shows_rows_rate_time_left_and_statuses(invoke, running):
+    lines = invoke("status", running.node.pk).output.splitlines()
+    assert lines[0] == f"{running.node.process_label} <{running.node.pk}> waiting"
+    assert "rows      3 of 4 done (75 %), 1 left" in lines
+    assert "statuses  converged 2, max_steps 1" in lines
+    assert "speed     0.5 rows/s, 2.0 s left" in lines
+    assert "engines   1 min 02 s in 2 jobs" in lines
+
+
+def test_json_holds_totals_lanes_jobs_and_advice(read, running):
+    document = read("status", running.node.pk)
+    assert (document["rows_total"], document["rows_done"], document["rows_left"]) == (4, 3, 1)
+    assert document["eta_s"] == pytest.approx(2.0)
+    assert [(lane["rows_done"], lane["rows_total"]) for lane in document["lanes"]] == [(2, 2), (1, 2)]
+    assert [job["step"] for job in document["jobs"]] == ["done", "running"]
+    assert [lane["jobs"] for lane in document["lanes"]] == [[job.pk] for job in running.jobs]
+    assert document["advice"] == [
+        f"`aiida-pet results {running.node.pk}` shows the rows of the jobs that ended"
+    ]
+
+
+def test_finished_launch_points_to_its_rows_and_to_those_that_failed(read, finished):
+    pk = finished.node.pk
+    assert read("status", pk)["advice"] == [
+        f"`aiida-pet results {pk}` shows the rows",
+        f"`aiida-pet results {pk} --where 'status != converged'` shows the 1 row that failed",
+    ]
+
+
+def test_rows_that_are_left_can_be_launched_again(read, make_campaign):
+    campaign = make_campaign(IDS)
+    campaign.finish_job(["a", "b"])
+    campaign.end(campaign.add_lane(["max_steps-c", "d"]), exit_status=400)
+    results = campaign.set_results(IDS)
+    campaign.end(campaign.node, exit_status=400, message="2 of 4 rows have no result")
+    document = read("status", campaign.node.pk)
+    assert document["message"] == "2 of 4 rows have no result"
+    pk = campaign.node.pk
+    assert document["advice"] == [
+        f"it did not end well: `verdi process report {pk}` shows what happened",
+        f"`aiida-pet results {pk}` shows the rows",
+        f"`aiida-pet launch relax {results.pk} --where 'status == left'` goes on with the 2 rows left",
+    ]
+
+
+def test_launch_that_broke_down_shows_the_first_line_of_why(invoke, make_campaign):
+    campaign = make_campaign(IDS)
+    campaign.node.set_process_state("excepted")
+    campaign.node.set_exception("TypeError: no such thing\n  in some file")
+    output = invoke("status", campaign.node.pk).output
+    assert "  TypeError: no such thing\n" in output
+    assert "in some file" not in output
+    assert f"it broke down: `verdi process report {campaign.node.pk}` shows where" in output
+
+
+def test_paused_process_is_named_with_its_reason(read, running):
+    job = running.jobs[1]
+    job.pause()
+    job.set_process_status("Pausing after failed transport task")
+    advice = read("status", running.node.pk)["advice"]
+    assert (
+        f"process <{job.pk}> is paused (Pausing after failed transport task): `verdi process play {job.pk}` "
+        "lets it go on"
+    ) in advice
+
+
+def test_silent_engine_is_named(read, make_campaign, tmp_path, daemon_runs):
+    campaign = make_campaign(IDS)
+    job = campaign.add_job(IDS, beat(updated=time.time() - 3600), tmp_path / "job")
+    (advice,) = read("status", campaign.node.pk)["advice"]
+    assert advice.startswith("no sign of life for 5 min 00 s or more")
+    assert f"verdi calcjob gotocomputer {job.pk}" in advice
+
+
+def test_daemon_that_does_not_run_is_told_with_its_remedy(read, running, monkeypatch):
+    class Stopped:
+        is_daemon_running = False
+
+    monkeypatch.setattr("aiida_pet.cli.session.daemon_client", Stopped)
+    monkeypatch.setattr("aiida_pet.cli.status.daemon_problem", daemon_problem)
+    assert "start it with `verdi daemon start`" in read("status", running.node.pk)["advice"][0]
+
+
+def test_job_without_a_heartbeat_is_queued(invoke, make_campaign, daemon_runs):
+    campaign = make_campaign(IDS)
+    campaign.add_job(IDS)
+    output = invoke("status", campaign.node.pk).output
+    assert "speed     no rate yet, ? left" in output
+    (line,) = [line.split() for line in output.splitlines() if line.split()[:1] == [str(campaign.jobs[0].pk)]]
+    assert line[1:4] == ["waiting", "queued", "0"]
+
+
+def test_jobs_are_cut_short_unless_all_are_asked_for(invoke, make_campaign, monkeypatch):
+    monkeypatch.setattr("aiida_pet.cli.status.SHOWN_JOBS", 1)
+    campaign = make_campaign(IDS)
+    first, second = campaign.finish_job(["a"]), campaign.finish_job(["b"])
+    short = invoke("status", campaign.node.pk).output
+    assert "(the last 1 of 2 jobs; --jobs shows all)" in short
+    assert f"\n  {second.pk}  " in short
+    assert f"\n  {first.pk}  " not in short
+    assert f"\n  {first.pk}  " in invoke("status", campaign.node.pk, "--jobs").output
+
+
+def test_watch_looks_again_until_the_end(invoke, running, monkeypatch, tmp_path):
+    looks = []
+
+    def look_away(seconds):
+        looks.append(seconds)
+        if len(looks) == 1:
+            done = beat(rows_done=2, statuses={"max_steps": 1, "converged": 1}, rate=0.5)
+            (tmp_path / "job" / "progress.json").write_text(done.to_json())
+        else:
+            running.end(running.node)
+
+    monkeypatch.setattr("aiida_pet.cli.status.time.sleep", look_away)
+    lines = invoke("status", running.node.pk, "--watch", "--interval", "0.25").stderr.splitlines()
+    pk = running.node.pk
+    assert lines == [
+        f"<{pk}> waiting, 3/4 rows, 1 job running, 0.5 rows/s, 2.0 s left (converged 2, max_steps 1)",
+        f"<{pk}> waiting, 4/4 rows, 1 job running, 0.5 rows/s, 0.0 s left (converged 3, max_steps 1)",
+        f"<{pk}> finished [0], 4/4 rows (converged 3, max_steps 1)",
+    ]
+    assert looks == [0.25, 0.25]
+
+
+def test_watch_tells_an_obstacle_once(invoke, running, monkeypatch):
+    def look_away(_):
+        if looks.pop():
+            running.end(running.node)
+
+    looks = [True, False, False]
+    monkeypatch.setattr("aiida_pet.cli.status.time.sleep", look_away)
+    monkeypatch.setattr("aiida_pet.cli.status.daemon_problem", lambda: "the daemon is not running")
+    assert invoke("status", running.node.pk, "--watch").stderr.count("the daemon is not running") == 1
+
+
+def test_status_of_a_set_says_what_it_expects(invoke, make_structures):
+    structures = make_structures(2)
+    output = invoke("status", structures.pk, status=1).output
+    assert "is a StructureSetData, expected a ProcessNode" in output
+    assert "`aiida-pet launch` prints the pk" in output
