@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from aiida_pet.cli.estimate import BOOKKEEPING_S, DEFAULT_S_PER_ATOM, Rate, estimate, past_rate
+from aiida_pet.cli.estimate import (
+    BOOKKEEPING_S,
+    DEFAULT_PARAMETERS,
+    DEFAULT_S_PER_ATOM,
+    Rate,
+    estimate,
+    past_rate,
+)
+from aiida_pet.data.model import PetModelData
 from aiida_pet.engine.job import Task
 
 
@@ -27,6 +35,15 @@ def test_rate_without_past_jobs_is_the_default_and_says_so(own_model):
     rate = past_rate(Task.STATIC, own_model)
     assert rate.s_per_atom == DEFAULT_S_PER_ATOM["static"]
     assert "no past job with this model" in rate.basis
+
+
+def test_default_rate_of_a_larger_model_is_scaled(tmp_path, aiida_profile):
+    path = tmp_path / "large.ckpt"
+    path.write_bytes(str(tmp_path).encode())
+    card = {"name": "large", "elements": [74], "outputs": ["energy"], "n_parameters": 10 * DEFAULT_PARAMETERS}
+    rate = past_rate(Task.RELAX, PetModelData.from_card(path, card).store())
+    assert rate.s_per_atom == pytest.approx(10 * DEFAULT_S_PER_ATOM["relax"])
+    assert "times 10 for a model so much larger" in rate.basis
 
 
 def test_rate_is_taken_from_past_jobs_of_the_same_task(launch, alloys_file):
