@@ -74,8 +74,8 @@ class BatchedPet:
         _refuse_unless_plain(model)
         self.dtype = {Dtype.FLOAT32: torch.float32, Dtype.FLOAT64: torch.float64}[dtype]
         self.device = torch.device(device)
-        self.forces = forces
-        self.stress = stress
+        self.forces = forces = Derivation(forces)
+        self.stress = stress = Derivation(stress)
         self.cutoff = float(model.cutoff)
         self.atomic_numbers = frozenset(int(number) for number in model.atomic_types)
         self._width = float(model.cutoff_width_adaptive)

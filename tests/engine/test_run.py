@@ -165,7 +165,7 @@ def wait_for_shards(folder: JobFolder, process: subprocess.Popen[bytes], number:
 
 
 def test_killed_engine_goes_on_where_it_was_and_does_nothing_twice(make_job, alloys):
-    table = alloys(60)
+    table = alloys(40)
     settings = {"max_batch_cost": 900.0}
     folder = make_job(table, Task.RELAX, settings=settings)
     process = engine(folder)
