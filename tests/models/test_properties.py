@@ -98,7 +98,9 @@ def test_model_element_has_the_bulk_modulus_of_its_energies(
     calculator: Calculator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Strains so small that the shell of neighbours at a sqrt(2) = 4.51 A stays on one side of the cutoff at 4.5 A.
-    monkeypatch.setattr(properties, "STRAINS", (-0.002, -0.0015, -0.001, -0.0005, 0.0005, 0.001, 0.0015, 0.002))
+    monkeypatch.setattr(
+        properties, "STRAINS", (-0.002, -0.0015, -0.001, -0.0005, 0.0005, 0.001, 0.0015, 0.002)
+    )
     found = properties.model_element(calculator, "W")
     lengths = found.a * np.linspace(0.998, 1.002, 9)
     energies, volumes = [], lengths**3 / 2
