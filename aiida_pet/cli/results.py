@@ -83,6 +83,8 @@ def results(
     most = (FIRST_ROWS if for_people else 0) if limit is None else limit
     frame = _with_columns(frame.head(most) if most else frame, columns, chosen)
     write_or_echo(_text(frame, rows, chosen, found), output)
+    if where and not found:
+        note(f"none of the {plural(len(rows.node), 'row')} fulfils {where!r}")
     if len(frame) < found and limit is None:
         note(f"{plural(found - len(frame), 'more row')}: --limit 0 for all, -o FILE for a file")
     if rows.missing:

@@ -69,38 +69,43 @@ def prepare_environment() -> None:
 
 
 def load_any(identifier: str) -> Any:
-    """Return the node named by a pk, a uuid (or its beginning) or a label.
+    """Return the node named by a pk, a label, or a uuid (or its beginning).
+
+    A label goes before the beginning of a uuid, which a short word such as ``fe`` may happen to be.
 
     :raises click.ClickException: if there is none, or several.
     """
     from aiida import orm
     from aiida.common import exceptions
+    from aiida.manage import get_manager
 
     try:
         if identifier.isdecimal():
             return orm.load_node(pk=int(identifier))
-        return orm.load_node(uuid=identifier)
+        return _labelled(identifier) or orm.load_node(uuid=identifier)
     except exceptions.MultipleObjectsError as error:
         raise click.ClickException(f"several nodes have a uuid that begins with {identifier!r}") from error
-    except (exceptions.NotExistent, ValueError):
-        pass
-    found = (
-        orm.QueryBuilder()
-        .append(orm.Node, filters={"label": identifier}, project="*")
-        .order_by({orm.Node: {"id": "desc"}})
-        .limit(6)
-        .all(flat=True)
-    )
-    if len(found) > 1:
-        pks = ", ".join(str(node.pk) for node in found)
-        raise click.ClickException(f"several nodes have the label {identifier!r}: name one by its pk ({pks})")
-    if not found:
-        from aiida.manage import get_manager
-
+    except (exceptions.NotExistent, ValueError) as error:
         profile = get_manager().get_profile()
         name = profile.name if profile else "?"
-        raise click.ClickException(f"no node with pk, uuid or label {identifier!r} in profile {name!r}")
-    return found[0]
+        raise click.ClickException(
+            f"no node with pk, label or uuid {identifier!r} in profile {name!r}"
+        ) from error
+
+
+def _labelled(label: str) -> Any:
+    """Return the node with this label, None if there is none.
+
+    :raises click.ClickException: if there are several.
+    """
+    from aiida import orm
+
+    query = orm.QueryBuilder().append(orm.Node, filters={"label": label}, project="*", tag="node")
+    found = query.order_by({"node": {"id": "desc"}}).limit(6).all(flat=True)
+    if len(found) > 1:
+        pks = ", ".join(str(node.pk) for node in found)
+        raise click.ClickException(f"several nodes have the label {label!r}: name one by its pk ({pks})")
+    return found[0] if found else None
 
 
 def load_as(identifier: str, *classes: type, hint: str = "") -> Any:

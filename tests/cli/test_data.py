@@ -126,13 +126,20 @@ def test_show_of_another_node_says_what_it_is(invoke, pet_model):
 
 @pytest.mark.parametrize("pk", ["999999", "no-such-label", "deadbeef"])
 def test_show_of_a_node_that_is_not_there_names_it(invoke, pk):
-    assert f"no node with pk, uuid or label '{pk}'" in invoke("data", "show", pk, status=1).output
+    assert f"no node with pk, label or uuid '{pk}'" in invoke("data", "show", pk, status=1).output
 
 
 def test_a_set_can_be_named_by_label_and_uuid(read, alloys_file):
     made = read("data", "import", alloys_file, "--label", "by label")
     assert read("data", "show", "by label")["pk"] == made["pk"]
     assert read("data", "show", made["uuid"])["pk"] == made["pk"]
+
+
+def test_a_label_goes_before_the_beginning_of_a_uuid(read, alloys_file):
+    first = read("data", "import", alloys_file)
+    label = next(first["uuid"][:length] for length in range(2, 36) if not first["uuid"][:length].isdecimal())
+    second = read("data", "import", alloys_file, "--label", label)
+    assert read("data", "show", label)["pk"] == second["pk"]
 
 
 def test_a_label_of_two_nodes_is_refused_with_their_pks(invoke, read, alloys_file):

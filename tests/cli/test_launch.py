@@ -200,7 +200,7 @@ def test_what_cannot_work_is_refused(invoke, alloys, site, *, arguments, status,
     [
         (["nothing.xyz"], "there is no file nothing.xyz"),
         (["1", "2"], "give one set, or files: there is no file 1, 2"),
-        (["999999"], "no node with pk, uuid or label '999999'"),
+        (["999999"], "no node with pk, label or uuid '999999'"),
     ],
 )
 def test_targets_that_are_not_there_are_named(invoke, site, targets, message):

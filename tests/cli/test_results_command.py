@@ -55,6 +55,11 @@ def test_where_chooses_rows(rows, where, expected):
     assert names(rows("--where", where)) == expected
 
 
+def test_where_that_fits_no_row_is_told(invoke, campaign):
+    result = invoke("results", campaign.node.pk, "--where", "n_atoms > 2")
+    assert result.stderr == "none of the 4 rows fulfils 'n_atoms > 2'\n"
+
+
 @pytest.mark.parametrize(
     ("where", "message"),
     [
