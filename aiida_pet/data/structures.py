@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from aiida.common.exceptions import ValidationError
@@ -17,11 +17,11 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from numpy.typing import ArrayLike
 
-from aiida_pet.data.crystal import ImportProblem
-from aiida_pet.data.frame import formulas
-from aiida_pet.data.readers import ReadOptions, read_structures
 from aiida_pet.data.table import TableData, check_name
 from aiida_pet.engine.table import Array, StructureTable, StructureTableBuilder, Table
+
+if TYPE_CHECKING:
+    from aiida_pet.data.crystal import ImportProblem
 
 _GEOMETRY = ("numbers", "positions", "cells", "pbc", "offsets")
 _ATOMS = "atoms_"
@@ -82,6 +82,8 @@ class StructureSetData(TableData):
             none.
         :raises DuplicateImportError: if structures share an id, naming ids and files.
         """
+        from aiida_pet.data.readers import ReadOptions, read_structures  # noqa: PLC0415 - ase.io, ase.db, scipy
+
         options = ReadOptions.of(file_format, id_key, structure_key, skip_invalid)
         result = read_structures(paths, options)
         if problems is not None:
@@ -196,4 +198,6 @@ class StructureSetData(TableData):
 
     def formulas(self) -> Array:
         """Return (N,) chemical formulas of the whole cells, elements in alphabetical order: ``Mo3Ta``."""
+        from aiida_pet.data.frame import formulas  # noqa: PLC0415 - pandas takes a second to import
+
         return formulas(self._array("numbers"), self._array("offsets"))

@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pandas as pd
 from aiida import orm
 from aiida.common.exceptions import ModificationNotAllowed, ValidationError
 
-from aiida_pet.data.frame import frame_of
 from aiida_pet.engine.table import Array, Table, decode_strings, encode_strings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _IDS = "ids"
 _COLUMN = "column_"
@@ -207,6 +208,8 @@ class TableData(orm.ArrayData):
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return the columns as a data frame indexed by ``id``: see :func:`aiida_pet.data.frame.frame_of`."""
+        from aiida_pet.data.frame import frame_of  # noqa: PLC0415 - pandas takes a second to import
+
         return frame_of(self.to_table())
 
 
