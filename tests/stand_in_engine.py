@@ -2,8 +2,9 @@
 
 What it does wrong is asked for in two ways. An id that begins with `killer` kills it (signal 9) when its row is
 reached, `max_steps` ends so. Environment variables: STAND_IN_FAIL=<ExitStatus> fails at the start; STAND_IN_ROWS=N
-stops in order after N rows; STAND_IN_MEMORY=N runs out of memory with more than N rows; STAND_IN_DAMAGE damages the first
-shard; STAND_IN_ABSENT does not start at all; STAND_IN_SLEEP=S sleeps S seconds after the first shard.
+stops in order after N rows; STAND_IN_MEMORY=N runs out of memory with more than N rows; STAND_IN_DAMAGE damages the
+first shard; STAND_IN_ABSENT does not start at all; STAND_IN_SLEEP=S sleeps S seconds after the first shard;
+STAND_IN_SHARD=N writes N rows per shard (2).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from aiida_pet.engine.job import LOG_FILE, ExitStatus, JobFolder, Progress, RowStatus
 from aiida_pet.engine.table import StructureTable
 
-SHARD_ROWS = 2
+SHARD_ROWS = int(os.environ.get("STAND_IN_SHARD", "2"))
 
 
 def finish_rows(rows: StructureTable) -> StructureTable:
