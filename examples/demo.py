@@ -171,7 +171,7 @@ def say_what_is_relaxed(limit: int | None) -> dict[str, dict[str, int]]:
     )
     print(
         "The model that ships was trained on bcc-like elements and binaries: ternaries and quaternaries,\n"
-        "marked with * below, are extrapolation and less to be trusted. For trying out, not for science."
+        "marked with * below, are extrapolation (off by tens of meV/atom). For trying out, not for science."
     )
     return compositions
 
