@@ -8,6 +8,7 @@ the finished WorkChain. Bytes are what the file repository grew by; the database
 from __future__ import annotations
 
 import math
+import random
 import sys
 import time
 from collections.abc import Iterator
@@ -24,10 +25,11 @@ LARGE_JOBS = 4  # in which the 20,000 are done
 TARGET_MS = 10.0
 
 
-def alloys(count: int, distinct: int, first_copy: int) -> Iterator[tuple[str, Any]]:
-    """Yield (id, ASE atoms) of ``count`` crystals: ``distinct`` alloys as often as it takes, each time a bit larger.
+def alloys(count: int, distinct: int, first_copy: int) -> list[tuple[str, Any]]:
+    """Return (id, ASE atoms) of ``count`` crystals: ``distinct`` alloys as often as it takes, each time a bit larger.
 
-    So campaigns of all sizes have the same mix of cells, and none finds its arrays in the repository already.
+    So campaigns of all sizes have the same mix of cells. They are in an order of their own, so that no campaign finds
+    any of its arrays, the atomic numbers for one, in the repository already.
 
     :param first_copy: number of the first copy; campaigns must not share any.
     """
@@ -35,12 +37,15 @@ def alloys(count: int, distinct: int, first_copy: int) -> Iterator[tuple[str, An
     from alloys import ordered_alloys
 
     orderings = list(ordered_alloys(MAX_ATOMS, limit=distinct))
+    found = []
     for place in range(count):
         copy, number = divmod(place, distinct)
         name, atoms = orderings[number]
         larger = atoms.copy()
         larger.set_cell(atoms.cell * (1 + STRETCH * (first_copy + copy)), scale_atoms=True)
-        yield f"{name}-{first_copy + copy}", larger
+        found.append((f"{name}-{first_copy + copy:02d}", larger))
+    random.Random(first_copy).shuffle(found)
+    return found
 
 
 def run(quick: bool = False) -> Iterator[Measurement]:
@@ -92,11 +97,10 @@ def measurements(
     yield Measurement(f"{label}/bytes", stored, "B/crystal", words, ratio)
 
 
-def campaign(task: str, crystals: Iterator[tuple[str, Any]], job_size: int | None = None) -> dict[str, Any]:
+def campaign(task: str, crystals: list[tuple[str, Any]], job_size: int | None = None) -> dict[str, Any]:
     """Run ``task`` over ``crystals`` in one lane and return what it took.
 
     :param job_size: crystals of a job; None for what a user gets who says nothing.
-
     :raises RuntimeError: if the WorkChain failed or lost a row.
     """
     from aiida.engine import submit
@@ -106,10 +110,9 @@ def campaign(task: str, crystals: Iterator[tuple[str, Any]], job_size: int | Non
 
     folder = Path(get_manager().get_profile_storage().profile.storage_config["filepath"])
     before = repository_and_database(folder)
-    pairs = list(crystals)
-    count = len(pairs)
+    count = len(crystals)
     start = time.perf_counter()
-    structures = StructureSetData.from_iterator(pairs).store()
+    structures = StructureSetData.from_iterator(crystals).store()
     stored = time.perf_counter()
     node = submit(builder(task, structures, job_size))
     while not node.is_terminated:
@@ -125,7 +128,7 @@ def campaign(task: str, crystals: Iterator[tuple[str, Any]], job_size: int | Non
     return {
         "n_crystals": count,
         "n_jobs": summary["n_jobs"],
-        "atoms_per_crystal": sum(len(atoms) for _, atoms in pairs) / count,
+        "atoms_per_crystal": sum(len(atoms) for _, atoms in crystals) / count,
         "threads": threads(),
         "wall_s": wall,
         "store_s": stored - start,
