@@ -8,6 +8,7 @@ schedulers lose exit codes.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import resource
@@ -255,8 +256,12 @@ def _peak_memory_mb(device: str) -> float:
         import torch  # noqa: PLC0415
 
         return torch.cuda.max_memory_allocated(device) / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    with contextlib.suppress(OSError):
+        # not ru_maxrss where this is there: Linux lets a process inherit the peak of the one that started it
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return float(line.split()[1]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _process_age(began: float) -> float:
