@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes the virtual environment DIR (default .venv) with the pinned requirements and this project, editable.
+# Makes the virtual environment DIR (default .venv) with the pinned requirements and this project, editable; brings
+# one that is there up to date in place.
 # Interpreter, first that is 3.12 or newer: $PYTHON; python3.12+ on the PATH; pyenv's; uv's.
 #   make-venv.sh [DIR]      make it
 #   make-venv.sh --find     only say which interpreter it would take
@@ -33,12 +34,9 @@ found=$(find_python)
 [ "${1:-}" = --find ] && { echo "$found"; exit; }
 venv="${1:-.venv}"
 python=${found%% (*}
-echo "aiida-pet: making $venv with $("$python" -c 'import platform; print("Python", platform.python_version())') at $found"
-rm -rf "$venv.part"
-"$python" -m venv "$venv.part"
-"$venv.part/bin/python" -m pip install --quiet --disable-pip-version-check "uv>=0.5"
-rm -rf "$venv"; "$python" -m venv --without-pip "$venv"
-"$venv.part/bin/uv" pip install --quiet --python "$venv/bin/python" -r requirements.txt
-"$venv.part/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --editable .
-rm -rf "$venv.part"
+echo "aiida-pet: setting up $venv with $("$python" -c 'import platform; print("Python", platform.python_version())') at $found"
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 && usable "$venv/bin/python" || { rm -rf "$venv"; "$python" -m venv "$venv"; }
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check "uv>=0.5"
+"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" -r requirements.txt
+"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --editable .
 sha256sum requirements.txt pyproject.toml | sha256sum > "$venv/made-from"
