@@ -147,8 +147,15 @@ class Driver(ABC):
         self._take_out(kept)
         return kept
 
-    def columns_of(self, places: Tensor, rows: Array, final: StructureTable) -> dict[str, Array]:
-        """Return further columns for the rows at ``places`` of the batch, which are ``rows`` of the table."""
+    def columns_of(self, places: Tensor, rows: Array, columns: dict[str, Array]) -> dict[str, Array]:
+        """Return further columns for the rows at ``places`` of the batch, which are ``rows`` of the table.
+
+        :param columns: those that all tasks have, of these rows.
+        """
+        return {}
+
+    def columns_of_refused(self, columns: dict[str, Array]) -> dict[str, Array]:
+        """Return further columns for rows that never entered, given those that all tasks have."""
         return {}
 
     # -- inside --------------------------------------------------------------------------------------------------
@@ -177,6 +184,7 @@ class Driver(ABC):
         )
         ends = [(status or RowStatus.INVALID_GEOMETRY, message) for status, message in problems]
         columns = self._columns(ends, part, nothing, torch.full((len(part),), torch.nan))
+        columns |= self.columns_of_refused(columns)
         result = StructureTable(**_geometry(part), columns=columns, units=_units(columns))
         result.atom_columns["forces"] = nothing.forces.numpy()
         self._finished(result)
@@ -241,7 +249,7 @@ class Driver(ABC):
             evaluation.stress[places].cpu(),
         )
         columns = self._columns(ends, final, mine, self.residual_stress(evaluation)[places].cpu())
-        columns |= self.columns_of(places, rows, final)
+        columns |= self.columns_of(places, rows, columns)
         result = StructureTable(**_geometry(final), columns=columns, units=_units(columns))
         result.atom_columns["forces"] = mine.forces.numpy()
         result.units["forces"] = UNITS["forces"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from aiida_pet.engine.batch import Batch, Tensor
@@ -241,16 +242,29 @@ class Relax(Driver):
 
     # -- results -------------------------------------------------------------------------------------------------
 
-    def columns_of(self, places: Tensor, rows: Array, final: StructureTable) -> dict[str, Array]:
+    def columns_of(self, places: Tensor, rows: Array, columns: dict[str, Array]) -> dict[str, Array]:
         """Return where each row started and how many steps it took."""
         groups = spacegroup_numbers(self.table.take(rows), self.parameters.symprecs)
-        ends = spacegroup_numbers(final, self.parameters.symprecs)
-        columns: dict[str, Array] = {
+        further: dict[str, Array] = {
             "initial_energy": self._state.energy0[places].cpu().numpy(),
             "initial_volume": self._state.volume0[places].cpu().numpy(),
             "n_steps": self._state.steps[places].cpu().numpy(),
         }
         for label in map(symprec_label, self.parameters.symprecs):
-            columns[f"initial_spacegroup_{label}"] = groups[label]
-            columns[f"symmetry_kept_{label}"] = (groups[label] == ends[label]) & (groups[label] > 0)
-        return columns
+            ends = columns[f"spacegroup_{label}"]
+            further[f"initial_spacegroup_{label}"] = groups[label]
+            further[f"symmetry_kept_{label}"] = (groups[label] == ends) & (groups[label] > 0)
+        return further
+
+    def columns_of_refused(self, columns: dict[str, Array]) -> dict[str, Array]:
+        """Return the start of rows that never entered, which is where they still are."""
+        further: dict[str, Array] = {
+            "initial_energy": columns["energy"],
+            "initial_volume": columns["volume"],
+            "n_steps": np.zeros(len(columns["volume"]), dtype=np.int64),
+        }
+        for label in map(symprec_label, self.parameters.symprecs):
+            further[f"initial_spacegroup_{label}"] = columns[f"spacegroup_{label}"]
+            # nothing was relaxed, so nothing was kept
+            further[f"symmetry_kept_{label}"] = np.zeros(len(columns["volume"]), dtype=bool)
+        return further

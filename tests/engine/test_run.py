@@ -73,7 +73,11 @@ def test_bad_rows_end_with_their_own_status_and_others_are_untouched(make_job, a
         row = result.index(name)
         assert result.columns["status"][row] == status
         assert np.isnan(result.columns["energy"][row])
-    assert "Cu" in result.columns["message"][result.index("copper")]
+    copper = result.index("copper")
+    assert "Cu" in result.columns["message"][copper]
+    assert (
+        result.columns["initial_spacegroup_0_01"][copper] == result.columns["spacegroup_0_01"][copper] == 225
+    )
     undisturbed = alone.read_results()[0].select(good.ids)
     among_bad = result.select(good.ids)
     assert (among_bad.columns["status"] == undisturbed.columns["status"]).all()
