@@ -25,7 +25,7 @@ class Measurement:
     :ivar value: in ``unit``.
     :ivar unit: of the value.
     :ivar against: what the value is compared with, in words with its number and unit.
-    :ivar ratio: value / what it is compared with; None where there is nothing to compare with.
+    :ivar ratio: how many times better than what it is compared with; None where there is nothing to compare with.
     :ivar detail: figures that explain the value, by name with the unit at the end.
     """
 

@@ -89,11 +89,11 @@ def measurements(
     label = f"{name}-{found['n_crystals']}x{found['n_jobs']}"
     words, reference = time_against
     yield Measurement(
-        label, found["overhead_ms"], "ms/crystal", words, found["overhead_ms"] / reference, found
+        label, found["overhead_ms"], "ms/crystal", words, reference / found["overhead_ms"], found
     )
     words, reference = bytes_against or ("none", math.nan)
     stored = found["bytes_per_crystal"]
-    ratio = stored / reference if bytes_against else None
+    ratio = reference / stored if bytes_against else None
     yield Measurement(f"{label}/bytes", stored, "B/crystal", words, ratio)
 
 
