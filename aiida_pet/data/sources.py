@@ -47,7 +47,7 @@ _SUFFIXES = {
     ".ndjson": FileFormat.JSON_LINES,
 }
 _POSCAR_NAMES = ("POSCAR", "CONTCAR")
-_COMPRESSION: dict[str, Callable[[IO[bytes]], Any]] = {
+COMPRESSION: dict[str, Callable[..., Any]] = {
     ".gz": gzip.open,
     ".bz2": bz2.open,
     ".xz": lzma.open,
@@ -77,7 +77,7 @@ class Source:
     def open(self) -> Iterator[TextIO]:
         """Open the content as text."""
         with self.open_raw() as raw:
-            content = _COMPRESSION[self.compression](raw) if self.compression else raw
+            content = COMPRESSION[self.compression](raw) if self.compression else raw
             # a stray byte in the comment of a CIF costs nothing, in JSON it means damage
             errors = "strict" if self.format in (FileFormat.JSON, FileFormat.JSON_LINES) else "replace"
             with io.TextIOWrapper(content, encoding="utf-8-sig", errors=errors) as text:
@@ -92,7 +92,7 @@ class Source:
         with tempfile.TemporaryDirectory() as folder, self.open_raw() as raw:
             copy = Path(folder) / "content"
             with copy.open("wb") as target:
-                shutil.copyfileobj(_COMPRESSION[self.compression](raw) if self.compression else raw, target)
+                shutil.copyfileobj(COMPRESSION[self.compression](raw) if self.compression else raw, target)
             yield copy
 
 
@@ -162,7 +162,7 @@ def _failing(error: Exception) -> Callable[[], IO[bytes]]:
 def _parse_name(name: str) -> tuple[str, FileFormat | None, str]:
     """Return stem, format and compression that a file's name tells."""
     pure = PurePosixPath(name)
-    compression = pure.suffix.lower() if pure.suffix.lower() in _COMPRESSION else ""
+    compression = pure.suffix.lower() if pure.suffix.lower() in COMPRESSION else ""
     if compression:
         pure = PurePosixPath(pure.stem)
     found = _SUFFIXES.get(pure.suffix.lower())

@@ -7,13 +7,10 @@ for NaN.
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import json
 import logging
-import lzma
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +24,7 @@ from ase.io.cif import write_cif
 from ase.io.extxyz import write_xyz
 
 from aiida_pet.data.frame import frame_of
+from aiida_pet.data.sources import COMPRESSION
 from aiida_pet.engine.table import Array, StructureTable, Table
 
 logger = logging.getLogger(__name__)
@@ -47,7 +45,6 @@ _SUFFIXES = {
     ".csv": ExportFormat.CSV,
     ".json": ExportFormat.JSON,
 }
-_COMPRESSION: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _RESULTS = ("energy", "stress")
 
 
@@ -57,7 +54,7 @@ def format_of(path: Path) -> ExportFormat:
     :raises ValueError: if it tells none.
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in _COMPRESSION:
+    if suffixes and suffixes[-1] in COMPRESSION:
         suffixes.pop()
     if not suffixes:
         return ExportFormat.CIF
@@ -104,7 +101,7 @@ def write_table(table: Table, path: str | Path, file_format: ExportFormat | str 
 def _open(path: Path) -> Iterator[TextIO]:
     """Open for writing under a temporary name, and rename when all went well."""
     part = path.with_name(f".{path.name}.part")
-    opener = _COMPRESSION.get(path.suffix.lower(), open)
+    opener = COMPRESSION.get(path.suffix.lower(), open)
     try:
         with opener(part, "wt", encoding="utf-8") as handle:
             yield handle

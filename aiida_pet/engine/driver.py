@@ -86,7 +86,7 @@ class Driver(ABC):
         self._finished = finished
         self._proceed = proceed
         self._neighbors = NeighborList(model.cutoff)
-        self._waiting = WaitingRows(table.n_atoms, neighbor_estimates(table, model.cutoff), [])
+        self._waiting: WaitingRows  # filled by run, with the rows that nothing is wrong with
 
     @property
     def in_flight(self) -> int:
@@ -177,17 +177,11 @@ class Driver(ABC):
 
     def _hand_over_invalid(self, rows: list[int], problems: list[tuple[RowStatus | None, str]]) -> None:
         part = self.table.take(rows)
-        nothing = Evaluation(
-            torch.full((len(part),), torch.nan),
-            torch.full((len(part.numbers), 3), torch.nan),
-            torch.full((len(part), 3, 3), torch.nan),
-        )
+        nothing = _no_evaluation(Batch.from_table(part))
         ends = [(status or RowStatus.INVALID_GEOMETRY, message) for status, message in problems]
         columns = self._columns(ends, part, nothing, torch.full((len(part),), torch.nan))
         columns |= self.columns_of_refused(columns)
-        result = StructureTable(**_geometry(part), columns=columns, units=_units(columns))
-        result.atom_columns["forces"] = nothing.forces.numpy()
-        self._finished(result)
+        self._finished(_result(part, columns, nothing))
 
     def _admit(self) -> None:
         admitted = self._waiting.admit(self.rows.tolist(), self.budget)
@@ -238,11 +232,7 @@ class Driver(ABC):
             | {"positions": part.positions.detach().cpu().numpy(), "cells": part.cells.detach().cpu().numpy()}
         )
         if evaluation is None:
-            evaluation = Evaluation(
-                torch.full((len(self.batch),), torch.nan, device=self.batch.device),
-                torch.full_like(self.batch.positions, torch.nan),
-                torch.full_like(self.batch.cells, torch.nan),
-            )
+            evaluation = _no_evaluation(self.batch)
         mine = Evaluation(
             evaluation.energy[places].cpu(),
             evaluation.forces[self.batch.atoms_of(places)].cpu(),
@@ -250,10 +240,7 @@ class Driver(ABC):
         )
         columns = self._columns(ends, final, mine, self.residual_stress(evaluation)[places].cpu())
         columns |= self.columns_of(places, rows, columns)
-        result = StructureTable(**_geometry(final), columns=columns, units=_units(columns))
-        result.atom_columns["forces"] = mine.forces.numpy()
-        result.units["forces"] = UNITS["forces"]
-        self._finished(result)
+        self._finished(_result(final, columns, mine))
 
     def residual_stress(self, evaluation: Evaluation) -> Tensor:
         """Return the (N,) largest component of the stress that the task would relax, GPa."""
@@ -286,8 +273,23 @@ def _geometry(table: StructureTable) -> dict[str, Any]:
     return {name: getattr(table, name) for name in ("ids", "numbers", "positions", "cells", "pbc", "offsets")}
 
 
-def _units(columns: dict[str, Array]) -> dict[str, str]:
-    return {name: UNITS[name] for name in columns if name in UNITS}
+def _no_evaluation(batch: Batch) -> Evaluation:
+    """Return NaN for all that a model says of ``batch``."""
+    return Evaluation(
+        torch.full((len(batch),), torch.nan, dtype=torch.float64, device=batch.device),
+        torch.full_like(batch.positions, torch.nan),
+        torch.full_like(batch.cells, torch.nan),
+    )
+
+
+def _result(table: StructureTable, columns: dict[str, Array], evaluation: Evaluation) -> StructureTable:
+    """Return the geometry of ``table`` with ``columns`` and the forces of ``evaluation``, and their units."""
+    return StructureTable(
+        **_geometry(table),
+        columns=columns,
+        atom_columns={"forces": evaluation.forces.numpy()},
+        units={name: UNITS[name] for name in (*columns, "forces") if name in UNITS},
+    )
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

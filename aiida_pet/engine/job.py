@@ -8,6 +8,7 @@ started again in the same folder goes on with the rows that are left.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zipfile
@@ -242,12 +243,9 @@ class JobFolder:
         shards = self.shards()
         number = int(shards[-1].stem.removeprefix("results-")) + 1 if shards else 0
         path = self.path / f"results-{number:05d}.npz"
-        part = path.with_name(f".{path.name}.part")
-        with part.open("wb") as handle:
-            rows.save(handle)
-            handle.flush()
-            os.fsync(handle.fileno())
-        part.replace(path)
+        content = io.BytesIO()
+        rows.save(content)
+        write_atomically(path, content.getvalue())
         return path
 
     def read_results(self) -> tuple[StructureTable | None, list[str]]:

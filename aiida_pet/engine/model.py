@@ -92,11 +92,6 @@ class BatchedPet:
         self._backend = model.backend.to(device=self.device, dtype=self.dtype).requires_grad_(False)
         self._heads = [_Head(h.name, h.scale.to(self.device, self.dtype)) for h in self._heads]
 
-    @property
-    def needs_gradient(self) -> bool:
-        """Whether an evaluation runs backwards through the model."""
-        return Derivation.CONSERVATIVE in (self.forces, self.stress)
-
     def evaluate(self, batch: Batch, pairs: Pairs) -> Evaluation:
         """Return energies, forces and stresses of ``batch``, whose neighbour pairs are ``pairs``.
 
@@ -224,17 +219,11 @@ def _head(model: Any, name: str) -> _Head:
             "ask for conservative forces and stress, or use a model with direct heads"
         )
     system, numbers = _one_of_each(model)
-    scales = model.scaler.get_scales([system], {name: ModelOutput(sample_kind=_scale_kind(model, name))})
+    kind = str(model.scaler.target_infos[name].sample_kind)
+    scales = model.scaler.get_scales([system], {name: ModelOutput(sample_kind=kind)})
     values = scales[name].block(0).values.reshape(-1)
-    if model.scaler.target_infos[name].sample_kind == "system":
-        values = values[:1].expand(len(numbers))
-    else:
-        values = values.reshape(len(numbers), -1)[:, 0]
+    values = values[:1].expand(len(numbers)) if kind == "system" else values.reshape(len(numbers), -1)[:, 0]
     return _Head(name, values.to(torch.float64).contiguous())
-
-
-def _scale_kind(model: Any, name: str) -> str:
-    return str(model.scaler.target_infos[name].sample_kind)
 
 
 def _composition(model: Any) -> Tensor:

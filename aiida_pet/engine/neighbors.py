@@ -33,14 +33,6 @@ class Pairs:
     shifts: Tensor
 
 
-@dataclass(frozen=True)
-class _Row:
-    """Pairs of one row, atoms counted from the row's first; (3, P) packed for one device copy a rebuild."""
-
-    packed: Tensor  # (P, 5) int64: center, neighbour, shift
-    largest: int  # largest neighbour count of an atom
-
-
 class NeighborList:
     """The neighbour lists of the rows of a batch, kept while rows move, leave and enter.
 
@@ -55,13 +47,14 @@ class NeighborList:
         self.skin = skin
         self.builds = 0
         self._vesin = vesin.NeighborList(cutoff=cutoff + skin, full_list=True, n_threads=1)
-        self._rows: list[_Row] = []
+        # of each row: (P, 5) center and neighbour, counted from the row's first atom, and cell shift
+        self._rows: list[Tensor] = []
         self._positions: Tensor | None = None  # reference geometry of each row
         self._cells: Tensor | None = None
         self._pairs: Pairs | None = None
 
     def update(self, batch: Batch) -> Pairs:
-        """Return the pairs of ``batch``: the rows of the last call, moved; any rows after :meth:`reset`."""
+        """Return the pairs of ``batch``: the rows of the last call, moved."""
         if self._positions is None or self._cells is None:
             self._positions, self._cells = batch.positions.clone(), batch.cells.clone()
             self._rows = self._build(batch, range(len(batch)))
@@ -97,14 +90,6 @@ class NeighborList:
         self._rows += self._build(batch, range(len(batch)))
         self._pairs = None
 
-    def reset(self) -> None:
-        """Forget every row."""
-        self._rows, self._positions, self._cells, self._pairs = [], None, None, None
-
-    def largest_counts(self, batch: Batch) -> list[int]:
-        """Return the largest neighbour count (within cutoff + skin) of each row of ``batch``, without keeping it."""
-        return [row.largest for row in self._build(batch, range(len(batch)))]
-
     def _stale(self, batch: Batch) -> Tensor:
         assert self._positions is not None
         assert self._cells is not None
@@ -120,7 +105,7 @@ class NeighborList:
         shrink = 1.0 - torch.linalg.matrix_norm(deformation - identity)
         return shrink * (self.cutoff + self.skin) - 2.0 * displaced <= self.cutoff
 
-    def _build(self, batch: Batch, rows: Sequence[int]) -> list[_Row]:
+    def _build(self, batch: Batch, rows: Sequence[int]) -> list[Tensor]:
         self.builds += len(rows)
         ends = torch.cumsum(batch.n_atoms, 0).tolist()
         sizes = batch.n_atoms.tolist()
@@ -134,13 +119,12 @@ class NeighborList:
             centers, neighbors, shifts = self._vesin.compute(part, box, pbc[row], quantities="ijS", copy=True)
             packed = np.empty((len(centers), 5), dtype=np.int64)
             packed[:, 0], packed[:, 1], packed[:, 2:] = centers, neighbors, shifts
-            largest = int(np.bincount(packed[:, 0], minlength=1).max())
-            built.append(_Row(torch.from_numpy(packed).to(batch.device, non_blocking=True), largest))
+            built.append(torch.from_numpy(packed).to(batch.device, non_blocking=True))
         return built
 
     def _concatenated(self, batch: Batch) -> Pairs:
-        packed = torch.cat([row.packed for row in self._rows])
-        counts = torch.tensor([len(row.packed) for row in self._rows], device=batch.device)
+        packed = torch.cat(self._rows)
+        counts = torch.tensor([len(row) for row in self._rows], device=batch.device)
         starts = torch.cumsum(batch.n_atoms, 0) - batch.n_atoms
         first = torch.repeat_interleave(starts, counts, output_size=len(packed))
         return Pairs(packed[:, 0] + first, packed[:, 1] + first, packed[:, 2:].contiguous())

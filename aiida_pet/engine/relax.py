@@ -143,18 +143,15 @@ class Relax(Driver):
         evaluation = self._projected(evaluation)
         ends = self._judged(evaluation)
         if ends:
+            before = self.batch
             kept = self.retire(ends, evaluation)
             if not len(kept):
                 return
-            atoms = self._kept_atoms
+            atoms = before.atoms_of(kept)
             evaluation = Evaluation(
                 evaluation.energy[kept], evaluation.forces[atoms], evaluation.stress[kept]
             )
         self._move(evaluation)
-
-    def _take_out(self, kept: Tensor) -> None:
-        self._kept_atoms = self.batch.atoms_of(kept)
-        super()._take_out(kept)
 
     def _projected(self, evaluation: Evaluation) -> Evaluation:
         if self.parameters.symmetry is not Symmetry.CONSTRAINED:

@@ -54,6 +54,8 @@ class Job:
         self._stop: str | None = None
         self._computing: float | None = None
         self._driver: Any = None
+        self._settings = EngineSettings()
+        self._rows_before = 0
         self._progress = Progress(rows_total=0, started=self._began)
 
     def run(self) -> ExitStatus:
@@ -128,7 +130,6 @@ class Job:
             )
         except UnsupportedModelError as error:
             return ExitStatus.BAD_MODEL, str(error)
-        self._walltime_s = spec.settings.walltime_s
         self._settings = spec.settings
         task = {Task.STATIC: Static, Task.RELAX: Relax}[spec.task]
         self._computing = time.time()
@@ -158,10 +159,11 @@ class Job:
 
     def _proceed(self) -> bool:
         now = time.time()
-        if self._walltime_s is not None:
-            limit = self._walltime_s - self._settings.walltime_margin_s
+        walltime = self._settings.walltime_s
+        if walltime is not None:
+            limit = walltime - self._settings.walltime_margin_s
             if now - self._began >= limit:
-                self.stop(f"walltime: {now - self._began:.0f} of {self._walltime_s:.0f} s are used")
+                self.stop(f"walltime: {now - self._began:.0f} of {walltime:.0f} s are used")
         if now - self._flushed >= self._settings.flush_interval_s:
             self._flush()
             self._beat(step="running")
@@ -192,7 +194,7 @@ class Job:
         now = time.time()
         computing = now - self._computing if self._computing else 0.0
         progress = self._progress
-        fresh = progress.rows_done - getattr(self, "_rows_before", 0)
+        fresh = progress.rows_done - self._rows_before
         rate = fresh / computing if computing else 0.0
         left = progress.rows_total - progress.rows_done
         counters = getattr(self._driver, "counters", None)
