@@ -63,13 +63,7 @@ class Batch:
 
     def atoms_of(self, rows: Tensor) -> Tensor:
         """Return the indices of the atoms of ``rows``, in the order of ``rows``."""
-        sizes = self.n_atoms[rows]
-        starts = torch.cumsum(self.n_atoms, 0) - self.n_atoms
-        first = torch.cumsum(sizes, 0) - sizes
-        total = int(sizes.sum())
-        return torch.arange(total, device=self.device) + torch.repeat_interleave(
-            starts[rows] - first, sizes, output_size=total
-        )
+        return flat_indices(self.n_atoms, rows)
 
     def take(self, rows: Tensor) -> Batch:
         """Return the rows at positions ``rows``, in that order."""
@@ -110,6 +104,21 @@ class Batch:
     def volumes(self) -> Tensor:
         """Return the (N,) cell volumes, A^3."""
         return torch.linalg.det(self.cells).abs()
+
+
+def flat_indices(sizes: Tensor, chosen: Tensor) -> Tensor:
+    """Return the indices of the elements of the segments ``chosen``, in that order.
+
+    :param sizes: (N,) int64, lengths of all segments of a flat tensor.
+    :param chosen: (M,) int64, segments.
+    """
+    lengths = sizes[chosen]
+    starts = torch.cumsum(sizes, 0) - sizes
+    first = torch.cumsum(lengths, 0) - lengths
+    total = int(lengths.sum())
+    return torch.arange(total, device=sizes.device) + torch.repeat_interleave(
+        starts[chosen] - first, lengths, output_size=total
+    )
 
 
 def rows_of_atoms(n_atoms: Tensor) -> Tensor:

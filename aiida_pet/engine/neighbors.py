@@ -1,36 +1,85 @@
 """Neighbour lists of a ragged batch with a skin, rebuilt row by row and only where needed.
 
-The pairs of a row are found by vesin within ``cutoff + skin`` of a reference geometry. With F the deformation of the
+The pairs of a row are those within ``cutoff + skin`` at the geometry of its last build. With F the deformation of the
 cell since then and u the largest displacement beyond it, a pair outside the list was farther than ``cutoff + skin`` and
 cannot be closer than ``s_min(F) (cutoff + skin) - 2 u`` now; the row is rebuilt when that bound reaches the cutoff.
 ``s_min(F) >= 1 - |F - 1|`` (Frobenius) keeps the test free of decompositions. Pairs beyond the cutoff are left in:
 PET's preprocessing masks them.
+
+Pairs lie in flat tensors, sorted by row, so that rows that stay, leave, enter or are rebuilt are gathers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-import vesin
 
-from aiida_pet.engine.batch import Batch, Tensor
+from aiida_pet.engine.batch import Batch, Tensor, flat_indices
+from aiida_pet.engine.pair_search import find_pairs
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Directed pairs of a batch.
+    """Directed pairs of a batch, sorted by row.
 
     :ivar centers: (P,) int64, atom index in the batch.
     :ivar neighbors: (P,) int64, atom index in the batch.
     :ivar shifts: (P, 3) int64, cell shift of the neighbour.
+    :ivar counts: (N,) int64, pairs of each row.
     """
 
     centers: Tensor
     neighbors: Tensor
     shifts: Tensor
+    counts: Tensor
+
+    def take(self, rows: Tensor, batch: Batch) -> Pairs:
+        """Return the pairs of ``rows`` of ``batch``, with atoms counted in ``batch.take(rows)``."""
+        chosen = flat_indices(self.counts, rows)
+        counts, sizes = self.counts[rows], batch.n_atoms[rows]
+        starts = torch.cumsum(batch.n_atoms, 0) - batch.n_atoms
+        moved = torch.cumsum(sizes, 0) - sizes - starts[rows]
+        offset = torch.repeat_interleave(moved, counts, output_size=len(chosen))
+        return Pairs(
+            self.centers[chosen] + offset, self.neighbors[chosen] + offset, self.shifts[chosen], counts
+        )
+
+
+@dataclass(frozen=True)
+class _Built:
+    """Rows as they were when their pairs were found."""
+
+    batch: Batch
+    pairs: Pairs
+    neighbor_counts: Tensor
+
+    @classmethod
+    def of(cls, batch: Batch, cutoff: float, skin: float) -> _Built:
+        centers, neighbors, shifts = find_pairs(batch, cutoff + skin)
+        row = batch.row_of_atom[centers]
+        pairs = Pairs(centers, neighbors, shifts, torch.bincount(row, minlength=len(batch)))
+        vectors = batch.positions[neighbors] - batch.positions[centers]
+        vectors = vectors + torch.einsum("pi,pij->pj", shifts.double(), batch.cells[row])
+        near = torch.linalg.vector_norm(vectors, dim=1) <= cutoff
+        of_atom = torch.bincount(centers[near], minlength=len(batch.numbers))
+        largest = torch.zeros_like(pairs.counts).scatter_reduce_(0, batch.row_of_atom, of_atom, reduce="amax")
+        return cls(batch, pairs, largest)
+
+    def take(self, rows: Tensor) -> _Built:
+        return _Built(self.batch.take(rows), self.pairs.take(rows, self.batch), self.neighbor_counts[rows])
+
+    def followed_by(self, other: _Built) -> _Built:
+        first = len(self.batch.numbers)
+        mine, its = self.pairs, other.pairs
+        pairs = Pairs(
+            torch.cat([mine.centers, its.centers + first]),
+            torch.cat([mine.neighbors, its.neighbors + first]),
+            torch.cat([mine.shifts, its.shifts]),
+            torch.cat([mine.counts, its.counts]),
+        )
+        counts = torch.cat([self.neighbor_counts, other.neighbor_counts])
+        return _Built(Batch.cat([self.batch, other.batch]), pairs, counts)
 
 
 class NeighborList:
@@ -46,85 +95,60 @@ class NeighborList:
         self.cutoff = cutoff
         self.skin = skin
         self.builds = 0
-        self._vesin = vesin.NeighborList(cutoff=cutoff + skin, full_list=True, n_threads=1)
-        # of each row: (P, 5) center and neighbour, counted from the row's first atom, and cell shift
-        self._rows: list[Tensor] = []
-        self._positions: Tensor | None = None  # reference geometry of each row
-        self._cells: Tensor | None = None
-        self._pairs: Pairs | None = None
+        self._built: _Built | None = None
 
     def update(self, batch: Batch) -> Pairs:
-        """Return the pairs of ``batch``: the rows of the last call, moved."""
-        if self._positions is None or self._cells is None:
-            self._positions, self._cells = batch.positions.clone(), batch.cells.clone()
-            self._rows = self._build(batch, range(len(batch)))
-            self._pairs = None
-        else:
-            stale = self._stale(batch).nonzero().flatten()
-            if len(stale):
-                for row, built in zip(stale.tolist(), self._build(batch, stale.tolist()), strict=True):
-                    self._rows[row] = built
-                atoms = batch.atoms_of(stale)
-                self._positions[atoms] = batch.positions[atoms]
-                self._cells[stale] = batch.cells[stale]
-                self._pairs = None
-        if self._pairs is None:
-            self._pairs = self._concatenated(batch)
-        return self._pairs
+        """Return the pairs of ``batch``: the rows of the last call, moved.
+
+        A row whose positions or cell are not finite has no pairs.
+        """
+        return self._updated(batch).pairs
+
+    def neighbor_counts(self, batch: Batch) -> Tensor:
+        """Return the (N,) int64 largest number of neighbours that an atom of each row has within ``cutoff``.
+
+        Counted when the pairs of the row were last found, not at its geometry now.
+        """
+        return self._updated(batch).neighbor_counts
 
     def keep(self, batch: Batch, rows: Tensor) -> None:
         """Forget all rows of ``batch`` but ``rows``, in that order."""
-        if self._positions is None or self._cells is None:
-            return
-        self._positions = self._positions[batch.atoms_of(rows)]
-        self._cells = self._cells[rows]
-        self._rows = [self._rows[row] for row in rows.tolist()]
-        self._pairs = None
+        if self._built is not None:
+            self._built = self._built.take(rows)
 
     def append(self, batch: Batch) -> None:
         """Add the rows of ``batch`` behind those there are."""
-        if self._positions is None or self._cells is None:
-            return
-        self._positions = torch.cat([self._positions, batch.positions])
-        self._cells = torch.cat([self._cells, batch.cells])
-        self._rows += self._build(batch, range(len(batch)))
-        self._pairs = None
+        if self._built is not None:
+            self._built = self._built.followed_by(self._build(batch))
 
-    def _stale(self, batch: Batch) -> Tensor:
-        assert self._positions is not None
-        assert self._cells is not None
-        identity = torch.eye(3, dtype=torch.float64, device=batch.device)
-        # a cell without volume (molecules, slabs given without one) does not deform
-        solid = torch.linalg.det(self._cells).abs() > 1e-12
+    def _updated(self, batch: Batch) -> _Built:
+        if self._built is None:
+            self._built = self._build(batch)
+            return self._built
+        stale = self._stale(self._built.batch, batch).nonzero().flatten()
+        if len(stale):
+            order = torch.arange(len(batch), device=batch.device)
+            order[stale] = torch.arange(len(batch), len(batch) + len(stale), device=batch.device)
+            self._built = self._built.followed_by(self._build(batch.take(stale))).take(order)
+        return self._built
+
+    def _build(self, batch: Batch) -> _Built:
+        self.builds += len(batch)
+        still = batch.moved(batch.positions.detach().clone(), batch.cells.detach().clone())
+        return _Built.of(still, self.cutoff, self.skin)
+
+    def _stale(self, then: Batch, now: Batch) -> Tensor:
+        identity = torch.eye(3, dtype=torch.float64, device=now.device)
+        volumes = then.volumes()
+        solid = (volumes > 1e-12) & volumes.isfinite()
         deformation = torch.linalg.solve(
-            torch.where(solid[:, None, None], self._cells, identity), batch.cells
+            torch.where(solid[:, None, None], then.cells, identity),
+            torch.where(solid[:, None, None], now.cells, identity),
         )
-        deformation = torch.where(solid[:, None, None], deformation, identity)
-        affine = torch.einsum("ai,aij->aj", self._positions, deformation[batch.row_of_atom])
-        displaced = batch.row_max(torch.linalg.vector_norm(batch.positions - affine, dim=1))
+        affine = torch.einsum("ai,aij->aj", then.positions, deformation[now.row_of_atom])
+        displaced = now.row_max(torch.linalg.vector_norm(now.positions - affine, dim=1))
         shrink = 1.0 - torch.linalg.matrix_norm(deformation - identity)
-        return shrink * (self.cutoff + self.skin) - 2.0 * displaced <= self.cutoff
-
-    def _build(self, batch: Batch, rows: Sequence[int]) -> list[Tensor]:
-        self.builds += len(rows)
-        ends = torch.cumsum(batch.n_atoms, 0).tolist()
-        sizes = batch.n_atoms.tolist()
-        positions = batch.positions.detach().cpu().numpy()
-        cells = batch.cells.detach().cpu().numpy()
-        pbc = batch.pbc.cpu().numpy()
-        built = []
-        for row in rows:
-            part = positions[ends[row] - sizes[row] : ends[row]]
-            box = cells[row] * pbc[row][:, None]
-            centers, neighbors, shifts = self._vesin.compute(part, box, pbc[row], quantities="ijS", copy=True)
-            packed = np.empty((len(centers), 5), dtype=np.int64)
-            packed[:, 0], packed[:, 1], packed[:, 2:] = centers, neighbors, shifts
-            built.append(torch.from_numpy(packed).to(batch.device, non_blocking=True))
-        return built
-
-    def _concatenated(self, batch: Batch) -> Pairs:
-        packed = torch.cat(self._rows)
-        counts = torch.tensor([len(row) for row in self._rows], device=batch.device)
-        starts = torch.cumsum(batch.n_atoms, 0) - batch.n_atoms
-        first = torch.repeat_interleave(starts, counts, output_size=len(packed))
-        return Pairs(packed[:, 0] + first, packed[:, 1] + first, packed[:, 2:].contiguous())
+        bound = shrink * (self.cutoff + self.skin) - 2.0 * displaced
+        # a cell without volume (molecules, slabs given without one) has no deformation: it is the same or it is not
+        same = (then.cells == now.cells).all(dim=(1, 2))
+        return ~((bound > self.cutoff) & (solid | same))  # so that NaN is stale

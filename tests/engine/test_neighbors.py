@@ -109,3 +109,59 @@ def test_rows_leave_and_enter():
 def test_senseless_ranges_are_refused(cutoff, skin):
     with pytest.raises(ValueError, match="cutoff must be positive and skin not negative"):
         NeighborList(cutoff, skin)
+
+
+def test_pairs_of_taken_rows_equal_those_of_a_batch_of_them():
+    table = structures()
+    batch = Batch.from_table(table)
+    pairs = NeighborList(CUTOFF).update(batch)
+    rows = [4, 1, 1, 3]
+    taken = pairs.take(torch.tensor(rows), batch)
+    alone = NeighborList(CUTOFF).update(batch.take(torch.tensor(rows)))
+    for name in ("centers", "neighbors", "shifts", "counts"):
+        assert torch.equal(getattr(taken, name), getattr(alone, name)), name
+
+
+def test_pairs_are_sorted_by_row_and_counted():
+    batch = Batch.from_table(structures())
+    pairs = NeighborList(CUTOFF).update(batch)
+    row = batch.row_of_atom[pairs.centers]
+    assert torch.equal(row, torch.repeat_interleave(torch.arange(len(batch)), pairs.counts))
+
+
+def test_neighbor_counts_are_the_largest_of_any_atom_within_the_cutoff_at_the_last_build():
+    table = structures()
+    neighbors = NeighborList(CUTOFF)
+    counts = neighbors.neighbor_counts(Batch.from_table(table)).tolist()
+    assert counts == [np.bincount(neighbor_list("i", atoms, CUTOFF)).max() for atoms in table.iter_ase()]
+    table.cells[1] *= 0.999  # within the skin: no build, so no new count
+    table.positions[table.offsets[3] : table.offsets[4]] *= 10.0
+    assert neighbors.neighbor_counts(Batch.from_table(table)).tolist() == [*counts[:3], 0, *counts[4:]]
+
+
+@pytest.mark.parametrize("broken", ["positions", "cells"])
+def test_row_that_is_not_a_number_has_no_pairs_and_harms_no_other(broken):
+    table = structures()
+    good = ase_pairs(table)
+    first, last = table.offsets[2], table.offsets[3]
+    good = {pair for pair in good if not first <= pair[0] < last}
+    batch = Batch.from_table(table)
+    bad = Batch.from_table(table)
+    getattr(bad, broken)[int(first) if broken == "positions" else 2] = torch.nan
+    standing = NeighborList(CUTOFF)
+    standing.update(batch)
+    for neighbors in (standing, NeighborList(CUTOFF)):
+        pairs = neighbors.update(bad)
+        assert pairs_within_cutoff(bad, pairs) == good
+        assert int(pairs.counts[2]) == int(neighbors.neighbor_counts(bad)[2]) == 0
+        assert pairs_within_cutoff(batch, neighbors.update(batch)) == ase_pairs(table)
+
+
+def test_flat_cell_that_deforms_is_rebuilt():
+    slab = Atoms("Mo", cell=[[3.0, 0, 0], [0, 3.0, 0], [0, 0, 0]], pbc=[True, True, False])
+    table = StructureTable.from_ase([("slab", slab)])
+    neighbors = NeighborList(CUTOFF)
+    neighbors.update(Batch.from_table(table))
+    table.cells *= 0.7
+    batch = Batch.from_table(table)
+    assert pairs_within_cutoff(batch, neighbors.update(batch)) == ase_pairs(table)
