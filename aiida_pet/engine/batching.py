@@ -1,8 +1,7 @@
-"""Which rows go through the model together: cost of a crystal, memory budget, and the queue of those waiting.
+"""The rows that wait for a place in the batch.
 
-PET lays edges out as atoms x (largest neighbour count of the batch + 1), so a batch costs that product. Rows wait in
-the order of their neighbour counts, the largest first: those of a batch are alike, and one that does not fit is found
-out at once.
+They wait in the order of their neighbour counts, the largest first: those of a batch are alike, which PET's padding
+asks for (:mod:`~aiida_pet.engine.chunks`), and one that does not fit into memory is found out at once.
 """
 
 from __future__ import annotations
@@ -11,16 +10,9 @@ from collections import deque
 from collections.abc import Iterable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from aiida_pet.engine.table import StructureTable
-
-MAX_ATOMS = 65_535  # per call: launch limits of CUDA kernels under attention
-CPU_BUDGET = (
-    24_576.0  # atoms x (neighbours + 1): larger batches are no faster on a core, they only leave the cache
-)
-BYTES_PER_COST = 12_000.0  # of device memory, a generous guess for models of PET-OAM-XL's width in float64
 
 
 def neighbor_estimates(table: StructureTable, cutoff: float) -> NDArray[np.float64]:
@@ -32,14 +24,6 @@ def neighbor_estimates(table: StructureTable, cutoff: float) -> NDArray[np.float
     periodic = table.pbc.any(axis=1)
     estimate = np.where(periodic, dense, np.minimum(dense, table.n_atoms - 1.0))
     return np.nan_to_num(estimate, nan=1.0, posinf=1e6).clip(1.0, 1e6)
-
-
-def default_budget(device: torch.device) -> float:
-    """Return the largest cost of a batch to begin with; running out of memory halves it."""
-    if device.type != "cuda":
-        return CPU_BUDGET
-    free, _ = torch.cuda.mem_get_info(device)
-    return max(CPU_BUDGET, 0.5 * free / BYTES_PER_COST)
 
 
 class WaitingRows:
@@ -80,7 +64,7 @@ class WaitingRows:
         while self._rows:
             row = self._rows[0]
             more, wider = atoms + int(self._n_atoms[row]), max(widest, float(self._neighbors[row]))
-            fits = more * (wider + 1.0) <= budget and more <= MAX_ATOMS
+            fits = more * (wider + 1.0) <= budget
             if not fits and (admitted or in_flight):
                 break
             admitted.append(self._rows.popleft())

@@ -1,8 +1,8 @@
 """The loop that every batched task shares: rows enter, are evaluated together, and leave each with its own status.
 
 A row is checked before it enters (:mod:`~aiida_pet.engine.geometry`), so nothing that is known to be bad reaches the
-model. When memory runs out the budget is halved and the rows that no longer fit wait again, with the geometry and the
-step they had; a row that does not fit alone is ``too_large``. What a task does with an evaluation is its
+model. Rows enter sorted by neighbour count, as many as the model evaluates well together; it cuts them into chunks that
+fit into memory, and a row that does not fit alone is ``too_large``. What a task does with an evaluation is its
 :meth:`Driver.advance`.
 """
 
@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from aiida_pet.engine.averaging import Rotations
 from aiida_pet.engine.batch import Batch, Tensor
-from aiida_pet.engine.batching import WaitingRows, default_budget, neighbor_estimates
+from aiida_pet.engine.batching import WaitingRows, neighbor_estimates
+from aiida_pet.engine.evaluation import Evaluation
 from aiida_pet.engine.geometry import check_geometry
 from aiida_pet.engine.job import RowStatus
-from aiida_pet.engine.model import BatchedPet, Evaluation
+from aiida_pet.engine.model import BatchModel, RowTooLargeError
 from aiida_pet.engine.neighbors import NeighborList
 from aiida_pet.engine.parameters import StaticParameters
 from aiida_pet.engine.spacegroup import spacegroup_numbers
@@ -50,7 +52,6 @@ class Counters:
 
     steps: int = 0
     evaluations: int = 0
-    halvings: int = 0
 
 
 class Driver(ABC):
@@ -61,7 +62,6 @@ class Driver(ABC):
     :param parameters: of the task.
     :param finished: called with each set of rows that finished, statuses and results in their columns.
     :param proceed: called before each step; False stops the run and leaves what is in flight.
-    :param max_batch_cost: upper bound of a batch, atoms x (neighbours + 1); None takes the device's default.
     """
 
     relaxes_cell = False
@@ -69,18 +69,16 @@ class Driver(ABC):
     def __init__(
         self,
         table: StructureTable,
-        model: BatchedPet,
+        model: BatchModel,
         parameters: Any,
         *,
         finished: Callable[[StructureTable], None],
         proceed: Callable[[], bool] = lambda: True,
-        max_batch_cost: float | None = None,
     ) -> None:
         self.table = table
         self.model = model
         self.parameters: StaticParameters = parameters
         self.counters = Counters()
-        self.budget = max_batch_cost or default_budget(model.device)
         self.rows = torch.zeros(0, dtype=torch.long)  # of the table, in the order of the batch
         self.batch = Batch.from_table(table.take([]), model.device)
         self._finished = finished
@@ -104,11 +102,12 @@ class Driver(ABC):
                 return False
             self._admit()
             try:
-                evaluation = self.model.evaluate(self.batch, self._neighbors.update(self.batch))
-            except RuntimeError as error:
-                if not _is_out_of_memory(error):
-                    raise
-                self._shrink(error)
+                evaluation = self.model.evaluate(
+                    self.batch, self._neighbors.update(self.batch), self.rotations()
+                )
+            except RowTooLargeError as error:
+                logger.warning("row %s %s", self.table.ids[self.rows[error.place]], error)
+                self.retire({error.place: (RowStatus.TOO_LARGE, str(error))}, None)
                 continue
             self.counters.steps += 1
             self.counters.evaluations += len(self.rows)
@@ -128,8 +127,9 @@ class Driver(ABC):
     def keep(self, kept: Tensor) -> None:
         """Forget what the task keeps of all rows but those at ``kept`` of the batch."""
 
-    def park(self, leaving: Tensor) -> None:
-        """Remember the rows at ``leaving`` of the batch, so that they can enter again where they were."""
+    def rotations(self) -> Rotations | None:
+        """Return the rotations over which the model is averaged for each row of the batch; None for none."""
+        return None
 
     def retire(self, ends: dict[int, tuple[RowStatus, str]], evaluation: Evaluation | None) -> Tensor:
         """Hand over the rows that end and take them out of the batch.
@@ -177,14 +177,14 @@ class Driver(ABC):
 
     def _hand_over_invalid(self, rows: list[int], problems: list[tuple[RowStatus | None, str]]) -> None:
         part = self.table.take(rows)
-        nothing = _no_evaluation(Batch.from_table(part))
+        nothing = Evaluation.nothing(Batch.from_table(part))
         ends = [(status or RowStatus.INVALID_GEOMETRY, message) for status, message in problems]
         columns = self._columns(ends, part, nothing, torch.full((len(part),), torch.nan))
         columns |= self.columns_of_refused(columns)
         self._finished(_result(part, columns, nothing))
 
     def _admit(self) -> None:
-        admitted = self._waiting.admit(self.rows.tolist(), self.budget)
+        admitted = self._waiting.admit(self.rows.tolist(), self.model.tokens_in_flight)
         if not admitted:
             return
         fresh = self.enter(admitted, Batch.from_table(self.table.take(admitted), self.model.device))
@@ -198,29 +198,6 @@ class Driver(ABC):
         self.batch = self.batch.take(kept)
         self.rows = self.rows[kept.cpu()]
 
-    def _shrink(self, error: BaseException) -> None:
-        if self.model.device.type == "cuda":
-            torch.cuda.empty_cache()
-        self.counters.halvings += 1
-        if len(self.rows) == 1:
-            message = f"does not fit into memory alone: {error}".splitlines()[0]
-            logger.warning("row %s %s", self.table.ids[self.rows[0]], message)
-            self.retire({0: (RowStatus.TOO_LARGE, message)}, None)
-            return
-        in_flight = self.rows.tolist()
-        self.budget = min(self.budget, self._waiting.cost(in_flight)) / 2.0
-        kept = list(range(max(1, len(in_flight) // 2)))
-        while len(kept) > 1 and self._waiting.cost([in_flight[place] for place in kept]) > self.budget:
-            kept.pop()
-        logger.warning(
-            "out of memory with %d rows in the batch: going on with %d and a budget of %.0f",
-            len(in_flight), len(kept), self.budget,
-        )  # fmt: skip
-        leaving = list(range(len(kept), len(in_flight)))
-        self.park(torch.tensor(leaving, device=self.batch.device))
-        self._take_out(torch.tensor(kept, device=self.batch.device))
-        self._waiting.put_back(in_flight[place] for place in leaving)
-
     def _hand_over(
         self, places: Tensor, ends: list[tuple[RowStatus, str]], evaluation: Evaluation | None
     ) -> None:
@@ -232,12 +209,8 @@ class Driver(ABC):
             | {"positions": part.positions.detach().cpu().numpy(), "cells": part.cells.detach().cpu().numpy()}
         )
         if evaluation is None:
-            evaluation = _no_evaluation(self.batch)
-        mine = Evaluation(
-            evaluation.energy[places].cpu(),
-            evaluation.forces[self.batch.atoms_of(places)].cpu(),
-            evaluation.stress[places].cpu(),
-        )
+            evaluation = Evaluation.nothing(self.batch)
+        mine = evaluation.take(self.batch, places).cpu()
         columns = self._columns(ends, final, mine, self.residual_stress(evaluation)[places].cpu())
         columns |= self.columns_of(places, rows, columns)
         self._finished(_result(final, columns, mine))
@@ -273,15 +246,6 @@ def _geometry(table: StructureTable) -> dict[str, Any]:
     return {name: getattr(table, name) for name in ("ids", "numbers", "positions", "cells", "pbc", "offsets")}
 
 
-def _no_evaluation(batch: Batch) -> Evaluation:
-    """Return NaN for all that a model says of ``batch``."""
-    return Evaluation(
-        torch.full((len(batch),), torch.nan, dtype=torch.float64, device=batch.device),
-        torch.full_like(batch.positions, torch.nan),
-        torch.full_like(batch.cells, torch.nan),
-    )
-
-
 def _result(table: StructureTable, columns: dict[str, Array], evaluation: Evaluation) -> StructureTable:
     """Return the geometry of ``table`` with ``columns`` and the forces of ``evaluation``, and their units."""
     return StructureTable(
@@ -289,10 +253,4 @@ def _result(table: StructureTable, columns: dict[str, Array], evaluation: Evalua
         columns=columns,
         atom_columns={"forces": evaluation.forces.numpy()},
         units={name: UNITS[name] for name in (*columns, "forces") if name in UNITS},
-    )
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(
-        error
     )

@@ -27,12 +27,15 @@ class Pairs:
     :ivar neighbors: (P,) int64, atom index in the batch.
     :ivar shifts: (P, 3) int64, cell shift of the neighbour.
     :ivar counts: (N,) int64, pairs of each row.
+    :ivar widths: (N,) int64, largest number of neighbours within the cutoff, without the skin, that an atom of the row
+        had when its pairs were last found.
     """
 
     centers: Tensor
     neighbors: Tensor
     shifts: Tensor
     counts: Tensor
+    widths: Tensor
 
     def take(self, rows: Tensor, batch: Batch) -> Pairs:
         """Return the pairs of ``rows`` of ``batch``, with atoms counted in ``batch.take(rows)``."""
@@ -42,7 +45,11 @@ class Pairs:
         moved = torch.cumsum(sizes, 0) - sizes - starts[rows]
         offset = torch.repeat_interleave(moved, counts, output_size=len(chosen))
         return Pairs(
-            self.centers[chosen] + offset, self.neighbors[chosen] + offset, self.shifts[chosen], counts
+            self.centers[chosen] + offset,
+            self.neighbors[chosen] + offset,
+            self.shifts[chosen],
+            counts,
+            self.widths[rows],
         )
 
 
@@ -52,22 +59,21 @@ class _Built:
 
     batch: Batch
     pairs: Pairs
-    neighbor_counts: Tensor
 
     @classmethod
     def of(cls, batch: Batch, cutoff: float, skin: float) -> _Built:
         centers, neighbors, shifts = find_pairs(batch, cutoff + skin)
         row = batch.row_of_atom[centers]
-        pairs = Pairs(centers, neighbors, shifts, torch.bincount(row, minlength=len(batch)))
+        counts = torch.bincount(row, minlength=len(batch))
         vectors = batch.positions[neighbors] - batch.positions[centers]
         vectors = vectors + torch.einsum("pi,pij->pj", shifts.double(), batch.cells[row])
         near = torch.linalg.vector_norm(vectors, dim=1) <= cutoff
         of_atom = torch.bincount(centers[near], minlength=len(batch.numbers))
-        largest = torch.zeros_like(pairs.counts).scatter_reduce_(0, batch.row_of_atom, of_atom, reduce="amax")
-        return cls(batch, pairs, largest)
+        widths = torch.zeros_like(counts).scatter_reduce_(0, batch.row_of_atom, of_atom, reduce="amax")
+        return cls(batch, Pairs(centers, neighbors, shifts, counts, widths))
 
     def take(self, rows: Tensor) -> _Built:
-        return _Built(self.batch.take(rows), self.pairs.take(rows, self.batch), self.neighbor_counts[rows])
+        return _Built(self.batch.take(rows), self.pairs.take(rows, self.batch))
 
     def followed_by(self, other: _Built) -> _Built:
         first = len(self.batch.numbers)
@@ -77,9 +83,9 @@ class _Built:
             torch.cat([mine.neighbors, its.neighbors + first]),
             torch.cat([mine.shifts, its.shifts]),
             torch.cat([mine.counts, its.counts]),
+            torch.cat([mine.widths, its.widths]),
         )
-        counts = torch.cat([self.neighbor_counts, other.neighbor_counts])
-        return _Built(Batch.cat([self.batch, other.batch]), pairs, counts)
+        return _Built(Batch.cat([self.batch, other.batch]), pairs)
 
 
 class NeighborList:
@@ -103,13 +109,6 @@ class NeighborList:
         A row whose positions or cell are not finite has no pairs.
         """
         return self._updated(batch).pairs
-
-    def neighbor_counts(self, batch: Batch) -> Tensor:
-        """Return the (N,) int64 largest number of neighbours that an atom of each row has within ``cutoff``.
-
-        Counted when the pairs of the row were last found, not at its geometry now.
-        """
-        return self._updated(batch).neighbor_counts
 
     def keep(self, batch: Batch, rows: Tensor) -> None:
         """Forget all rows of ``batch`` but ``rows``, in that order."""

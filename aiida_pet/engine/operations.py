@@ -75,13 +75,15 @@ class PairTables:
 
     :ivar source: (B,) site that a block takes from.
     :ivar target: (B,) site that a block adds to.
-    :ivar blocks: (B, 3, 3), sum of R_k / n over the operations that take source to target.
+    :ivar blocks: (B, 3, 3), sum of R_k / n over the operations that take source to target; for vectors.
+    :ivar shares: (B,), their number / n; for scalars.
     :ivar tensor: (9, 9), mean of R_k x R_k, acting on a flattened 3x3 tensor.
     """
 
     source: Integers
     target: Integers
     blocks: Floats
+    shares: Floats
     tensor: Floats
 
     @classmethod
@@ -92,8 +94,13 @@ class PairTables:
         pairs, inverse = np.unique(permutation * n_sites + np.arange(n_sites), return_inverse=True)
         blocks = np.zeros((len(pairs), 3, 3))
         np.add.at(blocks, inverse.reshape(-1), np.repeat(rotations, n_sites, axis=0))
-        tensor = np.einsum("kia,kjb->ijab", rotations, rotations).reshape(9, 9)
-        return cls(pairs % n_sites, pairs // n_sites, blocks / n_operations, tensor / n_operations)
+        return cls(
+            source=pairs % n_sites,
+            target=pairs // n_sites,
+            blocks=blocks / n_operations,
+            shares=np.bincount(inverse.reshape(-1)) / n_operations,
+            tensor=np.einsum("kia,kjb->ijab", rotations, rotations).reshape(9, 9) / n_operations,
+        )
 
 
 def identity_operations(cell: Floats, positions: Floats) -> Operations:

@@ -19,7 +19,7 @@ Layout: A atoms and N crystals of the batch, concatenated. float64 unless asked 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -28,11 +28,31 @@ from numpy.typing import NDArray
 from aiida_pet.engine.operations import (
     Integers,
     Operations,
+    PairTables,
     identity_operations,
     symmetrize_structure,
 )
 
 __all__ = ["SymmetryProjector", "symmetrize_structure"]
+
+
+class SiteOperations(Protocol):
+    """What is averaged over for one crystal: a space group, or a weighted part of one.
+
+    :ivar sites: (A,) site of each atom.
+    :ivar n_sites: P, sites of the primitive cell.
+    :ivar pairs: the tables of the operations on sites.
+    :ivar is_trivial: whether it changes nothing.
+    """
+
+    @property
+    def sites(self) -> Integers: ...
+    @property
+    def n_sites(self) -> int: ...
+    @property
+    def pairs(self) -> PairTables: ...
+    @property
+    def is_trivial(self) -> bool: ...
 
 
 class SymmetryProjector:
@@ -52,7 +72,7 @@ class SymmetryProjector:
     @classmethod
     def build(
         cls,
-        operations: Sequence[Operations | None],
+        operations: Sequence[SiteOperations | None],
         n_atoms: Sequence[int] | Integers,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float64,
@@ -66,7 +86,7 @@ class SymmetryProjector:
         sizes = np.asarray(n_atoms, dtype=np.int64)
         if len(operations) != len(sizes):
             raise ValueError(f"got the operations of {len(operations)} crystals for a batch of {len(sizes)}")
-        groups = [
+        groups: list[SiteOperations] = [
             _not_held(int(size)) if group is None else group
             for group, size in zip(operations, sizes, strict=True)
         ]
@@ -104,6 +124,18 @@ class SymmetryProjector:
         projected = torch.zeros_like(field).index_add_(0, tables["target"], moved)
         return projected if self._primitive else projected[tables["sites"]]
 
+    def scalars(self, scalars: torch.Tensor) -> torch.Tensor:
+        """Return ``scalars`` (A,) of the atoms projected: atoms that the group makes equal get their mean."""
+        if self.is_trivial:
+            return scalars
+        tables, field = self._tables, scalars
+        if not self._primitive:
+            field = scalars.new_zeros(self._n_sites).index_add_(0, tables["sites"], scalars)
+            field = field * tables["share"][:, 0]
+        moved = tables["shares"] * field[tables["source"]]
+        projected = torch.zeros_like(field).index_add_(0, tables["target"], moved)
+        return projected if self._primitive else projected[tables["sites"]]
+
     def stress(self, stress: torch.Tensor) -> torch.Tensor:
         """Return ``stress`` (N, 3, 3), of any unit, projected; the tensor itself if nothing is held."""
         if self.is_trivial:
@@ -119,7 +151,7 @@ def _not_held(n_atoms: int) -> Operations:
     return identity_operations(np.eye(3), np.zeros((n_atoms, 3)))
 
 
-def _flat_tables(groups: Sequence[Operations], sizes: Integers) -> dict[str, NDArray[Any]]:
+def _flat_tables(groups: Sequence[SiteOperations], sizes: Integers) -> dict[str, NDArray[Any]]:
     """Return the tables of all crystals end to end, sites counted through the batch."""
     pairs = [group.pairs for group in groups]
     n_sites = np.array([group.n_sites for group in groups], dtype=np.int64)
@@ -131,6 +163,7 @@ def _flat_tables(groups: Sequence[Operations], sizes: Integers) -> dict[str, NDA
         "source": np.concatenate([none, *(pair.source for pair in pairs)]) + np.repeat(start, n_blocks),
         "target": np.concatenate([none, *(pair.target for pair in pairs)]) + np.repeat(start, n_blocks),
         "blocks": np.concatenate([np.zeros((0, 3, 3)), *(pair.blocks for pair in pairs)]),
+        "shares": np.concatenate([np.zeros(0), *(pair.shares for pair in pairs)]),
         "tensor": np.concatenate([np.zeros((0, 9, 9)), *(pair.tensor[None] for pair in pairs)]),
         "share": np.repeat(n_sites / np.maximum(sizes, 1), n_sites)[:, None],
     }

@@ -17,8 +17,8 @@ import torch
 from aiida_pet.engine.batch import Batch, Tensor
 from aiida_pet.engine.cellfilter import Coordinates, free_stress, to_forces, to_geometry
 from aiida_pet.engine.driver import GPA, Driver
+from aiida_pet.engine.evaluation import Evaluation
 from aiida_pet.engine.job import RowStatus
-from aiida_pet.engine.model import Evaluation
 from aiida_pet.engine.operations import Operations
 from aiida_pet.engine.optimizers import make_optimizer
 from aiida_pet.engine.parameters import CellFilter, RelaxParameters, Symmetry, symprec_label
@@ -79,18 +79,17 @@ class Relax(Driver):
         self._state = _Rows.start(self.batch)
         self._operations: list[Operations | None] = []
         self._projector: SymmetryProjector | None = None
-        self._parked: dict[int, tuple[_Rows, Operations | None]] = {}
 
     # -- rows come and go ----------------------------------------------------------------------------------------
 
     def enter(self, rows: list[int], batch: Batch) -> Batch:
-        """Return the geometry with which ``rows`` enter: symmetric if held to it, or where they were parked."""
+        """Return the geometry with which ``rows`` enter: exactly symmetric if held to it."""
         positions, cells = batch.positions.clone(), batch.cells.clone()
         ends = torch.cumsum(batch.n_atoms, 0).tolist()
         parts = [slice(end - size, end) for end, size in zip(ends, batch.n_atoms.tolist(), strict=True)]
         held: list[Operations | None] = [None] * len(rows)
         for place, row in enumerate(rows):
-            if row not in self._parked and self._is_held(row):
+            if self._is_held(row):
                 atoms = self.table.atoms_of(row)
                 operations = find_operations(
                     self.table.cells[row],
@@ -102,12 +101,6 @@ class Relax(Driver):
                 positions[parts[place]] = torch.as_tensor(operations.positions)
                 held[place] = operations
         fresh = _Rows.start(batch.moved(positions, cells))
-        for place, row in enumerate(rows):
-            if row in self._parked:
-                parked, held[place] = self._parked.pop(row)
-                fresh.x.atoms[parts[place]], fresh.x.cell[place] = parked.x.atoms, parked.x.cell[0]
-                for name in ("cells0", "steps", "energy0", "volume0"):
-                    getattr(fresh, name)[place] = getattr(parked, name)[0]
         batch = batch.moved(*to_geometry(fresh.x, fresh.cells0, batch))
         self._state = _Rows.cat([self._state, fresh])
         self._operations += held
@@ -125,15 +118,6 @@ class Relax(Driver):
         self._operations = [self._operations[place] for place in kept.tolist()]
         self._projector = None
 
-    def park(self, leaving: Tensor) -> None:
-        """Remember where the rows at ``leaving`` of the batch are; their optimiser starts afresh."""
-        for place in leaving.tolist():
-            only = torch.tensor([place], device=self.batch.device)
-            self._parked[int(self.rows[place])] = (
-                self._state.take(self.batch, only),
-                self._operations[place],
-            )
-
     # -- one step ------------------------------------------------------------------------------------------------
 
     def advance(self, evaluation: Evaluation) -> None:
@@ -147,10 +131,7 @@ class Relax(Driver):
             kept = self.retire(ends, evaluation)
             if not len(kept):
                 return
-            atoms = before.atoms_of(kept)
-            evaluation = Evaluation(
-                evaluation.energy[kept], evaluation.forces[atoms], evaluation.stress[kept]
-            )
+            evaluation = evaluation.take(before, kept)
         self._move(evaluation)
 
     def _projected(self, evaluation: Evaluation) -> Evaluation:

@@ -116,7 +116,8 @@ class Job:
         self._progress = replace(self._progress, device=device)
         self._beat()
         # seconds of imports, wanted only here
-        from aiida_pet.engine.model import BatchedPet, UnsupportedModelError, load_model  # noqa: PLC0415
+        from aiida_pet.engine.heads import UnsupportedModelError  # noqa: PLC0415
+        from aiida_pet.engine.model import BatchedPet, load_model  # noqa: PLC0415
         from aiida_pet.engine.relax import Relax  # noqa: PLC0415
         from aiida_pet.engine.static import Static  # noqa: PLC0415
 
@@ -127,6 +128,7 @@ class Job:
                 stress=parameters.stress,
                 dtype=parameters.dtype,
                 device=device,
+                max_tokens=spec.settings.max_batch_cost,
             )
         except UnsupportedModelError as error:
             return ExitStatus.BAD_MODEL, str(error)
@@ -139,7 +141,6 @@ class Job:
             parameters,
             finished=self._finish,
             proceed=self._proceed,
-            max_batch_cost=spec.settings.max_batch_cost,
         )
         ended = self._driver.run()
         self._flush()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from aiida_pet.engine.driver import Driver
+from aiida_pet.engine.evaluation import Evaluation
 from aiida_pet.engine.job import RowStatus
-from aiida_pet.engine.model import Evaluation
 
 
 class Static(Driver):

@@ -10,7 +10,8 @@ from ase import Atoms
 
 from aiida_pet.engine.batch import Batch
 from aiida_pet.engine.driver import VOIGT
-from aiida_pet.engine.model import UnsupportedModelError, load_model
+from aiida_pet.engine.heads import UnsupportedModelError
+from aiida_pet.engine.model import load_model
 from aiida_pet.engine.neighbors import NeighborList
 from aiida_pet.engine.parameters import Derivation, Dtype
 from aiida_pet.engine.table import StructureTable

@@ -129,14 +129,14 @@ def test_pairs_are_sorted_by_row_and_counted():
     assert torch.equal(row, torch.repeat_interleave(torch.arange(len(batch)), pairs.counts))
 
 
-def test_neighbor_counts_are_the_largest_of_any_atom_within_the_cutoff_at_the_last_build():
+def test_widths_are_the_largest_of_any_atom_within_the_cutoff_at_the_last_build():
     table = structures()
     neighbors = NeighborList(CUTOFF)
-    counts = neighbors.neighbor_counts(Batch.from_table(table)).tolist()
+    counts = neighbors.update(Batch.from_table(table)).widths.tolist()
     assert counts == [np.bincount(neighbor_list("i", atoms, CUTOFF)).max() for atoms in table.iter_ase()]
     table.cells[1] *= 0.999  # within the skin: no build, so no new count
     table.positions[table.offsets[3] : table.offsets[4]] *= 10.0
-    assert neighbors.neighbor_counts(Batch.from_table(table)).tolist() == [*counts[:3], 0, *counts[4:]]
+    assert neighbors.update(Batch.from_table(table)).widths.tolist() == [*counts[:3], 0, *counts[4:]]
 
 
 @pytest.mark.parametrize("broken", ["positions", "cells"])
@@ -153,7 +153,7 @@ def test_row_that_is_not_a_number_has_no_pairs_and_harms_no_other(broken):
     for neighbors in (standing, NeighborList(CUTOFF)):
         pairs = neighbors.update(bad)
         assert pairs_within_cutoff(bad, pairs) == good
-        assert int(pairs.counts[2]) == int(neighbors.neighbor_counts(bad)[2]) == 0
+        assert int(pairs.counts[2]) == int(pairs.widths[2]) == 0
         assert pairs_within_cutoff(batch, neighbors.update(batch)) == ase_pairs(table)
 
 
