@@ -28,6 +28,15 @@ class Dtype(StrEnum):
     FLOAT64 = "float64"
 
 
+class Output(StrEnum):
+    """What a model may be asked for beside energy, forces and stress; the name of the column it is written to."""
+
+    ENERGIES = "energies"  # of each atom, eV
+    FEATURES = "features"  # last-layer features of the energy head, summed over the atoms
+    UNCERTAINTY = "uncertainty"  # standard deviation of the energy, eV, of models that were calibrated for it
+    INVARIANCE = "invariance"  # norm of the derivative of the energy by a rotation of the crystal, eV
+
+
 class Optimizer(StrEnum):
     """Minimisation algorithm."""
 
@@ -51,6 +60,20 @@ class Symmetry(StrEnum):
     CONSTRAINED = "constrained"
 
 
+class Averaging(StrEnum):
+    """Rotations over which an unconstrained model is averaged, each with and without the inversion.
+
+    All but ``random`` are fixed in the laboratory frame, so that the averaged energy is smooth.
+    """
+
+    NONE = "none"
+    SPACE_GROUP = "space_group"  # the point operations of the crystal at its start
+    O3 = "o3"  # a Lebedev grid times angles in the plane, exact to averaging_order
+    ICOSAHEDRAL = "icosahedral"  # the 120 operations of I_h, exact to order 5
+    OCTAHEDRAL = "octahedral"  # the 48 operations of O_h, exact to order 3
+    RANDOM = "random"  # one at each evaluation: no average, but no preferred axes either
+
+
 class ParameterError(ValueError):
     """Raised for parameters that a task does not understand; each line names key, value and what was expected."""
 
@@ -67,8 +90,29 @@ class StaticParameters(BaseModel):
     forces: Derivation = Field(Derivation.CONSERVATIVE, description="where forces come from")
     stress: Derivation = Field(Derivation.CONSERVATIVE, description="where the stress comes from")
     dtype: Dtype = Field(Dtype.FLOAT64, description="precision of the model")
+    variant: str | None = Field(
+        None,
+        min_length=1,
+        description="of the model's outputs, as pbe in energy/pbe; null for those without one",
+    )
+    outputs: tuple[Output, ...] = Field(
+        (), description=f"further columns, any of {', '.join(Output)}"
+    )
     symprecs: Annotated[tuple[float, ...], Field(json_schema_extra=_unit("A"))] = Field(
         (0.001, 0.01, 0.1), description="tolerances at which space groups are reported; empty for none"
+    )
+    symprec: float = Field(
+        0.01,
+        gt=0,
+        lt=10,
+        description="tolerance of the space group that is held, or averaged over",
+        json_schema_extra=_unit("A"),
+    )
+    averaging: Averaging = Field(
+        Averaging.NONE, description="rotations over which energy, forces and stress are averaged"
+    )
+    averaging_order: int = Field(
+        3, ge=1, le=131, description="degree to which averaging=o3 is exact: 84 rotations for 3"
     )
     min_distance: float = Field(
         0.5,
@@ -84,6 +128,14 @@ class StaticParameters(BaseModel):
             raise ValueError(f"symprecs must be between 0 and 10 A, got {list(self.symprecs)}")
         if len(set(self.symprecs)) != len(self.symprecs):
             raise ValueError(f"symprecs must differ from each other, got {list(self.symprecs)}")
+        return self
+
+    @model_validator(mode="after")
+    def _distinct_outputs(self) -> Self:
+        if len(set(self.outputs)) != len(self.outputs):
+            raise ValueError(
+                f"outputs must differ from each other, got {[str(name) for name in self.outputs]}"
+            )
         return self
 
 
@@ -106,12 +158,12 @@ class RelaxParameters(StaticParameters):
     cell: CellFilter = Field(CellFilter.FULL, description="what of the cell may relax")
     pressure: float = Field(0.0, description="external hydrostatic pressure", json_schema_extra=_unit("GPa"))
     symmetry: Symmetry = Field(Symmetry.NONE, description="hold each crystal to the space group of its start")
-    symprec: float = Field(
-        0.01,
+    average_from_fmax: float | None = Field(
+        None,
         gt=0,
-        lt=10,
-        description="tolerance of the space group that is held",
-        json_schema_extra=_unit("A"),
+        description="average a row only from the step on at which its largest force norm is below this; none "
+        "averages from the start",
+        json_schema_extra=_unit("eV/A"),
     )
     max_step: float = Field(
         0.2,
@@ -131,6 +183,23 @@ class RelaxParameters(StaticParameters):
         if self.pressure and self.cell in (CellFilter.FIXED, CellFilter.SHAPE):
             raise ValueError(
                 f"pressure {self.pressure} GPa has no effect with cell={self.cell.value}: use full or volume"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _averaging_that_a_relaxation_can_follow(self) -> Self:
+        if self.averaging is Averaging.RANDOM:
+            raise ValueError(
+                "averaging=random changes the energy at every step, which no relaxation can follow: use o3"
+            )
+        if self.average_from_fmax is not None and self.averaging is Averaging.NONE:
+            raise ValueError(
+                f"average_from_fmax = {self.average_from_fmax} eV/A has no effect without averaging: set "
+                "averaging to o3, icosahedral, octahedral or space_group"
+            )
+        if self.average_from_fmax is not None and self.average_from_fmax <= self.fmax:
+            raise ValueError(
+                f"average_from_fmax = {self.average_from_fmax} eV/A must be above fmax = {self.fmax} eV/A"
             )
         return self
 
