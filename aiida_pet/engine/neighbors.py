@@ -62,15 +62,12 @@ class _Built:
 
     @classmethod
     def of(cls, batch: Batch, cutoff: float, skin: float) -> _Built:
-        centers, neighbors, shifts = find_pairs(batch, cutoff + skin)
-        row = batch.row_of_atom[centers]
-        counts = torch.bincount(row, minlength=len(batch))
-        vectors = batch.positions[neighbors] - batch.positions[centers]
-        vectors = vectors + torch.einsum("pi,pij->pj", shifts.double(), batch.cells[row])
-        near = torch.linalg.vector_norm(vectors, dim=1) <= cutoff
-        of_atom = torch.bincount(centers[near], minlength=len(batch.numbers))
+        found = find_pairs(batch, cutoff + skin)
+        counts = torch.bincount(batch.row_of_atom[found.centers], minlength=len(batch))
+        near = found.centers[found.distances <= cutoff]
+        of_atom = torch.bincount(near, minlength=len(batch.numbers))
         widths = torch.zeros_like(counts).scatter_reduce_(0, batch.row_of_atom, of_atom, reduce="amax")
-        return cls(batch, Pairs(centers, neighbors, shifts, counts, widths))
+        return cls(batch, Pairs(found.centers, found.neighbors, found.shifts, counts, widths))
 
     def take(self, rows: Tensor) -> _Built:
         return _Built(self.batch.take(rows), self.pairs.take(rows, self.batch))
@@ -108,7 +105,15 @@ class NeighborList:
 
         A row whose positions or cell are not finite has no pairs.
         """
-        return self._updated(batch).pairs
+        if self._built is None:
+            self._built = self._build(batch)
+            return self._built.pairs
+        stale = self._stale(self._built.batch, batch).nonzero().flatten()
+        if len(stale):
+            order = torch.arange(len(batch), device=batch.device)
+            order[stale] = torch.arange(len(batch), len(batch) + len(stale), device=batch.device)
+            self._built = self._built.followed_by(self._build(batch.take(stale))).take(order)
+        return self._built.pairs
 
     def keep(self, batch: Batch, rows: Tensor) -> None:
         """Forget all rows of ``batch`` but ``rows``, in that order."""
@@ -120,17 +125,6 @@ class NeighborList:
         if self._built is not None:
             self._built = self._built.followed_by(self._build(batch))
 
-    def _updated(self, batch: Batch) -> _Built:
-        if self._built is None:
-            self._built = self._build(batch)
-            return self._built
-        stale = self._stale(self._built.batch, batch).nonzero().flatten()
-        if len(stale):
-            order = torch.arange(len(batch), device=batch.device)
-            order[stale] = torch.arange(len(batch), len(batch) + len(stale), device=batch.device)
-            self._built = self._built.followed_by(self._build(batch.take(stale))).take(order)
-        return self._built
-
     def _build(self, batch: Batch) -> _Built:
         self.builds += len(batch)
         still = batch.moved(batch.positions.detach().clone(), batch.cells.detach().clone())
@@ -140,7 +134,7 @@ class NeighborList:
         identity = torch.eye(3, dtype=torch.float64, device=now.device)
         volumes = then.volumes()
         solid = (volumes > 1e-12) & volumes.isfinite()
-        deformation = torch.linalg.solve(
+        deformation, _ = torch.linalg.solve_ex(
             torch.where(solid[:, None, None], then.cells, identity),
             torch.where(solid[:, None, None], now.cells, identity),
         )
