@@ -77,6 +77,11 @@ class RowRotations:
     def __len__(self) -> int:
         return len(self.weights)
 
+    @property
+    def is_average(self) -> bool:
+        """Whether this is more than one rotation, if only one that stands for a class."""
+        return len(self) > 1 or self.classes is not None
+
     @classmethod
     def of(cls, rotations: RotationSet, operations: Operations | None = None) -> RowRotations:
         """Return ``rotations``, reduced by the group ``operations`` if the crystal has it exactly, and keeps it."""
@@ -124,11 +129,15 @@ class Rotations:
     """The rotations of N rows of a batch.
 
     :param rows: of each row; None to leave the row as it is.
+    :ivar turned: (N,) bool, rows that are not left as they are.
+    :ivar averaged: (N,) bool, rows whose rotations are more than one.
+    :ivar counts: (N,) int64, rotations that are evaluated.
     """
 
     def __init__(self, rows: Sequence[RowRotations | None]) -> None:
         self.rows = [AS_IT_IS if row is None else row for row in rows]
-        self.averaged = np.array([row is not None for row in rows], dtype=bool)
+        self.turned = np.array([row is not None for row in rows], dtype=bool)
+        self.averaged = np.array([row.is_average for row in self.rows], dtype=bool)
         self.counts = np.array([len(row) for row in self.rows], dtype=np.int64)
 
     def __len__(self) -> int:
@@ -139,7 +148,7 @@ class Rotations:
 
         :return: none if all of the rows are left as they are.
         """
-        if not self.averaged[list(places)].any():
+        if not self.turned[list(places)].any():
             return []
         rows = [self.rows[place] for place in places]
         turns = []

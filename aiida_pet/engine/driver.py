@@ -17,15 +17,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from aiida_pet.engine.averaging import Rotations
+from aiida_pet.engine.averaging import DEVIATIONS, Rotations, RowRotations
 from aiida_pet.engine.batch import Batch, Tensor
+from aiida_pet.engine.batch_model import BatchModel, RowTooLargeError
 from aiida_pet.engine.batching import WaitingRows, neighbor_estimates
 from aiida_pet.engine.evaluation import Evaluation
 from aiida_pet.engine.geometry import check_geometry
 from aiida_pet.engine.job import RowStatus
-from aiida_pet.engine.model import BatchModel, RowTooLargeError
 from aiida_pet.engine.neighbors import NeighborList
-from aiida_pet.engine.parameters import StaticParameters
+from aiida_pet.engine.parameters import Averaging, StaticParameters
+from aiida_pet.engine.row_rotations import RotationsOfRows
 from aiida_pet.engine.spacegroup import spacegroup_numbers
 from aiida_pet.engine.table import Array, StructureTable
 
@@ -43,6 +44,10 @@ UNITS = {
     "forces": "eV/A",
     "initial_energy": "eV",
     "initial_volume": "A^3",
+    **dict(zip(DEVIATIONS, ("eV", "eV/A", "eV/A^3"), strict=True)),
+    "energies": "eV",
+    "uncertainty": "eV",
+    "invariance": "eV",
 }
 
 
@@ -84,6 +89,9 @@ class Driver(ABC):
         self._finished = finished
         self._proceed = proceed
         self._neighbors = NeighborList(model.cutoff)
+        self.rotations_of_rows = RotationsOfRows(table, self.parameters)
+        self._row_rotations: list[RowRotations | None] = []  # in the order of the batch
+        self._rotations: Rotations | None = None  # made of them when they have changed
         self._waiting: WaitingRows  # filled by run, with the rows that nothing is wrong with
 
     @property
@@ -101,16 +109,15 @@ class Driver(ABC):
             if not self._proceed():
                 return False
             self._admit()
+            rotations = self._rotations_now()
             try:
-                evaluation = self.model.evaluate(
-                    self.batch, self._neighbors.update(self.batch), self.rotations()
-                )
+                evaluation = self.model.evaluate(self.batch, self._neighbors.update(self.batch), rotations)
             except RowTooLargeError as error:
                 logger.warning("row %s %s", self.table.ids[self.rows[error.place]], error)
                 self.retire({error.place: (RowStatus.TOO_LARGE, str(error))}, None)
                 continue
             self.counters.steps += 1
-            self.counters.evaluations += len(self.rows)
+            self.counters.evaluations += len(self.rows) if rotations is None else int(rotations.counts.sum())
             self.advance(evaluation)
         return True
 
@@ -127,8 +134,12 @@ class Driver(ABC):
     def keep(self, kept: Tensor) -> None:
         """Forget what the task keeps of all rows but those at ``kept`` of the batch."""
 
-    def rotations(self) -> Rotations | None:
-        """Return the rotations over which the model is averaged for each row of the batch; None for none."""
+    def rotations(self, place: int) -> RowRotations | None:
+        """Return the rotations over which the model is averaged for the row at ``place`` that just entered."""
+        return self.rotations_of_rows.free(int(self.rows[place]))
+
+    def is_averaged(self) -> Tensor | None:
+        """Return for which rows of the batch averaging is on by now, (N,) bool; None for all."""
         return None
 
     def retire(self, ends: dict[int, tuple[RowStatus, str]], evaluation: Evaluation | None) -> Tensor:
@@ -177,7 +188,7 @@ class Driver(ABC):
 
     def _hand_over_invalid(self, rows: list[int], problems: list[tuple[RowStatus | None, str]]) -> None:
         part = self.table.take(rows)
-        nothing = Evaluation.nothing(Batch.from_table(part))
+        nothing = self._nothing(Batch.from_table(part))
         ends = [(status or RowStatus.INVALID_GEOMETRY, message) for status, message in problems]
         columns = self._columns(ends, part, nothing, torch.full((len(part),), torch.nan))
         columns |= self.columns_of_refused(columns)
@@ -191,12 +202,33 @@ class Driver(ABC):
         self._neighbors.append(fresh)
         self.batch = Batch.cat([self.batch, fresh])
         self.rows = torch.cat([self.rows, torch.tensor(admitted)])
+        entered = range(len(self.rows) - len(admitted), len(self.rows))
+        self._row_rotations += [self.rotations(place) for place in entered]
+        self._rotations = None
+
+    def _rotations_now(self) -> Rotations | None:
+        """Return the rotations of the batch, the same object as long as they are the same."""
+        match self.parameters.averaging:
+            case Averaging.NONE:
+                return None
+            case Averaging.RANDOM:
+                return Rotations(self.rotations_of_rows.random(self.rows.tolist(), self.counters.steps))
+        on = self.is_averaged()
+        switches = np.ones(len(self.rows), dtype=bool) if on is None else on.cpu().numpy()
+        pairs = zip(self._row_rotations, switches.tolist(), strict=True)
+        wanted = [row if is_on else None for row, is_on in pairs]
+        turned = [row is not None for row in wanted]
+        if self._rotations is None or not np.array_equal(self._rotations.turned, turned):
+            self._rotations = Rotations(wanted)
+        return self._rotations
 
     def _take_out(self, kept: Tensor) -> None:
         self._neighbors.keep(self.batch, kept)
         self.keep(kept)
         self.batch = self.batch.take(kept)
         self.rows = self.rows[kept.cpu()]
+        self._row_rotations = [self._row_rotations[place] for place in kept.tolist()]
+        self._rotations = None
 
     def _hand_over(
         self, places: Tensor, ends: list[tuple[RowStatus, str]], evaluation: Evaluation | None
@@ -209,11 +241,16 @@ class Driver(ABC):
             | {"positions": part.positions.detach().cpu().numpy(), "cells": part.cells.detach().cpu().numpy()}
         )
         if evaluation is None:
-            evaluation = Evaluation.nothing(self.batch)
+            evaluation = self._nothing(self.batch)
         mine = evaluation.take(self.batch, places).cpu()
         columns = self._columns(ends, final, mine, self.residual_stress(evaluation)[places].cpu())
         columns |= self.columns_of(places, rows, columns)
         self._finished(_result(final, columns, mine))
+
+    def _nothing(self, batch: Batch) -> Evaluation:
+        """Return NaN for all that would be written of the rows of ``batch``."""
+        averaged = self.parameters.averaging is not Averaging.NONE
+        return Evaluation.nothing(batch, {name: () for name in DEVIATIONS} if averaged else {})
 
     def residual_stress(self, evaluation: Evaluation) -> Tensor:
         """Return the (N,) largest component of the stress that the task would relax, GPa."""
@@ -237,6 +274,7 @@ class Driver(ABC):
             "stress": np.stack([evaluation.stress[:, i, j].numpy() for i, j in VOIGT], axis=1),
             "fmax": np.array(fmax, dtype=float),
             "stress_max": residual.numpy(),
+            **{name: values.numpy() for name, values in evaluation.rows.items()},
         }
         groups = spacegroup_numbers(final, self.parameters.symprecs)
         return columns | {f"spacegroup_{label}": numbers for label, numbers in groups.items()}

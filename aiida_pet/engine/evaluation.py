@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -49,12 +49,27 @@ class Evaluation:
         )
 
     @staticmethod
-    def nothing(batch: Batch) -> Evaluation:
-        """Return NaN for all that a model says of ``batch``."""
+    def nothing(
+        batch: Batch,
+        rows: Mapping[str, tuple[int, ...]] | None = None,
+        atoms: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> Evaluation:
+        """Return NaN for all that a model says of ``batch``.
+
+        :param rows: shapes of the further results of each row by name.
+        :param atoms: shapes of those of each atom.
+        """
+
+        def nan(*shape: int) -> Tensor:
+            return torch.full(shape, torch.nan, dtype=torch.float64, device=batch.device)
+
+        n_rows, n_atoms = len(batch), len(batch.numbers)
         return Evaluation(
-            torch.full((len(batch),), torch.nan, dtype=torch.float64, device=batch.device),
-            torch.full_like(batch.positions, torch.nan),
-            torch.full_like(batch.cells, torch.nan),
+            nan(n_rows),
+            nan(n_atoms, 3),
+            nan(n_rows, 3, 3),
+            {name: nan(n_rows, *shape) for name, shape in (rows or {}).items()},
+            {name: nan(n_atoms, *shape) for name, shape in (atoms or {}).items()},
         )
 
     @staticmethod

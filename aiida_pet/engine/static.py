@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from aiida_pet.engine.averaging import RowRotations
 from aiida_pet.engine.driver import Driver
 from aiida_pet.engine.evaluation import Evaluation
 from aiida_pet.engine.job import RowStatus
@@ -11,6 +12,10 @@ from aiida_pet.engine.job import RowStatus
 
 class Static(Driver):
     """Evaluates each row once."""
+
+    def rotations(self, place: int) -> RowRotations | None:
+        """Return the rotations of the row at ``place``, which stands still."""
+        return self.rotations_of_rows.still(int(self.rows[place]))
 
     def advance(self, evaluation: Evaluation) -> None:
         """Retire every row of the batch."""

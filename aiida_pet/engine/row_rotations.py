@@ -1,0 +1,91 @@
+"""Which rotations the parameters of a task ask for, row by row.
+
+Sets are fixed in the laboratory frame. A set is reduced by a crystal's own symmetry only where that is exact and stays
+so: where a relaxation is held to it, or where nothing moves and the crystal has it to within 1e-6 A. A free relaxation
+may leave its symmetry, and has to see the model with all rotations to know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from aiida_pet.engine.averaging import RowRotations
+from aiida_pet.engine.operations import Operations
+from aiida_pet.engine.parameters import Averaging, StaticParameters
+from aiida_pet.engine.rotations import RotationSet, icosahedral, lebedev, octahedral, random_rotations
+from aiida_pet.engine.spacegroup import find_operations
+from aiida_pet.engine.table import StructureTable
+
+EXACT = 1e-6  # A
+
+
+class RotationsOfRows:
+    """The rotations of each row of a table.
+
+    :param table: the rows, as they start.
+    :param parameters: of the task.
+    """
+
+    def __init__(self, table: StructureTable, parameters: StaticParameters) -> None:
+        self._table = table
+        self._parameters = parameters
+        self.averaging = parameters.averaging
+        match self.averaging:
+            case Averaging.O3:
+                self._set: RotationSet | None = lebedev(parameters.averaging_order)
+            case Averaging.ICOSAHEDRAL:
+                self._set = icosahedral()
+            case Averaging.OCTAHEDRAL:
+                self._set = octahedral()
+            case _:
+                self._set = None
+
+    def held(self, row: int, operations: Operations) -> RowRotations | None:
+        """Return the rotations of a ``row`` that has ``operations`` exactly, and keeps them."""
+        if self.averaging is Averaging.SPACE_GROUP:
+            return RowRotations.of(_group(operations), operations)
+        return None if self._set is None else RowRotations.of(self._set, operations)
+
+    def free(self, row: int) -> RowRotations | None:
+        """Return the rotations of a ``row`` that may move as it likes."""
+        if self.averaging is Averaging.SPACE_GROUP:
+            return RowRotations.of(_group(self._operations(row))) if self._table.pbc[row].all() else None
+        return None if self._set is None else RowRotations.of(self._set)
+
+    def still(self, row: int) -> RowRotations | None:
+        """Return the rotations of a ``row`` that does not move."""
+        if self.averaging in (Averaging.NONE, Averaging.RANDOM) or not self._table.pbc[row].all():
+            return self.free(row)
+        operations = self._operations(row)
+        cell, positions = self._table.cells[row], self._table.positions[self._table.atoms_of(row)]
+        exact = (
+            np.abs(operations.cell - cell).max() < EXACT
+            and np.abs(operations.positions - positions).max() < EXACT
+        )
+        return self.held(row, operations) if exact else self.free(row)
+
+    def random(self, rows: list[int], step: int) -> list[RowRotations | None]:
+        """Return one rotation for each of ``rows`` at ``step``, that follows from its id and the seed."""
+        keys = np.array([_key(str(self._table.ids[row])) for row in rows], dtype=np.uint64)
+        return [
+            RowRotations(matrix[None], np.ones(1))
+            for matrix in random_rotations(keys, self._parameters.seed, step)
+        ]
+
+    def _operations(self, row: int) -> Operations:
+        table = self._table
+        atoms = table.atoms_of(row)
+        return find_operations(
+            table.cells[row], table.positions[atoms], table.numbers[atoms], self._parameters.symprec
+        )
+
+
+def _group(operations: Operations) -> RotationSet:
+    n = len(operations)
+    return RotationSet(f"space group {operations.number}", operations.cartesian, np.full(n, 1.0 / n))
+
+
+def _key(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
