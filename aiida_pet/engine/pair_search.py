@@ -1,8 +1,8 @@
 """The pairs of atoms closer than a cutoff, of all rows of a batch.
 
 Pairs are directed; atoms are counted in the batch; pairs are sorted by row. A row has none if its positions or its
-cell are not finite, or if its cell is so flat that an atom would have ``MAX_IMAGES`` candidates to look at: such a row
-is not a crystal, and must not cost the others their answer.
+cell are not finite, or if its cell is so flat or skewed that ``MAX_CANDIDATES`` images would have to be looked at for
+each atom: such a row is not a crystal, and must not cost the others their answer (vesin raises, or runs for minutes).
 
 On the CPU vesin searches row by row: 60-70 us for a crystal of 1-8 atoms, half of it in C. The other libraries lose
 there: torch-sim's pad all rows to the largest cell and the most images (1.3 ms a row; 28 s for one 128-atom cell among
@@ -20,7 +20,7 @@ import vesin
 
 from aiida_pet.engine.batch import Batch, Tensor, flat_indices
 
-MAX_IMAGES = 100_000.0  # a cell of 1 A^3 and a cutoff of 15 A make 27,000
+MAX_CANDIDATES = 100_000.0  # a cell with 1 A^3 per atom and a cutoff of 15 A make 27,000
 MAX_ATOM_PAIRS = 2**21  # at once, some 200 bytes each
 
 
@@ -53,19 +53,19 @@ def search_with_vesin(batch: Batch, cutoff: float) -> FoundPairs:
     last = torch.cumsum(batch.n_atoms, 0)[rows]
     first = last - batch.n_atoms[rows]
     positions, cells, pbc = batch.positions.numpy(), box.cells.numpy(), batch.pbc.numpy()
-    pairs, shifts, distances = [np.empty((0, 2), np.uint64)], [np.empty((0, 3), np.int32)], [np.empty(0)]
-    for row, start, end in zip(rows.tolist(), first.tolist(), last.tolist(), strict=True):
-        found = search.compute(positions[start:end], cells[row], pbc[row], quantities="PSd")
-        for collected, quantity in zip((pairs, shifts, distances), found, strict=True):
-            collected.append(quantity)
-    counts = torch.tensor([len(quantity) for quantity in pairs[1:]], dtype=torch.int64)
-    atoms = torch.from_numpy(np.concatenate(pairs).astype(np.int64))
-    atoms += torch.repeat_interleave(first, counts)[:, None]
+    found = [
+        search.compute(positions[start:end], cells[row], pbc[row], quantities="PSd")
+        for row, start, end in zip(rows.tolist(), first.tolist(), last.tolist(), strict=True)
+    ]
+    counts = torch.tensor([len(pairs) for pairs, _, _ in found], dtype=torch.int64)
+    nothing = (np.empty((0, 2), np.uint64), np.empty((0, 3), np.int32), np.empty(0))
+    pairs, shifts, distances = (np.concatenate(part) for part in zip(nothing, *found, strict=True))
+    atoms = torch.from_numpy(pairs.astype(np.int64)) + torch.repeat_interleave(first, counts)[:, None]
     return FoundPairs(
         atoms[:, 0].contiguous(),
         atoms[:, 1].contiguous(),
-        torch.from_numpy(np.concatenate(shifts).astype(np.int64)),
-        torch.from_numpy(np.concatenate(distances)),
+        torch.from_numpy(shifts.astype(np.int64)),
+        torch.from_numpy(distances),
     )
 
 
@@ -103,9 +103,9 @@ class _Box:
         self.dual = self.cells.mT @ inverse
         # a little more, for rounding: what is too far is dropped by its distance
         self.reach = (cutoff + 1e-6) * torch.linalg.vector_norm(self.dual, dim=1)
-        images = (2.0 * self.reach + 1.0).prod(dim=1)
+        candidates = batch.n_atoms * (2.0 * self.reach).clamp(min=1.0).prod(dim=1)
         finite = batch.row_sum(batch.positions).isfinite().all(dim=1)
-        self.searchable = (images < MAX_IMAGES) & (singular == 0) & finite
+        self.searchable = (candidates < MAX_CANDIDATES) & (singular == 0) & finite
 
 
 def _images_of(centers: Tensor, batch: Batch, box: _Box, fractional: Tensor, cutoff: float) -> FoundPairs:

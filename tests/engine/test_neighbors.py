@@ -64,19 +64,58 @@ def test_pairs_equal_ase():
     assert pairs_within_cutoff(batch, NeighborList(CUTOFF).update(batch)) == ase_pairs(table)
 
 
+def strained(table: StructureTable, strain: np.ndarray) -> None:
+    """Deform each row of ``table`` with its atoms: strain (N, 3, 3) or (3, 3)."""
+    deformation = np.broadcast_to(np.eye(3) + strain, table.cells.shape)
+    rows = np.repeat(np.arange(len(table)), table.n_atoms)
+    table.cells = table.cells @ deformation
+    table.positions = np.einsum("ai,aij->aj", table.positions, deformation[rows])
+
+
 @pytest.mark.parametrize("skin", [0.0, 0.3, 1.0])
-def test_pairs_stay_complete_while_atoms_and_cells_move(skin):
+def test_pairs_stay_complete_on_a_random_walk(skin):
     rng = np.random.default_rng(2)
     table = structures()
     neighbors = NeighborList(CUTOFF, skin)
     for _ in range(12):
         batch = Batch.from_table(table)
         assert pairs_within_cutoff(batch, neighbors.update(batch)) == ase_pairs(table)
-        strain = np.eye(3) + rng.normal(scale=0.01, size=(len(table), 3, 3))
-        table.cells = table.cells @ strain
-        rows = np.repeat(np.arange(len(table)), table.n_atoms)
-        table.positions = np.einsum("ai,aij->aj", table.positions, strain[rows])
+        strained(table, rng.normal(scale=0.01, size=(len(table), 3, 3)))
         table.positions = table.positions + rng.normal(scale=0.03, size=table.positions.shape)
+    assert neighbors.builds == 12 * len(table) if skin == 0.0 else neighbors.builds < 12 * len(table)
+
+
+@pytest.mark.parametrize("strain", [-0.06, 0.06])
+def test_pairs_stay_complete_while_cells_shrink_and_grow(strain):
+    table = structures().take([0, 2, 5])
+    neighbors = NeighborList(CUTOFF)
+    for _ in range(8):
+        batch = Batch.from_table(table)
+        assert pairs_within_cutoff(batch, neighbors.update(batch)) == ase_pairs(table)
+        strained(table, strain * np.eye(3))
+    assert neighbors.builds > len(table)
+
+
+def test_strain_and_displacement_together_use_up_the_skin():
+    table = structures().take([5])
+    cutoff, skin, share = CUTOFF, 0.5, 0.49
+    displacement = np.array([share * skin / 2, 0.0, 0.0])
+    strain = share * skin / (cutoff + skin) * np.diag([-1.0, 0.0, 0.0])
+
+    def builds_after(*, displaced: float, deformed: float) -> int:
+        moving, neighbors = table.take([0]), NeighborList(cutoff, skin)
+        neighbors.update(Batch.from_table(moving))
+        strained(moving, deformed * strain)
+        moving.positions[0] += displaced * displacement
+        batch = Batch.from_table(moving)
+        assert pairs_within_cutoff(batch, neighbors.update(batch)) == ase_pairs(moving)
+        return neighbors.builds
+
+    assert builds_after(displaced=1, deformed=1) == 1
+    assert builds_after(displaced=2, deformed=0) == 1
+    assert builds_after(displaced=0, deformed=2) == 1
+    assert builds_after(displaced=2, deformed=1) == 2
+    assert builds_after(displaced=1, deformed=2) == 2
 
 
 def test_skin_saves_builds_and_only_rows_that_moved_are_rebuilt():
@@ -92,17 +131,39 @@ def test_skin_saves_builds_and_only_rows_that_moved_are_rebuilt():
     assert neighbors.builds == len(table) + 1
 
 
-def test_rows_leave_and_enter():
+def test_rebuilding_a_row_leaves_the_others_as_they_were():
     table = structures()
-    batch = Batch.from_table(table)
     neighbors = NeighborList(CUTOFF)
-    neighbors.update(batch)
-    kept = torch.tensor([4, 1, 2])
-    neighbors.keep(batch, kept)
-    entering = Batch.from_table(table.take([3, 0]))
-    neighbors.append(entering)
-    now = Batch.cat([batch.take(kept), entering])
-    assert pairs_within_cutoff(now, neighbors.update(now)) == ase_pairs(table.take([4, 1, 2, 3, 0]))
+    before = neighbors.update(Batch.from_table(table))
+    assert neighbors.update(Batch.from_table(table)) is before
+    table.positions[table.offsets[2]] += 0.8
+    batch = Batch.from_table(table)
+    after = neighbors.update(batch)
+    assert neighbors.builds == len(table) + 1
+    others = torch.tensor([0, 1, 3, 4, 5])
+    for name in ("centers", "neighbors", "shifts", "counts", "widths"):
+        assert torch.equal(
+            getattr(before.take(others, batch), name), getattr(after.take(others, batch), name)
+        )
+
+
+def test_rows_leave_and_enter_while_they_move():
+    rng = np.random.default_rng(3)
+    pool = structures()
+    flying = [0, 1, 2]
+    waiting = [3, 4, 5]
+    table = pool.take(flying)
+    neighbors = NeighborList(CUTOFF)
+    for _ in range(6):
+        batch = Batch.from_table(table)
+        assert pairs_within_cutoff(batch, neighbors.update(batch)) == ase_pairs(table)
+        kept = rng.permutation(len(table))[:2]
+        neighbors.keep(batch, torch.from_numpy(kept))
+        entering = pool.take([waiting.pop(0)]) if waiting else pool.take([int(rng.integers(6))])
+        entering.ids = [f"{entering.ids[0]}-{rng.integers(1 << 30)}"]
+        neighbors.append(Batch.from_table(entering))
+        table = StructureTable.concatenate([table.take(kept.tolist()), entering])
+        table.positions = table.positions + rng.normal(scale=0.05, size=table.positions.shape)
 
 
 @pytest.mark.parametrize(("cutoff", "skin"), [(0.0, 0.5), (4.5, -0.1)])
