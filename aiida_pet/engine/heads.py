@@ -1,20 +1,20 @@
 """What metatrain's ``PET`` does around its backend, read off the loaded model once: which heads it has, the scale of
-each for each element, and the composition energies.
+each for each element, the composition energies, and the uncertainty that metatrain's LLPR model puts around it.
 
-Only plain PET can be driven this way. Models with more than that (long-range features, ZBL repulsion, conditioning on
-charge and spin) are refused by name: :mod:`aiida_pet.engine.wrapper` evaluates those.
+Only plain PET can be driven this way. What more a model may have (long-range features, ZBL repulsion, conditioning on
+charge and spin, other units) is named by :func:`why_not_plain`; :mod:`aiida_pet.engine.wrapper` evaluates such models.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from aiida_pet.engine.batch import Tensor
-from aiida_pet.engine.parameters import Derivation
+from aiida_pet.engine.parameters import Derivation, Output
 
 ENERGY = "energy"
 DIRECT_FORCES = (
@@ -45,6 +45,24 @@ class Head:
 
 
 @dataclass(frozen=True)
+class Uncertainty:
+    """Standard deviation of an energy by the rigidity of the last layer: multiplier x sqrt(f^T C^-1 f), with f the
+    features of the structure and C their covariance in training (Bigi et al., doi:10.1088/2632-2153/ad805f).
+
+    :ivar cholesky: (d, d) float64, lower factor of C.
+    :ivar multiplier: () float64, calibrated.
+    """
+
+    cholesky: Tensor
+    multiplier: Tensor
+
+    def of(self, features: Tensor) -> Tensor:
+        """Return the (N,) standard deviations, eV, given the (N, d) float64 features."""
+        whitened = torch.linalg.solve_triangular(self.cholesky, features.mT, upper=False)
+        return self.multiplier * torch.linalg.vector_norm(whitened, dim=0)
+
+
+@dataclass(frozen=True)
 class Heads:
     """The outputs that are asked for, and the energies of the elements.
 
@@ -52,22 +70,32 @@ class Heads:
     :ivar forces: None where forces are derivatives of the energy.
     :ivar stress: None where the stress is one.
     :ivar composition: (largest atomic number + 1,) eV, float64.
+    :ivar uncertainty: of the energy; None where it is not asked for.
     """
 
     energy: Head
     forces: Head | None
     stress: Head | None
     composition: Tensor
+    uncertainty: Uncertainty | None = None
 
     @classmethod
-    def of(cls, model: Any, forces: Derivation, stress: Derivation, variant: str | None = None) -> Heads:
-        """Return what ``model``, metatrain's ``PET``, has of what is asked for.
+    def of(
+        cls,
+        model: Any,
+        forces: Derivation,
+        stress: Derivation,
+        variant: str | None = None,
+        outputs: Collection[Output] = (),
+    ) -> Heads:
+        """Return what ``model``, metatrain's ``PET`` or LLPR around one, has of what is asked for.
 
         :param variant: of the outputs, as in ``energy/pbe``; None for those without one.
-        :raises UnsupportedModelError: if the model lacks a head.
+        :raises UnsupportedModelError: if the model lacks a head or the uncertainty.
         """
-        energy = head_name(model.target_names, (ENERGY,), variant)
+        whole, model = model, pet_of(model)
         names = model.target_names
+        energy = head_name(names, (ENERGY,), variant)
         return cls(
             energy=_head(model, energy),
             forces=_head(model, head_name(names, DIRECT_FORCES, variant))
@@ -77,6 +105,7 @@ class Heads:
             if stress is Derivation.DIRECT
             else None,
             composition=_composition(model, energy),
+            uncertainty=_uncertainty(whole, energy) if Output.UNCERTAINTY in outputs else None,
         )
 
     @property
@@ -92,7 +121,10 @@ class Heads:
 
         energy = moved(self.energy)
         assert energy is not None
-        return Heads(energy, moved(self.forces), moved(self.stress), self.composition.to(device))
+        uncertainty = self.uncertainty and Uncertainty(
+            self.uncertainty.cholesky.to(device), self.uncertainty.multiplier.to(device)
+        )
+        return Heads(energy, moved(self.forces), moved(self.stress), self.composition.to(device), uncertainty)
 
 
 def head_name(names: Sequence[str], bases: Sequence[str], variant: str | None) -> str:
@@ -110,20 +142,60 @@ def head_name(names: Sequence[str], bases: Sequence[str], variant: str | None) -
     )
 
 
-def refuse_unless_plain(model: Any) -> None:
-    """:raises UnsupportedModelError: if ``model`` is not metatrain's PET, or one with more around its backend."""
+def uncertainty_name(energy: str) -> str:
+    """Return the name that metatrain's LLPR model gives to the uncertainty of the output ``energy``."""
+    return "energy_uncertainty" if energy == ENERGY else f"mtt::aux::{energy}_uncertainty"
+
+
+def features_name(energy: str) -> str:
+    """Return the name that metatrain gives to the last-layer features of the output ``energy``."""
+    return f"mtt::aux::{energy}_last_layer_features"
+
+
+def no_uncertainty(model: Any) -> UnsupportedModelError:
+    """Return the error that says that ``model`` has no uncertainty."""
+    return UnsupportedModelError(
+        f"outputs has {Output.UNCERTAINTY.value}, but the model, a {type(model).__name__}, has none for this energy: "
+        "leave it out, or take a model that metatrain's llpr architecture calibrated"
+    )
+
+
+def pet_of(model: Any) -> Any:
+    """Return the model that metatrain's LLPR model is put around; any other model as it is."""
+    return model.model if type(model).__name__ == "LLPRUncertaintyModel" else model
+
+
+def why_not_plain(model: Any) -> list[str]:
+    """Return what keeps ``model`` from being evaluated as plain PET or LLPR around it; empty if nothing does."""
+    from metatomic.torch import unit_conversion_factor  # noqa: PLC0415 - torch extension, loaded with the model
+
+    model = pet_of(model)
     if type(model).__name__ != "PET":
-        raise UnsupportedModelError(
-            f"the checkpoint holds a {type(model).__name__} model, expected metatrain's PET"
-        )
+        return [f"it is a {type(model).__name__}"]
     reasons = []
-    if getattr(model, "long_range", False):
-        reasons.append("long-range features")
+    if model.long_range:
+        reasons.append("it has long-range features")
     if model.system_conditioning is not None:
-        reasons.append("charge and spin conditioning")
-    reasons += [type(additive).__name__ for additive in model.additive_models[1:]]
-    if reasons:
-        raise UnsupportedModelError(f"not a plain PET model, it has {', '.join(reasons)}")
+        reasons.append("it is conditioned on charge and spin")
+    reasons += [f"it adds {type(additive).__name__}" for additive in model.additive_models[1:]]
+    if unit_conversion_factor(model.dataset_info.length_unit, "angstrom") != 1:
+        reasons.append(f"its unit of length is {model.dataset_info.length_unit}")
+    energies = {model.outputs[name].unit for name in model.target_names if name.split("/")[0] == ENERGY}
+    reasons += [
+        f"its unit of energy is {unit}" for unit in energies if unit_conversion_factor(unit, "eV") != 1
+    ]
+    return reasons
+
+
+def last_layer_features(nodes: Sequence[Tensor], edges: Sequence[Tensor], cutoff_factors: Tensor) -> Tensor:
+    """Return the (A, d) last-layer features of atoms, in metatrain's order.
+
+    :param nodes: of each readout layer, (A, d_head).
+    :param edges: of each readout layer, (A, M, d_head) for the M neighbours.
+    :param cutoff_factors: (A, M).
+    """
+    summed = [(edge * cutoff_factors[:, :, None]).sum(dim=1) for edge in edges]
+    return torch.cat([values for layer in zip(nodes, summed, strict=True) for values in layer], dim=1)
 
 
 def _one_of_each(model: Any) -> tuple[Any, list[int]]:
@@ -164,3 +236,12 @@ def _composition(model: Any, energy: str) -> Tensor:
     energies = additive([system], {energy: ModelOutput(sample_kind="atom")})[energy].block(0).values
     table[torch.tensor(numbers)] = energies.reshape(-1).to(torch.float64).cpu()
     return table
+
+
+def _uncertainty(model: Any, energy: str) -> Uncertainty:
+    buffers = dict(model.named_buffers())
+    name = uncertainty_name(energy)
+    if f"cholesky_{name}" not in buffers:
+        raise no_uncertainty(model)
+    cholesky, multiplier = buffers[f"cholesky_{name}"], buffers[f"multiplier_{name}"]
+    return Uncertainty(cholesky.detach().double(), multiplier.detach().double().reshape(()))

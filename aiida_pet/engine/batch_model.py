@@ -1,0 +1,222 @@
+"""What a task asks of a model, and what all models do alike: a batch is answered chunk by chunk.
+
+Chunks (:mod:`~aiida_pet.engine.chunks`) run side by side on the cores of a CPU, one core each, since the tensors of
+small crystals are too small to share; on a GPU one after another. A chunk for which memory does not suffice is cut in
+two, and chunks stay that small. Rows that are averaged over rotations are asked for once per rotation
+(:mod:`~aiida_pet.engine.averaging`).
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from aiida_pet.engine.averaging import DEVIATIONS, Average, Rotations, Turn
+from aiida_pet.engine.batch import Batch, Tensor
+from aiida_pet.engine.chunks import Chunk, plan
+from aiida_pet.engine.evaluation import Evaluation
+from aiida_pet.engine.neighbors import Pairs
+from aiida_pet.engine.parameters import Derivation, Dtype, Output
+
+logger = logging.getLogger(__name__)
+
+# of a chunk: larger ones leave the cache (0.45 against 0.65 s for 24,000 tokens, float64)
+CPU_TOKENS = 3_000.0
+CHUNKS_PER_CORE = 8  # in flight
+CUDA_TOKENS = 2_000_000.0
+
+VIRIAL = "virial"  # dE/d(strain), (N, 3, 3) eV, on its way to become ``invariance``
+
+
+class RowTooLargeError(RuntimeError):
+    """Raised when a row does not fit into memory even alone.
+
+    :ivar place: of the row in the batch.
+    """
+
+    def __init__(self, place: int, reason: str) -> None:
+        self.place = place
+        super().__init__(f"does not fit into memory alone: {reason}")
+
+
+class BatchModel(ABC):
+    """A model that evaluates ragged batches.
+
+    :param cutoff: largest distance of two atoms that see each other directly, A.
+    :param atomic_numbers: of the elements it knows.
+    :param forces: where forces come from; net force is removed from direct ones.
+    :param stress: where the stress comes from.
+    :param outputs: what else it returns, in ``rows`` and ``atoms`` of its evaluations under the name of the output.
+    :param n_features: length of a row of :attr:`Output.FEATURES`.
+    :param dtype: precision of the model.
+    :param device: where it runs.
+    :param threads: cores of a CPU to use; None takes torch's number.
+    :param max_tokens: of a chunk, atoms x (largest neighbour count + 1); None takes the device's default.
+    :ivar halvings: how often memory did not suffice.
+    """
+
+    def __init__(
+        self,
+        *,
+        cutoff: float,
+        atomic_numbers: Sequence[int],
+        forces: Derivation,
+        stress: Derivation,
+        outputs: Sequence[Output],
+        n_features: int,
+        dtype: Dtype,
+        device: torch.device | str,
+        threads: int | None,
+        max_tokens: float | None,
+    ) -> None:
+        self.cutoff = cutoff
+        self.atomic_numbers = frozenset(int(number) for number in atomic_numbers)
+        self.forces, self.stress = Derivation(forces), Derivation(stress)
+        self.outputs = frozenset(Output(name) for name in outputs)
+        self.dtype = {Dtype.FLOAT32: torch.float32, Dtype.FLOAT64: torch.float64}[dtype]
+        self.device = torch.device(device)
+        self.max_tokens = max_tokens or (CUDA_TOKENS if self.device.type == "cuda" else CPU_TOKENS)
+        self.halvings = 0
+        self._n_features = n_features
+        self._threads = (threads or torch.get_num_threads()) if self.device.type == "cpu" else 1
+        self._pool = ThreadPoolExecutor(self._threads, "pet", _one_thread) if self._threads > 1 else None
+        self._planned: tuple[Pairs, Rotations | None, list[Chunk]] | None = None
+
+    @property
+    def tokens_in_flight(self) -> float:
+        """How many tokens the rows of a batch should have together: one chunk on a GPU, enough to share on a CPU."""
+        if self.device.type == "cuda":
+            return self.max_tokens
+        return CHUNKS_PER_CORE * self._threads * self.max_tokens
+
+    @property
+    def row_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of what an evaluation has in ``rows``, without the number of rows."""
+        shapes = {Output.FEATURES: (self._n_features,), Output.UNCERTAINTY: (), Output.INVARIANCE: ()}
+        return {str(name): shape for name, shape in shapes.items() if name in self.outputs}
+
+    @property
+    def atom_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of what an evaluation has in ``atoms``, without the number of atoms."""
+        return {str(Output.ENERGIES): ()} if Output.ENERGIES in self.outputs else {}
+
+    def evaluate(self, batch: Batch, pairs: Pairs, rotations: Rotations | None = None) -> Evaluation:
+        """Return energies, forces and stresses of ``batch``, whose neighbour pairs are ``pairs``.
+
+        :param rotations: of each row, over which to average; None for the model as it is.
+        :raises RowTooLargeError: if memory does not suffice for one row.
+        """
+        if self._planned is None or self._planned[0] is not pairs or self._planned[1] is not rotations:
+            chunks = plan(batch, pairs, range(len(batch)), self.max_tokens, rotations)
+            self._planned = (pairs, rotations, chunks)
+        work, done = self._planned[2], []
+        while work:
+            answers = self._side_by_side(work, batch)
+            failed = []
+            for chunk, answer in zip(work, answers, strict=True):
+                if isinstance(answer, Evaluation):
+                    done.append((chunk.rows, chunk.atoms, answer))
+                else:
+                    failed.append((chunk, answer))
+            work = self._cut(failed, batch, pairs, rotations)
+        return Evaluation.assembled(batch, done)
+
+    # -- for models ----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _prepared(self, batch: Batch, pairs: Pairs) -> Any:
+        """Return what :meth:`_answer` needs of ``batch`` whatever the rotation."""
+
+    @abstractmethod
+    def _answer(self, prepared: Any, turn: Turn | None) -> Evaluation:
+        """Return the evaluation of what was prepared, with :data:`VIRIAL` where the invariance is asked for.
+
+        :param turn: rotates the first rows; the answer is that for these, turned back. None for all rows as they are.
+        """
+
+    # -- chunks --------------------------------------------------------------------------------------------------
+
+    def _evaluate_chunk(self, chunk: Chunk, batch: Batch) -> Evaluation:
+        part = chunk.of(batch)
+        prepared = self._prepared(part, chunk.pairs)
+        if not chunk.turns:
+            return _finished(self._answer(prepared, None), chunk)
+        assert chunk.averaged is not None
+        average = Average(part, chunk.averaged)
+        for turn in chunk.turns:
+            average.add(turn, self._answer(prepared, turn))
+        return _finished(average.result(), chunk)
+
+    def _side_by_side(self, chunks: list[Chunk], batch: Batch) -> list[Evaluation | RuntimeError]:
+        """Return the answer of each chunk, or the error that says that memory does not suffice for it."""
+
+        def answer(chunk: Chunk) -> Evaluation | RuntimeError:
+            try:
+                return self._evaluate_chunk(chunk, batch)
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+                return error
+
+        # one chunk alone has all cores for each of its operations
+        if self._pool is None or len(chunks) == 1:
+            return [answer(chunk) for chunk in chunks]
+        return list(self._pool.map(answer, chunks))
+
+    def _cut(
+        self,
+        failed: list[tuple[Chunk, RuntimeError]],
+        batch: Batch,
+        pairs: Pairs,
+        rotations: Rotations | None,
+    ) -> list[Chunk]:
+        """Return smaller chunks of the rows of those that ``failed``; chunks stay that small from now on."""
+        if not failed:
+            return []
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        for chunk, error in failed:
+            if len(chunk.rows) == 1:
+                raise RowTooLargeError(int(chunk.rows), str(error).splitlines()[0])
+        self.halvings += 1
+        self.max_tokens = max(chunk.tokens for chunk, _ in failed) / 2.0
+        self._planned = None
+        logger.warning("out of memory: going on with at most %.0f tokens in a chunk", self.max_tokens)
+        rows = torch.cat([chunk.rows for chunk, _ in failed]).tolist()
+        return plan(batch, pairs, rows, self.max_tokens, rotations)
+
+
+def net_force_removed(forces: Tensor, batch: Batch) -> Tensor:
+    """Return the (A, 3) ``forces`` of ``batch`` less the mean of each row."""
+    return forces - (batch.row_sum(forces) / batch.n_atoms[:, None])[batch.row_of_atom]
+
+
+def solid_volumes(batch: Batch) -> Tensor:
+    """Return the (N, 1, 1) volumes, A^3; NaN for rows that are not periodic in three directions."""
+    return torch.where(batch.pbc.all(dim=1), batch.volumes(), torch.nan)[:, None, None]
+
+
+def _finished(answer: Evaluation, chunk: Chunk) -> Evaluation:
+    """Return ``answer`` with the columns that are made of others."""
+    rows = dict(answer.rows)
+    virial = rows.pop(VIRIAL, None)
+    if virial is not None:
+        rows[Output.INVARIANCE] = torch.linalg.matrix_norm(virial - virial.mT)
+    if chunk.averaged is not None and not chunk.turns:
+        rows |= {name: torch.full_like(answer.energy, torch.nan) for name in DEVIATIONS}
+    return replace(answer, rows=rows)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    message = "DefaultCPUAllocator: can't allocate memory"
+    return isinstance(error, torch.OutOfMemoryError) or message in str(error)
