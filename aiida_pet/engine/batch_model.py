@@ -19,7 +19,7 @@ import torch
 
 from aiida_pet.engine.averaging import DEVIATIONS, Average, Rotations, Turn
 from aiida_pet.engine.batch import Batch, Tensor
-from aiida_pet.engine.chunks import Chunk, plan
+from aiida_pet.engine.chunks import Chunk, Cost, plan
 from aiida_pet.engine.evaluation import Evaluation
 from aiida_pet.engine.neighbors import Pairs
 from aiida_pet.engine.parameters import Derivation, Dtype, Output
@@ -58,6 +58,8 @@ class BatchModel(ABC):
     :param device: where it runs.
     :param threads: cores of a CPU to use; None takes torch's number.
     :param max_tokens: of a chunk, atoms x (largest neighbour count + 1); None takes the device's default.
+    :ivar cost: what rows cost it.
+    :ivar n_side_by_side: chunks that run at the same time.
     :ivar halvings: how often memory did not suffice.
     """
 
@@ -82,10 +84,11 @@ class BatchModel(ABC):
         self.dtype = {Dtype.FLOAT32: torch.float32, Dtype.FLOAT64: torch.float64}[dtype]
         self.device = torch.device(device)
         self.max_tokens = max_tokens or (CUDA_TOKENS if self.device.type == "cuda" else CPU_TOKENS)
+        self.cost = Cost()
         self.halvings = 0
         self._n_features = n_features
-        self._threads = (threads or torch.get_num_threads()) if self.device.type == "cpu" else 1
-        self._pool = ThreadPoolExecutor(self._threads, "pet", _one_thread) if self._threads > 1 else None
+        self.n_side_by_side = (threads or torch.get_num_threads()) if self.device.type == "cpu" else 1
+        self._pool = ThreadPoolExecutor(self.n_side_by_side, "pet", _one_thread) if self.n_side_by_side > 1 else None
         self._planned: tuple[Pairs, Rotations | None, list[Chunk]] | None = None
 
     @property
@@ -93,7 +96,7 @@ class BatchModel(ABC):
         """How many tokens the rows of a batch should have together: one chunk on a GPU, enough to share on a CPU."""
         if self.device.type == "cuda":
             return self.max_tokens
-        return CHUNKS_PER_CORE * self._threads * self.max_tokens
+        return CHUNKS_PER_CORE * self.n_side_by_side * self.max_tokens
 
     @property
     def row_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -113,7 +116,7 @@ class BatchModel(ABC):
         :raises RowTooLargeError: if memory does not suffice for one row.
         """
         if self._planned is None or self._planned[0] is not pairs or self._planned[1] is not rotations:
-            chunks = plan(batch, pairs, range(len(batch)), self.max_tokens, rotations)
+            chunks = plan(batch, pairs, range(len(batch)), self.max_tokens, rotations, cost=self.cost)
             self._planned = (pairs, rotations, chunks)
         work, done = self._planned[2], []
         while work:
@@ -189,7 +192,7 @@ class BatchModel(ABC):
         self._planned = None
         logger.warning("out of memory: going on with at most %.0f tokens in a chunk", self.max_tokens)
         rows = torch.cat([chunk.rows for chunk, _ in failed]).tolist()
-        return plan(batch, pairs, rows, self.max_tokens, rotations)
+        return plan(batch, pairs, rows, self.max_tokens, rotations, cost=self.cost)
 
 
 def net_force_removed(forces: Tensor, batch: Batch) -> Tensor:

@@ -1,14 +1,16 @@
 """Which rows of a batch go through the model in one piece.
 
 PET lays edges out as atoms x (largest neighbour count + 1) tokens, so rows of a piece should have like counts: they are
-sorted by it and cut where the tokens reach a limit. On a CPU a piece should stay in the cache, and pieces run side by
-side on the cores; on a GPU a piece is as large as memory allows.
+sorted by it and cut where the cost reaches a limit. The cost is that of the tokens, plus a little for each pair that is
+listed: a model with adaptive cutoffs looks at them all before it keeps a part. On a CPU a piece should stay in the
+cache, and pieces run side by side on the cores; on a GPU a piece is as large as memory allows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +24,26 @@ MAX_ATOMS = 65_535  # launch limits of the CUDA kernels under attention
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What rows cost a model, in tokens.
+
+    :ivar widest: most neighbours that an atom keeps of those within the cutoff.
+    :ivar per_pair: cost of a listed pair.
+    """
+
+    widest: float = np.inf
+    per_pair: float = 0.0
+
+    def widths(self, neighbors: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the (N,) neighbours for which room is made, given those within the cutoff."""
+        return np.minimum(neighbors, self.widest)
+
+    def per_atom(self, neighbors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the (N,) costs of an atom with so many ``neighbors`` within the cutoff, less 1 for itself."""
+        return self.widths(neighbors) + self.per_pair * neighbors
+
+
+@dataclass(frozen=True)
 class Chunk:
     """Some rows of a batch.
 
@@ -31,7 +53,7 @@ class Chunk:
     :ivar pairs: their neighbour pairs.
     :ivar turns: the rotations over which they are averaged, see :mod:`aiida_pet.engine.averaging`; empty for none.
     :ivar averaged: (rows,) bool, which of them are averaged; None where the whole batch is taken as it is.
-    :ivar tokens: atoms x (largest neighbour count + 1).
+    :ivar tokens: what it costs: atoms x (largest neighbour count + 1), and its pairs.
     """
 
     rows: Tensor
@@ -47,37 +69,52 @@ class Chunk:
         return self.like.moved(batch.positions[self.atoms], batch.cells[self.rows])
 
 
-def cut(n_atoms: NDArray[np.int64], widths: NDArray[np.float64], limit: float) -> list[list[int]]:
-    """Return rows in pieces of at most ``limit`` tokens, or of one row; the costliest rows first.
+def cut(
+    n_atoms: NDArray[np.int64],
+    widths: NDArray[np.float64],
+    pair_costs: NDArray[np.float64],
+    limit: float,
+) -> list[list[int]]:
+    """Return rows in pieces that cost at most ``limit`` tokens, or of one row; the widest rows first.
 
     :param n_atoms: (N,) atoms of each row.
     :param widths: (N,) largest neighbour count of an atom in each row.
+    :param pair_costs: (N,) tokens that the pairs of each row cost.
     """
     pieces: list[list[int]] = []
-    atoms, width = 0, 0.0
+    atoms, width, extra = 0, 0.0, 0.0
     for row in np.lexsort((-n_atoms, -widths)).tolist():
-        size = int(n_atoms[row])
-        if pieces and (atoms + size) * (width + 1.0) <= limit and atoms + size <= MAX_ATOMS:
+        size, more = int(n_atoms[row]), float(pair_costs[row])
+        fits = (atoms + size) * (width + 1.0) + extra + more <= limit
+        if pieces and fits and atoms + size <= MAX_ATOMS:
             pieces[-1].append(row)
-            atoms += size
+            atoms, extra = atoms + size, extra + more
         else:
             pieces.append([row])
-            atoms, width = size, float(widths[row])
+            atoms, width, extra = size, float(widths[row]), more
     return pieces
 
 
 def plan(
-    batch: Batch, pairs: Pairs, rows: Sequence[int], limit: float, rotations: Rotations | None = None
+    batch: Batch,
+    pairs: Pairs,
+    rows: Sequence[int],
+    limit: float,
+    rotations: Rotations | None = None,
+    *,
+    cost: Cost,
 ) -> list[Chunk]:
     """Return the pieces in which ``rows`` of ``batch`` are evaluated.
 
     :param limit: tokens of a piece.
     :param rotations: of each row of the batch, over which it is averaged.
+    :param cost: what rows cost the model.
     """
-    n_atoms, widths = batch.n_atoms.cpu().numpy(), pairs.widths.cpu().numpy().astype(float)
+    n_atoms, widths = batch.n_atoms.cpu().numpy(), cost.widths(pairs.widths.cpu().numpy())
+    pair_costs = cost.per_pair * pairs.counts.cpu().numpy()
     selected = np.asarray(rows, dtype=np.int64)
     chunks = []
-    for piece in cut(n_atoms[selected], widths[selected], limit):
+    for piece in cut(n_atoms[selected], widths[selected], pair_costs[selected], limit):
         own = selected[piece]
         turns, averaged = [], None
         if rotations is not None:
@@ -93,7 +130,7 @@ def plan(
                 pairs=pairs.take(places, batch),
                 turns=turns,
                 averaged=averaged,
-                tokens=float(n_atoms[own].sum() * (widths[own].max() + 1.0)),
+                tokens=float(n_atoms[own].sum() * (widths[own].max() + 1.0) + pair_costs[own].sum()),
             )
         )
     return chunks

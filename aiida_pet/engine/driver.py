@@ -182,9 +182,8 @@ class Driver(ABC):
         if bad:
             self._hand_over_invalid(bad, [problems[row] for row in bad])
         good = np.setdiff1d(np.arange(len(self.table)), bad).tolist()
-        self._waiting = WaitingRows(
-            self.table.n_atoms, neighbor_estimates(self.table, self.model.cutoff), good
-        )
+        estimates = self.model.cost.per_atom(neighbor_estimates(self.table, self.model.cutoff))
+        self._waiting = WaitingRows(self.table.n_atoms, estimates, good)
 
     def _hand_over_invalid(self, rows: list[int], problems: list[tuple[RowStatus | None, str]]) -> None:
         part = self.table.take(rows)
@@ -250,7 +249,8 @@ class Driver(ABC):
     def _nothing(self, batch: Batch) -> Evaluation:
         """Return NaN for all that would be written of the rows of ``batch``."""
         averaged = self.parameters.averaging is not Averaging.NONE
-        return Evaluation.nothing(batch, {name: () for name in DEVIATIONS} if averaged else {})
+        rows = self.model.row_shapes | (dict.fromkeys(DEVIATIONS, ()) if averaged else {})
+        return Evaluation.nothing(batch, rows, self.model.atom_shapes)
 
     def residual_stress(self, evaluation: Evaluation) -> Tensor:
         """Return the (N,) largest component of the stress that the task would relax, GPa."""
@@ -285,10 +285,13 @@ def _geometry(table: StructureTable) -> dict[str, Any]:
 
 
 def _result(table: StructureTable, columns: dict[str, Array], evaluation: Evaluation) -> StructureTable:
-    """Return the geometry of ``table`` with ``columns`` and the forces of ``evaluation``, and their units."""
+    """Return the geometry of ``table`` with ``columns``, what ``evaluation`` says of the atoms, and their units."""
+    atoms = {
+        name: values.numpy() for name, values in {"forces": evaluation.forces, **evaluation.atoms}.items()
+    }
     return StructureTable(
         **_geometry(table),
         columns=columns,
-        atom_columns={"forces": evaluation.forces.numpy()},
-        units={name: UNITS[name] for name in (*columns, "forces") if name in UNITS},
+        atom_columns=atoms,
+        units={name: UNITS[name] for name in (*columns, *atoms) if name in UNITS},
     )
