@@ -142,6 +142,13 @@ class Driver(ABC):
         """Return for which rows of the batch averaging is on by now, (N,) bool; None for all."""
         return None
 
+    def snapshot(self) -> StructureTable | None:
+        """Return the rows that have begun, as given, with their state in the columns; None if a task keeps none."""
+        return None
+
+    def restore(self, rows: StructureTable) -> None:
+        """Let ``rows`` of a :meth:`snapshot` go on from there when they enter."""
+
     def retire(self, ends: dict[int, tuple[RowStatus, str]], evaluation: Evaluation | None) -> Tensor:
         """Hand over the rows that end and take them out of the batch.
 

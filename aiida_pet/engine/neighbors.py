@@ -115,6 +115,13 @@ class NeighborList:
             self._built = self._built.followed_by(self._build(batch.take(stale))).take(order)
         return self._built.pairs
 
+    @property
+    def pairs(self) -> Pairs:
+        """Pairs of the last update, of the rows that stayed or entered since."""
+        if self._built is None:
+            raise RuntimeError("no pairs were looked for: call update() before")
+        return self._built.pairs
+
     def keep(self, batch: Batch, rows: Tensor) -> None:
         """Forget all rows of ``batch`` but ``rows``, in that order."""
         if self._built is not None:

@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from aiida_pet.engine import rowstate
 from aiida_pet.engine.batch import Batch, Tensor
 from aiida_pet.engine.cellfilter import Coordinates, free_stress, to_forces, to_geometry
 from aiida_pet.engine.driver import GPA, Driver
 from aiida_pet.engine.evaluation import Evaluation
+from aiida_pet.engine.guards import faults_of_move
 from aiida_pet.engine.job import RowStatus
 from aiida_pet.engine.operations import Operations
-from aiida_pet.engine.optimizers import make_optimizer
-from aiida_pet.engine.parameters import CellFilter, RelaxParameters, Symmetry, symprec_label
+from aiida_pet.engine.optimizers import OPTIMIZERS, Fire, Lbfgs
+from aiida_pet.engine.parameters import CellFilter, Optimizer, RelaxParameters, Symmetry, symprec_label
 from aiida_pet.engine.projection import SymmetryProjector
 from aiida_pet.engine.spacegroup import find_operations, spacegroup_numbers
 from aiida_pet.engine.table import Array, StructureTable
@@ -29,39 +31,34 @@ from aiida_pet.engine.table import Array, StructureTable
 
 @dataclass
 class _Rows:
-    """What a relaxation keeps of the rows in flight, in the order of the batch."""
+    """What a relaxation keeps of the rows in flight, in the order of the batch; see :mod:`aiida_pet.engine.rowstate`.
+
+    :ivar x: coordinates.
+    :ivar cells0: (N, 3, 3) cell at x.cell = 0, A.
+    :ivar steps: (N,) int64, steps taken.
+    :ivar energy0: (N,) eV, before the first step; NaN before the first evaluation.
+    :ivar volume0: (N,) A^3, before the first step.
+    :ivar optimizer: what the optimiser remembers.
+    """
 
     x: Coordinates
-    cells0: Tensor  # (N, 3, 3) cell at x.cell = 0, A
-    steps: Tensor  # (N,)
-    energy0: Tensor  # (N,) eV, NaN before the first evaluation
-    volume0: Tensor  # (N,) A^3
-
-    def take(self, batch: Batch, rows: Tensor) -> _Rows:
-        return _Rows(
-            Coordinates(self.x.atoms[batch.atoms_of(rows)], self.x.cell[rows]),
-            self.cells0[rows], self.steps[rows], self.energy0[rows], self.volume0[rows],
-        )  # fmt: skip
+    cells0: Tensor
+    steps: Tensor
+    energy0: Tensor
+    volume0: Tensor
+    optimizer: Fire | Lbfgs
 
     @staticmethod
-    def cat(parts: list[_Rows]) -> _Rows:
-        return _Rows(
-            Coordinates(torch.cat([p.x.atoms for p in parts]), torch.cat([p.x.cell for p in parts])),
-            torch.cat([p.cells0 for p in parts]),
-            torch.cat([p.steps for p in parts]),
-            torch.cat([p.energy0 for p in parts]),
-            torch.cat([p.volume0 for p in parts]),
-        )
-
-    @staticmethod
-    def start(batch: Batch) -> _Rows:
+    def start(batch: Batch, optimizer: Optimizer) -> _Rows:
+        """Return the state of rows that are about to begin."""
         nothing = torch.full((len(batch),), torch.nan, dtype=torch.float64, device=batch.device)
         return _Rows(
-            Coordinates(batch.positions.clone(), torch.zeros_like(batch.cells)),
-            batch.cells.clone(),
+            Coordinates(batch.positions, torch.zeros_like(batch.cells)),
+            batch.cells,
             torch.zeros(len(batch), dtype=torch.long, device=batch.device),
             nothing,
             batch.volumes(),
+            OPTIMIZERS[optimizer].start(batch),
         )
 
 
@@ -75,21 +72,32 @@ class Relax(Driver):
     ) -> None:
         self.relaxes_cell = parameters.cell is not CellFilter.FIXED
         super().__init__(table, model, parameters, **options)
-        self._optimizer = make_optimizer(parameters.optimizer, parameters.max_step, model.device)
-        self._state = _Rows.start(self.batch)
+        self._state = _Rows.start(self.batch, parameters.optimizer)
         self._operations: list[Operations | None] = []
         self._projector: SymmetryProjector | None = None
+        self._resumed = table.take([])  # rows that wait to go on from their state, which is in the columns
 
     # -- rows come and go ----------------------------------------------------------------------------------------
 
     def enter(self, rows: list[int], batch: Batch) -> Batch:
-        """Return the geometry with which ``rows`` enter: exactly symmetric if held to it."""
+        """Return the geometry with which ``rows`` enter: symmetric if held to it, or where they were left."""
+        batch, held = self._symmetric(rows, batch)
+        state = self._going_on(rows, batch, _Rows.start(batch, self.parameters.optimizer))
+        batch = batch.moved(*to_geometry(state.x, state.cells0, batch))
+        self._state = rowstate.cat([self._state, state])
+        self._operations += held
+        self._projector = None
+        return batch
+
+    def _symmetric(self, rows: list[int], batch: Batch) -> tuple[Batch, list[Operations | None]]:
+        """Return ``batch`` with exactly symmetric crystals where they are held to it, and their operations."""
+        held: list[Operations | None] = [None] * len(rows)
+        if self.parameters.symmetry is not Symmetry.CONSTRAINED:
+            return batch, held
         positions, cells = batch.positions.clone(), batch.cells.clone()
         ends = torch.cumsum(batch.n_atoms, 0).tolist()
-        parts = [slice(end - size, end) for end, size in zip(ends, batch.n_atoms.tolist(), strict=True)]
-        held: list[Operations | None] = [None] * len(rows)
         for place, row in enumerate(rows):
-            if self._is_held(row):
+            if self.table.pbc[row].all():
                 atoms = self.table.atoms_of(row)
                 operations = find_operations(
                     self.table.cells[row],
@@ -98,25 +106,53 @@ class Relax(Driver):
                     self.parameters.symprec,
                 )
                 cells[place] = torch.as_tensor(operations.cell)
-                positions[parts[place]] = torch.as_tensor(operations.positions)
+                positions[ends[place] - len(operations.positions) : ends[place]] = torch.as_tensor(
+                    operations.positions
+                )
                 held[place] = operations
-        fresh = _Rows.start(batch.moved(positions, cells))
-        batch = batch.moved(*to_geometry(fresh.x, fresh.cells0, batch))
-        self._state = _Rows.cat([self._state, fresh])
-        self._operations += held
-        self._optimizer.append(batch)
-        self._projector = None
-        return batch
-
-    def _is_held(self, row: int) -> bool:
-        return self.parameters.symmetry is Symmetry.CONSTRAINED and bool(self.table.pbc[row].all())
+        return batch.moved(positions, cells), held
 
     def keep(self, kept: Tensor) -> None:
         """Forget what is kept of all rows but those at ``kept`` of the batch."""
-        self._state = self._state.take(self.batch, kept)
-        self._optimizer.keep(self.batch, kept)
+        self._state = rowstate.take(self._state, self.batch, kept)
         self._operations = [self._operations[place] for place in kept.tolist()]
         self._projector = None
+
+    # -- going on where a row was left ---------------------------------------------------------------------------
+
+    def snapshot(self) -> StructureTable:
+        """Return the rows that have begun, as given, with what is kept of each in the columns."""
+        return StructureTable.concatenate([self._in_flight(), self._resumed])
+
+    def restore(self, rows: StructureTable) -> None:
+        """Let ``rows`` of a :meth:`snapshot` go on from there when they enter.
+
+        :raises ValueError: if it is none of a relaxation like this one.
+        """
+        rowstate.from_columns(self._state, rows.columns, rows.atom_columns)
+        self._resumed = rows
+
+    def _in_flight(self) -> StructureTable:
+        columns, atom_columns = rowstate.to_columns(self._state)
+        given = self.table.take(self.rows.numpy())
+        return replace(given, columns=columns, atom_columns=atom_columns, units={})
+
+    def _going_on(self, rows: list[int], batch: Batch, fresh: _Rows) -> _Rows:
+        """Return ``fresh``, the state of ``rows`` that are about to begin, with those replaced that go on."""
+        ids, waiting = self.table.ids[rows].tolist(), set(self._resumed.ids.tolist())
+        places = [place for place, name in enumerate(ids) if name in waiting]
+        if not places:
+            return fresh
+        going_on = self._resumed.select([ids[place] for place in places])
+        rest = waiting - set(going_on.ids.tolist())
+        self._resumed = self._resumed.take(
+            [place for place, name in enumerate(self._resumed.ids.tolist()) if name in rest]
+        )
+        resumed = rowstate.from_columns(fresh, going_on.columns, going_on.atom_columns)
+        which = torch.tensor(places, device=batch.device)
+        order = torch.arange(len(batch), device=batch.device)
+        order[which] = torch.arange(len(batch), len(batch) + len(places), device=batch.device)
+        return rowstate.take(rowstate.cat([fresh, resumed]), Batch.cat([batch, batch.take(which)]), order)
 
     # -- one step ------------------------------------------------------------------------------------------------
 
@@ -170,13 +206,18 @@ class Relax(Driver):
         ends = {}
         for place in ended:
             if not is_finite[place]:
-                ends[place] = (RowStatus.DIVERGED, "the model gives no finite number")
+                ends[place] = (
+                    RowStatus.DIVERGED,
+                    f"the model gives no finite number at step {self._state.steps[place]}: energy "
+                    f"{evaluation.energy[place]:g} eV, force {norms[place]:g} eV/A, stress {stresses[place]:g} GPa",
+                )
             elif is_converged[place]:
                 ends[place] = (RowStatus.CONVERGED, "")
             elif is_capped[place]:
                 ends[place] = (
                     RowStatus.DIVERGED,
-                    f"force {norms[place]:.3g} eV/A exceeds force_cap = {p.force_cap:g} eV/A",
+                    f"at step {self._state.steps[place]} force {norms[place]:.3g} eV/A exceeds "
+                    f"force_cap = {p.force_cap:g} eV/A",
                 )
             else:
                 ends[place] = (
@@ -190,7 +231,7 @@ class Relax(Driver):
         p, state, batch = self.parameters, self._state, self.batch
         free = free_stress(evaluation.stress, p.pressure / GPA, p.cell)
         forces = to_forces(state.x, evaluation.forces, free, batch, p.cell)
-        state.x = state.x + self._optimizer.step(batch, state.x, forces)
+        state.x = state.x + state.optimizer.step(batch, state.x, forces, p.max_step)
         state.steps = state.steps + 1
         positions, cells = to_geometry(state.x, state.cells0, batch)
         moved = batch.moved(positions, cells)
@@ -198,24 +239,23 @@ class Relax(Driver):
 
     def _retire_lost(self, moved: Batch) -> None:
         """Take the step to ``moved``; rows that it would throw out of bounds end where they were."""
-        limit = self.parameters.volume_ratio_max
-        ratio = moved.volumes() / self._state.volume0
-        solid = self.batch.pbc.all(dim=1)
-        finite = torch.isfinite(moved.row_sum(moved.positions.sum(dim=1)))
-        lost = ~finite | (solid & ~((ratio < limit) & (ratio > 1.0 / limit)))
-        ends = {
-            place: (
-                RowStatus.DIVERGED,
-                f"volume would change by a factor of {ratio[place].item():.3g} (limit {limit:g})",
+        faults = faults_of_move(
+            moved,
+            self._neighbors.pairs,
+            self._state.volume0,
+            volume_ratio_max=self.parameters.volume_ratio_max,
+            min_distance=self.parameters.min_distance,
+        )
+        if faults:
+            steps = self._state.steps.tolist()
+            stay = self.retire(
+                {
+                    place: (RowStatus.DIVERGED, f"at step {steps[place]} {why}")
+                    for place, why in faults.items()
+                },
+                None,
             )
-            for place in lost.nonzero().flatten().tolist()
-        }
-        if not ends:
-            self.batch = moved
-            return
-        stay = (~lost).nonzero().flatten()
-        moved = moved.take(stay)
-        self.retire(ends, None)
+            moved = moved.take(stay)
         self.batch = moved
 
     # -- results -------------------------------------------------------------------------------------------------
