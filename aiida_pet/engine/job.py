@@ -1,9 +1,10 @@
 """The job folder: the one contract between the engine and the AiiDA plugin. Free of torch and of AiiDA.
 
 In: ``job.json``, ``structures.npz`` (only the rows of this job), the model (a link or a copy). Out:
-``results-00000.npz``, ... shards of *finished* rows, ``progress.json`` as a heartbeat, ``engine.log``. A shard is
-written under a temporary name and renamed, so every shard there is is whole; a killed job leaves valid shards, and one
-started again in the same folder goes on with the rows that are left.
+``results-00000.npz``, ... shards of *finished* rows, ``state.npz`` of the rows being worked on (only while there are
+any, see :mod:`aiida_pet.engine.resume`), ``progress.json`` as a heartbeat, ``engine.log``. Files are written under a
+temporary name and renamed, so every shard there is is whole; a killed job leaves valid shards, and one started again in
+the same folder goes on with the rows that are left, those of ``state.npz`` from the step they had.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ JOB_FILE = "job.json"
 STRUCTURES_FILE = "structures.npz"
 MODEL_FILE = "model.ckpt"
 PROGRESS_FILE = "progress.json"
+STATE_FILE = "state.npz"
 LOG_FILE = "engine.log"
 SHARD_GLOB = "results-*.npz"
 
@@ -72,7 +74,8 @@ class EngineSettings:
     :ivar threads: CPU threads of torch; None takes the cores the job was given.
     :ivar walltime_s: seconds the scheduler gives the job; None is without end.
     :ivar walltime_margin_s: stop this many seconds before, to flush and leave.
-    :ivar flush_interval_s: at most this many seconds between a row's end and its shard.
+    :ivar flush_interval_s: at most this many seconds of work are lost when the job is killed: finished rows go to
+        a shard, the others to the file of states.
     :ivar max_batch_cost: upper bound of a batch in atoms x (largest neighbour count + 1); None lets the engine choose.
     """
 

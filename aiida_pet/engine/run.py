@@ -1,9 +1,10 @@
 """One job from its folder to its shards: what ``pet-engine JOBDIR`` does.
 
-Rows that stand in valid shards are not done again. Finished rows are flushed every ``flush_interval_s`` and at the end;
-the heartbeat goes with them. A stop (walltime less its margin, SIGTERM, SIGINT) lets the current step end, flushes and
-leaves with ``ROWS_LEFT``. The heartbeat's ``message`` begins with the name of the exit status when it is not OK, since
-schedulers lose exit codes.
+Rows that stand in valid shards are not done again. Every ``flush_interval_s`` and at the end finished rows are flushed
+to a shard, after that the state of the others is written, then the heartbeat: a row may stand in a shard and in the
+state, and is done then, but never in neither. A stop (walltime less its margin, SIGTERM, SIGINT) lets the current step
+end, does the same and leaves with ``ROWS_LEFT``. The heartbeat's ``message`` begins with the name of the exit status
+when it is not OK, since schedulers lose exit codes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 from aiida_pet.engine.checkpoint import ModelError
 from aiida_pet.engine.job import (
+    STATE_FILE,
     EngineSettings,
     ExitStatus,
     JobFolder,
@@ -31,6 +33,7 @@ from aiida_pet.engine.job import (
     Task,
 )
 from aiida_pet.engine.parameters import ParameterError, parse_parameters
+from aiida_pet.engine.resume import purpose_of, read_state, write_state
 from aiida_pet.engine.table import StructureTable
 
 logger = logging.getLogger(__name__)
@@ -56,6 +59,7 @@ class Job:
         self._driver: Any = None
         self._settings = EngineSettings()
         self._rows_before = 0
+        self._purpose: dict[str, Any] = {}
         self._progress = Progress(rows_total=0, started=self._began)
 
     def run(self) -> ExitStatus:
@@ -106,6 +110,7 @@ class Job:
         )
         self._beat()
         if not len(left):
+            (self.folder.path / STATE_FILE).unlink(missing_ok=True)
             return ExitStatus.OK, ""
         self._rows_before = self._progress.rows_done
         logger.info("%s of %d rows, %d done before", spec.task.value, len(structures), self._rows_before)
@@ -142,8 +147,11 @@ class Job:
             finished=self._finish,
             proceed=self._proceed,
         )
+        self._purpose = purpose_of(spec, parameters)
+        self._take_up(left)
         ended = self._driver.run()
         self._flush()
+        self._write_state()
         if ended:
             return ExitStatus.OK, ""
         missing = self._progress.rows_total - self._progress.rows_done
@@ -167,6 +175,7 @@ class Job:
                 self.stop(f"walltime: {now - self._began:.0f} of {walltime:.0f} s are used")
         if now - self._flushed >= self._settings.flush_interval_s:
             self._flush()
+            self._write_state()
             self._beat(step="running")
         return self._stop is None
 
@@ -183,6 +192,30 @@ class Job:
         self._progress = replace(
             self._progress, rows_done=self._progress.rows_done + len(rows), statuses=dict(statuses)
         )
+
+    def _take_up(self, left: StructureTable) -> None:
+        """Let the rows that were being worked on when the job was left go on from there."""
+        path = self.folder.path / STATE_FILE
+        try:
+            rows = read_state(path, self._purpose, left)
+            if rows is None:
+                return
+            self._driver.restore(rows)
+        except ValueError as error:
+            logger.warning("%s is ignored and its rows start from the beginning: %s", path, error)
+            return
+        logger.info("%d rows go on from their state in %s", len(rows), STATE_FILE)
+
+    def _write_state(self) -> None:
+        rows = self._driver.snapshot()
+        path = self.folder.path / STATE_FILE
+        try:
+            if rows is not None and len(rows):
+                write_state(path, rows, self._purpose)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("no state of the rows being worked on: %s", error)
 
     def _count_start(self) -> None:
         try:
