@@ -12,7 +12,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -32,6 +32,20 @@ CHUNKS_PER_CORE = 8  # in flight
 CUDA_TOKENS = 2_000_000.0
 
 VIRIAL = "virial"  # dE/d(strain), (N, 3, 3) eV, on its way to become ``invariance``
+
+
+@dataclass(frozen=True)
+class Strained:
+    """Positions and cells of a batch in the precision of the model, as functions of what it is differentiated by.
+
+    :ivar positions: (A, 3) A.
+    :ivar cells: (N, 3, 3) A; as metatomic wants it, without the lattice vectors of directions that are not periodic.
+    :ivar leaves: ``positions`` (A, 3) and ``strain`` (N, 3, 3) at zero, those that are needed.
+    """
+
+    positions: Tensor
+    cells: Tensor
+    leaves: dict[str, Tensor]
 
 
 class RowTooLargeError(RuntimeError):
@@ -88,7 +102,9 @@ class BatchModel(ABC):
         self.halvings = 0
         self._n_features = n_features
         self.n_side_by_side = (threads or torch.get_num_threads()) if self.device.type == "cpu" else 1
-        self._pool = ThreadPoolExecutor(self.n_side_by_side, "pet", _one_thread) if self.n_side_by_side > 1 else None
+        self._pool = (
+            ThreadPoolExecutor(self.n_side_by_side, "pet", _one_thread) if self.n_side_by_side > 1 else None
+        )
         self._planned: tuple[Pairs, Rotations | None, list[Chunk]] | None = None
 
     @property
@@ -143,6 +159,20 @@ class BatchModel(ABC):
         :param turn: rotates the first rows; the answer is that for these, turned back. None for all rows as they are.
         """
 
+    def _strained(self, batch: Batch) -> Strained:
+        """Return the geometry of ``batch`` with the leaves that forces, stress and invariance need."""
+        positions = batch.positions.to(self.dtype)
+        cells = (batch.cells * batch.pbc[:, :, None]).to(self.dtype)
+        leaves = {}
+        if self.forces is Derivation.CONSERVATIVE:
+            leaves["positions"] = positions.requires_grad_()
+        if self.stress is Derivation.CONSERVATIVE or Output.INVARIANCE in self.outputs:
+            strain = torch.zeros_like(cells).requires_grad_()
+            leaves["strain"] = strain
+            positions = positions + torch.einsum("ai,aij->aj", positions, strain[batch.row_of_atom])
+            cells = cells + cells @ strain
+        return Strained(positions, cells, leaves)
+
     # -- chunks --------------------------------------------------------------------------------------------------
 
     def _evaluate_chunk(self, chunk: Chunk, batch: Batch) -> Evaluation:
@@ -193,6 +223,21 @@ class BatchModel(ABC):
         logger.warning("out of memory: going on with at most %.0f tokens in a chunk", self.max_tokens)
         rows = torch.cat([chunk.rows for chunk, _ in failed]).tolist()
         return plan(batch, pairs, rows, self.max_tokens, rotations, cost=self.cost)
+
+
+def gradients_of(
+    outputs: Sequence[Tensor], leaves: dict[str, Tensor], slopes: Sequence[Tensor] | None = None
+) -> dict[str, Tensor]:
+    """Return the gradients of ``outputs`` by each of ``leaves``; ``slopes`` are those by the outputs, if not scalars.
+
+    With slopes the graph is kept, to be gone through again.
+    """
+    if not leaves:
+        return {}
+    found = torch.autograd.grad(
+        outputs, list(leaves.values()), slopes, retain_graph=slopes is not None, materialize_grads=True
+    )
+    return dict(zip(leaves, found, strict=True))
 
 
 def net_force_removed(forces: Tensor, batch: Batch) -> Tensor:

@@ -7,6 +7,7 @@ charge and spin, other units) is named by :func:`why_not_plain`; :mod:`aiida_pet
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,11 @@ DIRECT_FORCES = (
     "non_conservative_forces",
 )  # today's name, and that of older models
 DIRECT_STRESS = "non_conservative_stress"
+
+
+# Most neighbours that an atom keeps with adaptive cutoffs, in units of the number they aim at: 99 % of 260 crystals and
+# slabs keep fewer, with either method and 8 to 32 neighbours of 27 to 111.
+KEPT = 2.0
 
 
 class UnsupportedModelError(ValueError):
@@ -185,6 +191,12 @@ def why_not_plain(model: Any) -> list[str]:
         f"its unit of energy is {unit}" for unit in energies if unit_conversion_factor(unit, "eV") != 1
     ]
     return reasons
+
+
+def neighbors_kept(model: Any) -> float:
+    """Return how many neighbours an atom keeps at most, as an estimate; infinite with a fixed cutoff."""
+    adaptive = getattr(pet_of(model), "num_neighbors_adaptive", None)
+    return math.inf if adaptive is None else KEPT * adaptive
 
 
 def last_layer_features(nodes: Sequence[Tensor], edges: Sequence[Tensor], cutoff_factors: Tensor) -> Tensor:

@@ -17,27 +17,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ase import Atoms
 
 from aiida_pet.engine.averaging import Turn
 from aiida_pet.engine.batch import Batch, Tensor
-from aiida_pet.engine.batch_model import VIRIAL, BatchModel, net_force_removed, solid_volumes
+from aiida_pet.engine.batch_model import (
+    VIRIAL,
+    BatchModel,
+    gradients_of,
+    net_force_removed,
+    solid_volumes,
+)
 from aiida_pet.engine.checkpoint import load_checkpoint
 from aiida_pet.engine.chunks import Cost
 from aiida_pet.engine.evaluation import Evaluation
-from aiida_pet.engine.heads import Heads, UnsupportedModelError, last_layer_features, pet_of, why_not_plain
+from aiida_pet.engine.heads import (
+    Heads,
+    UnsupportedModelError,
+    last_layer_features,
+    neighbors_kept,
+    pet_of,
+    why_not_plain,
+)
 from aiida_pet.engine.kept_bytes import KeptBytes
 from aiida_pet.engine.neighbors import NeighborList, Pairs
 from aiida_pet.engine.parameters import Derivation, Dtype, Output
 from aiida_pet.engine.table import StructureTable
+from aiida_pet.engine.wrapper import WrappedModel
 
 logger = logging.getLogger(__name__)
-
-# Most neighbours that an atom keeps with adaptive cutoffs, in units of the number they aim at: 99 % of 260 crystals and
-# slabs keep fewer, with either method and 8 to 32 neighbours of 27 to 111.
-KEPT = 2.0
 
 _EDGES = ("edge_vectors", "edge_distances", "cutoff_factors")  # all through which positions reach the energy
 _PER_ATOM = ("element_indices_nodes", "element_indices_neighbors", "padding_mask", "reverse_neighbor_index")
@@ -117,24 +126,13 @@ class BatchedPet(BatchModel):
             pet.backend.remove_output(name)
         self._backend = pet.backend.to(device=self.device, dtype=self.dtype).requires_grad_(False)
         self._heads = heads.to(self.device, self.dtype)
-        adaptive = pet.num_neighbors_adaptive
-        self.cost = Cost(np.inf if adaptive is None else KEPT * adaptive, self._pair_cost())
+        self.cost = Cost(neighbors_kept(pet), self._pair_cost())
 
     def _prepared(self, batch: Batch, pairs: Pairs) -> _Prepared:
-        positions = batch.positions.to(self.dtype)
-        # metatomic's convention: no lattice vector where a direction is not periodic
-        cells = (batch.cells * batch.pbc[:, :, None]).to(self.dtype)
-        strain = torch.zeros((len(batch), 3, 3), dtype=self.dtype, device=self.device)
-        leaves = {}
-        if self.forces is Derivation.CONSERVATIVE:
-            leaves["positions"] = positions.requires_grad_()
-        if self.stress is Derivation.CONSERVATIVE or Output.INVARIANCE in self.outputs:
-            leaves["strain"] = strain.requires_grad_()
-            positions = positions + torch.einsum("ai,aij->aj", positions, strain[batch.row_of_atom])
-            cells = cells + cells @ strain
-        with torch.set_grad_enabled(bool(leaves)):
-            data = self._preprocessed(batch, positions, cells, pairs)
-        return _Prepared(batch, data, cells, leaves)
+        strained = self._strained(batch)
+        with torch.set_grad_enabled(bool(strained.leaves)):
+            data = self._preprocessed(batch, strained.positions, strained.cells, pairs)
+        return _Prepared(batch, data, strained.cells, strained.leaves)
 
     def _preprocessed(
         self, batch: Batch, positions: Tensor, cells: Tensor, pairs: Pairs
@@ -171,7 +169,7 @@ class BatchedPet(BatchModel):
         batch, leaves = prepared.batch, prepared.leaves
         with torch.set_grad_enabled(bool(leaves)):
             predicted = self._predict(prepared.data, prepared.cells, batch)
-            gradients = _gradients([predicted.heads[self._heads.energy.name].sum()], leaves)
+            gradients = gradients_of([predicted.heads[self._heads.energy.name].sum()], leaves)
         return self._evaluation(batch, predicted, gradients)
 
     def _turned(self, prepared: _Prepared, turn: Turn) -> Evaluation:
@@ -191,13 +189,13 @@ class BatchedPet(BatchModel):
                 nodes | edges | {"edge_vectors": vectors}, prepared.cells[: len(turn)], first
             )
             energy = predicted.heads[self._heads.energy.name].sum()
-            slopes = _gradients([energy], edges if leaves else {})
+            slopes = gradients_of([energy], edges if leaves else {})
         others = len(batch.numbers) - n_atoms
         slopes = {
             name: torch.nn.functional.pad(values, [0, 0] * (values.ndim - 1) + [0, others])
             for name, values in slopes.items()
         }
-        gradients = _gradients([data[name] for name in slopes], leaves, list(slopes.values()))
+        gradients = gradients_of([data[name] for name in slopes], leaves, list(slopes.values()))
         ends = {"positions": n_atoms, "strain": len(turn)}
         gradients = {name: values[: ends[name]] for name, values in gradients.items()}
         return self._evaluation(first, predicted, gradients, rotation)
@@ -254,6 +252,42 @@ class BatchedPet(BatchModel):
         return Evaluation(batch.row_sum(energies), forces, (stress + stress.mT) / 2.0, rows, atoms)
 
 
+def make_model(
+    path: Path,
+    sha256: str,
+    *,
+    forces: Derivation = Derivation.CONSERVATIVE,
+    stress: Derivation = Derivation.CONSERVATIVE,
+    variant: str | None = None,
+    outputs: Sequence[Output] = (),
+    dtype: Dtype = Dtype.FLOAT64,
+    device: torch.device | str = "cpu",
+    max_tokens: float | None = None,
+) -> BatchModel:
+    """Return the model of the checkpoint ``path``: a :class:`BatchedPet` if it is plain PET, or LLPR around it.
+
+    Parameters as :class:`BatchedPet`.
+
+    :raises aiida_pet.engine.checkpoint.ModelError: if the file is missing, another or damaged.
+    :raises UnsupportedModelError: if the model lacks what is asked for.
+    """
+    model = load_model(path, sha256)
+    reasons = why_not_plain(model)
+    if reasons:
+        logger.warning("%s is evaluated through metatomic, more slowly: %s", path.name, ", ".join(reasons))
+    kind: type[BatchedPet | WrappedModel] = WrappedModel if reasons else BatchedPet
+    return kind(
+        model,
+        forces=forces,
+        stress=stress,
+        variant=variant,
+        outputs=outputs,
+        dtype=dtype,
+        device=device,
+        max_tokens=max_tokens,
+    )
+
+
 def load_model(path: Path, sha256: str) -> Any:
     """Return metatrain's model of the checkpoint ``path``, in eval mode, unpickled only if its hash is ``sha256``.
 
@@ -264,18 +298,3 @@ def load_model(path: Path, sha256: str) -> Any:
 
     model = model_from_checkpoint(checkpoint, context="export")
     return model.eval()
-
-
-def _gradients(
-    outputs: Sequence[Tensor], leaves: dict[str, Tensor], slopes: Sequence[Tensor] | None = None
-) -> dict[str, Tensor]:
-    """Return the gradients of ``outputs`` by each of ``leaves``; ``slopes`` are those by the outputs, if not scalars.
-
-    With slopes the graph is kept, to be gone through again.
-    """
-    if not leaves:
-        return {}
-    found = torch.autograd.grad(
-        outputs, list(leaves.values()), slopes, retain_graph=slopes is not None, materialize_grads=True
-    )
-    return dict(zip(leaves, found, strict=True))

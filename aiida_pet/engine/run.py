@@ -122,15 +122,18 @@ class Job:
         self._beat()
         # seconds of imports, wanted only here
         from aiida_pet.engine.heads import UnsupportedModelError  # noqa: PLC0415
-        from aiida_pet.engine.model import BatchedPet, load_model  # noqa: PLC0415
+        from aiida_pet.engine.model import make_model  # noqa: PLC0415
         from aiida_pet.engine.relax import Relax  # noqa: PLC0415
         from aiida_pet.engine.static import Static  # noqa: PLC0415
 
         try:
-            model = BatchedPet(
-                load_model(self.folder.model_path(spec), spec.model_sha256),
+            model = make_model(
+                self.folder.model_path(spec),
+                spec.model_sha256,
                 forces=parameters.forces,
                 stress=parameters.stress,
+                variant=parameters.variant,
+                outputs=parameters.outputs,
                 dtype=parameters.dtype,
                 device=device,
                 max_tokens=spec.settings.max_batch_cost,

@@ -38,7 +38,11 @@ FLAVOURS: dict[str, dict[str, Any]] = {
 
 
 def tiny_pet(
-    flavour: str = "fixed", *, variants: tuple[str | None, ...] = (None,), length_unit: str = "angstrom", **hypers: Any
+    flavour: str = "fixed",
+    *,
+    variants: tuple[str | None, ...] = (None,),
+    length_unit: str = "angstrom",
+    **hypers: Any,
 ) -> PET:
     """Return a PET in float64 and eval mode with an energy and direct heads of each variant."""
     torch.manual_seed(7)
@@ -51,16 +55,22 @@ def tiny_pet(
         targets[f"energy{suffix}"] = get_energy_target_info(
             f"energy{suffix}", OmegaConf.create({"quantity": "energy", "unit": "eV"})
         )
-        targets[f"non_conservative_force{suffix}"] = _tensor(f"non_conservative_force{suffix}", 1, "atom", "eV/A")
+        targets[f"non_conservative_force{suffix}"] = _tensor(
+            f"non_conservative_force{suffix}", 1, "atom", "eV/A"
+        )
         targets[f"non_conservative_stress{suffix}"] = _tensor(
             f"non_conservative_stress{suffix}", 2, "system", "eV/A^3"
         )
-    model = PET(all_hypers, DatasetInfo(length_unit=length_unit, atomic_types=list(ELEMENTS), targets=targets))
+    model = PET(
+        all_hypers, DatasetInfo(length_unit=length_unit, atomic_types=list(ELEMENTS), targets=targets)
+    )
     for place, name in enumerate(targets):
-        _fill(model.scaler, model.scaler.model.scales, f"{name}_scaler_buffer", name, 1.3 + 0.4 * place, 0.2)
-    for place, name in enumerate(model.additive_models[0].dataset_info.targets):
-        weights = model.additive_models[0].model.weights
-        _fill(model.additive_models[0], weights, f"{name}_composition_buffer", name, -9.0 - place, 1.7)
+        _fill(
+            model.scaler, f"{name}_scaler_buffer", model.scaler.model.scales[name], (1.3 + 0.4 * place, 0.2)
+        )
+    composition = model.additive_models[0]
+    for place, name in enumerate(composition.dataset_info.targets):
+        _fill(composition, f"{name}_composition_buffer", composition.model.weights[name], (-9.0 - place, 1.7))
     return model.to(torch.float64).eval()
 
 
@@ -94,8 +104,8 @@ def _tensor(name: str, rank: int, sample_kind: str, unit: str) -> Any:
     )
 
 
-def _fill(owner: Any, maps: dict[str, TensorMap], buffer: str, name: str, first: float, step: float) -> None:
-    """Set the values of element k in ``maps[name]`` to ``first + k step``, there and in what a checkpoint holds."""
-    values = maps[name].block(0).values
-    values += first - values + step * torch.arange(len(values), dtype=values.dtype)[:, None]
-    setattr(owner, buffer, mts.save_buffer(mts.make_contiguous(maps[name])))
+def _fill(owner: Any, buffer: str, tensors: TensorMap, line: tuple[float, float]) -> None:
+    """Set ``tensors`` for element k to ``line[0] + k line[1]``, there and in what a checkpoint holds."""
+    values = tensors.block(0).values
+    values += line[0] - values + line[1] * torch.arange(len(values), dtype=values.dtype)[:, None]
+    setattr(owner, buffer, mts.save_buffer(mts.make_contiguous(tensors)))
