@@ -21,7 +21,7 @@ from aiida_pet.calculations.staging import StageModelCalculation, find_staged_mo
 from aiida_pet.calculations.validation import (
     check_margin,
     check_parameters,
-    check_remote_model,
+    check_remote_folders,
     check_rows,
 )
 from aiida_pet.data.model import PetModelData
@@ -280,7 +280,7 @@ def validate_batch(inputs: Any, _: Any) -> str | None:
         return f"code {code.label!r} belongs to no computer: give an InstalledCode of `pet-engine`"
     return (
         check_rows(inputs)
-        or check_remote_model(inputs)
+        or check_remote_folders(inputs)
         or check_margin(inputs.get("settings"), inputs.get("options"))
         or _check_number_of_jobs(inputs)
     )

@@ -1,7 +1,8 @@
 """One lane of a batch: walks its share of rows in jobs, one after the other, and waits for no other lane.
 
 What becomes of rows that a job did not finish is decided in :mod:`aiida_pet.workchains.walk`; here jobs are started
-and their exit codes read. The results stay with the jobs (`CalcJobNode.outputs.results`), which
+and their exit codes read. A job goes on with rows where the one before left them, if that did not finish: it is given
+the folder of that job. The results stay with the jobs (`CalcJobNode.outputs.results`), which
 :class:`~aiida_pet.workchains.batch.BatchWorkChain` collects at the end: a lane that is killed loses nothing.
 """
 
@@ -20,7 +21,7 @@ from aiida_pet.calculations.records import record_left
 from aiida_pet.calculations.relax import RelaxCalculation
 from aiida_pet.calculations.staging import mark_bad_copy
 from aiida_pet.calculations.static import StaticCalculation
-from aiida_pet.calculations.validation import check_remote_model, check_rows
+from aiida_pet.calculations.validation import check_remote_folders, check_rows
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import Task
@@ -112,6 +113,9 @@ class LaneWorkChain(WorkChain):
         ids = self._in_order_of_structures(rows)
         if len(ids) < len(self.inputs.structures):
             inputs["rows"] = TableData.from_ids(ids)
+        before = self.ctx.get("job")
+        if before is not None and not before.is_finished_ok and "remote_folder" in before.outputs:
+            inputs["remote_state"] = before.outputs.remote_folder
         inputs["settings"] = settings
         inputs["metadata"] = {
             "options": dict(self.inputs.get("options", {})),
@@ -182,4 +186,4 @@ class LaneWorkChain(WorkChain):
 
 
 def _validate(inputs: Any, _: Any) -> str | None:
-    return check_rows(inputs) or check_remote_model(inputs)
+    return check_rows(inputs) or check_remote_folders(inputs)

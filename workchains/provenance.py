@@ -11,7 +11,13 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.workchains.jobs import is_job
 
 # Inputs of a job that say how a row came to be, in the order in which they are told.
-_ROLES = {"model": "model", "code": "code", "parameters": "parameters", "remote_model": "staged model"}
+_ROLES = {
+    "model": "model",
+    "code": "code",
+    "parameters": "parameters",
+    "remote_model": "staged model",
+    "remote_state": "job before",
+}
 _BOOKKEEPING = ("_aiida_hash", "_aiida_cached_from", "_aiida_valid_cache")
 _MAX_STEPS = 100  # a chain of sets longer than this is a mistake
 

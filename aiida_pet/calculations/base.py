@@ -29,6 +29,7 @@ from aiida_pet.engine.job import (
     MODEL_FILE,
     PROGRESS_FILE,
     SHARD_GLOB,
+    STATE_FILE,
     STRUCTURES_FILE,
     EngineSettings,
     JobFolder,
@@ -46,8 +47,9 @@ HASH_IGNORED_OPTIONS = (
     "import_sys_environment",
     "rerunnable",
 )
-# A link to the copy of `model` on the computer: `model` is hashed, and the engine checks that they are the same.
-HASH_IGNORED_INPUTS = ("remote_model",)
+# A link to the copy of `model` on the computer: `model` is hashed, and the engine checks that they are the same. The
+# state of rows only saves steps that the job would take as well, and the engine checks that it is of the same path.
+HASH_IGNORED_INPUTS = ("remote_model", "remote_state")
 
 MARGIN_SHARE = 0.2  # of the walltime at most is kept to leave in order, unless the user says otherwise
 
@@ -89,6 +91,13 @@ class PetCalculation(CalcJob):
             valid_type=orm.RemoteData,
             required=False,
             help=f"Folder on the computer that holds the model as {MODEL_FILE}: linked instead of uploaded.",
+        )
+        spec.input(
+            "remote_state",
+            valid_type=orm.RemoteData,
+            required=False,
+            help=f"Folder on the computer of a job that left rows: those in its {STATE_FILE}, if it is still there, go "
+            "on from the step they had.",
         )
         spec.input(
             "settings",
@@ -159,6 +168,11 @@ class PetCalculation(CalcJob):
             calc_info.remote_symlink_list.append((remote.computer.uuid, source, MODEL_FILE))
         else:
             calc_info.local_copy_list.append((model.uuid, model.filename, MODEL_FILE))
+        if "remote_state" in self.inputs:
+            # a link and not a copy, since a link to a file that is not there fails nothing
+            remote = self.inputs.remote_state
+            source = f"{remote.get_remote_path()}/{STATE_FILE}"
+            calc_info.remote_symlink_list.append((remote.computer.uuid, source, STATE_FILE))
         calc_info.retrieve_list = [PROGRESS_FILE, LOG_FILE]
         calc_info.retrieve_temporary_list = [SHARD_GLOB]
         return calc_info

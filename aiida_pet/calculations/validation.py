@@ -76,17 +76,17 @@ def check_rows(inputs: Mapping[str, Any]) -> str | None:
     return None
 
 
-def check_remote_model(inputs: Mapping[str, Any]) -> str | None:
-    """Return that ``remote_model`` lies on another computer than the code runs on."""
-    remote, code = inputs.get("remote_model"), inputs.get("code")
-    if remote is None or code is None:
+def check_remote_folders(inputs: Mapping[str, Any]) -> str | None:
+    """Return that ``remote_model`` or ``remote_state`` lies on another computer than the code runs on."""
+    code = inputs.get("code")
+    if code is None or isinstance(code, orm.PortableCode):
         return None
     computer = inputs.get("metadata", {}).get("computer") or code.computer
-    if computer is not None and remote.computer.uuid != computer.uuid:
-        return (
-            f"remote_model lies on computer {remote.computer.label!r} but the job runs on {computer.label!r}: "
-            "leave it out, or stage the model there"
-        )
+    remedies = {"remote_model": "leave it out, or stage the model there", "remote_state": "leave it out"}
+    for name, remedy in remedies.items():
+        remote = inputs.get(name)
+        if remote is not None and computer is not None and remote.computer.uuid != computer.uuid:
+            return f"{name} lies on computer {remote.computer.label!r} but the job runs on {computer.label!r}: {remedy}"
     return None
 
 
@@ -105,5 +105,5 @@ def validate_batch_inputs(inputs: Any, namespace: PortNamespace) -> str | None:
         validate_calc_job(inputs, namespace)
         or check_rows(inputs)
         or check_margin(inputs.get("settings"), inputs.get("metadata", {}).get("options"))
-        or (check_remote_model(inputs) if not isinstance(inputs.get("code"), orm.PortableCode) else None)
+        or check_remote_folders(inputs)
     )

@@ -56,6 +56,14 @@ def test_staged_model_is_linked_and_not_uploaded(generate_calc_job: Any, job_inp
     assert calc_info.remote_symlink_list == [(computer.uuid, "/scratch/model/model.ckpt", MODEL_FILE)]
 
 
+def test_state_of_the_job_before_is_linked(generate_calc_job: Any, job_inputs: Inputs) -> None:
+    inputs = job_inputs()
+    computer = inputs["code"].computer
+    before = orm.RemoteData(remote_path="/scratch/before", computer=computer).store()
+    calc_info, _ = generate_calc_job(RelaxCalculation, inputs | {"remote_state": before})
+    assert calc_info.remote_symlink_list == [(computer.uuid, "/scratch/before/state.npz", "state.npz")]
+
+
 def test_structures_are_not_stored_with_the_job_and_shards_are_not_kept(
     generate_calc_job: Any, job_inputs: Inputs
 ) -> None:
@@ -146,11 +154,13 @@ def test_rows_that_are_not_in_the_set_are_named(job_inputs: Inputs) -> None:
         run_get_node(RelaxCalculation, **job_inputs(), rows=rows)
 
 
-def test_model_staged_on_another_computer_is_refused(job_inputs: Inputs, tmp_path: Path) -> None:
-    other = orm.Computer("other", "other.host", "", "core.local", "core.direct", str(tmp_path)).store()
+@pytest.mark.parametrize("name", ["remote_model", "remote_state"])
+def test_folder_on_another_computer_is_refused(job_inputs: Inputs, tmp_path: Path, name: str) -> None:
+    label = f"other-{name}"
+    other = orm.Computer(label, "other.host", "", "core.local", "core.direct", str(tmp_path)).store()
     remote = orm.RemoteData(remote_path="/scratch", computer=other).store()
-    with pytest.raises(ValueError, match="remote_model lies on computer 'other' but the job runs on 'local-"):
-        run_get_node(RelaxCalculation, **job_inputs(), remote_model=remote)
+    with pytest.raises(ValueError, match=f"{name} lies on computer '{label}' but the job runs on 'local-"):
+        run_get_node(RelaxCalculation, **job_inputs(), **{name: remote})
 
 
 def hash_of(process_class: type, inputs: dict[str, Any]) -> str:
@@ -170,6 +180,7 @@ def hash_of(process_class: type, inputs: dict[str, Any]) -> str:
         {"custom_scheduler_commands": "#SBATCH --gres=gpu:1"},
         {"queue_name": "gpu"},
         {"remote_model": True},
+        {"remote_state": True},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -178,9 +189,9 @@ def test_where_and_how_fast_a_job_runs_is_not_hashed(job_inputs: Inputs, change:
     before = hash_of(RelaxCalculation, inputs)
     if "settings" in change:
         inputs["settings"] = change["settings"]
-    elif "remote_model" in change:
+    elif next(iter(change)).startswith("remote_"):
         computer = inputs["code"].computer
-        inputs["remote_model"] = orm.RemoteData(remote_path="/scratch", computer=computer).store()
+        inputs[next(iter(change))] = orm.RemoteData(remote_path="/scratch", computer=computer).store()
     else:
         inputs["metadata"]["options"] |= change
     assert hash_of(RelaxCalculation, inputs) == before

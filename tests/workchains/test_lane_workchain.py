@@ -60,6 +60,17 @@ def test_rows_left_by_the_clock_are_taken_up(run_lane: Any) -> None:
     assert len(set(flat(done))) == len(flat(done)) == 7
 
 
+def test_job_is_given_the_folder_of_the_one_before_only_if_that_left_rows(run_lane: Any) -> None:
+    node, _, sizes = run_lane(7, 4, STAND_IN_ROWS=3)
+    first, second, third = jobs_of(node)
+    assert sizes == [4, 4, 1]
+    assert "remote_state" not in first.inputs
+    assert second.inputs.remote_state.uuid == first.outputs.remote_folder.uuid
+    assert third.inputs.remote_state.uuid == second.outputs.remote_folder.uuid
+    in_order, _, _ = run_lane(4, 2)
+    assert all("remote_state" not in job.inputs for job in jobs_of(in_order))
+
+
 def test_memory_makes_jobs_and_batches_smaller(run_lane: Any) -> None:
     node, done, sizes = run_lane(7, 7, {"settings": {"max_batch_cost": 800.0}}, STAND_IN_MEMORY=2)
     assert node.is_finished_ok, node.exit_message

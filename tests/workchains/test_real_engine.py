@@ -17,6 +17,8 @@ from ase.build import bulk
 from aiida_pet.calculations.relax import RelaxCalculation
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
+from aiida_pet.engine.job import EngineSettings, ExitStatus, JobFolder, JobSpec, Task
+from aiida_pet.engine.run import Job
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.relax import RelaxWorkChain
 
@@ -118,3 +120,38 @@ def test_walltime_too_short_for_a_single_step_leaves_the_rows(engine_inputs: dic
     )
     assert node.exit_status == 400, node.exit_message
     assert node.outputs.summary["rows_left"] == 2
+
+
+def test_job_goes_on_from_the_state_that_another_left(engine_inputs: dict[str, Any], tmp_path: Path) -> None:
+    """The state is linked from the folder of the job before, as a lane asks for it."""
+    structures = StructureSetData.from_iterator(crystals()[:2]).store()
+    inputs = {name: engine_inputs[name] for name in ("code", "model", "settings")}
+    inputs |= {"structures": structures, "parameters": orm.Dict({"fmax": 0.001, "stress_max": 0.01})}
+    metadata = {"options": engine_inputs["options"]}
+    _, alone = run_get_node(RelaxCalculation, metadata=metadata, **inputs)
+
+    class Interrupted(Job):
+        def _proceed(self) -> bool:
+            if self._driver.counters.steps == 5:
+                self.stop("enough")
+            return super()._proceed()
+
+    folder = JobFolder(tmp_path / "before")
+    spec = JobSpec(
+        Task.RELAX,
+        inputs["parameters"].get_dict(),
+        inputs["model"].sha256,
+        str(EMBEDDED),
+        EngineSettings(device="cpu", threads=1),
+    )
+    folder.write_inputs(spec, structures.to_table())
+    assert Interrupted(folder).run() is ExitStatus.ROWS_LEFT
+    before = orm.RemoteData(remote_path=str(folder.path), computer=inputs["code"].computer).store()
+    _, node = run_get_node(RelaxCalculation, metadata=metadata, remote_state=before, **inputs)
+
+    assert node.is_finished_ok, node.exit_message
+    assert node.outputs.summary["evaluations"] == alone.outputs.summary["evaluations"] - 2 * 5
+    for name in ("n_steps", "energy", "initial_energy"):
+        ours, wanted = node.outputs.results.column(name), alone.outputs.results.column(name)
+        np.testing.assert_allclose(ours, wanted, atol=1e-10, rtol=0)
+    assert (folder.path / "state.npz").exists()  # only the link was removed
