@@ -177,7 +177,7 @@ def why_not_plain(model: Any) -> list[str]:
 
     model = pet_of(model)
     if type(model).__name__ != "PET":
-        return [f"it is a {type(model).__name__}"]
+        return [f"it is of type {type(model).__name__}"]
     reasons = []
     if model.long_range:
         reasons.append("it has long-range features")

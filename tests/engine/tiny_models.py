@@ -53,7 +53,8 @@ def tiny_pet(
     for variant in variants:
         suffix = "" if variant is None else f"/{variant}"
         targets[f"energy{suffix}"] = get_energy_target_info(
-            f"energy{suffix}", OmegaConf.create({"quantity": "energy", "unit": "eV"})
+            f"energy{suffix}",
+            OmegaConf.create({"quantity": "energy", "unit": "eV", "description": f"energy of {variant}"}),
         )
         targets[f"non_conservative_force{suffix}"] = _tensor(
             f"non_conservative_force{suffix}", 1, "atom", "eV/A"
@@ -95,6 +96,7 @@ def _tensor(name: str, rank: int, sample_kind: str, unit: str) -> Any:
         OmegaConf.create(
             {
                 "quantity": "",
+                "description": name,
                 "unit": unit,
                 "type": {"cartesian": {"rank": rank}},
                 "num_subtargets": 1,
