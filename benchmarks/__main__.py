@@ -13,8 +13,12 @@ from benchmarks.harness import ROOT, machine
 NAMES = {
     "overhead": "what AiiDA adds to the engine per crystal, in a batch of 2,000 and of 20,000, and its bytes",
     "road": "the same of one crystal per job, through aiida-ase",
-    "relax": "batched relaxation against ASE one by one, same model and machine",
+    "evaluate": "one evaluation of 256 crystals against metatomic's wrapper, metatomic-ase and the model's ceiling",
+    "relax": "relaxation of 256 alloys against ASE, torch-sim's optimize and the model's ceiling",
+    "symmetry": "projection onto space groups and averages over rotations against what they cost elsewhere",
+    "scaling": "relaxations of 64 to 4,096 rows: crystals per second, time per atom, memory",
 }
+ON_ALL_CORES = {"evaluate", "relax", "symmetry", "scaling"}  # the others run several processes
 
 
 def run_here(name: str, quick: bool) -> None:
@@ -41,9 +45,11 @@ def main() -> int:
     if arguments.here:
         run_here(arguments.names[0], arguments.quick)
         return 0
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    cores = len(os.sched_getaffinity(0))
     failed = []
     for name in arguments.names or NAMES:
+        threads = cores if name in ON_ALL_CORES else 1
+        environment = {"OMP_NUM_THREADS": str(threads)} | os.environ
         command = [
             sys.executable,
             "-m",
@@ -52,7 +58,7 @@ def main() -> int:
             name,
             *(["--quick"] if arguments.quick else []),
         ]
-        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+        if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
             failed.append(name)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

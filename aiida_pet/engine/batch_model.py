@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -179,12 +180,12 @@ class BatchModel(ABC):
         part = chunk.of(batch)
         prepared = self._prepared(part, chunk.pairs)
         if not chunk.turns:
-            return _finished(self._answer(prepared, None), chunk)
+            return _finished(self._answer(prepared, None), chunk, part)
         assert chunk.averaged is not None
         average = Average(part, chunk.averaged)
         for turn in chunk.turns:
             average.add(turn, self._answer(prepared, turn))
-        return _finished(average.result(), chunk)
+        return _finished(average.result(), chunk, part)
 
     def _side_by_side(self, chunks: list[Chunk], batch: Batch) -> list[Evaluation | RuntimeError]:
         """Return the answer of each chunk, or the error that says that memory does not suffice for it."""
@@ -197,10 +198,13 @@ class BatchModel(ABC):
                     raise
                 return error
 
-        # one chunk alone has all cores for each of its operations
-        if self._pool is None or len(chunks) == 1:
+        if self._pool is None:
             return [answer(chunk) for chunk in chunks]
-        return list(self._pool.map(answer, chunks))
+        if len(chunks) == 1:  # it has all cores, for each of its operations
+            with _threads(self.n_side_by_side):
+                return [answer(chunks[0])]
+        with _threads(1):
+            return list(self._pool.map(answer, chunks))
 
     def _cut(
         self,
@@ -250,19 +254,34 @@ def solid_volumes(batch: Batch) -> Tensor:
     return torch.where(batch.pbc.all(dim=1), batch.volumes(), torch.nan)[:, None, None]
 
 
-def _finished(answer: Evaluation, chunk: Chunk) -> Evaluation:
-    """Return ``answer`` with the columns that are made of others."""
+def _finished(answer: Evaluation, chunk: Chunk, batch: Batch) -> Evaluation:
+    """Return ``answer`` with the columns that are made of others, and NaN for rows that are not finite themselves.
+
+    Such a row has no pairs, and would get the energy of free atoms.
+    """
+    finite = batch.row_sum(batch.positions.sum(dim=1)).isfinite() & batch.cells.sum(dim=(1, 2)).isfinite()
     rows = dict(answer.rows)
     virial = rows.pop(VIRIAL, None)
     if virial is not None:
         rows[Output.INVARIANCE] = torch.linalg.matrix_norm(virial - virial.mT)
     if chunk.averaged is not None and not chunk.turns:
         rows |= {name: torch.full_like(answer.energy, torch.nan) for name in DEVIATIONS}
-    return replace(answer, rows=rows)
+    return replace(answer, energy=torch.where(finite, answer.energy, torch.nan), rows=rows)
 
 
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Let operations of this thread run on ``number`` cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

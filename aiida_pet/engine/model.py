@@ -262,6 +262,7 @@ def make_model(
     outputs: Sequence[Output] = (),
     dtype: Dtype = Dtype.FLOAT64,
     device: torch.device | str = "cpu",
+    threads: int | None = None,
     max_tokens: float | None = None,
 ) -> BatchModel:
     """Return the model of the checkpoint ``path``: a :class:`BatchedPet` if it is plain PET, or LLPR around it.
@@ -284,6 +285,7 @@ def make_model(
         outputs=outputs,
         dtype=dtype,
         device=device,
+        threads=threads,
         max_tokens=max_tokens,
     )
 

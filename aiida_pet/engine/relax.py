@@ -4,6 +4,9 @@ A row ends as soon as, before a step, its largest force norm is below ``fmax`` a
 stress below ``stress_max``. Held to its symmetry (``symmetry = constrained``), a row starts from the exactly symmetric
 structure nearest to the one given, and forces and stress are projected onto its space group each step: it cannot leave
 a symmetric saddle. The force and stress reported then are the projected ones, those that were converged.
+
+Averaged over rotations from ``average_from_fmax`` on, a row cannot converge before it is averaged; its
+``initial_energy`` is that of the model as it is.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import numpy as np
 import torch
 
 from aiida_pet.engine import rowstate
+from aiida_pet.engine.averaging import RowRotations
 from aiida_pet.engine.batch import Batch, Tensor
 from aiida_pet.engine.cellfilter import Coordinates, free_stress, to_forces, to_geometry
 from aiida_pet.engine.driver import GPA, Driver
@@ -23,7 +27,7 @@ from aiida_pet.engine.guards import faults_of_move
 from aiida_pet.engine.job import RowStatus
 from aiida_pet.engine.operations import Operations
 from aiida_pet.engine.optimizers import OPTIMIZERS, Fire, Lbfgs
-from aiida_pet.engine.parameters import CellFilter, Optimizer, RelaxParameters, Symmetry, symprec_label
+from aiida_pet.engine.parameters import CellFilter, RelaxParameters, Symmetry, symprec_label
 from aiida_pet.engine.projection import SymmetryProjector
 from aiida_pet.engine.spacegroup import find_operations, spacegroup_numbers
 from aiida_pet.engine.table import Array, StructureTable
@@ -38,6 +42,7 @@ class _Rows:
     :ivar steps: (N,) int64, steps taken.
     :ivar energy0: (N,) eV, before the first step; NaN before the first evaluation.
     :ivar volume0: (N,) A^3, before the first step.
+    :ivar averaged: (N,) bool, whether averaging over rotations, if any, has begun.
     :ivar optimizer: what the optimiser remembers.
     """
 
@@ -46,11 +51,13 @@ class _Rows:
     steps: Tensor
     energy0: Tensor
     volume0: Tensor
+    averaged: Tensor
     optimizer: Fire | Lbfgs
 
     @staticmethod
-    def start(batch: Batch, optimizer: Optimizer) -> _Rows:
+    def start(batch: Batch, parameters: RelaxParameters) -> _Rows:
         """Return the state of rows that are about to begin."""
+        at_once = parameters.average_from_fmax is None
         nothing = torch.full((len(batch),), torch.nan, dtype=torch.float64, device=batch.device)
         return _Rows(
             Coordinates(batch.positions, torch.zeros_like(batch.cells)),
@@ -58,7 +65,8 @@ class _Rows:
             torch.zeros(len(batch), dtype=torch.long, device=batch.device),
             nothing,
             batch.volumes(),
-            OPTIMIZERS[optimizer].start(batch),
+            torch.full((len(batch),), at_once, device=batch.device),
+            OPTIMIZERS[parameters.optimizer].start(batch),
         )
 
 
@@ -72,7 +80,7 @@ class Relax(Driver):
     ) -> None:
         self.relaxes_cell = parameters.cell is not CellFilter.FIXED
         super().__init__(table, model, parameters, **options)
-        self._state = _Rows.start(self.batch, parameters.optimizer)
+        self._state = _Rows.start(self.batch, parameters)
         self._operations: list[Operations | None] = []
         self._projector: SymmetryProjector | None = None
         self._resumed = table.take([])  # rows that wait to go on from their state, which is in the columns
@@ -82,7 +90,7 @@ class Relax(Driver):
     def enter(self, rows: list[int], batch: Batch) -> Batch:
         """Return the geometry with which ``rows`` enter: symmetric if held to it, or where they were left."""
         batch, held = self._symmetric(rows, batch)
-        state = self._going_on(rows, batch, _Rows.start(batch, self.parameters.optimizer))
+        state = self._going_on(rows, batch, _Rows.start(batch, self.parameters))
         batch = batch.moved(*to_geometry(state.x, state.cells0, batch))
         self._state = rowstate.cat([self._state, state])
         self._operations += held
@@ -117,6 +125,15 @@ class Relax(Driver):
         self._state = rowstate.take(self._state, self.batch, kept)
         self._operations = [self._operations[place] for place in kept.tolist()]
         self._projector = None
+
+    def rotations(self, place: int) -> RowRotations | None:
+        """Return the rotations of the row at ``place``, reduced if it is held to its symmetry."""
+        row, held = int(self.rows[place]), self._operations[place]
+        return self.rotations_of_rows.free(row) if held is None else self.rotations_of_rows.held(row, held)
+
+    def is_averaged(self) -> Tensor:
+        """Return for which rows of the batch averaging has begun, (N,) bool."""
+        return self._state.averaged
 
     # -- going on where a row was left ---------------------------------------------------------------------------
 
@@ -161,14 +178,15 @@ class Relax(Driver):
         state = self._state
         state.energy0 = torch.where(state.steps == 0, evaluation.energy, state.energy0)
         evaluation = self._projected(evaluation)
-        ends = self._judged(evaluation)
+        largest = self.batch.row_max(torch.linalg.vector_norm(evaluation.forces, dim=1))
+        ends = self._judged(evaluation, largest)
         if ends:
             before = self.batch
             kept = self.retire(ends, evaluation)
             if not len(kept):
                 return
-            evaluation = evaluation.take(before, kept)
-        self._move(evaluation)
+            evaluation, largest = evaluation.take(before, kept), largest[kept]
+        self._move(evaluation, largest)
 
     def _projected(self, evaluation: Evaluation) -> Evaluation:
         if self.parameters.symmetry is not Symmetry.CONSTRAINED:
@@ -188,14 +206,13 @@ class Relax(Driver):
         free = free_stress(evaluation.stress, self.parameters.pressure / GPA, self.parameters.cell)
         return free.abs().amax(dim=(1, 2)) * GPA
 
-    def _judged(self, evaluation: Evaluation) -> dict[int, tuple[RowStatus, str]]:
+    def _judged(self, evaluation: Evaluation, largest: Tensor) -> dict[int, tuple[RowStatus, str]]:
         p = self.parameters
-        largest = self.batch.row_max(torch.linalg.vector_norm(evaluation.forces, dim=1))
         stress = self.residual_stress(evaluation)
         if p.cell is CellFilter.FIXED:
             stress = torch.zeros_like(stress)
         finite = torch.isfinite(evaluation.energy) & torch.isfinite(largest) & torch.isfinite(stress)
-        converged = finite & (largest <= p.fmax) & (stress <= p.stress_max)
+        converged = finite & (largest <= p.fmax) & (stress <= p.stress_max) & self._state.averaged
         capped = finite & (largest > p.force_cap)
         spent = self._state.steps >= p.max_steps
         ended = (converged | ~finite | capped | spent).nonzero().flatten().tolist()
@@ -227,12 +244,17 @@ class Relax(Driver):
                 )
         return ends
 
-    def _move(self, evaluation: Evaluation) -> None:
+    def _move(self, evaluation: Evaluation, largest: Tensor) -> None:
         p, state, batch = self.parameters, self._state, self.batch
         free = free_stress(evaluation.stress, p.pressure / GPA, p.cell)
         forces = to_forces(state.x, evaluation.forces, free, batch, p.cell)
         state.x = state.x + state.optimizer.step(batch, state.x, forces, p.max_step)
         state.steps = state.steps + 1
+        if p.average_from_fmax is not None:
+            begins = ~state.averaged & (largest <= p.average_from_fmax)
+            state.averaged = state.averaged | begins
+            # the optimiser must not take the change of the model for one of the crystal
+            state.optimizer.started = state.optimizer.started & ~begins
         positions, cells = to_geometry(state.x, state.cells0, batch)
         moved = batch.moved(positions, cells)
         self._retire_lost(moved)

@@ -39,6 +39,11 @@ from aiida_pet.engine.table import StructureTable
 logger = logging.getLogger(__name__)
 
 
+LARGE_MODEL = (
+    50e6  # bytes: of a larger checkpoint, a chunk of the usual size may not fit into a laptop's memory
+)
+
+
 class DeviceError(RuntimeError):
     """Raised when the device asked for is not there."""
 
@@ -117,11 +122,12 @@ class Job:
         return self._compute(spec, parameters, left)
 
     def _compute(self, spec: JobSpec, parameters: Any, left: StructureTable) -> tuple[ExitStatus, str]:
-        device = _prepare_torch(spec.settings)
+        device, threads = _prepare_torch(spec.settings)
         self._progress = replace(self._progress, device=device)
         self._beat()
         # seconds of imports, wanted only here
         from aiida_pet.engine.heads import UnsupportedModelError  # noqa: PLC0415
+        from aiida_pet.engine.memory import fit_to_memory  # noqa: PLC0415
         from aiida_pet.engine.model import make_model  # noqa: PLC0415
         from aiida_pet.engine.relax import Relax  # noqa: PLC0415
         from aiida_pet.engine.static import Static  # noqa: PLC0415
@@ -136,10 +142,14 @@ class Job:
                 outputs=parameters.outputs,
                 dtype=parameters.dtype,
                 device=device,
+                threads=threads,
                 max_tokens=spec.settings.max_batch_cost,
             )
         except UnsupportedModelError as error:
             return ExitStatus.BAD_MODEL, str(error)
+        is_large = self.folder.model_path(spec).stat().st_size > LARGE_MODEL
+        if spec.settings.max_batch_cost is None and (is_large or device != "cpu"):
+            fit_to_memory(model)
         self._settings = spec.settings
         task = {Task.STATIC: Static, Task.RELAX: Relax}[spec.task]
         self._computing = time.time()
@@ -265,18 +275,21 @@ def run_folder(path: Path) -> ExitStatus:
     return job.run()
 
 
-def _prepare_torch(settings: EngineSettings) -> str:
-    """Set threads and return the device to use.
+def _prepare_torch(settings: EngineSettings) -> tuple[str, int]:
+    """Return the device to use, and the cores of the CPU.
+
+    Operations get one core each, evaluations share out all of them: what a step does besides is too small to share, and
+    threads that wait for such work spin on the cores that evaluate.
 
     :raises DeviceError: if the device asked for is not there.
     """
     import torch  # noqa: PLC0415
 
     threads = settings.threads or int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     wanted = settings.device
     if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return ("cuda" if torch.cuda.is_available() else "cpu"), threads
     try:
         device = torch.device(wanted)
         if device.type not in ("cpu", "cuda"):
@@ -287,7 +300,7 @@ def _prepare_torch(settings: EngineSettings) -> str:
             raise RuntimeError(f"this node shows {torch.cuda.device_count()} CUDA devices")
     except RuntimeError as error:
         raise DeviceError(f"device {wanted!r} cannot be used: {error}") from error
-    return wanted
+    return wanted, threads
 
 
 def _peak_memory_mb(device: str) -> float:

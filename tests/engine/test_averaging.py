@@ -17,9 +17,11 @@ from aiida_pet.engine.batch import Batch
 from aiida_pet.engine.evaluation import Evaluation
 from aiida_pet.engine.neighbors import NeighborList
 from aiida_pet.engine.operations import Operations
-from aiida_pet.engine.parameters import Derivation
+from aiida_pet.engine.parameters import Averaging, Derivation, Task, parse_parameters
+from aiida_pet.engine.relax import Relax
 from aiida_pet.engine.rotations import RotationSet, icosahedral, lebedev, random_rotations
 from aiida_pet.engine.spacegroup import find_operations
+from aiida_pet.engine.static import Static
 from aiida_pet.engine.table import StructureTable
 
 C, D = Derivation.CONSERVATIVE, Derivation.DIRECT
@@ -176,7 +178,6 @@ def test_averaged_energy_of_a_rotated_crystal_scatters_less(load_pet, alloys):
     plain = np.array([evaluate(pet, rotated(table, turn)).energy.numpy() for turn in turns])
     mean = np.array([evaluate(pet, rotated(table, turn), rows).energy.numpy() for turn in turns])
     factor = plain.std(axis=0) / mean.std(axis=0)
-    print(f"energies of rotated crystals scatter less by a factor of {np.round(factor, 1).tolist()}")
     assert (factor > 5.0).all()
 
 
@@ -199,3 +200,89 @@ def test_invariance_is_the_slope_of_the_energy_under_rotation(load_pet, alloys):
     assert (result.rows["invariance"] > 1e-4).all()
     averaged = evaluate(pet, table, [RowRotations.of(lebedev(3))] * 3)
     assert (averaged.rows["invariance"] < 0.2 * result.rows["invariance"]).all()
+
+
+def run(task: type, table: StructureTable, pet: Any, **parameters: Any) -> StructureTable:
+    finished: list[StructureTable] = []
+    name = {Static: Task.STATIC, Relax: Task.RELAX}[task]
+    assert task(table, pet, parse_parameters(name, parameters), finished=finished.append).run()
+    return StructureTable.concatenate(finished).select(table.ids)
+
+
+def test_each_averaging_gives_its_own_energy(load_pet, alloys):
+    table, pet = alloys(3, rattle=0.1), load_pet()
+    energies = {}
+    for kind in Averaging:
+        result = run(Static, table, pet, averaging=kind)
+        energies[kind] = result.columns["energy"]
+        averages = kind not in (
+            Averaging.NONE,
+            Averaging.RANDOM,
+            Averaging.SPACE_GROUP,
+        )  # P1: nothing to average
+        has_deviations = np.isfinite(result.columns.get(ENERGY, np.full(3, np.nan)))
+        assert has_deviations.all() == averages
+    differ = [kind for kind in Averaging if np.abs(energies[kind] - energies[Averaging.NONE]).max() > 1e-6]
+    assert differ == [Averaging.O3, Averaging.ICOSAHEDRAL, Averaging.OCTAHEDRAL, Averaging.RANDOM]
+    spread = [np.abs(energies[a] - energies[b]).max() for a in differ for b in differ if a < b]
+    assert min(spread) > 1e-7
+    finer = run(Static, table, pet, averaging="o3", averaging_order=4).columns["energy"]
+    assert np.abs(finer - energies[Averaging.O3]).max() > 1e-9
+
+
+def test_random_rotation_follows_from_seed_and_id_and_not_from_the_batch(load_pet, alloys):
+    table, pet = alloys(4, rattle=0.1), load_pet()
+    together = run(Static, table, pet, averaging="random", seed=1).columns["energy"]
+    alone = run(Static, table.take([2]), pet, averaging="random", seed=1).columns["energy"]
+    other = run(Static, table, pet, averaging="random", seed=2).columns["energy"]
+    assert abs(alone[0] - together[2]) < 1e-10
+    assert (np.abs(other - together) > 1e-7).all()
+
+
+def test_space_group_average_of_a_tolerated_symmetry_is_that_of_its_images(load_pet):
+    """A crystal that is symmetric only to a tolerance is averaged over the group it nearly has."""
+    table, _ = crystals(("rocksalt",))
+    table.positions[0] += 0.004
+    pet = load_pet()
+    plain = run(Static, table, pet)
+    averaged = run(Static, table, pet, averaging="space_group", symprec=0.1)
+    strict = run(Static, table, pet, averaging="space_group", symprec=1e-4)
+    assert 0 < averaged.columns[ENERGY][0] < 1e-2
+    assert abs(averaged.columns["energy"][0] - plain.columns["energy"][0]) > 1e-9
+    assert abs(strict.columns["energy"][0] - averaged.columns["energy"][0]) > 1e-9
+
+
+@pytest.mark.parametrize("symmetry", ["none", "constrained"])
+def test_relaxation_with_averaging_ends_at_the_averaged_model_s_minimum(load_pet, symmetry):
+    table, _ = crystals(("b2", "hcp"))
+    pet = load_pet()
+    result = run(Relax, table, pet, averaging="icosahedral", symmetry=symmetry, max_steps=200)
+    assert result.columns["status"].tolist() == ["converged"] * 2
+    final = StructureTable(
+        table.ids, {}, {}, table.numbers, result.positions, result.cells, table.pbc, table.offsets
+    )
+    averaged = run(Static, final, pet, averaging="icosahedral", symprec=1e-8)
+    np.testing.assert_allclose(averaged.columns["energy"], result.columns["energy"], atol=1e-8)
+    assert (averaged.columns["fmax"] <= 0.02).all()
+    np.testing.assert_allclose(averaged.columns[ENERGY], result.columns[ENERGY], atol=1e-7)
+
+
+def test_averaging_may_begin_late_and_ends_at_the_same_minimum_for_less(load_pet, alloys):
+    table = alloys(6)
+    evaluations = {}
+    results = {}
+    for start in (None, 0.1):
+        finished: list[StructureTable] = []
+        parameters = {"averaging": "octahedral", "average_from_fmax": start, "fmax": 0.01}
+        driver = Relax(table, load_pet(), parse_parameters(Task.RELAX, parameters), finished=finished.append)
+        assert driver.run()
+        results[start] = StructureTable.concatenate(finished).select(table.ids)
+        evaluations[start] = driver.counters.evaluations
+    early, late = results[None], results[0.1]
+    assert set(late.columns["status"]) == {"converged"}
+    assert np.isfinite(late.columns[ENERGY]).all()
+    assert evaluations[0.1] < 0.8 * evaluations[None]
+    per_atom = np.abs(early.columns["energy"] - late.columns["energy"]) / table.n_atoms
+    assert per_atom.max() < 1e-4
+    # the start is that of the model as it is
+    assert (np.abs(early.columns["initial_energy"] - late.columns["initial_energy"]) > 1e-8).all()

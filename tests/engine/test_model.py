@@ -124,3 +124,13 @@ def test_pet_with_long_range_features_is_refused(model_file):
     model.long_range = True
     with pytest.raises(UnsupportedModelError, match=r"long-range features; make_model takes such models"):
         BatchedPet(model)
+
+
+def test_row_that_is_not_finite_gets_no_energy_and_spoils_no_other(load_pet, alloys):
+    pet, table = load_pet(), alloys(4)
+    good = evaluate(pet, table)
+    table.positions[table.offsets[2]] = np.nan
+    table.cells[3, 0, 0] = np.inf
+    result = evaluate(pet, table)
+    assert torch.isnan(result.energy).tolist() == [False, False, True, True]
+    np.testing.assert_allclose(result.energy[:2], good.energy[:2], atol=1e-10)
