@@ -61,7 +61,7 @@ class PetCalculation(CalcJob):
 
     TASK: ClassVar[Task]
     # Raise it when the same inputs give other results: a default of the parameters changed, or the engine was wrong.
-    CACHE_VERSION = 1
+    CACHE_VERSION = 2
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]

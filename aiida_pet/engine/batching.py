@@ -7,30 +7,37 @@ asks for (:mod:`~aiida_pet.engine.chunks`), and one that does not fit into memor
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from aiida_pet.engine.batch import Batch
+from aiida_pet.engine.neighbors import largest_neighbor_counts
 from aiida_pet.engine.table import StructureTable
 
 
-def neighbor_estimates(table: StructureTable, cutoff: float) -> NDArray[np.float64]:
-    """Return the (N,) neighbour counts within ``cutoff`` (A) that the number density suggests."""
-    volumes = table.volumes()
-    sphere = 4.0 / 3.0 * np.pi * cutoff**3
-    with np.errstate(divide="ignore", invalid="ignore"):
-        dense = np.where(volumes > 1e-6, table.n_atoms / volumes * sphere, table.n_atoms - 1.0)
-    periodic = table.pbc.any(axis=1)
-    estimate = np.where(periodic, dense, np.minimum(dense, table.n_atoms - 1.0))
-    return np.nan_to_num(estimate, nan=1.0, posinf=1e6).clip(1.0, 1e6)
+_BLOCK = 1_024  # rows whose pairs are in memory at once while neighbours are counted
+
+
+def neighbor_counts(
+    table: StructureTable, cutoff: float, rows: Sequence[int], device: torch.device
+) -> NDArray[np.float64]:
+    """Return the (N,) largest neighbour count within ``cutoff`` (A) of an atom of each of ``rows``; 0 for others."""
+    counts = np.zeros(len(table))
+    for first in range(0, len(rows), _BLOCK):
+        block = list(rows[first : first + _BLOCK])
+        batch = Batch.from_table(table.take(block), device)
+        counts[block] = largest_neighbor_counts(batch, cutoff).cpu().numpy()
+    return counts
 
 
 class WaitingRows:
     """The rows that wait for a place in the batch, the one with most neighbours first.
 
     :param n_atoms: (N,) atoms of each row of the job.
-    :param neighbors: (N,) estimated neighbour counts.
+    :param neighbors: (N,) neighbour counts.
     :param rows: which of them wait.
     """
 
@@ -43,15 +50,6 @@ class WaitingRows:
 
     def __len__(self) -> int:
         return len(self._rows)
-
-    def put_back(self, rows: Iterable[int]) -> None:
-        """Let ``rows`` be the next ones."""
-        self._rows.extendleft(reversed(list(rows)))
-
-    def cost(self, rows: Iterable[int]) -> float:
-        """Return what ``rows`` cost in one batch: atoms x (largest neighbour count + 1)."""
-        rows = list(rows)
-        return float(self._n_atoms[rows].sum() * (self._neighbors[rows].max() + 1.0)) if rows else 0.0
 
     def admit(self, in_flight: list[int], budget: float) -> list[int]:
         """Take from the queue what fits beside the rows ``in_flight``; at least one row if there are none.

@@ -20,7 +20,7 @@ import torch
 from aiida_pet.engine.averaging import DEVIATIONS, Rotations, RowRotations
 from aiida_pet.engine.batch import Batch, Tensor
 from aiida_pet.engine.batch_model import BatchModel, RowTooLargeError
-from aiida_pet.engine.batching import WaitingRows, neighbor_estimates
+from aiida_pet.engine.batching import WaitingRows, neighbor_counts
 from aiida_pet.engine.evaluation import Evaluation
 from aiida_pet.engine.geometry import check_geometry
 from aiida_pet.engine.job import RowStatus
@@ -189,8 +189,8 @@ class Driver(ABC):
         if bad:
             self._hand_over_invalid(bad, [problems[row] for row in bad])
         good = np.setdiff1d(np.arange(len(self.table)), bad).tolist()
-        estimates = self.model.cost.per_atom(neighbor_estimates(self.table, self.model.cutoff))
-        self._waiting = WaitingRows(self.table.n_atoms, estimates, good)
+        counts = neighbor_counts(self.table, self.model.cutoff, good, self.model.device)
+        self._waiting = WaitingRows(self.table.n_atoms, self.model.cost.per_atom(counts), good)
 
     def _hand_over_invalid(self, rows: list[int], problems: list[tuple[RowStatus | None, str]]) -> None:
         part = self.table.take(rows)

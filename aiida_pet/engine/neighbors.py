@@ -64,9 +64,7 @@ class _Built:
     def of(cls, batch: Batch, cutoff: float, skin: float) -> _Built:
         found = find_pairs(batch, cutoff + skin)
         counts = torch.bincount(batch.row_of_atom[found.centers], minlength=len(batch))
-        near = found.centers[found.distances <= cutoff]
-        of_atom = torch.bincount(near, minlength=len(batch.numbers))
-        widths = torch.zeros_like(counts).scatter_reduce_(0, batch.row_of_atom, of_atom, reduce="amax")
+        widths = _largest_counts(batch, found.centers[found.distances <= cutoff])
         return cls(batch, Pairs(found.centers, found.neighbors, found.shifts, counts, widths))
 
     def take(self, rows: Tensor) -> _Built:
@@ -83,6 +81,16 @@ class _Built:
             torch.cat([mine.widths, its.widths]),
         )
         return _Built(Batch.cat([self.batch, other.batch]), pairs)
+
+
+def largest_neighbor_counts(batch: Batch, cutoff: float) -> Tensor:
+    """Return the (N,) int64 largest number of neighbours within ``cutoff``, A, of an atom of each row."""
+    return _largest_counts(batch, find_pairs(batch, cutoff).centers)
+
+
+def _largest_counts(batch: Batch, centers: Tensor) -> Tensor:
+    of_atom = torch.bincount(centers, minlength=len(batch.numbers))
+    return torch.zeros_like(batch.n_atoms).scatter_reduce_(0, batch.row_of_atom, of_atom, reduce="amax")
 
 
 class NeighborList:

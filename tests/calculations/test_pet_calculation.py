@@ -234,12 +234,17 @@ def test_every_exit_code_invalidates_the_cache() -> None:
 
 def test_default_parameters_have_not_changed_without_a_new_cache_version() -> None:
     """A stored job keeps the parameters as given: if a default changes, raise CACHE_VERSION, then this."""
-    assert RelaxCalculation.CACHE_VERSION == 1
+    assert RelaxCalculation.CACHE_VERSION == 2
     assert RelaxParameters().model_dump(mode="json") == {
         "forces": "conservative",
         "stress": "conservative",
         "dtype": "float64",
+        "variant": None,
+        "outputs": [],
         "symprecs": [0.001, 0.01, 0.1],
+        "averaging": "none",
+        "averaging_order": 3,
+        "average_from_fmax": None,
         "min_distance": 0.5,
         "seed": 0,
         "fmax": 0.02,
