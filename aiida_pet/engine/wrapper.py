@@ -78,6 +78,7 @@ class WrappedModel(BatchModel):
         outputs: Sequence[Output] = (),
         dtype: Dtype = Dtype.FLOAT64,
         device: torch.device | str = "cpu",
+        threads: int | None = None,
         max_tokens: float | None = None,
     ) -> None:
         exported = _exported(model, Dtype(dtype))
@@ -91,7 +92,7 @@ class WrappedModel(BatchModel):
             n_features=int(getattr(model, "last_layer_feature_size", getattr(model, "ll_feat_size", 0))),
             dtype=dtype,
             device=device,
-            threads=1,  # chunks side by side would wait for Python
+            threads=threads,
             max_tokens=max_tokens,
         )
         self.cost = Cost(neighbors_kept(model))

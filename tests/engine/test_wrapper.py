@@ -187,7 +187,7 @@ def test_what_the_model_lacks_is_refused():
 
 
 def test_memory_that_does_not_suffice_is_handled_as_in_the_batch(mixed):
-    model = WrappedModel(tiny_pet(), max_tokens=2000.0)
+    model = WrappedModel(tiny_pet(), threads=2, max_tokens=2000.0)
     whole = evaluate(model, mixed)
     answer = model._evaluate_chunk
 
