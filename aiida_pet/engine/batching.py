@@ -17,7 +17,6 @@ from aiida_pet.engine.batch import Batch
 from aiida_pet.engine.neighbors import largest_neighbor_counts
 from aiida_pet.engine.table import StructureTable
 
-
 _BLOCK = 1_024  # rows whose pairs are in memory at once while neighbours are counted
 
 

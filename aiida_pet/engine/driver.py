@@ -255,7 +255,7 @@ class Driver(ABC):
 
     def _nothing(self, batch: Batch) -> Evaluation:
         """Return NaN for all that would be written of the rows of ``batch``."""
-        averaged = self.parameters.averaging is not Averaging.NONE
+        averaged = self.parameters.averaging != Averaging.NONE
         rows = self.model.row_shapes | (dict.fromkeys(DEVIATIONS, ()) if averaged else {})
         return Evaluation.nothing(batch, rows, self.model.atom_shapes)
 

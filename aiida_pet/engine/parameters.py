@@ -63,15 +63,24 @@ class Symmetry(StrEnum):
 class Averaging(StrEnum):
     """Rotations over which an unconstrained model is averaged, each with and without the inversion.
 
-    All but ``random`` are fixed in the laboratory frame, so that the averaged energy is smooth.
+    Beside these there is ``lebedev-N``: a Lebedev grid times angles in the plane, exact to degree N, 84 rotations for
+    N = 3. All but ``random`` are fixed in the laboratory frame, so that the averaged energy is smooth.
     """
 
     NONE = "none"
-    SPACE_GROUP = "space_group"  # the point operations of the crystal at its start
-    O3 = "o3"  # a Lebedev grid times angles in the plane, exact to averaging_order
-    ICOSAHEDRAL = "icosahedral"  # the 120 operations of I_h, exact to order 5
-    OCTAHEDRAL = "octahedral"  # the 48 operations of O_h, exact to order 3
+    SPACEGROUP = "spacegroup"  # the point operations of the crystal at its start
+    ICOSAHEDRAL = "icosahedral"  # the 120 operations of I_h, exact to degree 5
+    OCTAHEDRAL = "octahedral"  # the 48 operations of O_h, exact to degree 3
     RANDOM = "random"  # one at each evaluation: no average, but no preferred axes either
+
+
+LEBEDEV_MAX = 131
+
+
+def lebedev_degree(averaging: str) -> int | None:
+    """Return N of ``lebedev-N``; None if ``averaging`` is not of this form."""
+    name, _, degree = averaging.partition("-")
+    return int(degree) if name == "lebedev" and degree.isdecimal() else None
 
 
 class ParameterError(ValueError):
@@ -95,9 +104,7 @@ class StaticParameters(BaseModel):
         min_length=1,
         description="of the model's outputs, as pbe in energy/pbe; null for those without one",
     )
-    outputs: tuple[Output, ...] = Field(
-        (), description=f"further columns, any of {', '.join(Output)}"
-    )
+    outputs: tuple[Output, ...] = Field((), description=f"further columns, any of {', '.join(Output)}")
     symprecs: Annotated[tuple[float, ...], Field(json_schema_extra=_unit("A"))] = Field(
         (0.001, 0.01, 0.1), description="tolerances at which space groups are reported; empty for none"
     )
@@ -108,11 +115,10 @@ class StaticParameters(BaseModel):
         description="tolerance of the space group that is held, or averaged over",
         json_schema_extra=_unit("A"),
     )
-    averaging: Averaging = Field(
-        Averaging.NONE, description="rotations over which energy, forces and stress are averaged"
-    )
-    averaging_order: int = Field(
-        3, ge=1, le=131, description="degree to which averaging=o3 is exact: 84 rotations for 3"
+    averaging: str = Field(
+        Averaging.NONE,
+        description="rotations over which energy, forces and stress are averaged: "
+        f"{', '.join(Averaging)}, or lebedev-N such as lebedev-3",
     )
     min_distance: float = Field(
         0.5,
@@ -128,6 +134,16 @@ class StaticParameters(BaseModel):
             raise ValueError(f"symprecs must be between 0 and 10 A, got {list(self.symprecs)}")
         if len(set(self.symprecs)) != len(self.symprecs):
             raise ValueError(f"symprecs must differ from each other, got {list(self.symprecs)}")
+        return self
+
+    @model_validator(mode="after")
+    def _known_averaging(self) -> Self:
+        degree = lebedev_degree(self.averaging)
+        if self.averaging not in list(Averaging) and not (degree and degree <= LEBEDEV_MAX):
+            raise ValueError(
+                f"averaging = {self.averaging!r}: expected one of {', '.join(Averaging)}, or lebedev-N with N from 1 "
+                f"to {LEBEDEV_MAX}, such as lebedev-3"
+            )
         return self
 
     @model_validator(mode="after")
@@ -188,14 +204,14 @@ class RelaxParameters(StaticParameters):
 
     @model_validator(mode="after")
     def _averaging_that_a_relaxation_can_follow(self) -> Self:
-        if self.averaging is Averaging.RANDOM:
+        if self.averaging == Averaging.RANDOM:
             raise ValueError(
-                "averaging=random changes the energy at every step, which no relaxation can follow: use o3"
+                "averaging=random changes the energy at every step, which no relaxation can follow: use lebedev-3"
             )
-        if self.average_from_fmax is not None and self.averaging is Averaging.NONE:
+        if self.average_from_fmax is not None and self.averaging == Averaging.NONE:
             raise ValueError(
                 f"average_from_fmax = {self.average_from_fmax} eV/A has no effect without averaging: set "
-                "averaging to o3, icosahedral, octahedral or space_group"
+                "averaging to lebedev-3, icosahedral, octahedral or spacegroup"
             )
         if self.average_from_fmax is not None and self.average_from_fmax <= self.fmax:
             raise ValueError(

@@ -13,7 +13,7 @@ import numpy as np
 
 from aiida_pet.engine.averaging import RowRotations
 from aiida_pet.engine.operations import Operations
-from aiida_pet.engine.parameters import Averaging, StaticParameters
+from aiida_pet.engine.parameters import Averaging, StaticParameters, lebedev_degree
 from aiida_pet.engine.rotations import RotationSet, icosahedral, lebedev, octahedral, random_rotations
 from aiida_pet.engine.spacegroup import find_operations
 from aiida_pet.engine.table import StructureTable
@@ -32,25 +32,17 @@ class RotationsOfRows:
         self._table = table
         self._parameters = parameters
         self.averaging = parameters.averaging
-        match self.averaging:
-            case Averaging.O3:
-                self._set: RotationSet | None = lebedev(parameters.averaging_order)
-            case Averaging.ICOSAHEDRAL:
-                self._set = icosahedral()
-            case Averaging.OCTAHEDRAL:
-                self._set = octahedral()
-            case _:
-                self._set = None
+        self._set = _fixed_set(self.averaging)
 
     def held(self, row: int, operations: Operations) -> RowRotations | None:
         """Return the rotations of a ``row`` that has ``operations`` exactly, and keeps them."""
-        if self.averaging is Averaging.SPACE_GROUP:
+        if self.averaging == Averaging.SPACEGROUP:
             return RowRotations.of(_group(operations), operations)
         return None if self._set is None else RowRotations.of(self._set, operations)
 
     def free(self, row: int) -> RowRotations | None:
         """Return the rotations of a ``row`` that may move as it likes."""
-        if self.averaging is Averaging.SPACE_GROUP:
+        if self.averaging == Averaging.SPACEGROUP:
             return RowRotations.of(_group(self._operations(row))) if self._table.pbc[row].all() else None
         return None if self._set is None else RowRotations.of(self._set)
 
@@ -80,6 +72,16 @@ class RotationsOfRows:
         return find_operations(
             table.cells[row], table.positions[atoms], table.numbers[atoms], self._parameters.symprec
         )
+
+
+def _fixed_set(averaging: str) -> RotationSet | None:
+    """Return the set that is the same for all rows; None if there is none."""
+    degree = lebedev_degree(averaging)
+    if degree is not None:
+        return lebedev(degree)
+    return {Averaging.ICOSAHEDRAL: icosahedral, Averaging.OCTAHEDRAL: octahedral}.get(
+        averaging, lambda: None
+    )()
 
 
 def _group(operations: Operations) -> RotationSet:

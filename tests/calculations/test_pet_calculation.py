@@ -243,7 +243,6 @@ def test_default_parameters_have_not_changed_without_a_new_cache_version() -> No
         "outputs": [],
         "symprecs": [0.001, 0.01, 0.1],
         "averaging": "none",
-        "averaging_order": 3,
         "average_from_fmax": None,
         "min_distance": 0.5,
         "seed": 0,

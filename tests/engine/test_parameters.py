@@ -1,0 +1,52 @@
+"""What the parameters of a task refuse, and how they say so."""
+
+from __future__ import annotations
+
+import pytest
+
+from aiida_pet.engine.job import Task
+from aiida_pet.engine.parameters import (
+    Averaging,
+    ParameterError,
+    describe_parameters,
+    lebedev_degree,
+    parse_parameters,
+)
+
+
+@pytest.mark.parametrize("averaging", [*Averaging, "lebedev-1", "lebedev-3", "lebedev-131"])
+def test_known_averagings_are_taken(averaging):
+    assert parse_parameters(Task.STATIC, {"averaging": averaging}).averaging == averaging
+
+
+@pytest.mark.parametrize("averaging", ["lebedev", "lebedev-0", "lebedev-132", "lebedev-x", "o3", ""])
+def test_unknown_averaging_is_refused_with_what_there_is(averaging):
+    with pytest.raises(ParameterError, match=rf"averaging = '{averaging}': expected one of none, .*lebedev-3"):
+        parse_parameters(Task.STATIC, {"averaging": averaging})
+
+
+def test_degree_is_that_of_the_name():
+    assert lebedev_degree("lebedev-5") == 5
+    assert lebedev_degree("icosahedral") is None
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"averaging": "random"}, "no relaxation can follow"),
+        ({"average_from_fmax": 0.1}, "no effect without averaging"),
+        ({"averaging": "lebedev-3", "average_from_fmax": 0.01}, "must be above fmax = 0.02 eV/A"),
+        ({"pressure": 1.0, "cell": "fixed"}, "pressure 1.0 GPa has no effect"),
+        ({"average_from_fmax": -1.0, "averaging": "lebedev-3"}, "average_from_fmax = -1.0 eV/A"),
+        ({"averging": "lebedev-3"}, "averging: unknown; known are forces, stress"),
+    ],
+)
+def test_contradictions_are_refused(parameters, message):
+    with pytest.raises(ParameterError, match=message):
+        parse_parameters(Task.RELAX, parameters)
+
+
+def test_descriptions_name_the_averagings():
+    (row,) = [row for row in describe_parameters(Task.RELAX) if row[0] == "averaging"]
+    assert row[1] == "none"
+    assert "lebedev-3" in row[3]
