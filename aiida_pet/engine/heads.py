@@ -23,6 +23,7 @@ DIRECT_FORCES = (
     "non_conservative_forces",
 )  # today's name, and that of older models
 DIRECT_STRESS = "non_conservative_stress"
+UNITS = {ENERGY: "eV", **dict.fromkeys(DIRECT_FORCES, "eV/Angstrom"), DIRECT_STRESS: "eV/Angstrom^3"}
 
 
 # Most neighbours that an atom keeps with adaptive cutoffs, in units of the number they aim at: 99 % of 260 crystals and
@@ -186,10 +187,10 @@ def why_not_plain(model: Any) -> list[str]:
     reasons += [f"it adds {type(additive).__name__}" for additive in model.additive_models[1:]]
     if unit_conversion_factor(model.dataset_info.length_unit, "angstrom") != 1:
         reasons.append(f"its unit of length is {model.dataset_info.length_unit}")
-    energies = {model.outputs[name].unit for name in model.target_names if name.split("/")[0] == ENERGY}
-    reasons += [
-        f"its unit of energy is {unit}" for unit in energies if unit_conversion_factor(unit, "eV") != 1
-    ]
+    for name in model.target_names:
+        ours, unit = UNITS.get(name.split("/")[0], ""), model.outputs[name].unit
+        if unit_conversion_factor(unit, ours) != 1:
+            reasons.append(f"its {name} is in {unit}")
     return reasons
 
 

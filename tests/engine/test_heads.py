@@ -180,3 +180,6 @@ def test_what_is_not_plain_is_named():
         "it adds ZBL",
     ]
     assert why_not_plain(tiny_pet(length_unit="nm")) == ["its unit of length is nm"]
+    atomic = tiny_pet()
+    atomic.outputs["energy"] = ModelOutput(unit="Hartree", sample_kind="atom")
+    assert why_not_plain(atomic) == ["its energy is in Hartree"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from metatomic.torch import ModelOutput
 from metatomic_ase import MetatomicCalculator
 from tiny_models import tiny_llpr, tiny_pet
 
@@ -127,6 +128,15 @@ def test_model_in_nanometres_is_converted(mixed):
         tiny_pet(length_unit="nm", cutoff=0.4, cutoff_width=0.05).export(), device="cpu"
     )
     assert_equals_ase(model, calculator, mixed, atol=1e-9)
+
+
+def test_model_in_hartree_is_converted(mixed):
+    model = tiny_pet()
+    model.outputs["energy"] = ModelOutput(unit="Hartree", sample_kind="atom")
+    converted, plain = evaluate(WrappedModel(model), mixed), evaluate(WrappedModel(tiny_pet()), mixed)
+    # the same numbers taken as Hartree: CODATA's value is good to nine digits, whatever edition
+    np.testing.assert_allclose(converted.energy, 27.2113862 * plain.energy, rtol=1e-7)
+    np.testing.assert_allclose(converted.forces, 27.2113862 * plain.forces, rtol=1e-7, atol=1e-10)
 
 
 def test_neighbours_come_in_the_lists_that_are_asked_for(mixed):
