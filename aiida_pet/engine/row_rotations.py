@@ -79,9 +79,8 @@ def _fixed_set(averaging: str) -> RotationSet | None:
     degree = lebedev_degree(averaging)
     if degree is not None:
         return lebedev(degree)
-    return {Averaging.ICOSAHEDRAL: icosahedral, Averaging.OCTAHEDRAL: octahedral}.get(
-        averaging, lambda: None
-    )()
+    groups: dict[str, RotationSet] = {"icosahedral": icosahedral(), "octahedral": octahedral()}
+    return groups.get(averaging)
 
 
 def _group(operations: Operations) -> RotationSet:

@@ -21,7 +21,9 @@ def test_known_averagings_are_taken(averaging):
 
 @pytest.mark.parametrize("averaging", ["lebedev", "lebedev-0", "lebedev-132", "lebedev-x", "o3", ""])
 def test_unknown_averaging_is_refused_with_what_there_is(averaging):
-    with pytest.raises(ParameterError, match=rf"averaging = '{averaging}': expected one of none, .*lebedev-3"):
+    with pytest.raises(
+        ParameterError, match=rf"averaging = '{averaging}': expected one of none, .*lebedev-3"
+    ):
         parse_parameters(Task.STATIC, {"averaging": averaging})
 
 
