@@ -53,7 +53,7 @@ def make_systems(
         chosen = distances <= options.engine_cutoff("angstrom")
         if not options.full_list:
             chosen &= _is_first_of_two(pairs)
-        # by centre: metatrain's long-range features take distances in that order, and indices in that of the list
+        # by centre: metatrain's long-range features take distances in that order and indices in the list's (issue 1199)
         places = chosen.nonzero().flatten()
         places = places[torch.argsort(pairs.centers[places], stable=True)]
         counts = torch.bincount(row[places], minlength=len(batch)).tolist()

@@ -72,6 +72,15 @@ def test_job_of_a_model_that_is_not_plain_goes_through_metatomic(run_job, tmp_pa
     assert np.isfinite(result.columns["features"][:4]).all()
 
 
+def test_job_that_asks_for_what_its_model_lacks_ends_as_bad_model(run_job, tmp_path):
+    path = tmp_path / "plain.ckpt"
+    torch.save(tiny_pet().get_checkpoint(), path)
+    with pytest.raises(
+        AssertionError, match="BAD_MODEL: outputs has uncertainty, but the model, a PET, has none"
+    ):
+        run_job("lacking", model=path, outputs=["uncertainty"])
+
+
 @pytest.mark.parametrize(
     ("outputs", "message"),
     [

@@ -116,7 +116,7 @@ def test_pet_with_long_range_features_equals_metatomic_ase_with_sorted_lists(all
     options = {"enable": True, "use_ewald": True}
     calculator = MetatomicCalculator(tiny_pet(long_range=options).export(), device="cpu")
     # metatrain takes distances in the order of their centres and indices in the order of the list: they belong together
-    # only where the list is sorted, which vesin's is not (4e-4 eV here)
+    # only where the list is sorted, which vesin's is not (4e-4 eV here; metatrain's issue 1199)
     compute = calculator._nl_calculators.compute
     monkeypatch.setattr(calculator._nl_calculators, "compute", lambda systems: by_centre(compute(systems)))
     model, table = WrappedModel(tiny_pet(long_range=options)), alloys(4)
