@@ -133,8 +133,7 @@ class BatchModel(ABC):
         :raises RowTooLargeError: if memory does not suffice for one row.
         """
         if self._planned is None or self._planned[0] is not pairs or self._planned[1] is not rotations:
-            chunks = plan(batch, pairs, range(len(batch)), self.max_tokens, rotations, cost=self.cost)
-            self._planned = (pairs, rotations, chunks)
+            self._planned = (pairs, rotations, self._plan(batch, pairs, range(len(batch)), rotations))
         work, done = self._planned[2], []
         while work:
             answers = self._side_by_side(work, batch)
@@ -226,7 +225,20 @@ class BatchModel(ABC):
         self._planned = None
         logger.warning("out of memory: going on with at most %.0f tokens in a chunk", self.max_tokens)
         rows = torch.cat([chunk.rows for chunk, _ in failed]).tolist()
-        return plan(batch, pairs, rows, self.max_tokens, rotations, cost=self.cost)
+        return self._plan(batch, pairs, rows, rotations)
+
+    def _plan(
+        self, batch: Batch, pairs: Pairs, rows: Sequence[int], rotations: Rotations | None
+    ) -> list[Chunk]:
+        return plan(
+            batch,
+            pairs,
+            rows,
+            self.max_tokens,
+            rotations,
+            cost=self.cost,
+            n_side_by_side=self.n_side_by_side,
+        )
 
 
 def gradients_of(

@@ -20,6 +20,7 @@ from aiida_pet.engine.averaging import Rotations, Turn
 from aiida_pet.engine.batch import Batch, Tensor
 from aiida_pet.engine.neighbors import Pairs
 
+MIN_TOKENS = 300.0  # of a piece that is worth a core of its own
 MAX_ATOMS = 65_535  # launch limits of the CUDA kernels under attention
 
 
@@ -95,6 +96,13 @@ def cut(
     return pieces
 
 
+def shared_out(work: NDArray[np.float64], n_shares: int) -> list[NDArray[np.int64]]:
+    """Return the places of ``work`` in at most ``n_shares`` runs of about equal sums."""
+    middle = np.cumsum(work) - work / 2.0
+    share = np.floor(n_shares * middle / work.sum()).astype(np.int64)
+    return [np.flatnonzero(share == number) for number in np.unique(share)]
+
+
 def plan(
     batch: Batch,
     pairs: Pairs,
@@ -103,22 +111,38 @@ def plan(
     rotations: Rotations | None = None,
     *,
     cost: Cost,
+    n_side_by_side: int = 1,
 ) -> list[Chunk]:
     """Return the pieces in which ``rows`` of ``batch`` are evaluated.
 
     :param limit: tokens of a piece.
     :param rotations: of each row of the batch, over which it is averaged.
     :param cost: what rows cost the model.
+    :param n_side_by_side: pieces that run at the same time; all get about the same work, so that none waits.
     """
     n_atoms, widths = batch.n_atoms.cpu().numpy(), cost.widths(pairs.widths.cpu().numpy())
     pair_costs = cost.per_pair * pairs.counts.cpu().numpy()
     selected = np.asarray(rows, dtype=np.int64)
+    selected = selected[np.lexsort((-n_atoms[selected], -widths[selected]))]
+    tokens = (n_atoms * (widths + 1.0) + pair_costs)[selected]
+    work = tokens if rotations is None else tokens * rotations.counts[selected]
+    # runs are equal to within a row, and padded to the widest
+    room = 0.95 * max(limit - tokens.max(initial=0.0), limit / 2.0)
+    rounds = np.ceil(tokens.sum() / (room * n_side_by_side))
+    worthwhile = n_side_by_side > 1 and work.sum() > n_side_by_side * MIN_TOKENS
+    shares = shared_out(work, int(rounds * n_side_by_side)) if worthwhile else [np.arange(len(selected))]
+    pieces = [
+        selected[share[piece]]
+        for share in shares
+        for piece in cut(
+            n_atoms[selected[share]], widths[selected[share]], pair_costs[selected[share]], limit
+        )
+    ]
     chunks = []
-    for piece in cut(n_atoms[selected], widths[selected], pair_costs[selected], limit):
-        own = selected[piece]
-        turns, averaged = [], None
+    for piece in pieces:
+        own, turns, averaged = piece, [], None
         if rotations is not None:
-            own = own[np.argsort(-rotations.counts[own], kind="stable")]
+            own = piece[np.argsort(-rotations.counts[piece], kind="stable")]
             averaged = torch.as_tensor(rotations.averaged[own], device=batch.device)
             turns = rotations.turns(own.tolist(), n_atoms[own].tolist(), batch.device)
         places = torch.as_tensor(own, device=batch.device)

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from ase import Atoms
 
+from aiida_pet.engine.attention import lighten_attention
 from aiida_pet.engine.averaging import Turn
 from aiida_pet.engine.batch import Batch, Tensor
 from aiida_pet.engine.batch_model import (
@@ -125,6 +126,7 @@ class BatchedPet(BatchModel):
         for name in set(pet.target_names) - set(self._names):
             pet.backend.remove_output(name)
         self._backend = pet.backend.to(device=self.device, dtype=self.dtype).requires_grad_(False)
+        lighten_attention(self._backend)
         self._heads = heads.to(self.device, self.dtype)
         self.cost = Cost(neighbors_kept(pet), self._pair_cost())
 

@@ -8,7 +8,7 @@ import torch
 from tiny_models import tiny_pet
 
 from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.chunks import Cost, cut, plan
+from aiida_pet.engine.chunks import Cost, cut, plan, shared_out
 from aiida_pet.engine.kept_bytes import KeptBytes
 from aiida_pet.engine.model import BatchedPet
 from aiida_pet.engine.neighbors import NeighborList
@@ -37,6 +37,32 @@ def test_row_above_the_limit_is_a_piece_of_its_own():
 
 def test_pairs_make_pieces_smaller():
     assert len(cut(SIZES, WIDTHS, SIZES * 20.0, 500.0)) > len(cut(SIZES, WIDTHS, np.zeros(6), 500.0))
+
+
+def test_work_is_shared_out_in_runs_of_about_equal_sums():
+    work = np.array([5.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 1.0])
+    assert [share.tolist() for share in shared_out(work, 4)] == [[0], [1, 2, 3], [4, 5], [6, 7, 8]]
+    assert [share.tolist() for share in shared_out(np.ones(2), 3)] == [[0], [1]]
+
+
+def test_cores_get_pieces_of_equal_work_within_the_limit(alloys):
+    batch = Batch.from_table(alloys(60))
+    pairs = NeighborList(4.5).update(batch)
+    alone = plan(batch, pairs, range(60), 3000.0, cost=Cost())
+    for cores in (2, 3, 7):
+        chunks = plan(batch, pairs, range(60), 3000.0, cost=Cost(), n_side_by_side=cores)
+        tokens = [chunk.tokens for chunk in chunks]
+        assert len(chunks) % cores == 0
+        assert len(chunks) >= len(alone)
+        assert max(tokens) <= 3000.0
+        assert max(tokens) < 1.5 * min(tokens)
+        assert sorted(torch.cat([chunk.rows for chunk in chunks]).tolist()) == list(range(60))
+
+
+def test_too_little_work_is_not_shared_out(alloys):
+    batch = Batch.from_table(alloys(3))
+    pairs = NeighborList(4.5).update(batch)
+    assert len(plan(batch, pairs, range(3), 3000.0, cost=Cost(), n_side_by_side=8)) == 1
 
 
 def test_adaptive_width_and_pairs_count_in_the_plan(alloys):
