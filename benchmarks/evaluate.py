@@ -1,13 +1,14 @@
 """One evaluation, energy, forces and stress, of 256 cells of 1 to 8 atoms, as a relaxation asks for it.
 
 Each way evaluates the same states, those of a relaxation: positions and shapes change from one to the next, and
-neighbour lists are part of the time. metatomic's torch-sim wrapper gets all crystals in one batch, metatomic-ase one
-after another. The ceiling is the model's own: metatrain's backend, forward and backward, with neighbour list given and
-at the batch size at which it is fastest.
+neighbour lists are part of the time. The ways take turns, and the best of three rounds counts for each. metatomic's
+torch-sim wrapper gets all crystals in one batch, metatomic-ase one after another. The ceiling is the model's own:
+metatrain's backend, forward and backward, with neighbour list given and at the batch size at which it is fastest.
 """
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -27,6 +28,7 @@ from benchmarks.harness import Measurement, threads
 N_CRYSTALS = 256
 N_STATES = 12
 N_WITH_ASE = 32  # crystals
+N_ROUNDS = 3
 LIMITS = (1_500.0, 3_000.0, 6_000.0, 12_000.0, 24_000.0, 1e5, 1e6)  # tokens of a piece, for the ceiling
 
 
@@ -40,11 +42,10 @@ def run(quick: bool = False) -> Iterator[Measurement]:
     for dtype in (Dtype.FLOAT64, Dtype.FLOAT32):
         model = batched(dtype)
         states = states_of_relaxation(table, model, n_states)
-        mine = through_engine(model, states)
-        torch.set_num_threads(threads())
-        wrapper = through_wrapper(states, dtype)
-        one_by_one = through_ase(table, states, dtype)
-        ceiling, at = through_backend(model, states[0])
+        rounds = [one_round(table, model, states, dtype) for _ in range(1 if quick else N_ROUNDS)]
+        mine, wrapper = (min((found[i] for found in rounds), key=lambda way: way["seconds"]) for i in (0, 1))
+        one_by_one = min(found[2] for found in rounds)
+        ceiling, at = min(found[3] for found in rounds)
         per_crystal = 1e3 * mine["seconds"] / n_crystals
         disagreement = np.abs(mine["energies"] - wrapper["energies"]).max()
         if disagreement > (1e-8 if dtype is Dtype.FLOAT64 else 1e-3):
@@ -75,6 +76,21 @@ def run(quick: bool = False) -> Iterator[Measurement]:
             )
 
 
+def one_round(
+    table: StructureTable, model: BatchedPet, states: list[Batch], dtype: Dtype
+) -> tuple[dict[str, Any], dict[str, Any], float, tuple[float, float]]:
+    """Return what each way takes, one after another: engine, wrapper, ASE, backend."""
+    torch.set_num_threads(1)  # the engine shares out its cores itself
+    mine = through_engine(model, states)
+    torch.set_num_threads(threads())
+    return (
+        mine,
+        through_wrapper(states, dtype),
+        through_ase(table, states, dtype),
+        through_backend(model, states[0]),
+    )
+
+
 def through_engine(model: BatchedPet, states: list[Batch]) -> dict[str, Any]:
     """Evaluate ``states`` as the driver does; the first is not timed."""
     neighbors = NeighborList(model.cutoff)
@@ -84,8 +100,10 @@ def through_engine(model: BatchedPet, states: list[Batch]) -> dict[str, Any]:
     def work() -> None:
         nonlocal in_list
         for state in states[1:]:
-            in_list += seconds(lambda state=state: neighbors.update(state))
-            energies.append(model.evaluate(state, neighbors.update(state)).energy)
+            start = time.perf_counter()
+            pairs = neighbors.update(state)
+            in_list += time.perf_counter() - start
+            energies.append(model.evaluate(state, pairs).energy)
 
     total = seconds(work)
     n_timed = len(states) - 1

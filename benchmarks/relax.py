@@ -35,6 +35,7 @@ N_WITH_ASE = 64
 FMAX = 0.02  # eV/A
 STRESS_MAX = 0.1  # GPa
 MAX_STEPS = 500
+N_ROUNDS = 2  # engine and torch-sim take turns; the best of each counts
 TOLERANCE = 1e-4  # eV/atom
 
 
@@ -47,9 +48,9 @@ def run(quick: bool = False) -> Iterator[Measurement]:
     n_crystals, n_with_ase = (N_CRYSTALS // 16, N_WITH_ASE // 16) if quick else (N_CRYSTALS, N_WITH_ASE)
     table = random_alloys(n_crystals)
     some = table.take(np.linspace(0, n_crystals - 1, n_with_ase).astype(int))
-    batch, of_some = in_batch(table), in_batch(some)
-    ase = with_ase(some)
-    torch_sim = with_torch_sim(table)
+    of_some, ase = in_batch(some), with_ase(some)
+    rounds = [(in_batch(table), with_torch_sim(table)) for _ in range(1 if quick else N_ROUNDS)]
+    batch, torch_sim = (min(ways, key=lambda way: way["seconds"]) for ways in zip(*rounds, strict=True))
     model = batched(Dtype.FLOAT64)
     torch.set_num_threads(threads())
     ceiling = through_backend(model, Batch.from_table(table, device()))[0] / n_crystals
