@@ -53,14 +53,15 @@ def run(quick: bool = False) -> Iterator[Measurement]:
     batch, torch_sim = (min(ways, key=lambda way: way["seconds"]) for ways in zip(*rounds, strict=True))
     model = batched(Dtype.FLOAT64)
     torch.set_num_threads(threads())
-    ceiling = through_backend(model, Batch.from_table(table, device()))[0] / n_crystals
+    per_atom = through_backend(model, Batch.from_table(table, device()))[0] / len(table.numbers)
+    ceiling = 1e3 * per_atom * batch["atoms_evaluated"] / n_crystals
     detail = {
         "n_crystals": n_crystals,
         "threads": threads(),
         "device": device(),
         "evaluations_per_crystal": batch["evaluations"] / n_crystals,
         "ms_per_evaluation": 1e3 * batch["seconds"] / batch["evaluations"],
-        "ms_per_evaluation_of_backend": 1e3 * ceiling,
+        "ms_per_evaluation_of_backend": ceiling * n_crystals / batch["evaluations"],
     }
     per_crystal = 1e3 * batch["seconds"] / n_crystals
     for name, other, n_others, energies in (
@@ -86,9 +87,8 @@ def run(quick: bool = False) -> Iterator[Measurement]:
             reference / per_crystal,
             detail | extra,
         )
-    reference = 1e3 * ceiling * batch["evaluations"] / n_crystals
-    words = f"as many evaluations of the backend alone: {reference:.3g} ms/crystal"
-    yield Measurement("relax/ceiling", per_crystal, "ms/crystal", words, reference / per_crystal, detail)
+    words = f"as many evaluations of as many atoms by the backend alone: {ceiling:.3g} ms/crystal"
+    yield Measurement("relax/ceiling", per_crystal, "ms/crystal", words, ceiling / per_crystal, detail)
 
 
 def run_engine(table: StructureTable, parameters: dict[str, Any]) -> tuple[Progress, StructureTable]:
@@ -117,6 +117,7 @@ def in_batch(table: StructureTable) -> dict[str, Any]:
     return {
         "seconds": progress.compute_s,
         "evaluations": progress.evaluations,
+        "atoms_evaluated": int((table.n_atoms * (results.columns["n_steps"] + 1)).sum()),
         "energies": results.columns["energy"] / table.n_atoms,
     }
 
@@ -128,7 +129,7 @@ def with_ase(table: StructureTable) -> dict[str, Any]:
 
     from aiida_pet.engine.reference import pet_calculator
 
-    torch.set_num_threads(threads())
+    torch.set_num_threads(1)  # for one small crystal a second core is more trouble than help
     calculator = pet_calculator(embedded_path(), embedded_card()["sha256"], device=device())
     evaluations, energies = 0, []
     start = time.perf_counter()
