@@ -4,8 +4,8 @@ E_avg = sum_k w_k E(R_k x), and forces and stress are those of E_avg. Rows of a 
 as many as they need: a *turn* is one rotation of each row that has as many; rows with most rotations come first in a
 chunk, so that a turn concerns its first rows.
 
-Where rotations are classes under the point group of an exactly symmetric crystal (``cosets``,
-:mod:`~aiida_pet.engine.rotation_reduction`), the model sees one rotation of each class, and its forces and stress are
+Where rotations form classes under the point group of an exactly symmetric crystal
+(:mod:`~aiida_pet.engine.rotation_reduction`), the model sees one rotation of each class, and its forces and stress are
 spread over the class by the operations of the group. Spreading does not change their norms, so that the variance over
 all rotations is the mean of the squared norms less the squared norm of the mean.
 """
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from aiida_pet.engine.batch import Batch, Tensor
-from aiida_pet.engine.evaluation import Evaluation
+from aiida_pet.engine.evaluation import VIRIAL, Evaluation
 from aiida_pet.engine.operations import Floats, Integers, Operations, PairTables
 from aiida_pet.engine.projection import SiteOperations, SymmetryProjector
 from aiida_pet.engine.rotation_reduction import CosetTables, reduce_by_point_group
@@ -179,9 +179,8 @@ class Average:
     def __init__(self, batch: Batch, averaged: Tensor) -> None:
         self._batch = batch
         self._averaged = averaged
-        self._first: Evaluation | None = (
-            None  # energies are taken relative to it: variances keep their digits
-        )
+        # energies are taken relative to the first answer: so variances keep their digits
+        self._first: Evaluation | None = None
         self._sum = Evaluation(
             torch.zeros(len(batch), dtype=torch.float64, device=batch.device),
             torch.zeros_like(batch.positions),
@@ -205,7 +204,7 @@ class Average:
         total.forces[:n_atoms] += turn.spread_vectors(answer.forces, row)
         total.stress[:n_rows] += turn.spread_tensors(answer.stress)
         for name, values in answer.rows.items():
-            tensors = turn.spread_tensors(values) if name == "virial" else _times(turn.weights, values)
+            tensors = turn.spread_tensors(values) if name == VIRIAL else _times(turn.weights, values)
             total.rows[name][:n_rows] += tensors
         for name, values in answer.atoms.items():
             total.atoms[name][:n_atoms] += turn.spread_scalars(values, row)

@@ -21,7 +21,7 @@ import torch
 from aiida_pet.engine.averaging import DEVIATIONS, Average, Rotations, Turn
 from aiida_pet.engine.batch import Batch, Tensor
 from aiida_pet.engine.chunks import Chunk, Cost, plan
-from aiida_pet.engine.evaluation import Evaluation
+from aiida_pet.engine.evaluation import VIRIAL, Evaluation
 from aiida_pet.engine.neighbors import Pairs
 from aiida_pet.engine.parameters import Derivation, Dtype, Output
 
@@ -31,8 +31,6 @@ logger = logging.getLogger(__name__)
 CPU_TOKENS = 3_000.0
 CHUNKS_PER_CORE = 8  # in flight
 CUDA_TOKENS = 2_000_000.0
-
-VIRIAL = "virial"  # dE/d(strain), (N, 3, 3) eV, on its way to become ``invariance``
 
 
 @dataclass(frozen=True)

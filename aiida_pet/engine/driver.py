@@ -25,7 +25,7 @@ from aiida_pet.engine.evaluation import Evaluation
 from aiida_pet.engine.geometry import check_geometry
 from aiida_pet.engine.job import RowStatus
 from aiida_pet.engine.neighbors import NeighborList
-from aiida_pet.engine.parameters import Averaging, StaticParameters
+from aiida_pet.engine.parameters import Averaging, Output, StaticParameters
 from aiida_pet.engine.row_rotations import RotationsOfRows
 from aiida_pet.engine.spacegroup import spacegroup_numbers
 from aiida_pet.engine.table import Array, StructureTable
@@ -45,9 +45,7 @@ UNITS = {
     "initial_energy": "eV",
     "initial_volume": "A^3",
     **dict(zip(DEVIATIONS, ("eV", "eV/A", "eV/A^3"), strict=True)),
-    "energies": "eV",
-    "uncertainty": "eV",
-    "invariance": "eV",
+    **dict.fromkeys((Output.ENERGIES, Output.UNCERTAINTY, Output.INVARIANCE), "eV"),
 }
 
 

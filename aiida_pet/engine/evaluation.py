@@ -9,6 +9,8 @@ import torch
 
 from aiida_pet.engine.batch import Batch, Tensor
 
+VIRIAL = "virial"  # in ``rows``: dE/d(strain), (N, 3, 3) eV, on its way to become ``invariance``
+
 
 @dataclass(frozen=True)
 class Evaluation:

@@ -24,7 +24,6 @@ from aiida_pet.engine.attention import lighten_attention
 from aiida_pet.engine.averaging import Turn
 from aiida_pet.engine.batch import Batch, Tensor
 from aiida_pet.engine.batch_model import (
-    VIRIAL,
     BatchModel,
     gradients_of,
     net_force_removed,
@@ -32,7 +31,7 @@ from aiida_pet.engine.batch_model import (
 )
 from aiida_pet.engine.checkpoint import load_checkpoint
 from aiida_pet.engine.chunks import Cost
-from aiida_pet.engine.evaluation import Evaluation
+from aiida_pet.engine.evaluation import VIRIAL, Evaluation
 from aiida_pet.engine.heads import (
     Heads,
     UnsupportedModelError,

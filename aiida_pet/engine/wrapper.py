@@ -20,14 +20,13 @@ from metatomic.torch import ModelCapabilities, ModelEvaluationOptions, ModelOutp
 from aiida_pet.engine.averaging import Turn
 from aiida_pet.engine.batch import Batch, Tensor
 from aiida_pet.engine.batch_model import (
-    VIRIAL,
     BatchModel,
     gradients_of,
     net_force_removed,
     solid_volumes,
 )
 from aiida_pet.engine.chunks import Cost
-from aiida_pet.engine.evaluation import Evaluation
+from aiida_pet.engine.evaluation import VIRIAL, Evaluation
 from aiida_pet.engine.heads import (
     DIRECT_FORCES,
     DIRECT_STRESS,

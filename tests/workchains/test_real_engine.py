@@ -59,6 +59,34 @@ def crystals() -> list[tuple[str, Atoms]]:
     return [("MoTa", alloy), ("W", bulk("W", "bcc", a=3.1)), ("Cu", stranger), ("overlap", overlap)]
 
 
+def test_averages_and_further_outputs_come_back_as_columns_with_units(engine_inputs: dict[str, Any]) -> None:
+    structures = StructureSetData.from_iterator(crystals()).store()
+    parameters = {
+        "averaging": "icosahedral",
+        "average_from_fmax": 0.2,
+        "outputs": ["energies", "features", "invariance"],
+    }
+    _, node = run_get_node(RelaxWorkChain, structures=structures, parameters=parameters, **engine_inputs)
+    assert node.is_finished_ok, node.exit_message
+    results = node.outputs.results
+    good, bad = slice(0, 2), slice(2, 4)
+    units = {
+        "rotational_energy_std": "eV",
+        "rotational_forces_std": "eV/A",
+        "invariance": "eV",
+        "features": "",
+    }
+    for name, unit in units.items():
+        column = results.column(name)
+        assert np.isfinite(column[good]).all()
+        assert np.isnan(column[bad]).all()
+        assert results.unit(name) == unit
+    assert results.column("features").ndim == 2
+    # the energy of a crystal is the sum of those of its atoms
+    assert abs(results.atom_column("energies")[:2].sum() - results.column("energy")[0]) < 1e-8
+    assert list(results.to_dataframe()["status"])[:2] == ["converged", "converged"]
+
+
 def test_batch_of_good_and_bad_crystals_and_the_same_from_the_cache(
     engine_inputs: dict[str, Any], caching: None
 ) -> None:
