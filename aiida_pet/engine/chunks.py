@@ -115,7 +115,7 @@ def plan(
 ) -> list[Chunk]:
     """Return the pieces in which ``rows`` of ``batch`` are evaluated.
 
-    :param limit: tokens of a piece.
+    :param limit: tokens of a piece; infinite for one piece of all rows.
     :param rotations: of each row of the batch, over which it is averaged.
     :param cost: what rows cost the model.
     :param n_side_by_side: pieces that run at the same time; all get about the same work, so that none waits.
@@ -129,7 +129,7 @@ def plan(
     # runs are equal to within a row, and padded to the widest
     room = 0.95 * max(limit - tokens.max(initial=0.0), limit / 2.0)
     rounds = np.ceil(tokens.sum() / (room * n_side_by_side))
-    worthwhile = n_side_by_side > 1 and work.sum() > n_side_by_side * MIN_TOKENS
+    worthwhile = rounds > 0 and n_side_by_side > 1 and work.sum() > n_side_by_side * MIN_TOKENS
     shares = shared_out(work, int(rounds * n_side_by_side)) if worthwhile else [np.arange(len(selected))]
     pieces = [
         selected[share[piece]]

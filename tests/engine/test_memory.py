@@ -38,6 +38,11 @@ def test_estimate_is_within_ten_percent_of_the_peak(load_pet, alloys, options):
     assert pet.max_tokens == 1e9
 
 
+def test_calibration_is_of_one_chunk_however_many_run_at_the_same_time(load_pet):
+    alone, several = (calibrate(load_pet(threads=threads)) for threads in (1, 2))
+    assert several.per_token == pytest.approx(alone.per_token, rel=0.01)
+
+
 @pytest.mark.gpu
 def test_estimate_is_within_ten_percent_of_the_peak_on_cuda(load_pet, alloys):
     if not torch.cuda.is_available():
