@@ -95,7 +95,7 @@ def run_engine(table: StructureTable, parameters: dict[str, Any]) -> tuple[Progr
     """Run ``pet-engine`` on ``table`` and return its last heartbeat and its results, in the order of ``table``."""
     with tempfile.TemporaryDirectory(prefix="aiida-pet-bench-") as folder:
         job = JobFolder(Path(folder))
-        settings = EngineSettings(device=device(), threads=threads(), flush_interval_s=1e9)
+        settings = EngineSettings(device=device(), threads=threads())
         sha256 = embedded_card()["sha256"]
         spec = JobSpec(Task.RELAX, parameters, sha256, model_path=str(embedded_path()), settings=settings)
         job.write_inputs(spec, table)

@@ -78,5 +78,6 @@ def test_what_is_not_understood_is_refused(frame: pd.DataFrame, where: str, mess
 
 def test_frame_itself_is_not_changed(frame: pd.DataFrame) -> None:
     before = frame.copy()
-    filter_frame(frame, "energy < -1")["energy"] = 0.0
+    part = filter_frame(frame, "energy < -1")
+    part["energy"] = 0.0
     pd.testing.assert_frame_equal(frame, before)
