@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
@@ -58,15 +58,29 @@ class RowTooLargeError(RuntimeError):
         super().__init__(f"does not fit into memory alone: {reason}")
 
 
+class ModelOptions(TypedDict, total=False):
+    """How a model is to be evaluated; see :class:`BatchModel`."""
+
+    forces: Derivation
+    stress: Derivation
+    variant: str | None
+    outputs: Sequence[Output]
+    dtype: Dtype
+    device: torch.device | str
+    threads: int | None
+    max_tokens: float | None
+
+
 class BatchModel(ABC):
     """A model that evaluates ragged batches.
 
     :param cutoff: largest distance of two atoms that see each other directly, A.
     :param atomic_numbers: of the elements it knows.
+    :param n_features: length of a row of :attr:`Output.FEATURES`.
     :param forces: where forces come from; net force is removed from direct ones.
     :param stress: where the stress comes from.
+    :param variant: of the outputs, as in ``energy/pbe``.
     :param outputs: what else it returns, in ``rows`` and ``atoms`` of its evaluations under the name of the output.
-    :param n_features: length of a row of :attr:`Output.FEATURES`.
     :param dtype: precision of the model.
     :param device: where it runs.
     :param threads: cores of a CPU to use; None takes torch's number.
@@ -81,18 +95,20 @@ class BatchModel(ABC):
         *,
         cutoff: float,
         atomic_numbers: Sequence[int],
-        forces: Derivation,
-        stress: Derivation,
-        outputs: Sequence[Output],
         n_features: int,
-        dtype: Dtype,
-        device: torch.device | str,
-        threads: int | None,
-        max_tokens: float | None,
+        forces: Derivation = Derivation.CONSERVATIVE,
+        stress: Derivation = Derivation.CONSERVATIVE,
+        variant: str | None = None,
+        outputs: Sequence[Output] = (),
+        dtype: Dtype = Dtype.FLOAT64,
+        device: torch.device | str = "cpu",
+        threads: int | None = None,
+        max_tokens: float | None = None,
     ) -> None:
         self.cutoff = cutoff
         self.atomic_numbers = frozenset(int(number) for number in atomic_numbers)
         self.forces, self.stress = Derivation(forces), Derivation(stress)
+        self.variant = variant
         self.outputs = frozenset(Output(name) for name in outputs)
         self.dtype = {Dtype.FLOAT32: torch.float32, Dtype.FLOAT64: torch.float64}[dtype]
         self.device = torch.device(device)

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 GPA = 160.21766208  # GPa per eV/A^3, from CODATA 2014 as in ase.units
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # xx yy zz yz xz xy
 
-UNITS = {
+UNITS: dict[str, str] = {
     "energy": "eV",
     "volume": "A^3",
     "stress": "eV/A^3",
@@ -45,7 +45,9 @@ UNITS = {
     "initial_energy": "eV",
     "initial_volume": "A^3",
     **dict(zip(DEVIATIONS, ("eV", "eV/A", "eV/A^3"), strict=True)),
-    **dict.fromkeys((Output.ENERGIES, Output.UNCERTAINTY, Output.INVARIANCE), "eV"),
+    Output.ENERGIES: "eV",
+    Output.UNCERTAINTY: "eV",
+    Output.INVARIANCE: "eV",
 }
 
 

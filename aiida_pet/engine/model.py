@@ -12,10 +12,9 @@ float64. What is no plain PET goes to :mod:`aiida_pet.engine.wrapper`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from ase import Atoms
@@ -25,6 +24,7 @@ from aiida_pet.engine.averaging import Turn
 from aiida_pet.engine.batch import Batch, Tensor
 from aiida_pet.engine.batch_model import (
     BatchModel,
+    ModelOptions,
     gradients_of,
     net_force_removed,
     solid_volumes,
@@ -42,7 +42,7 @@ from aiida_pet.engine.heads import (
 )
 from aiida_pet.engine.kept_bytes import KeptBytes
 from aiida_pet.engine.neighbors import NeighborList, Pairs
-from aiida_pet.engine.parameters import Derivation, Dtype, Output
+from aiida_pet.engine.parameters import Output
 from aiida_pet.engine.table import StructureTable
 from aiida_pet.engine.wrapper import WrappedModel
 
@@ -83,23 +83,10 @@ class BatchedPet(BatchModel):
     """A plain PET model, or one with LLPR around it. Parameters as :class:`~aiida_pet.engine.batch_model.BatchModel`.
 
     :param model: as loaded for export; its heads that are not asked for are removed.
-    :param variant: of the outputs, as in ``energy/pbe``.
     :raises UnsupportedModelError: if the model is not plain PET or lacks what is asked for.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        *,
-        forces: Derivation = Derivation.CONSERVATIVE,
-        stress: Derivation = Derivation.CONSERVATIVE,
-        variant: str | None = None,
-        outputs: Sequence[Output] = (),
-        dtype: Dtype = Dtype.FLOAT64,
-        device: torch.device | str = "cpu",
-        threads: int | None = None,
-        max_tokens: float | None = None,
-    ) -> None:
+    def __init__(self, model: Any, **options: Unpack[ModelOptions]) -> None:
         reasons = why_not_plain(model)
         if reasons:
             raise UnsupportedModelError(
@@ -109,18 +96,12 @@ class BatchedPet(BatchModel):
         super().__init__(
             cutoff=float(pet.cutoff),
             atomic_numbers=pet.atomic_types,
-            forces=forces,
-            stress=stress,
-            outputs=outputs,
             n_features=int(pet.last_layer_feature_size),
-            dtype=dtype,
-            device=device,
-            threads=threads,
-            max_tokens=max_tokens,
+            **options,
         )
         self._adaptive_width = float(pet.cutoff_width_adaptive)
         pet = pet.eval()
-        heads = Heads.of(model, self.forces, self.stress, variant, self.outputs)
+        heads = Heads.of(model, self.forces, self.stress, self.variant, self.outputs)
         self._names = [head.name for head in heads.all]
         for name in set(pet.target_names) - set(self._names):
             pet.backend.remove_output(name)
@@ -253,23 +234,10 @@ class BatchedPet(BatchModel):
         return Evaluation(batch.row_sum(energies), forces, (stress + stress.mT) / 2.0, rows, atoms)
 
 
-def make_model(
-    path: Path,
-    sha256: str,
-    *,
-    forces: Derivation = Derivation.CONSERVATIVE,
-    stress: Derivation = Derivation.CONSERVATIVE,
-    variant: str | None = None,
-    outputs: Sequence[Output] = (),
-    dtype: Dtype = Dtype.FLOAT64,
-    device: torch.device | str = "cpu",
-    threads: int | None = None,
-    max_tokens: float | None = None,
-) -> BatchModel:
+def make_model(path: Path, sha256: str, **options: Unpack[ModelOptions]) -> BatchModel:
     """Return the model of the checkpoint ``path``: a :class:`BatchedPet` if it is plain PET, or LLPR around it.
 
-    Parameters as :class:`BatchedPet`.
-
+    :param options: as of :class:`~aiida_pet.engine.batch_model.BatchModel`.
     :raises aiida_pet.engine.checkpoint.ModelError: if the file is missing, another or damaged.
     :raises UnsupportedModelError: if the model lacks what is asked for.
     """
@@ -278,17 +246,7 @@ def make_model(
     if reasons:
         logger.warning("%s is evaluated through metatomic, more slowly: %s", path.name, ", ".join(reasons))
     kind: type[BatchedPet | WrappedModel] = WrappedModel if reasons else BatchedPet
-    return kind(
-        model,
-        forces=forces,
-        stress=stress,
-        variant=variant,
-        outputs=outputs,
-        dtype=dtype,
-        device=device,
-        threads=threads,
-        max_tokens=max_tokens,
-    )
+    return kind(model, **options)
 
 
 def load_model(path: Path, sha256: str) -> Any:

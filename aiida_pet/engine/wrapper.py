@@ -10,9 +10,8 @@ back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from metatomic.torch import ModelCapabilities, ModelEvaluationOptions, ModelOutput
@@ -21,6 +20,7 @@ from aiida_pet.engine.averaging import Turn
 from aiida_pet.engine.batch import Batch, Tensor
 from aiida_pet.engine.batch_model import (
     BatchModel,
+    ModelOptions,
     gradients_of,
     net_force_removed,
     solid_volumes,
@@ -63,36 +63,17 @@ class WrappedModel(BatchModel):
     :class:`~aiida_pet.engine.batch_model.BatchModel`.
 
     :param model: as loaded for export.
-    :param variant: of the outputs, as in ``energy/pbe``.
     :raises UnsupportedModelError: if the model lacks what is asked for, or asks for what is not known.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        *,
-        forces: Derivation = Derivation.CONSERVATIVE,
-        stress: Derivation = Derivation.CONSERVATIVE,
-        variant: str | None = None,
-        outputs: Sequence[Output] = (),
-        dtype: Dtype = Dtype.FLOAT64,
-        device: torch.device | str = "cpu",
-        threads: int | None = None,
-        max_tokens: float | None = None,
-    ) -> None:
-        exported = _exported(model, Dtype(dtype))
+    def __init__(self, model: Any, **options: Unpack[ModelOptions]) -> None:
+        exported = _exported(model, Dtype(options.get("dtype", Dtype.FLOAT64)))
         self._lists = exported.requested_neighbor_lists()
         super().__init__(
-            cutoff=max((options.engine_cutoff("angstrom") for options in self._lists), default=1.0),
+            cutoff=max((asked.engine_cutoff("angstrom") for asked in self._lists), default=1.0),
             atomic_numbers=exported.capabilities().atomic_types,
-            forces=forces,
-            stress=stress,
-            outputs=outputs,
             n_features=int(getattr(model, "last_layer_feature_size", getattr(model, "ll_feat_size", 0))),
-            dtype=dtype,
-            device=device,
-            threads=threads,
-            max_tokens=max_tokens,
+            **options,
         )
         self.cost = Cost(neighbors_kept(model))
         asked = exported.requested_inputs(use_new_names=True)
@@ -102,16 +83,16 @@ class WrappedModel(BatchModel):
                 f"the model asks for {', '.join(unknown)}; known are {', '.join(DEFAULT_INPUTS)}"
             )
         self._data = {name: DEFAULT_INPUTS[name] for name in asked}
-        self._names = self._named(model, exported.capabilities().outputs, variant)
+        self._names = self._named(model, exported.capabilities().outputs)
         self._options = ModelEvaluationOptions(length_unit="angstrom", outputs=self._requested())
         self._model = exported.to(device=self.device).requires_grad_(False)
 
-    def _named(self, model: Any, available: dict[str, ModelOutput], variant: str | None) -> _Names:
+    def _named(self, model: Any, available: dict[str, ModelOutput]) -> _Names:
         """Return the names of what is asked for.
 
         :raises UnsupportedModelError: if the model lacks one.
         """
-        names = list(available)
+        names, variant = list(available), self.variant
         energy = head_name(names, (ENERGY,), variant)
         self._energy_per_atom = available[energy].sample_kind == "atom"
         if Output.ENERGIES in self.outputs and not self._energy_per_atom:
