@@ -251,28 +251,29 @@ def test_space_group_average_of_a_tolerated_symmetry_is_that_of_its_images(load_
     assert abs(strict.columns["energy"][0] - averaged.columns["energy"][0]) > 1e-9
 
 
-@pytest.mark.parametrize("symmetry", ["none", "constrained"])
-def test_relaxation_with_averaging_ends_at_the_averaged_model_s_minimum(load_pet, symmetry):
+@pytest.mark.parametrize(("symmetry", "averaging"), [("none", "lebedev-1"), ("constrained", "icosahedral")])
+def test_relaxation_with_averaging_ends_at_the_averaged_model_s_minimum(load_pet, symmetry, averaging):
     table, _ = crystals(("b2", "hcp"))
     pet = load_pet()
-    result = run(Relax, table, pet, averaging="icosahedral", symmetry=symmetry, max_steps=200)
+    result = run(Relax, table, pet, averaging=averaging, symmetry=symmetry, fmax=0.05, max_steps=200)
     assert result.columns["status"].tolist() == ["converged"] * 2
     final = StructureTable(
         table.ids, {}, {}, table.numbers, result.positions, result.cells, table.pbc, table.offsets
     )
-    averaged = run(Static, final, pet, averaging="icosahedral", symprec=1e-8)
+    averaged = run(Static, final, pet, averaging=averaging, symprec=1e-8)
     np.testing.assert_allclose(averaged.columns["energy"], result.columns["energy"], atol=1e-8)
-    assert (averaged.columns["fmax"] <= 0.02).all()
+    assert (averaged.columns["fmax"] <= 0.05).all()
     np.testing.assert_allclose(averaged.columns[ENERGY], result.columns[ENERGY], atol=1e-7)
 
 
 def test_averaging_may_begin_late_and_ends_at_the_same_minimum_for_less(load_pet, alloys):
-    table = alloys(6)
+    table = alloys(12)
+    table = table.take(np.flatnonzero(table.n_atoms <= 4)[:3])
     evaluations = {}
     results = {}
     for start in (None, 0.1):
         finished: list[StructureTable] = []
-        parameters = {"averaging": "octahedral", "average_from_fmax": start, "fmax": 0.01}
+        parameters = {"averaging": "lebedev-1", "average_from_fmax": start, "fmax": 0.01}
         driver = Relax(table, load_pet(), parse_parameters(Task.RELAX, parameters), finished=finished.append)
         assert driver.run()
         results[start] = StructureTable.concatenate(finished).select(table.ids)
