@@ -25,7 +25,7 @@ from aiida_pet.engine.parameters import Dtype, Task, parse_parameters
 from aiida_pet.engine.projection import SymmetryProjector
 from aiida_pet.engine.relax import Relax
 from aiida_pet.engine.rotations import lebedev, random_rotations
-from aiida_pet.engine.spacegroup import find_operations
+from aiida_pet.engine.spacegroup import operations_of_row
 from aiida_pet.engine.table import StructureTable
 from benchmarks.engine import batched, device, random_alloys, seconds, synchronize
 from benchmarks.harness import Measurement, threads
@@ -68,8 +68,7 @@ def cubic_crystals(count: int) -> StructureTable:
 
 def operations_of(table: StructureTable) -> list[Operations]:
     """Return the space group of each row."""
-    rows = ((row, table.atoms_of(row)) for row in range(len(table)))
-    return [find_operations(table.cells[r], table.positions[a], table.numbers[a], 1e-4) for r, a in rows]
+    return [operations_of_row(table, row, 1e-4) for row in range(len(table))]
 
 
 def projection(n_crystals: int) -> Iterator[Measurement]:

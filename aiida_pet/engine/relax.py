@@ -29,7 +29,7 @@ from aiida_pet.engine.operations import Operations
 from aiida_pet.engine.optimizers import OPTIMIZERS, Fire, Lbfgs
 from aiida_pet.engine.parameters import CellFilter, RelaxParameters, Symmetry, symprec_label
 from aiida_pet.engine.projection import SymmetryProjector
-from aiida_pet.engine.spacegroup import find_operations, spacegroup_numbers
+from aiida_pet.engine.spacegroup import operations_of_row, spacegroup_numbers
 from aiida_pet.engine.table import Array, StructureTable
 
 
@@ -106,13 +106,7 @@ class Relax(Driver):
         ends = torch.cumsum(batch.n_atoms, 0).tolist()
         for place, row in enumerate(rows):
             if self.table.pbc[row].all():
-                atoms = self.table.atoms_of(row)
-                operations = find_operations(
-                    self.table.cells[row],
-                    self.table.positions[atoms],
-                    self.table.numbers[atoms],
-                    self.parameters.symprec,
-                )
+                operations = operations_of_row(self.table, row, self.parameters.symprec)
                 cells[place] = torch.as_tensor(operations.cell)
                 positions[ends[place] - len(operations.positions) : ends[place]] = torch.as_tensor(
                     operations.positions

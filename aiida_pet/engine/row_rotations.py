@@ -15,7 +15,7 @@ from aiida_pet.engine.averaging import RowRotations
 from aiida_pet.engine.operations import Operations
 from aiida_pet.engine.parameters import Averaging, StaticParameters, lebedev_degree
 from aiida_pet.engine.rotations import RotationSet, icosahedral, lebedev, octahedral, random_rotations
-from aiida_pet.engine.spacegroup import find_operations
+from aiida_pet.engine.spacegroup import operations_of_row
 from aiida_pet.engine.table import StructureTable
 
 EXACT = 1e-6  # A
@@ -67,11 +67,7 @@ class RotationsOfRows:
         ]
 
     def _operations(self, row: int) -> Operations:
-        table = self._table
-        atoms = table.atoms_of(row)
-        return find_operations(
-            table.cells[row], table.positions[atoms], table.numbers[atoms], self._parameters.symprec
-        )
+        return operations_of_row(self._table, row, self._parameters.symprec)
 
 
 def _fixed_set(averaging: str) -> RotationSet | None:
@@ -79,8 +75,12 @@ def _fixed_set(averaging: str) -> RotationSet | None:
     degree = lebedev_degree(averaging)
     if degree is not None:
         return lebedev(degree)
-    groups: dict[str, RotationSet] = {"icosahedral": icosahedral(), "octahedral": octahedral()}
-    return groups.get(averaging)
+    match averaging:
+        case Averaging.ICOSAHEDRAL:
+            return icosahedral()
+        case Averaging.OCTAHEDRAL:
+            return octahedral()
+    return None
 
 
 def _group(operations: Operations) -> RotationSet:

@@ -96,6 +96,12 @@ def find_operations(cell: Floats, positions: Floats, numbers: NDArray[Any], symp
     return identity_operations(cell, positions)
 
 
+def operations_of_row(table: StructureTable, row: int, symprec: float) -> Operations:
+    """Return :func:`find_operations` of ``row`` of ``table``."""
+    atoms = table.atoms_of(row)
+    return find_operations(table.cells[row], table.positions[atoms], table.numbers[atoms], symprec)
+
+
 @dataclass(frozen=True)
 class _Crystal:
     """A crystal with volume and finite numbers: (3, 3) cell, (A, 3) fractional coordinates, (A,) numbers."""
