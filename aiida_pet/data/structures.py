@@ -161,6 +161,7 @@ class StructureSetData(TableData):
         return StructureTable(
             ids=self.ids,
             columns=self._columns(),
+            ragged=self._ragged(),
             units=self._units() | {name: unit for name, unit in atom_columns.items() if unit},
             **{name: self._array(name) for name in _GEOMETRY},
             atom_columns={name: self.atom_column(name) for name in atom_columns},

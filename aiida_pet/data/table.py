@@ -1,6 +1,7 @@
 """TableData: N rows under unique ids as one node, every column an ``.npy`` file in the repository.
 
-Arrays are named ``ids`` and ``column_<name>``; texts are stored as UTF-8 bytes (``S``), so that nothing needs
+Arrays are named ``ids`` and ``column_<name>``, columns whose rows differ in length ``ragged_<name>`` and
+``offsets_<name>``; texts are stored as UTF-8 bytes (``S``), so that nothing needs
 pickle. Attributes hold what people query. Equal content gives equal files and attributes, hence one hash.
 """
 
@@ -15,6 +16,7 @@ import numpy as np
 from aiida import orm
 from aiida.common.exceptions import ModificationNotAllowed, ValidationError
 
+from aiida_pet.engine.ragged import Ragged
 from aiida_pet.engine.table import Array, Table, decode_strings, encode_strings
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _IDS = "ids"
 _COLUMN = "column_"
+_RAGGED = "ragged_"
+_OFFSETS = "offsets_"
 # More distinct texts than this are names or messages, not categories, and would only swell the attributes.
 MAX_CATEGORIES = 32
 
@@ -29,9 +33,9 @@ MAX_CATEGORIES = 32
 class TableData(orm.ArrayData):
     """N rows under unique string ids, with columns whose first dimension is N.
 
-    Attributes: ``n_rows``; ``columns`` {name: unit or ""}; ``counts`` {column: {value: n}} of columns of
-    texts with few distinct values and of flags; ``ranges`` {column: [min, max]} of the finite values of
-    columns of numbers.
+    Attributes: ``n_rows``; ``columns`` {name: unit or ""}; ``ragged`` {name: unit or ""} of columns whose rows differ
+    in length; ``counts`` {column: {value: n}} of columns of texts with few distinct values and of flags; ``ranges``
+    {column: [min, max]} of the finite values of columns of numbers.
     """
 
     # the order of columns is a matter of display
@@ -80,7 +84,7 @@ class TableData(orm.ArrayData):
             )
         if not len(table):
             raise ValueError(f"a {type(self).__name__} needs at least one row, got none")
-        for name in table.columns:
+        for name in (*table.columns, *table.ragged):
             check_name(name)
         for name in self.get_arraynames():
             self.delete_array(name)
@@ -96,7 +100,12 @@ class TableData(orm.ArrayData):
         self._clear()
 
     def _arrays_of(self, table: Table) -> dict[str, Array]:
-        return {_IDS: table.ids} | {_COLUMN + name: values for name, values in table.columns.items()}
+        return (
+            {_IDS: table.ids}
+            | {_COLUMN + name: values for name, values in table.columns.items()}
+            | {_RAGGED + name: column.values for name, column in table.ragged.items()}
+            | {_OFFSETS + name: column.offsets for name, column in table.ragged.items()}
+        )
 
     def _attributes_of(self, table: Table) -> dict[str, Any]:
         counts = {name: _counts(values) for name, values in table.columns.items()}
@@ -107,6 +116,7 @@ class TableData(orm.ArrayData):
             "column_names": list(table.columns),
             "counts": {name: found for name, found in counts.items() if found},
             "ranges": {name: found for name, found in ranges.items() if found},
+            "ragged": {name: table.units.get(name, "") for name in table.ragged},
         }
 
     def _validate(self) -> bool:
@@ -119,6 +129,10 @@ class TableData(orm.ArrayData):
             shape = self.base.attributes.get(f"{self.array_prefix}{name}", None)
             if not shape or shape[0] != n_rows:
                 raise ValidationError(f"array {name!r} must have {n_rows} rows, got shape {shape}")
+        for name in self.ragged_names:
+            shape = self.base.attributes.get(f"{self.array_prefix}{_OFFSETS}{name}", None)
+            if shape != [n_rows + 1]:
+                raise ValidationError(f"offsets of {name!r} must be {n_rows + 1}, got shape {shape}")
         return True
 
     # -- out -------------------------------------------------------------------------------------------------
@@ -153,11 +167,30 @@ class TableData(orm.ArrayData):
         self._known(name)
         return self._array(_COLUMN + name)
 
+    @property
+    def ragged_names(self) -> list[str]:
+        """Names of the columns whose rows differ in length."""
+        return list(self.base.attributes.get("ragged", {}))
+
+    def ragged(self, name: str) -> Ragged:
+        """Return column ``name`` whose rows differ in length, read-only.
+
+        :raises KeyError: naming those there are.
+        """
+        if name not in self.ragged_names:
+            known = ", ".join(self.ragged_names) or "none"
+            raise KeyError(
+                f"no ragged column {name!r} in {type(self).__name__}<{self.pk}>, there are: {known}"
+            )
+        return Ragged(self._array(_RAGGED + name), self._array(_OFFSETS + name))
+
     def unit(self, name: str) -> str:
         """Return the unit of column ``name``, empty for what has none.
 
         :raises KeyError: naming the columns there are.
         """
+        if name in self.ragged_names:
+            return str(self.base.attributes.get("ragged")[name])
         self._known(name)
         return str(self.base.attributes.get("columns")[name])
 
@@ -191,13 +224,18 @@ class TableData(orm.ArrayData):
 
     def to_table(self) -> Table:
         """Return all rows; its arrays are read-only and shared with the node."""
-        return Table(self.ids, self._columns(), self._units())
+        return Table(self.ids, self._columns(), self._units(), self._ragged())
+
+    def _ragged(self) -> dict[str, Ragged]:
+        return {name: self.ragged(name) for name in self.ragged_names}
 
     def _columns(self) -> dict[str, Array]:
         return {name: self.column(name) for name in self.column_names}
 
     def _units(self) -> dict[str, str]:
-        return {name: unit for name, unit in self.base.attributes.get("columns").items() if unit}
+        attributes = self.base.attributes
+        named = {**attributes.get("columns"), **attributes.get("ragged", {})}
+        return {name: unit for name, unit in named.items() if unit}
 
     def select(self, ids: Sequence[str] | Array) -> Table:
         """Return the rows ``ids``, in that order.

@@ -25,9 +25,10 @@ from aiida_pet.engine.evaluation import Evaluation
 from aiida_pet.engine.geometry import check_geometry
 from aiida_pet.engine.job import RowStatus
 from aiida_pet.engine.neighbors import NeighborList
-from aiida_pet.engine.parameters import Averaging, Output, StaticParameters
+from aiida_pet.engine.parameters import Averaging, Derivation, Output, StaticParameters
 from aiida_pet.engine.row_rotations import RotationsOfRows
 from aiida_pet.engine.spacegroup import spacegroup_numbers
+from aiida_pet.engine.symmetry_warning import symmetry_warnings
 from aiida_pet.engine.table import Array, StructureTable
 
 logger = logging.getLogger(__name__)
@@ -283,8 +284,17 @@ class Driver(ABC):
             "stress_max": residual.numpy(),
             **{name: values.numpy() for name, values in evaluation.rows.items()},
         }
+        columns["heads"] = np.full(len(final), heads_in_words(self.parameters))
         groups = spacegroup_numbers(final, self.parameters.symprecs)
+        if groups:
+            columns["symmetry_warning"] = symmetry_warnings(groups)
         return columns | {f"spacegroup_{label}": numbers for label, numbers in groups.items()}
+
+
+def heads_in_words(parameters: StaticParameters) -> str:
+    """Return whether forces and stress derive from the energy: what is not conservative says so in every table."""
+    direct = [name for name in ("forces", "stress") if getattr(parameters, name) is Derivation.DIRECT]
+    return f"direct {' and '.join(direct)}" if direct else Derivation.CONSERVATIVE.value
 
 
 def _geometry(table: StructureTable) -> dict[str, Any]:

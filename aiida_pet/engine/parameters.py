@@ -60,6 +60,28 @@ class Symmetry(StrEnum):
     CONSTRAINED = "constrained"
 
 
+class ForceConstants(StrEnum):
+    """How force constants are made of forces."""
+
+    TRADITIONAL = "traditional"  # phonopy's own: finite differences of each displacement
+    SYMFC = "symfc"  # least squares in the space of symmetric force constants
+
+
+class Strains(StrEnum):
+    """Sets of strains from which elastic constants are fitted."""
+
+    LINEAR = "linear"  # small ones, +-0.25 % and +-0.5 %
+    MATERIALS_PROJECT = "materials_project"  # normal +-0.5 % and +-1 %, shear +-3 % and +-6 %, as matcalc
+    ORB_V3 = "orb_v3"  # normal +-5 % and +-10 %, shear +-1 % and +-2 %
+
+
+class Ions(StrEnum):
+    """What atoms do while a cell is strained."""
+
+    RELAXED = "relaxed"
+    CLAMPED = "clamped"  # they follow the strain
+
+
 class Averaging(StrEnum):
     """Rotations over which an unconstrained model is averaged, each with and without the inversion.
 
@@ -220,9 +242,147 @@ class RelaxParameters(StaticParameters):
         return self
 
 
-Parameters = StaticParameters | RelaxParameters
+class TightRelaxParameters(RelaxParameters):
+    """Relaxation as derivatives of the energy want it, before they are taken."""
 
-PARAMETERS: dict[Task, type[StaticParameters]] = {Task.STATIC: StaticParameters, Task.RELAX: RelaxParameters}
+    relax_first: bool = Field(True, description="relax each crystal before; else it is taken as it is")
+    fmax: float = Field(
+        1e-4, gt=0, description="largest force norm at convergence", json_schema_extra=_unit("eV/A")
+    )
+    stress_max: float = Field(
+        1e-3,
+        gt=0,
+        description="largest component of the free stress (plus pressure) at convergence",
+        json_schema_extra=_unit("GPa"),
+    )
+    max_steps: int = Field(
+        2000, ge=0, description="steps of the optimiser after which a row ends as max_steps"
+    )
+    symmetry: Symmetry = Field(
+        Symmetry.CONSTRAINED, description="hold each crystal to the space group of its start"
+    )
+
+    @model_validator(mode="after")
+    def _averaging_that_derivatives_can_follow(self) -> Self:
+        if self.averaging == Averaging.RANDOM:
+            raise ValueError("averaging=random makes noise of differences of forces: use lebedev-3")
+        return self
+
+
+Integers3 = tuple[int, int, int]
+
+
+class PhononParameters(TightRelaxParameters):
+    """Harmonic phonons from finite displacements in a supercell."""
+
+    min_image: float = Field(
+        12.0,
+        gt=0,
+        description="shortest distance between periodic images of an atom in the supercell",
+        json_schema_extra=_unit("A"),
+    )
+    max_atoms: int = Field(
+        512, ge=1, description="atoms of a supercell at most; where this forbids min_image, the row says so"
+    )
+    supercell: Integers3 | tuple[Integers3, Integers3, Integers3] | None = Field(
+        None,
+        description="multiples of the primitive cell, or a matrix, instead of the rule by min_image",
+    )
+    displacement: float | None = Field(
+        None,
+        gt=0,
+        description="of an atom; if not given, 0.03 for conservative and 0.1 for direct forces",
+        json_schema_extra=_unit("A"),
+    )
+    phonon_symprec: float = Field(
+        1e-5,
+        gt=0,
+        lt=10,
+        description="tolerance of the space group that reduces displacements, as of phonopy",
+        json_schema_extra=_unit("A"),
+    )
+    force_constants: ForceConstants = Field(
+        ForceConstants.TRADITIONAL, description="how force constants are made of forces"
+    )
+    supercell_check: float | None = Field(
+        None,
+        gt=0,
+        description="min_image of a second supercell, for how much the frequencies change with it",
+        json_schema_extra=_unit("A"),
+    )
+    mesh: float = Field(
+        40.0,
+        gt=0,
+        description="density of the mesh of q-points, as the length of phonopy: N = mesh / lattice vector",
+        json_schema_extra=_unit("A"),
+    )
+    temperatures: Annotated[tuple[float, ...], Field(json_schema_extra=_unit("K"))] = Field(
+        tuple(float(t) for t in range(0, 1001, 100)),
+        description="of free energy, entropy and heat capacity; 300 is always among them",
+    )
+    imaginary_threshold: float = Field(
+        0.1,
+        ge=0,
+        description="frequencies below minus this are imaginary modes",
+        json_schema_extra=_unit("THz"),
+    )
+    dos_range: Annotated[tuple[float, float], Field(json_schema_extra=_unit("THz"))] = Field(
+        (-10.0, 60.0), description="frequencies of the density of states, lowest and highest"
+    )
+    dos_points: int = Field(701, ge=2, description="frequencies of the density of states")
+    dos_sigma: float = Field(
+        0.1,
+        gt=0,
+        description="width of the Gaussian that smears the density of states",
+        json_schema_extra=_unit("THz"),
+    )
+    nac: bool = Field(
+        True,
+        description="correct for long-range dipoles where the set has Born charges (column per atom born_charges, e) "
+        "and dielectric tensors (column dielectric_tensor)",
+    )
+
+    @model_validator(mode="after")
+    def _frequencies_and_temperatures_in_order(self) -> Self:
+        if self.dos_range[0] >= self.dos_range[1]:
+            raise ValueError(f"dos_range must be lowest, then highest frequency, got {list(self.dos_range)}")
+        if any(temperature < 0 for temperature in self.temperatures):
+            raise ValueError(f"temperatures must not be negative, got {list(self.temperatures)} K")
+        return self
+
+
+class ElasticParameters(TightRelaxParameters):
+    """Elastic constants from stresses of strained cells."""
+
+    strains: Strains = Field(Strains.LINEAR, description="set of strains")
+    normal_strains: tuple[float, ...] | None = Field(
+        None, description="strains along the axes, such as 0.005, instead of those of the set"
+    )
+    shear_strains: tuple[float, ...] | None = Field(
+        None, description="shear strains (twice the off-diagonal element) instead of those of the set"
+    )
+    ions: Ions = Field(Ions.RELAXED, description="what atoms do while the cell is strained")
+    symmetrize: bool = Field(
+        True, description="average the elastic tensor over the point group found with symprec"
+    )
+
+    @model_validator(mode="after")
+    def _strains_that_keep_a_crystal(self) -> Self:
+        for name in ("normal_strains", "shear_strains"):
+            values = getattr(self, name)
+            if values is not None and (not values or any(not 0 < abs(value) < 0.5 for value in values)):
+                raise ValueError(
+                    f"{name} must be numbers between -0.5 and 0.5, none of them 0, got {list(values)}"
+                )
+        return self
+
+
+PARAMETERS: dict[Task, type[StaticParameters]] = {
+    Task.STATIC: StaticParameters,
+    Task.RELAX: RelaxParameters,
+    Task.PHONONS: PhononParameters,
+    Task.ELASTIC: ElasticParameters,
+}
 
 
 def parse_parameters(task: Task, raw: dict[str, Any]) -> Any:

@@ -30,6 +30,7 @@ from aiida_pet.engine.optimizers import OPTIMIZERS, Fire, Lbfgs
 from aiida_pet.engine.parameters import CellFilter, RelaxParameters, Symmetry, symprec_label
 from aiida_pet.engine.projection import SymmetryProjector
 from aiida_pet.engine.spacegroup import operations_of_row, spacegroup_numbers
+from aiida_pet.engine.symmetry_warning import symmetry_warnings
 from aiida_pet.engine.table import Array, StructureTable
 
 
@@ -288,6 +289,9 @@ class Relax(Driver):
             ends = columns[f"spacegroup_{label}"]
             further[f"initial_spacegroup_{label}"] = groups[label]
             further[f"symmetry_kept_{label}"] = (groups[label] == ends) & (groups[label] > 0)
+        if groups:
+            after = {label: columns[f"spacegroup_{label}"] for label in groups}
+            further["symmetry_warning"] = symmetry_warnings(after, groups)
         return further
 
     def columns_of_refused(self, columns: dict[str, Array]) -> dict[str, Array]:

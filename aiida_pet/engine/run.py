@@ -10,6 +10,7 @@ when it is not OK, since schedulers lose exit codes.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import resource
@@ -42,6 +43,15 @@ logger = logging.getLogger(__name__)
 LARGE_MODEL = (
     50e6  # bytes: of a larger checkpoint, a chunk of the usual size may not fit into a laptop's memory
 )
+
+
+# Where each task is; read when it is wanted, since torch and phonopy take seconds to import.
+_DRIVERS = {
+    Task.STATIC: ("static", "Static"),
+    Task.RELAX: ("relax", "Relax"),
+    Task.PHONONS: ("phonons", "Phonons"),
+    Task.ELASTIC: ("elastic", "Elastic"),
+}
 
 
 class DeviceError(RuntimeError):
@@ -129,8 +139,6 @@ class Job:
         from aiida_pet.engine.heads import UnsupportedModelError  # noqa: PLC0415
         from aiida_pet.engine.memory import fit_to_memory  # noqa: PLC0415
         from aiida_pet.engine.model import make_model  # noqa: PLC0415
-        from aiida_pet.engine.relax import Relax  # noqa: PLC0415
-        from aiida_pet.engine.static import Static  # noqa: PLC0415
 
         try:
             model = make_model(
@@ -151,9 +159,8 @@ class Job:
         if spec.settings.max_batch_cost is None and (is_large or device != "cpu"):
             fit_to_memory(model)
         self._settings = spec.settings
-        task = {Task.STATIC: Static, Task.RELAX: Relax}[spec.task]
         self._computing = time.time()
-        self._driver = task(
+        self._driver = _driver_of(spec.task)(
             left,
             model,
             parameters,
@@ -262,6 +269,12 @@ class Job:
             self.folder.write_progress(self._progress)
         except OSError as error:
             logger.warning("no heartbeat: %s", error)
+
+
+def _driver_of(task: Task) -> Any:
+    """Return the class that runs ``task``."""
+    module, name = _DRIVERS[task]
+    return getattr(importlib.import_module(f"aiida_pet.engine.{module}"), name)
 
 
 def run_folder(path: Path) -> ExitStatus:

@@ -1,8 +1,9 @@
 """Tables of crystals in flat numpy arrays, and their ``.npz`` form: what engine and plugin exchange.
 
 Layout: N rows under unique string ids; a column's first dimension is N; a per-atom column's first dimension is A,
-the number of atoms of all rows together, row ``i`` owning ``offsets[i]:offsets[i + 1]``. Strings are ``str`` arrays
-(``dtype.kind == "U"``) in memory and UTF-8 bytes (``"S"``) on disk, so that no file needs pickle. Units are ASE's.
+the number of atoms of all rows together, row ``i`` owning ``offsets[i]:offsets[i + 1]``; what has a length of its own
+in each row is a :class:`~aiida_pet.engine.ragged.Ragged`. Strings are ``str`` arrays (``dtype.kind == "U"``) in memory
+and UTF-8 bytes (``"S"``) on disk, so that no file needs pickle. Units are ASE's.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[Any]
+from aiida_pet.engine.ragged import Array, Ragged, within
 
 _COLUMN = "column/"
+_RAGGED = "ragged/"
+_OFFSETS = "ragged_offsets/"
 _ATOMS = "atoms/"
 _META = "meta"
 
@@ -59,11 +62,13 @@ class Table:
     :ivar ids: (N,) str.
     :ivar columns: name -> array of shape (N, ...).
     :ivar units: name -> unit of a column; a column without an entry has none (counts, names, flags).
+    :ivar ragged: name -> column whose rows differ in length, some of them 0.
     """
 
     ids: Array
     columns: dict[str, Array] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
+    ragged: dict[str, Ragged] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ids = np.asarray(self.ids, dtype=str)
@@ -73,6 +78,9 @@ class Table:
             check_unique(self.ids.tolist())
         for name, values in self.columns.items():
             self.columns[name] = self._checked(name, values)
+        for name, column in self.ragged.items():
+            if len(column) != len(self.ids):
+                raise ValueError(f"column {name!r} must have {len(self.ids)} rows, got {len(column)}")
 
     def _checked(self, name: str, values: ArrayLike) -> Array:
         array = np.asarray(values)
@@ -126,6 +134,7 @@ class Table:
             "ids": self.ids[index],
             "columns": {name: values[index] for name, values in self.columns.items()},
             "units": dict(self.units),
+            "ragged": {name: column.take(index) for name, column in self.ragged.items()},
         }
 
     def select(self, ids: Sequence[str] | Array) -> Self:
@@ -152,6 +161,10 @@ class Table:
             "ids": np.concatenate([table.ids for table in tables]),
             "columns": _concatenate_columns([(len(t), t.columns) for t in tables]),
             "units": _merge_units([table.units for table in tables]),
+            "ragged": {
+                name: Ragged.concatenate([(len(t), t.ragged.get(name)) for t in tables])
+                for name in dict.fromkeys(name for table in tables for name in table.ragged)
+            },
         }
 
     # -- files ---------------------------------------------------------------------------------------------------
@@ -160,6 +173,8 @@ class Table:
         """Return everything as arrays by name, strings encoded: the content of the ``.npz`` form."""
         arrays = {"ids": encode_strings(self.ids)}
         arrays |= {_COLUMN + name: encode_strings(values) for name, values in self.columns.items()}
+        arrays |= {_RAGGED + name: encode_strings(column.values) for name, column in self.ragged.items()}
+        arrays |= {_OFFSETS + name: column.offsets for name, column in self.ragged.items()}
         arrays[_META] = np.frombuffer(json.dumps({"units": self.units}).encode(), dtype=np.uint8)
         return arrays
 
@@ -175,6 +190,10 @@ class Table:
             "ids": decode_strings(arrays["ids"]),
             "columns": _prefixed(arrays, _COLUMN),
             "units": dict(meta["units"]),
+            "ragged": {
+                name: Ragged(values, arrays[_OFFSETS + name])
+                for name, values in _prefixed(arrays, _RAGGED).items()
+            },
         }
 
     def save(self, target: Path | IO[bytes]) -> None:
@@ -283,14 +302,8 @@ class StructureTable(Table):
         return cls(**{f.name: getattr(table, f.name) for f in fields(table)})
 
     def _taken(self, index: NDArray[np.int64]) -> dict[str, Any]:
-        sizes = self.n_atoms[index]
-        offsets = np.concatenate([[0], np.cumsum(sizes)])
-        # atom k of the result is atom (k - start of its row in the result) of its row here
-        atoms = (
-            np.arange(offsets[-1])
-            - np.repeat(offsets[:-1], sizes)
-            + np.repeat(self.offsets[:-1][index], sizes)
-        )
+        offsets = np.concatenate([[0], np.cumsum(self.n_atoms[index])])
+        atoms = within(self.offsets, index)
         return super()._taken(index) | {
             "numbers": self.numbers[atoms],
             "positions": self.positions[atoms],

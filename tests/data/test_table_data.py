@@ -8,6 +8,7 @@ import pytest
 from aiida import orm
 from aiida.common.exceptions import ModificationNotAllowed, ValidationError
 
+from aiida_pet.engine.ragged import Ragged
 from aiida_pet.engine.table import DuplicateIdError, StructureTable, Table
 
 
@@ -201,3 +202,19 @@ def test_table_of_crystals_keeps_only_columns(make: Any, structure_table: Struct
     node = make.from_table(structure_table)
     assert node.column_names == list(structure_table.columns)
     assert "positions" not in node.get_arraynames()
+
+
+def test_columns_of_rows_of_any_length_come_back(make: Any) -> None:
+    rows = [np.arange(6.0).reshape(2, 3), None, np.ones((1, 3))]
+    table = Table(np.array(["a", "b", "c"]), ragged={"curve": Ragged.of(rows)}, units={"curve": "THz"})
+    node = make.from_table(table).store()
+    found = orm.load_node(node.pk)
+    assert found.unit("curve") == "THz"
+    column = found.ragged("curve")
+    assert [len(column[i]) for i in range(3)] == [2, 0, 1]
+    assert np.array_equal(column[0], rows[0])
+    taken = found.select(["c", "a"]).ragged["curve"]
+    assert np.array_equal(taken[0], rows[2])
+    assert np.array_equal(taken[1], rows[0])
+    with pytest.raises(KeyError, match="there are: curve"):
+        found.ragged("other")
