@@ -39,13 +39,20 @@ def offenders(folder: Path, forbidden: tuple[str, ...], allowed: set[str] | None
 
 
 def test_engine_never_imports_aiida_or_the_plugin():
-    plugin = tuple(f"aiida_pet.{part}" for part in ("data", "calculations", "parsers", "workchains", "cli"))
+    parts = ("analysis", "data", "calculations", "parsers", "workchains", "cli")
+    plugin = tuple(f"aiida_pet.{part}" for part in parts)
     assert offenders(PACKAGE / "engine", ("aiida", *plugin)) == []
 
 
 def test_data_never_imports_calculations_or_anything_above():
+    parts = ("analysis", "calculations", "parsers", "workchains", "cli")
+    assert offenders(PACKAGE / "data", tuple(f"aiida_pet.{part}" for part in parts)) == []
+
+
+def test_analysis_is_free_of_aiida_and_torch():
     above = tuple(f"aiida_pet.{part}" for part in ("calculations", "parsers", "workchains", "cli"))
-    assert offenders(PACKAGE / "data", above) == []
+    nodes = tuple(f"aiida_pet.data.{part}" for part in ("model", "structures", "table"))
+    assert offenders(PACKAGE / "analysis", ("aiida", "torch", *above, *nodes)) == []
 
 
 def test_workchains_use_only_the_contract_of_the_engine():

@@ -1,0 +1,1 @@
+"""How results compare with references: the numbers that the field reports."""

@@ -1,0 +1,176 @@
+"""Reference phases: elements and competing compounds with their energies, of tables and of files.
+
+A set of reference phases keeps of each phase its id, composition, energy per atom (eV/atom) and where it is from; it
+becomes a plain table and back. Files are read by :mod:`aiida_pet.analysis.reference_files`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiida_pet.analysis.compositions import Compositions
+from aiida_pet.analysis.levels import Theory, theory_in
+from aiida_pet.engine.job import RowStatus
+from aiida_pet.engine.table import Array, StructureTable, Table, check_unique
+
+_COLUMNS = ("energy_per_atom", "atomic_numbers", "amounts", "source", "level_of_theory", "model")
+
+
+@dataclass
+class References:
+    """M reference phases.
+
+    :ivar ids: (M,) str, unique.
+    :ivar compositions: of each phase.
+    :ivar energy_per_atom: (M,) float64, eV/atom.
+    :ivar source: (M,) str, label of the table or file.
+    :ivar theories: by source, where the energies come from.
+    :ivar warnings: what was left out or could not be told, in words.
+    """
+
+    ids: Array
+    compositions: Compositions
+    energy_per_atom: NDArray[np.float64]
+    source: Array
+    theories: dict[str, Theory]
+    warnings: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.ids = np.asarray(self.ids, dtype=str)
+        self.source = np.asarray(self.source, dtype=str)
+        self.energy_per_atom = np.asarray(self.energy_per_atom, dtype=np.float64)
+        sizes = [len(self.ids), len(self.compositions), len(self.energy_per_atom), len(self.source)]
+        if len(set(sizes)) > 1:
+            raise ValueError(
+                f"ids, compositions, energies and sources must be equally many, got {sizes} of them"
+            )
+        check_unique(self.ids.tolist())
+        bad = np.flatnonzero(~np.isfinite(self.energy_per_atom) | (self.compositions.totals <= 0))
+        if len(bad):
+            raise ValueError(
+                f"reference {self.ids[bad[0]]!r} has energy {self.energy_per_atom[bad[0]]} eV/atom and "
+                f"{self.compositions.totals[bad[0]]:g} atoms: expected a finite energy and at least one atom"
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def elements(self) -> list[int]:
+        """Atomic numbers of the elements that have a phase of their own, ascending."""
+        pure = (self.compositions.numbers > 0).sum(axis=1) == 1
+        return sorted(set(self.compositions.numbers[pure, 0].tolist()))
+
+    @classmethod
+    def of_structures(
+        cls, table: StructureTable, label: str, theory: Theory | None = None, *, column: str = "energy"
+    ) -> References:
+        """Return the converged rows of ``table`` as reference phases.
+
+        :param label: names the table.
+        :param theory: of its energies; None takes the column ``level_of_theory``, if there is one.
+        :param column: energies in eV per cell.
+        :raises ValueError: naming the table, if it has no energies or none of its rows converged.
+        """
+        if column not in table.columns:
+            raise ValueError(
+                f"references {label!r} have no column {column!r} (eV per cell), only: {', '.join(table.columns)}"
+            )
+        usable = converged(table) & np.isfinite(table.columns[column]) & (table.n_atoms > 0)
+        if not usable.any():
+            raise ValueError(f"none of the {len(table)} references {label!r} converged with a finite energy")
+        warnings = []
+        if not usable.all():
+            left_out = ", ".join(table.ids[~usable][:10].tolist())
+            warnings.append(f"{(~usable).sum()} references of {label!r} did not converge: {left_out}")
+        index = np.flatnonzero(usable)
+        return cls(
+            table.ids[index],
+            Compositions.of_table(table).take(index),
+            (table.columns[column] / np.maximum(table.n_atoms, 1))[index],
+            np.full(len(index), label),
+            {label: theory or theory_in(table.columns)},
+            warnings,
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[References]) -> References:
+        """Return all phases of ``parts``; an id that two parts share is written ``source:id``.
+
+        :raises DuplicateIdError: if an id occurs twice under one source.
+        :raises ValueError: if there are no parts, or one source has two levels of theory.
+        """
+        if not parts:
+            raise ValueError("no references given")
+        ids = np.concatenate([part.ids for part in parts])
+        source = np.concatenate([part.source for part in parts])
+        found, counts = np.unique(ids, return_counts=True)
+        shared = np.isin(ids, found[counts > 1])
+        if shared.any():
+            named = np.char.add(np.char.add(source, ":"), ids)
+            ids = np.where(shared, named, ids)
+        theories: dict[str, Theory] = {}
+        for part in parts:
+            for name, theory in part.theories.items():
+                if theories.setdefault(name, theory) != theory:
+                    raise ValueError(
+                        f"two sources are called {name!r}, one of {theories[name]}, one of {theory}"
+                    )
+        return cls(
+            ids,
+            Compositions.concatenate([part.compositions for part in parts]),
+            np.concatenate([part.energy_per_atom for part in parts]),
+            source,
+            theories,
+            [warning for part in parts for warning in part.warnings],
+        )
+
+    def to_table(self) -> Table:
+        """Return the phases as a table; its reverse is :meth:`of_table`."""
+        theory_of = [self.theories.get(name, Theory()) for name in self.source.tolist()]
+        columns = {
+            "formula": np.array(list(self.compositions.formulas()), dtype=str),
+            "energy_per_atom": self.energy_per_atom,
+            "atomic_numbers": self.compositions.numbers,
+            "amounts": self.compositions.amounts,
+            "source": self.source,
+            "level_of_theory": np.array([theory.level for theory in theory_of], dtype=str),
+            "model": np.array([" ".join(theory.models) for theory in theory_of], dtype=str),
+        }
+        return Table(self.ids, columns, {"energy_per_atom": "eV/atom"})
+
+    @classmethod
+    def of_table(cls, table: Table) -> References:
+        """Return the phases that :meth:`to_table` made a table of.
+
+        :raises ValueError: naming the columns that are missing.
+        """
+        missing = [name for name in _COLUMNS if name not in table.columns]
+        if missing:
+            raise ValueError(
+                f"no table of references: columns {', '.join(missing)} are missing, there are "
+                f"{', '.join(table.columns) or 'none'}"
+            )
+        columns = table.columns
+        source = columns["source"]
+        theories = {}
+        for name in np.unique(source).tolist():
+            first = int(np.flatnonzero(source == name)[0])
+            level, models = str(columns["level_of_theory"][first]), str(columns["model"][first])
+            theories[name] = Theory(level, tuple(models.split()))
+        compositions = Compositions(
+            columns["atomic_numbers"].astype(np.int64), columns["amounts"].astype(np.float64)
+        )
+        return cls(table.ids, compositions, columns["energy_per_atom"], source, theories)
+
+
+def converged(table: Table) -> NDArray[np.bool_]:
+    """Return (N,) whether each row has its answer: all of them where there is no column ``status``."""
+    if "status" not in table.columns:
+        return np.ones(len(table), dtype=bool)
+    found: NDArray[np.bool_] = table.columns["status"] == RowStatus.CONVERGED.value
+    return found
