@@ -1,6 +1,6 @@
-"""What there is to say of a space group that depends on the tolerance, or is not that of the start, in words.
+"""What there is to say of a space group that depends on the tolerance, or is not that of the start.
 
-A workflow that looks at one tolerance takes another path (another standard cell, another band path) if the crystal has a
+A workflow that looks at one tolerance takes another path (standard cell, band path) if the crystal has a
 lower group there. The warning stands in the table, so that this does not happen unseen.
 """
 
@@ -16,8 +16,8 @@ from aiida_pet.engine.table import Array
 def symmetry_warnings(groups: Mapping[str, Array], initial: Mapping[str, Array] | None = None) -> Array:
     """Return (N,) str, empty for a crystal of which there is nothing to say.
 
-    :param groups: tolerance as :func:`~aiida_pet.engine.spacegroup.spacegroup_numbers` labels it, ``0_01`` for 0.01 A ->
-        (N,) numbers of space groups, 0 where there is none.
+    :param groups: tolerance as :func:`~aiida_pet.engine.spacegroup.spacegroup_numbers` labels it (``0_01``) ->
+        numbers (N,) of space groups, 0 where there is none.
     :param initial: the same before the relaxation; None if there was none.
     """
     tolerances = [label.replace("_", ".") for label in groups]
