@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -32,6 +32,7 @@ from aiida_pet.engine.table import Array, StructureTable, Table
 # What is nearer to the hull than this is on it, in eV/atom, and amounts below it are none: pymatgen's
 # PhaseDiagram.numerical_tol.
 NUMERICAL_TOLERANCE = 1e-8
+_ENERGIES = ("formation_energy", "e_above_hull", "phase_separation_energy")
 
 
 class HullKind(StrEnum):
@@ -105,18 +106,11 @@ def energies_above_hull(
     rows = _Rows.of_table(table, column)
     phases, row_of_phase, name_of = _gather(rows, table.ids, references, hull)
     missing = rows.find_missing(phases)
-    values = _evaluate(rows, phases, row_of_phase, hull, name_of)
-    values.columns["is_stable"] = values.columns["e_above_hull"] <= stability_threshold + NUMERICAL_TOLERANCE
-    values.columns |= {
-        "hull_status": rows.status.astype(str),
-        "hull_message": np.array(rows.message, dtype=str),
-    }
-    units = {
-        name: "eV/atom"
-        for name in ("formation_energy", "e_above_hull", "phase_separation_energy")
-        if name in values.columns
-    }
-    result = Table(table.ids, values.columns, units)
+    columns = _evaluate(rows, phases, row_of_phase, hull, name_of)
+    units = {name: "eV/atom" for name in columns if name in _ENERGIES}
+    columns["is_stable"] = columns["e_above_hull"] <= stability_threshold + NUMERICAL_TOLERANCE
+    columns |= {"hull_status": rows.status.astype(str), "hull_message": np.array(rows.message, dtype=str)}
+    result = Table(table.ids, columns, units)
     if missing:
         warnings.append(f"no reference for {element_names(missing)}")
     summary = _summary(result, hull, theories, references, missing)
@@ -211,14 +205,9 @@ def _gather(
     return PhaseSet(compositions, np.concatenate(energies)), np.concatenate(row_of_phase), name_of
 
 
-@dataclass
-class _Values:
-    columns: dict[str, Array] = field(default_factory=dict)
-
-
 def _evaluate(
     rows: _Rows, phases: PhaseSet, row_of_phase: Array, hull: HullKind, name_of: Callable[[int], str]
-) -> _Values:
+) -> dict[str, Array]:
     """Work out the columns, one chemical system after the other."""
     n_rows, width = rows.compositions.numbers.shape
     formation = rows.energy_per_atom - rows.compositions.weighted(phases.element_energies)
@@ -255,7 +244,7 @@ def _evaluate(
     columns: dict[str, Array] = {"formation_energy": formation, "e_above_hull": above}
     if hull is HullKind.ALL:
         columns["phase_separation_energy"] = separation
-    return _Values(columns | {"decomposition": np.array(texts, dtype=str), "decomposition_amounts": amounts})
+    return columns | {"decomposition": np.array(texts, dtype=str), "decomposition_amounts": amounts}
 
 
 def _figures(amount: float) -> str:

@@ -1,0 +1,59 @@
+"""What the provenance of a set says of the energies in it: the jobs they are of, hence models and parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+
+from aiida_pet.analysis.levels import Theory, theory_in
+from aiida_pet.data.model import PetModelData
+from aiida_pet.data.structures import StructureSetData
+from aiida_pet.data.table import TableData
+
+# Links of a merge that say what was to be done, not what came out.
+_NOT_RESULTS = ("structures", "rows")
+
+
+def jobs_behind(node: TableData) -> list[Any]:
+    """Return the jobs whose results are in ``node``, through any calcfunctions between; none for what was imported."""
+    found: dict[str, Any] = {}
+    seen: set[str] = set()
+    waiting = [node]
+    while waiting:
+        creator: Any = waiting.pop().creator
+        if creator is None or creator.uuid in seen:
+            continue
+        seen.add(creator.uuid)
+        if isinstance(creator, orm.CalcJobNode):
+            found[creator.uuid] = creator
+            continue
+        links = creator.base.links.get_incoming(node_class=StructureSetData).all()
+        results = [link.node for link in links if link.link_label not in _NOT_RESULTS]
+        waiting += results or [link.node for link in links]
+    return list(found.values())
+
+
+def theory_of(node: StructureSetData) -> Theory:
+    """Return level of theory and models of the energies in ``node``: from provenance, else from its columns."""
+    models = {
+        job.inputs.model.sha256: job.inputs.model
+        for job in jobs_behind(node)
+        if "model" in job.inputs and isinstance(job.inputs.model, PetModelData)
+    }
+    if not models:
+        wanted = [name for name in ("level_of_theory", "model") if name in node.column_names]
+        return theory_in({name: node.column(name) for name in wanted})
+    return theory_of_models(*models.values())
+
+
+def theory_of_models(*models: PetModelData) -> Theory:
+    """Return level of theory and SHA-256 of models; the level is empty if they name several."""
+    levels = {str(model.base.attributes.get("level_of_theory", None) or "") for model in models}
+    return Theory(levels.pop() if len(levels) == 1 else "", tuple(sorted(model.sha256 for model in models)))
+
+
+def parameters_behind(node: StructureSetData) -> dict[str, Any] | None:
+    """Return the parameters of the jobs whose results are in ``node``; None if there are none or they differ."""
+    found = [job.inputs.parameters.get_dict() for job in jobs_behind(node) if "parameters" in job.inputs]
+    return found[0] if found and all(parameters == found[0] for parameters in found) else None
