@@ -153,19 +153,19 @@ def band_structure(phonopy: Phonopy, path: BandPath, *, spacing: float = 0.01) -
 
 
 def projected_dos(
-    phonopy: Phonopy, frequencies: Floats, *, mesh: float = 50.0, width: float = 0.1
+    phonopy: Phonopy, frequencies: Floats, *, mesh: float = 40.0, sigma: float = 0.1
 ) -> ProjectedDos:
     """Return the density of states of each atom, which sum up to the total; each atom's integral is 3.
 
     :param phonopy: with force constants.
     :param frequencies: (G,) evenly spaced, THz.
     :param mesh: length that gives the mesh of q-points, A.
-    :param width: standard deviation of the Gaussian that each mode is, THz.
+    :param sigma: standard deviation of the Gaussian that each mode is, THz.
     """
     phonopy.run_mesh(mesh, with_eigenvectors=True, is_mesh_symmetry=False)
     step = (frequencies[-1] - frequencies[0]) / (len(frequencies) - 1)
     atoms = phonopy.run_projected_dos(
-        sigma=width, freq_min=frequencies[0], freq_max=frequencies[-1], freq_pitch=step
+        sigma=sigma, freq_min=frequencies[0], freq_max=frequencies[-1], freq_pitch=step
     ).projected_dos
     return ProjectedDos(frequencies, atoms.sum(axis=0), atoms)
 

@@ -13,26 +13,19 @@ they are removed. Free of torch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
 from aiida_pet.engine.displacements import Displacements, SupercellSites
 from aiida_pet.engine.operations import Floats
+from aiida_pet.engine.parameters import ForceConstants
 
-__all__ = ["ForceConstants", "Solver", "produce_force_constants"]
-
-
-class Solver(StrEnum):
-    """How force constants are got from forces."""
-
-    TRADITIONAL = "traditional"  # phonopy's finite differences, then symmetrised
-    SYMFC = "symfc"  # a fit in a symmetric basis; slower, and exact in every symmetry at once
+__all__ = ["SolvedForceConstants", "produce_force_constants"]
 
 
 @dataclass(frozen=True)
-class ForceConstants:
+class SolvedForceConstants:
     """Force constants of a crystal, and how far they were from symmetric.
 
     :ivar values: (P, S, 3, 3), eV/A^2, symmetrised.
@@ -56,8 +49,8 @@ def produce_force_constants(
     sites: SupercellSites,
     displacements: Displacements,
     forces: Floats,
-    solver: Solver = Solver.TRADITIONAL,
-) -> ForceConstants:
+    solver: ForceConstants = ForceConstants.TRADITIONAL,
+) -> SolvedForceConstants:
     """Return the force constants that ``forces`` give, symmetrised.
 
     What is measured is measured on the finite differences, whichever solver is taken: symfc's are symmetric whatever
@@ -80,13 +73,13 @@ def produce_force_constants(
     raw = solve_finite_differences(sites, displacements, forces)
     asymmetry = float(np.abs(raw - transpose(sites, raw)).max())
     largest = float(np.abs(raw).max())
-    if solver is Solver.SYMFC:
+    if solver is ForceConstants.SYMFC:
         phonopy.dataset = displacements.dataset(forces)
         phonopy.produce_force_constants(fc_calculator="symfc", calculate_full_force_constants=False)
         values = np.array(phonopy.force_constants)
     else:
         values = symmetrize(sites, raw)
-    return ForceConstants(
+    return SolvedForceConstants(
         values=values,
         net_force=float(np.linalg.norm(net, axis=1).max()),
         sum_rule_before=sum_rule(sites, raw),

@@ -31,12 +31,12 @@ from aiida_pet.engine.operations import Floats
 
 __all__ = [
     "HarmonicProperties",
-    "frequency_grid",
     "harmonic_properties",
     "make_phonopy",
     "nac_parameters",
     "phonopy_yaml",
     "restore_phonopy",
+    "thermal_temperatures",
 ]
 
 ROOM_TEMPERATURE = 300.0  # K
@@ -187,32 +187,29 @@ class HarmonicProperties:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def frequency_grid(dos_min: float, dos_max: float, dos_step: float) -> Floats:
-    """Return the (G,) frequencies, THz, from ``dos_min`` to ``dos_max``, at which densities of states are given."""
-    n_points = round((dos_max - dos_min) / dos_step) + 1
-    return np.linspace(dos_min, dos_min + dos_step * (n_points - 1), n_points)
+def thermal_temperatures(temperatures: Sequence[float]) -> Floats:
+    """Return ``temperatures`` in ascending order, each once, and 300 K among them."""
+    return np.unique([*temperatures, ROOM_TEMPERATURE]).astype(np.float64)
 
 
 def harmonic_properties(
     phonopy: Phonopy,
     *,
-    mesh: float = 50.0,
+    frequencies: Floats,
+    mesh: float = 40.0,
     temperatures: Sequence[float] = (ROOM_TEMPERATURE,),
     imaginary_threshold: float = 0.1,
-    frequencies: Floats | None = None,
-    dos_width: float = 0.1,
+    dos_sigma: float = 0.1,
 ) -> HarmonicProperties:
     """Return what the force constants of ``phonopy`` say. About 50 ms for a small primitive cell.
 
     :param phonopy: with force constants.
+    :param frequencies: (G,) evenly spaced, of the density of states, THz.
     :param mesh: length that gives the mesh of q-points, A.
     :param temperatures: (T,) K.
     :param imaginary_threshold: a mode is imaginary if its frequency is below minus this, THz.
-    :param frequencies: (G,) evenly spaced, THz, of the density of states; :func:`frequency_grid` from -10 to 60 THz in
-        steps of 0.1 THz if None.
-    :param dos_width: standard deviation of the Gaussian that each mode is, THz.
+    :param dos_sigma: standard deviation of the Gaussian that each mode is in it, THz.
     """
-    grid = frequency_grid(-10.0, 60.0, 0.1) if frequencies is None else frequencies
     points = get_commensurate_points(phonopy.supercell_matrix)
     at_points = phonopy.run_qpoints(points).frequencies
     with warnings.catch_warnings():
@@ -232,10 +229,10 @@ def harmonic_properties(
     imaginary = at_points < limit
     stable = smallest >= limit
     dos = phonopy.run_total_dos(
-        sigma=dos_width,
-        freq_min=grid[0],
-        freq_max=grid[-1],
-        freq_pitch=(grid[-1] - grid[0]) / (len(grid) - 1),
+        sigma=dos_sigma,
+        freq_min=frequencies[0],
+        freq_max=frequencies[-1],
+        freq_pitch=(frequencies[-1] - frequencies[0]) / (len(frequencies) - 1),
     ).dos
     wanted = np.append(np.asarray(temperatures, dtype=np.float64), ROOM_TEMPERATURE)
     thermal = phonopy.run_thermal_properties(temperatures=wanted, exclude_gamma_acoustic=True)

@@ -72,8 +72,8 @@ def choose_supercell(
     :param numbers: (A,) atomic numbers.
     :param min_image: wanted distance between images, A.
     :param max_atoms: of the supercell.
-    :param supercell: what to take instead of the rule: 3 multiples of the given cell, or a matrix (3, 3) relative to it
-        as phonopy has it. ``min_image`` then only decides ``capped``, and ``max_atoms`` nothing.
+    :param supercell: what to take instead of the rule: 3 multiples of the primitive cell, or a matrix (3, 3) relative
+        to it. ``min_image`` then only decides ``capped``, and ``max_atoms`` nothing.
     :param symprec: tolerance at which the primitive cell and the point group are found, A.
     :raises ValueError: if ``supercell`` is not such a matrix, or has no volume.
     """
@@ -87,7 +87,7 @@ def choose_supercell(
     conventional = _conventional(cell, positions, numbers, unit, operations.symprec)
 
     if supercell is not None:
-        matrix = unit.T @ _given_matrix(supercell)
+        matrix = _given_matrix(supercell)
         image = shortest_image(matrix.T @ primitive)
         capped = image < min_image - _SAME
     else:
@@ -147,8 +147,8 @@ def _given_matrix(supercell: Any) -> Integers:
     matrix = np.diag(given) if given.shape == (3,) else given
     if matrix.shape != (3, 3) or (matrix != np.round(matrix)).any() or abs(np.linalg.det(matrix)) < 0.5:
         raise ValueError(
-            f"supercell = {np.asarray(supercell).tolist()}: expected 3 multiples of the cell, or a 3x3 matrix of"
-            " integers whose determinant is not zero"
+            f"supercell = {np.asarray(supercell).tolist()}: expected 3 multiples of the primitive cell, or a 3x3 matrix"
+            " of integers whose determinant is not zero"
         )
     matrix = np.round(matrix).astype(np.int64)
     return matrix if np.linalg.det(matrix) > 0 else -matrix

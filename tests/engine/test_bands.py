@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from aiida_pet.engine.bands import band_path, band_structure, projected_dos
 from aiida_pet.engine.displacements import SupercellSites, generate_displacements
 from aiida_pet.engine.force_constants import produce_force_constants
-from aiida_pet.engine.harmonic import frequency_grid, harmonic_properties, make_phonopy, nac_parameters
+from aiida_pet.engine.harmonic import harmonic_properties, make_phonopy, nac_parameters
 
 
 def parts(atoms: Atoms):
@@ -187,10 +187,10 @@ def test_bands_reach_gamma_from_the_side_of_the_path_where_that_matters(prototyp
 
 def test_densities_of_the_atoms_sum_up_to_the_total(prototypes):
     phonopy = with_forces(prototypes["b2"])
-    grid = frequency_grid(-10.0, 20.0, 0.1)
-    found = projected_dos(phonopy, grid, mesh=20.0, width=0.1)
+    grid = np.linspace(-10.0, 20.0, 301)
+    found = projected_dos(phonopy, grid, mesh=20.0, sigma=0.1)
     assert found.atoms.shape == (2, len(grid))
-    total = harmonic_properties(phonopy, frequencies=grid, mesh=20.0, dos_width=0.1).phonon_dos
+    total = harmonic_properties(phonopy, frequencies=grid, mesh=20.0, dos_sigma=0.1).phonon_dos
     np.testing.assert_allclose(found.total, total, atol=1e-6)
     np.testing.assert_allclose(np.trapezoid(found.atoms, grid, axis=1), 3.0, rtol=1e-6)
     np.testing.assert_array_equal(found.frequencies, grid)

@@ -13,8 +13,9 @@ from phonopy.harmonic.force_constants import compact_fc_to_full_fc, symmetrize_f
 from phonopy.structure.atoms import PhonopyAtoms
 
 from aiida_pet.engine.displacements import SupercellSites, generate_displacements
-from aiida_pet.engine.force_constants import Solver, produce_force_constants, solve_finite_differences
+from aiida_pet.engine.force_constants import produce_force_constants, solve_finite_differences
 from aiida_pet.engine.harmonic import make_phonopy
+from aiida_pet.engine.parameters import ForceConstants
 from aiida_pet.engine.supercells import choose_supercell
 
 # of all crystal systems, one and many Wyckoff positions, primitive and conventional cells
@@ -128,7 +129,7 @@ def test_symfc_is_symfc(prototypes, name):
     phonopy = quick(hand)
     sites, displacements = sites_and_displacements(phonopy)
     forces = displaced_forces(phonopy, displacements.positions)
-    ours = produce_force_constants(phonopy, sites, displacements, forces, Solver.SYMFC)
+    ours = produce_force_constants(phonopy, sites, displacements, forces, ForceConstants.SYMFC)
     hand.dataset = displacements.dataset(forces - forces.mean(axis=1)[:, None])
     hand.produce_force_constants(fc_calculator="symfc", calculate_full_force_constants=False)
     np.testing.assert_allclose(ours.values, hand.force_constants, rtol=0, atol=1e-10)

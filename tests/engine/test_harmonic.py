@@ -19,17 +19,18 @@ from aiida_pet.engine.displacements import SupercellSites, generate_displacement
 from aiida_pet.engine.force_constants import produce_force_constants
 from aiida_pet.engine.harmonic import (
     HarmonicProperties,
-    frequency_grid,
     harmonic_properties,
     make_phonopy,
     nac_parameters,
     phonopy_yaml,
     restore_phonopy,
+    thermal_temperatures,
 )
 from aiida_pet.engine.supercells import choose_supercell
 
 NAMES = ["bcc", "fcc", "hcp", "b2", "d0_3", "mosi2", "bi2te3", "c2m", "p-1"]
 MESH = 25.0
+GRID = np.linspace(-10.0, 60.0, 701)
 TEMPERATURES = (0.0, 100.0, 300.0, 1200.0)
 
 
@@ -69,6 +70,10 @@ def theirs(phonopy: Phonopy) -> Phonopy:
     return hand
 
 
+def properties(phonopy: Phonopy, frequencies=GRID, **options) -> HarmonicProperties:
+    return harmonic_properties(phonopy, frequencies=frequencies, **options)
+
+
 @pytest.fixture(scope="module")
 def pairs(prototypes) -> dict[str, tuple[Phonopy, Phonopy]]:
     """Each crystal by the engine and by hand."""
@@ -92,9 +97,9 @@ def test_frequencies_are_those_of_phonopy_by_hand(pairs, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_properties_are_those_of_phonopy_by_hand(pairs, name):
     made, hand = pairs[name]
-    grid = frequency_grid(-8.0, 20.0, 0.2)
-    found = harmonic_properties(
-        made, mesh=MESH, temperatures=TEMPERATURES, frequencies=grid, dos_width=0.2, imaginary_threshold=0.05
+    grid = np.linspace(-8.0, 20.0, 141)
+    found = properties(
+        made, mesh=MESH, temperatures=TEMPERATURES, frequencies=grid, dos_sigma=0.2, imaginary_threshold=0.05
     )
     hand.run_mesh(MESH)
     thermal = hand.run_thermal_properties(temperatures=TEMPERATURES, exclude_gamma_acoustic=True)
@@ -125,7 +130,7 @@ def test_imaginary_modes_are_those_of_the_hessian_of_the_supercell(pairs, name):
     frequencies = np.sign(values) * np.sqrt(np.abs(values)) * get_physical_units().DefaultToTHz
     frequencies = np.delete(frequencies, np.argsort(np.abs(frequencies))[:3])
     threshold = 0.5
-    found = harmonic_properties(made, mesh=MESH, imaginary_threshold=threshold)
+    found = properties(made, mesh=MESH, imaginary_threshold=threshold)
     assert found.n_imaginary == (frequencies < -threshold).sum()
     assert found.min_frequency <= frequencies.min() + 1e-6
     assert found.is_dynamically_stable == (found.min_frequency >= -threshold)
@@ -136,29 +141,23 @@ def test_imaginary_modes_are_those_of_the_hessian_of_the_supercell(pairs, name):
 
 def test_some_of_the_crystals_are_stable_and_some_are_not(pairs):
     """The test above looks at both kinds."""
-    stable = {
-        name: harmonic_properties(made, mesh=MESH).is_dynamically_stable for name, (made, _) in pairs.items()
-    }
+    stable = {name: properties(made, mesh=MESH).is_dynamically_stable for name, (made, _) in pairs.items()}
     assert set(stable.values()) == {True, False}
 
 
 def test_stable_crystal_has_no_place_of_an_imaginary_mode(pairs):
-    name = next(
-        n for n, (made, _) in pairs.items() if harmonic_properties(made, mesh=MESH).is_dynamically_stable
-    )
-    found = harmonic_properties(pairs[name][0], mesh=MESH)
+    name = next(n for n, (made, _) in pairs.items() if properties(made, mesh=MESH).is_dynamically_stable)
+    found = properties(pairs[name][0], mesh=MESH)
     assert np.isnan(found.imaginary_q).all()
     assert (found.n_imaginary, found.imaginary_fraction) == (0, 0.0)
     assert not found.imaginary_at_gamma_only
 
 
 def test_threshold_decides_what_is_imaginary(pairs):
-    name = next(
-        n for n, (made, _) in pairs.items() if not harmonic_properties(made, mesh=MESH).is_dynamically_stable
-    )
+    name = next(n for n, (made, _) in pairs.items() if not properties(made, mesh=MESH).is_dynamically_stable)
     made = pairs[name][0]
-    loose = harmonic_properties(made, mesh=MESH, imaginary_threshold=1e3)
-    tight = harmonic_properties(made, mesh=MESH, imaginary_threshold=0.01)
+    loose = properties(made, mesh=MESH, imaginary_threshold=1e3)
+    tight = properties(made, mesh=MESH, imaginary_threshold=0.01)
     assert loose.is_dynamically_stable
     assert loose.n_imaginary == 0
     assert tight.n_imaginary > 0
@@ -194,11 +193,11 @@ def optical_only(sign_at_gamma: float) -> Phonopy:
 
 def test_instability_at_gamma_only_is_told_from_one_elsewhere():
     """A soft spring between sublattices bends the optical mode at Gamma alone; stiff springs hold all other points."""
-    soft = harmonic_properties(optical_only(-1.0), mesh=15.0)
+    soft = properties(optical_only(-1.0), mesh=15.0)
     assert soft.n_imaginary == 3
     assert soft.imaginary_at_gamma_only
     np.testing.assert_allclose(soft.imaginary_q, 0, atol=1e-12)
-    stiff = harmonic_properties(optical_only(3.0), mesh=15.0)
+    stiff = properties(optical_only(3.0), mesh=15.0)
     assert stiff.is_dynamically_stable
     assert not stiff.imaginary_at_gamma_only
 
@@ -207,7 +206,7 @@ def test_instability_at_the_zone_boundary_is_not_at_gamma(prototypes):
     """A crystal of one atom has no modes at Gamma but the acoustic ones."""
     made = ours(prototypes["bcc"])
     made.force_constants = -made.force_constants
-    found = harmonic_properties(made, mesh=MESH)
+    found = properties(made, mesh=MESH)
     assert found.n_imaginary > 0
     assert not found.imaginary_at_gamma_only
     assert np.abs(found.imaginary_q).max() > 0.1
@@ -215,7 +214,7 @@ def test_instability_at_the_zone_boundary_is_not_at_gamma(prototypes):
 
 def test_mesh_by_length_converges_and_counts(pairs):
     made = pairs["b2"][0]
-    coarse, fine, finer = (harmonic_properties(made, mesh=length) for length in (10.0, 40.0, 60.0))
+    coarse, fine, finer = (properties(made, mesh=length) for length in (10.0, 40.0, 60.0))
     assert coarse.free_energy_300 != fine.free_energy_300
     assert abs(fine.free_energy_300 - finer.free_energy_300) < abs(
         coarse.free_energy_300 - finer.free_energy_300
@@ -224,21 +223,22 @@ def test_mesh_by_length_converges_and_counts(pairs):
 
 def test_density_of_states_integrates_to_three_per_atom(pairs):
     for made, _ in pairs.values():
-        grid = frequency_grid(-15.0, 30.0, 0.1)
-        found = harmonic_properties(made, mesh=MESH, frequencies=grid)
+        grid = np.linspace(-15.0, 30.0, 451)
+        found = properties(made, mesh=MESH, frequencies=grid)
         assert np.trapezoid(found.phonon_dos, grid) == pytest.approx(3 * found.n_atoms_primitive, rel=1e-6)
 
 
-def test_default_grid_and_temperature(pairs):
-    found = harmonic_properties(pairs["bcc"][0], mesh=MESH)
+def test_300_kelvin_is_always_there(pairs):
+    found = properties(pairs["bcc"][0], mesh=MESH)
     assert found.phonon_dos.shape == (701,)
     assert found.free_energy.tolist() == [found.free_energy_300]
-    np.testing.assert_allclose(frequency_grid(-1.0, 1.0, 0.5), [-1, -0.5, 0, 0.5, 1])
+    assert thermal_temperatures([500, 0, 500]).tolist() == [0, 300, 500]
+    assert thermal_temperatures([]).tolist() == [300]
 
 
 def test_width_of_the_density_of_states_smooths_it(pairs):
     made = pairs["bcc"][0]
-    sharp, wide = (harmonic_properties(made, mesh=MESH, dos_width=width).phonon_dos for width in (0.05, 0.5))
+    sharp, wide = (properties(made, mesh=MESH, dos_sigma=width).phonon_dos for width in (0.05, 0.5))
     assert sharp.max() > wide.max()
 
 
@@ -361,7 +361,7 @@ def test_no_warning_where_a_lattice_has_no_mesh_in_its_primitive_basis(prototype
     made = ours(prototypes["mosi2"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        harmonic_properties(made, mesh=MESH)
+        properties(made, mesh=MESH)
 
 
 def test_pair_forces_add_up_to_zero(prototypes):

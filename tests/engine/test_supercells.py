@@ -151,16 +151,15 @@ def test_shortest_image_of_a_skewed_cell_is_no_row_of_it():
     assert shortest_image(np.array([[1, 0, 0], [50, 0.5, 0], [0, 0, 1.0]])) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("supercell", [(2, 2, 2), [[2, 0, 0], [0, 2, 0], [0, 0, 2]], (-2, 2, 2)])
-def test_given_supercell_is_of_the_given_cell(supercell):
+@pytest.mark.parametrize("supercell", [(3, 3, 3), 3 * np.eye(3), (-3, 3, 3)])
+def test_given_supercell_is_of_the_primitive_cell(supercell):
     atoms = bulk("W", "bcc", a=3.17, cubic=True)
     chosen = choose(atoms, supercell=supercell, max_atoms=2)
-    assert chosen.n_atoms == 16
+    nearest = 3.17 * np.sqrt(3) / 2
+    assert chosen.n_atoms == 27
     assert chosen.capped
-    assert chosen.min_image == pytest.approx(6.34)
-    assert not choose(atoms, supercell=supercell, min_image=6.0).capped
-    cell = chosen.matrix.T @ unit_cell(atoms, chosen).cell[:]
-    np.testing.assert_allclose(cell @ cell.T, np.eye(3) * 6.34**2, atol=1e-9)
+    assert chosen.min_image == pytest.approx(3 * nearest)
+    assert not choose(atoms, supercell=supercell, min_image=8.0).capped
 
 
 def test_given_matrix_is_phonopys():
