@@ -16,7 +16,9 @@ from aiida.engine import ExitCode, ToContext, WorkChain, while_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_pet.calculations.base import PetCalculation
+from aiida_pet.calculations.elastic import ElasticCalculation
 from aiida_pet.calculations.exit_codes import CODES, Failure
+from aiida_pet.calculations.phonons import PhononCalculation
 from aiida_pet.calculations.records import record_left
 from aiida_pet.calculations.relax import RelaxCalculation
 from aiida_pet.calculations.staging import mark_bad_copy
@@ -31,6 +33,8 @@ from aiida_pet.workchains.walk import Ending, Walk
 CALCULATIONS: dict[Task, type[PetCalculation]] = {
     Task.STATIC: StaticCalculation,
     Task.RELAX: RelaxCalculation,
+    Task.PHONONS: PhononCalculation,
+    Task.ELASTIC: ElasticCalculation,
 }
 
 _STATUS = {code.label: code.status for code in CODES}

@@ -61,7 +61,10 @@ class PetCalculation(CalcJob):
 
     TASK: ClassVar[Task]
     # Raise it when the same inputs give other results: a default of the parameters changed, or the engine was wrong.
-    CACHE_VERSION = 2
+    CACHE_VERSION = 3
+    # Columns of the input set that the engine reads; all others stay behind.
+    COLUMNS: ClassVar[tuple[str, ...]] = ()
+    ATOM_COLUMNS: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
@@ -178,15 +181,16 @@ class PetCalculation(CalcJob):
         return calc_info
 
     def select_structures(self) -> StructureTable:
-        """Return the geometry of the job's rows; columns of the input set stay behind."""
+        """Return the geometry of the job's rows, with those columns of the input set that the engine reads."""
         table = self.inputs.structures.to_table()
-        geometry = StructureTable(
-            ids=table.ids,
-            numbers=table.numbers,
-            positions=table.positions,
-            cells=table.cells,
-            pbc=table.pbc,
-            offsets=table.offsets,
+        geometry = replace(
+            table,
+            columns={name: table.columns[name] for name in self.COLUMNS if name in table.columns},
+            atom_columns={
+                name: table.atom_columns[name] for name in self.ATOM_COLUMNS if name in table.atom_columns
+            },
+            ragged={},
+            units={},
         )
         return geometry.select(self.inputs.rows.ids) if "rows" in self.inputs else geometry
 

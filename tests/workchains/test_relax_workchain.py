@@ -39,11 +39,11 @@ def test_single_crystal_comes_back_in_aiida_types(module_inputs: Inputs) -> None
 def test_single_crystal_that_does_not_converge_is_a_failure(
     module_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aiida_pet.workchains.relax.SINGLE_ID", "max_steps")
+    monkeypatch.setattr("aiida_pet.workchains.crystals.SINGLE_ID", "max_steps")
     _, node = run_get_node(RelaxWorkChain, **single(module_inputs(1)))
     assert node.exit_status == 420
     assert node.exit_message == (
-        "The crystal did not relax: status `max_steps`. Its last geometry is in `output_structure`."
+        "The crystal has no answer: status `max_steps`. Its last geometry is in `output_structure`."
     )
     assert "output_structure" in node.outputs
 
@@ -51,7 +51,7 @@ def test_single_crystal_that_does_not_converge_is_a_failure(
 def test_single_crystal_without_result_is_left(
     module_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aiida_pet.workchains.relax.SINGLE_ID", "killer")
+    monkeypatch.setattr("aiida_pet.workchains.crystals.SINGLE_ID", "killer")
     _, node = run_get_node(RelaxWorkChain, **single(module_inputs(1)))
     assert node.exit_status == 301
     assert node.exit_message.startswith("No row has a result.")
@@ -100,7 +100,7 @@ def test_builder_refuses_unknown_overrides(module_inputs: Inputs) -> None:
     [
         ({"structure": None}, "give either `structures` (a set) or `structure` (a single crystal)"),
         ({"structures": True}, "give either `structures` (a set) or `structure` (a single crystal)"),
-        ({"task": "static"}, "task = 'static': this WorkChain relaxes; use pet.batch for other tasks"),
+        ({"task": "static"}, "task = 'static': RelaxWorkChain does relax; use pet.batch for other tasks"),
     ],
     ids=["neither", "both", "task"],
 )

@@ -1,0 +1,12 @@
+"""Elastic constants of a batch of crystals from stresses of strained cells, relaxation included."""
+
+from __future__ import annotations
+
+from aiida_pet.calculations.base import PetCalculation
+from aiida_pet.engine.job import Task
+
+
+class ElasticCalculation(PetCalculation):
+    """Elastic tensors and moduli of a batch of crystals in one job."""
+
+    TASK = Task.ELASTIC

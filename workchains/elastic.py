@@ -1,0 +1,12 @@
+"""Elastic constants of a set of crystals or a single one, relaxation included."""
+
+from __future__ import annotations
+
+from aiida_pet.engine.job import Task
+from aiida_pet.workchains.crystals import CrystalsWorkChain
+
+
+class ElasticWorkChain(CrystalsWorkChain):
+    """Elastic tensors and moduli of ``structures``, or of a single ``structure``."""
+
+    TASK = Task.ELASTIC
