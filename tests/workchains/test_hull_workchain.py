@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
+from ase import Atoms
 from ase.build import bulk
+from pymatgen.analysis.phase_diagram import PhaseDiagram
+from pymatgen.entries.computed_entries import ComputedEntry
 
+from aiida_pet.analysis.reference_files import read_references
 from aiida_pet.data.structures import StructureSetData
+from aiida_pet.data.table import TableData
 from aiida_pet.engine.table import StructureTable
 from aiida_pet.workchains.hull import HullWorkChain
 from aiida_pet.workchains.jobs import jobs_of
@@ -199,3 +207,128 @@ def test_bad_inputs_are_refused_at_submission(
     inputs = {"structures": finished["results"]} | filled(change)
     with pytest.raises(ValueError, match=re.escape(message)):
         run_get_node(HullWorkChain, **inputs)
+
+
+# -- the numbers, against pymatgen's phase diagram ---------------------------------------------------------------------
+
+ELEMENTS = ("Nb", "Mo", "Ta", "W")
+# eV per atom
+PURE = dict(zip(ELEMENTS, (-10.1, -10.9, -11.8, -12.9), strict=True))
+
+
+def make_phases(count: int, seed: int, prefix: str) -> list[tuple[str, dict[str, int], float]]:
+    """Random phases: id, atoms of each element, energy per atom (eV) around the mean of the elements."""
+    rng = np.random.default_rng(seed)
+    phases = []
+    for index in range(count):
+        chosen = rng.choice(ELEMENTS, rng.integers(2, 4), replace=False)
+        atoms = {str(symbol): int(rng.integers(1, 4)) for symbol in chosen}
+        mean = sum(n * PURE[symbol] for symbol, n in atoms.items()) / sum(atoms.values())
+        phases.append((f"{prefix}-{index}", atoms, mean + rng.normal(-0.1, 0.15)))
+    return phases
+
+
+def set_of(phases: list[tuple[str, dict[str, int], float]]) -> StructureSetData:
+    """A finished set of phases; where atoms are does not matter to a hull."""
+    rows = [
+        (name, Atoms("".join(f"{s}{n}" for s, n in atoms.items()), cell=5 * np.eye(3), pbc=True))
+        for name, atoms, _ in phases
+    ]
+    table = StructureTable.from_ase(rows)
+    energies = [energy * sum(atoms.values()) for _, atoms, energy in phases]
+    table.set_column("energy", energies, "eV")
+    table.set_column("status", ["converged"] * len(phases))
+    return StructureSetData.from_table(table).store()
+
+
+def entries_of(phases: list[tuple[str, dict[str, int], float]]) -> list[ComputedEntry]:
+    return [
+        ComputedEntry(atoms, energy * sum(atoms.values()), entry_id=name) for name, atoms, energy in phases
+    ]
+
+
+@pytest.fixture(scope="module")
+def diagram(
+    aiida_profile: Any, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[StructureSetData, TableData, list[ComputedEntry], list[ComputedEntry]]:
+    """A set, a table of references read from a file, and the entries of both."""
+    phases = make_phases(40, 0, "x")
+    references = entries_of([(f"el-{s}", {s: 1}, energy) for s, energy in PURE.items()])
+    references += entries_of(make_phases(12, 1, "ref"))
+    path = tmp_path_factory.mktemp("references") / "competing.json.gz"
+    with gzip.open(path, "wt") as handle:
+        json.dump([entry.as_dict() for entry in references], handle)
+    table = TableData.from_table(read_references(path, level_of_theory="PBE").to_table()).store()
+    return set_of(phases), table, entries_of(phases), references
+
+
+def hull_of(diagram: tuple[Any, ...], **parameters: Any) -> Any:
+    node = run_get_node(
+        HullWorkChain, structures=diagram[0], references={"competing": diagram[1]}, parameters=parameters
+    ).node
+    assert node.is_finished_ok, node.exit_message
+    return node
+
+
+def products_in(text: str) -> set[str]:
+    """Ids of the products of a decomposition."""
+    return set(re.findall(r"\(([^)]*)\)", text))
+
+
+def test_hull_of_set_and_references_is_that_of_pymatgen(diagram: tuple[Any, ...]) -> None:
+    results = hull_of(diagram).outputs.results
+    *_, entries, references = diagram
+    expected = PhaseDiagram(entries + references)
+    assert results.column("e_above_hull").tolist() == pytest.approx(
+        [expected.get_e_above_hull(entry) for entry in entries], abs=1e-9
+    )
+    assert results.column("formation_energy").tolist() == pytest.approx(
+        [expected.get_form_energy_per_atom(entry) for entry in entries], abs=1e-9
+    )
+    assert results.column("is_stable").tolist() == [entry in expected.stable_entries for entry in entries]
+    for entry, text in zip(entries, results.column("decomposition").tolist(), strict=True):
+        found = expected.get_decomposition(entry.composition)
+        assert products_in(text) == {phase.entry_id for phase in found}
+    # both kinds of rows are there, and some decompose into references
+    assert set(results.column("is_stable").tolist()) == {True, False}
+    assert any("(ref-" in text for text in results.column("decomposition").tolist())
+
+
+def test_hull_of_the_references_alone_is_that_of_pymatgen(diagram: tuple[Any, ...]) -> None:
+    results = hull_of(diagram, hull="references").outputs.results
+    *_, entries, references = diagram
+    expected = PhaseDiagram(references)
+    distances = [
+        expected.get_decomp_and_e_above_hull(entry, allow_negative=True, check_stable=False)[1]
+        for entry in entries
+    ]
+    assert results.column("e_above_hull").tolist() == pytest.approx(distances, abs=1e-9)
+    assert min(distances) < -0.01
+    assert "phase_separation_energy" not in results.column_names
+    assert not any("(x-" in text for text in results.column("decomposition").tolist())
+
+
+def test_stability_threshold_moves_what_counts_as_stable(diagram: tuple[Any, ...]) -> None:
+    strict, loose = (hull_of(diagram, stability_threshold=value).outputs for value in (0.0, 0.1))
+    distances = strict.results.column("e_above_hull")
+    assert loose.results.column("e_above_hull").tolist() == distances.tolist()
+    for outputs, threshold in ((strict, 1e-8), (loose, 0.1)):
+        assert outputs.results.column("is_stable").tolist() == (distances <= threshold).tolist()
+        assert outputs.summary["stable"] == int((distances <= threshold).sum())
+    assert strict.summary["stable"] < loose.summary["stable"]
+
+
+def test_level_of_a_file_of_references_is_compared(diagram: tuple[Any, ...]) -> None:
+    node = hull_of(diagram)
+    assert node.outputs.summary["warnings"] == ["level of theory unknown, not compared: structures"]
+    node = hull_of(diagram, level_of_theory="pbe")
+    assert node.outputs.summary["warnings"] == []
+    assert node.outputs.summary["levels_of_theory"] == {"structures": "pbe", "competing": "PBE"}
+    refused = run_get_node(
+        HullWorkChain,
+        structures=diagram[0],
+        references={"competing": diagram[1]},
+        parameters={"level_of_theory": "r2SCAN"},
+    ).node
+    assert refused.exit_status == 310
+    assert "structures is r2SCAN, but competing is PBE" in refused.exit_message
