@@ -10,6 +10,7 @@ import ast
 import difflib
 import io
 import tokenize
+from collections.abc import Collection, Iterable
 
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
@@ -69,6 +70,55 @@ def filter_frame(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     if not isinstance(mask, pd.Series) or not is_bool_dtype(mask):
         raise FilterError(f"{where!r} is no condition: compare with something, as in {_example(frame)}")
     return frame[mask.to_numpy()]
+
+
+def check_condition(where: str, columns: Iterable[str]) -> None:
+    """Check that ``where`` can be understood on a table with ``columns``, whatever their types.
+
+    :raises FilterError: if it cannot be read, or names no column.
+    """
+    names = list(columns)
+    tree = _parse(where, pd.DataFrame(columns=names))
+    texts = {
+        side for node in ast.walk(tree) if isinstance(node, ast.Compare) for side in _words_in(node, names)
+    }
+    named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - texts
+    for name in sorted(named - set(names)):
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise FilterError(f"no column {name!r} in {where!r}{hint}: columns are {', '.join(names)}")
+
+
+def conjuncts(where: str, frame: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """Return the parts of ``where`` that are joined by `and`: each as text, and the columns in it.
+
+    :raises FilterError: if the condition is not understood.
+    """
+    tree = _parse(where, frame).body
+    parts = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
+    known = set(_names(frame))
+    return [
+        (
+            ast.unparse(part),
+            [
+                name
+                for name in dict.fromkeys(node.id for node in ast.walk(part) if isinstance(node, ast.Name))
+                if name in known
+            ],
+        )
+        for part in parts
+    ]
+
+
+def _words_in(node: ast.Compare, columns: Collection[str]) -> set[str]:
+    """Return the bare words that may be texts since they are compared with a column: `status == converged`."""
+    sides = [node.left, *node.comparators]
+    if not any(isinstance(side, ast.Name) and side.id in columns for side in sides):
+        return set()
+    items = [
+        item for side in sides for item in (side.elts if isinstance(side, ast.List | ast.Tuple) else [side])
+    ]
+    return {item.id for item in items if isinstance(item, ast.Name) and item.id not in columns}
 
 
 def _parse(where: str, frame: pd.DataFrame) -> ast.Expression:

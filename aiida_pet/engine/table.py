@@ -21,6 +21,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from aiida_pet.engine.ragged import Array, Ragged, within
 
+__all__ = [
+    "Array",
+    "DuplicateIdError",
+    "StructureTable",
+    "StructureTableBuilder",
+    "Table",
+    "check_unique",
+    "decode_strings",
+    "encode_strings",
+]
+
 _COLUMN = "column/"
 _RAGGED = "ragged/"
 _OFFSETS = "ragged_offsets/"

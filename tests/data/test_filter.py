@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiida_pet.data.filter import FilterError, filter_frame
+from aiida_pet.data.filter import FilterError, check_condition, conjuncts, filter_frame
 
 
 @pytest.fixture
@@ -81,3 +81,25 @@ def test_frame_itself_is_not_changed(frame: pd.DataFrame) -> None:
     part = filter_frame(frame, "energy < -1")
     part["energy"] = 0.0
     pd.testing.assert_frame_equal(frame, before)
+
+
+def test_a_condition_is_checked_without_values() -> None:
+    columns = ["status", "energy", "n_atoms"]
+    check_condition("status == converged and energy < -1", columns)
+    check_condition("status in (converged, 'max_steps') or not n_atoms > 2", columns)
+    with pytest.raises(FilterError, match=r"no column 'enrgy' .*did you mean energy.*columns are status"):
+        check_condition("enrgy < 1", columns)
+    with pytest.raises(FilterError):
+        check_condition("energy <", columns)
+    with pytest.raises(FilterError, match="no column 'converged'"):
+        check_condition("converged", columns)
+
+
+def test_parts_of_a_condition_are_those_joined_by_and() -> None:
+    frame = pd.DataFrame({"a": [1.0], "b": [2.0], "status": ["x"]})
+    assert conjuncts("a < 1 and (b > 2 or a == 3) and status == x", frame) == [
+        ("a < 1", ["a"]),
+        ("b > 2 or a == 3", ["b", "a"]),
+        ("status == x", ["status"]),
+    ]
+    assert conjuncts("a < 1 or b > 2", frame) == [("a < 1 or b > 2", ["a", "b"])]

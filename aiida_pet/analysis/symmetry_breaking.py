@@ -1,0 +1,72 @@
+"""A crystal relaxed twice: held to its symmetry, then free from a rattle, and what that changed.
+
+Held to its symmetry, a crystal cannot leave a symmetric saddle; a free relaxation leaves it, but also strays from a
+true minimum by the noise of an unconstrained model. The energy tells the two apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from aiida_pet.engine.table import Array, StructureTable
+
+CONVERGED = "converged"
+
+
+def rattle(table: StructureTable, stdev: float, seed: int) -> StructureTable:
+    """Return the crystals with atoms moved and cells strained at random, each by a stream of its own.
+
+    The displacement of a row depends on its id and ``seed`` alone, not on the rows around it.
+
+    :param stdev: of each coordinate, A; the strain has the same displacement at the mean distance of atoms, that is a
+        standard deviation of ``stdev`` over the cube root of the volume per atom.
+    """
+    positions, cells = table.positions.copy(), table.cells.copy()
+    volumes = table.volumes()
+    for row, name in enumerate(table.ids.tolist()):
+        random = np.random.default_rng([seed, *name.encode()])
+        atoms = table.atoms_of(row)
+        strain = random.normal(scale=stdev / np.cbrt(volumes[row] / table.n_atoms[row]), size=(3, 3))
+        deformation = np.eye(3) + (strain + strain.T) / 2
+        cells[row] = cells[row] @ deformation
+        positions[atoms] = positions[atoms] @ deformation
+        positions[atoms] += random.normal(scale=stdev, size=positions[atoms].shape)
+    return replace(table, positions=positions, cells=cells, columns={}, units={}, atom_columns={}, ragged={})
+
+
+def combine(constrained: StructureTable, free: StructureTable, *, min_gain: float) -> StructureTable:
+    """Return the rows of ``constrained``, those that left a saddle with what the free relaxation made of them.
+
+    Columns: those of the relaxation that stands; ``relaxation`` says which (constrained, free), ``energy_gained`` how
+    far the free one came down (eV/atom), ``free_status`` how it ended, ``free_spacegroup_*`` where it landed and
+    ``constrained_spacegroup_*`` where it came from.
+
+    :param constrained: held to their symmetry.
+    :param free: of the same crystals from a rattle; rows may be missing.
+    :param min_gain: eV/atom; below this, what the free relaxation changed is noise of the model.
+    """
+    places = constrained.positions_of(free.ids)
+    gained = np.full(len(constrained), np.nan)
+    per_atom = (constrained.columns["energy"] / constrained.n_atoms)[places]
+    gained[places] = per_atom - free.columns["energy"] / free.n_atoms
+    status = np.full(len(constrained), "", dtype=object)
+    status[places] = free.columns["status"]
+    leaves = (gained > min_gain) & (status == CONVERGED)
+    kept = constrained.take(np.flatnonzero(~leaves))
+    parts = [part for part in (kept, free.select(constrained.ids[leaves])) if len(part)]
+    table = StructureTable.concatenate(parts).select(constrained.ids)
+    table.set_column("relaxation", np.where(leaves, "free", "constrained"))
+    table.set_column("energy_gained", gained, "eV/atom")
+    table.set_column("free_status", status.astype(str))
+    for name in [name for name in constrained.columns if name.startswith("spacegroup_")]:
+        table.set_column(f"constrained_{name}", constrained.columns[name])
+        table.set_column(f"free_{name}", _spread(free.columns[name], places, len(constrained)))
+    return table
+
+
+def _spread(values: Array, places: Array, size: int) -> Array:
+    spread = np.zeros(size, dtype=values.dtype)
+    spread[places] = values
+    return spread
