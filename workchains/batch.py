@@ -29,7 +29,7 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import RowStatus, Task
 from aiida_pet.engine.table import Array
-from aiida_pet.workchains.inputs import define_job_inputs, validate_positive
+from aiida_pet.workchains.inputs import define_job_inputs, define_sharing
 from aiida_pet.workchains.jobs import job_record, jobs_of
 from aiida_pet.workchains.lane import LaneWorkChain
 from aiida_pet.workchains.protocols import Protocol, protocol_inputs
@@ -38,7 +38,17 @@ from aiida_pet.workchains.sharing import default_job_size, share_out
 # All jobs' results are inputs of one merge, and AiiDA writes inputs into every checkpoint.
 MAX_JOBS = 2000
 
-_PASSED_ON = ("task", "code", "model", "structures", "parameters", "settings", "options", "max_failures")
+_PASSED_ON = (
+    "task",
+    "code",
+    "model",
+    "structures",
+    "parameters",
+    "settings",
+    "options",
+    "max_failures",
+    "reuse",
+)
 
 
 class BatchWorkChain(WorkChain):
@@ -55,22 +65,7 @@ class BatchWorkChain(WorkChain):
             required=False,
             help="Only the crystals with these ids; all if not given.",
         )
-        spec.input(
-            "lanes",
-            valid_type=orm.Int,
-            serializer=orm.to_aiida_type,
-            default=lambda: orm.Int(1),
-            validator=validate_positive,
-            help="How many jobs may run at once.",
-        )
-        spec.input(
-            "job_size",
-            valid_type=orm.Int,
-            serializer=orm.to_aiida_type,
-            required=False,
-            validator=validate_positive,
-            help="Rows of a job at most; if not given, few large jobs.",
-        )
+        define_sharing(spec)
         spec.inputs.validator = validate_batch
         spec.outline(
             cls.setup,

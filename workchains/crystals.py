@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from aiida import orm
-from aiida.engine import ProcessBuilder
+from aiida.engine import ExitCode, ProcessBuilder
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_pet.calculations.functions import collect_structures, extract_structure
@@ -62,7 +62,8 @@ class CrystalsWorkChain(BatchWorkChain):
         if "structure" in inputs and "rows" in inputs:
             return "`rows` selects from a set: leave it out with a single `structure`"
         if inputs["task"].value != cls.TASK:
-            return f"task = {inputs['task'].value!r}: {cls.__name__} does {cls.TASK.value}; use pet.batch for other tasks"
+            given = inputs["task"].value
+            return f"task = {given!r}: {cls.__name__} does {cls.TASK.value}; use pet.batch for other tasks"
         return validate_batch(inputs, port)
 
     def setup(self) -> None:
@@ -78,7 +79,7 @@ class CrystalsWorkChain(BatchWorkChain):
             return super().finish()
         results = self.outputs["results"]
         row_id = orm.Str(str(results.ids[0]))
-        parameters = row_parameters(results=results, row_id=row_id)
+        parameters = self.describe(results, row_id)
         self.out("output_parameters", parameters)
         status = parameters["status"]
         if status == RowStatus.LEFT:
@@ -87,11 +88,16 @@ class CrystalsWorkChain(BatchWorkChain):
         if status != RowStatus.CONVERGED:
             message = parameters.get_dict().get("message") or "Its last geometry is in `output_structure`."
             return self.exit_codes.ERROR_NOT_CONVERGED.format(status=status, message=message)
-        self.present(results, row_id)
-        return None
+        return self.present(results, row_id)
 
-    def present(self, results: StructureSetData, row_id: orm.Str) -> None:
-        """Give what else there is of a single crystal that has its answer."""
+    def describe(self, results: StructureSetData, row_id: orm.Str) -> orm.Dict:
+        """Return what becomes ``output_parameters`` of a single crystal."""
+        parameters: orm.Dict = row_parameters(results=results, row_id=row_id)
+        return parameters
+
+    def present(self, results: StructureSetData, row_id: orm.Str) -> ExitCode | None:
+        """Give what else there is of a single crystal that has its answer, and say if some of it is missing."""
+        return None
 
     @classmethod
     def get_builder_from_protocol(  # type: ignore[override]

@@ -61,12 +61,39 @@ def define_job_inputs(spec: ProcessSpec) -> None:
         "custom_scheduler_commands, ...",
     )
     spec.input(
+        "reuse",
+        valid_type=bool,
+        default=False,
+        is_metadata=True,
+        help="Take jobs that were done before, with the same inputs, from AiiDA's cache, whether it is on or not.",
+    )
+    spec.input(
         "max_failures",
         valid_type=orm.Int,
         serializer=orm.to_aiida_type,
         default=lambda: orm.Int(DEFAULT_MAX_FAILURES),
         validator=validate_positive,
         help="A lane stops after this many jobs in a row that finished no row.",
+    )
+
+
+def define_sharing(spec: ProcessSpec) -> None:
+    """Add to ``spec`` how rows are shared out over jobs, and whether those of before count."""
+    spec.input(
+        "lanes",
+        valid_type=orm.Int,
+        serializer=orm.to_aiida_type,
+        default=lambda: orm.Int(1),
+        validator=validate_positive,
+        help="How many jobs may run at once.",
+    )
+    spec.input(
+        "job_size",
+        valid_type=orm.Int,
+        serializer=orm.to_aiida_type,
+        required=False,
+        validator=validate_positive,
+        help="Rows of a job at most; if not given, few large jobs.",
     )
 
 

@@ -8,12 +8,14 @@ the folder of that job. The results stay with the jobs (`CalcJobNode.outputs.res
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 from aiida import orm
 from aiida.engine import ExitCode, ToContext, WorkChain, while_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
+from aiida.manage.caching import enable_caching
 
 from aiida_pet.calculations.base import PetCalculation
 from aiida_pet.calculations.elastic import ElasticCalculation
@@ -127,7 +129,13 @@ class LaneWorkChain(WorkChain):
         }
         self.ctx.n_jobs += 1
         self.ctx.walk = walk.to_dict()
-        node = self.submit(CALCULATIONS[Task(self.inputs.task.value)], **inputs)
+        calculation = CALCULATIONS[Task(self.inputs.task.value)]
+        with (
+            enable_caching(identifier=calculation.build_process_type())
+            if self.inputs.reuse
+            else nullcontext()
+        ):
+            node = self.submit(calculation, **inputs)
         self.report(f"job <{node.pk}>: {len(rows)} rows, {walk.n_waiting} wait")
         return ToContext(job=node)
 

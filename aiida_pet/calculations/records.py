@@ -67,9 +67,14 @@ def summarise_batch(results: StructureSetData, jobs: orm.Dict) -> orm.Dict:
 @calcfunction
 def row_parameters(results: StructureSetData, row_id: orm.Str) -> orm.Dict:
     """Return the scalar columns of one row (eV, A^3, eV/A, GPa), NaN left out, and their ``units``."""
+    return orm.Dict(scalar_columns(results, row_id.value))
+
+
+def scalar_columns(results: StructureSetData, row_id: str) -> dict[str, Any]:
+    """Return what :func:`row_parameters` makes a node of."""
     values: dict[str, Any] = {}
-    for name, value in results.row(row_id.value).items():
+    for name, value in results.row(row_id).items():
         if isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
             values[name] = value
     units = {name: results.unit(name) for name in values if name != "id" and results.unit(name)}
-    return orm.Dict(values | {"units": units})
+    return values | {"units": units}
