@@ -21,7 +21,7 @@ import torch
 from aiida_pet.engine.averaging import DEVIATIONS, Average, Rotations, Turn
 from aiida_pet.engine.batch import Batch, Tensor
 from aiida_pet.engine.chunks import Chunk, Cost, plan
-from aiida_pet.engine.evaluation import VIRIAL, Evaluation
+from aiida_pet.engine.evaluation import NET_FORCE, VIRIAL, Evaluation
 from aiida_pet.engine.neighbors import Pairs
 from aiida_pet.engine.parameters import Derivation, Dtype, Output
 
@@ -133,7 +133,8 @@ class BatchModel(ABC):
     def row_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of what an evaluation has in ``rows``, without the number of rows."""
         shapes = {Output.FEATURES: (self._n_features,), Output.UNCERTAINTY: (), Output.INVARIANCE: ()}
-        return {str(name): shape for name, shape in shapes.items() if name in self.outputs}
+        wanted = {str(name): shape for name, shape in shapes.items() if name in self.outputs}
+        return wanted | ({NET_FORCE: ()} if self.forces is Derivation.DIRECT else {})
 
     @property
     def atom_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -270,9 +271,10 @@ def gradients_of(
     return dict(zip(leaves, found, strict=True))
 
 
-def net_force_removed(forces: Tensor, batch: Batch) -> Tensor:
-    """Return the (A, 3) ``forces`` of ``batch`` less the mean of each row."""
-    return forces - (batch.row_sum(forces) / batch.n_atoms[:, None])[batch.row_of_atom]
+def net_force_removed(forces: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the (A, 3) ``forces`` of ``batch`` less the mean of each row, and the (N,) norm of the sum it had."""
+    net = batch.row_sum(forces)
+    return forces - (net / batch.n_atoms[:, None])[batch.row_of_atom], torch.linalg.vector_norm(net, dim=1)
 
 
 def solid_volumes(batch: Batch) -> Tensor:

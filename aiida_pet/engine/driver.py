@@ -21,7 +21,7 @@ from aiida_pet.engine.averaging import DEVIATIONS, Rotations, RowRotations
 from aiida_pet.engine.batch import Batch, Tensor
 from aiida_pet.engine.batch_model import BatchModel, RowTooLargeError
 from aiida_pet.engine.batching import WaitingRows, neighbor_counts
-from aiida_pet.engine.evaluation import Evaluation
+from aiida_pet.engine.evaluation import NET_FORCE, Evaluation
 from aiida_pet.engine.geometry import check_geometry
 from aiida_pet.engine.job import RowStatus
 from aiida_pet.engine.neighbors import NeighborList
@@ -43,6 +43,7 @@ UNITS: dict[str, str] = {
     "fmax": "eV/A",
     "stress_max": "GPa",
     "forces": "eV/A",
+    NET_FORCE: "eV/A",
     "initial_energy": "eV",
     "initial_volume": "A^3",
     **dict(zip(DEVIATIONS, ("eV", "eV/A", "eV/A^3"), strict=True)),

@@ -10,6 +10,8 @@ import torch
 from aiida_pet.engine.batch import Batch, Tensor
 
 VIRIAL = "virial"  # in ``rows``: dE/d(strain), (N, 3, 3) eV, on its way to become ``invariance``
+#: In ``rows`` where forces are direct: norm of their sum, eV/A, before it was removed; of an average, the mean of it.
+NET_FORCE = "net_force"
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from aiida_pet.engine.batch_model import (
 )
 from aiida_pet.engine.checkpoint import load_checkpoint
 from aiida_pet.engine.chunks import Cost
-from aiida_pet.engine.evaluation import VIRIAL, Evaluation
+from aiida_pet.engine.evaluation import NET_FORCE, VIRIAL, Evaluation
 from aiida_pet.engine.heads import (
     Heads,
     UnsupportedModelError,
@@ -206,13 +206,14 @@ class BatchedPet(BatchModel):
         heads, of = self._heads, predicted.heads
         energies = of[heads.energy.name].detach().reshape(-1).double() + heads.composition[batch.numbers]
         volumes = solid_volumes(batch)
+        rows: dict[str, Tensor] = {}
         if heads.forces is None:
             forces = -gradients["positions"].double()
         else:
             forces = of[heads.forces.name].detach().reshape(-1, 3)
             if rotation is not None:
                 forces = torch.einsum("ai,aij->aj", forces, rotation[batch.row_of_atom])
-            forces = net_force_removed(forces.double(), batch)
+            forces, rows[NET_FORCE] = net_force_removed(forces.double(), batch)
         if heads.stress is None:
             stress = gradients["strain"].double() / volumes
         else:
@@ -221,7 +222,6 @@ class BatchedPet(BatchModel):
             if rotation is not None:
                 turn = rotation.double()
                 stress = turn.mT @ stress @ turn
-        rows: dict[str, Tensor] = {}
         if Output.INVARIANCE in self.outputs:
             rows[VIRIAL] = gradients["strain"].double()
         if predicted.features is not None:

@@ -26,7 +26,7 @@ from aiida_pet.engine.batch_model import (
     solid_volumes,
 )
 from aiida_pet.engine.chunks import Cost
-from aiida_pet.engine.evaluation import VIRIAL, Evaluation
+from aiida_pet.engine.evaluation import NET_FORCE, VIRIAL, Evaluation
 from aiida_pet.engine.heads import (
     DIRECT_FORCES,
     DIRECT_STRESS,
@@ -178,7 +178,7 @@ class WrappedModel(BatchModel):
         if names.forces is None:
             forces = -gradients["positions"]
         else:
-            forces = net_force_removed(of_atoms(names.forces).reshape(-1, 3), batch)
+            forces, rows[NET_FORCE] = net_force_removed(of_atoms(names.forces).reshape(-1, 3), batch)
         if names.stress is None:
             stress = gradients["strain"] / volumes
         else:

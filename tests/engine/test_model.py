@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import ase.build
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from metatomic.torch import ModelOutput
 
+from aiida_pet.engine.averaging import Rotations, RowRotations
 from aiida_pet.engine.batch import Batch
 from aiida_pet.engine.driver import VOIGT
 from aiida_pet.engine.heads import UnsupportedModelError
 from aiida_pet.engine.model import load_model
 from aiida_pet.engine.neighbors import NeighborList
 from aiida_pet.engine.parameters import Derivation, Dtype
+from aiida_pet.engine.rotations import octahedral
 from aiida_pet.engine.table import StructureTable
 
 C, D = Derivation.CONSERVATIVE, Derivation.DIRECT
@@ -68,7 +73,7 @@ def test_forces_and_stress_equal_finite_differences(load_pet, alloys):
     h = 1e-4
 
     def energies(positions, cells):
-        moved = StructureTable(table.ids, {}, {}, table.numbers, positions, cells, table.pbc, table.offsets)
+        moved = replace(table, positions=positions, cells=cells)
         return evaluate(pet, moved).energy.numpy()
 
     first = table.offsets[:-1]
@@ -92,6 +97,32 @@ def test_direct_forces_have_no_net_force_and_differ_from_conservative_ones(load_
     direct, derived = evaluate(load_pet(forces=D), table), evaluate(load_pet(), table)
     assert batch.row_sum(direct.forces).abs().max() < 1e-12
     assert (direct.forces - derived.forces).abs().max() > 1e-3
+
+
+def test_net_force_that_is_removed_is_reported(load_pet, ase_calculator, alloys):
+    table = alloys(6)
+    reported = evaluate(load_pet(forces=D), table).rows["net_force"]
+    calculator = ase_calculator()
+    wanted = {"non_conservative_force": ModelOutput(sample_kind="atom")}
+    for row, atoms in enumerate(table.iter_ase()):
+        forces = calculator.run_model(atoms, wanted)["non_conservative_force"].block().values
+        assert reported[row].item() == pytest.approx(forces.sum(dim=0).norm().item(), rel=1e-6)
+    assert reported.max() > 1e-3
+    assert "net_force" not in evaluate(load_pet(), table).rows
+
+
+def test_net_force_of_an_average_is_the_mean_of_those_removed(load_pet, alloys):
+    pet, table = load_pet(forces=D), alloys(3)
+    batch, rotations = Batch.from_table(table), octahedral()
+    average = Rotations([RowRotations.of(rotations)] * len(table))
+    pairs = NeighborList(pet.cutoff).update(batch)
+    norms = []
+    for matrix in rotations.matrices:
+        turned = replace(table, positions=table.positions @ matrix.T, cells=table.cells @ matrix.T)
+        norms.append(evaluate(pet, turned).rows["net_force"])
+    torch.testing.assert_close(
+        pet.evaluate(batch, pairs, average).rows["net_force"], torch.stack(norms).mean(dim=0)
+    )
 
 
 def test_direct_stress_differs_from_conservative_one(load_pet, alloys):
