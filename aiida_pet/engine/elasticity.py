@@ -29,13 +29,11 @@ class ElasticFit:
     """What a fit of stress against strain gives.
 
     :ivar tensor: C, (6, 6), GPa, as fitted: neither made symmetric nor held to a Laue class.
-    :ivar stress: S_0, (6,), GPa: the stress at zero strain, where S_0 is the Cauchy stress too.
     :ivar residual: root mean square of what the fit leaves of the stress components, GPa.
     :ivar relative_residual: the same over the root mean square of S - S_0.
     """
 
     tensor: Floats
-    stress: Floats
     residual: float
     relative_residual: float
 
@@ -51,35 +49,27 @@ def second_piola_kirchhoff(cauchy: Floats, deformation: Floats) -> Floats:
     return np.asarray(np.linalg.det(deformation)[..., None, None] * pulled)
 
 
-def fit_elastic_tensor(strains: Floats, stresses: Floats) -> ElasticFit:
-    """Return C and S_0 of S = S_0 + C E by least squares over all strains and stress components at once.
+def fit_elastic_tensor(strains: Floats, stresses: Floats, residual_stress: Floats) -> ElasticFit:
+    """Return C of S = S_0 + C E by least squares over all strains and stress components at once.
 
-    The stress at zero strain is an intercept of the fit, to which a pair with E = 0 contributes as any other. Where
-    strains come in pairs of plus and minus, C does not depend on it.
+    The stress at zero strain is subtracted, not fitted: what is quadratic in the strain would go into it. Where strains
+    come in pairs of plus and minus, C does not depend on it, nor on what is quadratic.
 
     :param strains: E, (K, 3, 3), Green-Lagrange.
     :param stresses: S, (K, 3, 3), GPa, second Piola-Kirchhoff.
-    :raises ValueError: if a stress is not finite, or the strains do not determine all of C and S_0.
+    :param residual_stress: S_0, (3, 3), GPa, of the crystal as it is, where it is the Cauchy stress too.
+    :raises ValueError: if a stress is not finite, or the strains do not determine all of C.
     """
-    if not np.isfinite(stresses).all():
+    if not (np.isfinite(stresses).all() and np.isfinite(residual_stress).all()):
         raise ValueError("a stress under strain is not finite")
-    strain, stress = strain_to_voigt(strains), stress_to_voigt(stresses)
-    scale = np.abs(strain).max(initial=0.0) or 1.0
-    design = np.column_stack([strain / scale, np.ones(len(strain))])
-    solution, _, rank, _ = np.linalg.lstsq(design, stress, rcond=1e-6)
-    if rank < 7:
+    strain, stress = strain_to_voigt(strains), stress_to_voigt(stresses - residual_stress)
+    solution, _, rank, _ = np.linalg.lstsq(strain, stress, rcond=1e-6)
+    if rank < 6:
         raise ValueError(
-            f"{len(strain)} strains determine {rank} of the 7 unknowns per stress component: expected two amounts, or "
-            "one and the crystal as it is, along each of the six directions"
+            f"{len(strain)} strains determine {rank} of the 6 columns of the tensor: expected all six"
         )
-    left = _rms(design @ solution - stress)
-    spread = _rms(stress - solution[6])
-    return ElasticFit(
-        tensor=solution[:6].T / scale,
-        stress=solution[6],
-        residual=left,
-        relative_residual=left / spread if spread else 0.0,
-    )
+    left, spread = _rms(strain @ solution - stress), _rms(stress)
+    return ElasticFit(tensor=solution.T, residual=left, relative_residual=left / spread if spread else 0.0)
 
 
 def symmetrize_tensor(tensor: Floats, rotations: Floats) -> Floats:

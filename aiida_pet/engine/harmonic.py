@@ -197,7 +197,7 @@ def harmonic_properties(
     *,
     frequencies: Floats,
     mesh: float = 40.0,
-    temperatures: Sequence[float] = (ROOM_TEMPERATURE,),
+    temperatures: Sequence[float] | Floats = (ROOM_TEMPERATURE,),
     imaginary_threshold: float = 0.1,
     dos_sigma: float = 0.1,
 ) -> HarmonicProperties:
