@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import ase.build
@@ -35,10 +36,7 @@ def evaluate(pet: Any, table: StructureTable, rows: list[RowRotations | None] | 
 
 
 def rotated(table: StructureTable, rotation: np.ndarray) -> StructureTable:
-    return StructureTable(
-        table.ids, {}, {}, table.numbers, table.positions @ rotation.T, table.cells @ rotation.T, table.pbc,
-        table.offsets,
-    )  # fmt: skip
+    return replace(table, positions=table.positions @ rotation.T, cells=table.cells @ rotation.T)
 
 
 def crystals(names: tuple[str, ...]) -> tuple[StructureTable, list[Operations]]:
@@ -104,7 +102,7 @@ def test_averaged_forces_and_stress_are_derivatives_of_the_averaged_energy(load_
     first = table.offsets[:-1]
 
     def energies(positions: np.ndarray, cells: np.ndarray) -> np.ndarray:
-        moved = StructureTable(table.ids, {}, {}, table.numbers, positions, cells, table.pbc, table.offsets)
+        moved = replace(table, positions=positions, cells=cells)
         return evaluate(pet, moved, rows).energy.numpy()
 
     step = np.zeros_like(table.positions)
@@ -257,9 +255,7 @@ def test_relaxation_with_averaging_ends_at_the_averaged_model_s_minimum(load_pet
     pet = load_pet()
     result = run(Relax, table, pet, averaging=averaging, symmetry=symmetry, fmax=0.05, max_steps=200)
     assert result.columns["status"].tolist() == ["converged"] * 2
-    final = StructureTable(
-        table.ids, {}, {}, table.numbers, result.positions, result.cells, table.pbc, table.offsets
-    )
+    final = replace(table, positions=result.positions, cells=result.cells)
     averaged = run(Static, final, pet, averaging=averaging, symprec=1e-8)
     np.testing.assert_allclose(averaged.columns["energy"], result.columns["energy"], atol=1e-8)
     assert (averaged.columns["fmax"] <= 0.05).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import ase.build
@@ -138,10 +139,7 @@ def test_features_and_uncertainty_are_averaged_over_rotations(mixed):
     averaged = evaluate(pet, mixed, [RowRotations.of(some)] * len(mixed))
     mean: dict[str, Any] = {"features": 0.0, "uncertainty": 0.0}
     for matrix, weight in zip(some.matrices, some.weights, strict=True):
-        turned = StructureTable(
-            mixed.ids, {}, {}, mixed.numbers, mixed.positions @ matrix.T, mixed.cells @ matrix.T, mixed.pbc,
-            mixed.offsets,
-        )  # fmt: skip
+        turned = replace(mixed, positions=mixed.positions @ matrix.T, cells=mixed.cells @ matrix.T)
         rows = evaluate(pet, turned).rows
         mean = {name: mean[name] + weight * rows[name] for name in mean}
     for name, values in mean.items():
