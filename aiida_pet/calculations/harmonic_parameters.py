@@ -1,0 +1,108 @@
+"""The parameters of what is made of stored force constants: names, units, defaults and bounds, unknown keys refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from aiida import orm
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from aiida_pet.engine.parameters import ParameterError
+
+Vector = tuple[float, float, float]
+
+
+class HarmonicParameters(BaseModel):
+    """What all of them share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    phonon_symprec: float = Field(
+        1e-5, gt=0, lt=10, description="tolerance of the space group that phonopy uses, that of the job, A"
+    )
+
+
+class BandsParameters(HarmonicParameters):
+    """Bands along a path."""
+
+    path_symprec: float = Field(
+        0.01, gt=0, lt=10, description="tolerance at which the path's space group is found, A"
+    )
+    spacing: float = Field(
+        0.01, gt=0, description="largest distance between points of the path, 1/A without 2 pi"
+    )
+    allow_other_path: bool = Field(
+        False,
+        description="take the path of the crystal's own space group where that is not the one it started with",
+    )
+
+
+class MeshParameters(HarmonicParameters):
+    """Frequencies on a mesh."""
+
+    mesh: float = Field(40.0, gt=0, description="length that gives the mesh of q-points, A")
+
+
+class DosParameters(MeshParameters):
+    """Densities of states."""
+
+    sigma: float = Field(0.1, gt=0, description="standard deviation of the Gaussian of each mode, THz")
+    frequency_range: tuple[float, float] | None = Field(
+        None, description="lowest and highest frequency, THz; all modes and their Gaussians if not given"
+    )
+    n_points: int = Field(501, ge=2, description="frequencies")
+
+    @model_validator(mode="after")
+    def _frequencies_in_order(self) -> Self:
+        if self.frequency_range is not None and self.frequency_range[0] >= self.frequency_range[1]:
+            raise ValueError(
+                f"frequency_range must be lowest, then highest frequency, got {list(self.frequency_range)} THz"
+            )
+        return self
+
+
+class ThermalParameters(MeshParameters):
+    """Thermal properties."""
+
+    temperatures: Annotated[tuple[float, ...], Field(min_length=1)] = Field(
+        tuple(float(kelvin) for kelvin in range(0, 1001, 10)), description="K; 300 K is always among them"
+    )
+
+    @model_validator(mode="after")
+    def _no_negative_temperatures(self) -> Self:
+        if any(temperature < 0 for temperature in self.temperatures):
+            raise ValueError(f"temperatures must not be negative, got {list(self.temperatures)} K")
+        return self
+
+
+class ModesParameters(HarmonicParameters):
+    """Modes at one q-point."""
+
+    q: Vector = Field((0.0, 0.0, 0.0), description="in the reciprocal basis of the primitive cell")
+
+
+class FollowParameters(HarmonicParameters):
+    """Crystals displaced along their softest modes."""
+
+    amplitude: float = Field(0.1, gt=0, description="displacement of the atom that moves most, A")
+    imaginary_threshold: float = Field(
+        0.1, ge=0, description="modes below minus this are followed, that of the job, THz"
+    )
+
+
+def read_parameters[P: HarmonicParameters](schema: type[P], node: orm.Dict) -> P:
+    """Return the validated parameters in ``node``, defaults filled in.
+
+    :raises ParameterError: naming each key that is unknown or out of bounds, its value and what was expected.
+    """
+    try:
+        return schema.model_validate(node.get_dict())
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"]) or "parameters"
+            if problem["type"] == "extra_forbidden":
+                lines.append(f"{key}: unknown; known are {', '.join(schema.model_fields)}")
+            else:
+                lines.append(f"{key} = {problem['input']!r}: {problem['msg']}")
+        raise ParameterError("; ".join(lines)) from error
