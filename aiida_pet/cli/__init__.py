@@ -20,6 +20,7 @@ from aiida_pet.cli.params import params as params_command
 from aiida_pet.cli.results import results as results_command
 from aiida_pet.cli.session import Session
 from aiida_pet.cli.setup import setup as setup_command
+from aiida_pet.cli.show import show as show_command
 from aiida_pet.cli.status import status as status_command
 from aiida_pet.cli.trace import trace as trace_command
 
@@ -64,6 +65,7 @@ for _command in (
     launch_command,
     status_command,
     results_command,
+    show_command,
     trace_command,
     params_command,
 ):

@@ -1,0 +1,391 @@
+"""``aiida-pet show``: everything that is known of one crystal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_pet.cli.data import IMPORTED_FROM
+from aiida_pet.cli.output import cell, echo_json, echo_pairs, json_option, note, plain, shortened
+from aiida_pet.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from aiida.orm import Node
+
+    from aiida_pet.cli.rows import Rows
+    from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.data.table import TableData
+
+# Sections in the order in which they are printed, and what their columns are called; the first that fits has a column.
+SECTIONS: Mapping[str, re.Pattern[str]] = {
+    "status": re.compile(r"(\w+_)?(status|message)|stage|passed|reason"),
+    "symmetry": re.compile(
+        r"\w*spacegroup\w*|symmetry_\w+|\w+_symmetry_\w+|crystal_system|laue_class|invariance"
+    ),
+    "hull": re.compile(r"formation_energy|e_above_hull|phase_separation_energy|is_stable|decomposition\w*"),
+    "phonons": re.compile(
+        r"phonon\w*|\w*frequency\w*|acoustic\w*|\w*dynamically_stable|\w*imaginary\w*|zero_point_energy|"
+        r"free_energy\w*|entropy\w*|heat_capacity\w*|temperatures|net_force|hessian\w*|force_constants|\w*supercell\w*|"
+        r"primitive\w*|n_atoms_primitive|n_displacements|displacement|has_nac|dielectric_tensor|\w*born_charges"
+    ),
+    "elastic": re.compile(
+        r"elastic\w*|\w+_modulus\w*|poisson_ratio|pugh_ratio|universal_anisotropy|min_eigenvalue|"
+        r"is_mechanically_stable|debye_temperature|fit_\w+|laue_deviation|n_strains"
+    ),
+    "relaxation": re.compile(
+        r"(initial_)?(energy|volume)|energy_(gained|uncertainty)|stress|fmax|stress_max|n_steps|"
+        r"heads|relaxation|rotational_\w+"
+    ),
+}
+PRINTED = ("status", "relaxation", "symmetry", "hull", "phonons", "elastic", "other")
+# Columns of 6 x 6 components, Voigt order.
+VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
+# Arrays of at most so many values are shown, of larger ones their shape.
+MOST_VALUES = 36
+MOST_POSITIONS = 24
+CLOSEST = 5
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What is known of one crystal, as plain values.
+
+    :ivar structure: its geometry, None where no set of crystals is behind the row.
+    :ivar sections: section -> column -> value; arrays of at most ``MOST_VALUES`` values are lists.
+    :ivar arrays: larger arrays, column -> shape.
+    :ivar units: of columns that have one.
+    """
+
+    structure: dict[str, Any] | None
+    sections: dict[str, dict[str, Any]]
+    arrays: dict[str, list[int]]
+    units: dict[str, str]
+
+
+@click.command()
+@click.argument("pk")
+@click.argument("row_id", metavar="ID")
+@json_option
+@pass_session
+def show(session: Session, *, pk: str, row_id: str, as_json: bool) -> None:
+    """Print everything known of crystal ID of the launch, set or table PK.
+
+    Its geometry; status, relaxation, symmetry, hull, phonons and elastic constants as far as they were computed, with
+    units; of a screening what each stage has beside that; and the jobs that it comes from.
+    """
+    from aiida_pet.cli.rows import load_rows
+    from aiida_pet.cli.session import load_any
+
+    session.load()
+    rows = load_rows(pk)
+    place(rows.node, row_id)
+    named = load_any(pk)
+    crystals = crystals_behind(named, rows.node, row_id)
+    sheet = sheet_of(rows.node, row_id, crystals)
+    stages = stage_sheets(named, row_id, sheet)
+    way = list(provenance_of(rows.node, row_id, crystals))
+    if as_json:
+        echo_json(_document(rows, row_id, sheet, stages, way))
+        return
+    _echo_sheet(row_id, sheet)
+    _echo_stages(stages)
+    _echo_way(way)
+    if rows.missing:
+        note(rows.missing)
+
+
+def place(node: TableData, row_id: str) -> int:
+    """Return the position of row ``row_id``.
+
+    :raises click.ClickException: if there is no such row, naming the closest ids.
+    """
+    from difflib import get_close_matches
+
+    try:
+        return node.place(row_id)
+    except KeyError as error:
+        closest = get_close_matches(row_id, node.ids.tolist(), n=CLOSEST, cutoff=0.5)
+        named = (
+            f"closest are {', '.join(closest)}" if closest else f"there are {shortened(node.ids.tolist())}"
+        )
+        which = f"the {len(node)} of {type(node).__name__}<{node.pk}>"
+        raise click.ClickException(f"no row {row_id!r} among {which}: {named}") from error
+
+
+# -- gathering ---------------------------------------------------------------------------------------------------------
+
+
+def crystals_behind(named: Node, table: TableData, row_id: str) -> StructureSetData | None:
+    """Return the set that has the geometry of a row: the table itself, else what it was computed from."""
+    from aiida import orm
+
+    from aiida_pet.data.structures import StructureSetData
+
+    creator = table.creator if table.is_stored else None
+    processes = [node for node in (creator, named) if isinstance(node, orm.ProcessNode)]
+    sources = [process.inputs.structures for process in processes if "structures" in process.inputs]
+    for node in (table, *sources):
+        if isinstance(node, StructureSetData) and row_id in set(node.ids.tolist()):
+            return node
+    return None
+
+
+def sheet_of(table: TableData, row_id: str, crystals: StructureSetData | None) -> Sheet:
+    """Return what ``table`` has of a row.
+
+    :param crystals: the set with its geometry.
+    """
+    index = table.place(row_id)
+    sections: dict[str, dict[str, Any]] = {name: {} for name in PRINTED}
+    arrays = {name: list(table.ragged(name)[index].shape) for name in table.ragged_names}
+    for name in table.column_names:
+        value = table.column(name)[index]
+        if value.size > MOST_VALUES:
+            arrays[name] = list(value.shape)
+        else:
+            sections[section_of(name)][name] = value.tolist()
+    structure = None if crystals is None else geometry_of(crystals, row_id, sections["symmetry"])
+    if structure is not None:
+        arrays |= {name: [structure["n_atoms"], *shape] for name, shape in _atom_columns(table).items()}
+    units = {
+        name: table.unit(name) for name in (*table.column_names, *table.ragged_names) if table.unit(name)
+    }
+    return Sheet(structure, {name: values for name, values in sections.items() if values}, arrays, units)
+
+
+def section_of(column: str) -> str:
+    """Return the section that ``column`` is printed in."""
+    if column.startswith("input_"):
+        return "other"
+    return next((name for name, pattern in SECTIONS.items() if pattern.fullmatch(column)), "other")
+
+
+def _atom_columns(table: TableData) -> dict[str, list[int]]:
+    """Return the shape per atom of each column per atom."""
+    from aiida_pet.data.structures import StructureSetData
+
+    if not isinstance(table, StructureSetData):
+        return {}
+    return {name: list(values.shape[1:]) for name, values in table.to_table().atom_columns.items()}
+
+
+def geometry_of(crystals: StructureSetData, row_id: str, symmetry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the geometry of a row; its space groups are looked for if ``symmetry`` names none."""
+    from aiida_pet.engine.spacegroup import spacegroup_numbers
+
+    atoms = crystals.get_ase(row_id)
+    groups = {name: value for name, value in symmetry.items() if name.startswith("spacegroup")}
+    if not groups:
+        found = spacegroup_numbers(crystals.select([row_id]), (0.001, 0.01, 0.1))  # type: ignore[arg-type]
+        groups = {f"spacegroup_{label}": int(numbers[0]) for label, numbers in found.items()}
+    lengths_angles = atoms.cell.cellpar().tolist()
+    return {
+        "pk": crystals.pk,
+        "formula": atoms.get_chemical_formula(),
+        "n_atoms": len(atoms),
+        "volume_A3": abs(float(atoms.cell.volume)),
+        "lengths_A": lengths_angles[:3],
+        "angles_deg": lengths_angles[3:],
+        "spacegroups": groups,
+        "pbc": atoms.pbc.tolist(),
+        "cell_A": atoms.cell.tolist(),
+        "symbols": atoms.get_chemical_symbols(),
+        "positions_A": atoms.positions.tolist(),
+    }
+
+
+def stage_sheets(named: Node, row_id: str, known: Sheet) -> dict[str, tuple[int | None, Sheet | None]]:
+    """Return of each stage of a screening its table's pk and what it has beside the final table, None if it never came.
+
+    :param known: the row of the final table.
+    """
+    from aiida import orm
+
+    tables = named.outputs.stages if isinstance(named, orm.ProcessNode) and "stages" in named.outputs else {}
+    told = {name for values in known.sections.values() for name in values} | set(known.arrays)
+    found: dict[str, tuple[int | None, Sheet | None]] = {}
+    for name in tables:
+        table = tables[name]
+        if row_id not in set(table.ids.tolist()):
+            found[name] = (table.pk, None)
+            continue
+        sheet = sheet_of(table, row_id, None)
+        sections = {
+            section: kept
+            for section, values in sheet.sections.items()
+            if (
+                kept := {
+                    key: value for key, value in values.items() if key not in told or section == "status"
+                }
+            )
+        }
+        arrays = {key: shape for key, shape in sheet.arrays.items() if key not in told}
+        found[name] = (table.pk, Sheet(None, sections, arrays, sheet.units))
+    return found
+
+
+def provenance_of(
+    table: TableData, row_id: str, crystals: StructureSetData | None
+) -> Iterator[dict[str, Any]]:
+    """Yield the nodes on the way back from a row, as `aiida-pet trace` finds them.
+
+    :param crystals: where the way begins if ``table`` has no history of its own.
+    """
+    from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.workchains.provenance import trace
+
+    start: Any = table
+    if not isinstance(table, StructureSetData):
+        creator = table.creator
+        start = creator if creator is not None and "results" in creator.outputs else crystals
+    if start is None or not start.is_stored:
+        return
+    for step in trace(start, row_id):
+        yield {
+            "role": step.role,
+            "pk": step.node.pk,
+            "uuid": step.node.uuid,
+            "type": type(step.node).__name__,
+            "label": step.node.label,
+            "note": "" if IMPORTED_FROM in step.note else step.note,
+            "imported_from": step.node.base.extras.get(IMPORTED_FROM, None),
+        }
+
+
+# -- printing ----------------------------------------------------------------------------------------------------------
+
+
+def _document(
+    rows: Rows,
+    row_id: str,
+    sheet: Sheet,
+    stages: dict[str, tuple[int | None, Sheet | None]],
+    way: list[dict[str, Any]],
+) -> dict[str, Any]:
+    return {
+        "pk": rows.pk,
+        "id": row_id,
+        "complete": not rows.missing,
+        "structure": sheet.structure,
+        **sheet.sections,
+        "arrays": sheet.arrays,
+        "units": sheet.units,
+        "stages": {
+            name: {"pk": pk, "reached": found is not None}
+            | ({} if found is None else found.sections | {"arrays": found.arrays, "units": found.units})
+            for name, (pk, found) in stages.items()
+        },
+        "provenance": way,
+    }
+
+
+def _echo_sheet(row_id: str, sheet: Sheet) -> None:
+    formula = f", {sheet.structure['formula']}" if sheet.structure else ""
+    click.echo(f"{row_id}{formula}")
+    for section, values in sheet.sections.items():
+        _echo_values(section, values, sheet.units)
+        if section == "status" and sheet.structure:
+            _echo_structure(sheet.structure)
+    if sheet.structure and "status" not in sheet.sections:
+        _echo_structure(sheet.structure)
+    if sheet.arrays:
+        click.echo("\narrays")
+        echo_pairs({f"  {_named(name, sheet.units)}": _shape(shape) for name, shape in sheet.arrays.items()})
+
+
+def _echo_values(section: str, values: Mapping[str, Any], units: Mapping[str, str]) -> None:
+    values = {name: value for name, value in values.items() if value != ""}
+    if not values:
+        return
+    click.echo(f"\n{section}")
+    matrices = {name: value for name, value in values.items() if _is_voigt_matrix(value)}
+    echo_pairs(
+        {f"  {_named(name, units)}": _shown(value) for name, value in values.items() if name not in matrices}
+    )
+    for name, matrix in matrices.items():
+        click.echo(f"  {_named(name, units)}:")
+        click.echo("    " + " " * 4 + "".join(f"{axis:>10}" for axis in VOIGT))
+        for axis, line in zip(VOIGT, plain(matrix), strict=True):
+            click.echo(f"    {axis:<4}" + "".join(f"{_decimals(value):>10}" for value in line))
+
+
+def _echo_structure(structure: Mapping[str, Any]) -> None:
+    click.echo("\ngeometry")
+    echo_pairs(
+        {
+            "  formula": structure["formula"],
+            "  n_atoms": structure["n_atoms"],
+            "  volume (A^3)": structure["volume_A3"],
+            "  a, b, c (A)": _shown(structure["lengths_A"]),
+            "  alpha, beta, gamma (degrees)": _shown(structure["angles_deg"]),
+            "  space groups": ", ".join(f"{_tolerance(k)}: {v}" for k, v in structure["spacegroups"].items()),
+        }
+    )
+    click.echo("  cell (A):")
+    for vector in plain(structure["cell_A"]):
+        click.echo("    " + "".join(f"{x:12.6f}" for x in vector))
+    atoms = list(zip(structure["symbols"], plain(structure["positions_A"]), strict=True))
+    click.echo("  positions (A):")
+    for symbol, position in atoms[:MOST_POSITIONS]:
+        click.echo(f"    {symbol:<2}" + "".join(f"{x:12.6f}" for x in position))
+    if len(atoms) > MOST_POSITIONS:
+        click.echo(f"    and {len(atoms) - MOST_POSITIONS} more (--json has all)")
+
+
+def _echo_stages(stages: Mapping[str, tuple[int | None, Sheet | None]]) -> None:
+    for name, (pk, sheet) in stages.items():
+        if sheet is None:
+            click.echo(f"\nstage {name} <{pk}>: did not come to it")
+            continue
+        click.echo(f"\nstage {name} <{pk}>")
+        values = {key: value for section in sheet.sections.values() for key, value in section.items()}
+        echo_pairs({f"  {_named(key, sheet.units)}": _shown(value) for key, value in values.items()})
+        echo_pairs({f"  {_named(key, sheet.units)}": _shape(shape) for key, shape in sheet.arrays.items()})
+
+
+def _echo_way(way: list[dict[str, Any]]) -> None:
+    if not way:
+        return
+    click.echo("\nprovenance")
+    for step in way:
+        label = f" {step['label']!r}" if step["label"] else ""
+        told = f": {step['note']}" if step["note"] else ""
+        files = [file["path"] for file in step["imported_from"] or []]
+        from_ = f", imported from {shortened(files, 3)}" if files else ""
+        click.echo(f"  {step['role']:<12} <{step['pk']}> {step['type']}{label}{told}{from_}")
+
+
+def _named(name: str, units: Mapping[str, str]) -> str:
+    return f"{name} ({units[name]})" if units.get(name) else name
+
+
+def _shape(shape: list[int]) -> str:
+    return f"array {' x '.join(map(str, shape))}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_shown(item) for item in value)}]"
+    return cell(value)
+
+
+def _decimals(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _is_voigt_matrix(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 6
+        and all(isinstance(v, list) and len(v) == 6 for v in value)
+    )
+
+
+def _tolerance(column: str) -> str:
+    """Return ``0.01 A`` for ``spacegroup_0_01``, and nothing but ``found`` where the name has no tolerance."""
+    label = column.removeprefix("spacegroup").strip("_").replace("_", ".")
+    return f"{label} A" if label else "found"
