@@ -1,5 +1,6 @@
 """Stands in for `pet-engine` in tests of the plugin: the same job folder, exit statuses and ways to die; no torch.
 
+Energies are -8 eV per atom, and 0.5 eV more for crystals called `high*`; phonons are stable but for crystals called `soft*`.
 What it does wrong is asked for in two ways. An id that begins with `killer` kills it (signal 9) when its row is
 reached, `max_steps` ends so. Environment variables: STAND_IN_FAIL=<ExitStatus> fails at the start; STAND_IN_ROWS=N
 stops in order after N rows; STAND_IN_MEMORY=N runs out of memory with more than N rows; STAND_IN_DAMAGE damages the
@@ -19,23 +20,25 @@ from pathlib import Path
 
 import numpy as np
 
-from aiida_pet.engine.job import LOG_FILE, ExitStatus, JobFolder, Progress, RowStatus
+from aiida_pet.engine.job import LOG_FILE, ExitStatus, JobFolder, Progress, RowStatus, Task
 from aiida_pet.engine.table import StructureTable
 
 SHARD_ROWS = int(os.environ.get("STAND_IN_SHARD", "2"))
 
 
-def finish_rows(rows: StructureTable) -> StructureTable:
-    """Rows as the engine would leave them, with an energy that tells the crystal: -8 eV per atom."""
+def finish_rows(rows: StructureTable, task: Task = Task.RELAX) -> StructureTable:
+    """Rows as the engine would leave them."""
     n_rows, n_atoms = len(rows), len(rows.numbers)
+    names = rows.ids.tolist()
+    raised = np.array([0.5 if name.startswith("high") else 0.0 for name in names])
     statuses = [
         RowStatus.MAX_STEPS.value if name.startswith("max_steps") else RowStatus.CONVERGED.value
-        for name in rows.ids.tolist()
+        for name in names
     ]
     for name, values, unit in (
         ("status", np.array(statuses), None),
         ("message", np.full(n_rows, ""), None),
-        ("energy", -8.0 * rows.n_atoms, "eV"),
+        ("energy", -8.0 * rows.n_atoms + raised, "eV"),
         ("n_atoms", rows.n_atoms, None),
         ("volume", rows.volumes(), "A^3"),
         ("stress", np.zeros((n_rows, 6)), "eV/A^3"),
@@ -46,6 +49,12 @@ def finish_rows(rows: StructureTable) -> StructureTable:
         ("spacegroup_0_01", np.full(n_rows, 229), None),
     ):
         rows.set_column(name, values, unit)
+    if task is Task.PHONONS:
+        lowest = np.array([-2.0 if name.startswith("soft") else 0.0 for name in names])
+        rows.set_column("min_frequency", lowest, "THz")
+        rows.set_column("is_dynamically_stable", lowest == 0)
+    if task is Task.ELASTIC:
+        rows.set_column("bulk_modulus", np.full(n_rows, 200.0), "GPa")
     rows.atom_columns["forces"] = np.zeros((n_atoms, 3))
     return rows
 
@@ -90,7 +99,7 @@ class Engine:
         self.beat("loading")
         spec = self.folder.read_spec()
         table = self.folder.read_structures()
-        self.total = len(table)
+        self.total, self.task = len(table), spec.task
         failure = os.environ.get("STAND_IN_FAIL")
         if failure:
             return self.end(ExitStatus[failure], "failed", "as the test asked")
@@ -112,7 +121,7 @@ class Engine:
                 os.kill(os.getpid(), signal.SIGKILL)
             if not rows:
                 return self.end(ExitStatus.ROWS_LEFT, "stopped", "time is up")
-            shard = finish_rows(table.take(rows))
+            shard = finish_rows(table.take(rows), self.task)
             path = self.folder.write_shard(shard)
             if first == 0 and "STAND_IN_DAMAGE" in os.environ:
                 path.write_bytes(path.read_bytes()[:100])

@@ -1,0 +1,169 @@
+"""The stages of a screening as plain data: their order, their options, and what is wrong with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from aiida_pet.analysis.funnel import INPUT
+from aiida_pet.calculations.hull import DEFAULTS as HULL_DEFAULTS
+from aiida_pet.calculations.hull import check_hull_parameters
+from aiida_pet.calculations.validation import check_parameters
+from aiida_pet.data.filter import FilterError, check_condition
+from aiida_pet.engine.job import Task
+from aiida_pet.workchains.protocols import ProtocolError, protocol_inputs
+from aiida_pet.workchains.stage_columns import known_columns
+
+STAGES = ("relax", "symmetry", "hull", "phonons", "elastic")
+TASKS = {"relax": Task.RELAX, "phonons": Task.PHONONS, "elastic": Task.ELASTIC}
+MODES = ("free", "constrained", "constrained_then_free")
+
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "relax": ("mode", "rattle", "seed", "min_gain", "parameters", "keep"),
+    "symmetry": ("symprec", "keep"),
+    "hull": (*HULL_DEFAULTS, "keep"),
+    "phonons": ("parameters", "keep"),
+    "elastic": ("parameters", "keep"),
+}
+
+
+@cache
+def _protocols() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(
+        (files("aiida_pet.workchains.protocols") / "screening.yaml").read_text()
+    )
+    return content
+
+
+def screening_protocols() -> dict[str, str]:
+    """Return name -> description of each protocol of a screening."""
+    return {name: content["description"] for name, content in _protocols()["protocols"].items()}
+
+
+def stage_options(stage: str) -> tuple[str, ...]:
+    """Return the names of the options of ``stage``: what else is set of it is a parameter of its task."""
+    return _OPTIONS[stage]
+
+
+def make_stages(
+    names: Iterable[str] = STAGES,
+    protocol: str | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Return the stages ``names``, in the order of a screening, with the options of ``protocol``.
+
+    :param protocol: fast, moderate or precise; None for moderate.
+    :param overrides: stage -> options to change, as ``{"relax": {"parameters": {"fmax": 0.01}}, "hull": {"keep":
+        "e_above_hull <= 0.025"}}``.
+    :raises ProtocolError: for a stage, option or protocol that there is not, or a value that it cannot have.
+    """
+    content, wanted = _protocols(), list(names)
+    changes = overrides or {}
+    unknown = sorted({*wanted, *changes} - set(STAGES))
+    if unknown or not wanted:
+        raise ProtocolError(f"unknown stages {unknown}: expected some of {', '.join(STAGES)}")
+    missing = sorted(set(changes) - set(wanted))
+    if missing:
+        raise ProtocolError(
+            f"options are given for {', '.join(missing)}, which is none of the stages asked for"
+        )
+    name = protocol or content["default_protocol"]
+    if name not in content["protocols"]:
+        raise ProtocolError(
+            f"no protocol {name!r} of a screening: there are {', '.join(content['protocols'])}"
+        )
+    stages = {}
+    for stage in STAGES:
+        if stage not in wanted:
+            continue
+        given = dict(changes.get(stage, {}))
+        options = dict(content["default_stages"][stage])
+        parameters = given.pop("parameters", None)
+        if stage in TASKS:
+            chosen = protocol_inputs(
+                TASKS[stage], content["protocols"][name][stage], {"parameters": parameters or {}}
+            )
+            options["parameters"] = chosen.parameters
+        elif parameters is not None:
+            given["parameters"] = parameters
+        stages[stage] = options | given
+    problem = check_stages(stages)
+    if problem:
+        raise ProtocolError(problem)
+    return stages
+
+
+def check_stages(stages: Mapping[str, Any], columns: Iterable[str] | None = None) -> str | None:
+    """Return what is wrong with ``stages``, None if nothing is.
+
+    :param columns: of the input set; None leaves it open which there are, and conditions are only read.
+    """
+    unknown = sorted(set(stages) - set(STAGES))
+    if unknown or not stages:
+        return f"unknown stages {unknown}: expected some of {', '.join(STAGES)}"
+    given = list(columns or ())
+    so_far = [*given, *(f"{INPUT}{name}" for name in given)]
+    for stage in STAGES:
+        if stage not in stages:
+            continue
+        options = stages[stage]
+        problem = _check_options(stage, options)
+        so_far += known_columns(stage, options)
+        if problem is None and options.get("keep"):
+            problem = _check_keep(options["keep"], so_far, columns is not None)
+        if problem:
+            return f"stage {stage}: {problem}"
+    return None
+
+
+def _check_options(stage: str, options: Mapping[str, Any]) -> str | None:
+    unknown = sorted(set(options) - set(_OPTIONS[stage]))
+    if unknown:
+        return f"unknown options {unknown}; known are {', '.join(_OPTIONS[stage])}"
+    if stage in TASKS:
+        problem = check_parameters(TASKS[stage], options.get("parameters", {}))
+        if problem:
+            return problem
+    if stage == "hull":
+        return check_hull_parameters({name: value for name, value in options.items() if name != "keep"})
+    if stage == "relax":
+        return _check_relax(options)
+    symprec = options.get("symprec", 0.01)
+    return None if _is_number(symprec) and 0 < symprec < 10 else f"symprec = {symprec!r} A: expected 0 to 10"
+
+
+def _check_relax(options: Mapping[str, Any]) -> str | None:
+    if options.get("mode", "free") not in MODES:
+        return f"mode = {options['mode']!r}: expected one of {', '.join(MODES)}"
+    for name, unit in (("rattle", "A"), ("min_gain", "eV/atom")):
+        value = options.get(name, 0.0)
+        if not _is_number(value) or value < 0:
+            return f"{name} = {value!r} {unit}: expected a number that is not negative"
+    seed = options.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        return f"seed = {seed!r}: expected a whole number that is not negative"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_keep(condition: Any, columns: list[str], all_known: bool) -> str | None:
+    if not isinstance(condition, str):
+        return f"keep = {condition!r}: expected a condition such as 'e_above_hull <= 0.025'"
+    try:
+        check_condition(condition, columns if all_known else [*columns, *_names(condition)])
+    except FilterError as error:
+        return f"keep: {error}"
+    return None
+
+
+def _names(condition: str) -> list[str]:
+    """Return whatever could be a column in ``condition``."""
+    return re.findall(r"[A-Za-z_]\w*", condition)
