@@ -2,63 +2,62 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.options import WALLTIME, parse_settings
-from aiida_pet.cli.output import cell, duration, echo_json, echo_pairs, json_option, note, plural, shortened
-from aiida_pet.cli.session import Session, daemon_problem, load_as, pass_session
+from aiida_pet.cli.launch_hull import hull
+from aiida_pet.cli.launch_screen import screen
+from aiida_pet.cli.launching import (
+    Request,
+    Site,
+    check_request,
+    launch_options,
+    load_targets,
+    protocol_option,
+    read_site,
+    start,
+    targets_argument,
+)
+from aiida_pet.cli.options import parse_settings
+from aiida_pet.cli.output import cell, duration, echo_json, echo_pairs, note, plural, shortened
+from aiida_pet.cli.session import Session
 
 if TYPE_CHECKING:
-    from aiida.orm import AbstractCode, StructureData
+    from aiida.orm import StructureData
 
     from aiida_pet.cli.estimate import Estimate
     from aiida_pet.data.model import PetModelData
     from aiida_pet.data.structures import StructureSetData
     from aiida_pet.engine.table import StructureTable
 
-CODE = "pet-engine@localhost"
-PROTOCOLS = ("fast", "moderate", "precise")
-POLL_S = 2.0
-
 
 @click.group()
 def launch() -> None:
-    """Start a task over a set of crystals."""
+    """Start a task or a screening over a set of crystals."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """What the options of a launch say, as they came; see :func:`_options`."""
+launch.add_command(hull)
+launch.add_command(screen)
 
-    targets: tuple[str, ...]
-    protocol: str | None
-    set_: tuple[str, ...]
-    model: str | None
-    code: str
-    lanes: int
-    job_size: int | None
-    walltime: int | None
-    option: tuple[str, ...]
-    setting: tuple[str, ...]
-    where: str | None
-    label: str
-    wait: bool
-    dry_run: bool
-    as_json: bool
+_where = click.option("--where", metavar="CONDITION", help="Only crystals that fulfil it: 'n_atoms < 10'.")
+_set = click.option(
+    "--set",
+    "set_",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter, over those of the protocol; `aiida-pet params` lists them.",
+)
 
 
 @dataclass
 class Plan:
-    """A launch that is ready: everything checked, nothing started.
+    """A task that is ready: everything checked, nothing started.
 
     :ivar structures: the crystals: a set, not stored if it was read for a dry run, or a single structure.
     :ivar ids: of the rows to do, None for all.
+    :ivar site: where and how.
     :ivar parameters: of the task, defaults filled in.
     :ivar inputs: further arguments of ``get_builder_from_protocol``.
     """
@@ -66,61 +65,17 @@ class Plan:
     task: str
     structures: StructureSetData | StructureData
     ids: list[str] | None
-    code: AbstractCode
-    model: PetModelData
+    site: Site
     parameters: dict[str, Any]
-    inputs: dict[str, Any] = field(default_factory=dict)
-
-
-def _options(function: Callable[..., Any]) -> Callable[..., Any]:
-    for decorator in (
-        pass_session,
-        json_option,
-        click.option("--dry-run", is_flag=True, help="Say what it would take, and start nothing."),
-        click.option("--wait", is_flag=True, help="Follow it to its end; exit status 1 if it fails."),
-        click.option("--label", default="", help="Label of the launch."),
-        click.option("--where", metavar="CONDITION", help="Only crystals that fulfil it: 'n_atoms < 10'."),
-        click.option(
-            "--setting",
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="How the engine works: device=cuda, threads=2.",
-        ),
-        click.option(
-            "--option",
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="Of the scheduler: queue_name=gpu, account=x.",
-        ),
-        click.option(
-            "--walltime", type=WALLTIME, help="Of a job; it stops in time and the next goes on: 2h."
-        ),
-        click.option(
-            "--job-size", type=click.IntRange(min=1), help="Rows of a job at most; else few large jobs."
-        ),
-        click.option(
-            "--lanes", type=click.IntRange(min=1), default=1, show_default=True, help="Jobs that run at once."
-        ),
-        click.option("--code", default=CODE, show_default=True, help="The engine, by label or pk."),
-        click.option("--model", metavar="NAME|PK", help="Model to use; the one that ships if not given."),
-        click.option(
-            "--set",
-            "set_",
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="A parameter, over those of the protocol; `aiida-pet params` lists them.",
-        ),
-        click.option(
-            "--protocol", type=click.Choice(PROTOCOLS), help="Set of parameters.  [default: moderate]"
-        ),
-        click.argument("targets", nargs=-1, required=True, metavar="SET|FILE..."),
-    ):
-        function = decorator(function)
-    return function
+    inputs: dict[str, Any]
 
 
 @launch.command()
-@_options
+@targets_argument
+@protocol_option
+@_set
+@_where
+@launch_options
 def relax(session: Session, **options: Any) -> None:
     """Relax the crystals of a set (by pk or label) or of FILES, which are imported first.
 
@@ -130,153 +85,110 @@ def relax(session: Session, **options: Any) -> None:
     aiida-pet launch relax alloys.xyz --set fmax=0.01 --wait
     aiida-pet launch relax 12 --protocol precise --lanes 4 --where 'n_atoms <= 20' --dry-run
     """
-    _launch(session, "relax", Request(**options))
+    _launch(session, "relax", **options)
 
 
 @launch.command()
-@_options
+@targets_argument
+@protocol_option
+@_set
+@_where
+@launch_options
 def static(session: Session, **options: Any) -> None:
     """Compute energy, forces and stress of the crystals of a set or of FILES as they are.
 
     Prints the pk of the launch and returns: `aiida-pet status PK` follows it, `aiida-pet results PK` shows rows.
     """
-    _launch(session, "static", Request(**options))
+    _launch(session, "static", **options)
 
 
-def _launch(session: Session, task: str, request: Request) -> None:
-    if request.dry_run and request.wait:
-        raise click.UsageError("--dry-run starts nothing that --wait could wait for")
+@launch.command()
+@targets_argument
+@protocol_option
+@_set
+@_where
+@click.option(
+    "--follow-modes",
+    is_flag=True,
+    help="Displace crystals with imaginary modes along the softest, relax them freely, and say where they land.",
+)
+@launch_options
+def phonons(session: Session, follow_modes: bool, **options: Any) -> None:
+    """Compute phonons of the crystals of a set or of FILES, relaxed tightly first.
+
+    Frequencies, dynamical stability, thermal properties and force constants of each. Of a single structure (a
+    StructureData) bands, density of states and a phonopy_params.yaml too.
+
+    \b
+    aiida-pet launch phonons alloys.xyz --set min_image=10 --wait
+    """
+    _launch(session, "phonons", **options, extra={"follow_modes": True} if follow_modes else {})
+
+
+@launch.command()
+@targets_argument
+@protocol_option
+@_set
+@_where
+@launch_options
+def elastic(session: Session, **options: Any) -> None:
+    """Compute elastic tensors and moduli of the crystals of a set or of FILES, relaxed tightly first.
+
+    \b
+    aiida-pet launch elastic alloys.xyz --set strains=materials_project --wait
+    """
+    _launch(session, "elastic", **options)
+
+
+def _launch(session: Session, task: str, *, request: Request, **options: Any) -> None:
     session.load()
-    problem = None if request.dry_run else daemon_problem()
-    if problem:
-        raise click.ClickException(f"{problem}; nothing was started")
-    plan = _plan(task, request)
+    check_request(request)
+    plan = _plan(task, request, **options)
     if request.dry_run:
         _tell_plan(plan, request)
         return
-    node = _submit(plan, request.label)
-    if not request.wait:
-        _tell_start(plan, node, request.as_json)
-        return
-    from aiida_pet.cli.status import echo_report, follow
-
-    note(f"<{node.pk}> started; it goes on if you leave (Ctrl-C), `aiida-pet status {node.pk}` looks again")
-    document = follow(node, POLL_S)
-    if request.as_json:
-        echo_json(document)
-    else:
-        echo_report(document, most_jobs=0)
-    if not node.is_finished_ok:
-        raise click.exceptions.Exit(1)
+    record = {
+        "structures": plan.structures.pk,
+        "model": plan.site.model.pk,
+        "parameters": plan.parameters,
+    }
+    start(_builder(plan), task, request, record)
 
 
-def _plan(task: str, request: Request) -> Plan:
+def _plan(
+    task: str,
+    request: Request,
+    *,
+    targets: tuple[str, ...],
+    protocol: str | None,
+    set_: tuple[str, ...],
+    where: str | None,
+    extra: dict[str, Any] | None = None,
+) -> Plan:
     """Return what to start, with everything checked that can be checked before.
 
     :raises click.ClickException: for what is not there or does not fit, with the remedy.
     """
-    from aiida_pet.cli.model import resolve
     from aiida_pet.engine.job import Task
     from aiida_pet.engine.parameters import ParameterError, parse_parameters
     from aiida_pet.workchains.protocols import protocol_inputs
 
-    changes = {"parameters": parse_settings(request.set_)}
+    changes = {"parameters": parse_settings(set_)}
     try:
-        chosen = protocol_inputs(Task(task), request.protocol, changes)
+        chosen = protocol_inputs(Task(task), protocol, changes)
     except ParameterError as error:
         known = f"`aiida-pet params {task}` prints the known ones with units and defaults"
         raise click.ClickException(f"{error}\n{known}") from error
-    parameters = parse_parameters(Task(task), chosen.parameters).model_dump(mode="json")
-    options = parse_settings(request.option, "--option")
-    if request.walltime is not None:
-        options["max_wallclock_seconds"] = request.walltime
-    settings = parse_settings(request.setting, "--setting")
-    _check_site(options, settings)
-    model = resolve(request.model)
-    code = _load_code(request.code)
-    if "threads" not in settings:
-        settings |= _share_of_cores(code, request.lanes)
-    structures = _load_targets(request.targets, store=not request.dry_run)
+    site = read_site(request)
+    structures = load_targets(targets, store=not request.dry_run)
     return Plan(
         task=task,
         structures=structures,
-        ids=_select(structures, request.where),
-        code=code,
-        model=model,
-        parameters=parameters,
-        inputs={
-            "protocol": request.protocol,
-            "overrides": changes,
-            "options": options,
-            "settings": settings,
-            "lanes": request.lanes,
-            "job_size": request.job_size,
-        },
+        ids=_select(structures, where),
+        site=site,
+        parameters=parse_parameters(Task(task), chosen.parameters).model_dump(mode="json"),
+        inputs=site.inputs | {"protocol": protocol, "overrides": changes} | (extra or {}),
     )
-
-
-def _check_site(options: dict[str, Any], settings: dict[str, Any]) -> None:
-    from aiida_pet.calculations.validation import validate_settings
-    from aiida_pet.workchains.inputs import validate_options
-
-    for problem, hint in (
-        (validate_options(options, None), "--option"),
-        (validate_settings(settings, None), "--setting"),
-    ):
-        if problem:
-            raise click.BadParameter(problem, param_hint=hint)
-
-
-def _load_code(identifier: str) -> AbstractCode:
-    from aiida.common.exceptions import MultipleObjectsError, NotExistent
-    from aiida.orm import load_code
-
-    try:
-        code: AbstractCode = load_code(int(identifier) if identifier.isdecimal() else identifier)
-    except NotExistent as error:
-        made = (
-            "`aiida-pet setup` makes it" if identifier == CODE else "`verdi code list` shows those there are"
-        )
-        raise click.ClickException(f"there is no code {identifier!r}: {made}") from error
-    except MultipleObjectsError as error:
-        raise click.ClickException(f"several codes are called {identifier!r}: name one by its pk") from error
-    return code
-
-
-def _share_of_cores(code: AbstractCode, lanes: int) -> dict[str, int]:
-    """Return the threads of each job on this machine, where no scheduler keeps jobs off each other's cores."""
-    computer = code.computer
-    if (
-        computer is None
-        or computer.transport_type != "core.local"
-        or computer.scheduler_type != "core.direct"
-    ):
-        return {}
-    return {"threads": max(1, len(os.sched_getaffinity(0)) // lanes)}
-
-
-def _load_targets(targets: Sequence[str], store: bool) -> StructureSetData | StructureData:
-    from aiida.orm import StructureData
-
-    from aiida_pet.cli.data import import_files
-    from aiida_pet.data.structures import StructureSetData
-
-    paths = [Path(target) for target in targets]
-    are_files = [path.exists() and not str(path).isdecimal() for path in paths]
-    if all(are_files):
-        node, _ = import_files(paths, store=store)
-        if store:
-            note(f"imported {plural(len(node), 'crystal')} as <{node.pk}>")
-        return node
-    if len(targets) > 1:
-        missing = [target for target, is_file in zip(targets, are_files, strict=True) if not is_file]
-        raise click.ClickException(f"give one set, or files: there is no file {', '.join(missing)}")
-    if paths[0].suffix:
-        raise click.ClickException(f"there is no file {targets[0]}")
-    found: StructureSetData | StructureData = load_as(
-        targets[0], StructureSetData, StructureData, hint="`aiida-pet data import` makes a set of crystals"
-    )
-    return found
 
 
 def _select(structures: StructureSetData | StructureData, where: str | None) -> list[str] | None:
@@ -293,47 +205,26 @@ def _select(structures: StructureSetData | StructureData, where: str | None) -> 
     return ids
 
 
-def _submit(plan: Plan, label: str) -> Any:
-    from aiida.engine import submit
+def _builder(plan: Plan) -> Any:
     from aiida.orm import StructureData
 
     from aiida_pet.calculations.functions import collect_structures
     from aiida_pet.data.table import TableData
     from aiida_pet.workchains.batch import BatchWorkChain
+    from aiida_pet.workchains.elastic import ElasticWorkChain
+    from aiida_pet.workchains.phonons import PhononWorkChain
     from aiida_pet.workchains.relax import RelaxWorkChain
 
     rows = TableData.from_ids(plan.ids) if plan.ids is not None else None
-    builder: Any
-    if plan.task == "relax":
-        builder = RelaxWorkChain.get_builder_from_protocol(
-            plan.code, plan.model, plan.structures, rows=rows, **plan.inputs
-        )
-    else:
-        structures: Any = plan.structures
-        if isinstance(structures, StructureData):
-            structures = collect_structures(structure=structures)
-        builder = BatchWorkChain.get_builder_from_protocol(
-            plan.code, plan.model, structures, task=plan.task, rows=rows, **plan.inputs
-        )
-    if label:
-        builder.metadata.label = label
-    return submit(builder)
-
-
-def _tell_start(plan: Plan, node: Any, as_json: bool) -> None:
-    if as_json:
-        echo_json(
-            {
-                "pk": node.pk,
-                "uuid": node.uuid,
-                "structures": plan.structures.pk,
-                "model": plan.model.pk,
-                "parameters": plan.parameters,
-            }
-        )
-        return
-    click.echo(f"{plan.task} <{node.pk}> started")
-    click.echo(f"  aiida-pet status {node.pk} --watch\n  aiida-pet results {node.pk}")
+    arguments = plan.inputs | {"rows": rows}
+    code, model = plan.site.code, plan.site.model
+    own: dict[str, Any] = {"relax": RelaxWorkChain, "phonons": PhononWorkChain, "elastic": ElasticWorkChain}
+    if plan.task in own:
+        return own[plan.task].get_builder_from_protocol(code, model, plan.structures, **arguments)
+    structures: Any = plan.structures
+    if isinstance(structures, StructureData):
+        structures = collect_structures(structure=structures)
+    return BatchWorkChain.get_builder_from_protocol(code, model, structures, task=plan.task, **arguments)
 
 
 def _table(plan: Plan) -> StructureTable:
@@ -352,11 +243,15 @@ def _tell_plan(plan: Plan, request: Request) -> None:
     from aiida_pet.engine.job import Task
 
     table = _table(plan)
-    rate = past_rate(Task(plan.task), plan.model)
+    rate = past_rate(Task(plan.task), plan.site.model)
     expected = estimate(table.n_atoms, request.lanes, request.job_size, rate)
-    unsupported = _unsupported(table, plan.model)
+    unsupported = _unsupported(table, plan.site.model)
     if request.as_json:
-        record = asdict(expected) | {"task": plan.task, "model": plan.model.pk, "parameters": plan.parameters}
+        record = asdict(expected) | {
+            "task": plan.task,
+            "model": plan.site.model.pk,
+            "parameters": plan.parameters,
+        }
         record |= {"unsupported_elements": unsupported}
         record["rate"]["basis"] = expected.rate.basis
         echo_json(record)
@@ -364,7 +259,7 @@ def _tell_plan(plan: Plan, request: Request) -> None:
     _echo_estimate(plan, expected)
     if unsupported:
         note(
-            f"Warning: {plan.model.name} does not know {shortened(unsupported)}: crystals with them will end as "
+            f"Warning: {plan.site.model.name} does not know {shortened(unsupported)}: crystals with them will end as "
             "unsupported_element"
         )
     click.echo("nothing was started")
@@ -376,8 +271,8 @@ def _echo_estimate(plan: Plan, expected: Estimate) -> None:
         {
             "task": plan.task,
             "crystals": f"{expected.rows:,} with {plural(expected.atoms, 'atom')}",
-            "model": f"{plan.model.name} <{plan.model.pk}>",
-            "code": plan.code.full_label,
+            "model": f"{plan.site.model.name} <{plan.site.model.pk}>",
+            "code": plan.site.code.full_label,
             "parameters": parameters,
             "jobs": f"{expected.jobs} of at most {plural(expected.job_size, 'row')}",
             "lanes": expected.lanes,

@@ -9,7 +9,7 @@ import click
 
 from aiida_pet.cli.output import echo_json, json_option, table_text
 
-TASKS = ("relax", "static")
+TASKS = ("relax", "static", "phonons", "elastic")
 
 
 @click.command()

@@ -6,7 +6,7 @@ import os
 import pytest
 from aiida import orm
 
-from aiida_pet.cli.launch import PROTOCOLS
+from aiida_pet.cli.launching import PROTOCOLS
 from aiida_pet.engine.job import Task
 from aiida_pet.workchains.progress import LANE_TYPE
 from aiida_pet.workchains.protocols import available_protocols

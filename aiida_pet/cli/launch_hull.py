@@ -1,0 +1,116 @@
+"""``aiida-pet launch hull``: energies above hull of what is finished."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from aiida_pet.cli.launching import (
+    Request,
+    Site,
+    check_request,
+    launch_options,
+    load_targets,
+    protocol_option,
+    read_site,
+    start,
+)
+from aiida_pet.cli.options import parse_settings
+from aiida_pet.cli.output import echo_json, echo_pairs, plural
+from aiida_pet.cli.references import load_references, reference_options
+from aiida_pet.cli.rows import load_rows
+from aiida_pet.cli.session import Session
+
+
+@click.command()
+@click.argument("pk", metavar="SET|PK")
+@reference_options
+@protocol_option
+@click.option(
+    "--set",
+    "set_",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="hull=all|references, force_mixture, stability_threshold (eV/atom), level_of_theory.",
+)
+@launch_options
+def hull(
+    session: Session,
+    *,
+    pk: str,
+    references: tuple[str, ...],
+    level_of_theory: str,
+    relax_references: str | None,
+    protocol: str | None,
+    set_: tuple[str, ...],
+    request: Request,
+) -> None:
+    """Put a finished set, or the results of the launch PK, on the convex hull.
+
+    The set's own phases compete with each other and with the references. Code, model and --protocol are used for
+    --relax-references only; without --protocol these are relaxed as the set was.
+
+    \b
+    aiida-pet launch hull 12 --relax-references elements.xyz
+    aiida-pet launch hull 12 --reference mp.json.gz --level-of-theory PBE --set hull=references
+    """
+    from aiida_pet.calculations.hull import check_hull_parameters
+    from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.workchains.hull import HullWorkChain, validate_structures
+
+    session.load()
+    check_request(request)
+    parameters = parse_settings(set_)
+    problem = check_hull_parameters(parameters)
+    if problem:
+        raise click.BadParameter(problem, param_hint="--set")
+    rows = load_rows(pk)
+    if rows.missing:
+        raise click.ClickException(rows.missing)
+    if not isinstance(rows.node, StructureSetData):
+        raise click.ClickException(f"<{rows.node.pk}> is a table without crystals: name a set or a launch")
+    problem = validate_structures(rows.node, None)
+    if problem:
+        raise click.ClickException(problem)
+    competing = load_references(references, level_of_theory, store=not request.dry_run)
+    inputs: dict[str, Any] = {"references": competing, "parameters": parameters}
+    relaxed: Any = None
+    if relax_references is not None:
+        relaxed = load_targets((relax_references,), store=not request.dry_run)
+        if not isinstance(relaxed, StructureSetData):
+            raise click.ClickException("--relax-references takes a set or a file, not a single structure")
+        site = read_site(request)
+        inputs |= _relaxation(site, relaxed, protocol)
+    if request.dry_run:
+        _tell(rows.node, competing, relaxed, request)
+        return
+    builder = HullWorkChain.get_builder_from_protocol(rows.node, **inputs)
+    start(builder, "hull", request, {"structures": rows.node.pk, "parameters": parameters})
+
+
+def _relaxation(site: Site, structures: Any, protocol: str | None) -> dict[str, Any]:
+    known = {name: value for name, value in site.inputs.items() if name != "job_size"}
+    return known | {
+        "reference_structures": structures,
+        "code": site.code,
+        "model": site.model,
+        "protocol": protocol,
+    }
+
+
+def _tell(structures: Any, references: dict[str, Any], relaxed: Any, request: Request) -> None:
+    counts = {name: len(node) for name, node in references.items()}
+    to_relax = 0 if relaxed is None else len(relaxed)
+    if request.as_json:
+        echo_json({"rows": len(structures), "references": counts, "references_to_relax": to_relax})
+        return
+    echo_pairs(
+        {
+            "crystals": f"{len(structures):,}",
+            "references": ", ".join(f"{name}: {plural(count, 'phase')}" for name, count in counts.items())
+            or "none but the set itself",
+            "to relax": plural(to_relax, "reference"),
+        }
+    )
+    click.echo("nothing was started")

@@ -1,0 +1,197 @@
+"""``aiida-pet launch screen``: a set of crystals through the funnel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from aiida_pet.cli.launching import (
+    Request,
+    Site,
+    check_request,
+    launch_options,
+    load_targets,
+    protocol_option,
+    read_site,
+    start,
+    targets_argument,
+)
+from aiida_pet.cli.options import parse_settings
+from aiida_pet.cli.output import cell, duration, echo_json, note, plural, table_text
+from aiida_pet.cli.references import load_references, reference_options
+from aiida_pet.cli.session import Session
+
+# Written out rather than imported, so that `--help` waits for nothing; tests compare them.
+STAGES = ("relax", "symmetry", "hull", "phonons", "elastic")
+MODES = ("free", "constrained", "constrained_then_free")
+
+
+@click.command()
+@targets_argument
+@click.option("--stages", default=",".join(STAGES), show_default=True, help="Which of them, in this order.")
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="STAGE:CONDITION",
+    help="Only rows that fulfil it go on after the stage: 'hull: e_above_hull <= 0.025'; 'hull:' for all.",
+)
+@click.option("--mode", type=click.Choice(MODES), help="Of the relaxation.  [default: constrained]")
+@click.option(
+    "--set",
+    "set_",
+    multiple=True,
+    metavar="STAGE.NAME=VALUE",
+    help="An option or a parameter of a stage: relax.fmax=0.01, symmetry.symprec=0.1.",
+)
+@protocol_option
+@reference_options
+@click.option(
+    "--reuse/--no-reuse",
+    default=True,
+    show_default=True,
+    help="Take jobs that were done before, with the same inputs, from the cache.",
+)
+@launch_options
+def screen(
+    session: Session,
+    *,
+    targets: tuple[str, ...],
+    stages: str,
+    keep: tuple[str, ...],
+    mode: str | None,
+    set_: tuple[str, ...],
+    protocol: str | None,
+    references: tuple[str, ...],
+    level_of_theory: str,
+    relax_references: str | None,
+    reuse: bool,
+    request: Request,
+) -> None:
+    """Screen the crystals of a set (by pk or label) or of FILES, stage by stage.
+
+    Rows that fail a condition, or have no answer, stay in the final table with the stage at which they left and why.
+    Launched again after it was stopped, it goes on where it was: what is done comes from the cache.
+
+    \b
+    aiida-pet launch screen alloys.xyz --keep 'hull: e_above_hull <= 0.025'
+    aiida-pet launch screen 12 --stages relax,hull --reference mp.json.gz --level-of-theory PBE --lanes 4
+    """
+    from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.workchains.screening import ScreeningWorkChain
+
+    session.load()
+    check_request(request)
+    names = tuple(name.strip() for name in stages.split(",") if name.strip())
+    overrides = _overrides(keep, mode, set_)
+    chosen = _stages(names, protocol, overrides)
+    site = read_site(request)
+    structures = load_targets(targets, store=not request.dry_run)
+    if not isinstance(structures, StructureSetData):
+        raise click.ClickException("a screening takes a set or files, not a single structure")
+    _check(chosen, structures)
+    competing = load_references(references, level_of_theory, store=not request.dry_run)
+    relaxed: Any = None
+    if relax_references is not None:
+        relaxed = load_targets((relax_references,), store=not request.dry_run)
+    if (competing or relaxed is not None) and "hull" not in chosen:
+        raise click.UsageError("references are given, but stage hull is not among --stages")
+    if request.dry_run:
+        _tell(chosen, structures, site, request)
+        return
+    builder = ScreeningWorkChain.get_builder_from_protocol(
+        site.code,
+        site.model,
+        structures,
+        stages=names,
+        protocol=protocol,
+        overrides=overrides,
+        references=competing,
+        reference_structures=relaxed,
+        reuse=reuse,
+        **site.inputs,
+    )
+    record = {"structures": structures.pk, "model": site.model.pk, "stages": chosen}
+    start(builder, "screening", request, record)
+
+
+def _overrides(keep: tuple[str, ...], mode: str | None, set_: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Return stage -> options, as the options of the command line say."""
+    from aiida_pet.workchains.stages import stage_options
+
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in parse_settings(set_).items():
+        stage, dot, key = name.partition(".")
+        if not dot or stage not in STAGES:
+            raise click.BadParameter(
+                f"{name!r} is not STAGE.NAME with a stage of {', '.join(STAGES)}", param_hint="--set"
+            )
+        options = found.setdefault(stage, {})
+        if key in stage_options(stage):
+            options[key] = value
+        else:
+            options.setdefault("parameters", {})[key] = value
+    for text in keep:
+        stage, colon, condition = text.partition(":")
+        stage = stage.strip()
+        if not colon or stage not in STAGES:
+            raise click.BadParameter(
+                f"{text!r} is not STAGE:CONDITION with a stage of {', '.join(STAGES)}", param_hint="--keep"
+            )
+        if "keep" in found.get(stage, {}):
+            raise click.BadParameter(
+                f"stage {stage} has two conditions: join them with `and`", param_hint="--keep"
+            )
+        found.setdefault(stage, {})["keep"] = condition.strip() or None
+    if mode is not None:
+        found.setdefault("relax", {})["mode"] = mode
+    return found
+
+
+def _stages(
+    names: tuple[str, ...], protocol: str | None, overrides: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    from aiida_pet.engine.parameters import ParameterError
+    from aiida_pet.workchains.protocols import ProtocolError
+    from aiida_pet.workchains.stages import make_stages
+
+    try:
+        return make_stages(names, protocol, overrides)
+    except (ParameterError, ProtocolError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _check(stages: dict[str, dict[str, Any]], structures: Any) -> None:
+    from aiida_pet.workchains.stages import check_stages
+
+    problem = check_stages(stages, structures.column_names)
+    if problem:
+        raise click.ClickException(problem)
+    if "hull" in stages and "relax" not in stages and "energy" not in structures.column_names:
+        raise click.ClickException("stage hull without stage relax needs a set with a column `energy` (eV)")
+
+
+def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, request: Request) -> None:
+    from aiida_pet.cli.estimate import estimate, past_rate
+    from aiida_pet.workchains.stages import TASKS
+
+    sizes = structures.to_table().n_atoms
+    seconds = {
+        stage: estimate(sizes, request.lanes, request.job_size, past_rate(TASKS[stage], site.model)).wall_s
+        for stage in stages
+        if stage in TASKS
+    }
+    if request.as_json:
+        echo_json({"rows": len(structures), "stages": stages, "wall_s_if_all_rows_came_so_far": seconds})
+        return
+    lines = []
+    for stage, options in stages.items():
+        shown = {name: value for name, value in options.items() if name not in ("keep", "parameters")}
+        shown |= options.get("parameters", {})
+        told = ", ".join(f"{name}={cell(value)}" for name, value in shown.items())
+        time = f"at most {duration(seconds[stage])}" if stage in seconds else "-"
+        lines.append((stage, options.get("keep") or "every row with an answer", time, told))
+    click.echo(f"{plural(len(structures), 'crystal')}, model {site.model.name} <{site.model.pk}>")
+    click.echo(table_text(lines, ("stage", "goes on", "time", "options")))
+    note("times are those if every row came so far")
+    click.echo("nothing was started")

@@ -1,0 +1,242 @@
+"""What all launches share: where and how jobs run, what they run on, and how a launch starts and is followed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_pet.cli.options import WALLTIME, parse_settings
+from aiida_pet.cli.output import echo_json, json_option, note, plural
+from aiida_pet.cli.session import Session, daemon_problem, load_as, pass_session
+
+if TYPE_CHECKING:
+    from aiida.orm import AbstractCode, StructureData
+
+    from aiida_pet.data.model import PetModelData
+    from aiida_pet.data.structures import StructureSetData
+
+CODE = "pet-engine@localhost"
+PROTOCOLS = ("fast", "moderate", "precise")
+POLL_S = 2.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the options that all launches have say, as they came; see :func:`launch_options`."""
+
+    model: str | None
+    code: str
+    lanes: int
+    job_size: int | None
+    walltime: int | None
+    option: tuple[str, ...]
+    setting: tuple[str, ...]
+    label: str
+    wait: bool
+    dry_run: bool
+    as_json: bool
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where and how jobs run.
+
+    :ivar code: the engine.
+    :ivar model: to use.
+    :ivar inputs: further arguments of ``get_builder_from_protocol``.
+    """
+
+    code: AbstractCode
+    model: PetModelData
+    inputs: dict[str, Any]
+
+
+def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that all launches have; the command gets the session and a :class:`Request` as ``request``."""
+
+    @wraps(function)
+    def command(session: Session, **options: Any) -> Any:
+        own = {field.name: options.pop(field.name) for field in fields(Request)}
+        return function(session, request=Request(**own), **options)
+
+    wrapped: Callable[..., Any] = command
+    for decorator in (
+        pass_session,
+        json_option,
+        click.option("--dry-run", is_flag=True, help="Say what it would take, and start nothing."),
+        click.option("--wait", is_flag=True, help="Follow it to its end; exit status 1 if it fails."),
+        click.option("--label", default="", help="Label of the launch."),
+        click.option(
+            "--setting",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="How the engine works: device=cuda, threads=2.",
+        ),
+        click.option(
+            "--option",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Of the scheduler: queue_name=gpu, account=x.",
+        ),
+        click.option(
+            "--walltime", type=WALLTIME, help="Of a job; it stops in time and the next goes on: 2h."
+        ),
+        click.option(
+            "--job-size", type=click.IntRange(min=1), help="Rows of a job at most; else few large jobs."
+        ),
+        click.option(
+            "--lanes", type=click.IntRange(min=1), default=1, show_default=True, help="Jobs that run at once."
+        ),
+        click.option("--code", default=CODE, show_default=True, help="The engine, by label or pk."),
+        click.option("--model", metavar="NAME|PK", help="Model to use; the one that ships if not given."),
+    ):
+        wrapped = decorator(wrapped)
+    return wrapped
+
+
+protocol_option = click.option(
+    "--protocol", type=click.Choice(PROTOCOLS), help="Set of parameters.  [default: moderate]"
+)
+targets_argument = click.argument("targets", nargs=-1, required=True, metavar="SET|FILE...")
+
+
+def check_request(request: Request) -> None:
+    """Check that what is to be launched could run, before anything is made.
+
+    :raises click.ClickException: if it could not, with the remedy.
+    """
+    if request.dry_run and request.wait:
+        raise click.UsageError("--dry-run starts nothing that --wait could wait for")
+    problem = None if request.dry_run else daemon_problem()
+    if problem:
+        raise click.ClickException(f"{problem}; nothing was started")
+
+
+def read_site(request: Request) -> Site:
+    """Return code, model and where to run, checked.
+
+    :raises click.ClickException: for what is not there or does not fit, with the remedy.
+    """
+    from aiida_pet.cli.model import resolve
+
+    options = parse_settings(request.option, "--option")
+    if request.walltime is not None:
+        options["max_wallclock_seconds"] = request.walltime
+    settings = parse_settings(request.setting, "--setting")
+    _check_site(options, settings)
+    model = resolve(request.model)
+    code = load_code(request.code)
+    if "threads" not in settings:
+        settings |= _share_of_cores(code, request.lanes)
+    inputs = {"options": options, "settings": settings, "lanes": request.lanes}
+    return Site(code, model, inputs | {"job_size": request.job_size})
+
+
+def _check_site(options: dict[str, Any], settings: dict[str, Any]) -> None:
+    from aiida_pet.calculations.validation import validate_settings
+    from aiida_pet.workchains.inputs import validate_options
+
+    for problem, hint in (
+        (validate_options(options, None), "--option"),
+        (validate_settings(settings, None), "--setting"),
+    ):
+        if problem:
+            raise click.BadParameter(problem, param_hint=hint)
+
+
+def load_code(identifier: str) -> AbstractCode:
+    """Return the code named by a pk or label.
+
+    :raises click.ClickException: if there is none, or several.
+    """
+    from aiida.common.exceptions import MultipleObjectsError, NotExistent
+    from aiida.orm import load_code
+
+    try:
+        code: AbstractCode = load_code(int(identifier) if identifier.isdecimal() else identifier)
+    except NotExistent as error:
+        made = (
+            "`aiida-pet setup` makes it" if identifier == CODE else "`verdi code list` shows those there are"
+        )
+        raise click.ClickException(f"there is no code {identifier!r}: {made}") from error
+    except MultipleObjectsError as error:
+        raise click.ClickException(f"several codes are called {identifier!r}: name one by its pk") from error
+    return code
+
+
+def _share_of_cores(code: AbstractCode, lanes: int) -> dict[str, int]:
+    """Return the threads of each job on this machine, where no scheduler keeps jobs off each other's cores."""
+    computer = code.computer
+    if (
+        computer is None
+        or computer.transport_type != "core.local"
+        or computer.scheduler_type != "core.direct"
+    ):
+        return {}
+    return {"threads": max(1, len(os.sched_getaffinity(0)) // lanes)}
+
+
+def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | StructureData:
+    """Return the crystals named by a pk or label, or those of files, which are imported.
+
+    :param store: whether a set that is imported is stored.
+    :raises click.ClickException: if they are not there.
+    """
+    from aiida.orm import StructureData
+
+    from aiida_pet.cli.data import import_files
+    from aiida_pet.data.structures import StructureSetData
+
+    paths = [Path(target) for target in targets]
+    are_files = [path.exists() and not str(path).isdecimal() for path in paths]
+    if all(are_files):
+        node, _ = import_files(paths, store=store)
+        if store:
+            note(f"imported {plural(len(node), 'crystal')} as <{node.pk}>")
+        return node
+    if len(targets) > 1:
+        missing = [target for target, is_file in zip(targets, are_files, strict=True) if not is_file]
+        raise click.ClickException(f"give one set, or files: there is no file {', '.join(missing)}")
+    if paths[0].suffix:
+        raise click.ClickException(f"there is no file {targets[0]}")
+    found: StructureSetData | StructureData = load_as(
+        targets[0], StructureSetData, StructureData, hint="`aiida-pet data import` makes a set of crystals"
+    )
+    return found
+
+
+def start(builder: Any, what: str, request: Request, record: dict[str, Any]) -> None:
+    """Submit ``builder``, say so, and follow it if that is asked for.
+
+    :param what: is launched, in a word.
+    :param record: what else the JSON says of it.
+    :raises click.exceptions.Exit: with status 1 if it was followed and did not end well.
+    """
+    from aiida.engine import submit
+
+    if request.label:
+        builder.metadata.label = request.label
+    node = submit(builder)
+    if not request.wait:
+        if request.as_json:
+            echo_json({"pk": node.pk, "uuid": node.uuid, **record})
+        else:
+            click.echo(f"{what} <{node.pk}> started")
+            click.echo(f"  aiida-pet status {node.pk} --watch\n  aiida-pet results {node.pk}")
+        return
+    from aiida_pet.cli.status import echo_report, follow
+
+    note(f"<{node.pk}> started; it goes on if you leave (Ctrl-C), `aiida-pet status {node.pk}` looks again")
+    document = follow(node, POLL_S)
+    if request.as_json:
+        echo_json(document)
+    else:
+        echo_report(document, most_jobs=0)
+    if not node.is_finished_ok:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,92 @@
+"""Reference phases of a hull as options: sets, tables or launches by pk or label, or files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_pet.cli.output import note, plural
+from aiida_pet.cli.rows import load_rows
+
+if TYPE_CHECKING:
+    from aiida_pet.data.table import TableData
+
+
+def reference_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--reference``, ``--level-of-theory`` and ``--relax-references``."""
+    for decorator in (
+        click.option(
+            "--relax-references",
+            metavar="SET|FILE",
+            help="Elements and competing phases that are relaxed first, with the model and settings of the set.",
+        ),
+        click.option(
+            "--level-of-theory",
+            default="",
+            metavar="TEXT",
+            help="Of the energies in files of references, such as PBE; it must be that of the model.",
+        ),
+        click.option(
+            "--reference",
+            "references",
+            multiple=True,
+            metavar="[NAME=]PK|FILE",
+            help="Phases that compete: a finished set or launch, or a file of pymatgen entries. Several may be given.",
+        ),
+    ):
+        function = decorator(function)
+    return function
+
+
+def load_references(given: Sequence[str], level_of_theory: str, store: bool) -> dict[str, TableData]:
+    """Return the references by name.
+
+    :param given: as ``NAME=12``, ``12`` or ``mp.json.gz``.
+    :param level_of_theory: of the energies in files.
+    :param store: whether to store those that come from files.
+    :raises click.ClickException: if one is not there, or cannot be read, or two have one name.
+    """
+    found: dict[str, TableData] = {}
+    for text in given:
+        name, equals, target = text.partition("=")
+        if not equals:
+            name, target = "", text
+        path = Path(target)
+        if path.is_file() and not target.isdecimal():
+            node = _read(path, level_of_theory, store)
+            name = name or path.name.split(".", 1)[0]
+        else:
+            rows = load_rows(target)
+            if rows.missing:
+                raise click.ClickException(f"reference {target}: {rows.missing}")
+            node = rows.node
+            name = name or node.label or f"references_{node.pk}"
+        name = re.sub(r"\W+", "_", name).strip("_") or "references"
+        if name in found:
+            raise click.BadParameter(
+                f"two references are called {name!r}: name them as NAME=...", param_hint="--reference"
+            )
+        found[name] = node
+    return found
+
+
+def _read(path: Path, level_of_theory: str, store: bool) -> TableData:
+    from aiida_pet.analysis.reference_files import ReferenceFileError, read_references
+    from aiida_pet.data.table import TableData
+
+    try:
+        references = read_references(path, level_of_theory=level_of_theory)
+    except ReferenceFileError as error:
+        raise click.ClickException(str(error)) from error
+    for warning in references.warnings:
+        note(f"Warning: {warning}")
+    node = TableData.from_table(references.to_table())
+    node.label = path.name
+    if store:
+        node.store()
+        note(f"read {plural(len(references), 'reference phase')} of {path.name} as <{node.pk}>")
+    return node
