@@ -15,6 +15,7 @@ from aiida_pet import __version__
 from aiida_pet.cli.data import data as data_command
 from aiida_pet.cli.errors import ExplainingGroup
 from aiida_pet.cli.launch import launch as launch_command
+from aiida_pet.cli.metrics import metrics as metrics_command
 from aiida_pet.cli.model import model as model_command
 from aiida_pet.cli.params import params as params_command
 from aiida_pet.cli.results import results as results_command
@@ -66,6 +67,7 @@ for _command in (
     status_command,
     results_command,
     show_command,
+    metrics_command,
     trace_command,
     params_command,
 ):

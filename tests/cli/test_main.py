@@ -12,7 +12,7 @@ from aiida_pet.cli import main
 from aiida_pet.cli.errors import ExplainingGroup, explanation, message_of
 from aiida_pet.engine.table import DuplicateIdError
 
-COMMANDS = ("setup", "data", "model", "launch", "status", "results", "show", "trace", "params")
+COMMANDS = ("setup", "data", "model", "launch", "status", "results", "show", "metrics", "trace", "params")
 
 
 def test_help_names_every_command():
