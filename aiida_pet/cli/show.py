@@ -149,8 +149,7 @@ def sheet_of(table: TableData, row_id: str, crystals: StructureSetData | None) -
         else:
             sections[section_of(name)][name] = value.tolist()
     structure = None if crystals is None else geometry_of(crystals, row_id, sections["symmetry"])
-    if structure is not None:
-        arrays |= {name: [structure["n_atoms"], *shape] for name, shape in _atom_columns(table).items()}
+    arrays |= _atom_columns(table, index)
     units = {
         name: table.unit(name) for name in (*table.column_names, *table.ragged_names) if table.unit(name)
     }
@@ -164,13 +163,14 @@ def section_of(column: str) -> str:
     return next((name for name, pattern in SECTIONS.items() if pattern.fullmatch(column)), "other")
 
 
-def _atom_columns(table: TableData) -> dict[str, list[int]]:
-    """Return the shape per atom of each column per atom."""
+def _atom_columns(table: TableData, index: int) -> dict[str, list[int]]:
+    """Return the shape of each column per atom, of one row."""
     from aiida_pet.data.structures import StructureSetData
 
     if not isinstance(table, StructureSetData):
         return {}
-    return {name: list(values.shape[1:]) for name, values in table.to_table().atom_columns.items()}
+    whole = table.to_table()
+    return {name: list(values[whole.atoms_of(index)].shape) for name, values in whole.atom_columns.items()}
 
 
 def geometry_of(crystals: StructureSetData, row_id: str, symmetry: Mapping[str, Any]) -> dict[str, Any]:

@@ -228,3 +228,18 @@ def test_columns_of_the_engine_have_their_headings() -> None:
         "other": "n_atoms input_energy series",
     }.items():
         assert {name: section_of(name) for name in names.split()} == dict.fromkeys(names.split(), section)
+
+
+def test_screening_as_it_is_made_has_its_stages(read: Any, launch: Any, alloys_file: Any) -> None:
+    node = launch("screen", alloys_file, "--stages", "relax,symmetry,hull")
+    document = read("show", node.pk, "alloy-3")
+    assert set(document["stages"]) == {"relax", "symmetry", "hull"}
+    assert all(stage["reached"] for stage in document["stages"].values())
+    assert document["structure"]["formula"] == "MoW7"
+    # no Mo among the phases: the row stays, and says why it left
+    assert document["status"]["stage"] == "hull"
+    assert "no reference for Mo" in document["status"]["reason"]
+    # what was relaxed is per atom there, and not in the final table
+    assert document["stages"]["relax"]["arrays"] == {"forces": [8, 3]}
+    assert document["symmetry"]["spacegroup"] > 0
+    assert document["provenance"][0]["pk"] == node.outputs.results.pk
