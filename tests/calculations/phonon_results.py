@@ -62,25 +62,26 @@ def phonopy_by_hand(cell: Any, positions: Any, numbers: Any, matrix: Any) -> Pho
     return hand
 
 
-def _solve(table: StructureTable, row: int) -> tuple[Phonopy, Supercell]:
+def _solve(table: StructureTable, row: int, min_image: float) -> tuple[Phonopy, Supercell]:
     atoms = table.atoms_of(row)
     positions, numbers = table.positions[atoms], table.numbers[atoms]
-    chosen = choose_supercell(table.cells[row], positions, numbers, min_image=MIN_IMAGE, max_atoms=200)
+    chosen = choose_supercell(table.cells[row], positions, numbers, min_image=min_image, max_atoms=200)
     kept = chosen.primitive_atoms
     cell = chosen.primitive_matrix.T @ table.cells[row]
     return phonopy_by_hand(cell, positions[kept], numbers[kept], chosen.matrix), chosen
 
 
 def phonon_table(
-    found: Mapping[str, Atoms], starts: Mapping[str, Atoms] | None = None
+    found: Mapping[str, Atoms], starts: Mapping[str, Atoms] | None = None, min_image: float = MIN_IMAGE
 ) -> tuple[StructureTable, dict[str, Phonopy]]:
     """Rows as the task `phonons` leaves them, and phonopy by hand for each.
 
     :param starts: what the crystals were before; they themselves if not given.
+    :param min_image: of the supercells, A.
     """
     table = StructureTable.from_ase(found.items())
     begun = StructureTable.from_ase(({**found, **(starts or {})}).items())
-    solved = [_solve(table, row) for row in range(len(table))]
+    solved = [_solve(table, row, min_image) for row in range(len(table))]
     smallest = [float(hand.run_mesh(30.0).frequencies.min()) for hand, _ in solved]
     table.set_column("status", ["converged"] * len(table))
     table.set_column("message", [""] * len(table))
