@@ -154,7 +154,7 @@ class Expansion[Plan](ABC):
         return not self._stopped
 
     def _make_first(self, table: StructureTable) -> Driver:
-        options: dict[str, Any] = {"finished": self._take_relaxed, "proceed": self._proceed}
+        options: dict[str, Any] = {"finished": self._take_relaxed, "proceed": self._proceed_with_first}
         if not self.parameters.relax_first:
             return Static(table, self.model, self.static_parameters(), **options)
         relax = Relax(table, self.model, self.relax_parameters(), **options)
@@ -167,8 +167,14 @@ class Expansion[Plan](ABC):
         self._stopped = self._stopped or not self._ask()
         return not self._stopped
 
+    def _proceed_with_first(self) -> bool:
+        """Evaluate the children when there are enough: between steps, when no row stands in both stages."""
+        if sum(len(children.numbers) for children in self._queue) > self.model.tokens_in_flight / _SHARE:
+            self._evaluate_children()
+        return self._proceed()
+
     def _take_relaxed(self, rows: StructureTable) -> None:
-        """Expand the rows that the first stage finished, and evaluate the children when there are enough."""
+        """Expand the rows that the first stage finished."""
         ok = rows.columns["status"] == RowStatus.CONVERGED.value if len(rows) else np.zeros(0, bool)
         if not ok.all():
             self._finished(rows.take(np.flatnonzero(~ok)))
@@ -182,8 +188,6 @@ class Expansion[Plan](ABC):
             name = str(crystal.ids[0])
             self._open[name] = _Open(crystal, plan, [None] * len(children))
             self._queue.append(replace(children, ids=np.array([f"{i} {name}" for i in range(len(children))])))
-        if sum(len(children.numbers) for children in self._queue) > self.model.tokens_in_flight / _SHARE:
-            self._evaluate_children()
 
     def _evaluate_children(self) -> None:
         if not self._queue:
@@ -231,10 +235,10 @@ class Expansion[Plan](ABC):
     def snapshot(self) -> StructureTable | None:
         """Return the rows that have begun, as given: those that relax with their state, the others relaxed."""
         parts = []
-        relaxing = self._first.snapshot() if self._first else None
+        relaxing = self._first.snapshot() if self._first else self._relaxing
         if relaxing is not None and len(relaxing):
-            relaxing.set_column(_STAGE, np.zeros(len(relaxing), bool))
-            parts.append(relaxing)
+            stages = {_STAGE: np.zeros(len(relaxing), bool)}
+            parts.append(replace(relaxing, columns=relaxing.columns | stages))
         for name, row in self._open.items():
             crystal = row.crystal
             given = self.table.select([name])
@@ -243,7 +247,7 @@ class Expansion[Plan](ABC):
             atoms = {_RELAXED + key: values for key, values in crystal.atom_columns.items()}
             atoms[_RELAXED + "positions"] = crystal.positions
             units = {_RELAXED + key: unit for key, unit in crystal.units.items()}
-            parts.append(replace(given, columns=known, atom_columns=atoms, units=units))
+            parts.append(replace(given, columns=known, atom_columns=atoms, units=units, ragged={}))
         return StructureTable.concatenate(parts) if parts else None
 
     def restore(self, rows: StructureTable) -> None:

@@ -262,12 +262,6 @@ class TightRelaxParameters(RelaxParameters):
         Symmetry.CONSTRAINED, description="hold each crystal to the space group of its start"
     )
 
-    @model_validator(mode="after")
-    def _averaging_that_derivatives_can_follow(self) -> Self:
-        if self.averaging == Averaging.RANDOM:
-            raise ValueError("averaging=random makes noise of differences of forces: use lebedev-3")
-        return self
-
 
 Integers3 = tuple[int, int, int]
 
