@@ -82,7 +82,7 @@ def phonon_table(
     table = StructureTable.from_ase(found.items())
     begun = StructureTable.from_ase(({**found, **(starts or {})}).items())
     solved = [_solve(table, row, min_image) for row in range(len(table))]
-    smallest = [float(hand.run_mesh(30.0).frequencies.min()) for hand, _ in solved]
+    meshes = [hand.run_mesh(30.0).frequencies for hand, _ in solved]
     table.set_column("status", ["converged"] * len(table))
     table.set_column("message", [""] * len(table))
     table.set_column("heads", ["conservative"] * len(table))
@@ -91,7 +91,8 @@ def phonon_table(
         for label, numbers in spacegroup_numbers(rows, SYMPRECS).items():
             table.set_column(f"{prefix}spacegroup_{label}", numbers)
     table.set_column("n_imaginary", [_imaginary(hand) for hand, _ in solved])
-    table.set_column("min_frequency", smallest, "THz")
+    table.set_column("min_frequency", [float(mesh.min()) for mesh in meshes], "THz")
+    table.set_column("max_frequency", [float(mesh.max()) for mesh in meshes], "THz")
     table.set_column("supercell_matrix", np.array([chosen.matrix for _, chosen in solved]))
     table.set_column("primitive_matrix", np.array([chosen.primitive_matrix for _, chosen in solved]))
     constants = [hand.force_constants[hand.primitive.p2s_map].reshape(-1, 3, 3) for hand, _ in solved]

@@ -8,7 +8,7 @@ import numpy as np
 import phonopy
 import pytest
 from aiida import orm
-from phonon_results import crystals, phonon_table
+from phonon_results import crystals, phonon_table, phonopy_by_hand
 from phonopy import Phonopy
 
 from aiida_pet.engine.parameters import ParameterError
@@ -275,6 +275,45 @@ def test_parameters_of_a_row_have_its_warnings(results: Any) -> None:
     alone = call("phonon_row_parameters", results, "broken").get_dict()
     assert "path_of" not in alone
     assert any("not put on another band path" in text for text in alone["warnings"])
+
+
+# -- long-range dipoles ---------------------------------------------------------------------------------------------
+
+
+def test_correction_of_a_row_reaches_bands_and_file(made: Any, aiida_profile: Any, tmp_path: Any) -> None:
+    """The longitudinal mode of B2 CuPd with invented charges is raised near Gamma, as phonopy has it."""
+    from phonopy.physical_units import get_physical_units
+
+    from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.engine.ragged import Ragged
+
+    borns, dielectric = np.array([0.5 * np.eye(3), -0.5 * np.eye(3)]), 3.0 * np.eye(3)
+    table, hand = made[0].select(["alloy"]), made[1]["alloy"]
+    table.set_column("dielectric_tensor", [dielectric])
+    table.ragged["primitive_born_charges"] = Ragged.of([borns])
+    results = StructureSetData.from_table(table).store()
+    corrected = call("phonon_bands", results, "alloy", spacing=0.03)
+    plain = hand.run_qpoints(corrected.get_kpoints()).frequencies
+    units = get_physical_units()
+    other = phonopy_by_hand(
+        hand.primitive.cell, hand.primitive.positions, hand.primitive.numbers, hand.supercell_matrix
+    )
+    other.nac_params = {
+        "born": borns,
+        "dielectric": dielectric,
+        "factor": units.Hartree * units.Bohr,
+        "method": "gonze",
+    }
+    points = corrected.get_kpoints()
+    away = np.linalg.norm(points, axis=1) > 1e-6  # at Gamma it depends on the direction
+    expected = other.run_qpoints(points[away]).frequencies
+    np.testing.assert_allclose(corrected.get_bands()[away], expected, rtol=0, atol=1e-5)
+    assert (corrected.get_bands()[away] - plain[away]).max() > 0.1
+
+    path = tmp_path / "phonopy_params.yaml"
+    path.write_text(call("phonopy_params", results, "alloy").get_content())
+    loaded = phonopy.load(path, log_level=0)
+    np.testing.assert_allclose(loaded.run_qpoints(points[away]).frequencies, expected, rtol=0, atol=1e-5)
 
 
 # -- what is refused -----------------------------------------------------------------------------------------------

@@ -17,10 +17,15 @@ from ase import Atoms
 from ase.build import bulk, make_supercell
 
 from aiida_pet.calculations.harmonic import phonon_bands
+from aiida_pet.calculations.harmonic_parameters import FollowParameters
+from aiida_pet.calculations.phonons import PhononCalculation
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
+from aiida_pet.engine.job import JobFolder, Task
+from aiida_pet.engine.parameters import parse_parameters
 from aiida_pet.workchains.jobs import jobs_of
-from aiida_pet.workchains.phonons import PhononWorkChain
+from aiida_pet.workchains.phonons import SINGLE, PhononWorkChain
+from aiida_pet.workchains.protocols import protocol_inputs
 from aiida_pet.workchains.relax import RelaxWorkChain
 
 Inputs = Callable[..., dict[str, Any]]
@@ -321,6 +326,58 @@ def test_builder_takes_protocol_and_ports(emt_inputs: Inputs) -> None:
     )
     assert plain.follow_modes.value is True
     assert "bands" not in plain._inputs(prune=True)
+
+
+# -- the page ------------------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parents[2] / "docs" / "phonons.md").read_text()
+
+
+def test_page_names_every_port_parameter_and_exit_code() -> None:
+    spec = PhononWorkChain.spec()
+    own = {*spec.inputs} - {*RelaxWorkChain.spec().inputs}
+    names = own | {*spec.outputs} - {"summary"}
+    for schema in (*SINGLE.values(), FollowParameters):
+        names |= set(schema.model_fields) - {"phonon_symprec"}
+    assert [name for name in sorted(names) if f"`{name}`" not in PAGE and f'"{name}"' not in PAGE] == []
+    codes = [code.status for code in spec.exit_codes.values() if code.status >= 420]
+    assert codes == [420, 421, 422]
+    assert all(f"| {code} |" in PAGE for code in codes)
+
+
+def test_page_has_the_numbers_of_the_protocols() -> None:
+    rows = dict(re.findall(r"^\| ([^|]+?) \| (.+) \|$", PAGE, re.MULTILINE))
+    found = [protocol_inputs(Task.PHONONS, name).parameters for name in ("fast", "moderate", "precise")]
+    filled = [parse_parameters(Task.PHONONS, parameters).model_dump() for parameters in found]
+    for title, name, unit in (
+        ("between images (`min_image`)", "min_image", " A"),
+        ("atoms of a supercell (`max_atoms`)", "max_atoms", ""),
+        ("mesh of q-points", "mesh", " A"),
+        ("force constants", "force_constants", ""),
+    ):
+        shown = [f"{one[name]:g}{unit}" if name != "force_constants" else one[name].value for one in filled]
+        assert rows[title].split(" | ") == shown
+    assert [one["displacement"] for one in filled] == [None, None, 0.01]
+    relaxed = [f"{one['fmax']:.0e} eV/A".replace("e-0", "e-") for one in filled]
+    assert [text.split(",")[0] for text in rows["relaxed to"].split(" | ")] == relaxed
+
+
+def test_set_with_born_charges_of_the_page_is_what_the_engine_is_given(
+    emt_inputs: Inputs, generate_calc_job: Callable[..., Any]
+) -> None:
+    block = next(
+        text for text in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "born_charges" in text
+    )
+    names: dict[str, Any] = {}
+    exec(compile(block.replace("load_profile()", ""), "docs/phonons.md", "exec"), names)
+    inputs = emt_inputs()
+    metadata = {"options": inputs.pop("options")}
+    _, folder = generate_calc_job(
+        PhononCalculation, inputs | {"structures": names["corrected"], "metadata": metadata}
+    )
+    table = JobFolder(folder).read_structures()
+    np.testing.assert_allclose(table.atom_columns["born_charges"][1], -1.09 * np.eye(3))
+    np.testing.assert_allclose(table.columns["dielectric_tensor"][0], 2.43 * np.eye(3))
 
 
 # -- the real engine -----------------------------------------------------------------------------------------------
