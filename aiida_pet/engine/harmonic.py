@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 ROOM_TEMPERATURE = 300.0  # K
+_WIDTHS = 8.0  # standard deviations after which a Gaussian is zero: 1e-14 of its height
 
 
 class _QuickPhonopy(Phonopy):
@@ -228,12 +229,7 @@ def harmonic_properties(
     limit = -imaginary_threshold
     imaginary = at_points < limit
     stable = smallest >= limit
-    dos = phonopy.run_total_dos(
-        sigma=dos_sigma,
-        freq_min=frequencies[0],
-        freq_max=frequencies[-1],
-        freq_pitch=(frequencies[-1] - frequencies[0]) / (len(frequencies) - 1),
-    ).dos
+    dos = smeared_dos(sampled.frequencies, weights, frequencies, dos_sigma)
     wanted = np.append(np.asarray(temperatures, dtype=np.float64), ROOM_TEMPERATURE)
     thermal = phonopy.run_thermal_properties(temperatures=wanted, exclude_gamma_acoustic=True)
     return HarmonicProperties(
@@ -257,6 +253,28 @@ def harmonic_properties(
         entropy_300=float(thermal.entropy[-1]),
         heat_capacity_300=float(thermal.heat_capacity[-1]),
     )
+
+
+def smeared_dos(modes: Floats, weights: NDArray[Any], frequencies: Floats, sigma: float) -> Floats:
+    """Return the density of states (G,), 1/THz, each mode a Gaussian: what phonopy loops over the frequencies for.
+
+    :param modes: (Q, B), THz.
+    :param weights: (Q,) of the q-points.
+    :param frequencies: (G,) at least two, evenly spaced, THz.
+    :param sigma: standard deviation, THz.
+    """
+    size, pitch = len(frequencies), frequencies[1] - frequencies[0]
+    shares = np.repeat(weights / weights.sum(), modes.shape[1]) / (np.sqrt(2 * np.pi) * sigma)
+    places = (modes.ravel() - frequencies[0]) / pitch
+    nearest = np.round(places).astype(np.int64)
+    dos = np.zeros(size)
+    reach = int(np.ceil(_WIDTHS * sigma / pitch))
+    for step in range(-reach, reach + 1):
+        at = nearest + step
+        there = (at >= 0) & (at < size)
+        heights = shares * np.exp(-0.5 * ((at - places) * pitch / sigma) ** 2)
+        dos += np.bincount(at[there], weights=heights[there], minlength=size)
+    return dos
 
 
 def _without_acoustic(frequencies: Floats, gamma: int) -> tuple[Floats, float]:
