@@ -7,7 +7,7 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_pet.data.structures import StructureSetData
+from aiida_pet.data.table import TableData
 from aiida_pet.workchains.jobs import is_job
 
 # Inputs of a job that say how a row came to be, in the order in which they are told.
@@ -19,6 +19,8 @@ _ROLES = {
     "remote_state": "job before",
 }
 _BOOKKEEPING = ("_aiida_hash", "_aiida_cached_from", "_aiida_valid_cache")
+INPUT, ROWS = "structures", "rows"
+MERGE, HULL = "merge_tables", "energies_above_hull"
 _MAX_STEPS = 100  # a chain of sets longer than this is a mistake
 
 
@@ -41,41 +43,56 @@ class TraceStep:
 def trace(node: orm.Node, row_id: str) -> list[TraceStep]:
     """Return the way from row ``row_id`` of ``node`` back to its import, the row itself first.
 
-    :param node: a set of crystals, or a process that has one as output ``results``.
+    Where several tables hold the row, as those of the stages of a screening, each way is followed, and what they share
+    is told once.
+
+    :param node: a table, a set of crystals, or a process that has one as output ``results``.
     :raises KeyError: if there is no such row.
-    :raises ValueError: if ``node`` is neither.
+    :raises ValueError: if ``node`` is none of these.
     """
-    current: StructureSetData | None = _results_of(node)
     steps: list[TraceStep] = []
-    role = "result"
-    while current is not None and len(steps) < _MAX_STEPS:
-        steps.append(TraceStep(current, role, _scalars(current, row_id), _import_note(current)))
-        creator = current.creator
-        if creator is None:
-            break
-        if is_job(creator):
-            steps += _job_steps(creator)
-            current, role = creator.inputs.structures, "input"
-        else:
-            steps.append(TraceStep(creator, "function", note=creator.process_label or ""))
-            current, role = _source_in(creator, row_id), "part"
-            if current is None:
-                steps += _crystals_in(creator, row_id)
+    _walk(_results_of(node), "result", row_id, steps)
     return steps
 
 
-def _results_of(node: orm.Node) -> StructureSetData:
-    if isinstance(node, StructureSetData):
+def _walk(table: TableData, role: str, row_id: str, steps: list[TraceStep]) -> None:
+    """Add to ``steps`` the way back from row ``row_id`` of ``table``, as far as it has not been told."""
+    if len(steps) >= _MAX_STEPS or _is_told(table, steps):
+        return
+    steps.append(TraceStep(table, role, _scalars(table, row_id), _import_note(table)))
+    creator = table.creator
+    if creator is None:
+        return
+    if is_job(creator):
+        steps += [step for step in _job_steps(creator) if not _is_told(step.node, steps)]
+        _walk(creator.inputs.structures, "input", row_id, steps)
+        return
+    steps.append(TraceStep(creator, "function", note=creator.process_label or ""))
+    sources = _sources_in(creator, row_id)
+    for label, source in sources:
+        _walk(source, label, row_id, steps)
+    if not sources:
+        steps += _crystals_in(creator, row_id)
+
+
+def _is_told(node: orm.Node, steps: list[TraceStep]) -> bool:
+    return any(step.node.uuid == node.uuid for step in steps)
+
+
+def _results_of(node: orm.Node) -> TableData:
+    if isinstance(node, TableData):
         return node
     if isinstance(node, orm.ProcessNode):
         if "results" in node.outputs:
-            results: StructureSetData = node.outputs.results
+            results: TableData = node.outputs.results
             return results
         raise ValueError(f"process <{node.pk}> has no results (yet): state {node.process_state}")
-    raise ValueError(f"node <{node.pk}> is a {type(node).__name__}: expected a set of crystals or a process")
+    raise ValueError(
+        f"node <{node.pk}> is a {type(node).__name__}: expected a table, a set of crystals or a process"
+    )
 
 
-def _scalars(table: StructureSetData, row_id: str) -> dict[str, Any]:
+def _scalars(table: TableData, row_id: str) -> dict[str, Any]:
     """Return the scalar columns of a row, as plain Python values."""
     return {
         name: value
@@ -112,14 +129,18 @@ def _describe(node: Any) -> str:
     return str(node.label)
 
 
-def _source_in(function: Any, row_id: str) -> StructureSetData | None:
-    """Return the input of a merge that holds the row: a result before the structures it was computed from."""
-    inputs = function.base.links.get_incoming(StructureSetData).all()
-    for link in sorted(inputs, key=lambda link: link.link_label == "structures"):
-        source: Any = link.node
-        if row_id in set(source.ids.tolist()):
-            return source  # type: ignore[no-any-return]
-    return None
+def _sources_in(function: Any, row_id: str) -> list[tuple[str, TableData]]:
+    """Return the inputs of a function that hold the row, each with what it is on the way."""
+    links = [link for link in function.base.links.get_incoming().all() if isinstance(link.node, TableData)]
+    links = [link for link in links if link.link_label != ROWS]
+    # the order in which they came about, and what was asked for last
+    links = sorted(links, key=lambda link: (link.link_label == INPUT, link.node.pk))
+    if function.process_label == HULL:  # a reference may have the id of a row, and is another crystal
+        links = [link for link in links if link.link_label == INPUT]
+    found = [(link.link_label, link.node) for link in links if row_id in set(link.node.ids.tolist())]
+    if function.process_label == MERGE:  # a result before the structures that it was computed from
+        return [("part", source) for _, source in found[:1]]
+    return found
 
 
 def _crystals_in(function: Any, row_id: str) -> list[TraceStep]:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from aiida_pet.engine.job import Task
 
 # The model that ships on one CPU core in float64: 64 ordered alloys of 172 atoms in all took 4.4 s to relax (17 steps
-# each, fmax 0.02 eV/A) and 0.54 s to evaluate, 790 MB, and 8 s of CPU time until the first batch.
-DEFAULT_S_PER_ATOM = {"relax": 0.025, "static": 0.003}
+# each, fmax 0.02 eV/A) and 0.54 s to evaluate, 790 MB, and 8 s of CPU time until the first batch. Phonons and elastic
+# constants are those of the moderate protocols over alloys of up to four atoms.
+DEFAULT_S_PER_ATOM = {"relax": 0.025, "static": 0.003, "phonons": 0.5, "elastic": 0.25}
 DEFAULT_MEMORY_MB = 800.0
 DEFAULT_START_S = 8.0
 DEFAULT_PARAMETERS = 357_242

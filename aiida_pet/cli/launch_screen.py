@@ -21,9 +21,9 @@ from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import cell, duration, echo_json, note, plural, table_text
 from aiida_pet.cli.references import load_references, reference_options
 from aiida_pet.cli.session import Session
+from aiida_pet.cli.status import STAGES
 
-# Written out rather than imported, so that `--help` waits for nothing; tests compare them.
-STAGES = ("relax", "symmetry", "hull", "phonons", "elastic")
+# Written out rather than imported, so that `--help` waits for nothing; a test compares them.
 MODES = ("free", "constrained", "constrained_then_free")
 
 

@@ -15,20 +15,68 @@ if TYPE_CHECKING:
 
     from aiida_pet.cli.rows import Rows
 
-FIRST_LOOK = (
-    "formula",
-    "status",
-    "n_atoms",
-    "energy",
-    "volume",
-    "fmax",
-    "stress_max",
-    "n_steps",
-    "initial_spacegroup_0_01",
-    "spacegroup_0_01",
-    "symmetry_kept_0_01",
-)
-"""Columns of a table for people if none are asked for; csv and json have all."""
+LOOKS = {
+    "stage": (
+        "formula",
+        "stage",
+        "reason",
+        "heads",
+        "e_above_hull",
+        "formation_energy",
+        "min_frequency",
+        "bulk_modulus",
+        "shear_modulus",
+        "spacegroup_0_01",
+    ),
+    "min_frequency": (
+        "formula",
+        "status",
+        "heads",
+        "n_atoms_primitive",
+        "min_frequency",
+        "max_frequency",
+        "is_dynamically_stable",
+        "n_imaginary",
+        "free_energy_300",
+        "entropy_300",
+        "heat_capacity_300",
+        "spacegroup_0_01",
+    ),
+    "bulk_modulus": (
+        "formula",
+        "status",
+        "heads",
+        "bulk_modulus",
+        "shear_modulus",
+        "youngs_modulus",
+        "poisson_ratio",
+        "is_mechanically_stable",
+        "debye_temperature",
+        "fit_relative_residual",
+        "laue_class",
+        "spacegroup_0_01",
+    ),
+    "hull_status": ("hull_status", "e_above_hull", "formation_energy", "is_stable", "decomposition"),
+    "status": (
+        "formula",
+        "status",
+        "heads",
+        "n_atoms",
+        "energy",
+        "volume",
+        "fmax",
+        "stress_max",
+        "n_steps",
+        "initial_spacegroup_0_01",
+        "spacegroup_0_01",
+        "symmetry_kept_0_01",
+    ),
+}
+"""Columns of a table for people if none are asked for, by a column that tells what it is of; csv and json have all."""
+TOLD = ("message", "hull_message", "symmetry_warning", "phonons_symmetry_warning", "elastic_symmetry_warning")
+"""Columns that are printed beside these if they say something; ``reason`` repeats the messages."""
+MOST_COLUMNS = 12
+"""Columns of a set of crystals, which has none of those."""
 FIRST_ROWS = 40
 """Rows of a table for people if no number is asked for."""
 
@@ -122,16 +170,21 @@ def _with_columns(frame: pd.DataFrame, columns: str | None, form: Format) -> pd.
     if columns == "all" or (columns is None and form is not Format.TABLE):
         return frame
     if columns is None:
-        names = [name for name in FIRST_LOOK if name in frame.columns]
-        if (
-            "status" not in frame.columns
-        ):  # a set of crystals, not results: its own columns, as far as they fit
-            names = [str(name) for name in frame.columns if name != "id"][: len(FIRST_LOOK)]
-        elif "message" in frame.columns and (frame["message"] != "").any():
-            names.append("message")
+        names = _first_look(frame)
         return frame[["id", *names]]
     wanted = [_known(frame, name.strip(), "--columns") for name in columns.split(",") if name.strip()]
     return frame[["id", *(name for name in wanted if name != "id")]]
+
+
+def _first_look(frame: pd.DataFrame) -> list[str]:
+    """Return the columns that people want to see first."""
+    look = next((columns for marker, columns in LOOKS.items() if marker in frame.columns), None)
+    if look is None:
+        return [str(name) for name in frame.columns if name != "id"][:MOST_COLUMNS]
+    told = [name for name in TOLD if name in frame.columns and (frame[name] != "").any()]
+    if "reason" in look:
+        told = [name for name in told if not name.endswith("message")]
+    return [name for name in look if name in frame.columns] + told
 
 
 def _text(frame: pd.DataFrame, rows: Rows, form: Format, found: int) -> str:

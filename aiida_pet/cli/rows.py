@@ -56,7 +56,8 @@ def _results_so_far(node: ProcessNode) -> Rows:
     from aiida_pet.workchains.jobs import jobs_of
 
     state = node.process_state.value if node.process_state else "created"
-    jobs = jobs_of(node)
+    stage = _last_stage(node)
+    jobs = jobs_of(stage)
     tables = [job.outputs.results.to_table() for job in jobs if "results" in job.outputs]
     if not tables:
         told = f": {node.exit_message}" if node.exit_message else ""
@@ -64,11 +65,23 @@ def _results_so_far(node: ProcessNode) -> Rows:
             f"process <{node.pk}> is {state} and has no results yet{told}; see `aiida-pet status {node.pk}`"
         )
     table = StructureTable.concatenate(tables)
+    of_stage = "" if stage.pk == node.pk else f" of {stage.process_label} <{stage.pk}>"
     missing = (
         f"process <{node.pk}> is {state}: these are the {plural(len(table), 'row')} of "
-        f"{len(tables)} of {plural(len(jobs), 'job')} so far"
+        f"{len(tables)} of {plural(len(jobs), 'job')}{of_stage} so far"
     )
     return Rows(node.pk, StructureSetData.from_table(table), missing)
+
+
+def _last_stage(node: ProcessNode) -> ProcessNode:
+    """Return the last process below a screening that has results of jobs: stages hold the same ids; else ``node``."""
+    from aiida_pet.workchains.jobs import jobs_of
+
+    if "stages" not in node.inputs:
+        return node
+    stages = sorted(node.called, key=lambda called: called.pk or 0, reverse=True)
+    with_rows = [one for one in stages if any("results" in job.outputs for job in jobs_of(one))]
+    return with_rows[0] if with_rows else node
 
 
 def select_ids(node: TableData, where: str) -> list[str]:

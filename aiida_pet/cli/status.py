@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from aiida_pet.workchains.progress import CampaignProgress, JobProgress
 
+# Written out rather than imported, so that `--help` waits for nothing; tests compare them.
+STAGES = ("relax", "symmetry", "hull", "phonons", "elastic")
 WATCH_S = 5.0
 SHOWN_JOBS = 20
 SILENT_S = 300.0
@@ -54,16 +56,52 @@ def status(session: Session, *, pk: str, watch: bool, interval: float, all_jobs:
 
 
 def report(node: ProcessNode) -> dict[str, Any]:
-    """Return how far ``node`` is, as a JSON document: totals, lanes, jobs, advice."""
+    """Return how far ``node`` is, as a JSON document: totals, stages of a screening, lanes, jobs, advice."""
     from aiida_pet.workchains.progress import campaign_progress
 
     progress = campaign_progress(node)
     return asdict(progress) | {
         "label": node.process_label,
         "rows_left": progress.rows_left,
+        "stages": _stages(node, progress),
         "lanes": _lanes(node, progress),
         "advice": advice(node, progress),
     }
+
+
+def _stages(node: Any, progress: CampaignProgress) -> list[dict[str, Any]]:
+    """Return of each stage of a screening its state, its rows and how many went on; empty for what is none."""
+    if "stages" not in node.inputs:
+        return []
+    from aiida.common.links import LinkType
+
+    from aiida_pet.workchains.jobs import jobs_of
+
+    done = {one["name"]: one for one in node.outputs.summary["stages"]} if "summary" in node.outputs else {}
+    called = {
+        link.link_label: link.node for link in node.base.links.get_outgoing(link_type=LinkType.CALL_WORK)
+    }
+    entries = {entry.pk: entry for entry in progress.jobs}
+    stages = []
+    for name in [name for name in STAGES if name in node.inputs.stages.get_dict()]:
+        child: Any = called.get(name)
+        record = done.get(name, {})
+        own = [entries[job.pk] for job in jobs_of(child) if job.pk in entries] if child else []
+        rows = record.get("rows_in")
+        if rows is None and child is not None and child.process_label != "HullWorkChain":
+            rows = len(child.inputs.rows if "rows" in child.inputs else child.inputs.structures)
+        stages.append(
+            {
+                "name": name,
+                "pk": child.pk if child else None,
+                "state": _state(child) if child else "done" if record else "to come",
+                "rows_in": rows,
+                "rows_done": sum(entry.rows_done for entry in own) if own else record.get("rows_in"),
+                "rows_out": record.get("rows_out"),
+                "keep": node.inputs.stages[name].get("keep"),
+            }
+        )
+    return stages
 
 
 def _lanes(node: ProcessNode, progress: CampaignProgress) -> list[dict[str, Any]]:
@@ -117,7 +155,10 @@ def advice(node: ProcessNode, progress: CampaignProgress) -> list[str]:
         told.append(
             f"`aiida-pet results {pk} --where 'status != converged'` shows the {plural(failed, 'row')} that failed"
         )
-    if progress.rows_left and "results" in node.outputs:
+    if "stages" in node.inputs:
+        if not node.is_finished_ok:
+            told.append("launched again as it was it goes on: what is done comes from the cache")
+    elif progress.rows_left and "results" in node.outputs:
         told.append(
             f"`aiida-pet launch {_task(node)} {node.outputs.results.pk} --where 'status == left'` goes on with "
             f"the {plural(progress.rows_left, 'row')} left"
@@ -227,12 +268,28 @@ def echo_report(document: dict[str, Any], most_jobs: int | None) -> None:
         rate = f"{document['rate']:.3g} rows/s" if document["rate"] else "no rate yet"
         click.echo(f"speed     {rate}, {duration(document['eta_s'])} left")
     click.echo(f"engines   {duration(document['engine_s'])} in {plural(len(document['jobs']), 'job')}")
+    _echo_stages(document["stages"])
     _echo_lanes(document["lanes"])
     _echo_jobs(document["jobs"], most_jobs)
     if document["advice"]:
         click.echo()
     for sentence in document["advice"]:
         click.echo(f"* {sentence}")
+
+
+def _echo_stages(stages: list[dict[str, Any]]) -> None:
+    if not stages:
+        return
+    rows = [
+        (
+            stage["name"],
+            stage["state"],
+            *("-" if stage[key] is None else stage[key] for key in ("rows_in", "rows_done", "rows_out")),
+            stage["keep"] or "every row with an answer",
+        )
+        for stage in stages
+    ]
+    click.echo("\n" + table_text(rows, ("stage", "state", "rows", "done", "go on", "condition")))
 
 
 def _echo_lanes(lanes: list[dict[str, Any]]) -> None:

@@ -65,6 +65,10 @@ SHOWN = (
     "spacegroup_0_01",
     "initial_energy",
     "initial_volume",
+    "e_above_hull",
+    "min_frequency",
+    "bulk_modulus",
+    "shear_modulus",
 )
 """Values of a row that are printed; --json has all."""
 

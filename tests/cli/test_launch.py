@@ -43,6 +43,19 @@ def test_launch_of_a_set_prints_the_pk_and_what_to_do_next(launch, alloys):
     assert node.outputs.results.ids.tolist() == [f"alloy-{i}" for i in range(6)]
 
 
+@pytest.mark.parametrize("task", ["phonons", "elastic"])
+def test_phonons_and_elastic_constants_are_launched_by_protocol_and_parameters(prepare, alloys, task):
+    builder = prepare(task, alloys, "--protocol", "fast", "--set", "max_steps=7", "--where", "n_atoms > 2")
+    assert task == builder.process_class.TASK
+    assert (builder.parameters["max_steps"], builder.parameters["fmax"]) == (7, 0.001)
+    assert len(builder.rows) == 5
+
+
+def test_follow_modes_is_passed_on(prepare, alloys):
+    assert prepare("phonons", alloys, "--follow-modes").follow_modes.value is True
+    assert "follow_modes" not in dict(prepare("phonons", alloys))
+
+
 def test_launch_json_names_process_set_and_parameters(prepare, alloys, own_model):
     prepare("relax", alloys, "--json")
     document = json.loads(prepare.result.stdout)

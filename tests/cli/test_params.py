@@ -30,4 +30,4 @@ def test_params_json_holds_every_parameter(task):
 def test_params_of_an_unknown_task_names_the_known():
     result = CliRunner().invoke(main, ["params", "boil"])
     assert result.exit_code == 2
-    assert "'boil' is not one of 'relax', 'static'" in result.output
+    assert "'boil' is not one of 'relax', 'static', 'phonons', 'elastic'" in result.output

@@ -79,5 +79,5 @@ def test_unknown_row_is_named(campaign: Any) -> None:
 
 
 def test_node_without_rows_is_refused(campaign: Any) -> None:
-    with pytest.raises(ValueError, match="is a Dict: expected a set of crystals or a process"):
+    with pytest.raises(ValueError, match="is a Dict: expected a table, a set of crystals or a process"):
         trace(campaign.outputs.summary, "a")
