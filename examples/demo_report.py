@@ -1,9 +1,8 @@
-"""What the demo says about its rows: formation energies, symmetry, where the time went. No AiiDA in here."""
+"""What the demo says about its rows: the funnel, the hull, symmetry, where the time went. No AiiDA in here."""
 
 from __future__ import annotations
 
 import csv
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,61 +18,108 @@ Row = dict[str, Any]
 Compositions = Mapping[str, Mapping[str, int]]  # id -> symbol -> atoms
 
 
-def add_formation_energies(rows: Sequence[Row], compositions: Compositions) -> None:
-    """Give each row ``n_elements``, ``extrapolation`` and ``formation_energy`` (eV/atom).
+PROTOTYPES = {(221, 2): "B2", (227, 4): "B32", (225, 4): "D0_3", (139, 3): "C11_b"}  # of bcc orderings
+_HUHN = "ordered phases close to B2 in energy at 1:1 [2]"
+PUBLISHED = {
+    "Mo-Ta": "B2 and C11_b among Mo-rich (100) superlattices; Ta-rich: large cells such as Mo4Ta9 [1]; "
+    + _HUHN,
+    "Mo-Nb": _HUHN,
+    "Mo-W": _HUHN,
+    "Nb-Ta": _HUHN,
+    "Nb-W": _HUHN,
+    "Ta-W": _HUHN,
+}
+SOURCES = """\
+[1] V. Blum, A. Zunger, Phys. Rev. B 69, 020103 (2004), doi:10.1103/PhysRevB.69.020103 (cluster expansion of LDA)
+[2] W. P. Huhn, M. Widom, JOM 65, 1772 (2013), doi:10.1007/s11837-013-0772-3 (cluster expansion of PBE)"""
 
-    The reference of each element is the same set's most stable converged crystal of that element alone; a row
-    that did not converge, or whose elements have no reference, gets NaN. ``extrapolation`` is True for
-    crystals of a kind that the model that ships was not trained on: more than two elements.
 
-    :param rows: with ``id``, ``status`` and ``energy`` (eV).
+def mark_extrapolation(rows: Sequence[Row], compositions: Compositions) -> None:
+    """Give each row ``n_elements`` and ``extrapolation``: whether it is of a kind that the model was not trained on.
+
+    That is, for the model that ships, more than two elements.
     """
-    references: dict[str, float] = {}
     for row in rows:
-        composition = compositions[row["id"]]
-        if len(composition) == 1 and row["status"] == "converged":
-            ((symbol, count),) = composition.items()
-            references[symbol] = min(references.get(symbol, math.inf), row["energy"] / count)
-    for row in rows:
-        composition = compositions[row["id"]]
-        row["n_elements"] = len(composition)
-        row["extrapolation"] = len(composition) > 2
-        row["formation_energy"] = math.nan
-        if row["status"] == "converged" and references.keys() >= composition.keys():
-            separate = sum(count * references[symbol] for symbol, count in composition.items())
-            row["formation_energy"] = (row["energy"] - separate) / sum(composition.values())
+        row["n_elements"] = len(compositions[row["id"]])
+        row["extrapolation"] = row["n_elements"] > 2
 
 
-def lowest(rows: Sequence[Row], count: int = 10) -> list[Row]:
-    """Return the ``count`` compounds of lowest formation energy, the lowest first; no elements."""
-    known = [row for row in rows if row["n_elements"] > 1 and not math.isnan(row["formation_energy"])]
-    return sorted(known, key=lambda row: row["formation_energy"])[:count]
+def funnel_table(summary: Mapping[str, Any]) -> str:
+    """Return what each stage of the screening was given and let through, and its time."""
+    lines = [
+        [
+            stage["name"],
+            stage["rows_in"],
+            stage["rows_out"],
+            stage["keep"] or "every row with an answer",
+            stage["jobs"],
+            f"{stage['wall_s']:.0f}",
+            f"{stage['compute_s']:.0f}",
+        ]
+        for stage in summary["stages"]
+    ]
+    headers = ["stage", "rows", "go on", "condition", "jobs", "wall s", "computing s"]
+    return tabulate(lines, headers=headers, tablefmt="simple", disable_numparse=True)
 
 
-def formation_table(rows: Sequence[Row]) -> str:
-    """Return the table of formation energies for people."""
+def through(rows: Sequence[Row]) -> list[Row]:
+    """Return the compounds that came through the funnel, nearest to the hull first."""
+    found = [row for row in rows if row["passed"] and row["n_elements"] > 1]
+    return sorted(found, key=lambda row: (row["e_above_hull"], row["formation_energy"]))
+
+
+def screening_table(rows: Sequence[Row]) -> str:
+    """Return stability, vibrations and stiffness of ``rows`` for people."""
+    lines = [
+        [
+            _marked(row),
+            _structure(row),
+            f"{1e3 * row['e_above_hull']:.1f}",
+            f"{1e3 * row['formation_energy']:.1f}",
+            f"{row['min_frequency']:.2f}",
+            f"{row['max_frequency']:.2f}",
+            f"{row['bulk_modulus']:.0f}",
+            f"{row['shear_modulus']:.0f}",
+        ]
+        for row in rows
+    ]
     headers = [
         "id",
-        "meV/atom",
-        "A^3/atom",
-        "steps",
-        "space group",
-        *(f"kept at {at} A" for at in SYMPRECS.values()),
+        "structure",
+        "above hull\nmeV/atom",
+        "formation\nmeV/atom",
+        "lowest\nTHz",
+        "highest\nTHz",
     ]
-    lines = []
-    for row in rows:
-        before, after = row["initial_spacegroup_0_01"], row["spacegroup_0_01"]
-        lines.append(
-            [
-                row["id"] + (" *" if row["extrapolation"] else ""),
-                f"{1e3 * row['formation_energy']:.1f}",
-                f"{row['volume'] / row['n_atoms']:.3f}",
-                row["n_steps"],
-                str(after) if before == after else f"{before} -> {after}",
-                *("yes" if row[f"symmetry_kept_{label}"] else "no" for label in SYMPRECS),
-            ]
-        )
+    headers += ["K\nGPa", "G\nGPa"]
     return tabulate(lines, headers=headers, tablefmt="simple", disable_numparse=True)
+
+
+def hull_table(rows: Sequence[Row], compositions: Compositions) -> str:
+    """Return which ordered phases of each binary lie on the hull of the model, beside what published DFT says."""
+    lines = []
+    for system, published in PUBLISHED.items():
+        members = [
+            row for row in rows if "-".join(sorted(compositions[row["id"]])) == system and row["is_stable"]
+        ]
+        members.sort(key=lambda row: row["formation_energy"])
+        found = [
+            f"{row['formula']} {_structure(row)} ({1e3 * row['formation_energy']:.0f})" for row in members
+        ]
+        lines.append([system, "\n".join(found) or "none", published])
+    headers = ["system", "on the model's hull (meV/atom)", "published DFT"]
+    return tabulate(lines, headers=headers, tablefmt="simple", maxcolwidths=[None, None, 48])
+
+
+def _structure(row: Row) -> str:
+    """Return the prototype of a bcc ordering where it has a name, and its space group."""
+    group = row["spacegroup_0_01"]
+    name = PROTOTYPES.get((group, row["n_atoms"]))
+    return f"{name}, {group}" if name else str(group)
+
+
+def _marked(row: Row) -> str:
+    return row["id"] + (" *" if row["extrapolation"] else "")
 
 
 def symmetry_table(rows: Sequence[Row]) -> str:
@@ -88,16 +134,16 @@ def symmetry_table(rows: Sequence[Row]) -> str:
 
 @dataclass(frozen=True)
 class Times:
-    """Where the time of the relaxation went, in seconds.
+    """Where the time of the screening went, in seconds.
 
-    :ivar relax: from the launch to the end of the WorkChain.
+    :ivar screen: from the launch to the end of the WorkChain.
     :ivar engine: lifetimes of all engine processes together.
     :ivar compute: of these, after imports and loading of the model.
     :ivar lanes: engine processes that may run at once.
     :ivar other: set-up, import, reading the results.
     """
 
-    relax: float
+    screen: float
     engine: float
     compute: float
     lanes: int
@@ -105,7 +151,7 @@ class Times:
 
     def table(self, n_rows: int) -> str:
         """Return the shares for people. A second of wall time holds a second of every lane."""
-        lane_seconds = self.relax * self.lanes
+        lane_seconds = self.screen * self.lanes
         parts = {
             "engine, computing": self.compute,
             "engine, start-up (imports, model)": self.engine - self.compute,
@@ -117,7 +163,7 @@ class Times:
         ]
         return tabulate(
             lines,
-            headers=[f"of {self.lanes} lanes x {self.relax:.1f} s", "lane-seconds", "share", "ms/crystal"],
+            headers=[f"of {self.lanes} lanes x {self.screen:.1f} s", "lane-seconds", "share", "ms/crystal"],
             tablefmt="simple",
             disable_numparse=True,
             colalign=("left", "right", "right", "right"),

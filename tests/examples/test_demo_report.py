@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import math
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -27,75 +27,99 @@ def report(load_script: Callable[[str], ModuleType]) -> ModuleType:
 
 
 @pytest.fixture
-def rows() -> list[dict[str, Any]]:
-    """Mo at -10 eV, Ta at -12 eV/atom (the second cell is the stable one), MoTa at -23 eV, another not converged."""
-    energies = [-10.0, -11.5, -24.0, -23.0, -99.0, -40.0]
-    statuses = ["converged"] * 4 + ["max_steps", "converged"]
-    kept = [True, True, False, True, False, True]
-    return [
+def rows(report: ModuleType) -> list[dict[str, Any]]:
+    """Elements, B2 MoTa on the hull, another off it, and a ternary; the second Ta is the stable one."""
+    values = {
+        "Mo-0": (229, True, 0.0, 0.0, True),
+        "Ta-0": (229, False, 0.5, 0.5, False),
+        "Ta-1": (229, True, 0.0, 0.0, True),
+        "MoTa-0": (221, True, 0.0, -0.5, True),
+        "MoTa-1": (227, True, 0.02, -0.48, False),
+        "MoTaW-0": (1, True, 0.01, -0.4, False),
+    }
+    rows = [
         {
             "id": name,
-            "status": status,
-            "energy": energy,
-            "n_atoms": sum(COMPOSITIONS[name].values()),
-            "volume": 16.0 * sum(COMPOSITIONS[name].values()),
-            "n_steps": 7,
-            "initial_spacegroup_0_01": 221,
-            "spacegroup_0_01": 221 if keeps else 1,
+            "formula": name.split("-")[0],
+            "status": "converged",
+            "n_atoms": 4 if name == "MoTa-1" else sum(COMPOSITIONS[name].values()),
+            "spacegroup_0_01": group,
+            "passed": passed,
+            "e_above_hull": above,
+            "formation_energy": formation,
+            "is_stable": stable,
+            "min_frequency": 0.4,
+            "max_frequency": 5.0,
+            "bulk_modulus": 165.2,
+            "shear_modulus": 33.7,
         }
-        | {f"symmetry_kept_{label}": keeps for label in ("0_001", "0_01", "0_1")}
-        for name, energy, status, keeps in zip(COMPOSITIONS, energies, statuses, kept, strict=True)
+        | {f"symmetry_kept_{label}": name != "Ta-1" for label in ("0_001", "0_01", "0_1")}
+        for name, (group, passed, above, formation, stable) in values.items()
     ]
-
-
-@pytest.fixture
-def known_rows(report: ModuleType, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    report.add_formation_energies(rows, COMPOSITIONS)
+    report.mark_extrapolation(rows, COMPOSITIONS)
     return rows
 
 
-def test_formation_energy_is_relative_to_the_most_stable_element(known_rows: list[dict[str, Any]]) -> None:
-    by_id = {row["id"]: row for row in known_rows}
-    assert by_id["MoTa-0"]["formation_energy"] == pytest.approx((-23.0 + 10.0 + 12.0) / 2)
-    assert by_id["Ta-0"]["formation_energy"] == pytest.approx(0.5)
-    assert by_id["Ta-1"]["formation_energy"] == 0
+def test_ternaries_are_marked_as_extrapolation(report: ModuleType, rows: list[dict[str, Any]]) -> None:
+    assert [row["id"] for row in rows if row["extrapolation"]] == ["MoTaW-0"]
+    assert "MoTaW-0 *" in report.screening_table(rows)
 
 
-def test_rows_without_answer_or_reference_have_no_formation_energy(known_rows: list[dict[str, Any]]) -> None:
-    by_id = {row["id"]: row["formation_energy"] for row in known_rows}
-    assert math.isnan(by_id["MoTa-1"])  # did not converge
-    assert math.isnan(by_id["MoTaW-0"])  # no W in the set
+def test_compounds_that_came_through_are_in_the_order_of_the_hull(
+    report: ModuleType, rows: list[dict[str, Any]]
+) -> None:
+    assert [row["id"] for row in report.through(rows)] == ["MoTa-0", "MoTaW-0", "MoTa-1"]
+    rows[3]["passed"] = False
+    assert [row["id"] for row in report.through(rows)] == ["MoTaW-0", "MoTa-1"]
 
 
-def test_ternaries_are_marked_as_extrapolation(report: ModuleType, known_rows: list[dict[str, Any]]) -> None:
-    assert [row["id"] for row in known_rows if row["extrapolation"]] == ["MoTaW-0"]
-    table = report.formation_table([row for row in known_rows if row["n_elements"] == 3])
-    assert "MoTaW-0 *" in table
+def test_screening_table_has_milli_units_and_prototypes(
+    report: ModuleType, rows: list[dict[str, Any]]
+) -> None:
+    lines = {line.split()[0]: line for line in report.screening_table(rows).splitlines()}
+    assert lines["MoTa-0"].split() == ["MoTa-0", "B2,", "221", "0.0", "-500.0", "0.40", "5.00", "165", "34"]
+    assert lines["MoTa-1"].split()[1:4] == ["B32,", "227", "20.0"]
 
 
-def test_lowest_are_compounds_in_order(report: ModuleType, known_rows: list[dict[str, Any]]) -> None:
-    extra = known_rows[3] | {"id": "MoTa-2", "formation_energy": -0.9}
-    assert [row["id"] for row in report.lowest([*known_rows, extra])] == ["MoTa-2", "MoTa-0"]
-    assert [row["id"] for row in report.lowest([*known_rows, extra], count=1)] == ["MoTa-2"]
+def test_hull_table_names_the_phases_on_the_hull_of_each_binary(
+    report: ModuleType, rows: list[dict[str, Any]]
+) -> None:
+    table = report.hull_table(rows, COMPOSITIONS)
+    assert "MoTa B2, 221 (-500)" in table
+    assert "B32" not in table
+    assert next(line for line in table.splitlines() if line.startswith("Nb-W")).split()[1] == "none"
+    assert "Mo4Ta9" in table
+    assert set(report.PUBLISHED) == {
+        "-".join(pair) for pair in itertools.combinations(("Mo", "Nb", "Ta", "W"), 2)
+    }
 
 
-def test_formation_table_shows_lost_symmetry(report: ModuleType, known_rows: list[dict[str, Any]]) -> None:
-    lines = {row["id"]: report.formation_table([row]).splitlines()[-1] for row in known_rows}
-    assert lines["MoTa-0"].split() == ["MoTa-0", "-500.0", "16.000", "7", "221", "yes", "yes", "yes"]
-    assert lines["Ta-1"].split() == ["Ta-1", "0.0", "16.000", "7", "221", "->", "1", "no", "no", "no"]
+def test_funnel_table_has_every_stage(report: ModuleType) -> None:
+    stage = {
+        "rows_in": 9,
+        "rows_out": 7,
+        "keep": "e_above_hull < 1",
+        "jobs": 2,
+        "wall_s": 3.2,
+        "compute_s": 1.7,
+    }
+    summary = {"stages": [stage | {"name": "hull"}, stage | {"name": "elastic", "keep": None}]}
+    lines = report.funnel_table(summary).splitlines()
+    assert lines[2].split() == ["hull", "9", "7", "e_above_hull", "<", "1", "2", "3", "2"]
+    assert "every row with an answer" in lines[3]
 
 
-def test_symmetry_table_counts_converged_rows(report: ModuleType, known_rows: list[dict[str, Any]]) -> None:
-    lines = report.symmetry_table(known_rows).splitlines()[2:]
+def test_symmetry_table_counts_converged_rows(report: ModuleType, rows: list[dict[str, Any]]) -> None:
+    lines = report.symmetry_table(rows).splitlines()[2:]
     assert [line.split() for line in lines] == [
-        ["0.001", "A", "4", "1"],
-        ["0.01", "A", "4", "1"],
-        ["0.1", "A", "4", "1"],
+        ["0.001", "A", "5", "1"],
+        ["0.01", "A", "5", "1"],
+        ["0.1", "A", "5", "1"],
     ]
 
 
 def test_times_add_up_to_the_lanes(report: ModuleType) -> None:
-    table = report.Times(relax=50.0, engine=40.0, compute=30.0, lanes=2, other=5.0).table(100)
+    table = report.Times(screen=50.0, engine=40.0, compute=30.0, lanes=2, other=5.0).table(100)
     figures = {line.split("  ")[0]: line.split()[-4:] for line in table.splitlines()[2:]}
     assert figures["engine, computing"] == ["30.0", "30", "%", "300.0"]
     assert figures["engine, start-up (imports, model)"] == ["10.0", "10", "%", "100.0"]
