@@ -16,10 +16,11 @@ NAMES = {
     "evaluate": "one evaluation of 256 crystals against metatomic's wrapper, metatomic-ase and the model's ceiling",
     "relax": "relaxation of 256 alloys against ASE, torch-sim's optimize and the model's ceiling",
     "symmetry": "projection onto space groups and averages over rotations against what they cost elsewhere",
+    "phonons": "phonons of 64 crystals in one run against phonopy and metatomic-ase one by one",
     "hull": "energies above hull of 16,000 entries against pymatgen's PatchedPhaseDiagram, and of 257,000",
     "scaling": "relaxations of 64 to 4,096 rows: crystals per second, time per atom, memory",
 }
-ON_ALL_CORES = {"evaluate", "relax", "symmetry", "scaling"}  # the others run several processes
+ON_ALL_CORES = {"evaluate", "relax", "symmetry", "phonons", "scaling"}  # the others run several processes
 
 
 def run_here(name: str, quick: bool) -> None:
