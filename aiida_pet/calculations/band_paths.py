@@ -128,14 +128,12 @@ def _start_group(row: StructureTable, symprec: float, start: Atoms | None) -> in
     That of the table at this tolerance; else that of ``start``; else that of the table at the nearest tolerance.
     """
     known = _columns(row, _BEFORE)
-    if not known:
-        return None
     for at, number in known.items():
         if symprec_label(at) == symprec_label(symprec):
             return number
     if start is not None:
         return _spacegroup(start, symprec)
-    return known[min(known, key=lambda at: abs(np.log(at / symprec)))]
+    return known[min(known, key=lambda at: abs(np.log(at / symprec)))] if known else None
 
 
 def _primitive(phonopy: Phonopy) -> Atoms:

@@ -141,12 +141,15 @@ def test_columns_that_disagree_with_the_geometry_are_said() -> None:
     ]
 
 
-def test_row_without_space_groups_is_on_its_own_path() -> None:
+def test_row_without_columns_of_space_groups_is_on_its_own_path() -> None:
     table, phonopys = relaxed()
     row = table.select(["broken"])
     row.columns = {name: values for name, values in row.columns.items() if "spacegroup" not in name}
     chosen = choose_path(row, phonopys["broken"], BandsParameters())
     assert (chosen.of, chosen.path.spacegroup, chosen.warnings) == ("crystal", 99, ())
+    # unless its start says that it lost one
+    chosen = choose_path(row, phonopys["broken"], BandsParameters(), start=crystals()["alloy"])
+    assert (chosen.of, chosen.path.spacegroup) == ("start", 221)
 
 
 def test_cell_that_is_a_supercell_at_the_tolerance_says_so() -> None:

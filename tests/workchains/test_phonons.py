@@ -68,7 +68,10 @@ def single(emt_inputs: Inputs) -> Run:
     """Return a function that runs phonons of one crystal."""
 
     def run(atoms: Atoms, environment: dict[str, Any] | None = None, **inputs: Any) -> Any:
-        inputs |= emt_inputs(**(environment or {})) | {"structure": orm.StructureData(ase=atoms)}
+        coarse = {"dos": {"mesh": 15.0}, "thermal": {"mesh": 15.0}}  # unless the test says otherwise
+        inputs = (
+            coarse | inputs | emt_inputs(**(environment or {})) | {"structure": orm.StructureData(ase=atoms)}
+        )
         return run_get_node(PhononWorkChain, **inputs)[1]
 
     return run
@@ -238,11 +241,15 @@ def test_modes_of_a_set_are_followed_by_a_child_with_the_same_inputs(
 
 
 def test_single_crystal_is_followed_and_keeps_its_own_outputs(single: Run) -> None:
+    """And a second time, if that is wanted, without a job."""
     node = single(UNSTABLE, follow_modes=True)
     assert node.is_finished_ok, node.exit_message
     assert set(node.outputs) == EVERYTHING | {"followed", "followed_structures"}
     assert node.outputs.followed.ids.tolist() == node.outputs.results.ids.tolist()
     assert node.outputs.followed.column("mode_amplitude")[0] == 0.1
+    again = single(UNSTABLE, follow_modes=True, reuse=True)
+    assert [job.base.caching.is_created_from_cache for job in jobs_of(again)] == [True, True]
+    assert set(again.outputs) == set(node.outputs)
 
 
 def test_relaxation_that_fails_takes_nothing_of_the_phonons_away(single: Run) -> None:
