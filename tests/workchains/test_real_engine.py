@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from ase import Atoms
 from ase.build import bulk
 
 from aiida_pet.calculations.relax import RelaxCalculation
-from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.engine.job import EngineSettings, ExitStatus, JobFolder, JobSpec, Task
 from aiida_pet.engine.run import Job
@@ -25,27 +22,6 @@ from aiida_pet.workchains.relax import RelaxWorkChain
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 EMBEDDED = Path(__file__).parents[2] / "aiida_pet" / "models" / "pet-refractory-xs.ckpt"
-
-
-@pytest.fixture(scope="module")
-def engine_inputs(module_inputs: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """Code, model and options of the real engine."""
-    for module in ("torch", "metatrain", "metatomic.torch"):
-        pytest.importorskip(module, reason="needs the extra `engine`")
-    if not EMBEDDED.exists():
-        pytest.skip(f"the model that ships is not there: {EMBEDDED.name}")
-    inputs = module_inputs(1)
-    code = orm.InstalledCode(
-        label="pet-engine",
-        computer=inputs["code"].computer,
-        filepath_executable=str(Path(sys.executable).parent / "pet-engine"),
-    ).store()
-    return {
-        "code": code,
-        "model": PetModelData.from_file(EMBEDDED),
-        "options": inputs["options"],
-        "settings": {"threads": 1},
-    }
 
 
 def crystals() -> list[tuple[str, Atoms]]:
