@@ -64,12 +64,33 @@ def test_calculations_never_import_workchains():
         assert offenders(PACKAGE / part, ("aiida_pet.workchains", "aiida_pet.cli")) == []
 
 
-@pytest.mark.parametrize("name", ["data", "calculations", "parsers.batch", "workchains", "cli", "models"])
+@pytest.mark.parametrize(
+    "name", ["data", "analysis", "calculations", "parsers.batch", "workchains", "cli", "models"]
+)
 def test_package_imports_without_torch(name):
     modules = {
-        "calculations": ["static", "relax", "functions", "staging"],
+        "analysis": [
+            "funnel",
+            "hull",
+            "reference_files",
+            "symmetry_breaking",
+            "metrics.report",
+            "metrics.structures",
+        ],
+        "calculations": [
+            "static",
+            "relax",
+            "phonons",
+            "elastic",
+            "functions",
+            "staging",
+            "hull",
+            "harmonic",
+            "follow_modes",
+            "screening",
+        ],
         "data": ["table", "structures", "model", "readers"],
-        "workchains": ["batch", "lane", "relax", "progress", "provenance"],
+        "workchains": ["batch", "lane", "relax", "progress", "provenance", "hull", "screening"],
     }.get(name, [])
     names = [f"aiida_pet.{name}", *(f"aiida_pet.{name}.{module}" for module in modules)]
     code = (

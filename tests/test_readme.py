@@ -54,7 +54,7 @@ def page_commands(program: str) -> list[tuple[str, str]]:
 
 def test_readme_shows_every_command_of_a_campaign() -> None:
     shown = {text.split()[1] for _, text in page_commands("aiida-pet") if not text.split()[1].startswith("-")}
-    assert shown >= {"setup", "data", "model", "launch", "status", "results", "trace", "params"}
+    assert shown >= {"setup", "data", "model", "launch", "status", "results", "show", "trace", "params"}
 
 
 @pytest.mark.parametrize(("page", "text"), page_commands("aiida-pet"))
