@@ -18,6 +18,7 @@ NAMES = {
     "symmetry": "projection onto space groups and averages over rotations against what they cost elsewhere",
     "phonons": "phonons of 64 crystals in one run against phonopy and metatomic-ase one by one",
     "hull": "energies above hull of 16,000 entries against pymatgen's PatchedPhaseDiagram, and of 257,000",
+    "funnel": "a screening of 2,000 crystals through AiiDA: time of each stage, share of the engine, bytes",
     "scaling": "relaxations of 64 to 4,096 rows: crystals per second, time per atom, memory",
 }
 ON_ALL_CORES = {"evaluate", "relax", "symmetry", "phonons", "scaling"}  # the others run several processes
