@@ -21,6 +21,7 @@ from aiida_pet.workchains.stage_columns import known_columns
 
 STAGES = ("relax", "symmetry", "hull", "phonons", "elastic")
 TASKS = {"relax": Task.RELAX, "phonons": Task.PHONONS, "elastic": Task.ELASTIC}
+PROTOCOL = "protocol"  # of one stage, where it is not that of the screening; what it stands for is what is stored
 MODES = ("free", "constrained", "constrained_then_free")
 
 _OPTIONS: dict[str, tuple[str, ...]] = {
@@ -47,7 +48,7 @@ def screening_protocols() -> dict[str, str]:
 
 def stage_options(stage: str) -> tuple[str, ...]:
     """Return the names of the options of ``stage``: what else is set of it is a parameter of its task."""
-    return _OPTIONS[stage]
+    return (*_OPTIONS[stage], PROTOCOL) if stage in TASKS else _OPTIONS[stage]
 
 
 def make_stages(
@@ -59,7 +60,7 @@ def make_stages(
 
     :param protocol: fast, moderate or precise; None for moderate.
     :param overrides: stage -> options to change, as ``{"relax": {"parameters": {"fmax": 0.01}}, "hull": {"keep":
-        "e_above_hull <= 0.025"}}``.
+        "e_above_hull <= 0.025"}, "phonons": {"protocol": "fast"}}``.
     :raises ProtocolError: for a stage, option or protocol that there is not, or a value that it cannot have.
     """
     content, wanted = _protocols(), list(names)
@@ -85,9 +86,8 @@ def make_stages(
         options = dict(content["default_stages"][stage])
         parameters = given.pop("parameters", None)
         if stage in TASKS:
-            chosen = protocol_inputs(
-                TASKS[stage], content["protocols"][name][stage], {"parameters": parameters or {}}
-            )
+            own = given.pop(PROTOCOL, None) or content["protocols"][name][stage]
+            chosen = protocol_inputs(TASKS[stage], own, {"parameters": parameters or {}})
             options["parameters"] = chosen.parameters
         elif parameters is not None:
             given["parameters"] = parameters

@@ -236,6 +236,13 @@ def test_stages_that_cannot_be_are_refused(
 def test_protocols_differ_and_unknown_ones_are_named() -> None:
     fast, precise = (make_stages(("phonons",), name)["phonons"]["parameters"] for name in ("fast", "precise"))
     assert fast["min_image"] < precise["min_image"]
+    mixed = make_stages(("relax", "phonons"), "precise", {"phonons": {"protocol": "fast"}})
+    assert mixed["phonons"]["parameters"] == fast
+    assert mixed["relax"]["parameters"]["fmax"] == 1e-4
+    with pytest.raises(ProtocolError, match="no protocol 'best' for phonons"):
+        make_stages(("phonons",), None, {"phonons": {"protocol": "best"}})
+    with pytest.raises(ProtocolError, match="unknown options .'protocol'."):
+        make_stages(("hull",), None, {"hull": {"protocol": "fast"}})
     with pytest.raises(ProtocolError, match="no protocol 'best' of a screening: there are fast, moderate"):
         make_stages(("relax",), "best")
 
