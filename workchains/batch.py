@@ -29,7 +29,8 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import RowStatus, Task
 from aiida_pet.engine.table import Array
-from aiida_pet.workchains.inputs import define_job_inputs, define_sharing
+from aiida_pet.workchains.done import DONE, check_done, left_to_do
+from aiida_pet.workchains.inputs import define_done, define_job_inputs, define_sharing
 from aiida_pet.workchains.jobs import job_record, jobs_of
 from aiida_pet.workchains.lane import LaneWorkChain
 from aiida_pet.workchains.protocols import Protocol, protocol_inputs
@@ -66,6 +67,7 @@ class BatchWorkChain(WorkChain):
             help="Only the crystals with these ids; all if not given.",
         )
         define_sharing(spec)
+        define_done(spec)
         spec.inputs.validator = validate_batch
         spec.outline(
             cls.setup,
@@ -108,6 +110,9 @@ class BatchWorkChain(WorkChain):
 
     def should_stage(self) -> bool:
         """Return whether the model has yet to be brought to the computer."""
+        self.ctx.lanes = []
+        if not len(self._rows_to_do()[0]):
+            return False
         if "remote_model" in self.inputs:
             self.ctx.remote_model = self.inputs.remote_model
             return False
@@ -134,9 +139,11 @@ class BatchWorkChain(WorkChain):
         self.ctx.remote_model = staging.outputs.remote_folder
         return None
 
-    def launch_lanes(self) -> Any:
-        """Share the rows out and start all lanes."""
-        ids, sizes = self._rows()
+    def launch_lanes(self) -> None:
+        """Share the rows that are not done out and start all lanes."""
+        ids, sizes = self._rows_to_do()
+        if not len(ids):
+            return
         lanes = self.inputs.lanes.value
         given = "job_size" in self.inputs
         job_size = self.inputs.job_size if given else orm.Int(default_job_size(len(ids), lanes))
@@ -155,6 +162,7 @@ class BatchWorkChain(WorkChain):
         parts = {
             f"job_{i:05d}": job.outputs.results for i, job in enumerate(jobs) if "results" in job.outputs
         }
+        parts |= {f"{DONE}{name}": table for name, table in self._done().items()}
         if not parts:
             return self.exit_codes.ERROR_NO_RESULTS.format(message=self._complaints())
         for number, lane in enumerate(self.ctx.lanes):
@@ -182,12 +190,21 @@ class BatchWorkChain(WorkChain):
         return None
 
     def _rows(self) -> tuple[Array, Array]:
-        """Return ids and numbers of atoms of the rows to do."""
+        """Return ids and numbers of atoms of all rows."""
         table = self.structures.to_table()
         if "rows" not in self.inputs:
             return table.ids, table.n_atoms
         ids = self.inputs.rows.ids
         return ids, table.n_atoms[table.positions_of(ids)]
+
+    def _done(self) -> dict[str, StructureSetData]:
+        return dict(self.inputs.get("done", {}))
+
+    def _rows_to_do(self) -> tuple[Array, Array]:
+        """Return ids and numbers of atoms of the rows that have no result yet."""
+        ids, sizes = self._rows()
+        left = left_to_do(ids, self._done())
+        return ids[left], sizes[left]
 
     def _complaints(self) -> str:
         """Return what the lanes that stopped early say, each thing once."""
@@ -276,6 +293,7 @@ def validate_batch(inputs: Any, _: Any) -> str | None:
     return (
         check_rows(inputs)
         or check_remote_folders(inputs)
+        or check_done(inputs)
         or check_margin(inputs.get("settings"), inputs.get("options"))
         or _check_number_of_jobs(inputs)
     )

@@ -97,6 +97,17 @@ def define_sharing(spec: ProcessSpec) -> None:
     )
 
 
+def define_done(spec: ProcessSpec) -> None:
+    """Add to ``spec`` the results of jobs of a campaign that this one takes up."""
+    spec.input_namespace(
+        "done",
+        dynamic=True,
+        required=False,
+        valid_type=StructureSetData,
+        help="Results of jobs of the same task, model and parameters: their rows are not computed again.",
+    )
+
+
 def validate_task(node: orm.Str | None, _: Any) -> str | None:
     """Return that the task is unknown."""
     if node is not None and node.value not in list(Task):

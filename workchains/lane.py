@@ -30,6 +30,7 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import Task
 from aiida_pet.workchains.inputs import define_job_inputs
+from aiida_pet.workchains.stopping import is_stop_requested
 from aiida_pet.workchains.walk import Ending, Walk
 
 CALCULATIONS: dict[Task, type[PetCalculation]] = {
@@ -86,6 +87,11 @@ class LaneWorkChain(WorkChain):
             "again to go on.",
         )
         spec.exit_code(
+            302,
+            "ERROR_STOPPED",
+            message="Stopped as asked, with {left} rows left: `aiida-pet resume` goes on with them.",
+        )
+        spec.exit_code(
             400,
             "ERROR_TOO_MANY_FAILURES",
             message="{count} jobs in a row finished no row, so the lane stops with {left} rows left. The last, job "
@@ -101,8 +107,11 @@ class LaneWorkChain(WorkChain):
         self.ctx.n_jobs = 0
 
     def has_rows(self) -> bool:
-        """Return whether rows wait."""
-        return Walk.from_dict(self.ctx.walk).n_waiting > 0
+        """Return whether rows wait, and nobody asked to stop."""
+        if not Walk.from_dict(self.ctx.walk).n_waiting:
+            return False
+        self.ctx.stopped = is_stop_requested(self.node)
+        return not self.ctx.stopped
 
     def run_job(self) -> Any:
         """Start a job with the next rows."""
@@ -165,9 +174,13 @@ class LaneWorkChain(WorkChain):
             )
         return None
 
-    def finish(self) -> None:
-        """Record the rows that were given up."""
-        self._record(Walk.from_dict(self.ctx.walk))
+    def finish(self) -> ExitCode | None:
+        """Record the rows that were given up, and say whether the lane was stopped."""
+        walk = Walk.from_dict(self.ctx.walk)
+        if self.ctx.get("stopped", False):
+            return self._stop(self.exit_codes.ERROR_STOPPED, walk)
+        self._record(walk)
+        return None
 
     def _stop(self, exit_code: ExitCode, walk: Walk, **values: Any) -> ExitCode:
         self._record(walk)

@@ -34,6 +34,7 @@ from aiida_pet.workchains.inputs import define_job_inputs, define_sharing
 from aiida_pet.workchains.phonons import PhononWorkChain
 from aiida_pet.workchains.relax import RelaxWorkChain
 from aiida_pet.workchains.stages import STAGES, TASKS, check_stages, make_stages
+from aiida_pet.workchains.stopping import is_stop_requested
 
 WORKCHAINS = {"relax": RelaxWorkChain, "phonons": PhononWorkChain, "elastic": ElasticWorkChain}
 _PASSED_ON = (
@@ -62,6 +63,12 @@ class ScreeningWorkChain(WorkChain):
         for name in ("task", "parameters"):
             spec.inputs.pop(name)
         define_sharing(spec)
+        spec.input_namespace(
+            "done",
+            dynamic=True,
+            required=False,
+            help="Step -> results of jobs of a screening that this one takes up: their rows are not computed again.",
+        )
         spec.inputs["reuse"].default = True  # type: ignore[union-attr]
         spec.input(
             "stages",
@@ -99,8 +106,8 @@ class ScreeningWorkChain(WorkChain):
         spec.exit_code(
             400,
             "ERROR_ROWS_LEFT",
-            message="Stage {stage} left rows without a result (status `left`), see <{pk}>: {message} Launch the same "
-            "screening again to go on: what is done is taken from the cache.",
+            message="Stage {stage} left rows without a result (status `left`), see <{pk}>: {message} "
+            "`aiida-pet resume` goes on with them.",
         )
         spec.exit_code(
             410,
@@ -127,6 +134,13 @@ class ScreeningWorkChain(WorkChain):
     def has_steps(self) -> bool:
         """Return whether there is a step left and a row to take it."""
         more = self.ctx.place < len(self.ctx.steps) and self.ctx.complaint is None
+        if more and is_stop_requested(self.node):
+            self.ctx.left = (
+                self.ctx.steps[self.ctx.place],
+                self.node.pk,
+                "Stopped as asked, before it began.",
+            )
+            return False
         return more and (self.ctx.passing is None or len(self.ctx.passing) > 0)
 
     def run_step(self) -> Any:
@@ -159,6 +173,9 @@ class ScreeningWorkChain(WorkChain):
             known = set(structures.ids.tolist())
             inputs["rows"] = TableData.from_ids(name for name in self.ctx.passing if name in known)
         inputs["metadata"] = {"call_link_label": label}
+        done = self.inputs.get("done", {}).get(label)
+        if done:
+            inputs["done"] = dict(done)
         return self.submit(WORKCHAINS[stage], **inputs)
 
     def _submit_hull(self) -> Any:
@@ -311,7 +328,7 @@ def validate_screening(inputs: Any, port: Any) -> str | None:
     for stage in TASKS:
         if stage in chosen:
             parameters = orm.Dict(chosen[stage].get("parameters", {}))
-            batch = {name: value for name, value in inputs.items() if name not in ("stages", "hull")}
+            batch = {name: value for name, value in inputs.items() if name not in ("stages", "hull", "done")}
             problem = validate_batch(
                 batch | {"task": orm.Str(Task(stage).value), "parameters": parameters}, port
             )

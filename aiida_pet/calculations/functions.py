@@ -64,7 +64,8 @@ def merge_tables(
 
     :param structures: the input of the jobs.
     :param rows: the ids of the rows that were to be done, in the order of the merged table; all if not given.
-    :param results: the jobs' results by name, one by one or as a namespace of them; no row is in two of them.
+    :param results: the jobs' results by name, one by one or as a namespace of them; no row is in two of them. Tables
+        called ``done_...`` are of a campaign before and may hold rows that are no longer wanted.
     :raises ValueError: naming rows that are in two tables, or were not to be done.
     """
     table = structures.to_table()
@@ -89,6 +90,9 @@ def merged(structures: StructureTable, tables: dict[str, StructureTable]) -> Str
     """
     owner: dict[str, str] = {}
     known = frozenset(structures.ids.tolist())
+    tables = {
+        name: _wanted(table, known) if name.startswith("done_") else table for name, table in tables.items()
+    }
     for name, table in tables.items():
         for row_id in table.ids.tolist():
             if row_id in owner:
@@ -101,6 +105,10 @@ def merged(structures: StructureTable, tables: dict[str, StructureTable]) -> Str
     if left:
         parts.append(_left_rows(structures.take(left)))
     return StructureTable.concatenate(parts).select(structures.ids)
+
+
+def _wanted(table: StructureTable, known: frozenset[str]) -> StructureTable:
+    return table.take([row for row, name in enumerate(table.ids.tolist()) if name in known])
 
 
 def _left_rows(rows: StructureTable) -> StructureTable:

@@ -23,6 +23,8 @@ from aiida_pet.cli.session import Session
 from aiida_pet.cli.setup import setup as setup_command
 from aiida_pet.cli.show import show as show_command
 from aiida_pet.cli.status import status as status_command
+from aiida_pet.cli.stop import resume as resume_command
+from aiida_pet.cli.stop import stop as stop_command
 from aiida_pet.cli.trace import trace as trace_command
 
 __all__ = ("main",)
@@ -69,6 +71,8 @@ for _command in (
     show_command,
     metrics_command,
     trace_command,
+    stop_command,
+    resume_command,
     params_command,
 ):
     main.add_command(_command)

@@ -155,20 +155,12 @@ def advice(node: ProcessNode, progress: CampaignProgress) -> list[str]:
         told.append(
             f"`aiida-pet results {pk} --where 'status != converged'` shows the {plural(failed, 'row')} that failed"
         )
-    if "stages" in node.inputs:
-        if not node.is_finished_ok:
-            told.append("launched again as it was it goes on: what is done comes from the cache")
-    elif progress.rows_left and "results" in node.outputs:
+    if not node.is_finished_ok and (progress.rows_left or "stages" in node.inputs):
+        rest = f"the {plural(progress.rows_left, 'row')} left" if progress.rows_left else "what is left"
         told.append(
-            f"`aiida-pet launch {_task(node)} {node.outputs.results.pk} --where 'status == left'` goes on with "
-            f"the {plural(progress.rows_left, 'row')} left"
+            f"`aiida-pet resume {pk}` goes on with {rest}, with more or fewer --lanes, or another --code"
         )
     return told
-
-
-def _task(node: ProcessNode) -> str:
-    """Return the task that ``node`` was launched with."""
-    return str(node.inputs.task.value) if "task" in node.inputs else "relax"
 
 
 def _some_job_ended(progress: CampaignProgress) -> bool:

@@ -72,7 +72,7 @@ def test_rows_that_are_left_can_be_launched_again(read, make_campaign):
     campaign = make_campaign(IDS)
     campaign.finish_job(["a", "b"])
     campaign.end(campaign.add_lane(["max_steps-c", "d"]), exit_status=400)
-    results = campaign.set_results(IDS)
+    campaign.set_results(IDS)
     campaign.end(campaign.node, exit_status=400, message="2 of 4 rows have no result")
     document = read("status", campaign.node.pk)
     assert document["message"] == "2 of 4 rows have no result"
@@ -80,7 +80,7 @@ def test_rows_that_are_left_can_be_launched_again(read, make_campaign):
     assert document["advice"] == [
         f"it did not end well: `verdi process report {pk}` shows what happened",
         f"`aiida-pet results {pk}` shows the rows",
-        f"`aiida-pet launch relax {results.pk} --where 'status == left'` goes on with the 2 rows left",
+        f"`aiida-pet resume {pk}` goes on with the 2 rows left",
     ]
 
 

@@ -110,7 +110,7 @@ def test_rows_left_stop_nothing_and_the_next_launch_goes_on(
     inputs = module_inputs(["w-1", "killer", "w-3", "w-4"])
     first = screening(inputs, stages=("relax", "phonons"), job_size=1)
     assert first.exit_status == 400
-    assert "Launch the same screening again" in first.exit_message
+    assert "`aiida-pet resume` goes on" in first.exit_message
     table = first.outputs.results.to_dataframe()
     assert table.loc["killer", "stage"] == "relax"
     assert table.loc["killer", "reason"].startswith("left")
@@ -241,7 +241,7 @@ def test_protocols_differ_and_unknown_ones_are_named() -> None:
     assert mixed["relax"]["parameters"]["fmax"] == 1e-4
     with pytest.raises(ProtocolError, match="no protocol 'best' for phonons"):
         make_stages(("phonons",), None, {"phonons": {"protocol": "best"}})
-    with pytest.raises(ProtocolError, match="unknown options .'protocol'."):
+    with pytest.raises(ProtocolError, match=r"unknown options .'protocol'."):
         make_stages(("hull",), None, {"hull": {"protocol": "fast"}})
     with pytest.raises(ProtocolError, match="no protocol 'best' of a screening: there are fast, moderate"):
         make_stages(("relax",), "best")
