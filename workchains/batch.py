@@ -17,6 +17,7 @@ from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_pet.calculations.functions import merge_tables
 from aiida_pet.calculations.records import summarise_batch
+from aiida_pet.calculations.resources import job_options, lane_options, least_resources
 from aiida_pet.calculations.staging import StageModelCalculation, find_staged_model
 from aiida_pet.calculations.validation import (
     check_margin,
@@ -38,6 +39,8 @@ from aiida_pet.workchains.sharing import default_job_size, share_out
 
 # All jobs' results are inputs of one merge, and AiiDA writes inputs into every checkpoint.
 MAX_JOBS = 2000
+# Of a job that is as long as `job_duration` says: what is lost with it, and what one parser reads.
+MOST_ROWS = 50_000
 
 _PASSED_ON = (
     "task",
@@ -49,6 +52,7 @@ _PASSED_ON = (
     "options",
     "max_failures",
     "reuse",
+    "job_duration",
 )
 
 
@@ -126,6 +130,7 @@ class BatchWorkChain(WorkChain):
         computer = self.inputs.code.computer
         # From the cache would come a folder that may be gone: that is what should_stage just looked for in vain.
         metadata = {"computer": computer, "disable_cache": True, "call_link_label": "stage"}
+        metadata["options"] = {"resources": least_resources(computer.scheduler_type)}
         node = self.submit(StageModelCalculation, model=self.inputs.model, metadata=metadata)
         self.report(f"bringing the model to {computer.label}: <{node.pk}>")
         return ToContext(staging=node)
@@ -145,13 +150,19 @@ class BatchWorkChain(WorkChain):
         if not len(ids):
             return
         lanes = self.inputs.lanes.value
-        given = "job_size" in self.inputs
-        job_size = self.inputs.job_size if given else orm.Int(default_job_size(len(ids), lanes))
+        scheduler = self.inputs.code.computer.scheduler_type
+        if "job_size" in self.inputs:
+            job_size = self.inputs.job_size
+        elif "job_duration" in self.inputs:
+            job_size = orm.Int(MOST_ROWS)
+        else:
+            job_size = orm.Int(default_job_size(len(ids), lanes))
         inputs = {name: self.inputs[name] for name in _PASSED_ON if name in self.inputs}
         inputs |= {"structures": self.structures, "remote_model": self.ctx.remote_model, "job_size": job_size}
         for number, share in enumerate(share_out(sizes, lanes)):
             rows = TableData.from_ids(ids[share])
             metadata = {"call_link_label": f"lane_{number:03d}"}
+            inputs["options"] = lane_options(self.inputs.get("options", {}), scheduler, number)
             node = self.submit(LaneWorkChain, rows=rows, metadata=metadata, **inputs)
             self.report(f"lane <{node.pk}>: {len(share)} rows in jobs of {job_size.value}")
             self.to_context(lanes=append_(node))
@@ -231,6 +242,7 @@ class BatchWorkChain(WorkChain):
         overrides: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
         settings: dict[str, Any] | None = None,
+        resources: dict[str, Any] | None = None,
         rows: TableData | None = None,
         lanes: int = 1,
         job_size: int | None = None,
@@ -241,6 +253,8 @@ class BatchWorkChain(WorkChain):
         :param overrides: inputs of the protocol to change, as ``{"parameters": {"fmax": 0.01}}``.
         :param options: ``metadata.options`` of each job.
         :param settings: fields of :class:`~aiida_pet.engine.job.EngineSettings`.
+        :param resources: what a job asks the queue for, ``{"gpus": 1, "memory": "64GB", "walltime": "2h"}``; see
+            :class:`~aiida_pet.calculations.resources.Resources`.
         :param rows: only these ids.
         :param lanes: how many jobs may run at once.
         :param job_size: rows of a job at most; None for few large jobs.
@@ -251,7 +265,7 @@ class BatchWorkChain(WorkChain):
         builder.task = orm.Str(Task(task).value)
         fill_builder(builder, inputs, code=code, model=model, lanes=lanes, job_size=job_size, rows=rows)
         builder.structures = structures
-        fill_site(builder, inputs, options, settings)
+        fill_site(builder, inputs, options, settings, resources)
         return builder
 
 
@@ -266,16 +280,19 @@ def fill_builder(builder: ProcessBuilder, inputs: Protocol, **values: Any) -> No
 
 
 def fill_site(
-    builder: ProcessBuilder,
+    builder: Any,
     inputs: Protocol,
     options: dict[str, Any] | None,
     settings: dict[str, Any] | None,
+    resources: dict[str, Any] | None = None,
 ) -> None:
-    """Set options and settings: those given over those of the protocol."""
-    for name, merged in (
-        ("options", inputs.options | (options or {})),
-        ("settings", inputs.settings | (settings or {})),
-    ):
+    """Set options and settings: those given over those of the protocol, and these over the computer's defaults.
+
+    :raises ResourceError: for resources that the computer of the code has not.
+    """
+    asked = inputs.resources | (resources or {})
+    options = job_options(builder.code.computer, asked, inputs.options | (options or {}))
+    for name, merged in (("options", options), ("settings", inputs.settings | (settings or {}))):
         if merged:
             setattr(builder, name, merged)
 

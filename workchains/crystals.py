@@ -110,6 +110,7 @@ class CrystalsWorkChain(BatchWorkChain):
         overrides: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
         settings: dict[str, Any] | None = None,
+        resources: dict[str, Any] | None = None,
         rows: TableData | None = None,
         lanes: int = 1,
         job_size: int | None = None,
@@ -121,6 +122,8 @@ class CrystalsWorkChain(BatchWorkChain):
         :param overrides: inputs of the protocol to change, as ``{"parameters": {"fmax": 0.01}}``.
         :param options: ``metadata.options`` of each job.
         :param settings: fields of :class:`~aiida_pet.engine.job.EngineSettings`.
+        :param resources: what a job asks the queue for, fields of
+            :class:`~aiida_pet.calculations.resources.Resources`.
         :param rows: only these ids.
         :param lanes: how many jobs may run at once.
         :param job_size: rows of a job at most; None for few large jobs.
@@ -133,5 +136,5 @@ class CrystalsWorkChain(BatchWorkChain):
             builder.structure = structures
         else:
             builder.structures = structures
-        fill_site(builder, inputs, options, settings)
+        fill_site(builder, inputs, options, settings, resources)
         return builder

@@ -189,6 +189,7 @@ class HullWorkChain(WorkChain):
         overrides: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
         settings: dict[str, Any] | None = None,
+        resources: dict[str, Any] | None = None,
         lanes: int = 1,
         parameters: dict[str, Any] | None = None,
     ) -> ProcessBuilder:
@@ -200,6 +201,8 @@ class HullWorkChain(WorkChain):
         :param protocol: of the relaxation; None takes the parameters that the set was relaxed with, if provenance tells
             them, else the default protocol.
         :param overrides: inputs of the relaxation's protocol to change.
+        :param resources: of the relaxation's jobs, fields of
+            :class:`~aiida_pet.calculations.resources.Resources`.
         :param parameters: of the hull.
         :raises ValueError: if there are crystals to relax but no code or model.
         :raises ProtocolError: for an unknown protocol or override.
@@ -221,6 +224,7 @@ class HullWorkChain(WorkChain):
             overrides=overrides,
             options=options,
             settings=settings,
+            resources=resources,
             lanes=lanes,
         )
         own = parameters_behind(structures)

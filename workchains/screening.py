@@ -14,6 +14,7 @@ from aiida.engine import ProcessBuilder, ToContext, WorkChain, while_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_pet.analysis.funnel import Funnel, run_funnel
+from aiida_pet.calculations.resources import job_options
 from aiida_pet.calculations.screening import (
     bare,
     combine_relaxations,
@@ -46,6 +47,7 @@ _PASSED_ON = (
     "remote_model",
     "lanes",
     "job_size",
+    "job_duration",
     "reuse",
 )
 # Steps of one stage: held to its symmetry, then free from a rattle.
@@ -282,6 +284,7 @@ class ScreeningWorkChain(WorkChain):
         reference_structures: StructureSetData | None = None,
         options: dict[str, Any] | None = None,
         settings: dict[str, Any] | None = None,
+        resources: dict[str, Any] | None = None,
         lanes: int = 1,
         job_size: int | None = None,
         reuse: bool = True,
@@ -296,6 +299,8 @@ class ScreeningWorkChain(WorkChain):
         :param reference_structures: such phases that are relaxed first, as the set is.
         :param options: ``metadata.options`` of each job.
         :param settings: fields of :class:`~aiida_pet.engine.job.EngineSettings`.
+        :param resources: what a job asks the queue for, fields of
+            :class:`~aiida_pet.calculations.resources.Resources`.
         :param lanes: how many jobs may run at once.
         :param job_size: rows of a job at most; None for few large jobs.
         :param reuse: take jobs that were done before from the cache.
@@ -309,6 +314,7 @@ class ScreeningWorkChain(WorkChain):
             builder.job_size = orm.Int(job_size)
         competing: dict[str, Any] = {"references": references, "reference_structures": reference_structures}
         builder.hull = {name: value for name, value in competing.items() if value}
+        options = job_options(code.computer, resources, options)
         if options:
             builder.options = options
         if settings:

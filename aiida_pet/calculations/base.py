@@ -16,6 +16,7 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
 
 from aiida_pet.calculations.exit_codes import define_exit_codes
+from aiida_pet.calculations.resources import GPU_VARIABLE
 from aiida_pet.calculations.validation import (
     make_parameters_validator,
     validate_batch_inputs,
@@ -40,9 +41,11 @@ from aiida_pet.engine.parameters import parse_parameters
 from aiida_pet.engine.table import StructureTable
 
 # Where a job runs and with how many cores does not decide what it computes, but AiiDA hashes these options.
+# `environment_variables` comes back as ENVIRONMENT, without those of SITE_VARIABLES.
 HASH_IGNORED_OPTIONS = (
     "resources",
     "custom_scheduler_commands",
+    "environment_variables",
     "mpirun_extra_params",
     "import_sys_environment",
     "rerunnable",
@@ -54,6 +57,9 @@ HASH_IGNORED_INPUTS = ("remote_model", "remote_state")
 MARGIN_SHARE = 0.2  # of the walltime at most is kept to leave in order, unless the user says otherwise
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+# Which GPU and how many threads: of the site, as `settings` are.
+SITE_VARIABLES = (*THREAD_VARIABLES, GPU_VARIABLE, "CUDA_DEVICE_ORDER", "PYTORCH_CUDA_ALLOC_CONF")
+ENVIRONMENT = "environment"
 
 
 class PetCalculation(CalcJob):
@@ -139,6 +145,10 @@ class PetCalculation(CalcJob):
         super()._setup_db_record()
         node: Any = self.node
         node.base.attributes.set("task", self.TASK.value)
+        given = node.get_option("environment_variables") or {}
+        environment = {name: value for name, value in given.items() if name not in SITE_VARIABLES}
+        if environment:
+            node.base.attributes.set(ENVIRONMENT, environment)
         node._hash_ignored_attributes = (*node._hash_ignored_attributes, *HASH_IGNORED_OPTIONS)
         caching: Any = node.base.caching
         caching._hash_ignored_inputs = [*caching._hash_ignored_inputs, *HASH_IGNORED_INPUTS]
@@ -222,4 +232,6 @@ def cores_of(resources: dict[str, Any]) -> int | None:
     for key in ("num_cores_per_mpiproc", "num_cores_per_machine", "num_cpus"):
         if resources.get(key):
             return int(resources[key])
+    if "num_machines" not in resources and resources.get("tot_num_mpiprocs"):
+        return int(resources["tot_num_mpiprocs"])  # LSF and SGE have no other word for cores
     return None

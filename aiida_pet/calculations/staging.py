@@ -15,6 +15,7 @@ from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec, run_get_node
 
+from aiida_pet.calculations.resources import least_resources
 from aiida_pet.data.model import PetModelData
 from aiida_pet.engine.job import MODEL_FILE
 
@@ -83,7 +84,8 @@ def stage_model(model: PetModelData, computer: orm.Computer) -> orm.RemoteData:
     if found is not None:
         return found
     # From the cache would come a folder that may be gone: that is what we just looked for in vain.
-    metadata = {"computer": computer, "disable_cache": True}
+    options = {"resources": least_resources(computer.scheduler_type)}
+    metadata = {"computer": computer, "disable_cache": True, "options": options}
     outputs, node = run_get_node(StageModelCalculation, model=model, metadata=metadata)
     if not node.is_finished_ok:
         raise RuntimeError(

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import click
 import yaml
-
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
 
 def parse_settings(pairs: Sequence[str], option: str = "--set") -> dict[str, Any]:
@@ -43,24 +39,12 @@ class Walltime(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the time in seconds."""
-        if isinstance(value, int):
-            return value
-        text = str(value).strip().lower()
-        clock = re.fullmatch(r"(\d+):([0-5]\d):([0-5]\d)", text)
-        if clock:
-            hours, minutes, seconds = map(int, clock.groups())
-            total = hours * 3600 + minutes * 60 + seconds
-        else:
-            match = _DURATION.fullmatch(text)
-            parts = match.groups() if match else (None,) * 4
-            total = sum(
-                int(number) * _UNITS_S[unit] for number, unit in zip(parts, "dhms", strict=True) if number
-            )
-        if total <= 0:
-            self.fail(
-                f"{value!r} is not a time such as 3600 (seconds), 45m, 2h, 1h30m or 01:30:00", param, ctx
-            )
-        return total
+        from aiida_pet.calculations.quantities import parse_duration
+
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 WALLTIME = Walltime()

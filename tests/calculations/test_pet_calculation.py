@@ -1,4 +1,4 @@
-"""The CalcJobs of the engine: what they upload, what they refuse, what counts for their hash."""
+"""The CalcJobs of the engine: what they upload and what they refuse; what counts for their hash is in test_hash.py."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
-from aiida.engine.utils import instantiate_process
-from aiida.manage import get_manager
 
 from aiida_pet.calculations.relax import RelaxCalculation
 from aiida_pet.calculations.static import StaticCalculation
@@ -161,68 +159,6 @@ def test_folder_on_another_computer_is_refused(job_inputs: Inputs, tmp_path: Pat
     remote = orm.RemoteData(remote_path="/scratch", computer=other).store()
     with pytest.raises(ValueError, match=f"{name} lies on computer '{label}' but the job runs on 'local-"):
         run_get_node(RelaxCalculation, **job_inputs(), **{name: remote})
-
-
-def hash_of(process_class: type, inputs: dict[str, Any]) -> str:
-    """The hash under which the job of `inputs` would be stored, and found in the cache."""
-    process = instantiate_process(get_manager().get_runner(), process_class, **inputs)
-    found: str = process.node.base.caching.get_hash()
-    assert found
-    return found
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"settings": {"device": "cuda", "threads": 7, "walltime_s": 1.0, "max_batch_cost": 10.0}},
-        {"max_wallclock_seconds": 60},
-        {"resources": {"num_machines": 1, "num_mpiprocs_per_machine": 1, "num_cores_per_mpiproc": 8}},
-        {"custom_scheduler_commands": "#SBATCH --gres=gpu:1"},
-        {"queue_name": "gpu"},
-        {"remote_model": True},
-        {"remote_state": True},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_where_and_how_fast_a_job_runs_is_not_hashed(job_inputs: Inputs, change: dict[str, Any]) -> None:
-    inputs = job_inputs()
-    before = hash_of(RelaxCalculation, inputs)
-    if "settings" in change:
-        inputs["settings"] = change["settings"]
-    elif next(iter(change)).startswith("remote_"):
-        computer = inputs["code"].computer
-        inputs[next(iter(change))] = orm.RemoteData(remote_path="/scratch", computer=computer).store()
-    else:
-        inputs["metadata"]["options"] |= change
-    assert hash_of(RelaxCalculation, inputs) == before
-
-
-def test_what_a_job_computes_is_hashed(job_inputs: Inputs, make_structures: Any, tmp_path: Path) -> None:
-    from aiida_pet.data.model import PetModelData
-
-    inputs = job_inputs()
-    before = hash_of(RelaxCalculation, inputs)
-    other = tmp_path / "other.ckpt"
-    other.write_bytes(b"another")
-    card = {"name": "other", "elements": ["W"], "outputs": ["energy"]}
-    changes = [
-        {"model": PetModelData.get_or_create(other, card)},
-        {"rows": TableData.from_ids(["alloy-0001"])},
-        {"parameters": orm.Dict({"fmax": 0.01})},
-        {"structures": make_structures(4)},
-    ]
-    hashes = [hash_of(RelaxCalculation, inputs | change) for change in changes]
-    assert len({before, *hashes}) == 1 + len(changes)
-    assert hash_of(StaticCalculation, inputs) != before
-
-
-def test_same_rows_made_anew_give_the_same_hash(job_inputs: Inputs) -> None:
-    inputs = job_inputs()
-    hashes = {
-        hash_of(RelaxCalculation, inputs | {"rows": TableData.from_ids(["alloy-0002", "alloy-0001"])})
-        for _ in range(2)
-    }
-    assert len(hashes) == 1
 
 
 def test_every_exit_code_invalidates_the_cache() -> None:

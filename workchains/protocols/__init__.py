@@ -24,12 +24,14 @@ class Protocol:
     :ivar parameters: of the task.
     :ivar settings: of the engine.
     :ivar options: of each job.
+    :ivar resources: that each job asks for, see :mod:`aiida_pet.calculations.resources`.
     :ivar max_failures: of a lane; None leaves the default.
     """
 
     parameters: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
+    resources: dict[str, Any] = field(default_factory=dict)
     max_failures: int | None = None
 
 
