@@ -95,6 +95,20 @@ def define_sharing(spec: ProcessSpec) -> None:
         validator=validate_positive,
         help="Rows of a job at most; if not given, few large jobs.",
     )
+    define_job_duration(spec)
+
+
+def define_job_duration(spec: ProcessSpec) -> None:
+    """Add to ``spec`` how long a job should take."""
+    spec.input(
+        "job_duration",
+        valid_type=orm.Int,
+        serializer=orm.to_aiida_type,
+        required=False,
+        validator=validate_positive,
+        help="Seconds that a job should take: the first of a lane is small, the next have as many rows as its rate "
+        "and the walltime allow, `job_size` at most.",
+    )
 
 
 def define_done(spec: ProcessSpec) -> None:

@@ -29,7 +29,9 @@ from aiida_pet.calculations.validation import check_remote_folders, check_rows
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import Task
-from aiida_pet.workchains.inputs import define_job_inputs
+from aiida_pet.engine.table import Array
+from aiida_pet.workchains.inputs import define_job_duration, define_job_inputs
+from aiida_pet.workchains.sharing import pace_of, rows_for
 from aiida_pet.workchains.stopping import is_stop_requested
 from aiida_pet.workchains.walk import Ending, Walk
 
@@ -69,6 +71,7 @@ class LaneWorkChain(WorkChain):
         spec.input(
             "job_size", valid_type=orm.Int, serializer=orm.to_aiida_type, help="Rows of a job at most."
         )
+        define_job_duration(spec)
         spec.inputs.validator = _validate
         spec.outline(cls.setup, while_(cls.has_rows)(cls.run_job, cls.inspect_job), cls.finish)
         spec.output(
@@ -116,7 +119,7 @@ class LaneWorkChain(WorkChain):
     def run_job(self) -> Any:
         """Start a job with the next rows."""
         walk = Walk.from_dict(self.ctx.walk)
-        rows = walk.next_job()
+        rows = walk.next_job(self._most_rows(walk))
         settings = dict(self.inputs.get("settings", {}))
         if walk.max_batch_cost is not None:
             settings["max_batch_cost"] = walk.max_batch_cost
@@ -153,8 +156,14 @@ class LaneWorkChain(WorkChain):
         job = self.ctx.job
         walk = Walk.from_dict(self.ctx.walk)
         message = job.exit_message or job.exception or "it gave no reason"
-        walk.settle(self._finished(job), ENDINGS.get(job.exit_status, Ending.BROKEN), message)
+        finished = self._finished(job)
+        walk.settle(finished, ENDINGS.get(job.exit_status, Ending.BROKEN), message)
         self.ctx.walk = walk.to_dict()
+        if "summary" in job.outputs:
+            pace = pace_of(
+                job.outputs.summary.get_dict(), len(finished), self._sizes()[sorted(finished)].sum()
+            )
+            self.ctx.pace = pace or self.ctx.get("pace")
         if job.is_finished_ok:
             return None
         self.report(f"job <{job.pk}> ended with exit status {job.exit_status}: {message}")
@@ -195,6 +204,19 @@ class LaneWorkChain(WorkChain):
             for row, reason in walk.given_up.items()
         }
         self.out("given_up", record_left(structures=self.inputs.structures, reasons=orm.Dict(reasons)))
+
+    def _most_rows(self, walk: Walk) -> int | None:
+        """Return how many rows make a job of the duration that is wanted; None if none is."""
+        if "job_duration" not in self.inputs:
+            return None
+        sizes = self._sizes()[walk.waiting_rows]
+        walltime = self.inputs.get("options", {}).get("max_wallclock_seconds")
+        return rows_for(self.inputs.job_duration.value, sizes, self.ctx.get("pace"), walltime)
+
+    def _sizes(self) -> Array:
+        """Return the numbers of atoms of the lane's rows, in the order of the walk."""
+        table = self.inputs.structures.to_table()
+        return table.n_atoms[table.positions_of(self.inputs.rows.ids)]
 
     def _in_order_of_structures(self, rows: list[int]) -> Any:
         """Return the ids of the lane's ``rows``, in the order in which they stand in ``structures``."""

@@ -51,6 +51,7 @@ _PASSED_ON = (
     "remote_model",
     "lanes",
     "job_size",
+    "job_duration",
     "reuse",
 )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,12 @@ from numpy.typing import NDArray
 # Bookkeeping of a job (upload, queue, import of torch, retrieval) is about 10 s: with this many rows it is 2 ms each,
 # and a job that is lost costs no more than minutes on a GPU.
 MAX_JOB_ROWS = 5000
+# The first job of a lane whose jobs are to take a certain time: enough to fill the machine, and soon done.
+PILOT_ROWS = 64
+# A short job says little about the rate: the next has at most so many times its rows.
+GROWTH = 20
+# Of the walltime; what is left is for the queue's clock, which starts before the engine, and for rates that change.
+WALLTIME_SHARE = 0.8
 
 
 def share_out(sizes: NDArray[np.int64], lanes: int) -> list[NDArray[np.int64]]:
@@ -36,3 +44,37 @@ def default_job_size(n_rows: int, lanes: int) -> int:
     """Return the rows of a job: few large jobs, all of about the same size."""
     share = math.ceil(n_rows / min(lanes, n_rows))
     return math.ceil(share / math.ceil(share / MAX_JOB_ROWS))
+
+
+def pace_of(summary: Mapping[str, Any], n_rows: int, n_atoms: int) -> dict[str, float] | None:
+    """Return what a job says about the next: ``s_per_atom``, ``start_s`` and its ``rows``; None if it says nothing.
+
+    :param summary: of the job: ``engine_s`` and ``compute_s``.
+    :param n_rows: that it finished.
+    :param n_atoms: of these.
+    """
+    compute = summary.get("compute_s") or 0.0
+    if not (n_rows and n_atoms and compute > 0):
+        return None
+    start = max(0.0, (summary.get("engine_s") or compute) - compute)
+    return {"s_per_atom": compute / n_atoms, "start_s": start, "rows": float(n_rows)}
+
+
+def rows_for(
+    duration: float, sizes: NDArray[np.int64], pace: Mapping[str, float] | None, walltime: float | None = None
+) -> int:
+    """Return how many of the rows that wait make a job of about ``duration`` seconds, at least one.
+
+    Time is taken as proportional to the number of atoms, as that of the job before was.
+
+    :param sizes: (N,) atoms of the rows that wait, in order.
+    :param pace: of the job before, as :func:`pace_of` returns it; None for the first job of a lane.
+    :param walltime: of a job, seconds; None if there is no limit.
+    """
+    if pace is None:
+        return max(1, min(PILOT_ROWS, len(sizes)))
+    if walltime is not None:
+        duration = min(duration, WALLTIME_SHARE * walltime)
+    seconds = np.cumsum(sizes) * pace["s_per_atom"]
+    fitting = int(np.searchsorted(seconds, duration - pace["start_s"], side="right"))
+    return max(1, min(fitting, int(GROWTH * pace["rows"])))

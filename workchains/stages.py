@@ -21,7 +21,9 @@ from aiida_pet.workchains.stage_columns import known_columns
 
 STAGES = ("relax", "symmetry", "hull", "phonons", "elastic")
 TASKS = {"relax": Task.RELAX, "phonons": Task.PHONONS, "elastic": Task.ELASTIC}
-PROTOCOL = "protocol"  # of one stage, where it is not that of the screening; what it stands for is what is stored
+PROTOCOL = (
+    "protocol"  # of one stage, where it is not that of the screening; what it stands for is what is stored
+)
 MODES = ("free", "constrained", "constrained_then_free")
 
 _OPTIONS: dict[str, tuple[str, ...]] = {

@@ -111,18 +111,27 @@ class Walk:
         """Rows that wait for a job."""
         return sum(len(segment) for segment in self.waiting)
 
-    def next_job(self) -> list[int]:
-        """Take the rows of the next job off the front and return them; empty if none wait."""
+    @property
+    def waiting_rows(self) -> list[int]:
+        """Rows that wait, the next first."""
+        return [row for segment in self.waiting for row in segment.rows]
+
+    def next_job(self, most: int | None = None) -> list[int]:
+        """Take the rows of the next job off the front and return them; empty if none wait.
+
+        :param most: rows of this job at most, if that is less than ``job_size``.
+        """
         if not self.waiting:
             return []
+        size = self.job_size if most is None else min(self.job_size, most)
         head = self.waiting[0]
         if head.suspect:
-            rows = self._take(self.job_size)
+            rows = self._take(size)
             self.running = Segment(to_ranges(rows), head.failures, suspect=True)
             return rows
         rows = []
-        while self.waiting and not self.waiting[0].suspect and len(rows) < self.job_size:
-            rows += self._take(self.job_size - len(rows))
+        while self.waiting and not self.waiting[0].suspect and len(rows) < size:
+            rows += self._take(size - len(rows))
         rows.sort()
         self.running = Segment(to_ranges(rows))
         return rows

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aiida_pet.workchains.sharing import MAX_JOB_ROWS, default_job_size, share_out
+from aiida_pet.workchains.sharing import (
+    GROWTH,
+    MAX_JOB_ROWS,
+    PILOT_ROWS,
+    default_job_size,
+    pace_of,
+    rows_for,
+    share_out,
+)
 
 
 def test_every_row_is_in_one_share() -> None:
@@ -47,3 +55,27 @@ def test_no_rows_are_refused() -> None:
 )
 def test_jobs_are_few_and_of_one_size(n_rows: int, lanes: int, expected: int) -> None:
     assert default_job_size(n_rows, lanes) == expected
+
+
+def test_pace_of_a_job_is_its_computing_time_per_atom() -> None:
+    pace = pace_of({"engine_s": 30.0, "compute_s": 20.0}, n_rows=50, n_atoms=200)
+    assert pace == {"s_per_atom": 0.1, "start_s": 10.0, "rows": 50.0}
+    assert pace_of({"engine_s": 30.0, "compute_s": 20.0}, 0, 0) is None
+    assert pace_of({"engine_s": 5.0}, 10, 10) is None
+
+
+def test_the_first_job_is_a_pilot() -> None:
+    assert rows_for(1800, np.full(1000, 4), None) == PILOT_ROWS
+    assert rows_for(1800, np.full(3, 4), None) == 3
+
+
+def test_a_job_has_as_many_rows_as_its_duration_allows() -> None:
+    pace = {"s_per_atom": 0.1, "start_s": 10.0, "rows": 64.0}
+    # 100 s less the start are 900 atoms
+    assert rows_for(100, np.full(1000, 4), pace) == 225
+    assert rows_for(100, np.array([500, 300, 200, 1]), pace) == 2
+    assert rows_for(100, np.full(1000, 4), pace, walltime=60) == 95  # 80 % of it
+    assert rows_for(100, np.full(1000, 4), pace, walltime=3600) == 225
+    # never none, however slow, and no leap from a job that was too short to tell
+    assert rows_for(5, np.full(1000, 4), pace) == 1
+    assert rows_for(1e6, np.full(100_000, 4), pace) == GROWTH * 64

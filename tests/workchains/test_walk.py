@@ -153,3 +153,13 @@ def test_settle_without_a_job_says_what_is_wrong() -> None:
 def test_ranges_join_runs_of_rows() -> None:
     assert to_ranges([0, 1, 2, 5, 7, 8]) == [[0, 3], [5, 6], [7, 9]]
     assert to_ranges([]) == []
+
+
+def test_a_job_may_be_smaller_than_job_size_but_not_larger() -> None:
+    walk = Walk.start(10, 4)
+    assert walk.waiting_rows == list(range(10))
+    assert walk.next_job(most=2) == [0, 1]
+    walk.settle({0, 1}, Ending.FINISHED)
+    assert walk.next_job(most=100) == [2, 3, 4, 5]
+    walk.settle({2, 3, 4, 5}, Ending.FINISHED)
+    assert walk.waiting_rows == [6, 7, 8, 9]
