@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FILE_FORMATS = ("extxyz", "cif", "poscar", "ase-db", "json", "jsonl")
 IMPORTED_FROM = "imported_from"
 """Extra of a set: its files."""
-EXPORT_FORMATS = ("extxyz", "csv", "json", "cif")
+EXPORT_FORMATS = ("extxyz", "csv", "parquet", "json", "cif")
 
 
 @click.group()
@@ -161,7 +161,7 @@ def export(
     """Write the crystals of the set or launch PK with their columns to a file.
 
     The name tells the format: .xyz or .extxyz, .csv (columns only), .json (pymatgen), each also with .gz, .bz2 or
-    .xz; a name without a suffix is a folder of CIF files.
+    .xz; .parquet (columns only, needs pyarrow); a name without a suffix is a folder of CIF files.
     """
     from aiida_pet.cli.rows import load_rows, select_ids
     from aiida_pet.data.writers import format_of, write_table

@@ -1,31 +1,18 @@
-"""What commands print: tables for people, csv and json for programs.
+"""What commands print: tables for people, JSON for programs.
 
-Numbers are shortened to six digits in tables only; csv and json carry all digits. JSON has no NaN: it becomes
-null.
+Numbers are shortened to six digits in tables only; JSON carries all digits. It has no NaN: that becomes null.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import click
 
 DIGITS = 6
-
-
-class Format(StrEnum):
-    """How rows are written."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
 
 
 def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -94,31 +81,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def csv_text(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> str:
-    """Return rows as csv with a header line; missing numbers are empty, lists are JSON."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(headers)
-    for row in rows:
-        values = [plain(value) for value in row]
-        writer.writerow([json.dumps(value) if isinstance(value, list | dict) else value for value in values])
-    return buffer.getvalue()
-
-
 def echo_pairs(pairs: Mapping[str, Any]) -> None:
     """Print ``name: value`` lines with the values aligned."""
     width = max((len(name) for name in pairs), default=0)
     for name, value in pairs.items():
         click.echo(f"{name + ':':<{width + 1}} {cell(value)}")
-
-
-def write_or_echo(text: str, output: Path | None) -> None:
-    """Write ``text`` to ``output``, or print it if there is none."""
-    if output is None:
-        click.echo(text.removesuffix("\n"))
-        return
-    output.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
-    note(f"wrote {output}")
 
 
 def note(message: str) -> None:

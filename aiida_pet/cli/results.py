@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from aiida_pet.cli.output import Format, csv_text, note, plain, plural, table_text, write_or_echo
-from aiida_pet.cli.session import Session, pass_session
+from aiida_pet.cli.output import note, plural, table_text
+from aiida_pet.cli.session import Session, load_any, pass_session
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from aiida_pet.cli.rows import Rows
+    from aiida_pet.data.table import TableData
+    from aiida_pet.engine.table import Array, StructureTable, Table
+
+
+class Format(StrEnum):
+    """How rows are written; the last three need crystals."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+    EXTXYZ = "extxyz"
+    PYMATGEN = "pymatgen"
+    MATBENCH_DISCOVERY = "matbench-discovery"
+
+    @property
+    def of_crystals(self) -> bool:
+        """Whether geometries are written beside the columns."""
+        return self in (Format.EXTXYZ, Format.PYMATGEN, Format.MATBENCH_DISCOVERY)
+
+    @property
+    def for_files(self) -> bool:
+        """Whether it cannot be printed."""
+        return self.of_crystals or self is Format.PARQUET
+
+
+SUFFIXES = {
+    ".csv": Format.CSV,
+    ".json": Format.JSON,
+    ".parquet": Format.PARQUET,
+    ".xyz": Format.EXTXYZ,
+    ".extxyz": Format.EXTXYZ,
+}
+COMPRESSED = (".gz", ".bz2", ".xz")
 
 LOOKS = {
     "stage": (
@@ -81,6 +120,20 @@ FIRST_ROWS = 40
 """Rows of a table for people if no number is asked for."""
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What of a table is written.
+
+    :ivar positions: of the rows, in their order.
+    :ivar columns: as they were asked for; None for the usual ones of the format.
+    :ivar found: number of rows before they were limited.
+    """
+
+    positions: Array
+    columns: str | None
+    found: int
+
+
 @click.command()
 @click.argument("pk")
 @click.option("--where", metavar="CONDITION", help="Only rows that fulfil it, such as 'status != converged'.")
@@ -95,6 +148,9 @@ FIRST_ROWS = 40
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
+@click.option(
+    "--model-name", metavar="NAME", help="Of the columns of matbench-discovery; else the model's own."
+)
 @pass_session
 def results(
     session: Session,
@@ -107,6 +163,7 @@ def results(
     form: str | None,
     as_json: bool,
     output: Path | None,
+    model_name: str | None,
 ) -> None:
     """Print the rows of the launch (or set) PK: its results, or what of them there is so far.
 
@@ -114,27 +171,41 @@ def results(
     aiida-pet results 12 --where 'status != converged'
     aiida-pet results 12 --columns formula,energy,volume --sort energy --limit 10
     aiida-pet results 12 -o results.csv
+    aiida-pet results 12 -o relaxed.xyz.gz --where 'e_above_hull < 0.02'
+    aiida-pet results 12 -o pet-wbm.csv.gz --format matbench-discovery
     """
     from aiida_pet.cli.rows import load_rows
-    from aiida_pet.data.filter import filter_frame
+    from aiida_pet.data.frame_writers import check_parquet
+    from aiida_pet.data.lookup import select_positions
 
     chosen = _format(form, as_json, output)
+    if chosen.for_files and output is None:
+        raise click.UsageError(f"{chosen.value} is a format of files: name one with -o")
+    if output is not None and not output.absolute().parent.is_dir():
+        raise click.ClickException(f"there is no folder {output.parent}")
+    if chosen is Format.PARQUET:
+        check_parquet()
     session.load()
     rows = load_rows(pk)
-    frame = rows.node.to_dataframe()
-    if where:
-        frame = filter_frame(frame, where)
+    positions = select_positions(rows.node, where)
     if sort:
-        frame = _sorted(frame, sort)
-    found = len(frame)
+        positions = _sorted(rows.node, positions, sort)
+    found = len(positions)
     for_people = chosen is Format.TABLE and output is None
     most = (FIRST_ROWS if for_people else 0) if limit is None else limit
-    frame = _with_columns(frame.head(most) if most else frame, columns, chosen)
-    write_or_echo(_text(frame, rows, chosen, found), output)
+    choice = Choice(positions[:most] if most else positions, columns, found)
     if where and not found:
         note(f"none of the {plural(len(rows.node), 'row')} fulfils {where!r}")
-    if len(frame) < found and limit is None:
-        note(f"{plural(found - len(frame), 'more row')}: --limit 0 for all, -o FILE for a file")
+    if chosen.of_crystals and output is not None:
+        table = _crystals(rows, choice)
+        if chosen is Format.MATBENCH_DISCOVERY:
+            _write_submission(pk, rows, table, output, model_name)
+        else:
+            _write_crystals(table, chosen, output)
+    else:
+        _write_frame(rows, choice, chosen, output)
+    if len(choice.positions) < found and limit is None:
+        note(f"{plural(found - len(choice.positions), 'more row')}: --limit 0 for all, -o FILE for a file")
     if rows.missing:
         note(rows.missing)
 
@@ -144,68 +215,106 @@ def _format(form: str | None, as_json: bool, output: Path | None) -> Format:
         raise click.UsageError(f"--json and --format {form} exclude each other")
     if form:
         return Format(form)
-    suffix = output.suffix.lower().removeprefix(".") if output else ""
-    if as_json or suffix == Format.JSON:
+    if as_json:
         return Format.JSON
-    return Format.CSV if suffix == Format.CSV else Format.TABLE
+    suffixes = [suffix.lower() for suffix in output.suffixes] if output else []
+    if suffixes and suffixes[-1] in COMPRESSED:
+        suffixes.pop()
+    return SUFFIXES.get(suffixes[-1], Format.TABLE) if suffixes else Format.TABLE
 
 
-def _known(frame: pd.DataFrame, name: str, option: str) -> str:
-    names = ["id", *(str(column) for column in frame.columns if column != "id")]
-    if name not in names:
+def _known(names: list[str], name: str, option: str) -> str:
+    known = ["id", *(column for column in names if column != "id")]
+    if name not in known:
         raise click.BadParameter(
-            f"there is no column {name!r}: columns are {', '.join(names)}", param_hint=option
+            f"there is no column {name!r}: columns are {', '.join(known)}", param_hint=option
         )
     return name
 
 
-def _sorted(frame: pd.DataFrame, sort: str) -> pd.DataFrame:
-    name = _known(frame, sort.removeprefix("-"), "--sort")
-    return frame.sort_values(name, ascending=not sort.startswith("-"), kind="stable")
+def _sorted(node: TableData, positions: Array, sort: str) -> Array:
+    import pandas as pd
+
+    from aiida_pet.data.lookup import frame_columns, read_columns
+
+    name = _known(frame_columns(node), sort.removeprefix("-"), "--sort")
+    values = node.ids if name == "id" else read_columns(node, [name])[name].to_numpy()
+    chosen = pd.Series(values[positions], index=positions)
+    return chosen.sort_values(ascending=not sort.startswith("-"), kind="stable").index.to_numpy()
 
 
-def _with_columns(frame: pd.DataFrame, columns: str | None, form: Format) -> pd.DataFrame:
-    """Return the columns that were asked for, ``id`` first and as a column."""
-    frame = frame.reset_index()
-    if columns == "all" or (columns is None and form is not Format.TABLE):
-        return frame
-    if columns is None:
-        names = _first_look(frame)
-        return frame[["id", *names]]
-    wanted = [_known(frame, name.strip(), "--columns") for name in columns.split(",") if name.strip()]
-    return frame[["id", *(name for name in wanted if name != "id")]]
+# -- tables ------------------------------------------------------------------------------------------------------------
 
 
-def _first_look(frame: pd.DataFrame) -> list[str]:
+def _write_frame(rows: Rows, choice: Choice, form: Format, output: Path | None) -> None:
+    """Write the columns of the chosen rows, ``id`` first."""
+    from aiida_pet.data.frame_writers import stream_csv, stream_json, write_parquet
+    from aiida_pet.data.lookup import read_columns
+
+    names = _columns(rows.node, choice, form)
+    frame = read_columns(rows.node, names, choice.positions).reset_index()
+    if form is Format.TABLE and choice.columns is None:
+        # what is told in words is only shown where it says something
+        frame = frame[[name for name in frame if name not in TOLD or (frame[name] != "").any()]]
+    units = _units(rows, [str(name) for name in frame.columns])
+    if form is Format.PARQUET and output is not None:
+        write_parquet(frame, output, units)
+        note(f"wrote {output}")
+        return
+    with _target(output) as handle:
+        if form is Format.CSV:
+            stream_csv(frame, handle)
+        elif form is Format.JSON:
+            head = {"pk": rows.pk, "complete": not rows.missing, "n_rows": choice.found, "units": units}
+            stream_json(frame, head, handle)
+        else:
+            handle.write(_table_text(frame, units) + "\n")
+
+
+@contextmanager
+def _target(output: Path | None) -> Iterator[TextIO]:
+    """Give what to write to: the file ``output``, whole or not at all, or what is printed."""
+    from aiida_pet.data.whole_files import open_whole
+
+    if output is None:
+        text = io.StringIO()
+        yield text
+        click.echo(text.getvalue().removesuffix("\n"))
+        return
+    with open_whole(output) as handle:
+        yield handle
+    note(f"wrote {output}")
+
+
+def _columns(node: TableData, choice: Choice, form: Format) -> list[str]:
+    """Return the columns to write beside ``id``."""
+    from aiida_pet.data.lookup import frame_columns
+
+    known = [name for name in frame_columns(node) if name != "id"]
+    if choice.columns == "all" or (choice.columns is None and form is not Format.TABLE):
+        return known
+    if choice.columns is None:
+        return _first_look(node, known)
+    wanted = [name.strip() for name in choice.columns.split(",") if name.strip()]
+    return [name for name in wanted if _known(known, name, "--columns") != "id"]
+
+
+def _first_look(node: TableData, known: list[str]) -> list[str]:
     """Return the columns that people want to see first."""
-    look = next((columns for marker, columns in LOOKS.items() if marker in frame.columns), None)
+    look = next((columns for marker, columns in LOOKS.items() if marker in known), None)
     if look is None:
-        return [str(name) for name in frame.columns if name != "id"][:MOST_COLUMNS]
-    told = [name for name in TOLD if name in frame.columns and (frame[name] != "").any()]
+        return known[:MOST_COLUMNS]
+    counts = node.base.attributes.get("counts", {})
+    told = [name for name in TOLD if name in known and list(counts.get(name, ())) != [""]]
     if "reason" in look:
         told = [name for name in told if not name.endswith("message")]
-    return [name for name in look if name in frame.columns] + told
+    return [name for name in look if name in known] + told
 
 
-def _text(frame: pd.DataFrame, rows: Rows, form: Format, found: int) -> str:
-    import json
-
+def _table_text(frame: pd.DataFrame, units: dict[str, str]) -> str:
     names = [str(name) for name in frame.columns]
-    values = list(frame.itertuples(index=False, name=None))
-    units = _units(rows, names)
-    if form is Format.CSV:
-        return csv_text(values, names)
-    if form is Format.TABLE:
-        headers = [f"{name}\n{units[name]}" if name in units else name for name in names]
-        return table_text(values, headers)
-    document: dict[str, Any] = {
-        "pk": rows.pk,
-        "complete": not rows.missing,
-        "n_rows": found,
-        "units": units,
-        "rows": [dict(zip(names, row, strict=True)) for row in values],
-    }
-    return json.dumps(plain(document), indent=2)
+    headers = [f"{name}\n{units[name]}" if name in units else name for name in names]
+    return table_text(frame.itertuples(index=False, name=None), headers)
 
 
 def _units(rows: Rows, names: list[str]) -> dict[str, str]:
@@ -217,3 +326,94 @@ def _units(rows: Rows, names: list[str]) -> dict[str, str]:
         if unit and (name in known or name.rpartition("_")[0] in known):
             found[name] = unit
     return found
+
+
+# -- crystals ----------------------------------------------------------------------------------------------------------
+
+
+def _write_crystals(table: Table, form: Format, output: Path) -> None:
+    from aiida_pet.data.writers import ExportFormat, write_table
+    from aiida_pet.engine.table import StructureTable
+
+    file_format = ExportFormat.JSON if form is Format.PYMATGEN else ExportFormat.EXTXYZ
+    if form is Format.PYMATGEN and not isinstance(table, StructureTable):
+        raise click.ClickException("pymatgen needs crystals, but the table has none: use csv or json")
+    try:
+        write_table(table, output, file_format)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    note(f"wrote {output}")
+
+
+def _write_submission(pk: str, rows: Rows, table: Table, output: Path, model_name: str | None) -> None:
+    """Write the two files of a submission to matbench-discovery, and say what their columns are called."""
+    from aiida_pet.data.matbench_discovery import SubmissionError, write_submission
+
+    model = model_name or _model_name(pk, rows.node)
+    try:
+        done = write_submission(table, _crystals_of(pk, rows), output, model)
+    except SubmissionError as error:
+        raise click.ClickException(str(error)) from error
+    note(f"wrote {done.energies}, pred_col {done.energy_column}, {plural(done.n_rows, 'row')}")
+    note(
+        f"wrote {done.structures}, struct_col {done.structure_column}, {done.n_rows - done.n_missing} of them"
+    )
+
+
+def _crystals(rows: Rows, choice: Choice) -> Table:
+    """Return the chosen rows, with the columns that were asked for; a component stands for its column.
+
+    :raises click.ClickException: if there are none.
+    """
+    from aiida_pet.engine.table import StructureTable
+
+    if not len(choice.positions):
+        raise click.ClickException("nothing to write: no row is left")
+    part = rows.node.to_table().take(choice.positions)
+    if choice.columns in (None, "all"):
+        return part
+    per_atom = part.atom_columns if isinstance(part, StructureTable) else {}
+    known = [*part.columns, *per_atom, "formula", "n_atoms"]
+    wanted = set()
+    for name in filter(None, (name.strip() for name in str(choice.columns).split(","))):
+        column = name if name in known else name.rpartition("_")[0]
+        wanted.add(column if column in known else _known(known, name, "--columns"))
+    for columns in (part.columns, per_atom):
+        for name in set(columns) - wanted:
+            del columns[name]
+    return part
+
+
+def _crystals_of(pk: str, rows: Rows) -> StructureTable:
+    """Return the crystals of the rows: their own, else those that the launch was given."""
+    from aiida import orm
+
+    from aiida_pet.data.structures import StructureSetData
+
+    if isinstance(rows.node, StructureSetData):
+        return rows.node.to_table()
+    named = load_any(pk)
+    if isinstance(named, orm.ProcessNode) and "structures" in named.inputs:
+        crystals: StructureSetData = named.inputs.structures
+        return crystals.to_table()
+    raise click.ClickException(f"there are no crystals behind {pk}: name the launch that made the table")
+
+
+def _model_name(pk: str, node: TableData) -> str:
+    """Return the name of the model behind the rows of ``pk``.
+
+    :raises click.UsageError: if it is not one.
+    """
+    from aiida.orm import ProcessNode
+
+    from aiida_pet.calculations.theory import jobs_behind
+    from aiida_pet.workchains.queries import models_of
+
+    named = load_any(pk)
+    if isinstance(named, ProcessNode):
+        names = {model.name for model in models_of([named.pk]).get(named.pk, [])}
+    else:
+        names = {job.inputs.model.name for job in jobs_behind(node) if "model" in job.inputs}
+    if len(names) != 1:
+        raise click.UsageError(f"--model-name is needed: {plural(len(names), 'model')} behind {pk}")
+    return str(names.pop())

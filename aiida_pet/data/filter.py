@@ -82,8 +82,8 @@ def check_condition(where: str, columns: Iterable[str]) -> None:
     texts = {
         side for node in ast.walk(tree) if isinstance(node, ast.Compare) for side in _words_in(node, names)
     }
-    named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - texts
-    for name in sorted(named - set(names)):
+    named = dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+    for name in (name for name in named if name not in texts and name not in names):
         close = difflib.get_close_matches(name, names, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise FilterError(f"no column {name!r} in {where!r}{hint}: columns are {', '.join(names)}")

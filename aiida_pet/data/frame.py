@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from ase.data import chemical_symbols
@@ -21,16 +24,23 @@ def frame_of(table: Table) -> pd.DataFrame:
     if isinstance(table, StructureTable):
         data |= {"formula": formulas(table.numbers, table.offsets), "n_atoms": table.n_atoms}
     for name, values in table.columns.items():
-        data |= _flat_columns(name, values)
+        data |= flat_columns(name, values)
     return pd.DataFrame(data, index=pd.Index(table.ids, name="id"))
 
 
-def _flat_columns(name: str, values: Array) -> dict[str, Array]:
-    if values.ndim == 1:
-        return {name: values}
-    flat = values.reshape(len(values), -1)
-    labels = _VOIGT if values.shape[1:] == (6,) else tuple(map(str, range(flat.shape[1])))
-    return {f"{name}_{label}": flat[:, index] for index, label in enumerate(labels)}
+def flat_columns(name: str, values: Array) -> dict[str, Array]:
+    """Return column ``name``, (N, ...), as the columns (N,) that a data frame has of it."""
+    labels = component_names(name, values.shape)
+    flat = values.reshape(len(values), len(labels))
+    return {label: flat[:, index] for index, label in enumerate(labels)}
+
+
+def component_names(name: str, shape: Sequence[int]) -> list[str]:
+    """Return what the columns are called that a data frame has of column ``name`` with ``shape`` (N, ...)."""
+    if len(shape) == 1:
+        return [name]
+    labels = _VOIGT if tuple(shape[1:]) == (6,) else tuple(map(str, range(math.prod(shape[1:]))))
+    return [f"{name}_{label}" for label in labels]
 
 
 def formulas(numbers: Array, offsets: Array) -> Array:

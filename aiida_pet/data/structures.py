@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from aiida.common.exceptions import ValidationError
 from ase import Atoms
-from ase.data import chemical_symbols
+from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike
 
 from aiida_pet.data.table import TableData, check_name
+from aiida_pet.engine.ragged import within
 from aiida_pet.engine.table import Array, StructureTable, StructureTableBuilder, Table
 
 if TYPE_CHECKING:
@@ -197,8 +198,28 @@ class StructureSetData(TableData):
             info={"id": str(self.ids[index])},
         )
 
-    def formulas(self) -> Array:
-        """Return (N,) chemical formulas of the whole cells, elements in alphabetical order: ``Mo3Ta``."""
+    def row_sizes(self) -> Array:
+        """Return (N,) atoms of each row."""
+        return np.diff(self._array("offsets"))
+
+    def count_element(self, symbol: str) -> Array:
+        """Return (N,) atoms of element ``symbol`` in each row.
+
+        :raises KeyError: if there is no such element.
+        """
+        places = np.flatnonzero(self._array("numbers") == atomic_numbers[symbol])
+        rows = np.searchsorted(self._array("offsets"), places, side="right") - 1
+        return np.bincount(rows, minlength=len(self))
+
+    def formulas(self, places: Array | None = None) -> Array:
+        """Return (N,) chemical formulas of the whole cells, elements in alphabetical order: ``Mo3Ta``.
+
+        :param places: of the rows to return them of; all if not given.
+        """
         from aiida_pet.data.frame import formulas  # noqa: PLC0415 - pandas takes a second to import
 
-        return formulas(self._array("numbers"), self._array("offsets"))
+        numbers, offsets = self._array("numbers"), self._array("offsets")
+        if places is not None:
+            sizes = np.diff(offsets)[places]
+            numbers, offsets = numbers[within(offsets, places)], np.concatenate([[0], np.cumsum(sizes)])
+        return formulas(numbers, offsets)

@@ -167,6 +167,14 @@ class TableData(orm.ArrayData):
         self._known(name)
         return self._array(_COLUMN + name)
 
+    def column_shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of column ``name``, (N, ...), without reading it.
+
+        :raises KeyError: naming the columns there are.
+        """
+        self._known(name)
+        return tuple(self.get_shape(_COLUMN + name))
+
     @property
     def ragged_names(self) -> list[str]:
         """Names of the columns whose rows differ in length."""

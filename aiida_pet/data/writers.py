@@ -1,4 +1,4 @@
-"""Writes a table to extxyz, csv, pymatgen JSON or a folder of CIFs. No AiiDA.
+"""Writes a table to extxyz, csv, parquet, pymatgen JSON or a folder of CIFs, row by row. No AiiDA.
 
 What was written as extxyz or JSON can be imported again under the same ids. extxyz holds ``energy``,
 ``forces`` and ``stress`` where ASE looks for them, and 8 decimals of positions; JSON is complete, with null
@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TextIO
@@ -24,7 +22,9 @@ from ase.io.cif import write_cif
 from ase.io.extxyz import write_xyz
 
 from aiida_pet.data.frame import frame_of
+from aiida_pet.data.frame_writers import write_csv, write_parquet
 from aiida_pet.data.sources import COMPRESSION
+from aiida_pet.data.whole_files import open_whole
 from aiida_pet.engine.table import Array, StructureTable, Table
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ class ExportFormat(StrEnum):
 
     EXTXYZ = "extxyz"
     CSV = "csv"
+    PARQUET = "parquet"
     JSON = "json"
     CIF = "cif"
 
@@ -43,9 +44,12 @@ _SUFFIXES = {
     ".xyz": ExportFormat.EXTXYZ,
     ".extxyz": ExportFormat.EXTXYZ,
     ".csv": ExportFormat.CSV,
+    ".parquet": ExportFormat.PARQUET,
     ".json": ExportFormat.JSON,
 }
 _RESULTS = ("energy", "stress")
+# Names of files are cut to so many bytes; most file systems take 255, with the suffix and a number.
+_NAME_BYTES = 200
 
 
 def format_of(path: Path) -> ExportFormat:
@@ -74,40 +78,30 @@ def write_table(table: Table, path: str | Path, file_format: ExportFormat | str 
     :return: ids of the rows that could not be written: with ``cif`` those without a finite cell of some
         volume.
     :raises ValueError: if the format is unknown, or it needs crystals and the table has none.
+    :raises MissingParquetError: if pyarrow is not there to write parquet.
     """
     path = Path(path)
     if file_format is not None and file_format not in list(ExportFormat):
         raise ValueError(f"unknown format {file_format!r}: expected {', '.join(ExportFormat)}")
     chosen = ExportFormat(file_format) if file_format is not None else format_of(path)
     if chosen is ExportFormat.CSV:
-        with _open(path) as handle:
-            frame_of(table).to_csv(handle)
+        write_csv(frame_of(table).reset_index(), path)
+        return []
+    if chosen is ExportFormat.PARQUET:
+        write_parquet(frame_of(table).reset_index(), path, table.units)
         return []
     if chosen is ExportFormat.JSON:
-        with _open(path) as handle:
+        with open_whole(path) as handle:
             _write_json(table, handle)
         return []
     if not isinstance(table, StructureTable):
         raise ValueError(f"{chosen.value} needs crystals, but the table has none: use csv or json")
     if chosen is ExportFormat.CIF:
         return _write_cifs(table, path)
-    with _open(path) as handle:
+    with open_whole(path) as handle:
         for index in range(len(table)):
             write_xyz(handle, [_atoms_with_columns(table, index)])
     return []
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[TextIO]:
-    """Open for writing under a temporary name, and rename when all went well."""
-    part = path.with_name(f".{path.name}.part")
-    opener = COMPRESSION.get(path.suffix.lower(), open)
-    try:
-        with opener(part, "wt", encoding="utf-8") as handle:
-            yield handle
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _atoms_with_columns(table: StructureTable, index: int) -> Atoms:
@@ -139,13 +133,19 @@ def _write_cifs(table: StructureTable, folder: Path) -> list[str]:
             logger.warning("%s is not written as CIF: its cell is not finite or has no volume", row_id)
             left_out.append(row_id)
             continue
-        base = name = re.sub(r"[^\w.+-]", "_", row_id)
+        base = name = _file_name(row_id)
         number = 2
         while name.lower() in names:  # some file systems do not tell a from A
             name, number = f"{base}_{number}", number + 1
         names.add(name.lower())
         write_cif(folder / f"{name}.cif", atoms)
     return left_out
+
+
+def _file_name(row_id: str) -> str:
+    """Return ``row_id`` as the name of a file: without separators or leading dots, and not too long."""
+    name = re.sub(r"^\.|[^\w.+-]", "_", row_id)
+    return name.encode()[:_NAME_BYTES].decode(errors="ignore")
 
 
 def _write_json(table: Table, handle: TextIO) -> None:

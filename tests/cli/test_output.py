@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from aiida_pet.cli.output import cell, csv_text, duration, plain, plural, table_text
+from aiida_pet.cli.output import cell, duration, plain, plural, table_text
 
 
 def test_plain_turns_numpy_and_nan_into_json():
@@ -24,13 +24,6 @@ def test_table_shortens_numbers_and_marks_missing_ones():
 
 def test_table_without_rows_has_its_header():
     assert table_text([], ("id", "energy")).split()[:2] == ["id", "energy"]
-
-
-def test_csv_keeps_all_digits_and_quotes_text():
-    text = csv_text(
-        [("Mo", -10.84504321987654, "a, b", np.nan, [1, 2])], ("id", "energy", "message", "x", "y")
-    )
-    assert text == 'id,energy,message,x,y\nMo,-10.84504321987654,"a, b",,"[1, 2]"\n'
 
 
 @pytest.mark.parametrize(

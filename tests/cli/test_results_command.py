@@ -1,10 +1,14 @@
 """`aiida-pet results`: every option changes the table."""
 
 import csv
+import gzip
 import io
 import json
 
+import ase.io
+import pandas as pd
 import pytest
+from pymatgen.core import Structure
 
 IDS = ["b", "a", "max_steps-c", "d"]
 
@@ -166,3 +170,104 @@ def test_results_of_a_set_are_its_rows(read, make_structures):
     structures = make_structures(3)
     document = read("results", structures.pk)
     assert names(document["rows"]) == structures.ids.tolist()
+
+
+def test_extxyz_has_the_chosen_crystals_with_their_columns(invoke, campaign, tmp_path):
+    path = tmp_path / "relaxed.xyz.gz"
+    result = invoke("results", campaign.node.pk, "-o", path, "--where", "status != left", "--sort", "id")
+    assert result.stderr == f"wrote {path}\n"
+    found = ase.io.read(path, ":", format="extxyz")
+    assert [atoms.info["id"] for atoms in found] == ["a", "b", "max_steps-c"]
+    assert found[0].get_potential_energy() == -16.0
+    assert found[0].info["spacegroup_0_01"] == 229
+
+
+def test_extxyz_has_only_the_columns_that_were_asked_for(invoke, campaign, tmp_path):
+    path = tmp_path / "relaxed.extxyz"
+    invoke("results", campaign.node.pk, "-o", path, "--limit", 1, "--columns", "formula,fmax,stress_xx")
+    atoms = ase.io.read(path)
+    assert set(atoms.info) == {"id", "fmax"}
+    assert set(atoms.calc.results) == {"stress"}
+    output = invoke("results", campaign.node.pk, "-o", path, "--columns", "fmx", status=2).output
+    assert "there is no column 'fmx'" in " ".join(output.split())
+
+
+def test_pymatgen_json_is_read_by_pymatgen(invoke, campaign, tmp_path):
+    path = tmp_path / "relaxed.json.gz"
+    invoke("results", campaign.node.pk, "-o", path, "--format", "pymatgen", "--where", "id == a")
+    with gzip.open(path, "rt") as handle:
+        (record,) = json.load(handle)
+    assert (record["material_id"], record["energy"]) == ("a", -16.0)
+    assert Structure.from_dict(record["structure"]).composition.reduced_formula == "MoW"
+
+
+def test_json_and_csv_are_compressed_as_their_names_say(invoke, campaign, tmp_path):
+    invoke("results", campaign.node.pk, "-o", tmp_path / "out.json.gz")
+    invoke("results", campaign.node.pk, "-o", tmp_path / "out.csv.gz")
+    with gzip.open(tmp_path / "out.json.gz", "rt") as handle:
+        assert names(json.load(handle)["rows"]) == IDS
+    assert pd.read_csv(tmp_path / "out.csv.gz")["id"].tolist() == IDS
+
+
+def test_formats_of_files_are_not_printed(invoke, campaign):
+    for form in ("extxyz", "pymatgen", "parquet", "matbench-discovery"):
+        output = invoke("results", campaign.node.pk, "--format", form, status=2).output
+        assert f"{form} is a format of files: name one with -o" in output
+
+
+def test_parquet_without_pyarrow_says_how_to_get_it(invoke, campaign, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, package=None: None)
+    output = invoke("results", campaign.node.pk, "-o", tmp_path / "out.parquet", status=1).output
+    assert output.startswith("Error: parquet needs pyarrow")
+
+
+def test_parquet_has_the_rows(invoke, campaign, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow, which writes parquet, is not installed")
+    invoke("results", campaign.node.pk, "-o", tmp_path / "out.parquet", "--where", "id != a")
+    found = parquet.read_table(tmp_path / "out.parquet")
+    assert found.column("id").to_pylist() == ["b", "max_steps-c", "d"]
+
+
+def test_nothing_is_written_where_no_row_is_left_or_no_folder_is_there(invoke, campaign, tmp_path):
+    path = tmp_path / "out.xyz"
+    output = invoke("results", campaign.node.pk, "-o", path, "--where", "n_atoms > 9", status=1).output
+    assert "nothing to write" in output
+    assert not path.exists()
+    output = invoke("results", campaign.node.pk, "-o", tmp_path / "no" / "out.xyz", status=1).output
+    assert "there is no folder" in output
+
+
+def test_submission_needs_formation_energies_and_takes_those_of_a_hull(
+    invoke, launch, make_structures, own_model, tmp_path
+):
+    structures = make_structures(["a", "b", "max_steps", "d"])
+    node = launch("relax", structures.pk)
+    path = tmp_path / "pet.csv.gz"
+    arguments = ("results", node.pk, "-o", path, "--format", "matbench-discovery")
+    assert "no column 'formation_energy'" in invoke(*arguments, status=1).output
+    assert not path.exists()
+
+    from ase.build import bulk
+
+    from aiida_pet.data.structures import StructureSetData
+
+    references = StructureSetData.from_iterator(
+        (f"el-{symbol}", bulk(symbol, "bcc", a=3.2)) for symbol in ("Nb", "Mo", "Ta", "W")
+    ).store()
+    hull = launch("hull", node.pk, "--relax-references", references.pk)
+    assert hull.is_finished_ok, hull.exit_message
+    result = invoke("results", hull.pk, "-o", path, "--format", "matbench-discovery")
+    column = f"e_form_per_atom_{own_model.name.replace('-', '_')}"
+    assert f"pred_col {column}, 4 rows" in result.stderr
+    frame = pd.read_csv(path).set_index("material_id")
+    expected = dict(
+        zip(hull.outputs.results.ids, hull.outputs.results.column("formation_energy"), strict=True)
+    )
+    assert frame[column].drop("max_steps").to_dict() == {
+        name: value for name, value in expected.items() if name != "max_steps"
+    }
+    assert pd.isna(frame.loc["max_steps", column])
+    relaxed = pd.read_json(tmp_path / "pet.jsonl.gz", lines=True)
+    assert relaxed["material_id"].tolist() == ["a", "b", "d"]
+    invoke(*arguments[:1], hull.pk, *arguments[2:], "--model-name", "My PET")
+    assert list(pd.read_csv(path)) == ["material_id", "e_form_per_atom_my_pet"]

@@ -1,0 +1,76 @@
+"""Looks rows up in a stored table, reading only the columns that are asked for.
+
+Of a table of a quarter of a million rows a condition reads one or two columns, not all: each array of a node is a file
+of its own. Columns are those of :meth:`~aiida_pet.data.table.TableData.to_dataframe`, by the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aiida_pet.data.filter import check_condition, conjuncts, filter_frame
+from aiida_pet.data.frame import component_names, flat_columns
+from aiida_pet.data.structures import StructureSetData
+from aiida_pet.data.table import TableData
+from aiida_pet.engine.table import Array
+
+_OF_CRYSTALS = ("formula", "n_atoms")
+
+
+def frame_columns(node: TableData) -> list[str]:
+    """Return the names of the columns of ``node.to_dataframe()``, in order, without reading any."""
+    own = [part for name in node.column_names for part in component_names(name, node.column_shape(name))]
+    return list(dict.fromkeys([*(_OF_CRYSTALS if isinstance(node, StructureSetData) else ()), *own]))
+
+
+def read_columns(
+    node: TableData, names: Iterable[str], positions: NDArray[np.int64] | None = None
+) -> pd.DataFrame:
+    """Return these columns of ``node.to_dataframe()``, in this order.
+
+    :param positions: of the rows, in their order; all if not given.
+    :raises KeyError: for a column that is not there.
+    """
+    wanted = list(names)
+    rows: Any = slice(None) if positions is None else positions
+    found: dict[str, Array] = {}
+    for name in node.column_names:
+        if not set(component_names(name, node.column_shape(name))).isdisjoint(wanted):
+            found |= flat_columns(name, node.column(name)[rows])
+    missing = set(wanted) - set(found)
+    if isinstance(node, StructureSetData):
+        if "formula" in missing:
+            found["formula"] = node.formulas(positions)
+        if "n_atoms" in missing:
+            found["n_atoms"] = node.row_sizes()[rows]
+    unknown = sorted(set(wanted) - set(found))
+    if unknown:
+        raise KeyError(f"no column {unknown[0]!r} in {type(node).__name__}<{node.pk}>")
+    return pd.DataFrame({name: found[name] for name in wanted}, index=pd.Index(node.ids[rows], name="id"))
+
+
+def columns_in(where: str, names: Iterable[str]) -> list[str]:
+    """Return those of the columns ``names`` that stand in the condition ``where``; ``id`` is none of them.
+
+    :raises FilterError: if it is not understood, or names another column.
+    """
+    known = list(names)
+    check_condition(where, ["id", *known])
+    parts = conjuncts(where, pd.DataFrame(columns=known))
+    return list(dict.fromkeys(name for _, found in parts for name in found))
+
+
+def select_positions(node: TableData, where: str | None) -> NDArray[np.int64]:
+    """Return the positions of the rows of ``node`` that fulfil ``where``, ascending; of all rows if it is None.
+
+    :raises FilterError: if it is no condition on the columns there are.
+    """
+    if where is None:
+        return np.arange(len(node))
+    frame = read_columns(node, columns_in(where, frame_columns(node)))
+    return frame.index.get_indexer(filter_frame(frame, where).index).astype(np.int64)
