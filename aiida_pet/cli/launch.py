@@ -19,6 +19,7 @@ from aiida_pet.cli.launching import (
     read_site,
     start,
     targets_argument,
+    told_options,
 )
 from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import cell, duration, echo_json, echo_pairs, note, plural, shortened
@@ -251,6 +252,7 @@ def _tell_plan(plan: Plan, request: Request) -> None:
             "task": plan.task,
             "model": plan.site.model.pk,
             "parameters": plan.parameters,
+            "options": plan.site.options,
         }
         record |= {"unsupported_elements": unsupported}
         record["rate"]["basis"] = expected.rate.basis
@@ -276,6 +278,7 @@ def _echo_estimate(plan: Plan, expected: Estimate) -> None:
             "parameters": parameters,
             "jobs": f"{expected.jobs} of at most {plural(expected.job_size, 'row')}",
             "lanes": expected.lanes,
+            "asks for": told_options(plan.site.options),
             "time": f"about {duration(expected.wall_s)} if all lanes run side by side",
             "memory": f"about {expected.memory_mb:.0f} MB per job",
             "based on": expected.rate.basis,

@@ -15,6 +15,7 @@ from aiida_pet.cli.launching import (
     protocol_option,
     read_site,
     start,
+    told_options,
 )
 from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import echo_json, echo_pairs, plural
@@ -76,6 +77,7 @@ def hull(
     competing = load_references(references, level_of_theory, store=not request.dry_run)
     inputs: dict[str, Any] = {"references": competing, "parameters": parameters}
     relaxed: Any = None
+    site: Site | None = None
     if relax_references is not None:
         relaxed = load_targets((relax_references,), store=not request.dry_run)
         if not isinstance(relaxed, StructureSetData):
@@ -83,7 +85,7 @@ def hull(
         site = read_site(request)
         inputs |= _relaxation(site, relaxed, protocol)
     if request.dry_run:
-        _tell(rows.node, competing, relaxed, request)
+        _tell(rows.node, competing, relaxed, request, site)
         return
     builder = HullWorkChain.get_builder_from_protocol(rows.node, **inputs)
     start(builder, "hull", request, {"structures": rows.node.pk, "parameters": parameters})
@@ -99,11 +101,14 @@ def _relaxation(site: Site, structures: Any, protocol: str | None) -> dict[str, 
     }
 
 
-def _tell(structures: Any, references: dict[str, Any], relaxed: Any, request: Request) -> None:
+def _tell(
+    structures: Any, references: dict[str, Any], relaxed: Any, request: Request, site: Site | None
+) -> None:
     counts = {name: len(node) for name, node in references.items()}
     to_relax = 0 if relaxed is None else len(relaxed)
     if request.as_json:
-        echo_json({"rows": len(structures), "references": counts, "references_to_relax": to_relax})
+        record = {"rows": len(structures), "references": counts, "references_to_relax": to_relax}
+        echo_json(record | ({"options": site.options} if site else {}))
         return
     echo_pairs(
         {
@@ -112,5 +117,6 @@ def _tell(structures: Any, references: dict[str, Any], relaxed: Any, request: Re
             or "none but the set itself",
             "to relax": plural(to_relax, "reference"),
         }
+        | ({"each job asks for": told_options(site.options)} if site else {})
     )
     click.echo("nothing was started")

@@ -16,6 +16,7 @@ from aiida_pet.cli.launching import (
     read_site,
     start,
     targets_argument,
+    told_options,
 )
 from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import cell, duration, echo_json, note, plural, table_text
@@ -182,7 +183,8 @@ def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, reques
         if stage in TASKS
     }
     if request.as_json:
-        echo_json({"rows": len(structures), "stages": stages, "wall_s_if_all_rows_came_so_far": seconds})
+        record = {"rows": len(structures), "stages": stages, "wall_s_if_all_rows_came_so_far": seconds}
+        echo_json(record | {"options": site.options})
         return
     lines = []
     for stage, options in stages.items():
@@ -193,5 +195,6 @@ def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, reques
         lines.append((stage, options.get("keep") or "every row with an answer", time, told))
     click.echo(f"{plural(len(structures), 'crystal')}, model {site.model.name} <{site.model.pk}>")
     click.echo(table_text(lines, ("stage", "goes on", "time", "options")))
+    click.echo(f"each job asks for {told_options(site.options)}")
     note("times are those if every row came so far")
     click.echo("nothing was started")

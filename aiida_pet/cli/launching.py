@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.options import WALLTIME, parse_settings
-from aiida_pet.cli.output import echo_json, json_option, note, plural
+from aiida_pet.cli.output import cell, echo_json, json_option, note, plural
 from aiida_pet.cli.session import Session, daemon_problem, load_as, pass_session
 
 if TYPE_CHECKING:
@@ -25,6 +25,17 @@ CODE = "pet-engine@localhost"
 PROTOCOLS = ("fast", "moderate", "precise")
 POLL_S = 2.0
 
+# Option of the command line -> option of the scheduler that says the same.
+SAME = {
+    "--walltime": "max_wallclock_seconds",
+    "--memory": "max_memory_kb",
+    "--account": "account",
+    "--partition": "queue_name",
+    "--qos": "qos",
+    "--cpus": "resources",
+    "--cpus-per-gpu": "resources",
+}
+
 
 @dataclass(frozen=True)
 class Request:
@@ -34,7 +45,15 @@ class Request:
     code: str
     lanes: int
     job_size: int | None
+    gpus: int | None
+    gpu_type: str | None
+    cpus_per_gpu: int | None
+    cpus: int | None
+    memory: str | None
     walltime: int | None
+    account: str | None
+    partition: str | None
+    qos: str | None
     option: tuple[str, ...]
     setting: tuple[str, ...]
     label: str
@@ -50,11 +69,13 @@ class Site:
     :ivar code: the engine.
     :ivar model: to use.
     :ivar inputs: further arguments of ``get_builder_from_protocol``.
+    :ivar options: of each job, as the scheduler will get them.
     """
 
     code: AbstractCode
     model: PetModelData
     inputs: dict[str, Any]
+    options: dict[str, Any]
 
 
 def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -84,9 +105,17 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NAME=VALUE",
             help="Of the scheduler: queue_name=gpu, account=x.",
         ),
+        click.option("--qos", help="Quality of service, of SLURM."),
+        click.option("--partition", metavar="NAME", help="Partition or queue."),
+        click.option("--account", metavar="NAME", help="Who pays."),
         click.option(
             "--walltime", type=WALLTIME, help="Of a job; it stops in time and the next goes on: 2h."
         ),
+        click.option("--memory", metavar="AMOUNT", help="Main memory of a job: 64GB."),
+        click.option("--cpus", type=click.IntRange(min=1), help="Cores of a job."),
+        click.option("--cpus-per-gpu", type=click.IntRange(min=1), help="Cores of a job for each GPU."),
+        click.option("--gpu-type", metavar="NAME", help="Kind of GPU, by the cluster's name: a100."),
+        click.option("--gpus", type=click.IntRange(min=0), help="GPUs of a job; the engine uses one."),
         click.option(
             "--job-size", type=click.IntRange(min=1), help="Rows of a job at most; else few large jobs."
         ),
@@ -123,19 +152,74 @@ def read_site(request: Request) -> Site:
 
     :raises click.ClickException: for what is not there or does not fit, with the remedy.
     """
+    from aiida_pet.calculations.base import cores_of
     from aiida_pet.cli.model import resolve
 
     options = parse_settings(request.option, "--option")
-    if request.walltime is not None:
-        options["max_wallclock_seconds"] = request.walltime
+    resources = _resources(request, options)
     settings = parse_settings(request.setting, "--setting")
     _check_site(options, settings)
     model = resolve(request.model)
     code = load_code(request.code)
-    if "threads" not in settings:
+    rendered = _rendered(code, resources, options)
+    if "threads" not in settings and cores_of(rendered.get("resources") or {}) is None:
         settings |= _share_of_cores(code, request.lanes)
-    inputs = {"options": options, "settings": settings, "lanes": request.lanes}
-    return Site(code, model, inputs | {"job_size": request.job_size})
+    inputs = {"options": options, "resources": resources, "settings": settings, "lanes": request.lanes}
+    return Site(code, model, inputs | {"job_size": request.job_size}, rendered)
+
+
+def _resources(request: Request, options: dict[str, Any]) -> dict[str, Any]:
+    """Return what each job asks for.
+
+    :param options: given with --option, none of which may say the same a second time.
+    :raises click.UsageError: if one does.
+    """
+    from aiida_pet.calculations.resources import Resources
+
+    names = Resources.model_fields
+    given = {name: getattr(request, name) for name in names if getattr(request, name) is not None}
+    for name in given:
+        flag = f"--{name.replace('_', '-')}"
+        if SAME.get(flag) in options:
+            raise click.UsageError(f"{flag} and --option {SAME[flag]} say the same: give one of them")
+    return given
+
+
+def changed_options(request: Request, code: AbstractCode, before: AbstractCode, past: Any) -> dict[str, Any]:
+    """Return the options of jobs of a launch that is taken up again: those of ``past``, and over them what is given.
+
+    On another computer those of before say nothing, and the computer's own are taken.
+
+    :param before: the code of then.
+    :param past: the options of then.
+    :raises click.UsageError: for resources that are none, or that the computer has not.
+    """
+    from aiida_pet.calculations.resources import ResourceError, parse_resources, render, site_of
+
+    options = parse_settings(request.option, "--option")
+    resources = _resources(request, options)
+    if code.computer is None or before.computer is None or code.computer.uuid != before.computer.uuid:
+        return _rendered(code, resources, options)
+    try:
+        asked = render(parse_resources(resources), code.computer.scheduler_type, site_of(code.computer))
+    except ResourceError as error:
+        raise click.UsageError(str(error)) from error
+    if request.cpus is None and request.cpus_per_gpu is None:
+        asked.pop("resources")
+    return dict(past or {}) | asked | options
+
+
+def _rendered(code: AbstractCode, resources: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that a job of ``code`` gets.
+
+    :raises click.UsageError: for resources that are none, or that the computer has not.
+    """
+    from aiida_pet.calculations.resources import ResourceError, job_options
+
+    try:
+        return job_options(code.computer, resources, options)
+    except ResourceError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _check_site(options: dict[str, Any], settings: dict[str, Any]) -> None:
@@ -180,6 +264,16 @@ def _share_of_cores(code: AbstractCode, lanes: int) -> dict[str, int]:
     ):
         return {}
     return {"threads": max(1, len(os.sched_getaffinity(0)) // lanes)}
+
+
+def told_options(options: dict[str, Any]) -> str:
+    """Return the options of a job in a line, for a dry run."""
+    asked = options.get("resources", {})
+    told = {"cores": asked.get("num_cores_per_mpiproc") or asked.get("tot_num_mpiprocs")}
+    told |= {name: value for name, value in options.items() if name != "resources"}
+    return (
+        ", ".join(f"{name}={cell(value)}" for name, value in told.items() if value) or "nothing in particular"
+    )
 
 
 def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | StructureData:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.launching import Request, check_request, launch_options, load_code, start
+from aiida_pet.cli.launching import (
+    Request,
+    changed_options,
+    check_request,
+    launch_options,
+    load_code,
+    start,
+)
 from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import echo_json, json_option, note, plural
 from aiida_pet.cli.session import Session, daemon_problem, load_as, pass_session
@@ -118,12 +125,10 @@ def resume(session: Session, *, pk: str, request: Request) -> None:
         return context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
 
     builder: Any = resume_builder(node)
-    options = dict(builder.options or {}) | parse_settings(request.option, "--option")
-    if request.walltime is not None:
-        options["max_wallclock_seconds"] = request.walltime
+    code = load_code(request.code) if given("code") else builder.code
+    options = changed_options(request, code, builder.code, builder.options)
     settings = dict(builder.settings or {}) | parse_settings(request.setting, "--setting")
-    if given("code"):
-        builder.code = load_code(request.code)
+    builder.code = code
     if given("lanes"):
         builder.lanes = Int(request.lanes)
     if request.job_size is not None:
