@@ -18,6 +18,21 @@ from aiida_pet.engine.job import MODEL_FILE, Task
 DEFAULT_MAX_FAILURES = 10
 
 
+#: What a WorkChain gives to the batches that it starts, beside crystals and parameters.
+TO_CHILDREN = (
+    "code",
+    "model",
+    "settings",
+    "options",
+    "max_failures",
+    "remote_model",
+    "lanes",
+    "job_size",
+    "job_duration",
+    "reuse",
+)
+
+
 def define_job_inputs(spec: ProcessSpec) -> None:
     """Add to ``spec`` what every job of a batch is given."""
     spec.input(

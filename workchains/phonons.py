@@ -31,6 +31,7 @@ from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import RowStatus, Task
 from aiida_pet.engine.parameters import ParameterError, RelaxParameters, Symmetry, parse_parameters
 from aiida_pet.workchains.crystals import CrystalsWorkChain
+from aiida_pet.workchains.inputs import TO_CHILDREN
 from aiida_pet.workchains.relax import RelaxWorkChain
 
 # Ports of what is made of a single crystal's force constants.
@@ -42,18 +43,6 @@ SINGLE: dict[str, type[HarmonicParameters]] = {
 # In `follow_modes`: parameters of the free relaxation.
 RELAX = "relax"
 _OF_THE_JOB = ("phonon_symprec", "imaginary_threshold")
-_PASSED_ON = (
-    "code",
-    "model",
-    "settings",
-    "options",
-    "max_failures",
-    "remote_model",
-    "lanes",
-    "job_size",
-    "job_duration",
-    "reuse",
-)
 
 
 class PhononWorkChain(CrystalsWorkChain):
@@ -166,7 +155,7 @@ class PhononWorkChain(CrystalsWorkChain):
         own = self._job_parameters()
         options = orm.Dict(given | {name: own[name] for name in _OF_THE_JOB})
         self.ctx.displaced = displace_along_modes(results=self.outputs["results"], parameters=options)
-        inputs = {name: self.inputs[name] for name in _PASSED_ON if name in self.inputs}
+        inputs = {name: self.inputs[name] for name in TO_CHILDREN if name in self.inputs}
         inputs["structures"] = self.ctx.displaced
         inputs["parameters"] = orm.Dict(_relax_parameters(self.inputs.parameters, self.inputs.follow_modes))
         node = self.submit(RelaxWorkChain, metadata={"call_link_label": "follow_modes"}, **inputs)

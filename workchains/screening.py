@@ -31,25 +31,13 @@ from aiida_pet.engine.job import Task
 from aiida_pet.workchains.batch import validate_batch
 from aiida_pet.workchains.elastic import ElasticWorkChain
 from aiida_pet.workchains.hull import HullWorkChain
-from aiida_pet.workchains.inputs import define_job_inputs, define_sharing
+from aiida_pet.workchains.inputs import TO_CHILDREN, define_job_inputs, define_sharing
 from aiida_pet.workchains.phonons import PhononWorkChain
 from aiida_pet.workchains.relax import RelaxWorkChain
 from aiida_pet.workchains.stages import STAGES, TASKS, check_stages, make_stages
 from aiida_pet.workchains.stopping import is_stop_requested
 
 WORKCHAINS = {"relax": RelaxWorkChain, "phonons": PhononWorkChain, "elastic": ElasticWorkChain}
-_PASSED_ON = (
-    "code",
-    "model",
-    "settings",
-    "options",
-    "max_failures",
-    "remote_model",
-    "lanes",
-    "job_size",
-    "job_duration",
-    "reuse",
-)
 # Steps of one stage: held to its symmetry, then free from a rattle.
 FREE = "relax_free"
 
@@ -168,7 +156,7 @@ class ScreeningWorkChain(WorkChain):
         return ToContext(child=node)
 
     def _submit_task(self, stage: str, structures: StructureSetData, label: str, **parameters: Any) -> Any:
-        inputs: dict[str, Any] = {name: self.inputs[name] for name in _PASSED_ON if name in self.inputs}
+        inputs: dict[str, Any] = {name: self.inputs[name] for name in TO_CHILDREN if name in self.inputs}
         inputs["structures"] = structures
         inputs["parameters"] = orm.Dict(self.ctx.stages[stage].get("parameters", {}) | parameters)
         if self.ctx.passing is not None:
@@ -185,7 +173,7 @@ class ScreeningWorkChain(WorkChain):
         options = {name: value for name, value in self.ctx.stages["hull"].items() if name != "keep"}
         inputs |= {"structures": self.ctx.geometry, "parameters": orm.Dict(options)}
         if "reference_structures" in inputs and "relax" not in inputs:
-            inputs["relax"] = {name: self.inputs[name] for name in _PASSED_ON if name in self.inputs}
+            inputs["relax"] = {name: self.inputs[name] for name in TO_CHILDREN if name in self.inputs}
             inputs["relax"]["parameters"] = self._relax_parameters()
         return self.submit(HullWorkChain, metadata={"call_link_label": "hull"}, **inputs)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from interrupted import Interrupted
 from tiny_models import tiny_pet
 
 from aiida_pet.engine.heads import UnsupportedModelError
@@ -203,20 +204,6 @@ def test_crystals_taken_as_they_are_must_be_periodic(compute, task):
 
 
 # -- jobs that are stopped ---------------------------------------------------------------------------------------
-
-
-class Interrupted(Job):
-    """A job that is told to stop before step ``steps``."""
-
-    def __init__(self, folder: JobFolder, steps: int) -> None:
-        super().__init__(folder)
-        self._left = steps
-
-    def _proceed(self) -> bool:
-        if self._left == 0:
-            self.stop("enough")
-        self._left -= 1
-        return super()._proceed()
 
 
 @pytest.fixture

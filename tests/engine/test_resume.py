@@ -15,6 +15,7 @@ from typing import Any
 import ase.build
 import numpy as np
 import pytest
+from interrupted import Interrupted
 
 from aiida_pet.engine.job import STATE_FILE, EngineSettings, ExitStatus, JobFolder, JobSpec, Task
 from aiida_pet.engine.run import Job
@@ -39,20 +40,6 @@ def make_job(tmp_path: Path, model_file: tuple[Path, str]) -> MakeJob:
         return folder
 
     return make
-
-
-class Interrupted(Job):
-    """A job that is told to stop before step ``steps``."""
-
-    def __init__(self, folder: JobFolder, steps: int) -> None:
-        super().__init__(folder)
-        self._left = steps
-
-    def _proceed(self) -> bool:
-        if self._left == 0:
-            self.stop("enough")
-        self._left -= 1
-        return super()._proceed()
 
 
 def interrupt(folder: JobFolder, steps: int) -> StructureTable:
