@@ -178,7 +178,7 @@ def campaigns_with_results(pks: Iterable[int] | None = None) -> list[Campaign]:
     query.append(orm.WorkChainNode, filters=filters, project=["id", "label"], tag="campaign")
     keys = ("n_rows", "columns", "counts", "ranges", "elements")
     query.append(
-        TableData,
+        [TableData, StructureSetData],  # types of plugins are not found by those that they derive from
         with_incoming="campaign",
         edge_filters={"label": "results"},
         project=["id", *(f"attributes.{key}" for key in keys)],

@@ -12,8 +12,10 @@ import logging
 import click
 
 from aiida_pet import __version__
+from aiida_pet.cli.compare import compare as compare_command
 from aiida_pet.cli.data import data as data_command
 from aiida_pet.cli.errors import ExplainingGroup
+from aiida_pet.cli.find import find as find_command
 from aiida_pet.cli.launch import launch as launch_command
 from aiida_pet.cli.metrics import metrics as metrics_command
 from aiida_pet.cli.model import model as model_command
@@ -70,6 +72,8 @@ for _command in (
     results_command,
     show_command,
     metrics_command,
+    find_command,
+    compare_command,
     trace_command,
     stop_command,
     resume_command,

@@ -1,0 +1,102 @@
+"""``aiida-pet compare``: two launches on the same ids, by model, protocol or release."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from aiida_pet.cli.output import echo_json, json_option, plural, shortened, table_text
+from aiida_pet.cli.session import Session, load_as, pass_session
+
+if TYPE_CHECKING:
+    from aiida_pet.workchains.comparison import Comparison
+
+ROWS_EACH = 5
+"""Rows that are named of each column."""
+
+
+@click.command()
+@click.argument("first", metavar="PK1")
+@click.argument("second", metavar="PK2")
+@click.option("--column", "columns", metavar="C", multiple=True, help="Compare this column; may be repeated.")
+@click.option("--where", metavar="CONDITION", help="Only rows that fulfil it in PK1.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=ROWS_EACH,
+    show_default=True,
+    help="Rows to name of each column: those that differ most.",
+)
+@json_option
+@pass_session
+def compare(
+    session: Session,
+    *,
+    first: str,
+    second: str,
+    columns: tuple[str, ...],
+    where: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Compare the results of launches PK1 and PK2 (or sets) row by row, by id.
+
+    Differences are PK2 minus PK1, over the rows that converged in both.
+
+    \b
+    aiida-pet compare 12 31
+    aiida-pet compare 12 31 --column e_above_hull --where 'n_atoms < 20'
+    """
+    from aiida.orm import ProcessNode
+
+    from aiida_pet.data.table import TableData
+    from aiida_pet.workchains.comparison import compare as compare_campaigns
+
+    session.load()
+    one, other = (load_as(name, ProcessNode, TableData) for name in (first, second))
+    found = compare_campaigns(one, other, columns=columns, where=where, most=limit)
+    if as_json:
+        echo_json({"first": one.pk, "second": other.pk} | _document(found))
+        return
+    _echo(found)
+
+
+def _document(found: Comparison) -> dict[str, object]:
+    from aiida_pet.data.frame_writers import iter_records
+
+    return {
+        "n_common": found.n_common,
+        "n_answered": found.n_answered,
+        "only_first": found.only_first,
+        "only_second": found.only_second,
+        "statuses": [
+            {"first": one, "second": other, "n_rows": count} for (one, other), count in found.statuses.items()
+        ],
+        "columns": [asdict(difference) for difference in found.differences],
+        "rows": list(iter_records(found.rows)),
+        "settings": {name: {"first": pair[0], "second": pair[1]} for name, pair in found.settings.items()},
+    }
+
+
+def _echo(found: Comparison) -> None:
+    click.echo(f"{plural(found.n_common, 'row')} in both, {found.n_answered} converged in both")
+    for which, ids in (("first", found.only_first), ("second", found.only_second)):
+        if ids:
+            click.echo(f"{plural(len(ids), 'row')} only in the {which}: {shortened(ids)}")
+    if found.settings:
+        rows = [(name, *pair) for name, pair in found.settings.items()]
+        click.echo(f"\nwhat differs in how they were made\n{table_text(rows, ('', 'first', 'second'))}")
+    else:
+        click.echo("nothing is known to differ in how they were made")
+    if found.statuses:
+        states = [(one, other, count) for (one, other), count in found.statuses.items()]
+        click.echo(f"\nstatuses that differ\n{table_text(states, ('first', 'second', 'rows'))}")
+    if found.differences:
+        headers = ("column", "unit", "rows", "different", "mean", "mean |.|", "median |.|", "max |.|")
+        columns = [tuple(asdict(difference).values()) for difference in found.differences]
+        click.echo(f"\ndifferences, second minus first\n{table_text(columns, headers)}")
+    if len(found.rows):
+        rows_text = table_text(found.rows.itertuples(index=False, name=None), list(found.rows.columns))
+        click.echo(f"\nrows that differ most\n{rows_text}")

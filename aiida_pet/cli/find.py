@@ -1,0 +1,82 @@
+"""``aiida-pet find``: rows of all campaigns of a profile, by id, formula, elements or a condition."""
+
+from __future__ import annotations
+
+import click
+
+from aiida_pet.cli.output import json_option, note, table_text
+from aiida_pet.cli.session import Session, pass_session
+
+FIRST_ROWS = 40
+"""Rows of a table for people if no number is asked for."""
+
+
+@click.command()
+@click.option("--id", "ids", metavar="ID", multiple=True, help="The rows of this id; several: any of them.")
+@click.option(
+    "--formula",
+    "formulas",
+    metavar="F",
+    multiple=True,
+    help="Crystals of this composition, in a cell of any size; several: any of them.",
+)
+@click.option(
+    "--element", "elements", metavar="E", multiple=True, help="Crystals with this element; several: with all."
+)
+@click.option("--where", metavar="CONDITION", help="Rows that fulfil it, such as 'e_above_hull < 0.02'.")
+@click.option(
+    "--campaign", "campaigns", metavar="PK", multiple=True, help="Only of this launch; may be repeated."
+)
+@click.option(
+    "--limit", type=click.IntRange(min=0), help=f"At most so many rows; 0 for all. Default {FIRST_ROWS}."
+)
+@json_option
+@pass_session
+def find(
+    session: Session,
+    *,
+    ids: tuple[str, ...],
+    formulas: tuple[str, ...],
+    elements: tuple[str, ...],
+    where: str | None,
+    campaigns: tuple[str, ...],
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Find rows in the results of all launches of the profile, those of the newest launch first.
+
+    \b
+    aiida-pet find --id wbm-1-7
+    aiida-pet find --formula MoTa --where 'status == converged'
+    aiida-pet find --element Mo --element Ta --where 'e_above_hull < 0.02 and shear_modulus > 100'
+    """
+    from aiida.orm import ProcessNode
+
+    from aiida_pet.cli.session import load_as
+    from aiida_pet.data.frame_writers import iter_records, stream_json
+    from aiida_pet.workchains.queries import find_rows
+
+    if not (ids or formulas or elements or where):
+        raise click.UsageError("say what to find: --id, --formula, --element or --where")
+    session.load()
+    most = (None if as_json else FIRST_ROWS) if limit is None else (limit or None)
+    frame = find_rows(
+        ids=ids,
+        formulas=formulas,
+        elements=elements,
+        where=where,
+        campaigns=[load_as(name, ProcessNode).pk for name in campaigns] if campaigns else None,
+        limit=None if most is None else most + 1,
+    )
+    more = most is not None and len(frame) > most
+    frame = frame.iloc[:most]
+    if as_json:
+        stream_json(frame, {"n_rows": len(frame), "complete": not more}, click.get_text_stream("stdout"))
+        return
+    if not len(frame):
+        note("no row of any launch fits")
+        return
+    names = [str(name) for name in frame.columns]
+    click.echo(table_text(([row[name] for name in names] for row in iter_records(frame)), names))
+    if more and limit is None:
+        note(f"these are the first {most}: --limit 0 for all")

@@ -1,0 +1,58 @@
+"""`aiida-pet compare`: what two sets of results have in common and where they differ."""
+
+import pytest
+from ase.build import bulk
+
+
+@pytest.fixture
+def pair(aiida_profile):
+    from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.engine.table import StructureTable
+
+    made = []
+    for ids, energies, statuses in (
+        (["a", "b", "c"], [-16.0, -17.0, -18.0], ["converged"] * 3),
+        (["b", "c", "d"], [-17.5, -18.0, 0.0], ["converged", "max_steps", "converged"]),
+    ):
+        table = StructureTable.from_ase((name, bulk("W", a=3.17, cubic=True)) for name in ids)
+        table.set_column("energy", energies, "eV")
+        table.set_column("status", statuses)
+        made.append(StructureSetData.from_table(table).store())
+    return made
+
+
+def test_json_has_counts_differences_and_rows(read, pair):
+    document = read("compare", pair[0].pk, pair[1].pk)
+    assert (document["first"], document["second"]) == (pair[0].pk, pair[1].pk)
+    assert (document["n_common"], document["n_answered"]) == (2, 1)
+    assert (document["only_first"], document["only_second"]) == (["a"], ["d"])
+    assert document["statuses"] == [{"first": "converged", "second": "max_steps", "n_rows": 1}]
+    (energy,) = document["columns"]
+    assert (energy["column"], energy["unit"], energy["n_rows"]) == ("energy_per_atom", "eV/atom", 1)
+    assert energy["mean"] == energy["median_abs"] * -1 == -0.25
+    (row,) = document["rows"]
+    assert (row["id"], row["formula"], row["difference"]) == ("b", "W2", -0.25)
+
+
+def test_text_tells_the_same(invoke, pair):
+    output = " ".join(invoke("compare", pair[0].pk, pair[1].pk).output.split())
+    assert output.startswith("2 rows in both, 1 converged in both 1 row only in the first: a")
+    assert "1 row only in the second: d" in output
+    assert "converged max_steps 1" in output
+    assert "energy_per_atom eV/atom 1 1 -0.25 0.25 0.25 0.25" in output
+    assert "energy_per_atom b W2 -8.5 -8.75 -0.25" in output
+
+
+def test_column_where_and_limit_choose(read, invoke, pair):
+    document = read("compare", pair[0].pk, pair[1].pk, "--column", "energy", "--where", "id != b")
+    assert [one["column"] for one in document["columns"]] == ["energy"]
+    assert (document["n_common"], document["only_first"]) == (1, ["a"])
+    assert read("compare", pair[0].pk, pair[1].pk, "--limit", 0)["rows"] == []
+    output = invoke("compare", pair[0].pk, pair[1].pk, "--column", "x", status=1).output
+    assert "Error: no column 'x' in both: they share energy_per_atom" in output
+
+
+def test_launch_without_results_is_told(invoke, make_campaign, pair):
+    made = make_campaign(["a"])
+    output = invoke("compare", made.node.pk, pair[0].pk, status=1).output
+    assert f"process <{made.node.pk}> is waiting and has no results" in output
