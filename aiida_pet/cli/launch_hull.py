@@ -62,6 +62,10 @@ def hull(
 
     session.load()
     check_request(request)
+    if request.job_duration is not None:
+        raise click.UsageError(
+            "--job-duration is for launches with rows to compute; the references of a hull are few"
+        )
     parameters = parse_settings(set_)
     problem = check_hull_parameters(parameters)
     if problem:

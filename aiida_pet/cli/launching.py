@@ -45,6 +45,7 @@ class Request:
     code: str
     lanes: int
     job_size: int | None
+    job_duration: int | None
     gpus: int | None
     gpu_type: str | None
     cpus_per_gpu: int | None
@@ -116,6 +117,11 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--cpus-per-gpu", type=click.IntRange(min=1), help="Cores of a job for each GPU."),
         click.option("--gpu-type", metavar="NAME", help="Kind of GPU, by the cluster's name: a100."),
         click.option("--gpus", type=click.IntRange(min=0), help="GPUs of a job; the engine uses one."),
+        click.option(
+            "--job-duration",
+            type=WALLTIME,
+            help="That a job should take: a small one first, then as many rows as its rate allows: 30m.",
+        ),
         click.option(
             "--job-size", type=click.IntRange(min=1), help="Rows of a job at most; else few large jobs."
         ),
@@ -313,9 +319,12 @@ def start(builder: Any, what: str, request: Request, record: dict[str, Any]) -> 
     :raises click.exceptions.Exit: with status 1 if it was followed and did not end well.
     """
     from aiida.engine import submit
+    from aiida.orm import Int
 
     if request.label:
         builder.metadata.label = request.label
+    if request.job_duration is not None:
+        builder.job_duration = Int(request.job_duration)
     node = submit(builder)
     if not request.wait:
         if request.as_json:

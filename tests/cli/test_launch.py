@@ -96,6 +96,12 @@ def test_lanes_and_job_size_decide_the_jobs(launch, alloys):
     assert node.outputs.results.ids.tolist() == ["alloy-1", "alloy-3", "alloy-5"]
 
 
+def test_job_duration_reaches_the_lanes(prepare, alloys):
+    assert prepare("relax", alloys, "--job-duration", "30m").job_duration == 1800
+    assert prepare("screen", alloys, "--job-duration", "1h").job_duration == 3600
+    assert "job_duration" not in dict(prepare("relax", alloys))
+
+
 def test_lanes_share_the_cores_of_this_machine(prepare, alloys):
     cores = len(os.sched_getaffinity(0))
     assert prepare("relax", alloys).settings["threads"] == cores
