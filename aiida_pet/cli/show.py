@@ -48,6 +48,8 @@ VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 MOST_VALUES = 36
 MOST_POSITIONS = 24
 CLOSEST = 5
+# Ids that are compared letter by letter with one that is not there.
+MOST_ALIKE = 2000
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,24 @@ def place(node: TableData, row_id: str) -> int:
     try:
         return node.place(row_id)
     except KeyError as error:
-        closest = get_close_matches(row_id, node.ids.tolist(), n=CLOSEST, cutoff=0.5)
+        closest = get_close_matches(row_id, _alike(node, row_id), n=CLOSEST, cutoff=0.5)
         named = (
             f"closest are {', '.join(closest)}" if closest else f"there are {shortened(node.ids.tolist())}"
         )
         which = f"the {len(node)} of {type(node).__name__}<{node.pk}>"
         raise click.ClickException(f"no row {row_id!r} among {which}: {named}") from error
+
+
+def _alike(node: TableData, row_id: str) -> list[str]:
+    """Return ids to compare ``row_id`` with letter by letter: all, of a large table those beside it in the alphabet."""
+    import numpy as np
+
+    ids = node.ids
+    if len(ids) > MOST_ALIKE:
+        ids = np.sort(ids)
+        place = int(np.searchsorted(ids, row_id))
+        ids = ids[max(0, place - MOST_ALIKE // 2) : place + MOST_ALIKE // 2]
+    return [str(name) for name in ids.tolist()]
 
 
 # -- gathering ---------------------------------------------------------------------------------------------------------

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import importlib.util
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,17 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 def stream_csv(frame: pd.DataFrame, handle: TextIO) -> None:
     """Write ``frame`` without its index as csv; numbers that are missing are empty."""
-    frame.to_csv(handle, index=False, lineterminator="\n", chunksize=SLICE_ROWS)
+    texts = (frame.iloc[:, place] for place in range(frame.shape[1]))
+    # Python 3.12 does not quote a carriage return, which readers take for an end of line
+    returns = any(
+        values.astype(str).str.contains("\r", regex=False).any() for values in texts if _is_text(values)
+    )
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    frame.to_csv(handle, index=False, lineterminator="\n", chunksize=SLICE_ROWS, quoting=quoting)
+
+
+def _is_text(values: pd.Series) -> bool:
+    return bool(values.dtype == object or isinstance(values.dtype, pd.StringDtype))
 
 
 def stream_json(frame: pd.DataFrame, head: Mapping[str, Any], handle: TextIO) -> None:

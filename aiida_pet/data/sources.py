@@ -99,8 +99,8 @@ class Source:
 def find_sources(path: Path, file_format: FileFormat | None = None) -> Iterator[Source]:
     """Yield the files that ``path`` names: itself, the members of a ``.zip``, or all of a folder, sorted.
 
-    Hidden files are passed over. What has no known name is yielded with format None. An archive that is damaged
-    is yielded too, and raises when it is opened: it costs no other file.
+    Hidden files are passed over. What has no known name is yielded with format None. An archive that is damaged or
+    has members outside of it is yielded too, and raises when it is opened: it costs no other file.
 
     :param file_format: of all of them, whatever their names.
     :raises StructureFileError: if there is no such file or folder.
@@ -130,10 +130,15 @@ def _from_archive(path: Path, file_format: FileFormat | None) -> Iterator[Source
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
-        yield Source(str(path), path.stem, file_format or FileFormat.EXTXYZ, _failing(error))
+        yield _refused(path, f"expected a zip archive: {error}")
         return
     with archive:
-        for member in sorted(info.filename for info in archive.infolist() if not info.is_dir()):
+        members = sorted(info.filename for info in archive.infolist() if not info.is_dir())
+        leading_out = next((member for member in members if _leads_out(member)), None)
+        if leading_out is not None:
+            yield _refused(path, f"an archive with a member that leads out of it is refused: {leading_out!r}")
+            return
+        for member in members:
             pure = PurePosixPath(member)
             if any(part.startswith((".", "__MACOSX")) for part in pure.parts):
                 continue
@@ -149,14 +154,19 @@ def _from_archive(path: Path, file_format: FileFormat | None) -> Iterator[Source
             )
 
 
-def _failing(error: Exception) -> Callable[[], IO[bytes]]:
-    """Return a way to open a damaged archive that raises what is wrong with it."""
-    reason = f"expected a zip archive: {error}"
+def _leads_out(member: str) -> bool:
+    """Return whether an archive would write ``member`` outside of the folder that it is unpacked into."""
+    parts = PurePosixPath(member.replace("\\", "/")).parts
+    return ".." in parts or parts[:1] == ("/",) or (bool(parts) and parts[0].endswith(":"))
+
+
+def _refused(path: Path, reason: str) -> Source:
+    """Return an archive that raises what is wrong with it when it is opened."""
 
     def open_raw() -> IO[bytes]:
         raise StructureFileError(reason)
 
-    return open_raw
+    return Source(str(path), path.stem, FileFormat.EXTXYZ, open_raw)
 
 
 def _parse_name(name: str) -> tuple[str, FileFormat | None, str]:

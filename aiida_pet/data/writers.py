@@ -107,11 +107,12 @@ def write_table(table: Table, path: str | Path, file_format: ExportFormat | str 
 def _atoms_with_columns(table: StructureTable, index: int) -> Atoms:
     """Return row ``index`` with columns in ``info``, and energy, stress and forces in a calculator."""
     atoms = table.ase_at(index)
+    atoms.info["id"] = _one_line(atoms.info["id"])
     values = {name: column[index] for name, column in table.columns.items()}
     results: dict[str, Any] = {name: values.pop(name) for name in _RESULTS if name in values}
     for name, value in values.items():
         if not (isinstance(value, np.str_) and not value):  # an empty text cannot be written
-            atoms.info[name] = str(value) if isinstance(value, np.str_) else value
+            atoms.info[name] = _one_line(str(value)) if isinstance(value, np.str_) else value
     part = table.atoms_of(index)
     for name, array in table.atom_columns.items():
         if name == "forces":
@@ -121,6 +122,16 @@ def _atoms_with_columns(table: StructureTable, index: int) -> Atoms:
     if results:
         atoms.calc = SinglePointCalculator(atoms, **results)
     return atoms
+
+
+def _one_line(text: str) -> str:
+    """Return ``text`` as ASE's extxyz writes it in one line and reads it back.
+
+    What breaks lines or would be read as JSON is written as JSON. Backslashes are doubled, since ASE escapes quotes
+    only and its reader takes every backslash for an escape.
+    """
+    plain = text.splitlines() == [text] and not text.startswith("_JSON")
+    return (text if plain else f"_JSON {json.dumps(text)}").replace("\\", "\\\\")
 
 
 def _write_cifs(table: StructureTable, folder: Path) -> list[str]:

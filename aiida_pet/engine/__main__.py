@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -22,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.folder.is_dir():
         parser.error(f"{options.folder} is not a folder")
+    refused = _keep_private(options.folder)
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -29,9 +31,21 @@ def main(arguments: list[str] | None = None) -> int:
     )
     logging.captureWarnings(True)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    if refused:
+        logging.getLogger(__name__).warning("others can read %s: %s", options.folder, refused)
     from aiida_pet.engine.run import run_folder  # noqa: PLC0415 - after logging is set up
 
     return int(run_folder(options.folder))
+
+
+def _keep_private(folder: Path) -> str:
+    """Let nobody else into ``folder``, made as the umask of the machine says; return why not, if it cannot be."""
+    os.umask(0o077)
+    try:
+        folder.chmod(folder.stat().st_mode & 0o700)
+    except OSError as error:  # of another user, as in some containers
+        return str(error)
+    return ""
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import fields
 from typing import Any
 
@@ -243,3 +244,22 @@ def test_screening_as_it_is_made_has_its_stages(read: Any, launch: Any, alloys_f
     assert document["stages"]["relax"]["arrays"] == {"forces": [8, 3]}
     assert document["symmetry"]["spacegroup"] > 0
     assert document["provenance"][0]["pk"] == node.outputs.results.pk
+
+
+def test_closest_ids_of_a_large_table_are_looked_for_beside_it(invoke, aiida_profile, monkeypatch):
+    from aiida_pet.data.table import TableData
+
+    compared = []
+
+    def spy(word, possibilities, **options):
+        compared.append(len(possibilities))
+        return close(word, possibilities, **options)
+
+    close = difflib.get_close_matches
+    monkeypatch.setattr("difflib.get_close_matches", spy)
+    node = TableData.from_ids(f"wbm-{index:05d}" for index in range(9000, 0, -1)).store()
+    output = invoke("show", node.pk, "wbm-04711x", status=1).output
+    assert "closest are wbm-04711" in output
+    assert compared == [2000]
+    output = invoke("show", node.pk, "zzz", status=1).output
+    assert "there are wbm-09000 wbm-08999" in output

@@ -83,6 +83,23 @@ def test_zip_of_one_extxyz_per_id_as_matbench_discovery_ships_it(
     np.testing.assert_allclose(table.get_ase("wbm-1-3").positions, crystals[3].positions, rtol=0, atol=1e-8)
 
 
+@pytest.mark.parametrize("member", ["../up.xyz", "a/../../up.xyz", "/etc/up.xyz", "..\\up.xyz", "C:\\up.xyz"])
+def test_zip_with_a_member_outside_of_it_is_refused_whole(tmp_path: Path, member: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("good.xyz", "1\n\nMo 0 0 0\n")
+        archive.writestr(member, "1\n\nMo 0 0 0\n")
+    before = sorted(path.name for path in tmp_path.parent.rglob("*"))
+    with pytest.raises(
+        StructureFileError, match=r"a\.zip: cannot be read: an archive with a member that leads out"
+    ):
+        read_structures(tmp_path / "a.zip")
+    (tmp_path / "b.xyz").write_text("1\nid=b\nTa 0 0 0\n")
+    result = read_structures([tmp_path / "a.zip", tmp_path / "b.xyz"], ReadOptions(skip_invalid=True))
+    assert result.table.ids.tolist() == ["b"]
+    assert [Path(problem.file).name for problem in result.problems] == ["a.zip"]
+    assert sorted(path.name for path in tmp_path.parent.rglob("*")) == sorted([*before, "b.xyz"])
+
+
 def test_zip_problem_names_the_member(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("good.xyz", "1\n\nMo 0 0 0\n")
