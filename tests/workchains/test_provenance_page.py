@@ -1,0 +1,97 @@
+"""The examples of docs/provenance.md run as they stand there, against two small campaigns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiida.engine import run_get_node
+
+from aiida_pet.workchains.jobs import jobs_of
+from aiida_pet.workchains.relax import RelaxWorkChain
+
+PAGE = Path(__file__).parents[2] / "docs" / "provenance.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
+LABELS = {0.05: "alloys, fmax 0.05", 0.01: "alloys, fmax 0.01"}
+
+
+@pytest.fixture(scope="module")
+def campaigns(module_inputs: Callable[..., dict[str, Any]]) -> dict[float, Any]:
+    """Four alloys of W with Nb, Mo, Ta and W, relaxed with two thresholds in two lanes."""
+    inputs = module_inputs(4)
+    made = {}
+    for fmax, label in LABELS.items():
+        own = inputs | {"parameters": {"fmax": fmax}, "metadata": {"label": label}}
+        made[fmax] = run_get_node(RelaxWorkChain, lanes=2, **own)[1]
+    return made
+
+
+@pytest.fixture
+def printed(campaigns: dict[float, Any], capsys: pytest.CaptureFixture[str]) -> Callable[[str], str]:
+    """Run the one block that holds a text, and return what it prints."""
+
+    def run(text: str) -> str:
+        (block,) = [block for block in BLOCKS if text in block]
+        exec(compile(block, str(PAGE), "exec"), {})
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_every_block_is_run_here() -> None:
+    assert len(BLOCKS) == 7
+
+
+def test_rows_are_found(printed: Callable[[str], str], campaigns: dict[float, Any]) -> None:
+    output = printed("elements=")
+    for node in campaigns.values():
+        assert re.search(rf"{node.pk}\s+alloy-0001\s+MoW\s+-16\.0", output)
+    assert "alloy-0000" not in output
+
+
+def test_launches_are_compared(printed: Callable[[str], str]) -> None:
+    settings, *columns = printed("compare(").splitlines()
+    assert settings == "{'parameters.fmax': (0.05, 0.01)}"
+    assert "energy_per_atom 4 0.0 eV/atom" in columns
+
+
+def test_job_of_a_row_is_the_one_that_has_it(
+    printed: Callable[[str], str], campaigns: dict[float, Any]
+) -> None:
+    (line,) = printed("import trace").splitlines()
+    (job,) = [job for job in jobs_of(campaigns[0.01]) if "alloy-0001" in job.outputs.results.ids.tolist()]
+    assert line.startswith(f"{job.pk} RelaxCalculation stand-in@")
+
+
+def test_all_jobs_of_a_campaign_are_found(printed: Callable[[str], str], campaigns: dict[float, Any]) -> None:
+    found = eval(printed('tag="lane"'))
+    assert sorted(found) == [[job.pk, 0] for job in jobs_of(campaigns[0.01])]
+    assert len(found) == 2
+
+
+def test_results_of_a_model_are_found(printed: Callable[[str], str], campaigns: dict[float, Any]) -> None:
+    found = {row[0]: row[1:] for row in eval(printed("attributes.sha256"))}
+    for fmax, node in campaigns.items():
+        assert found[node.pk] == [LABELS[fmax], node.outputs.results.pk, 4, {"converged": 4}]
+
+
+def test_campaigns_of_a_composition_are_counted(
+    printed: Callable[[str], str], campaigns: dict[float, Any]
+) -> None:
+    output = printed('formulas=["MoW"]')
+    for fmax, node in campaigns.items():
+        assert re.search(rf"{node.pk}\s+{LABELS[fmax]}\s+1$", output, re.MULTILINE)
+
+
+def test_cost_of_campaigns_is_that_of_their_jobs(
+    printed: Callable[[str], str], campaigns: dict[float, Any]
+) -> None:
+    lines = {line.split()[0]: line for line in printed('"engine_s"').splitlines()}
+    for fmax, node in campaigns.items():
+        engine_s = sum(job.outputs.summary["engine_s"] for job in jobs_of(node))
+        rest = lines[str(node.pk)].partition(" ")[2]
+        assert rest.startswith(f"{LABELS[fmax]} 4 2 ")
+        assert float(rest.split()[-2]) == pytest.approx(engine_s)
