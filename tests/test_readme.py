@@ -17,7 +17,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"`(aiida-pet [^`]+)`")
 SYNOPSIS = re.compile(r"\.\.\.|\[|\|")  # how a command looks, not one to type
-FILES = ("alloys.xyz", "FILE")
+FILES = ("alloys.xyz", "FILE", "computer.yaml")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -42,7 +42,10 @@ def parse(command: click.Command, name: str, words: list[str]) -> click.Context:
     """
     context = command.make_context(name, list(words))
     while isinstance(command, click.Group):
-        name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        words = [*context._protected_args, *context.args]
+        if not words and command.invoke_without_command:
+            break
+        name, command, rest = command.resolve_command(context, words)
         context = command.make_context(name, rest, parent=context)
     return context
 

@@ -14,6 +14,7 @@ import click
 from aiida_pet import __version__
 from aiida_pet.cli.compare import compare as compare_command
 from aiida_pet.cli.data import data as data_command
+from aiida_pet.cli.doctor import doctor as doctor_command
 from aiida_pet.cli.errors import ExplainingGroup
 from aiida_pet.cli.find import find as find_command
 from aiida_pet.cli.launch import launch as launch_command
@@ -65,6 +66,7 @@ def _log_to_stderr(level: int) -> None:
 # Under other names than those of their modules, which stay reachable as `aiida_pet.cli.launch` and so on.
 for _command in (
     setup_command,
+    doctor_command,
     data_command,
     model_command,
     launch_command,

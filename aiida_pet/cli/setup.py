@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ import click
 
 from aiida_pet.cli.output import echo_json, json_option, note
 from aiida_pet.cli.session import Session, daemon_client, pass_session, prepare_environment, scripts_folder
+from aiida_pet.cli.setup_computer import computer as computer_command
+from aiida_pet.cli.steps import CREATED, PRESENT, SKIPPED, Step, echo_step
 
 if TYPE_CHECKING:
     from aiida.manage.configuration import Profile
@@ -27,32 +29,8 @@ CODE = "pet-engine"
 EMAIL = "aiida@localhost"
 DAEMON_TIMEOUT_S = 30
 
-CREATED = "created"
-PRESENT = "present"
-SKIPPED = "skipped"
 
-
-@dataclass(frozen=True)
-class Step:
-    """One thing that the set-up looked after.
-
-    :ivar what: profile, computer, code, model or daemon.
-    :ivar state: ``created``, ``present`` or ``skipped``.
-    :ivar name: of the thing.
-    :ivar detail: where it is or what it is.
-    :ivar pk: of the node or computer, None for a thing that has none.
-    :ivar problem: what is wrong with it and the remedy, empty if nothing is.
-    """
-
-    what: str
-    state: str
-    name: str
-    detail: str = ""
-    pk: int | None = None
-    problem: str = ""
-
-
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option(
     "--work-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -64,17 +42,28 @@ class Step:
 )
 @json_option
 @pass_session
-def setup(session: Session, *, work_dir: Path | None, no_daemon: bool, workers: int, as_json: bool) -> None:
+@click.pass_context
+def setup(
+    context: click.Context,
+    session: Session,
+    *,
+    work_dir: Path | None,
+    no_daemon: bool,
+    workers: int,
+    as_json: bool,
+) -> None:
     """Make profile, computer, code and model where they are missing, and start the daemon.
 
-    Changes nothing that is there: run it as often as you like.
+    Changes nothing that is there: run it as often as you like. `aiida-pet setup computer` adds another computer.
     """
+    if context.invoked_subcommand is not None:
+        return
     prepare_environment()
     steps = []
     for step in _steps(session.profile, work_dir, None if no_daemon else workers):
         steps.append(step)
         if not as_json:
-            _echo_step(step)
+            echo_step(step)
     problems = [step.problem for step in steps if step.problem]
     if as_json:
         echo_json({"steps": [asdict(step) for step in steps], "problems": problems})
@@ -82,10 +71,7 @@ def setup(session: Session, *, work_dir: Path | None, no_daemon: bool, workers: 
         note(f"Warning: {problem}")
 
 
-def _echo_step(step: Step) -> None:
-    pk = f" <{step.pk}>" if step.pk is not None else ""
-    detail = f": {step.detail}" if step.detail else ""
-    click.echo(f"{step.what:<9} {step.state:<8} {step.name}{pk}{detail}")
+setup.add_command(computer_command)
 
 
 def _steps(name: str | None, work_dir: Path | None, workers: int | None) -> Iterator[Step]:

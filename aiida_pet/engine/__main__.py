@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -18,9 +19,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="pet-engine", description="Run PET over the crystals of a job folder."
     )
-    parser.add_argument("folder", type=Path, help=f"with {JOB_FILE}, the structures and the model")
+    parser.add_argument("folder", type=Path, nargs="?", help=f"with {JOB_FILE}, the structures and the model")
     parser.add_argument("--version", action="version", version=f"pet-engine {aiida_pet.__version__}")
+    parser.add_argument("--probe", action="store_true", help="print what this machine has, as JSON, and leave")
     options = parser.parse_args(arguments)
+    if options.probe:
+        from aiida_pet.engine.probe import probe  # noqa: PLC0415 - a job has no use for it
+
+        sys.stdout.write(json.dumps(probe(), indent=2) + "\n")
+        return 0
+    if options.folder is None:
+        parser.error("a folder is needed")
     if not options.folder.is_dir():
         parser.error(f"{options.folder} is not a folder")
     refused = _keep_private(options.folder)

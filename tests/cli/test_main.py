@@ -12,7 +12,10 @@ from aiida_pet.cli import main
 from aiida_pet.cli.errors import ExplainingGroup, explanation, message_of
 from aiida_pet.engine.table import DuplicateIdError
 
-COMMANDS = ("setup", "data", "model", "launch", "status", "results", "show", "metrics", "trace", "params")
+COMMANDS = (
+    *("setup", "doctor", "data", "model", "params", "launch", "stop", "resume", "status"),
+    *("results", "show", "metrics", "find", "compare", "trace"),
+)
 
 
 def test_help_names_every_command():

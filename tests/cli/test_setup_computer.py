@@ -1,0 +1,286 @@
+"""`aiida-pet setup computer`: what the file may say, what is made of it, and what the tests of a computer find."""
+
+import json
+
+import pytest
+import yaml
+from aiida import orm
+from click.testing import CliRunner
+
+from aiida_pet import __version__
+from aiida_pet.calculations.resources import SITE_PROPERTY, GpuSyntax, ResourceError
+from aiida_pet.cli import main, setup_computer
+from aiida_pet.cli.checks import check_computer
+from aiida_pet.cli.computer_file import SCHEDULERS, parse_computer, read_computer
+
+LEAST = {"label": "cluster", "scheduler": "slurm", "work_dir": "/scratch", "engine": "/opt/pet-engine"}
+
+
+@pytest.fixture
+def engine(tmp_path):
+    """An engine that knows its version, unless the variable of `setup_lines` says otherwise."""
+    path = tmp_path / "pet-engine"
+    path.write_text(f'#!/bin/sh\necho "pet-engine ${{ENGINE_VERSION:-{__version__}}}"\n')
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def content(tmp_path, engine):
+    """The file of a workstation, which is this machine."""
+    return {
+        "label": f"workstation-{tmp_path.name}",
+        "scheduler": "direct",
+        "work_dir": str(tmp_path / "work"),
+        "engine": str(engine),
+        "gpus": 2,
+        "environment": {"PET_GREETING": "it's; $(echo hostile)"},
+        "resources": {"gpus": 1, "walltime": "2h"},
+    }
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a file and return its path."""
+
+    def to_yaml(content):
+        path = tmp_path / "computer.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    return to_yaml
+
+
+def test_choices_of_questions_are_those_of_the_file():
+    assert set(setup_computer.SCHEDULERS) == set(SCHEDULERS)
+    assert set(setup_computer.GPU_SYNTAXES) == set(GpuSyntax)
+
+
+def test_computer_and_code_are_made_and_tested_once(read, content, write, tmp_path):
+    path = write(content)
+    first = read("setup", "computer", path)
+    assert [step["state"] for step in first["steps"]] == ["created", "created"]
+    assert {check["what"]: check["ok"] for check in first["checks"]} == dict.fromkeys(
+        ("connection", "work directory", "disk", "queue", "engine"), True
+    )
+    assert first["problems"] == []
+    assert list((tmp_path / "work").iterdir()) == []
+
+    computer = orm.load_computer(content["label"])
+    assert (computer.transport_type, computer.scheduler_type) == ("core.local", "core.direct")
+    assert computer.get_property(SITE_PROPERTY)["gpus"] == 2
+    assert computer.get_prepend_text() == "export PET_GREETING='it'\"'\"'s; $(echo hostile)'"
+    code = orm.load_code(f"pet-engine@{content['label']}")
+    assert (str(code.filepath_executable), code.with_mpi) == (content["engine"], False)
+
+    second = read("setup", "computer", path)
+    assert [step["state"] for step in second["steps"]] == ["present", "present"]
+    assert [step["pk"] for step in second["steps"]] == [step["pk"] for step in first["steps"]]
+    assert second["problems"] == []
+
+
+def test_what_differs_is_told_and_left(read, invoke, content, write):
+    read("setup", "computer", write(content))
+    changed = content | {"work_dir": "/elsewhere", "gpus": 4, "engine": "/opt/other", "modules": ["cuda/12"]}
+    document = read("setup", "computer", write(changed), "--no-test", status=1)
+    assert document["checks"] == []
+    told = document["steps"][0]["problem"]
+    assert f"work_dir is '{content['work_dir']}', not '/elsewhere'" in told
+    assert "gpus is 2, not 4" in told
+    assert "shell lines before the engine is " in told
+    assert f"is {content['engine']}, not /opt/other: it is left as it is" in document["steps"][1]["problem"]
+    computer = orm.load_computer(content["label"])
+    assert computer.get_workdir() == content["work_dir"]
+    assert computer.get_property(SITE_PROPERTY)["gpus"] == 2
+    result = invoke("setup", "computer", write(changed), "--no-test", status=1)
+    assert "Warning: computer" in result.stderr
+
+
+def test_cluster_of_a_file_is_that_of_aiida(aiida_profile, invoke, write, tmp_path):
+    content = LEAST | {
+        "label": f"ssh-{tmp_path.name}",
+        "hostname": "login.example.org",
+        "transport": "ssh_async",
+        "scheduler": "pbspro",
+        "work_dir": "/scratch/{username}/aiida",
+        "modules": ["cuda/12.4", "python/3.12"],
+        "prepend_text": "source /opt/venv/bin/activate\n",
+        "poll_interval": 45,
+        "connection_interval": 20,
+        "ssh_backend": "openssh",
+        "resources": {"gpus": 1, "queue": "gpu"},
+    }
+    invoke("setup", "computer", write(content), "--no-test")
+    computer = orm.load_computer(content["label"])
+    assert (computer.hostname, computer.transport_type, computer.scheduler_type) == (
+        "login.example.org",
+        "core.ssh_async",
+        "pet.pbspro",
+    )
+    assert computer.get_prepend_text().splitlines() == [
+        "module load cuda/12.4",
+        "module load python/3.12",
+        "source /opt/venv/bin/activate",
+    ]
+    assert computer.get_minimum_job_poll_interval() == 45
+    configuration = computer.get_configuration()
+    assert (configuration["host"], configuration["backend"], configuration["safe_interval"]) == (
+        "login.example.org",
+        "openssh",
+        20.0,
+    )
+    again = invoke("setup", "computer", write(content), "--no-test")
+    assert again.stderr == ""
+
+
+@pytest.mark.parametrize("scheduler", ["lsf", "sge"])
+def test_scheduler_without_processes_per_machine_gets_none(aiida_profile, invoke, write, tmp_path, scheduler):
+    content = LEAST | {"label": f"{scheduler}-{tmp_path.name}", "scheduler": scheduler}
+    invoke("setup", "computer", write(content), "--no-test")
+    assert orm.load_computer(content["label"]).get_default_mpiprocs_per_machine() is None
+
+
+def test_questions_make_the_same_computer(aiida_profile, content):
+    answers = [content["label"], "local", "direct", content["work_dir"], content["engine"], "", "2"]
+    result = CliRunner().invoke(main, ["setup", "computer"], input="\n".join(answers) + "\n")
+    assert result.exit_code == 0, result.output
+    assert orm.load_computer(content["label"]).get_property(SITE_PROPERTY)["gpus"] == 2
+    assert "engine          ok" in result.output
+
+
+def test_questions_of_a_cluster_ask_for_its_resources(aiida_profile, tmp_path):
+    answers = [
+        f"asked-{tmp_path.name}",
+        "ssh_async",
+        "login",
+        "slurm",
+        "/scratch/{username}",
+        "/opt/pet-engine",
+    ]
+    answers += ["cuda/12 python", "gpus-per-node", "1", "gpu", "", "2h"]
+    result = CliRunner().invoke(main, ["setup", "computer", "--no-test"], input="\n".join(answers) + "\n")
+    assert result.exit_code == 0, result.output
+    computer = orm.load_computer(answers[0])
+    assert computer.get_property(SITE_PROPERTY) == {
+        "gpu_syntax": "gpus-per-node",
+        "gpu_type_resource": "gpu_type",
+        "parallel_env": "smp",
+        "gpus": 0,
+        "resources": {"gpus": 1, "partition": "gpu", "walltime": "2h"},
+    }
+    assert computer.get_prepend_text() == "module load cuda/12\nmodule load python"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"walltime": "2h"}, "walltime: unknown; known are label, hostname"),
+        (
+            {"scheduler": "moab"},
+            "scheduler = 'moab': Input should be 'slurm', 'pbspro', 'lsf', 'sge' or 'direct'",
+        ),
+        ({"transport": "ssh"}, "transport = 'ssh': Input should be 'local' or 'ssh_async'"),
+        ({"work_dir": "scratch"}, "work_dir = 'scratch': expected an absolute path"),
+        ({"work_dir": "/scratch/{user}"}, "expected no braces but those of {username}"),
+        (
+            {"engine": "/opt/pet engine"},
+            "engine = '/opt/pet engine': expected an absolute path without blanks",
+        ),
+        ({"engine": "/opt/$(id)"}, "expected an absolute path"),
+        ({"hostname": "-oProxyCommand=id"}, "hostname = '-oProxyCommand=id': expected a host"),
+        ({"label": "a b"}, "label = 'a b': expected letters"),
+        ({"modules": ["cuda; id"]}, "modules.0 = 'cuda; id': expected the name of a module"),
+        ({"modules": "cuda"}, "modules = 'cuda': Input should be a valid tuple"),
+        ({"environment": {"A B": "1"}}, "'A B' is no name of a variable"),
+        ({"environment": {"A": "1\nid"}}, "expected one line"),
+        ({"environment": {"A": True}}, "A = True: expected a text or a number"),
+        ({"gpu_syntax": "GRES"}, "gpu_syntax = 'GRES': Input should be 'gres', 'gpus-per-node' or 'gpus'"),
+        ({"scheduler": "lsf", "gpu_syntax": "gres"}, "gpu_syntax = 'gres': of SLURM only"),
+        ({"gpus": 2}, "gpus = 2: of a workstation without a scheduler"),
+        ({"resources": {"gpu": 1}}, "gpu: unknown; known are gpus"),
+        ({"resources": {"walltime": "long"}}, "walltime = 'long'"),
+        ({"scheduler": "lsf", "resources": {"qos": "high"}}, "qos = 'high': of SLURM only"),
+        ({"scheduler": "direct", "resources": {"gpus": 1}}, "does not say how many GPUs it has"),
+        ({"mpiprocs": 0}, "mpiprocs = 0: Input should be greater than or equal to 1"),
+    ],
+)
+def test_file_that_does_not_fit_is_refused_by_key_value_and_what_was_expected(changes, message):
+    with pytest.raises(ResourceError) as caught:
+        parse_computer(LEAST | changes, "computer.yaml")
+    assert "computer.yaml" in str(caught.value)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "message"), [("[1, 2", "is not YAML"), ("- a", "expected keys and values")])
+def test_file_that_is_no_such_file_is_named(tmp_path, text, message):
+    path = tmp_path / "computer.yaml"
+    path.write_text(text)
+    with pytest.raises(ResourceError, match=message) as caught:
+        read_computer(path)
+    assert str(path) in str(caught.value)
+
+
+def test_bad_file_makes_nothing(invoke, write, content):
+    result = invoke("setup", "computer", write(content | {"gpuss": 1}), status=1)
+    assert "gpuss: unknown" in result.stderr
+    assert orm.QueryBuilder().append(orm.Computer, filters={"label": content["label"]}).count() == 0
+
+
+def test_engine_of_another_version_is_a_problem(invoke, content, write):
+    content["environment"]["ENGINE_VERSION"] = "0.0.1"
+    result = invoke("setup", "computer", write(content), status=1)
+    assert f"{content['engine']} is of aiida-pet 0.0.1, here is {__version__}" in result.stdout
+    assert f"-> install aiida-pet {__version__} there" in result.stdout
+
+
+def test_engine_that_is_not_there_is_a_problem(read, content, write, engine):
+    engine.unlink()
+    document = read("setup", "computer", write(content), status=1)
+    assert "engine: " in document["problems"][0]
+    assert "pip install 'aiida-pet[engine]'" in document["checks"][-1]["remedy"]
+
+
+def test_work_directory_that_cannot_be_written_is_a_problem(pet_computer, tmp_path):
+    (tmp_path / "file").touch()
+    pet_computer.set_workdir(str(tmp_path / "file" / "work"))
+    found = {check.what: check for check in check_computer(pet_computer, None)}
+    assert not found["work directory"].ok
+    assert "set up a computer with another work_dir" in found["work directory"].remedy
+    assert "disk" not in found
+
+
+def test_full_disk_is_a_problem(pet_computer, monkeypatch):
+    monkeypatch.setattr("aiida_pet.cli.checks.LEAST_FREE_KIB", 10**15)
+    found = {check.what: check for check in check_computer(pet_computer, None)}
+    assert not found["disk"].ok
+    assert "GB free in" in found["disk"].detail
+
+
+def test_queue_that_does_not_answer_is_a_problem(pet_computer, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    computer = orm.Computer(
+        f"noqueue-{tmp_path.name}", "localhost", "", "core.local", "core.lsf", str(tmp_path)
+    ).store()
+    computer.configure(safe_interval=0)
+    found = {check.what: check for check in check_computer(computer, None)}
+    assert not found["queue"].ok
+    assert "on the PATH of a shell without terminal" in found["queue"].remedy
+
+
+def test_computer_that_cannot_be_reached_ends_the_tests(aiida_profile, tmp_path):
+    computer = orm.Computer(
+        f"far-{tmp_path.name}", "localhost", "", "core.local", "core.direct", str(tmp_path)
+    ).store()
+    assert [(check.ok, check.remedy) for check in check_computer(computer, None)] == [
+        (False, f"`verdi computer configure core.local {computer.label}`")
+    ]
+    computer.configure(safe_interval=0)
+    user = orm.User.collection.get_default()
+    computer.get_authinfo(user).enabled = False
+    assert [check.remedy for check in check_computer(computer, None)] == [
+        f"`verdi computer enable {computer.label}`"
+    ]
+
+
+def test_setup_without_a_subcommand_is_the_one_of_before(invoke):
+    assert json.loads(invoke("setup", "--no-daemon", "--json").stdout)["steps"][0]["what"] == "profile"
