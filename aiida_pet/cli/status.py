@@ -22,6 +22,8 @@ WATCH_S = 5.0
 SHOWN_JOBS = 20
 SILENT_S = 300.0
 """A heartbeat older than this is worth a remark: the engine writes one with each shard and each few steps."""
+UNCLAIMED_S = 120.0
+"""A process that no worker has taken up for so long may be lost: a broker that is killed loses what is just sent."""
 
 
 @click.command()
@@ -179,6 +181,13 @@ def obstacles(node: ProcessNode, progress: CampaignProgress) -> list[str]:
             told.append(
                 f"process <{process.pk}> is paused{why}: `verdi process play {process.pk}` lets it go on"
             )
+    unclaimed = [called for called in [node, *node.called_descendants] if _is_unclaimed(called)]
+    if unclaimed and not problem:
+        pks = " ".join(f"<{process.pk}>" for process in unclaimed[:5])
+        told.append(
+            f"no worker has taken up process {pks} for {duration(UNCLAIMED_S)} or more: unless all are busy, "
+            "`verdi daemon stop`, `verdi process repair` and `verdi daemon start` find what was lost"
+        )
     silent = [job for job in progress.jobs if _is_silent(job)]
     if silent:
         pks = " ".join(str(job.pk) for job in silent[:5])
@@ -187,6 +196,12 @@ def obstacles(node: ProcessNode, progress: CampaignProgress) -> list[str]:
             f"{silent[0].pk}` goes to its folder, where engine.log says what it does"
         )
     return told
+
+
+def _is_unclaimed(process: ProcessNode) -> bool:
+    state = process.process_state
+    age_s = time.time() - process.ctime.timestamp()
+    return state is not None and state.value == "created" and not process.paused and age_s > UNCLAIMED_S
 
 
 def _is_silent(job: JobProgress) -> bool:

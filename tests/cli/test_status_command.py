@@ -80,7 +80,7 @@ def test_rows_that_are_left_can_be_launched_again(read, make_campaign):
     assert document["advice"] == [
         f"it did not end well: `verdi process report {pk}` shows what happened",
         f"`aiida-pet results {pk}` shows the rows",
-        f"`aiida-pet resume {pk}` goes on with the 2 rows left",
+        f"`aiida-pet resume {pk}` goes on with the 2 rows left, with more or fewer --lanes, or another --code",
     ]
 
 
@@ -103,6 +103,20 @@ def test_paused_process_is_named_with_its_reason(read, running):
         f"process <{job.pk}> is paused (Pausing after failed transport task): `verdi process play {job.pk}` "
         "lets it go on"
     ) in advice
+
+
+def test_process_that_no_worker_takes_up_is_named(read, running, monkeypatch):
+    job = running.jobs[1]
+    job.set_process_state("created")
+
+    def told():
+        advice = read("status", running.node.pk)["advice"]
+        return [sentence for sentence in advice if "verdi process repair" in sentence]
+
+    assert told() == []
+    monkeypatch.setattr("aiida_pet.cli.status.UNCLAIMED_S", 0.0)
+    (sentence,) = told()
+    assert f"process <{job.pk}> " in sentence
 
 
 def test_silent_engine_is_named(read, make_campaign, tmp_path, daemon_runs):
