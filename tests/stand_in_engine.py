@@ -1,6 +1,8 @@
 """Stands in for `pet-engine` in tests of the plugin: the same job folder, exit statuses and ways to die; no torch.
 
-Energies are -8 eV per atom, and 0.5 eV more for crystals called `high*`; phonons are stable but for crystals called `soft*`.
+Energies are -8 eV per atom, and 0.5 eV more for crystals called `high*`; phonons are stable, but not of those called
+`soft*`.
+
 What it does wrong is asked for in two ways. An id that begins with `killer` kills it (signal 9) when its row is
 reached, `max_steps` ends so. Environment variables: STAND_IN_FAIL=<ExitStatus> fails at the start; STAND_IN_ROWS=N
 stops in order after N rows; STAND_IN_MEMORY=N runs out of memory with more than N rows; STAND_IN_DAMAGE damages the
