@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -49,11 +50,20 @@ def formulas(numbers: Array, offsets: Array) -> Array:
     :param numbers: (A,) atomic numbers.
     :param offsets: (N + 1,); row i owns atoms ``offsets[i]:offsets[i + 1]``.
     """
-    names = []
-    for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        counts: dict[str, int] = {}
-        for number in numbers[start:end].tolist():
-            symbol = chemical_symbols[number]
-            counts[symbol] = counts.get(symbol, 0) + 1
-        names.append("".join(f"{s}{counts[s] if counts[s] > 1 else ''}" for s in sorted(counts)))
-    return np.array(names, dtype=str)
+    if not len(numbers):
+        return np.full(len(offsets) - 1, "", dtype=str)
+    # atoms of each element in each row, by row and then in the order of the alphabet
+    alphabet = np.argsort(chemical_symbols)
+    rank = np.argsort(alphabet)
+    rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    found, counts = np.unique(rows * len(rank) + rank[numbers], return_counts=True)
+    # there are few different pieces such as Mo3, and many formulas
+    base = int(counts.max()) + 1
+    kinds, which = np.unique(found % len(rank) * base + counts, return_inverse=True)
+    pieces = [
+        f"{chemical_symbols[alphabet[kind // base]]}{kind % base if kind % base > 1 else ''}"
+        for kind in kinds.tolist()
+    ]
+    named = [pieces[index] for index in which.tolist()]
+    ends = np.searchsorted(found, np.arange(len(offsets)) * len(rank)).tolist()
+    return np.array(["".join(named[i:j]) for i, j in pairwise(ends)], dtype=str)

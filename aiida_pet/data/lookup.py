@@ -6,7 +6,7 @@ of its own. Columns are those of :meth:`~aiida_pet.data.table.TableData.to_dataf
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,17 @@ _OF_CRYSTALS = ("formula", "n_atoms")
 
 def frame_columns(node: TableData) -> list[str]:
     """Return the names of the columns of ``node.to_dataframe()``, in order, without reading any."""
-    own = [part for name in node.column_names for part in component_names(name, node.column_shape(name))]
-    return list(dict.fromkeys([*(_OF_CRYSTALS if isinstance(node, StructureSetData) else ()), *own]))
+    return columns_told_by(node.base.attributes.all, isinstance(node, StructureSetData))
+
+
+def columns_told_by(attributes: Mapping[str, Any], of_crystals: bool) -> list[str]:
+    """Return what :func:`frame_columns` does, of a node with these attributes.
+
+    :param of_crystals: it is a set of crystals.
+    """
+    shapes = TableData.column_shapes(attributes)
+    own = [part for name, shape in shapes.items() for part in component_names(name, shape)]
+    return list(dict.fromkeys([*(_OF_CRYSTALS if of_crystals else ()), *own]))
 
 
 def read_columns(
@@ -39,8 +48,9 @@ def read_columns(
     wanted = list(names)
     rows: Any = slice(None) if positions is None else positions
     found: dict[str, Array] = {}
-    for name in node.column_names:
-        if not set(component_names(name, node.column_shape(name))).isdisjoint(wanted):
+    # the attributes at once: each look at those of a stored node is a query
+    for name, shape in TableData.column_shapes(node.base.attributes.all).items():
+        if not set(component_names(name, shape)).isdisjoint(wanted):
             found |= flat_columns(name, node.column(name)[rows])
     missing = set(wanted) - set(found)
     if isinstance(node, StructureSetData):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _IDS = "ids"
+IDS_FILE = f"{_IDS}.npy"
+"""Where the repository of a node has its ids, as UTF-8 bytes."""
 _COLUMN = "column_"
 _RAGGED = "ragged_"
 _OFFSETS = "offsets_"
@@ -167,13 +169,11 @@ class TableData(orm.ArrayData):
         self._known(name)
         return self._array(_COLUMN + name)
 
-    def column_shape(self, name: str) -> tuple[int, ...]:
-        """Return the shape of column ``name``, (N, ...), without reading it.
-
-        :raises KeyError: naming the columns there are.
-        """
-        self._known(name)
-        return tuple(self.get_shape(_COLUMN + name))
+    @classmethod
+    def column_shapes(cls, attributes: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Return the shapes (N, ...) of the columns by name, in order, of a node with these attributes."""
+        prefix = f"{cls.array_prefix}{_COLUMN}"
+        return {name: tuple(attributes[prefix + name]) for name in attributes.get("column_names", [])}
 
     @property
     def ragged_names(self) -> list[str]:
