@@ -22,6 +22,7 @@ WATCH_S = 5.0
 SHOWN_JOBS = 20
 SILENT_S = 300.0
 """A heartbeat older than this is worth a remark: the engine writes one with each shard and each few steps."""
+ENDED_STATES = ("finished", "excepted", "killed")
 UNCLAIMED_S = 120.0
 """A process that no worker has taken up for so long may be lost: a broker that is killed loses what is just sent."""
 
@@ -181,12 +182,14 @@ def obstacles(node: ProcessNode, progress: CampaignProgress) -> list[str]:
             told.append(
                 f"process <{process.pk}> is paused{why}: `verdi process play {process.pk}` lets it go on"
             )
-    unclaimed = [called for called in [node, *node.called_descendants] if _is_unclaimed(called)]
-    if unclaimed and not problem:
-        pks = " ".join(f"<{process.pk}>" for process in unclaimed[:5])
+    unclaimed = [called.pk for called in [node, *node.called_descendants] if _is_unclaimed(called)]
+    unnoticed = [job.pk for job in progress.jobs if _is_unnoticed(job)]
+    if not problem and (unclaimed or unnoticed):
+        pks = " ".join(f"<{pk}>" for pk in (unclaimed + unnoticed)[:5])
         told.append(
-            f"no worker has taken up process {pks} for {duration(UNCLAIMED_S)} or more: unless all are busy, "
-            "`verdi daemon stop`, `verdi process repair` and `verdi daemon start` find what was lost"
+            f"no worker seems to look after process {pks}, which has not been taken up or whose engine ended minutes "
+            "ago: unless all workers are busy, `verdi daemon stop`, `verdi process repair` and `verdi daemon start` "
+            "find what was lost"
         )
     silent = [job for job in progress.jobs if _is_silent(job)]
     if silent:
@@ -202,6 +205,11 @@ def _is_unclaimed(process: ProcessNode) -> bool:
     state = process.process_state
     age_s = time.time() - process.ctime.timestamp()
     return state is not None and state.value == "created" and not process.paused and age_s > UNCLAIMED_S
+
+
+def _is_unnoticed(job: JobProgress) -> bool:
+    ended = job.step in ("done", "stopped", "failed") and not job.state.startswith(ENDED_STATES)
+    return ended and job.updated is not None and time.time() - job.updated > SILENT_S
 
 
 def _is_silent(job: JobProgress) -> bool:
@@ -221,7 +229,7 @@ def line(progress: CampaignProgress) -> str:
 
 
 def _running_steps(progress: CampaignProgress) -> str:
-    active = [job for job in progress.jobs if not job.state.startswith(("finished", "excepted", "killed"))]
+    active = [job for job in progress.jobs if not job.state.startswith(ENDED_STATES)]
     steps = sorted({job.step or "queued" for job in active})
     return f"{plural(len(active), 'job')} {'/'.join(steps)}" if active else ""
 

@@ -116,7 +116,18 @@ def test_process_that_no_worker_takes_up_is_named(read, running, monkeypatch):
     assert told() == []
     monkeypatch.setattr("aiida_pet.cli.status.UNCLAIMED_S", 0.0)
     (sentence,) = told()
-    assert f"process <{job.pk}> " in sentence
+    assert f"process <{job.pk}>, " in sentence
+
+
+@pytest.mark.parametrize(("minutes", "is_told"), [(1, False), (10, True)])
+@pytest.mark.usefixtures("daemon_runs")
+def test_end_of_an_engine_that_no_worker_notices_is_told(read, make_campaign, tmp_path, minutes, is_told):
+    campaign = make_campaign(IDS)
+    updated = time.time() - 60 * minutes
+    job = campaign.add_job(IDS, beat(step="done", rows_done=4, updated=updated), tmp_path / "job")
+    advice = " ".join(read("status", campaign.node.pk)["advice"])
+    assert (f"no worker seems to look after process <{job.pk}>" in advice) == is_told
+    assert ("`verdi process repair`" in advice) == is_told
 
 
 def test_silent_engine_is_named(read, make_campaign, tmp_path, daemon_runs):
