@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # Two torch processes that spin on the same cores are many times slower than one: one thread unless asked otherwise.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: venv demo test lint bench model clean
+.PHONY: venv demo test lint bench faults model clean
 
 venv: $(VENV)/made-from
 
@@ -25,6 +25,10 @@ lint: venv
 # make bench NAME=overhead
 bench: venv
 	@$(BIN)/python -m benchmarks $(NAME)
+
+# Break campaigns over SLURM (as root, after scripts/install-services.sh); make faults FAULTS="--quick engine_killed"
+faults: venv
+	@$(BIN)/python -m benchmarks.faults $(FAULTS)
 
 # Train the model that ships from the data in DATA (hours on two cores).
 model: venv

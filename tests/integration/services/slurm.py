@@ -34,7 +34,7 @@ SwitchType=switch/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 GresTypes=gpu
-ReturnToService=2
+ReturnToService=1
 KillWait=5
 SlurmdParameters=config_overrides
 SchedulerParameters=batch_sched_delay=0,sched_interval=2
@@ -124,10 +124,15 @@ class Slurm:
 
     def stop(self) -> None:
         """Cancel all jobs and stop all daemons."""
-        if self._succeeds("scontrol", "ping") and self._succeeds("scancel", "--user=root"):
-            wait_until(lambda: not self.command("squeue", "--noheader").strip(), "jobs do not end", 30)
+        if self._succeeds("scontrol", "ping"):
+            self.cancel_all()
         for program in (self.node, self.controller, self._munge):
             program.stop()
+
+    def cancel_all(self) -> None:
+        """Cancel all jobs and return when none is left."""
+        self.command("scancel", "--user=root")
+        wait_until(lambda: not self.queued(), "jobs do not end", 30)
 
     def node_state(self) -> str:
         """Return the state of the node, as ``sinfo`` has it: idle, mixed, allocated, down, ..."""
