@@ -129,6 +129,7 @@ class Campaigns:
     def run(self, fault: Fault) -> Outcome:
         """Run a campaign with ``fault`` and return what became of it."""
         outcome = Outcome(fault.name)
+        self.site.profile.verdi("daemon", "restart")  # what the fault before did to it is not this one's
         began = time.monotonic()
         since = time.time()
         pk = self.launch(fault)
