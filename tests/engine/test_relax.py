@@ -90,11 +90,11 @@ def breathless(pet: Any, limit: float) -> Any:
 
 
 def test_out_of_memory_halves_the_chunks_and_loses_no_row(load_pet, alloys):
-    table = alloys(24)
-    model = breathless(load_pet(max_tokens=4000.0), limit=300.0)
+    table = alloys(48)
+    model = breathless(load_pet(max_tokens=8000.0), limit=600.0)
     result = relax(table, model)
     assert model.halvings >= 3
-    assert model.max_tokens <= 300.0
+    assert model.max_tokens <= 600.0
     assert set(result.columns["status"]) == {"converged"}
     undisturbed = relax(table, load_pet())
     # chunks of other shapes sum in another order
