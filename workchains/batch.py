@@ -25,12 +25,13 @@ from aiida_pet.calculations.validation import (
     check_remote_folders,
     check_rows,
 )
+from aiida_pet.data.merging import DONE
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import RowStatus, Task
 from aiida_pet.engine.table import Array
-from aiida_pet.workchains.done import DONE, check_done, left_to_do
+from aiida_pet.workchains.done import check_done, left_to_do
 from aiida_pet.workchains.inputs import define_done, define_job_inputs, define_sharing
 from aiida_pet.workchains.jobs import job_record, jobs_of
 from aiida_pet.workchains.lane import LaneWorkChain

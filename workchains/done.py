@@ -14,9 +14,6 @@ from aiida_pet.engine.parameters import parse_parameters
 from aiida_pet.engine.table import Array
 from aiida_pet.workchains.jobs import is_job, jobs_of
 
-#: Prefix of these tables in a merge.
-DONE = "done_"
-
 
 def results_below(node: orm.ProcessNode) -> dict[str, StructureSetData]:
     """Return the results of the jobs of the batch ``node``, and those that it took over itself, by name."""
@@ -28,15 +25,12 @@ def results_below(node: orm.ProcessNode) -> dict[str, StructureSetData]:
     return found
 
 
-def rows_done(tables: Mapping[str, StructureSetData]) -> frozenset[str]:
-    """Return the ids that have a result."""
-    return frozenset(name for table in tables.values() for name in table.ids.tolist())
-
-
 def left_to_do(ids: Array, tables: Mapping[str, StructureSetData]) -> Array:
     """Return which of ``ids`` have no result, (N,) bool."""
-    done = rows_done(tables)
-    return np.fromiter((name not in done for name in ids.tolist()), bool, len(ids))
+    left = np.ones(len(ids), bool)
+    for table in tables.values():
+        left &= ~np.isin(ids, table.ids)
+    return left
 
 
 def check_done(inputs: Mapping[str, Any]) -> str | None:

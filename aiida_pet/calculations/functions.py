@@ -13,12 +13,9 @@ from aiida import orm
 from aiida.engine import calcfunction
 from ase import Atoms
 
+from aiida_pet.data.merging import merge_nodes
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import RowStatus
-from aiida_pet.engine.table import StructureTable
-
-LEFT_MESSAGE = "no job finished this row"
 
 
 @calcfunction
@@ -68,11 +65,8 @@ def merge_tables(
         called ``done_...`` are of a campaign before and may hold rows that are no longer wanted.
     :raises ValueError: naming rows that are in two tables, or were not to be done.
     """
-    table = structures.to_table()
-    if rows is not None:
-        table = table.select(rows.ids)
-    tables = {name: node.to_table() for name, node in _flat(results)}
-    return StructureSetData.from_table(merged(table, tables))
+    ids = structures.ids if rows is None else rows.ids
+    return merge_nodes(structures, ids, dict(_flat(results)))
 
 
 def _flat(namespace: Mapping[str, Any]) -> Iterator[tuple[str, StructureSetData]]:
@@ -81,51 +75,3 @@ def _flat(namespace: Mapping[str, Any]) -> Iterator[tuple[str, StructureSetData]
             yield from _flat(value)
         else:
             yield name, value
-
-
-def merged(structures: StructureTable, tables: dict[str, StructureTable]) -> StructureTable:
-    """Return the table that :func:`merge_tables` makes a node of.
-
-    :raises ValueError: naming rows that are in two tables, or in none of the input.
-    """
-    owner: dict[str, str] = {}
-    known = frozenset(structures.ids.tolist())
-    tables = {
-        name: _wanted(table, known) if name.startswith("done_") else table for name, table in tables.items()
-    }
-    for name, table in tables.items():
-        for row_id in table.ids.tolist():
-            if row_id in owner:
-                raise ValueError(f"row {row_id!r} is in two tables, {owner[row_id]} and {name}: done twice")
-            if row_id not in known:
-                raise ValueError(f"row {row_id!r} of table {name} is none of the {len(known)} rows to do")
-            owner[row_id] = name
-    left = [index for index, row_id in enumerate(structures.ids.tolist()) if row_id not in owner]
-    parts = [tables[name] for name in sorted(tables)]
-    if left:
-        parts.append(_left_rows(structures.take(left)))
-    return StructureTable.concatenate(parts).select(structures.ids)
-
-
-def _wanted(table: StructureTable, known: frozenset[str]) -> StructureTable:
-    return table.take([row for row, name in enumerate(table.ids.tolist()) if name in known])
-
-
-def _left_rows(rows: StructureTable) -> StructureTable:
-    """Return ``rows`` as rows that no job finished, without the columns they came with."""
-    columns = {
-        "status": np.full(len(rows), RowStatus.LEFT.value),
-        "message": np.full(len(rows), LEFT_MESSAGE),
-        "n_atoms": rows.n_atoms,
-        "volume": rows.volumes(),
-    }
-    return StructureTable(
-        ids=rows.ids,
-        columns=columns,
-        units={"volume": "A^3"},
-        numbers=rows.numbers,
-        positions=rows.positions,
-        cells=rows.cells,
-        pbc=rows.pbc,
-        offsets=rows.offsets,
-    )

@@ -7,7 +7,7 @@ Beside the arrays of :class:`~aiida_pet.data.table.TableData` these are stored: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -111,17 +111,26 @@ class StructureSetData(TableData):
             arrays |= {_ATOMS + name: values for name, values in table.atom_columns.items()}
         return arrays
 
-    def _attributes_of(self, table: Table) -> dict[str, Any]:
-        attributes = super()._attributes_of(table)
-        if isinstance(table, StructureTable):
-            sizes = table.n_atoms
-            attributes |= {
-                "elements": [chemical_symbols[number] for number in np.unique(table.numbers).tolist()],
-                "n_atoms": int(sizes.sum()),
-                "sizes": {"min": int(sizes.min()), "max": int(sizes.max()), "mean": float(sizes.mean())},
-                "atom_columns": {name: table.units.get(name, "") for name in table.atom_columns},
-            }
-        return attributes
+    def _describe(self, names: Sequence[str], units: Mapping[str, str], get: Callable[[str], Array]) -> None:
+        super()._describe(names, units, get)
+        if "numbers" not in names:
+            return
+        sizes = np.diff(get("offsets"))
+        atom_columns = [name.removeprefix(_ATOMS) for name in names if name.startswith(_ATOMS)]
+        attributes = {
+            "elements": [chemical_symbols[number] for number in np.unique(get("numbers")).tolist()],
+            "n_atoms": int(sizes.sum()),
+            "sizes": {"min": int(sizes.min()), "max": int(sizes.max()), "mean": float(sizes.mean())},
+            "atom_columns": {name: units.get(name, "") for name in atom_columns},
+        }
+        for key, value in attributes.items():
+            self.base.attributes.set(key, value)
+
+    @classmethod
+    def _offsets_of(cls, name: str) -> str | None:
+        if name in ("numbers", "positions", "offsets") or name.startswith(_ATOMS):
+            return "offsets"
+        return super()._offsets_of(name)
 
     def _validate(self) -> bool:
         super()._validate()
@@ -163,10 +172,14 @@ class StructureSetData(TableData):
             ids=self.ids,
             columns=self._columns(),
             ragged=self._ragged(),
-            units=self._units() | {name: unit for name, unit in atom_columns.items() if unit},
+            units=self._units(),
             **{name: self._array(name) for name in _GEOMETRY},
             atom_columns={name: self.atom_column(name) for name in atom_columns},
         )
+
+    def _units(self) -> dict[str, str]:
+        atom_columns = self.base.attributes.get("atom_columns", {})
+        return super()._units() | {name: unit for name, unit in atom_columns.items() if unit}
 
     def select(self, ids: Any) -> StructureTable:
         """Return the crystals ``ids``, in that order.

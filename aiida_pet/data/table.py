@@ -2,22 +2,29 @@
 
 Arrays are named ``ids`` and ``column_<name>``, columns whose rows differ in length ``ragged_<name>`` and
 ``offsets_<name>``; texts are stored as UTF-8 bytes (``S``), so that nothing needs
-pickle. Attributes hold what people query. Equal content gives equal files and attributes, hence one hash.
+pickle. Attributes hold what people query.
+
+What is merged of many tables lies there in segments (:mod:`aiida_pet.data.segments`), which are the files of its parts.
+The hash is that of the content, whichever way it is stored.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from aiida import orm
 from aiida.common.exceptions import ModificationNotAllowed, ValidationError
+from aiida.orm.nodes.caching import NodeCaching
 
+from aiida_pet.data import segments
 from aiida_pet.engine.ragged import Ragged
-from aiida_pet.engine.table import Array, Table, decode_strings, encode_strings
+from aiida_pet.engine.table import Array, Table, check_unique, decode_strings, encode_strings, merge_units
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +35,26 @@ IDS_FILE = f"{_IDS}.npy"
 _COLUMN = "column_"
 _RAGGED = "ragged_"
 _OFFSETS = "offsets_"
+_CONTENT = "content_sha256"
+_SEGMENTS = "segments"
 # More distinct texts than this are names or messages, not categories, and would only swell the attributes.
 MAX_CATEGORIES = 32
+
+
+class TableCaching(NodeCaching):
+    """Hashes the content of a table: the same rows are the same, stored whole or in segments."""
+
+    def get_objects_to_hash(self) -> dict[str, Any]:
+        """Return what the hash is made of: class and attributes, of which one is the hash of all arrays."""
+        node = self._node
+        attributes = node.base.attributes.all
+        if _CONTENT not in attributes:  # made array by array, or stored by a version that did not know it
+            return super().get_objects_to_hash()
+        ignored = node._hash_ignored_attributes
+        return {
+            "class": str(node.__class__),
+            "attributes": {key: value for key, value in attributes.items() if key not in ignored},
+        }
 
 
 class TableData(orm.ArrayData):
@@ -37,11 +62,13 @@ class TableData(orm.ArrayData):
 
     Attributes: ``n_rows``; ``columns`` {name: unit or ""}; ``ragged`` {name: unit or ""} of columns whose rows differ
     in length; ``counts`` {column: {value: n}} of columns of texts with few distinct values and of flags; ``ranges``
-    {column: [min, max]} of the finite values of columns of numbers.
+    {column: [min, max]} of the finite values of columns of numbers; ``content_sha256`` of all arrays; ``segments``, the
+    rows of each, where the table lies in segments.
     """
 
-    # the order of columns is a matter of display
-    _hash_ignored_attributes = (*orm.ArrayData._hash_ignored_attributes, "column_names")
+    _CLS_NODE_CACHING = TableCaching
+    # the order of columns is a matter of display, and segments are a matter of storage
+    _hash_ignored_attributes = (*orm.ArrayData._hash_ignored_attributes, "column_names", _SEGMENTS)
 
     def initialize(self) -> None:
         """Set up what lives as long as the Python object."""
@@ -51,6 +78,8 @@ class TableData(orm.ArrayData):
     def _clear(self) -> None:
         self._arrays: dict[str, Array] = {}
         self._places: dict[str, int] | None = None
+        self._segments: segments.Segments | None = None
+        self._is_whole = False  # known to lie in no segments: each look at an attribute is a query
 
     # -- in --------------------------------------------------------------------------------------------------
 
@@ -74,31 +103,88 @@ class TableData(orm.ArrayData):
         """
         return cls.from_table(Table(np.array(list(ids), dtype=str)), **kwargs)
 
+    @classmethod
+    def from_segments(cls, ids: Array, order: Array, parts: Sequence[Self | Table], **kwargs: Any) -> Self:
+        """Return an unstored node of the rows of ``parts`` in another order, which keeps the files of the parts.
+
+        :param ids: (N,) of the rows.
+        :param order: (N,) their places among the rows of ``parts`` end to end; parts may hold more rows.
+        :param parts: stored tables, or rows that are not in a node. A column that one lacks is filled there.
+        :param kwargs: of the node, such as ``label``.
+        :raises ValueError: if there are no rows, or two parts give a column different units.
+        :raises DuplicateIdError: if an id occurs more than once.
+        """
+        node = cls(**kwargs)
+        node._set_segments(np.asarray(ids, dtype=str), order, parts)
+        return node
+
     def set_table(self, table: Table) -> None:
         """Take the rows of ``table`` as content, in place of what there was.
 
         :raises ModificationNotAllowed: if the node is stored.
         :raises ValueError: if the table is empty or a column's name cannot stand in a query.
         """
+        self._check_may_have(len(table))
+        for name in (*table.columns, *table.ragged):
+            check_name(name)
+        self._remove_all()
+        arrays = self._arrays_of(table)
+        for name, array in arrays.items():
+            self.set_array(name, _plain(array))
+        self._describe(list(arrays), table.units, arrays.__getitem__)
+
+    def _set_segments(self, ids: Array, order: Array, parts: Sequence[Self | Table]) -> None:
+        self._check_may_have(len(ids))
+        if len(np.unique(ids)) != len(ids):
+            check_unique(ids.tolist())
+        self._remove_all()
+        repository = self.base.repository
+        super().set_array(_IDS, _plain(ids))
+        repository.put_object_from_bytes(_npy(order.astype(np.int32)), segments.ORDER_FILE)
+        names = [_IDS]
+        for number, part in enumerate(parts):
+            names += self._put_segment(number, part)
+        self.base.attributes.set(_SEGMENTS, [len(part) for part in parts])
+        units = [part.units if isinstance(part, Table) else part._units() for part in parts]
+        names = list(dict.fromkeys(names))
+        for name in names:
+            self.base.attributes.set(f"{self.array_prefix}{name}", [])  # until it was looked at
+        self._describe(names, merge_units(units), lambda name: decode_strings(self.get_array(name)))
+
+    def _put_segment(self, number: int, part: TableData | Table) -> list[str]:
+        """Write the files of ``part``; return the names of its arrays."""
+        repository = self.base.repository
+        if isinstance(part, TableData) and not part.is_segmented:
+            columns = [_COLUMN + name for name in part.column_names]  # attributes have no order in PostgreSQL
+            found = list(dict.fromkeys([*columns, *part.get_arraynames()]))
+            for name in found:
+                with part.base.repository.open(f"{name}.npy", "rb") as handle:
+                    repository.put_object_from_filelike(handle, segments.segment_file(number, name))  # type: ignore[arg-type]
+            return found
+        arrays = self._arrays_of(part.to_table() if isinstance(part, TableData) else part)
+        for name, array in arrays.items():
+            repository.put_object_from_bytes(_npy(_plain(array)), segments.segment_file(number, name))
+        return list(arrays)
+
+    def _check_may_have(self, n_rows: int) -> None:
         if self.is_stored:
             raise ModificationNotAllowed(
                 f"{type(self).__name__}<{self.pk}> is stored, its rows cannot change"
             )
-        if not len(table):
+        if not n_rows:
             raise ValueError(f"a {type(self).__name__} needs at least one row, got none")
-        for name in (*table.columns, *table.ragged):
-            check_name(name)
-        for name in self.get_arraynames():
-            self.delete_array(name)
+
+    def _remove_all(self) -> None:
+        if self.base.attributes.keys():
+            self.base.repository.erase()
+            self.base.attributes.clear()
         self._clear()
-        for name, array in self._arrays_of(table).items():
-            self.set_array(name, _plain(array))
-        for key, value in self._attributes_of(table).items():
-            self.base.attributes.set(key, value)
 
     def set_array(self, name: str, array: Array) -> None:
         """Write one array; what was read before is forgotten."""
         super().set_array(name, array)
+        if _CONTENT in self.base.attributes.keys():  # noqa: SIM118 - not a dictionary
+            self.base.attributes.delete(_CONTENT)
         self._clear()
 
     def _arrays_of(self, table: Table) -> dict[str, Array]:
@@ -109,17 +195,37 @@ class TableData(orm.ArrayData):
             | {_OFFSETS + name: column.offsets for name, column in table.ragged.items()}
         )
 
-    def _attributes_of(self, table: Table) -> dict[str, Any]:
-        counts = {name: _counts(values) for name, values in table.columns.items()}
-        ranges = {name: _range(values) for name, values in table.columns.items()}
-        return {
-            "n_rows": len(table),
-            "columns": {name: table.units.get(name, "") for name in table.columns},
-            "column_names": list(table.columns),
-            "counts": {name: found for name, found in counts.items() if found},
-            "ranges": {name: found for name, found in ranges.items() if found},
-            "ragged": {name: table.units.get(name, "") for name in table.ragged},
+    def _describe(self, names: Sequence[str], units: Mapping[str, str], get: Callable[[str], Array]) -> None:
+        """Set the attributes of arrays, which are looked at one at a time.
+
+        :param names: of the arrays, columns in their order.
+        :param units: of columns that have one.
+        :param get: returns an array by name, texts decoded.
+        """
+        counts, ranges = {}, {}
+        digests = hashlib.sha256()
+        for name in sorted(names):
+            values = get(name)
+            plain = _plain(values)
+            digests.update(f"{name} {plain.dtype.str} {plain.shape} ".encode())
+            digests.update(hashlib.sha256(plain.data if plain.size else b"").digest())
+            self.base.attributes.set(f"{self.array_prefix}{name}", list(values.shape))
+            if name.startswith(_COLUMN):
+                counts[name.removeprefix(_COLUMN)] = _counts(values)
+                ranges[name.removeprefix(_COLUMN)] = _range(values)
+        columns = [name.removeprefix(_COLUMN) for name in names if name.startswith(_COLUMN)]
+        ragged = [name.removeprefix(_RAGGED) for name in names if name.startswith(_RAGGED)]
+        attributes = {
+            "n_rows": self.get_shape(_IDS)[0],
+            "columns": {name: units.get(name, "") for name in columns},
+            "column_names": columns,
+            "counts": {name: counts[name] for name in columns if counts[name]},
+            "ranges": {name: ranges[name] for name in columns if ranges[name]},
+            "ragged": {name: units.get(name, "") for name in ragged},
+            _CONTENT: digests.hexdigest(),
         }
+        for key, value in attributes.items():
+            self.base.attributes.set(key, value)
 
     def _validate(self) -> bool:
         super()._validate()
@@ -138,6 +244,69 @@ class TableData(orm.ArrayData):
         return True
 
     # -- out -------------------------------------------------------------------------------------------------
+
+    @property
+    def is_segmented(self) -> bool:
+        """Whether the table lies in segments, the files of the tables that it was merged of."""
+        return self._read_segments() is not None
+
+    def _read_segments(self) -> segments.Segments | None:
+        if self._segments is None and not self._is_whole:
+            sizes = self.base.attributes.get(_SEGMENTS, None)
+            if sizes is None:
+                self._is_whole = True
+            else:
+                order = self._load(segments.ORDER_FILE)
+                self._segments = segments.Segments(
+                    sizes, order.astype(np.int64), self._segment_reader(len(sizes))
+                )
+        return self._segments
+
+    def _segment_reader(self, n_segments: int) -> Callable[[int, str], Array | None]:
+        files = [frozenset(self._segment_arrays(number)) for number in range(n_segments)]
+
+        def read(number: int, name: str) -> Array | None:
+            return self._load(segments.segment_file(number, name)) if name in files[number] else None
+
+        return read
+
+    def _segment_arrays(self, number: int) -> list[str]:
+        names = self.base.repository.list_object_names(segments.segment_folder(number))
+        return [name.removesuffix(".npy") for name in names]
+
+    def _load(self, path: str) -> Array:
+        with self.base.repository.open(path, "rb") as handle:
+            array: Array = np.load(handle, allow_pickle=False)
+        return array
+
+    def get_array(self, name: str | None = None) -> Array:
+        """Return an array as it is stored, texts as UTF-8 bytes; put together if the table lies in segments."""
+        found = None if name is None or name == _IDS else self._read_segments()
+        if found is None or name is None:
+            return super().get_array(name)
+        if name not in self.get_arraynames():
+            raise KeyError(f"no array {name!r} in {type(self).__name__}<{self.pk}>")
+        offsets = self._offsets_of(name)
+        if offsets == name:
+            return found.offsets(name)
+        return found.per_row(name) if offsets is None else found.values(name, offsets)
+
+    @classmethod
+    def _offsets_of(cls, name: str) -> str | None:
+        """Return which array says what rows own of array ``name``; None if it has a row of its own for each."""
+        if name.startswith((_RAGGED, _OFFSETS)):
+            return _OFFSETS + name.removeprefix(_RAGGED).removeprefix(_OFFSETS)
+        return None
+
+    def _arraynames_from_files(self) -> list[str]:
+        """Return the names of all arrays, as files tell; AiiDA compares them with the attributes."""
+        names = dict.fromkeys(super()._arraynames_from_files())
+        sizes = self.base.attributes.get(_SEGMENTS, None)
+        if sizes is not None:
+            names.pop(segments.ORDER)
+            for number in range(len(sizes)):
+                names |= dict.fromkeys(self._segment_arrays(number))
+        return list(names)
 
     def _array(self, name: str) -> Array:
         """Return an array of the repository, texts decoded, read once and then read-only in memory."""
@@ -274,6 +443,12 @@ def _plain(array: Array) -> Array:
         width = max(1, int(np.char.str_len(array).max(initial=1)))
         array = encode_strings(array.astype(f"U{width}"))
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+
+
+def _npy(array: Array) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    return stream.getvalue()
 
 
 def _counts(values: Array) -> dict[str, int] | None:

@@ -59,7 +59,7 @@ class Ragged:
     def take(self, index: NDArray[np.int64]) -> Ragged:
         """Return the rows at positions ``index``, in that order."""
         sizes = self.sizes[index]
-        return Ragged(self.values[within(self.offsets, index)], _offsets(sizes))
+        return Ragged(self.values[within(self.offsets, index)], offsets_of(sizes))
 
     @staticmethod
     def concatenate(parts: Sequence[tuple[int, Ragged | None]]) -> Ragged:
@@ -69,7 +69,7 @@ class Ragged:
         """
         columns = [column for _, column in parts if column is not None]
         sizes = [np.zeros(size, np.int64) if column is None else column.sizes for size, column in parts]
-        return Ragged(np.concatenate([column.values for column in columns]), _offsets(np.concatenate(sizes)))
+        return Ragged(np.concatenate([column.values for column in columns]), offsets_of(np.concatenate(sizes)))
 
 
 def within(offsets: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -83,5 +83,6 @@ def within(offsets: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.i
     return np.arange(total) + np.repeat(offsets[:-1][index] - (ends - sizes), sizes)
 
 
-def _offsets(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+def offsets_of(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the (N + 1,) offsets of rows that own ``sizes`` values each, end to end."""
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)

@@ -28,8 +28,10 @@ __all__ = [
     "StructureTableBuilder",
     "Table",
     "check_unique",
+    "concatenate_filled",
     "decode_strings",
     "encode_strings",
+    "merge_units",
 ]
 
 _COLUMN = "column/"
@@ -171,7 +173,7 @@ class Table:
         return {
             "ids": np.concatenate([table.ids for table in tables]),
             "columns": _concatenate_columns([(len(t), t.columns) for t in tables]),
-            "units": _merge_units([table.units for table in tables]),
+            "units": merge_units([table.units for table in tables]),
             "ragged": {
                 name: Ragged.concatenate([(len(t), t.ragged.get(name)) for t in tables])
                 for name in dict.fromkeys(name for table in tables for name in table.ragged)
@@ -425,24 +427,37 @@ def _prefixed(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
 
 
 def _fill_value(dtype: np.dtype[Any]) -> Any:
-    return {"f": np.nan, "U": "", "b": False}.get(dtype.kind, 0)
+    return {"f": np.nan, "U": "", "S": b"", "b": False}.get(dtype.kind, 0)
+
+
+def concatenate_filled(parts: Sequence[tuple[int, Array | None]]) -> Array:
+    """Return the arrays of ``parts`` end to end, filled (NaN, "", 0, False) where there is none.
+
+    :param parts: (length, the array or None), one array at least.
+    """
+    like = next(array for _, array in parts if array is not None)
+    return np.concatenate(
+        [
+            np.full((size, *like.shape[1:]), _fill_value(like.dtype), dtype=like.dtype)
+            if array is None
+            else array
+            for size, array in parts
+        ]
+    )
 
 
 def _concatenate_columns(parts: Sequence[tuple[int, Mapping[str, Array]]]) -> dict[str, Array]:
     names = dict.fromkeys(name for _, columns in parts for name in columns)
-    merged = {}
-    for name in names:
-        like = next(columns[name] for _, columns in parts if name in columns)
-        merged[name] = np.concatenate(
-            [
-                columns.get(name, np.full((size, *like.shape[1:]), _fill_value(like.dtype), dtype=like.dtype))
-                for size, columns in parts
-            ]
-        )
-    return merged
+    return {
+        name: concatenate_filled([(size, columns.get(name)) for size, columns in parts]) for name in names
+    }
 
 
-def _merge_units(units: Sequence[Mapping[str, str]]) -> dict[str, str]:
+def merge_units(units: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return the units of columns of all tables together.
+
+    :raises ValueError: if two tables give a column different units.
+    """
     merged: dict[str, str] = {}
     for one in units:
         for name, unit in one.items():

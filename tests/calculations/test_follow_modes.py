@@ -166,7 +166,7 @@ def test_comparison_tells_what_was_gained_and_both_groups(results: Any, relaxed:
 
 def test_row_that_was_left_has_no_numbers(results: Any, relaxed: StructureTable) -> None:
     from aiida_pet.calculations.follow_modes import compare_followed
-    from aiida_pet.calculations.functions import merged
+    from aiida_pet.data.merging import merged
     from aiida_pet.data.structures import StructureSetData
 
     start = displaced(results)

@@ -116,7 +116,8 @@ def test_merge_tables_puts_rows_in_order_of_the_input(structures: Any, make_resu
 
 
 def test_merge_tables_gives_missing_rows_the_status_left(structures: Any, make_results: Any) -> None:
-    from aiida_pet.calculations.functions import LEFT_MESSAGE, merge_tables
+    from aiida_pet.calculations.functions import merge_tables
+    from aiida_pet.data.merging import LEFT_MESSAGE
 
     merged = merge_tables(structures=structures, job=make_results(["r-2"]))
     assert merged.column("status").tolist() == ["left", "left", "converged", "left", "left"]

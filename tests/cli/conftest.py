@@ -201,7 +201,7 @@ class Campaign:
         """Give the launch the results of these rows; the others are left."""
         from aiida.common import LinkType
 
-        from aiida_pet.calculations.functions import merged
+        from aiida_pet.data.merging import merged
         from aiida_pet.data.structures import StructureSetData
 
         tables = {

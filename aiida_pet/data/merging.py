@@ -1,0 +1,124 @@
+"""From the tables of many jobs to one, in the order that was asked for. Vectors throughout: no object per crystal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiida_pet.data.segments import is_worth_while
+from aiida_pet.data.structures import StructureSetData
+from aiida_pet.engine.job import RowStatus
+from aiida_pet.engine.table import Array, StructureTable
+
+DONE = "done_"
+"""Prefix of tables that are of a campaign before, and may hold rows that are no longer wanted."""
+LEFT_MESSAGE = "no job finished this row"
+
+
+def merge_nodes(
+    structures: StructureSetData, ids: Array, parts: Mapping[str, StructureSetData]
+) -> StructureSetData:
+    """Return an unstored node with a row for each of ``ids``, in their order.
+
+    A row that is in no table has the status ``left``, its geometry of ``structures``, and NaN, 0 or empty in other
+    columns. Where it pays, the node is made of the files of its parts, which AiiDA's repository then holds once.
+
+    :param structures: the crystals.
+    :param ids: (N,) of those to be there.
+    :param parts: the tables by name.
+    :raises ValueError: naming rows that are in two tables, or in none of ``ids``.
+    """
+    order, tables = _chosen(ids, parts, structures.select)
+    if is_worth_while(len(tables), len(ids)):
+        return StructureSetData.from_segments(ids, order, tables)
+    whole = [table if isinstance(table, StructureTable) else table.to_table() for table in tables]
+    return StructureSetData.from_table(StructureTable.concatenate(whole).take(order))
+
+
+def merged(structures: StructureTable, tables: Mapping[str, StructureTable]) -> StructureTable:
+    """Return the rows that :func:`merge_nodes` makes a node of, of tables in memory.
+
+    :raises ValueError: naming rows that are in two tables, or in none of the input.
+    """
+    order, parts = _chosen(structures.ids, tables, structures.select)
+    return StructureTable.concatenate(parts).take(order)
+
+
+def _chosen[Rows: (StructureSetData, StructureTable)](
+    ids: Array, parts: Mapping[str, Rows], select: Callable[[Array], StructureTable]
+) -> tuple[NDArray[np.int64], list[Any]]:
+    """Return the tables that hold rows to be there, and where these stand in them end to end, (N,).
+
+    :param select: returns crystals by id, for those that are in no table.
+    """
+    names = sorted(parts)
+    order = places(ids, {name: parts[name].ids for name in names})
+    found = np.flatnonzero(order >= 0)
+    tables: list[Any] = []
+    start = shift = 0
+    moved = order.copy()
+    for name in names:
+        end = start + len(parts[name])
+        mine = found[(order[found] >= start) & (order[found] < end)]
+        if len(mine):
+            moved[mine] -= shift
+            tables.append(parts[name])
+        else:  # nothing of it is wanted, its columns neither
+            shift += len(parts[name])
+        start = end
+    left = np.flatnonzero(order < 0)
+    if len(left):
+        moved[left] = start - shift + np.arange(len(left))
+        tables.append(left_rows(select(ids[left])))
+    return moved, tables
+
+
+def places(ids: Array, parts: Mapping[str, Array]) -> NDArray[np.int64]:
+    """Return where each of ``ids`` stands among the rows of ``parts`` end to end, (N,); -1 for one in none.
+
+    :param parts: the ids of each table, by its name.
+    :raises ValueError: naming a row that is in two tables, or none of ``ids`` though its table is not ``done_...``.
+    """
+    sorter = np.argsort(ids)
+    ascending = ids[sorter]
+    found = np.full(len(ids), -1, dtype=np.int64)
+    starts: dict[str, int] = {}
+    start = 0
+    for name, own in parts.items():
+        slots = np.minimum(np.searchsorted(ascending, own), len(ids) - 1)
+        known = ascending[slots] == own
+        if not (known.all() or name.startswith(DONE)):
+            stranger = str(own[~known][0])
+            raise ValueError(f"row {stranger!r} of table {name} is none of the {len(ids)} rows to do")
+        rows = sorter[slots[known]]
+        taken = rows[found[rows] >= 0]
+        if len(taken):
+            owner = next(other for other in reversed(starts) if starts[other] <= found[taken[0]])
+            raise ValueError(f"row {str(ids[taken[0]])!r} is in two tables, {owner} and {name}: done twice")
+        found[rows] = start + np.flatnonzero(known)
+        starts[name] = start
+        start += len(own)
+    return found
+
+
+def left_rows(rows: StructureTable) -> StructureTable:
+    """Return ``rows`` as rows that no job finished, without the columns they came with."""
+    columns = {
+        "status": np.full(len(rows), RowStatus.LEFT.value),
+        "message": np.full(len(rows), LEFT_MESSAGE),
+        "n_atoms": rows.n_atoms,
+        "volume": rows.volumes(),
+    }
+    return StructureTable(
+        ids=rows.ids,
+        columns=columns,
+        units={"volume": "A^3"},
+        numbers=rows.numbers,
+        positions=rows.positions,
+        cells=rows.cells,
+        pbc=rows.pbc,
+        offsets=rows.offsets,
+    )
