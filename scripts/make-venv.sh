@@ -37,6 +37,8 @@ python=${found%% (*}
 echo "aiida-pet: setting up $venv with $("$python" -c 'import platform; print("Python", platform.python_version())') at $found"
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 && usable "$venv/bin/python" || { rm -rf "$venv"; "$python" -m venv "$venv"; }
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "uv>=0.5"
-"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" -r requirements.txt
+# Compiled here and now: where PYTHONDONTWRITEBYTECODE is set, or the folder is read-only later, every start of an engine
+# or a command would compile torch, sympy and AiiDA again, which doubles it.
+"$venv/bin/uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" -r requirements.txt
 "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --editable .
 sha256sum requirements.txt pyproject.toml | sha256sum > "$venv/made-from"
