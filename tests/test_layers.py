@@ -83,6 +83,7 @@ def test_package_imports_without_torch(name):
             "phonons",
             "elastic",
             "functions",
+            "model_store",
             "staging",
             "hull",
             "harmonic",
@@ -90,7 +91,7 @@ def test_package_imports_without_torch(name):
             "screening",
         ],
         "data": ["table", "structures", "model", "readers"],
-        "workchains": ["batch", "lane", "relax", "progress", "provenance", "hull", "screening"],
+        "workchains": ["batch", "lane", "staging", "relax", "progress", "provenance", "hull", "screening"],
     }.get(name, [])
     names = [f"aiida_pet.{name}", *(f"aiida_pet.{name}.{module}" for module in modules)]
     code = (

@@ -2,7 +2,7 @@
 
 Rows are shared out over ``lanes`` by size (:mod:`aiida_pet.workchains.sharing`); each lane is a child that walks its
 share in jobs of ``job_size`` rows (:mod:`aiida_pet.workchains.lane`). All lanes are started in one step and none waits
-for another. The model is brought to the computer once (:mod:`aiida_pet.calculations.staging`).
+for another. The model is brought to the computer once (:mod:`aiida_pet.workchains.staging`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_pet.calculations.functions import merge_tables
 from aiida_pet.calculations.records import summarise_batch
-from aiida_pet.calculations.resources import job_options, lane_options, least_resources
-from aiida_pet.calculations.staging import StageModelCalculation, find_staged_model
+from aiida_pet.calculations.resources import job_options, lane_options
+from aiida_pet.calculations.staging import find_staged_model
 from aiida_pet.calculations.validation import (
     check_margin,
     check_parameters,
@@ -37,6 +37,7 @@ from aiida_pet.workchains.jobs import job_record, jobs_of
 from aiida_pet.workchains.lane import LaneWorkChain
 from aiida_pet.workchains.protocols import Protocol, protocol_inputs
 from aiida_pet.workchains.sharing import default_job_size, share_out
+from aiida_pet.workchains.staging import StagingWorkChain
 
 # All jobs' results are inputs of one merge, and AiiDA writes inputs into every checkpoint.
 MAX_JOBS = 2000
@@ -93,7 +94,7 @@ class BatchWorkChain(WorkChain):
         spec.exit_code(
             300,
             "ERROR_STAGING",
-            message="The model could not be brought to computer `{computer}` (process <{pk}>): check it with "
+            message="The model could not be brought to computer `{computer}` (process <{pk}>). {message} Check it with "
             "`verdi computer test {computer}` and launch again.",
         )
         spec.exit_code(301, "ERROR_NO_RESULTS", message="No row has a result. {message}")
@@ -129,10 +130,8 @@ class BatchWorkChain(WorkChain):
     def stage(self) -> Any:
         """Bring the model to the computer."""
         computer = self.inputs.code.computer
-        # From the cache would come a folder that may be gone: that is what should_stage just looked for in vain.
-        metadata = {"computer": computer, "disable_cache": True, "call_link_label": "stage"}
-        metadata["options"] = {"resources": least_resources(computer.scheduler_type)}
-        node = self.submit(StageModelCalculation, model=self.inputs.model, metadata=metadata)
+        metadata = {"call_link_label": "stage"}
+        node = self.submit(StagingWorkChain, model=self.inputs.model, computer=computer, metadata=metadata)
         self.report(f"bringing the model to {computer.label}: <{node.pk}>")
         return ToContext(staging=node)
 
@@ -141,8 +140,9 @@ class BatchWorkChain(WorkChain):
         staging = self.ctx.staging
         if not staging.is_finished_ok:
             computer = self.inputs.code.computer.label
-            return self.exit_codes.ERROR_STAGING.format(computer=computer, pk=staging.pk)
-        self.ctx.remote_model = staging.outputs.remote_folder
+            message = staging.exit_message or staging.exception or "It gave no reason."
+            return self.exit_codes.ERROR_STAGING.format(computer=computer, pk=staging.pk, message=message)
+        self.ctx.remote_model = staging.outputs.remote_model
         return None
 
     def launch_lanes(self) -> None:

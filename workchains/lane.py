@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from aiida import orm
-from aiida.engine import ExitCode, ToContext, WorkChain, while_
+from aiida.engine import ExitCode, ToContext, WorkChain, if_, while_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 from aiida.manage.caching import enable_caching
 
@@ -23,7 +23,7 @@ from aiida_pet.calculations.exit_codes import CODES, Failure
 from aiida_pet.calculations.phonons import PhononCalculation
 from aiida_pet.calculations.records import record_left
 from aiida_pet.calculations.relax import RelaxCalculation
-from aiida_pet.calculations.staging import mark_bad_copy
+from aiida_pet.calculations.staging import was_staged
 from aiida_pet.calculations.static import StaticCalculation
 from aiida_pet.calculations.validation import check_remote_folders, check_rows
 from aiida_pet.data.structures import StructureSetData
@@ -32,6 +32,7 @@ from aiida_pet.engine.job import Task
 from aiida_pet.engine.table import Array
 from aiida_pet.workchains.inputs import define_job_duration, define_job_inputs
 from aiida_pet.workchains.sharing import pace_of, rows_for
+from aiida_pet.workchains.staging import StagingWorkChain
 from aiida_pet.workchains.stopping import is_stop_requested
 from aiida_pet.workchains.walk import Ending, Walk
 
@@ -44,12 +45,17 @@ CALCULATIONS: dict[Task, type[PetCalculation]] = {
 
 _STATUS = {code.label: code.status for code in CODES}
 _INVALID_ACCOUNT = 131
-# The next job would end the same way.
+_BAD_MODEL = _STATUS[Failure.BAD_MODEL]
+# The next job would end the same way; if the model was refused, unless it is staged again.
 FATAL = {_INVALID_ACCOUNT} | {
     _STATUS[failure] for failure in (Failure.BAD_JOB, Failure.BAD_MODEL, Failure.BAD_DEVICE)
 }
+# Times in a row: a copy may be damaged again while a job waits in the queue, but a model that is refused although its
+# copy is whole will be refused for ever.
+MAX_RESTAGINGS = 2
 ENDINGS = {
     0: Ending.FINISHED,
+    _BAD_MODEL: Ending.MODEL,
     _STATUS[Failure.ROWS_LEFT]: Ending.TIME,
     _STATUS[Failure.OUT_OF_MEMORY]: Ending.MEMORY,
     110: Ending.MEMORY,  # the scheduler's: out of memory
@@ -73,7 +79,13 @@ class LaneWorkChain(WorkChain):
         )
         define_job_duration(spec)
         spec.inputs.validator = _validate
-        spec.outline(cls.setup, while_(cls.has_rows)(cls.run_job, cls.inspect_job), cls.finish)
+        spec.outline(
+            cls.setup,
+            while_(cls.has_rows)(
+                cls.run_job, cls.inspect_job, if_(cls.was_model_refused)(cls.stage, cls.inspect_stage)
+            ),
+            cls.finish,
+        )
         spec.output(
             "given_up",
             valid_type=StructureSetData,
@@ -108,6 +120,8 @@ class LaneWorkChain(WorkChain):
             len(self.inputs.rows), self.inputs.job_size.value, max_batch_cost
         ).to_dict()
         self.ctx.n_jobs = 0
+        self.ctx.refusals = 0  # of the model, in a row
+        self.ctx.remote_model = self.inputs.get("remote_model", None)
 
     def has_rows(self) -> bool:
         """Return whether rows wait, and nobody asked to stop."""
@@ -125,9 +139,11 @@ class LaneWorkChain(WorkChain):
             settings["max_batch_cost"] = walk.max_batch_cost
         inputs: dict[str, Any] = {
             name: self.inputs[name]
-            for name in ("code", "model", "structures", "parameters", "remote_model")
+            for name in ("code", "model", "structures", "parameters")
             if name in self.inputs
         }
+        if self.ctx.remote_model is not None:
+            inputs["remote_model"] = self.ctx.remote_model
         ids = self._in_order_of_structures(rows)
         if len(ids) < len(self.inputs.structures):
             inputs["rows"] = TableData.from_ids(ids)
@@ -164,14 +180,13 @@ class LaneWorkChain(WorkChain):
                 job.outputs.summary.get_dict(), len(finished), self._sizes()[sorted(finished)].sum()
             )
             self.ctx.pace = pace or self.ctx.get("pace")
+        self.ctx.refusals = self.ctx.refusals + 1 if job.exit_status == _BAD_MODEL else 0
         if job.is_finished_ok:
             return None
         self.report(f"job <{job.pk}> ended with exit status {job.exit_status}: {message}")
         if job.is_killed:
             return self._stop(self.exit_codes.ERROR_JOB_KILLED, walk, pk=job.pk)
-        if job.exit_status in FATAL:
-            if job.exit_status == _STATUS[Failure.BAD_MODEL] and "remote_model" in self.inputs:
-                mark_bad_copy(self.inputs.remote_model, message)
+        if job.exit_status in FATAL and not self.was_model_refused():
             return self._stop(self.exit_codes.ERROR_FATAL, walk, pk=job.pk, message=message)
         if walk.fruitless >= self.inputs.max_failures.value and walk.n_waiting:
             return self._stop(
@@ -182,6 +197,36 @@ class LaneWorkChain(WorkChain):
                 count=walk.fruitless,
             )
         return None
+
+    def was_model_refused(self) -> bool:
+        """Return whether the model was refused and may be brought to the computer again.
+
+        A folder that the user named is his: nothing is written there.
+        """
+        copy = self.ctx.remote_model
+        return 0 < self.ctx.refusals <= MAX_RESTAGINGS and copy is not None and was_staged(copy)
+
+    def stage(self) -> Any:
+        """Look for the model on the computer, by its hash, and bring it there again if it is damaged or gone."""
+        computer = self.ctx.remote_model.computer
+        metadata = {"call_link_label": f"stage_{self.ctx.n_jobs:05d}"}
+        node = self.submit(StagingWorkChain, model=self.inputs.model, computer=computer, metadata=metadata)
+        self.report(f"bringing the model to {computer.label} again: <{node.pk}>")
+        return ToContext(staging=node)
+
+    def inspect_stage(self) -> ExitCode | None:
+        """Go on with the copy that is whole."""
+        staging = self.ctx.staging
+        if staging.is_finished_ok:
+            self.ctx.remote_model = staging.outputs.remote_model
+            return None
+        reason = staging.exit_message or staging.exception or "it gave no reason"
+        return self._stop(
+            self.exit_codes.ERROR_FATAL,
+            Walk.from_dict(self.ctx.walk),
+            pk=self.ctx.job.pk,
+            message=f"its model was refused and could not be staged again (process <{staging.pk}>): {reason}",
+        )
 
     def finish(self) -> ExitCode | None:
         """Record the rows that were given up, and say whether the lane was stopped."""

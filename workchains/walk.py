@@ -26,6 +26,7 @@ class Ending(StrEnum):
     TIME = "time"  # stopped in order, or by the scheduler's clock
     MEMORY = "memory"
     BROKEN = "broken"  # crash, node failure, no results
+    MODEL = "model"  # the model was refused: no row was looked at
 
 
 @dataclass
@@ -146,6 +147,9 @@ class Walk:
         if job is None:
             raise RuntimeError("no job is running: settle() wants next_job() before it")
         left = [row for row in job.rows if row not in finished]
+        if left and ending is Ending.MODEL:
+            self.waiting.insert(0, Segment(to_ranges(left), job.failures, job.suspect))
+            return
         if len(left) < len(job):
             self.fruitless = 0
         else:

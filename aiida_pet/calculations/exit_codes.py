@@ -55,8 +55,8 @@ CODES = (
     _Code(
         303,
         Failure.BAD_MODEL,
-        "The model was refused: {reason}. If it is linked from a staged copy, that copy is marked as bad and the next "
-        "launch stages it anew; otherwise import the checkpoint again with `aiida-pet model import`.",
+        "The model was refused: {reason}. A campaign brings the model to the computer again and goes on; if that does "
+        "not help, import the checkpoint again with `aiida-pet model import`.",
     ),
     _Code(
         304,

@@ -1,8 +1,9 @@
 """Bring a model to a computer once, so that jobs link to it instead of uploading it each time.
 
-The upload is a CalcJob that submits nothing: it runs over any transport, is retried by AiiDA when the connection
-fails, and stands in the provenance between the model and the folder that jobs link to. A later launch finds that
-folder by a query and asks the computer whether the file is still there, whole.
+The upload is a CalcJob that submits nothing: it runs over any transport and is retried by AiiDA when the connection
+fails. From its folder the model is brought to its address (:mod:`aiida_pet.calculations.model_store`), which a function
+then names, so that the upload stands in the provenance between the model and the folder that jobs link to. The steps
+follow each other in :class:`aiida_pet.workchains.staging.StagingWorkChain`.
 """
 
 from __future__ import annotations
@@ -13,15 +14,13 @@ from typing import Any
 from aiida import orm
 from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
-from aiida.engine import CalcJob, CalcJobProcessSpec, run_get_node
+from aiida.engine import CalcJob, CalcJobProcessSpec, calcfunction
 
-from aiida_pet.calculations.resources import least_resources
+from aiida_pet.calculations.model_store import ModelStoreError, find_place
 from aiida_pet.data.model import PetModelData
 from aiida_pet.engine.job import MODEL_FILE
 
 logger = logging.getLogger(__name__)
-
-BAD_COPY_EXTRA = "pet_bad_copy"
 
 
 class StageModelCalculation(CalcJob):
@@ -50,69 +49,62 @@ class StageModelCalculation(CalcJob):
         """Do nothing: no scheduler was asked, and its missing files are no reason for a warning."""
 
 
-def find_staged_model(model: PetModelData, computer: orm.Computer) -> orm.RemoteData | None:
-    """Return the newest folder on ``computer`` that holds a whole copy of ``model``.
+@calcfunction
+def locate_model(
+    model: PetModelData, place: orm.Dict, upload: orm.RemoteData | None = None
+) -> orm.RemoteData:
+    """Return the folder that holds ``model`` on a computer.
+
+    :param place: ``computer`` (uuid) and ``folder`` (absolute path).
+    :param upload: the folder that the model was uploaded to, if it was on this occasion.
+    """
+    computer = orm.Computer.collection.get(uuid=place["computer"])
+    return orm.RemoteData(remote_path=place["folder"], computer=computer)
+
+
+def find_staged_model(
+    model: PetModelData, computer: orm.Computer, *, by_hash: bool = False
+) -> orm.RemoteData | None:
+    """Return the folder on ``computer`` that holds a whole copy of ``model``, whoever brought it there.
 
     None if there is none, or if the computer cannot be asked now: then stage it, which waits for the connection.
+
+    :param by_hash: take the SHA-256 of the copy; else its size counts, and its hash is taken by the engine.
     """
+    try:
+        place = find_place(model, computer, by_hash=by_hash)
+    except ModelStoreError as error:
+        logger.warning("%s: staging the model anew", error)
+        return None
+    return staged_model(model, computer, place.folder) if place.is_whole else None
+
+
+def staged_model(
+    model: PetModelData, computer: orm.Computer, folder: str, upload: orm.RemoteData | None = None
+) -> orm.RemoteData:
+    """Return the node of ``folder`` on ``computer``, which holds ``model``: one node for all jobs."""
     query = orm.QueryBuilder()
-    query.append(PetModelData, filters={"attributes.sha256": model.sha256}, tag="model")
-    query.append(
-        StageModelCalculation, filters={"attributes.exit_status": 0}, with_incoming="model", tag="upload"
-    )
     query.append(
         orm.RemoteData,
-        filters={"and": [{"extras": {"!has_key": key}} for key in (BAD_COPY_EXTRA, "cleaned")]},
-        with_incoming="upload",
+        filters={"attributes.remote_path": folder, "extras": {"!has_key": orm.RemoteData.KEY_EXTRA_CLEANED}},
         project="*",
         tag="copy",
     )
     query.append(orm.Computer, filters={"uuid": computer.uuid}, with_node="copy")
     query.order_by({"copy": {"ctime": "desc"}})
-    copies: list[orm.RemoteData] = query.all(flat=True)
-    return next((copy for copy in copies if _is_whole(copy, model)), None)
+    known: Any = query.first(flat=True)
+    if known is not None:
+        return known  # type: ignore[no-any-return]
+    given = {} if upload is None else {"upload": upload}
+    place = orm.Dict({"computer": computer.uuid, "folder": folder})
+    located: orm.RemoteData = locate_model(model, place, **given)
+    return located
 
 
-def stage_model(model: PetModelData, computer: orm.Computer) -> orm.RemoteData:
-    """Return a folder on ``computer`` that holds a copy of ``model``, uploading it if there is none.
-
-    For scripts that run jobs of their own; WorkChains submit :class:`StageModelCalculation` themselves.
-
-    :raises RuntimeError: if the upload failed.
-    """
-    found = find_staged_model(model, computer)
-    if found is not None:
-        return found
-    # From the cache would come a folder that may be gone: that is what we just looked for in vain.
-    options = {"resources": least_resources(computer.scheduler_type)}
-    metadata = {"computer": computer, "disable_cache": True, "options": options}
-    outputs, node = run_get_node(StageModelCalculation, model=model, metadata=metadata)
-    if not node.is_finished_ok:
-        raise RuntimeError(
-            f"staging {model} on computer {computer.label!r} failed (exit status {node.exit_status}): "
-            f"see `verdi process report {node.pk}`"
-        )
-    staged: orm.RemoteData = outputs["remote_folder"]
-    return staged
-
-
-def mark_bad_copy(copy: orm.RemoteData, reason: str) -> None:
-    """Remember that the model in ``copy`` was refused, so that it is never linked again."""
-    copy.base.extras.set(BAD_COPY_EXTRA, reason)
-
-
-def _is_whole(copy: Any, model: PetModelData) -> bool:
-    """Return whether ``copy`` holds a model of the right size; its hash is checked by the engine, before loading."""
-    size = model.base.repository.get_object_size(model.filename)
-    path = f"{copy.get_remote_path()}/{MODEL_FILE}"
-    try:
-        with copy.get_authinfo().get_transport() as transport:
-            return bool(transport.isfile(path) and transport.get_attribute(path).st_size == size)
-    except Exception as error:
-        logger.warning(
-            "cannot ask computer %r whether %s is still there (%s): staging the model anew",
-            copy.computer.label,
-            path,
-            error,
-        )
-        return False
+def was_staged(copy: orm.RemoteData) -> bool:
+    """Return whether ``copy`` was put where it is by this module, so that it may be put there again."""
+    creator = copy.creator
+    return creator is not None and creator.process_label in (
+        locate_model.__name__,
+        StageModelCalculation.__name__,
+    )

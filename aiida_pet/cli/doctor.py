@@ -207,17 +207,22 @@ def check_open_files(what: str, limit: int) -> Check:
 
 def check_model(code: InstalledCode, identifier: str | None) -> Check:
     """Look whether the model is on the computer already."""
-    from aiida_pet.calculations.staging import find_staged_model
+    from aiida_pet.calculations.model_store import ModelStoreError, find_place
     from aiida_pet.cli.model import resolve
 
     try:
         model = resolve(identifier)
     except click.ClickException as error:
         return Check("model", False, error.message, "`aiida-pet model list` shows those there are")
-    found = find_staged_model(model, code.computer)
-    if found is None:
-        return Check("model", True, f"{model.name} is not staged yet: the first launch uploads it")
-    return Check("model", True, f"{model.name} is staged in {found.get_remote_path()}")
+    try:
+        place = find_place(model, code.computer)
+    except ModelStoreError as error:
+        return Check("model", False, str(error), f"`verdi computer test {code.computer.label}`")
+    if not place.is_whole:
+        return Check(
+            "model", True, f"{model.name} is not staged yet: the first launch uploads it to {place.folder}"
+        )
+    return Check("model", True, f"{model.name} is staged in {place.folder}")
 
 
 def check_job(code: InstalledCode, patience: float) -> Iterator[Check]:

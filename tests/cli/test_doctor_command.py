@@ -118,11 +118,13 @@ def test_job_is_not_sent_without_a_daemon(read, engine, own_model):
 
 
 def test_staged_model_is_found(engine, own_model):
-    from aiida_pet.calculations.staging import stage_model
+    from aiida_pet.workchains.staging import stage_model
 
-    assert "is not staged yet" in check_model(engine, str(own_model.pk)).detail
+    folder = f"{engine.computer.get_workdir()}/aiida-pet-models/{own_model.sha256}"
+    detail = check_model(engine, str(own_model.pk)).detail
+    assert f"is not staged yet: the first launch uploads it to {folder}" in detail
     stage_model(own_model, engine.computer)
-    assert "is staged in " in check_model(engine, str(own_model.pk)).detail
+    assert f"is staged in {folder}" in check_model(engine, str(own_model.pk)).detail
     assert not check_model(engine, "no-such-model").ok
 
 

@@ -14,6 +14,7 @@ from aiida_pet.data.table import TableData
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.lane import LaneWorkChain
+from aiida_pet.workchains.staging import StagingWorkChain
 
 Inputs = Callable[..., dict[str, Any]]
 
@@ -48,9 +49,10 @@ def test_lanes_share_the_rows_and_walk_in_jobs(campaign: Any) -> None:
 
 
 def test_model_was_uploaded_once_for_all_jobs(campaign: Any) -> None:
-    assert len(called(campaign, StageModelCalculation)) == 1
+    (staging,) = called(campaign, StagingWorkChain)
+    assert [child.process_class for child in staging.called].count(StageModelCalculation) == 1
     linked = {job.inputs.remote_model.uuid for job in jobs_of(campaign)}
-    assert linked == {called(campaign, StageModelCalculation)[0].outputs.remote_folder.uuid}
+    assert linked == {staging.outputs.remote_model.uuid}
 
 
 def test_summary_adds_up_the_jobs(campaign: Any) -> None:
@@ -77,7 +79,7 @@ def test_same_launch_with_caching_on_runs_no_engine(campaign: Any, caching: None
     assert all(job.base.caching.is_created_from_cache for job in jobs_of(again))
     assert again.outputs.summary["n_jobs_cached"] == 4
     assert again.outputs.summary["engine_s"] == 0
-    assert not called(again, StageModelCalculation)
+    assert not called(again, StagingWorkChain)
     assert (
         again.outputs.results.column("energy").tolist() == campaign.outputs.results.column("energy").tolist()
     )
@@ -131,13 +133,15 @@ def test_no_results_at_all_say_why(module_inputs: Inputs) -> None:
 
 def test_staging_that_fails_says_so(generate_workchain: Any, module_inputs: Inputs) -> None:
     batch = generate_workchain(BatchWorkChain, module_inputs(2) | {"task": orm.Str("relax")})
-    staging = orm.CalcJobNode(computer=batch.inputs.code.computer)
+    staging = orm.WorkChainNode()
     staging.set_process_state("excepted")
     batch.ctx.staging = staging.store()
     exit_code = batch.inspect_stage()
     label = batch.inputs.code.computer.label
     assert exit_code.status == 300
-    assert f"could not be brought to computer `{label}`" in exit_code.message
+    assert (
+        f"could not be brought to computer `{label}` (process <{staging.pk}>). It gave" in exit_code.message
+    )
     assert f"`verdi computer test {label}`" in exit_code.message
 
 

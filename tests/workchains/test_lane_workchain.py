@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
-from aiida_pet.calculations.staging import BAD_COPY_EXTRA, stage_model
+from aiida_pet.calculations.model_store import Publication
+from aiida_pet.calculations.staging import StageModelCalculation
 from aiida_pet.data.table import TableData
 from aiida_pet.workchains.jobs import jobs_of
-from aiida_pet.workchains.lane import LaneWorkChain
+from aiida_pet.workchains.lane import MAX_RESTAGINGS, LaneWorkChain
+from aiida_pet.workchains.staging import StagingWorkChain, stage_model
 from aiida_pet.workchains.walk import Walk
 
 Inputs = Callable[..., dict[str, Any]]
@@ -143,16 +147,97 @@ def test_what_would_fail_again_stops_the_lane(
     assert len(sizes) == 1
 
 
-def test_staged_model_that_is_refused_is_marked(batch_inputs: Inputs) -> None:
+def corrupt(path: Path) -> None:
+    """Change the content and not the size."""
+    content = path.read_bytes()
+    path.write_bytes(b"\0" * 8 + content[8:])
+
+
+def run_staged_lane(inputs: dict[str, Any], remote: orm.RemoteData, **extra: Any) -> Any:
+    rows = TableData.from_ids(inputs["structures"].ids)
+    _, node = run_get_node(LaneWorkChain, rows=rows, remote_model=remote, **inputs, **extra)
+    return node
+
+
+@pytest.mark.parametrize("fault", ["corrupted", "purged", "short"])
+def test_copy_that_went_bad_is_staged_again_and_every_row_is_done(batch_inputs: Inputs, fault: str) -> None:
+    inputs = batch_inputs(4)
+    remote = stage_model(inputs["model"], inputs["code"].computer)
+    path = Path(remote.get_remote_path(), "model.ckpt")
+    if fault == "corrupted":
+        corrupt(path)
+    elif fault == "short":
+        path.write_bytes(b"short")
+    else:
+        shutil.rmtree(inputs["code"].computer.get_workdir())
+    node = run_staged_lane(inputs, remote, job_size=3)
+    assert node.is_finished_ok, node.exit_message
+    # no row of the refused job is blamed: the next has the same
+    told = [(job.exit_status, job.outputs.summary["rows_total"]) for job in jobs_of(node)]
+    assert told == [(303, 3), (0, 3), (0, 1)]
+    assert sorted(flat([job.outputs.results.ids.tolist() for job in jobs_of(node)[1:]])) == [
+        f"alloy-000{i}" for i in range(4)
+    ]
+    assert path.read_bytes() == inputs["model"].get_content("rb")
+    assert len([child for child in node.called if child.process_class is StagingWorkChain]) == 1
+
+
+def test_model_that_is_refused_though_it_is_whole_stops_the_lane(batch_inputs: Inputs) -> None:
+    inputs = batch_inputs(4, STAND_IN_FAIL="BAD_MODEL")
+    remote = stage_model(inputs["model"], inputs["code"].computer)
+    node = run_staged_lane(inputs, remote, job_size=2)
+    assert node.exit_status == 300
+    assert len(jobs_of(node)) == MAX_RESTAGINGS + 1
+    assert "so the lane stops: The model was refused: as the test asked" in node.exit_message
+    # it was looked at each time, and not sent again
+    assert not [one for one in node.called_descendants if one.process_class is StageModelCalculation]
+
+
+def test_restagings_are_counted_in_a_row(generate_workchain: Any, batch_inputs: Inputs) -> None:
     inputs = batch_inputs(2)
     remote = stage_model(inputs["model"], inputs["code"].computer)
-    path = f"{remote.get_remote_path()}/model.ckpt"
-    with remote.get_authinfo().get_transport() as transport:
-        transport.exec_command_wait(f"echo damaged > {path}")
-    rows = TableData.from_ids(inputs["structures"].ids)
-    _, node = run_get_node(LaneWorkChain, rows=rows, job_size=2, remote_model=remote, **inputs)
+    inputs |= {"task": orm.Str("relax"), "rows": TableData.from_ids(inputs["structures"].ids)}
+    lane = generate_workchain(LaneWorkChain, inputs | {"job_size": orm.Int(1), "remote_model": remote})
+    lane.setup()
+    answers = []
+    for status in (303, 303, 310, 303, 303, 303):
+        walk = Walk.from_dict(lane.ctx.walk)
+        walk.next_job()
+        lane.ctx.walk = walk.to_dict()
+        job = orm.CalcJobNode(computer=inputs["code"].computer)
+        job.set_process_state("finished")
+        job.set_exit_status(status)
+        lane.ctx.job = job.store()
+        stopped = lane.inspect_job()
+        answers.append((lane.was_model_refused(), None if stopped is None else stopped.status))
+    again, on, stop = (True, None), (False, None), (False, 300)
+    assert answers == [again, again, on, again, again, stop]
+
+
+def test_model_that_cannot_be_staged_again_stops_the_lane(
+    batch_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = batch_inputs(4)
+    remote = stage_model(inputs["model"], inputs["code"].computer)
+    corrupt(Path(remote.get_remote_path(), "model.ckpt"))
+    publication = (remote.get_remote_path(), Publication.DAMAGED)
+    monkeypatch.setattr("aiida_pet.workchains.staging.publish", lambda *_: publication)
+    node = run_staged_lane(inputs, remote, job_size=4)
     assert node.exit_status == 300
-    assert "The model was refused" in remote.base.extras.get(BAD_COPY_EXTRA)
+    assert "its model was refused and could not be staged again (process <" in node.exit_message
+    assert "2 uploads arrived on" in node.exit_message
+
+
+def test_folder_that_the_user_gave_is_left_as_it_is(batch_inputs: Inputs, tmp_path: Path) -> None:
+    inputs = batch_inputs(2)
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "model.ckpt").write_bytes(b"another model")
+    remote = orm.RemoteData(remote_path=str(folder), computer=inputs["code"].computer).store()
+    node = run_staged_lane(inputs, remote, job_size=2)
+    assert node.exit_status == 300
+    assert len(jobs_of(node)) == 1
+    assert (folder / "model.ckpt").read_bytes() == b"another model"
 
 
 def test_broken_machine_stops_the_lane_after_max_failures(run_lane: Any) -> None:

@@ -163,3 +163,20 @@ def test_a_job_may_be_smaller_than_job_size_but_not_larger() -> None:
     assert walk.next_job(most=100) == [2, 3, 4, 5]
     walk.settle({2, 3, 4, 5}, Ending.FINISHED)
     assert walk.waiting_rows == [6, 7, 8, 9]
+
+
+def test_rows_of_a_job_whose_model_was_refused_are_as_they_were() -> None:
+    walk = Walk.start(6, 4)
+    walk.next_job()
+    walk.settle(set(), Ending.MODEL)
+    assert walk.fruitless == 0
+    assert walk.next_job() == [0, 1, 2, 3]
+    walk.settle({0, 1}, Ending.BROKEN)
+    assert walk.next_job() == [2, 3]
+    before = walk.to_dict()
+    walk.settle(set(), Ending.MODEL)
+    assert walk.next_job() == [2, 3]
+    assert walk.to_dict() == before
+    # a job that goes on in its folder may have rows from the time before the model went bad
+    walk.settle({2}, Ending.MODEL)
+    assert walk.next_job() == [3]
