@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from aiida import orm
+from aiida.common.links import LinkType
 
 from aiida_pet.calculations.base import PetCalculation
 
+_CALLS = [LinkType.CALL_CALC.value, LinkType.CALL_WORK.value]
 _KEYS = ("rows_total", "rows_done", "engine_s", "compute_s", "evaluations", "memory_mb", "device")
 
 
@@ -15,8 +18,34 @@ def jobs_of(node: orm.ProcessNode) -> list[Any]:
     """Return the jobs of the engine (CalcJobNodes) that ``node`` called, itself or through others, oldest first."""
     if is_job(node):
         return [node]
-    jobs: list[Any] = [called for called in node.called_descendants if is_job(called)]
-    return sorted(jobs, key=lambda job: job.pk)
+    return [called for called in called_below(node) if is_job(called)]
+
+
+def called_below(node: orm.ProcessNode) -> list[Any]:
+    """Return the processes that ``node`` called, itself or through others, oldest first.
+
+    A query for each level of calls, where `called_descendants` asks for each process by itself.
+    """
+    found: dict[int, Any] = {}
+    callers = [node.pk]
+    while callers:
+        query = orm.QueryBuilder()
+        query.append(orm.ProcessNode, filters={"id": {"in": callers}}, tag="caller")
+        query.append(
+            orm.ProcessNode, with_incoming="caller", edge_filters={"type": {"in": _CALLS}}, project="*"
+        )
+        called = [one for one in query.all(flat=True) if one.pk not in found]
+        found |= {one.pk: one for one in called}
+        callers = [one.pk for one in called if isinstance(one, orm.WorkflowNode)]
+    return [found[pk] for pk in sorted(found)]
+
+
+def summaries_of(jobs: Collection[Any]) -> dict[int, dict[str, Any]]:
+    """Return the ``summary`` of each of ``jobs`` that has one, by pk, in one query."""
+    query = orm.QueryBuilder()
+    query.append(orm.CalcJobNode, filters={"id": {"in": [job.pk for job in jobs]}}, project="id", tag="job")
+    query.append(orm.Dict, with_incoming="job", edge_filters={"label": "summary"}, project="attributes")
+    return dict(query.all()) if jobs else {}
 
 
 def is_job(node: orm.Node) -> bool:

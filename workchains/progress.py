@@ -17,7 +17,7 @@ from typing import Any
 from aiida.transports import Transport
 
 from aiida_pet.engine.job import PROGRESS_FILE, JobFolderError, Progress
-from aiida_pet.workchains.jobs import jobs_of
+from aiida_pet.workchains.jobs import called_below, jobs_of, summaries_of
 from aiida_pet.workchains.lane import LaneWorkChain
 
 logger = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ LANE_TYPE = LaneWorkChain.build_process_type()
 
 
 def _with_descendants(node: Any) -> list[Any]:
-    return [node, *node.called_descendants]
+    return [node, *called_below(node)]
 
 
 def _rows_total(node: Any, lanes: list[Any], jobs: list[JobProgress]) -> int:
@@ -159,15 +159,15 @@ def _state(node: Any) -> str:
 def _progress_of(jobs: list[Any]) -> Iterable[JobProgress]:
     running = [job for job in jobs if not job.is_terminated]
     heartbeats = read_heartbeats(running) if running else {}
+    summaries = summaries_of(jobs)
     for job in jobs:
         if job.is_terminated:
-            yield _finished(job)
+            yield _finished(job, summaries.get(job.pk, {}))
         else:
             yield _running(job, heartbeats.get(job.pk))
 
 
-def _finished(job: Any) -> JobProgress:
-    summary = job.outputs.summary.get_dict() if "summary" in job.outputs else {}
+def _finished(job: Any, summary: dict[str, Any]) -> JobProgress:
     cached = job.base.caching.is_created_from_cache
     return JobProgress(
         pk=job.pk,

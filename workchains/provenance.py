@@ -137,7 +137,7 @@ def _sources_in(function: Any, row_id: str) -> list[tuple[str, TableData]]:
     links = sorted(links, key=lambda link: (link.link_label == INPUT, link.node.pk))
     if function.process_label == HULL:  # a reference may have the id of a row, and is another crystal
         links = [link for link in links if link.link_label == INPUT]
-    found = [(link.link_label, link.node) for link in links if row_id in set(link.node.ids.tolist())]
+    found = [(link.link_label, link.node) for link in links if (link.node.ids == row_id).any()]
     if function.process_label == MERGE:  # a result before the structures that it was computed from
         return [("part", source) for _, source in found[:1]]
     return found

@@ -109,15 +109,12 @@ def _stages(node: Any, progress: CampaignProgress) -> list[dict[str, Any]]:
 
 def _lanes(node: ProcessNode, progress: CampaignProgress) -> list[dict[str, Any]]:
     """Return rows, jobs and rate of each lane."""
-    from aiida_pet.workchains.jobs import jobs_of
+    from aiida_pet.workchains.jobs import called_below, jobs_of
     from aiida_pet.workchains.progress import LANE_TYPE
 
     entries = {entry.pk: entry for entry in progress.jobs}
     lanes = []
-    for lane in sorted(
-        (called for called in [node, *node.called_descendants] if called.process_type == LANE_TYPE),
-        key=lambda called: called.pk or 0,
-    ):
+    for lane in [called for called in [node, *called_below(node)] if called.process_type == LANE_TYPE]:
         own = [entries[job.pk] for job in jobs_of(lane) if job.pk in entries]
         lanes.append(
             {
@@ -172,17 +169,20 @@ def _some_job_ended(progress: CampaignProgress) -> bool:
 
 def obstacles(node: ProcessNode, progress: CampaignProgress) -> list[str]:
     """Return what keeps a launch that has not ended from going on, each with its remedy."""
+    from aiida_pet.workchains.jobs import called_below
+
     told = []
     problem = daemon_problem()
     if problem:
         told.append(problem)
-    for process in [node, *node.called_descendants]:
+    processes = [node, *called_below(node)]
+    for process in processes:
         if process.paused and not process.is_terminated:
             why = f" ({process.process_status})" if process.process_status else ""
             told.append(
                 f"process <{process.pk}> is paused{why}: `verdi process play {process.pk}` lets it go on"
             )
-    unclaimed = [called.pk for called in [node, *node.called_descendants] if _is_unclaimed(called)]
+    unclaimed = [called.pk for called in processes if _is_unclaimed(called)]
     unnoticed = [job.pk for job in progress.jobs if _is_unnoticed(job)]
     if not problem and (unclaimed or unnoticed):
         pks = " ".join(f"<{pk}>" for pk in (unclaimed + unnoticed)[:5])

@@ -45,16 +45,16 @@ class Segments:
 
     :ivar sizes: rows of each segment.
     :ivar order: (N,) places of the rows of the table among those of the segments end to end.
-    :ivar read: number of a segment and name of an array -> the array, None if this segment has none of that name.
+    :ivar read: name of an array -> that of each segment, None of one that has none of that name.
     """
 
     sizes: Sequence[int]
     order: NDArray[np.int64]
-    read: Callable[[int, str], Array | None]
+    read: Callable[[str], Sequence[Array | None]]
 
     def per_row(self, name: str) -> Array:
         """Return (N, ...) of an array whose first dimension are rows; filled where a segment has none."""
-        joined: Array = concatenate_filled(list(zip(self.sizes, self._parts(name), strict=True)))[self.order]
+        joined: Array = concatenate_filled(list(zip(self.sizes, self.read(name), strict=True)))[self.order]
         return joined
 
     def offsets(self, name: str) -> NDArray[np.int64]:
@@ -65,15 +65,12 @@ class Segments:
         """Return the values of ``name``, (M, ...), of which each row owns those that ``offsets`` says."""
         lengths = self._lengths(offsets)
         counts = [int(one.sum()) for one in lengths]
-        flat = concatenate_filled(list(zip(counts, self._parts(name), strict=True)))
+        flat = concatenate_filled(list(zip(counts, self.read(name), strict=True)))
         chosen: Array = flat[within(offsets_of(np.concatenate(lengths)), self.order)]
         return chosen
-
-    def _parts(self, name: str) -> list[Array | None]:
-        return [self.read(number, name) for number in range(len(self.sizes))]
 
     def _lengths(self, name: str) -> list[NDArray[np.int64]]:
         return [
             np.zeros(size, np.int64) if found is None else np.diff(found)
-            for size, found in zip(self.sizes, self._parts(name), strict=True)
+            for size, found in zip(self.sizes, self.read(name), strict=True)
         ]

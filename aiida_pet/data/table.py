@@ -256,17 +256,20 @@ class TableData(orm.ArrayData):
             if sizes is None:
                 self._is_whole = True
             else:
-                order = self._load(segments.ORDER_FILE)
+                [order] = self._load_all([segments.ORDER_FILE])
                 self._segments = segments.Segments(
                     sizes, order.astype(np.int64), self._segment_reader(len(sizes))
                 )
         return self._segments
 
-    def _segment_reader(self, n_segments: int) -> Callable[[int, str], Array | None]:
+    def _segment_reader(self, n_segments: int) -> Callable[[str], list[Array | None]]:
         files = [frozenset(self._segment_arrays(number)) for number in range(n_segments)]
 
-        def read(number: int, name: str) -> Array | None:
-            return self._load(segments.segment_file(number, name)) if name in files[number] else None
+        def read(name: str) -> list[Array | None]:
+            found = [number for number in range(n_segments) if name in files[number]]
+            arrays = self._load_all([segments.segment_file(number, name) for number in found])
+            of_segment = dict(zip(found, arrays, strict=True))
+            return [of_segment.get(number) for number in range(n_segments)]
 
         return read
 
@@ -274,10 +277,15 @@ class TableData(orm.ArrayData):
         names = self.base.repository.list_object_names(segments.segment_folder(number))
         return [name.removesuffix(".npy") for name in names]
 
-    def _load(self, path: str) -> Array:
-        with self.base.repository.open(path, "rb") as handle:
-            array: Array = np.load(handle, allow_pickle=False)
-        return array
+    def _load_all(self, paths: Sequence[str]) -> list[Array]:
+        """Return the arrays in these files. Of a stored node all are asked for at once: each alone is a query."""
+        repository = self.base.repository
+        if not self.is_stored:
+            return [_from_npy(repository.get_object_content(path, "rb")) for path in paths]
+        keys = [str(repository.get_object(path).key) for path in paths]
+        streams = self.backend.get_repository().iter_object_streams(list(dict.fromkeys(keys)))
+        contents = {key: _from_npy(stream.read()) for key, stream in streams}
+        return [contents[key] for key in keys]
 
     def get_array(self, name: str | None = None) -> Array:
         """Return an array as it is stored, texts as UTF-8 bytes; put together if the table lies in segments."""
@@ -449,6 +457,11 @@ def _npy(array: Array) -> bytes:
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=False)
     return stream.getvalue()
+
+
+def _from_npy(content: bytes) -> Array:
+    array: Array = np.load(io.BytesIO(content), allow_pickle=False)
+    return array
 
 
 def _counts(values: Array) -> dict[str, int] | None:
