@@ -143,7 +143,7 @@ def crystals_behind(named: Node, table: TableData, row_id: str) -> StructureSetD
     processes = [node for node in (creator, named) if isinstance(node, orm.ProcessNode)]
     sources = [process.inputs.structures for process in processes if "structures" in process.inputs]
     for node in (table, *sources):
-        if isinstance(node, StructureSetData) and row_id in set(node.ids.tolist()):
+        if isinstance(node, StructureSetData) and (node.ids == row_id).any():
             return node
     return None
 
@@ -183,8 +183,8 @@ def _atom_columns(table: TableData, index: int) -> dict[str, list[int]]:
 
     if not isinstance(table, StructureSetData):
         return {}
-    whole = table.to_table()
-    return {name: list(values[whole.atoms_of(index)].shape) for name, values in whole.atom_columns.items()}
+    size = int(table.row_sizes()[index])
+    return {name: [size, *shape[1:]] for name, shape in table.atom_column_shapes().items()}
 
 
 def geometry_of(crystals: StructureSetData, row_id: str, symmetry: Mapping[str, Any]) -> dict[str, Any]:
@@ -224,7 +224,7 @@ def stage_sheets(named: Node, row_id: str, known: Sheet) -> dict[str, tuple[int 
     found: dict[str, tuple[int | None, Sheet | None]] = {}
     for name in tables:
         table = tables[name]
-        if row_id not in set(table.ids.tolist()):
+        if not (table.ids == row_id).any():
             found[name] = (table.pk, None)
             continue
         sheet = sheet_of(table, row_id, None)

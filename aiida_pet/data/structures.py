@@ -165,6 +165,10 @@ class StructureSetData(TableData):
             raise KeyError(f"no column per atom {name!r}, there are: {', '.join(known) or 'none'}")
         return self._array(_ATOMS + name)
 
+    def atom_column_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes (A, ...) of the columns per atom by name, without reading any."""
+        return {name: self.get_shape(_ATOMS + name) for name in self.base.attributes.get("atom_columns", {})}
+
     def to_table(self) -> StructureTable:
         """Return all crystals; the arrays are read-only and shared with the node."""
         atom_columns = self.base.attributes.get("atom_columns", {})
