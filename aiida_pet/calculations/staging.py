@@ -22,6 +22,8 @@ from aiida_pet.engine.job import MODEL_FILE
 
 logger = logging.getLogger(__name__)
 
+_LOCATE = "locate_model"  # the function's label in the database
+
 
 class StageModelCalculation(CalcJob):
     """Upload a model into a folder of its own on ``metadata.computer``; ``remote_folder`` is that folder."""
@@ -91,6 +93,7 @@ def staged_model(
         tag="copy",
     )
     query.append(orm.Computer, filters={"uuid": computer.uuid}, with_node="copy")
+    query.append(orm.CalcFunctionNode, filters={"attributes.process_label": _LOCATE}, with_outgoing="copy")
     query.order_by({"copy": {"ctime": "desc"}})
     known: Any = query.first(flat=True)
     if known is not None:
@@ -104,7 +107,4 @@ def staged_model(
 def was_staged(copy: orm.RemoteData) -> bool:
     """Return whether ``copy`` was put where it is by this module, so that it may be put there again."""
     creator = copy.creator
-    return creator is not None and creator.process_label in (
-        locate_model.__name__,
-        StageModelCalculation.__name__,
-    )
+    return creator is not None and creator.process_label in (_LOCATE, StageModelCalculation.__name__)

@@ -221,5 +221,15 @@ def test_copy_on_another_computer_does_not_count(
     assert find_staged_model(pet_model, pet_computer) is None
 
 
+def test_node_that_somebody_else_made_of_the_folder_is_not_taken(
+    pet_model: Any, pet_computer: orm.Computer
+) -> None:
+    staged = stage_model(pet_model, pet_computer)
+    other = orm.RemoteData(remote_path=staged.get_remote_path(), computer=pet_computer).store()
+    found = find_staged_model(pet_model, pet_computer)
+    assert found.uuid == staged.uuid != other.uuid
+    assert was_staged(found)
+
+
 def test_folder_of_the_user_is_not_one_that_was_staged(pet_computer: orm.Computer) -> None:
     assert not was_staged(orm.RemoteData(remote_path="/somewhere", computer=pet_computer).store())
