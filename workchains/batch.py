@@ -55,6 +55,7 @@ _PASSED_ON = (
     "max_failures",
     "reuse",
     "job_duration",
+    "clean_workdir",
 )
 
 

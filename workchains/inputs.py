@@ -30,6 +30,7 @@ TO_CHILDREN = (
     "job_size",
     "job_duration",
     "reuse",
+    "clean_workdir",
 )
 
 
@@ -81,6 +82,14 @@ def define_job_inputs(spec: ProcessSpec) -> None:
         default=False,
         is_metadata=True,
         help="Take jobs that were done before, with the same inputs, from AiiDA's cache, whether it is on or not.",
+    )
+    spec.input(
+        "clean_workdir",
+        valid_type=orm.Bool,
+        serializer=orm.to_aiida_type,
+        default=lambda: orm.Bool(False),
+        help="Remove the folder of a job from the computer once its results are stored and no later job takes up its "
+        "state. Folders of jobs that failed stay, as do those of jobs from the cache.",
     )
     spec.input(
         "max_failures",

@@ -30,6 +30,7 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import Task
 from aiida_pet.engine.table import Array
+from aiida_pet.workchains.cleaning import clean_folders, is_own_folder
 from aiida_pet.workchains.inputs import define_job_duration, define_job_inputs
 from aiida_pet.workchains.sharing import pace_of, rows_for
 from aiida_pet.workchains.staging import StagingWorkChain
@@ -122,6 +123,8 @@ class LaneWorkChain(WorkChain):
         self.ctx.n_jobs = 0
         self.ctx.refusals = 0  # of the model, in a row
         self.ctx.remote_model = self.inputs.get("remote_model", None)
+        self.ctx.to_clean = []  # jobs (pks) whose folders nothing needs
+        self.ctx.with_state = []  # and those whose state a later job may still need
 
     def has_rows(self) -> bool:
         """Return whether rows wait, and nobody asked to stop."""
@@ -173,8 +176,10 @@ class LaneWorkChain(WorkChain):
         walk = Walk.from_dict(self.ctx.walk)
         message = job.exit_message or job.exception or "it gave no reason"
         finished = self._finished(job)
-        walk.settle(finished, ENDINGS.get(job.exit_status, Ending.BROKEN), message)
+        ending = ENDINGS.get(job.exit_status, Ending.BROKEN)
+        walk.settle(finished, ending, message)
         self.ctx.walk = walk.to_dict()
+        self._clean_after(job, ending, finished)
         if "summary" in job.outputs:
             pace = pace_of(
                 job.outputs.summary.get_dict(), len(finished), self._sizes()[sorted(finished)].sum()
@@ -233,8 +238,31 @@ class LaneWorkChain(WorkChain):
         walk = Walk.from_dict(self.ctx.walk)
         if self.ctx.get("stopped", False):
             return self._stop(self.exit_codes.ERROR_STOPPED, walk)
+        self._clean(self.ctx.with_state)
         self._record(walk)
         return None
+
+    def _clean_after(self, job: orm.CalcJobNode, ending: Ending, finished: set[int]) -> None:
+        """Remove the folders that nothing needs now that ``job`` has ended; that of a job that failed is left.
+
+        A job that left rows in order is needed until a later one has written a state of its own, which it does when it
+        has finished a row: until then its folder holds a link to the state of the one before.
+        """
+        before = self.ctx.with_state if finished else []
+        own = [job.pk] if is_own_folder(job) else []
+        if finished:
+            self.ctx.with_state = []
+        if ending is Ending.TIME:
+            self.ctx.with_state = self.ctx.with_state + own
+        self._clean(before + (own if ending is Ending.FINISHED else []))
+
+    def _clean(self, pks: list[int]) -> None:
+        """Remove the folders of jobs, if that is wanted, and those that could not be removed before."""
+        if not self.inputs.clean_workdir.value:
+            return
+        self.ctx.to_clean, reason = clean_folders(self.ctx.to_clean + pks)
+        if reason:
+            self.report(f"the folders of {len(self.ctx.to_clean)} jobs are not removed yet: {reason}")
 
     def _stop(self, exit_code: ExitCode, walk: Walk, **values: Any) -> ExitCode:
         self._record(walk)

@@ -66,6 +66,10 @@ def hull(
         raise click.UsageError(
             "--job-duration is for launches with rows to compute; the references of a hull are few"
         )
+    if request.clean_workdir is not None and relax_references is None:
+        raise click.UsageError(
+            "--clean-workdir and --keep-workdir are for launches that run jobs: --relax-references"
+        )
     parameters = parse_settings(set_)
     problem = check_hull_parameters(parameters)
     if problem:
@@ -91,8 +95,9 @@ def hull(
     if request.dry_run:
         _tell(rows.node, competing, relaxed, request, site)
         return
-    builder = HullWorkChain.get_builder_from_protocol(rows.node, **inputs)
-    start(builder, "hull", request, {"structures": rows.node.pk, "parameters": parameters})
+    builder: Any = HullWorkChain.get_builder_from_protocol(rows.node, **inputs)
+    record = {"structures": rows.node.pk, "parameters": parameters}
+    start(builder, "hull", request, record, jobs=builder.relax)
 
 
 def _relaxation(site: Site, structures: Any, protocol: str | None) -> dict[str, Any]:

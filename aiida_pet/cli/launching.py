@@ -57,6 +57,7 @@ class Request:
     qos: str | None
     option: tuple[str, ...]
     setting: tuple[str, ...]
+    clean_workdir: bool | None
     label: str
     wait: bool
     dry_run: bool
@@ -94,6 +95,12 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--dry-run", is_flag=True, help="Say what it would take, and start nothing."),
         click.option("--wait", is_flag=True, help="Follow it to its end; exit status 1 if it fails."),
         click.option("--label", default="", help="Label of the launch."),
+        click.option(
+            "--clean-workdir/--keep-workdir",
+            default=None,
+            help="Remove a job's folder once its results are stored, or keep it; it is kept if the job failed.  "
+            "[default: keep]",
+        ),
         click.option(
             "--setting",
             multiple=True,
@@ -311,20 +318,25 @@ def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | Stru
     return found
 
 
-def start(builder: Any, what: str, request: Request, record: dict[str, Any]) -> None:
+def start(
+    builder: Any, what: str, request: Request, record: dict[str, Any], *, jobs: Any | None = None
+) -> None:
     """Submit ``builder``, say so, and follow it if that is asked for.
 
     :param what: is launched, in a word.
     :param record: what else the JSON says of it.
+    :param jobs: the part of ``builder`` that has the inputs of jobs, if it is not the whole.
     :raises click.exceptions.Exit: with status 1 if it was followed and did not end well.
     """
     from aiida.engine import submit
-    from aiida.orm import Int
+    from aiida.orm import Bool, Int
 
     if request.label:
         builder.metadata.label = request.label
     if request.job_duration is not None:
         builder.job_duration = Int(request.job_duration)
+    if request.clean_workdir is not None:
+        (builder if jobs is None else jobs).clean_workdir = Bool(request.clean_workdir)
     node = submit(builder)
     if not request.wait:
         if request.as_json:

@@ -96,6 +96,13 @@ def test_lanes_and_job_size_decide_the_jobs(launch, alloys):
     assert node.outputs.results.ids.tolist() == ["alloy-1", "alloy-3", "alloy-5"]
 
 
+def test_cleaning_of_job_folders_reaches_every_task(prepare, alloys):
+    for task in ("static", "relax", "phonons", "elastic", "screen"):
+        assert prepare(task, alloys, "--clean-workdir").clean_workdir.value is True
+    assert prepare("relax", alloys, "--keep-workdir").clean_workdir.value is False
+    assert "clean_workdir" not in dict(prepare("relax", alloys))
+
+
 def test_job_duration_reaches_the_lanes(prepare, alloys):
     assert prepare("relax", alloys, "--job-duration", "30m").job_duration == 1800
     assert prepare("screen", alloys, "--job-duration", "1h").job_duration == 3600

@@ -71,6 +71,11 @@ def test_resources_reach_the_relaxation_of_references(prepare, make_structures, 
         "hull", node.pk, "--relax-references", alloys, *ASKED, "--partition", "long", "--qos", "high"
     )
     assert dict(builder.relax["options"]) == EXPECTED
+    assert "clean_workdir" not in dict(builder.relax)
+    given = ["hull", node.pk, "--clean-workdir"]
+    assert prepare(*given, "--relax-references", alloys).relax.clean_workdir.value is True
+    prepare(*given, status=2)
+    assert "for launches that run jobs: --relax-references" in " ".join(prepare.result.output.split())
 
 
 def test_dry_run_says_what_jobs_ask_for(invoke, read, alloys, site):

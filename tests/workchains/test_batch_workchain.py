@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,6 +84,19 @@ def test_same_launch_with_caching_on_runs_no_engine(campaign: Any, caching: None
     assert (
         again.outputs.results.column("energy").tolist() == campaign.outputs.results.column("energy").tolist()
     )
+
+
+def test_cleaning_changes_no_hash_and_leaves_the_folders_of_jobs_from_the_cache(
+    module_inputs: Inputs,
+) -> None:
+    inputs = module_inputs(["one", "two", "three"])
+    _, first = run_get_node(BatchWorkChain, job_size=2, **inputs)
+    _, again = run_get_node(BatchWorkChain, job_size=2, reuse=True, clean_workdir=True, **inputs)
+    for node in (first, again):
+        assert node.is_finished_ok, node.exit_message
+        for job in jobs_of(node):
+            assert job.base.caching.is_created_from_cache is (node is again)
+            assert Path(job.outputs.remote_folder.get_remote_path(), "job.json").exists()
 
 
 def test_chosen_rows_come_in_their_own_order(module_inputs: Inputs) -> None:

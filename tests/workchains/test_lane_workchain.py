@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiida import orm
+from aiida.common.links import LinkType
 from aiida.engine import run_get_node
 
 from aiida_pet.calculations.model_store import Publication
@@ -238,6 +239,140 @@ def test_folder_that_the_user_gave_is_left_as_it_is(batch_inputs: Inputs, tmp_pa
     assert node.exit_status == 300
     assert len(jobs_of(node)) == 1
     assert (folder / "model.ckpt").read_bytes() == b"another model"
+
+
+def folders_of(node: Any) -> list[tuple[bool, bool]]:
+    """Of each job: is its folder there, and does AiiDA know it as cleaned."""
+    remotes = [job.outputs.remote_folder for job in jobs_of(node)]
+    return [(Path(remote.get_remote_path()).exists(), remote.is_cleaned) for remote in remotes]
+
+
+KEPT, GONE = (True, False), (False, True)
+
+
+def test_folders_are_kept_unless_told_otherwise(run_lane: Any) -> None:
+    node, _, _ = run_lane(4, 2)
+    assert folders_of(node) == [KEPT, KEPT]
+
+
+def test_folders_of_jobs_that_ended_well_are_removed_as_the_lane_goes(
+    run_lane: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aiida_pet.workchains import lane
+
+    asked: list[list[int]] = []
+    clean = lane.clean_folders
+    monkeypatch.setattr(lane, "clean_folders", lambda pks: clean(asked.append(list(pks)) or asked[-1]))
+    node, done, _ = run_lane(5, 2, {"clean_workdir": True})
+    assert node.is_finished_ok, node.exit_message
+    assert folders_of(node) == [GONE, GONE, GONE]
+    assert len(flat(done)) == 5
+    assert [pks for pks in asked if pks] == [[job.pk] for job in jobs_of(node)]
+
+
+def test_folder_with_the_state_of_rows_stays_until_a_later_job_has_its_own(
+    run_lane: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = []
+    in_order = LaneWorkChain._in_order_of_structures
+
+    def look(self: Any, rows: list[int]) -> Any:
+        there.append([kept for kept, _ in folders_of(self.node)])
+        return in_order(self, rows)
+
+    monkeypatch.setattr(LaneWorkChain, "_in_order_of_structures", look)
+    node, _, sizes = run_lane(7, 7, {"clean_workdir": True}, STAND_IN_ROWS=3)
+    assert node.is_finished_ok, node.exit_message
+    assert sizes == [7, 4, 1]
+    # each job that left rows is there when the next is made, which links its state, and gone when that has ended
+    assert there == [[], [True], [False, True]]
+    assert folders_of(node) == [GONE, GONE, GONE]
+    first, second, third = jobs_of(node)
+    assert second.inputs.remote_state.uuid == first.outputs.remote_folder.uuid
+    assert third.inputs.remote_state.uuid == second.outputs.remote_folder.uuid
+
+
+def test_folders_of_jobs_that_failed_stay(run_lane: Any) -> None:
+    node, _, _ = run_lane(["a", "b", "c", "killer"], 2, {"clean_workdir": True})
+    assert node.is_finished_ok, node.exit_message
+    assert node.outputs.given_up.ids.tolist() == ["killer"]
+    assert folders_of(node) == [GONE if job.is_finished_ok else KEPT for job in jobs_of(node)]
+    assert {job.is_finished_ok for job in jobs_of(node)} == {True, False}
+
+
+@pytest.fixture
+def by_hand(generate_workchain: Any, batch_inputs: Inputs) -> Any:
+    """A lane that cleans, and a function that ends a job in it by hand and says which folders are removed."""
+    from aiida_pet.workchains.walk import Ending
+
+    inputs = batch_inputs(2)
+    inputs |= {"task": orm.Str("relax"), "rows": TableData.from_ids(inputs["structures"].ids)}
+    inputs |= {"job_size": orm.Int(2), "clean_workdir": orm.Bool(True)}
+    lane = generate_workchain(LaneWorkChain, inputs)
+    lane.setup()
+    work_dir = Path(inputs["code"].computer.get_workdir())
+    paths: list[Path] = []
+
+    def end(ending: Ending, finished: set[int], cached: bool = False) -> list[int]:
+        job = orm.CalcJobNode(computer=inputs["code"].computer).store()
+        if cached:
+            job.base.extras.set(job.base.caching.CACHED_FROM_KEY, "an older one")
+        path = work_dir / f"job-{len(paths)}"
+        path.mkdir(parents=True)
+        (path / "state.npz").touch()
+        remote = orm.RemoteData(remote_path=str(path), computer=inputs["code"].computer)
+        remote.base.links.add_incoming(job, LinkType.CREATE, "remote_folder")
+        remote.store()
+        paths.append(path)
+        lane._clean_after(job, ending, finished)
+        return [number for number, one in enumerate(paths) if not one.exists()]
+
+    return lane, end, Ending
+
+
+def test_state_of_a_job_is_kept_while_those_after_it_only_link_it(by_hand: Any) -> None:
+    _, end, ending = by_hand
+    assert end(ending.TIME, {0}) == []
+    assert end(ending.MODEL, set()) == []  # its state is a link to that of the one before
+    assert end(ending.BROKEN, set()) == []
+    assert end(ending.TIME, set()) == []
+    assert end(ending.BROKEN, {1}) == [0, 3]  # it wrote a state of its own
+    assert end(ending.FINISHED, {1}) == [0, 3, 5]
+
+
+def test_folder_of_a_job_from_the_cache_is_of_another_campaign(by_hand: Any) -> None:
+    _, end, ending = by_hand
+    assert end(ending.FINISHED, {0}, cached=True) == []
+    assert end(ending.FINISHED, {0}) == [1]
+
+
+def test_computer_that_cannot_be_reached_is_tried_again_later(
+    by_hand: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane, end, ending = by_hand
+    reports: list[str] = []
+    monkeypatch.setattr(lane, "report", reports.append)
+
+    def unreachable(*_: Any) -> Any:
+        raise ConnectionError("connection refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(orm.AuthInfo, "get_transport", unreachable)
+        assert end(ending.FINISHED, {0}) == []
+    assert reports == ["the folders of 1 jobs are not removed yet: ConnectionError: connection refused"]
+    assert end(ending.FINISHED, {1}) == [0, 1]
+    assert len(reports) == 1
+
+
+def test_folder_that_cannot_be_removed_is_not_called_cleaned(
+    by_hand: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane, end, ending = by_hand
+    with monkeypatch.context() as patch:
+        patch.setattr("aiida_pet.workchains.cleaning.clean_remote", lambda *_: None)
+        assert end(ending.FINISHED, {0}) == []
+    (pk,) = lane.ctx.to_clean
+    assert not orm.load_node(pk).outputs.remote_folder.is_cleaned
 
 
 def test_broken_machine_stops_the_lane_after_max_failures(run_lane: Any) -> None:

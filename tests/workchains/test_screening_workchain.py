@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,23 @@ def test_launched_again_it_takes_what_is_done_from_the_cache(whole: dict[str, An
     # and not if it is not wanted
     afresh = screening(whole, stages=("relax",), reuse=False)
     assert not any(job.base.caching.is_created_from_cache for job in jobs_of(afresh))
+
+
+def test_folders_of_all_stages_are_removed_if_that_is_wanted(module_inputs: Inputs) -> None:
+    inputs = module_inputs(1) | {"structures": tungsten(["clean-1", "clean-2"])}
+    builder = ScreeningWorkChain.get_builder_from_protocol(
+        inputs["code"],
+        inputs["model"],
+        inputs["structures"],
+        options=inputs["options"],
+        stages=("relax", "phonons"),
+    )
+    builder.clean_workdir = True
+    _, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    remotes = [job.outputs.remote_folder for job in jobs_of(node)]
+    assert [remote.is_cleaned for remote in remotes] == [True, True]
+    assert not any(Path(remote.get_remote_path()).exists() for remote in remotes)
 
 
 def test_rows_left_stop_nothing_and_the_next_launch_goes_on(

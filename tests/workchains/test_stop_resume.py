@@ -92,6 +92,20 @@ def test_resumed_campaign_computes_what_is_left_and_has_every_row_once(
     assert second.inputs.parameters.get_dict() == first.inputs.parameters.get_dict()
 
 
+def test_campaign_whose_folders_were_removed_is_resumed_and_goes_on_removing(
+    whole: dict[str, Any], stop_after: Any
+) -> None:
+    stop_after(3)
+    first = relax(whole, job_size=1, clean_workdir=True)
+    stop_after(None)
+    _, second = run_get_node(resume_builder(first))
+    assert second.is_finished_ok, second.exit_message
+    assert second.outputs.results.to_dataframe().equals(whole["results"].to_dataframe())
+    for node, jobs in ((first, 2), (second, 3)):
+        cleaned = [job.outputs.remote_folder.is_cleaned for job in jobs_of(node)]
+        assert cleaned == [True] * jobs
+
+
 def test_resumed_twice_takes_over_both(whole: dict[str, Any], stop_after: Any) -> None:
     stop_after(2)
     first = relax(whole, job_size=1)
