@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ from benchmarks.harness import ROOT, machine
 
 NAMES = {
     "overhead": "what AiiDA adds to the engine per crystal, in a batch of 2,000 and of 20,000, and its bytes",
-    "road": "the same of one crystal per job, through aiida-ase",
+    "road": "200 alloys as a batch, by a job per crystal, and by aiida-ase per crystal: time, nodes, bytes",
     "evaluate": "one evaluation of 256 crystals against metatomic's wrapper, metatomic-ase and the model's ceiling",
     "relax": "relaxation of 256 alloys against ASE, torch-sim's optimize and the model's ceiling",
     "symmetry": "projection onto space groups and averages over rotations against what they cost elsewhere",
@@ -20,6 +21,7 @@ NAMES = {
     "hull": "energies above hull of 16,000 entries against pymatgen's PatchedPhaseDiagram, and of 257,000",
     "funnel": "a screening of 2,000 crystals through AiiDA: time of each stage, share of the engine, bytes",
     "campaign": "a campaign of 256,963 crystals: overhead, memory, bytes, and how long answers take",
+    "interrupted": "such a campaign whose client and daemon are killed in the middle: what is done twice",
     "scaling": "relaxations of 64 to 4,096 rows: crystals per second, time per atom, memory",
 }
 ON_ALL_CORES = {"evaluate", "relax", "symmetry", "phonons", "scaling"}  # the others run several processes
@@ -30,6 +32,16 @@ def run_here(name: str, quick: bool) -> None:
     where = machine()
     for measurement in importlib.import_module(f"benchmarks.{name}").run(quick):
         print(measurement.to_json(where), flush=True)
+
+
+def run_apart(command: list[str], environment: dict[str, str]) -> int:
+    """Run ``command`` and return its exit status; who is told to stop lets it clean up before."""
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as process:
+        try:
+            return process.wait()
+        except (KeyboardInterrupt, SystemExit):
+            process.terminate()
+            raise
 
 
 def main() -> int:
@@ -46,6 +58,7 @@ def main() -> int:
     unknown = [name for name in arguments.names if name not in NAMES]
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # daemons are stopped on the way out
     if arguments.here:
         run_here(arguments.names[0], arguments.quick)
         return 0
@@ -63,7 +76,7 @@ def main() -> int:
             name,
             *(["--quick"] if arguments.quick else []),
         ]
-        if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
+        if run_apart(command, environment):
             failed.append(name)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

@@ -6,6 +6,7 @@ AiiDA adds per crystal, peak memory of client, daemon and engines, bytes, nodes,
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import subprocess
@@ -21,8 +22,9 @@ import psutil
 from ase.data import atomic_numbers, reference_states
 
 from aiida_pet.engine.table import StructureTable
-from benchmarks.harness import ROOT, Measurement, isolated_profile
+from benchmarks.harness import ROOT, Measurement, check_ended_well, isolated_profile, lanes, wait_for
 from benchmarks.overhead import repository_and_database
+from benchmarks.processes import Role, processes_of
 
 N_LARGE = 256_963
 N_SMALL = 10_000
@@ -115,10 +117,9 @@ def run(quick: bool = False) -> Iterator[Measurement]:
     :raises RuntimeError: if a campaign failed or lost a row.
     """
     small, large = (N_SMALL // 50, N_LARGE // 50) if quick else (N_SMALL, N_LARGE)
-    lanes = max(1, min(2, len(os.sched_getaffinity(0))))
     with isolated_profile():
-        first = campaign(decorations(small, 1), lanes)
-        found = campaign(decorations(large, 2), lanes)
+        first = campaign(decorations(small, 1))
+        found = campaign(decorations(large, 2))
         answers = waiting_times(found["pk"])
     against = f"target {TARGET_MS:g} ms/crystal; {small} crystals: {first['overhead_ms']:.3g}"
     yield Measurement(
@@ -138,9 +139,10 @@ def run(quick: bool = False) -> Iterator[Measurement]:
         )
 
 
-def campaign(table: StructureTable, lanes: int) -> dict[str, Any]:
+def campaign(table: StructureTable, job_size: int | None = None) -> dict[str, Any]:
     """Run ``static`` over ``table`` and return what it took.
 
+    :param job_size: crystals of a job; None for jobs of ten minutes.
     :raises RuntimeError: if the WorkChain failed or lost a row.
     """
     from aiida import orm
@@ -164,15 +166,17 @@ def campaign(table: StructureTable, lanes: int) -> dict[str, Any]:
             structures,
             task="static",
             settings={"threads": 1},
-            lanes=lanes,
+            lanes=lanes(),
+            job_size=job_size,
         )
-        builder.job_duration = orm.Int(JOB_DURATION_S)
+        if job_size is None:
+            builder.job_duration = orm.Int(JOB_DURATION_S)
         node = submit(builder)
-        while not node.is_terminated:
-            time.sleep(0.5)
+        wait_for(node)
         wall = time.perf_counter() - start
-    if not node.is_finished_ok or len(node.outputs.results) != count:
-        raise RuntimeError(f"static over {count} crystals ended with {node.exit_status}: {node.exit_message}")
+    check_ended_well(node, f"static over {count} crystals")
+    if len(node.outputs.results) != count:
+        raise RuntimeError(f"{len(node.outputs.results)} rows came back of {count}")
     summary = node.outputs.summary.get_dict()
     after = repository_and_database(folder)
     engine = float(summary["engine_s"])
@@ -180,12 +184,12 @@ def campaign(table: StructureTable, lanes: int) -> dict[str, Any]:
         "pk": node.pk,
         "n_crystals": count,
         "atoms_per_crystal": len(table.numbers) / count,
-        "lanes": lanes,
+        "lanes": lanes(),
         "n_jobs": summary["n_jobs"],
         "wall_s": wall,
         "engine_s": engine,
         "compute_s": float(summary["compute_s"]),
-        "overhead_ms": 1e3 * (wall - engine / lanes) / count,
+        "overhead_ms": 1e3 * (wall - engine / lanes()) / count,
         "client_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "daemon_mb": peak.daemon_mb,
         "engine_mb": max(job["memory_mb"] or 0.0 for job in summary["jobs"]),
@@ -216,15 +220,11 @@ class PeakMemory:
         self._thread.join()
 
     def _watch(self) -> None:
-        home = os.environ["AIIDA_PATH"]
         while not self._stop.wait(0.5):
-            for process in psutil.process_iter(["cmdline"]):
-                try:
-                    words = " ".join(process.info["cmdline"] or [])
-                    if "daemon worker" in words and home in process.environ().get("AIIDA_PATH", ""):
+            for process in processes_of(os.environ["AIIDA_PATH"], Role.DAEMON):
+                with contextlib.suppress(psutil.Error):
+                    if "worker" in process.cmdline():
                         self.daemon_mb = max(self.daemon_mb, process.memory_info().rss / 2**20)
-                except psutil.Error:
-                    continue
 
 
 def waiting_times(pk: int) -> dict[str, float]:

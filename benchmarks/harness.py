@@ -6,15 +6,22 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.processes import Role, kill_all, processes_of
+
 ROOT = Path(__file__).parents[1]
+LOOK_S = 10.0  # between two looks at whether the daemon is still there
+LOG_LINES = 20
+BROKER_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,11 @@ def threads() -> int:
     return int(os.environ.get("OMP_NUM_THREADS", "1"))
 
 
+def lanes() -> int:
+    """Return how many jobs run at once: two, where there are as many cores."""
+    return max(1, min(2, len(os.sched_getaffinity(0))))
+
+
 def machine() -> str:
     """Return processor, cores, threads and the load others put on them, in words."""
     name = platform.processor() or platform.machine()
@@ -88,18 +100,96 @@ def isolated_profile(workers: int = 1) -> Iterator[None]:
         outcome = CliRunner().invoke(main, ["setup", "--workers", str(workers)], catch_exceptions=False)
         if outcome.exit_code:
             raise RuntimeError(f"aiida-pet setup failed: {outcome.output}")
+        _wait_for_broker()
         yield
     finally:
-        _stop_daemon()
-        shutil.rmtree(folder, ignore_errors=True)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # who is impatient would leave a daemon behind
+        try:
+            _stop_daemon()
+        finally:
+            kill_all(folder)  # engines of a campaign that was given up, and a daemon that did not listen
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for_broker() -> None:
+    """Return when the broker answers: on a busy machine it needs longer than AiiDA waits when something is submitted.
+
+    :raises RuntimeError: if it does not within a minute.
+    """
+    from aiida.manage import get_manager
+
+    broker: Any = get_manager().get_broker()
+    deadline = time.monotonic() + BROKER_S
+    while not broker.check_service_reachable():
+        if time.monotonic() > deadline:
+            raise RuntimeError(
+                f"the broker does not answer {BROKER_S:g} s after the daemon was started: {broker}"
+            )
+        time.sleep(0.1)
 
 
 def _stop_daemon() -> None:
+    from aiida.engine.daemon.client import DaemonException
+
     from aiida_pet.cli.session import daemon_client
 
     client = daemon_client()
-    if client is not None and client.is_daemon_running:
+    if client is None or not client.is_daemon_running:
+        return
+    try:
         client.stop_daemon(wait=True)
+    except DaemonException as error:
+        print(f"the daemon did not stop when asked to, and is killed: {error}", file=sys.stderr)
+
+
+def wait_for(node: Any, interval_s: float = 0.5) -> None:
+    """Return when the process ``node`` has ended, well or not.
+
+    :raises RuntimeError: if the daemon is gone: then it would never end.
+    """
+    looked = time.monotonic()
+    while not node.is_terminated:
+        time.sleep(interval_s)
+        if time.monotonic() > looked + LOOK_S:
+            check_daemon()
+            looked = time.monotonic()
+
+
+def check_daemon() -> None:
+    """:raises RuntimeError: with the end of its log if the daemon of the profile is gone."""
+    if not processes_of(os.environ["AIIDA_PATH"], Role.DAEMON):
+        raise RuntimeError(f"the daemon is gone, so nothing moves; the end of its log:\n{_end_of_log()}")
+
+
+def check_ended_well(node: Any, what: str) -> None:
+    """:raises RuntimeError: if ``node`` did not end well, with what it and those below it say."""
+    if node.is_finished_ok:
+        return
+    said = [
+        f"<{one.pk}> {one.process_label}: {_state(one)}"
+        for one in [node, *node.called_descendants]
+        if not one.is_finished_ok
+    ]
+    told = "\n".join(said[:LOG_LINES])
+    raise RuntimeError(f"{what} did not end well:\n{told}\nthe end of the daemon's log:\n{_end_of_log()}")
+
+
+def _state(node: Any) -> str:
+    state = node.process_state.value if node.process_state else "created"
+    why = node.exit_message or node.exception or node.process_status or "it gives no reason"
+    return f"{state} [{node.exit_status}]: {why}"
+
+
+def _end_of_log() -> str:
+    from aiida_pet.cli.session import daemon_client
+
+    client = daemon_client()
+    try:
+        lines = Path(client.daemon_log_file).read_text().splitlines() if client else []
+    except OSError:
+        lines = []
+    return "\n".join(lines[-LOG_LINES:]) or "(nothing)"
 
 
 def folder_bytes(folder: Path) -> int:
