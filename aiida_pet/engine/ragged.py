@@ -69,7 +69,9 @@ class Ragged:
         """
         columns = [column for _, column in parts if column is not None]
         sizes = [np.zeros(size, np.int64) if column is None else column.sizes for size, column in parts]
-        return Ragged(np.concatenate([column.values for column in columns]), offsets_of(np.concatenate(sizes)))
+        return Ragged(
+            np.concatenate([column.values for column in columns]), offsets_of(np.concatenate(sizes))
+        )
 
 
 def within(offsets: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.int64]:
