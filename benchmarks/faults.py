@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from aiida_pet.engine.job import PROGRESS_FILE, JobFolderError, Progress
-from benchmarks.harness import ROOT, machine
+from benchmarks.harness import ADVISED, ROOT, machine
 
 sys.path.append(str(ROOT / "tests" / "integration"))  # the services are the tests' own
 
@@ -44,7 +44,6 @@ POLL_S = 8.0
 PATIENCE_S = 900.0
 WINDOW = (0.05, 0.7)  # of the rows, in which the fault comes
 CONCERN_S = 20.0  # advice that stands so long is followed
-STEP = re.compile(r"`(aiida-pet resume \d+|verdi process (?:play \d+|repair)|verdi daemon (?:start|stop))`")
 MARKS = ("<!-- faults -->", "<!-- end of faults -->")
 
 
@@ -178,7 +177,7 @@ class Campaigns:
                 return pk
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{status['state']} after {PATIENCE_S:.0f} s; advice: {status['advice']}")
-            told = STEP.findall(" ".join(status["advice"]))
+            told = ADVISED.findall(" ".join(status["advice"]))
             if status["finished"] and not told:
                 raise RuntimeError(f"{status['state']}: {status['message']}; advice: {status['advice']}")
             now = time.monotonic()

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from aiida_pet.engine.job import PROGRESS_FILE, JobFolderError, Progress
 from aiida_pet.engine.table import StructureTable
 from benchmarks.campaign import N_LARGE, campaign, decorations
-from benchmarks.harness import ROOT, Measurement, check_ended_well, isolated_profile, lanes
+from benchmarks.harness import ADVISED, ROOT, Measurement, check_ended_well, isolated_profile, lanes
 from benchmarks.processes import Role, kill_all, processes_of
 
 COUNT_VARIABLE = "AIIDA_PET_BENCH_CRYSTALS"
@@ -46,9 +46,6 @@ STALL_S = 1200.0  # without a row or a command; advice on lost jobs comes after 
 TARGET_PERCENT = 2.0
 EQUAL = 1e-6  # eV, eV/A, eV/A^3: crystals meet in other batches, and with them the order of sums changes
 BIN = Path(sys.executable).parent
-COMMAND = re.compile(
-    r"`(aiida-pet resume \d+|verdi process (?:play \d+|repair)|verdi daemon (?:start|stop))`"
-)
 
 
 @dataclass(frozen=True)
@@ -299,7 +296,7 @@ def follow(pk: int, commands: list[str], killed_at: float) -> int:
     done, moved = -1, time.monotonic()
     while True:
         document = report(orm.load_node(pk))
-        told = COMMAND.findall(" ".join(document["advice"]))
+        told = ADVISED.findall(" ".join(document["advice"]))
         if document["finished"] and (document["exit_status"] == 0 or not told):
             return pk
         now = time.monotonic()

@@ -7,7 +7,8 @@ import pytest
 from ase.build import bulk
 
 from aiida_pet.engine.table import StructureTable
-from benchmarks.interrupted import COMMAND, Interruption, Patience, Work, compare, measurements, name_of
+from benchmarks.harness import ADVISED
+from benchmarks.interrupted import Interruption, Patience, Work, compare, measurements, name_of
 
 PAIR = [("a", bulk("W", cubic=True)), ("b", bulk("Mo"))]
 
@@ -57,7 +58,7 @@ def test_commands_are_those_that_status_tells() -> None:
         "the daemon is not running, so nothing moves: start it with `verdi daemon start`; `aiida-pet results 7` shows "
         "the rows; `verdi process play 12` lets it go on; `aiida-pet resume 7` goes on"
     )
-    assert COMMAND.findall(advice) == ["verdi daemon start", "verdi process play 12", "aiida-pet resume 7"]
+    assert ADVISED.findall(advice) == ["verdi daemon start", "verdi process play 12", "aiida-pet resume 7"]
 
 
 def test_advice_is_followed_when_it_has_stood_for_a_while_and_not_at_once_again() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults import MARKS, STEP, Outcome, read_outcomes, table, write_table
+from benchmarks.faults import MARKS, Outcome, read_outcomes, table, write_table
+from benchmarks.harness import ADVISED
 
 WHOLE = Outcome("engine_killed", ended=True, rows=60, jobs=5, seconds=70.4)
 
@@ -19,7 +20,7 @@ def test_steps_are_the_commands_that_status_tells() -> None:
         "--lanes; process <7> is paused: `verdi process play 7` lets it go on; `verdi daemon stop`, "
         "`verdi process repair` and `verdi daemon start` find what was lost"
     )
-    assert STEP.findall(advice) == [
+    assert ADVISED.findall(advice) == [
         "aiida-pet resume 12",
         "verdi process play 7",
         "verdi daemon stop",
@@ -35,7 +36,7 @@ def test_daemon_that_does_not_run_is_told_as_a_step(monkeypatch: pytest.MonkeyPa
 
     stopped = SimpleNamespace(is_daemon_running=False, profile=SimpleNamespace(name="pet"))
     monkeypatch.setattr(session, "daemon_client", lambda: stopped)
-    assert STEP.findall(session.daemon_problem() or "") == ["verdi daemon start"]
+    assert ADVISED.findall(session.daemon_problem() or "") == ["verdi daemon start"]
 
 
 @pytest.mark.parametrize(
