@@ -121,6 +121,19 @@ def run(quick: bool = False) -> Iterator[Measurement]:
         first = campaign(decorations(small, 1))
         found = campaign(decorations(large, 2))
         answers = waiting_times(found["pk"])
+    yield from measurements(first, found, answers)
+
+
+def measurements(
+    first: dict[str, Any], found: dict[str, Any], answers: dict[str, float]
+) -> Iterator[Measurement]:
+    """Yield what a campaign took, beside a smaller one.
+
+    :param first: of the smaller one, as :func:`campaign` returns it.
+    :param found: of the campaign.
+    :param answers: seconds of each command on it.
+    """
+    small, large = first["n_crystals"], found["n_crystals"]
     against = f"target {TARGET_MS:g} ms/crystal; {small} crystals: {first['overhead_ms']:.3g}"
     yield Measurement(
         "campaign/overhead",

@@ -1,9 +1,10 @@
 """A campaign whose client and daemon are killed in the middle: what is done twice, and what a human has to do.
 
-The same crystals twice: once undisturbed, once launched by an ``aiida-pet launch static ... --wait`` of its own. When
-half of the rows are done, that client and all processes of the daemon (supervisor, workers, ZeroMQ broker) are killed
-with SIGKILL. Engines are left alone, as they would be on a cluster. After a pause, what ``aiida-pet status`` says is
-done, and nothing else, until the campaign has ended; its rows are compared with the undisturbed ones.
+The same crystals twice. Once undisturbed, which gives the figures of ``campaign`` too; once launched by an
+``aiida-pet launch static ... --wait`` of its own. When half of the rows are done, that client and all processes of the
+daemon (supervisor, workers, ZeroMQ broker) are killed with SIGKILL. Engines are left alone, as on a cluster. After a
+pause, what ``aiida-pet status`` says is done, and nothing else, until the campaign has ended; its rows are compared
+with the undisturbed ones.
 
 What engines did is read from the heartbeats in the folders of all jobs, so that jobs AiiDA lost sight of count too. The
 environment variable AIIDA_PET_BENCH_CRYSTALS sets the number of crystals.
@@ -31,7 +32,8 @@ from numpy.typing import NDArray
 
 from aiida_pet.engine.job import PROGRESS_FILE, JobFolderError, Progress
 from aiida_pet.engine.table import StructureTable
-from benchmarks.campaign import N_LARGE, campaign, decorations
+from benchmarks.campaign import N_LARGE, N_SMALL, campaign, decorations, waiting_times
+from benchmarks.campaign import measurements as campaign_measurements
 from benchmarks.harness import ADVISED, ROOT, Measurement, check_ended_well, isolated_profile, lanes
 from benchmarks.processes import Role, kill_all, processes_of
 
@@ -114,10 +116,12 @@ def run(quick: bool = False) -> Iterator[Measurement]:
     with isolated_profile():
         from aiida import orm
 
+        small = campaign(decorations(min(N_SMALL, count), 1))
         table = decorations(count, 3)
         began = time.time()
         calm = campaign(table, job_size)
         calm_work = work_since(began)
+        yield from campaign_measurements(small, calm, waiting_times(calm["pk"]))
         expected = orm.load_node(calm["pk"])
         began = time.time()
         found = interrupt(expected.inputs.structures, job_size)

@@ -18,6 +18,8 @@ PILOT_ROWS = 64
 GROWTH = 20
 # Of the walltime; what is left is for the queue's clock, which starts before the engine, and for rates that change.
 WALLTIME_SHARE = 0.8
+# Of its start, import of torch and all; a job that is to take less would hardly compute at all.
+MIN_STARTS = 3
 
 
 def share_out(sizes: NDArray[np.int64], lanes: int) -> list[NDArray[np.int64]]:
@@ -65,7 +67,8 @@ def rows_for(
 ) -> int:
     """Return how many of the rows that wait make a job of about ``duration`` seconds, at least one.
 
-    Time is taken as proportional to the number of atoms, as that of the job before was.
+    Time is taken as proportional to the number of atoms, as that of the job before was. A job takes at least some times
+    as long as its start, where the walltime allows, whatever ``duration`` says.
 
     :param sizes: (N,) atoms of the rows that wait, in order.
     :param pace: of the job before, as :func:`pace_of` returns it; None for the first job of a lane.
@@ -73,6 +76,7 @@ def rows_for(
     """
     if pace is None:
         return max(1, min(PILOT_ROWS, len(sizes)))
+    duration = max(duration, MIN_STARTS * pace["start_s"])
     if walltime is not None:
         duration = min(duration, WALLTIME_SHARE * walltime)
     seconds = np.cumsum(sizes) * pace["s_per_atom"]

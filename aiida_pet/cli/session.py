@@ -139,6 +139,20 @@ def daemon_client() -> DaemonClient | None:
         return None
 
 
+def daemon_runs(client: DaemonClient) -> bool:
+    """Return whether the daemon lives. AiiDA's PID file alone does not tell: it outlives a daemon that was killed."""
+    import psutil
+
+    pid = client.get_daemon_pid()
+    if pid is None:
+        return False
+    try:
+        words = psutil.Process(pid).cmdline()  # nothing for one that is dead and not yet waited for
+    except psutil.Error:
+        return False
+    return any(name in words for name in ("start-circus", "circusd"))  # as AiiDA takes it: a PID comes again
+
+
 def daemon_problem() -> str | None:
     """Return why nothing would run if it were submitted now, with the remedy; None if all is well."""
     client = daemon_client()
@@ -147,6 +161,6 @@ def daemon_problem() -> str | None:
             "the profile has no message broker, so nothing can be submitted: "
             "`verdi profile configure-broker core.zeromq` gives it one"
         )
-    if not client.is_daemon_running:
+    if not daemon_runs(client):
         return "the daemon is not running, so nothing moves: start it with `verdi daemon start`"
     return None

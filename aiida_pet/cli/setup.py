@@ -7,6 +7,7 @@ the model that ships, daemon. A second run says what is there and changes nothin
 from __future__ import annotations
 
 import importlib.util
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.output import echo_json, json_option, note
-from aiida_pet.cli.session import Session, daemon_client, pass_session, prepare_environment, scripts_folder
+from aiida_pet.cli.session import (
+    Session,
+    daemon_client,
+    daemon_runs,
+    pass_session,
+    prepare_environment,
+    scripts_folder,
+)
 from aiida_pet.cli.setup_computer import computer as computer_command
 from aiida_pet.cli.steps import CREATED, PRESENT, SKIPPED, Step, echo_step
 
@@ -28,6 +36,7 @@ COMPUTER = "localhost"
 CODE = "pet-engine"
 EMAIL = "aiida@localhost"
 DAEMON_TIMEOUT_S = 30
+BROKER_TIMEOUT_S = 60
 
 
 @click.group(invoke_without_command=True)
@@ -246,9 +255,31 @@ def ensure_daemon(workers: int | None) -> Step:
     if client is None:
         return Step("daemon", SKIPPED, "-", "the profile has no message broker")
     name = client.profile.name
-    if client.is_daemon_running:
+    if daemon_runs(client):
         return Step("daemon", PRESENT, name, f"running, log in {client.daemon_log_file}")
     if workers is None:
         return Step("daemon", SKIPPED, name, "not running; `verdi daemon start` starts it")
     client.start_daemon(number_workers=workers, timeout=DAEMON_TIMEOUT_S)
-    return Step("daemon", CREATED, name, f"started, {workers} worker(s), log in {client.daemon_log_file}")
+    problem = (
+        ""
+        if broker_answers(BROKER_TIMEOUT_S)
+        else (
+            f"the broker does not answer {BROKER_TIMEOUT_S} s after the daemon was started: nothing can be submitted; "
+            f"`verdi status` says more, and so does {client.daemon_log_file}"
+        )
+    )
+    detail = f"started, {workers} worker(s), log in {client.daemon_log_file}"
+    return Step("daemon", CREATED, name, detail, problem=problem)
+
+
+def broker_answers(timeout_s: float) -> bool:
+    """Return whether the broker answers within ``timeout_s``: on a busy machine the daemon is there before it."""
+    from aiida.manage import get_manager
+
+    broker = get_manager().get_broker()
+    deadline = time.monotonic() + timeout_s
+    while broker is not None and not broker.check_service_reachable():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True

@@ -16,12 +16,16 @@ tetragonal ones with c < a (there its x3 lies along a), for space groups with tw
 
 The standard takes the sense of an axis, where the point group leaves it open, from piezoelectric constants.
 Here the sense of a is that of the obverse setting for rhombohedral lattices, and makes C_14 positive for other
-trigonal ones; that of c makes C_16 (4/m) or C_15 (-3) positive. Free of torch.
+trigonal ones; that of c makes C_16 (4/m) or C_15 (-3) positive; those of a and c together C_14 (triclinic). Where
+axes are named by lengths and these are equal, the stiffest is c, the next a: noise in the last digit of a length
+decides nothing. Free of torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
+from itertools import pairwise, permutations
 
 import numpy as np
 from ase.geometry import minkowski_reduce
@@ -30,16 +34,16 @@ from aiida_pet.engine.operations import Floats, Integers, Operations
 from aiida_pet.engine.voigt import rotate_tensor
 
 _NORMAL = 1e-4  # cosine of what counts as a right angle: operations are those of an exactly symmetric cell
+_TIE = 1e-5  # relative difference of lengths that are equal: positions and cells are known no better
 _STEPS = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
 
 _TRACES = {2: -1, 3: 0, 4: 1, 6: 2}  # of a rotation of each order
 _RHOMBOHEDRAL = frozenset((146, 148, 155, 160, 161, 166, 167))
-_OPEN_SENSE_OF_C = {
-    "-3": 4,
-    "4/m": 5,
-}  # Laue class -> the component of the first row that changes sign with c
 _TURN_A = np.diag([-1.0, -1.0, 1.0])
 _TURN_C = np.diag([1.0, -1.0, -1.0])
+_TURN_BOTH = np.diag([-1.0, 1.0, -1.0])
+# Laue class -> the component of the first row that changes sign with the sense of axes, and what turns these
+_OPEN_SENSES = {"-3": (4, _TURN_C), "4/m": (5, _TURN_C), "-1": (3, _TURN_BOTH)}
 
 
 class CrystalSystem(StrEnum):
@@ -87,11 +91,17 @@ def ieee_tensor(tensor: Floats, operations: Operations) -> Floats:
     :param operations: of the crystal.
     """
     name, system = laue_class(operations.number)
-    turned = rotate_tensor(tensor, ieee_axes(operations))
+    scale = np.abs(tensor).max()
+    turned = max(
+        (rotate_tensor(tensor, axes) for axes in _candidates(operations)),
+        key=lambda named: (round(named[2, 2] / scale, 9), round(named[0, 0] / scale, 9)),
+    )
     if system is CrystalSystem.TRIGONAL and operations.number not in _RHOMBOHEDRAL and turned[0, 3] < 0:
         turned = rotate_tensor(turned, _TURN_A)
-    if turned[0, _OPEN_SENSE_OF_C.get(name, 0)] < 0:
-        turned = rotate_tensor(turned, _TURN_C)
+    if name in _OPEN_SENSES:
+        component, turn = _OPEN_SENSES[name]
+        if turned[0, component] < 0:
+            turned = rotate_tensor(turned, turn)
     return turned
 
 
@@ -100,6 +110,11 @@ def ieee_axes(operations: Operations) -> Floats:
 
     :param operations: of the crystal; of :func:`aiida_pet.engine.spacegroup.find_operations`, so exact.
     """
+    return next(_candidates(operations))
+
+
+def _candidates(operations: Operations) -> Iterator[Floats]:
+    """Yield the axes (3, 3) that the standard allows: more than one where it names them by lengths that are equal."""
     lattice = np.linalg.solve(operations.supercell.astype(np.float64), operations.cell)
     name, system = laue_class(operations.number)
 
@@ -108,26 +123,37 @@ def ieee_axes(operations: Operations) -> Floats:
 
     match system:
         case CrystalSystem.TRICLINIC:
-            return _triclinic(lattice)
+            reduced, _ = minkowski_reduce(lattice)
+            for c, a, _ in _by_length(reduced):
+                yield _frame(a if a @ c < 0 else -a, c)
         case CrystalSystem.MONOCLINIC:
-            c, a = _shortest_normal(lattice, along(2)[0])
-            return _frame(a if a @ c < 0 else -a, c)
+            for c, a in _by_length(np.stack(_shortest_normal(lattice, along(2)[0]))):
+                yield _frame(a if a @ c < 0 else -a, c)
         case CrystalSystem.ORTHORHOMBIC:
-            twofold = along(2)
-            c, a, _ = twofold[np.argsort(np.linalg.norm(twofold, axis=1))]
-            return _frame(a, c)
+            for c, a, _ in _by_length(along(2)):
+                yield _frame(a, c)
         case CrystalSystem.CUBIC:
             cube = along(4 if name == "m-3m" else 2)
-            return _frame(cube[0], cube[1])
+            yield _frame(cube[0], cube[1])
         case CrystalSystem.TRIGONAL:
             c = along(3)[0]
             a = along(2)[0] if name == "-3m" else _shortest_normal(lattice, c)[0]
-            return _frame(a if _is_obverse(lattice, a, c) else -a, c)
+            yield _frame(a if _is_obverse(lattice, a, c) else -a, c)
         case CrystalSystem.TETRAGONAL:
             c = along(4)[0]
+            yield _frame(_shortest_normal(lattice, c)[0], c)
         case CrystalSystem.HEXAGONAL:
             c = along(6)[0]
-    return _frame(_shortest_normal(lattice, c)[0], c)
+            yield _frame(_shortest_normal(lattice, c)[0], c)
+
+
+def _by_length(vectors: Floats) -> Iterator[Floats]:
+    """Yield ``vectors`` (n, 3), shortest first, in every order that lengths that are equal allow."""
+    ordered = vectors[np.argsort(np.linalg.norm(vectors, axis=1), kind="stable")]
+    lengths = np.linalg.norm(ordered, axis=1)
+    for order in permutations(range(len(ordered))):
+        if all(lengths[one] <= lengths[other] * (1 + _TIE) for one, other in pairwise(order)):
+            yield ordered[list(order)]
 
 
 def _frame(x1: Floats, x3: Floats) -> Floats:
@@ -172,10 +198,3 @@ def _is_obverse(lattice: Floats, a: Floats, c: Floats) -> bool:
     b = -a / 2 + np.sqrt(3) / 2 * np.cross(axis, a)
     node = np.linalg.solve(lattice.T, (2 * a + b + c) / 3)
     return bool(np.abs(node - np.round(node)).max() < 0.1)
-
-
-def _triclinic(lattice: Floats) -> Floats:
-    """Return the axes of a triclinic lattice."""
-    reduced, _ = minkowski_reduce(lattice)
-    c, a = reduced[np.argsort(np.linalg.norm(reduced, axis=1))[:2]]
-    return _frame(a if a @ c < 0 else -a, c)

@@ -250,7 +250,8 @@ def test_launch_without_broker_says_so_and_starts_nothing(invoke, alloys, site):
 
 def test_launch_while_the_daemon_is_stopped_names_the_remedy(invoke, alloys, monkeypatch):
     class Stopped:
-        is_daemon_running = False
+        def get_daemon_pid(self):
+            return None
 
     monkeypatch.setattr("aiida_pet.cli.session.daemon_client", Stopped)
     assert "`verdi daemon start`" in invoke("launch", "relax", alloys, status=1).output

@@ -4,12 +4,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from aiida import orm
 
-from aiida_pet.cli.setup import ensure_code, ensure_computer
+from aiida_pet.cli.session import daemon_runs
+from aiida_pet.cli.setup import broker_answers, ensure_code, ensure_computer
 from aiida_pet.models.cards import embedded_card
 
 AIIDA_PET = Path(sys.executable).parent / "aiida-pet"
@@ -95,11 +98,65 @@ class Daemon:
 def test_setup_starts_the_daemon_unless_it_runs(read, aiida_profile, monkeypatch):
     daemon = Daemon(aiida_profile, running=False)
     monkeypatch.setattr("aiida_pet.cli.setup.daemon_client", lambda: daemon)
+    monkeypatch.setattr("aiida_pet.cli.setup.daemon_runs", lambda client: client.is_daemon_running)
     assert states(read("setup", "--no-daemon"))["daemon"] == "skipped"
     assert daemon.started == []
     assert states(read("setup", "--workers", "2"))["daemon"] == "created"
     assert states(read("setup", "--workers", "2"))["daemon"] == "present"
     assert daemon.started == [2]
+
+
+def test_setup_tells_that_the_broker_does_not_come(read, aiida_profile, monkeypatch):
+    monkeypatch.setattr("aiida_pet.cli.setup.daemon_client", lambda: Daemon(aiida_profile, running=False))
+    monkeypatch.setattr("aiida_pet.cli.setup.daemon_runs", lambda client: client.is_daemon_running)
+    answers = iter([True, False])
+    monkeypatch.setattr("aiida_pet.cli.setup.broker_answers", lambda _: next(answers))
+    told = [
+        any("the broker does not answer" in problem for problem in read("setup")["problems"]) for _ in "ab"
+    ]
+    assert told == [False, True]
+
+
+def test_broker_is_waited_for(monkeypatch):
+    class Broker:
+        def __init__(self, deaf):
+            self.deaf, self.looks = deaf, 0
+
+        def check_service_reachable(self):
+            self.looks += 1
+            return self.looks > self.deaf
+
+    def answers(broker, timeout_s):
+        with monkeypatch.context() as patch:
+            patch.setattr("aiida.manage.get_manager", lambda: SimpleNamespace(get_broker=lambda: broker))
+            return broker_answers(timeout_s)
+
+    late = Broker(deaf=2)
+    assert answers(late, 30)
+    assert late.looks == 3
+    assert not answers(Broker(deaf=10**9), 0.3)
+    assert answers(None, 0)  # a profile without one
+
+
+def test_daemon_runs_as_long_as_its_process_does(tmp_path):
+    class Client:
+        def get_daemon_pid(self):
+            return process.pid
+
+    def start(*words):
+        return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", *words])
+
+    process = start("start-circus")
+    assert daemon_runs(Client())
+    process.kill()
+    time.sleep(0.2)
+    assert not daemon_runs(Client())  # dead and not waited for
+    process.wait()
+    assert not daemon_runs(Client())
+    process = start("another")  # that got its PID
+    assert not daemon_runs(Client())
+    process.kill()
+    process.wait()
 
 
 @pytest.fixture

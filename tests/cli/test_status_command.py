@@ -140,7 +140,8 @@ def test_silent_engine_is_named(read, make_campaign, tmp_path, daemon_runs):
 
 def test_daemon_that_does_not_run_is_told_with_its_remedy(read, running, monkeypatch):
     class Stopped:
-        is_daemon_running = False
+        def get_daemon_pid(self):
+            return None
 
     monkeypatch.setattr("aiida_pet.cli.session.daemon_client", Stopped)
     monkeypatch.setattr("aiida_pet.cli.status.daemon_problem", daemon_problem)

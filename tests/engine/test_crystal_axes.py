@@ -92,6 +92,30 @@ def test_tensor_in_the_ieee_setting_does_not_depend_on_how_the_crystal_lies(prot
         np.testing.assert_allclose(other, ieee_tensor(tensor, operations), atol=1e-7, err_msg=name)
 
 
+@pytest.mark.parametrize(
+    ("spacegroup", "cellpar"),
+    [
+        (16, (5.6, 9.5, 5.6, 90, 90, 90)),  # c = a
+        (16, (9.5, 5.6, 9.5, 90, 90, 90)),  # a = b
+        (16, (5.6, 5.6, 5.6, 90, 90, 90)),
+        (3, (5.6, 9.5, 5.6, 90, 97, 90)),  # c = a
+        (1, (5.6, 5.6, 6.5, 80, 85, 97)),
+    ],
+)
+def test_noise_in_lengths_that_are_equal_decides_nothing(spacegroup, cellpar):
+    rng = np.random.default_rng(6)
+    sites = [(0.01, 0.03, 0.02), (0.31, 0.42, 0.26)]
+    atoms = crystal("NbW", sites, spacegroup=spacegroup, cellpar=cellpar)
+    operations = operations_of(atoms)
+    assert operations.number == spacegroup
+    tensor = symmetrize_tensor(random_tensor(rng), operations.cartesian)
+    expected = ieee_tensor(tensor, operations)
+    for _ in range(6):
+        noisy = atoms.copy()
+        noisy.set_cell(atoms.cell * (1 + 1e-9 * rng.normal(size=(3, 1))), scale_atoms=True)
+        np.testing.assert_allclose(ieee_tensor(tensor, operations_of(noisy)), expected, rtol=1e-6, atol=1e-5)
+
+
 def test_ieee_setting_does_not_depend_on_the_choice_of_the_cell(prototypes):
     rng = np.random.default_rng(3)
     skew = np.array([[1, 1, 0], [0, 1, 0], [1, 0, 1]])

@@ -34,7 +34,7 @@ def test_daemon_that_does_not_run_is_told_as_a_step(monkeypatch: pytest.MonkeyPa
 
     from aiida_pet.cli import session
 
-    stopped = SimpleNamespace(is_daemon_running=False, profile=SimpleNamespace(name="pet"))
+    stopped = SimpleNamespace(get_daemon_pid=lambda: None, profile=SimpleNamespace(name="pet"))
     monkeypatch.setattr(session, "daemon_client", lambda: stopped)
     assert ADVISED.findall(session.daemon_problem() or "") == ["verdi daemon start"]
 

@@ -83,7 +83,12 @@ def test_only_heartbeat_and_log_are_stored_with_the_job(job_inputs: Inputs) -> N
             "did not understand its job folder: as the test asked. Install the same version of aiida-pet",
             0,
         ),
-        ({"STAND_IN_FAIL": "BAD_MODEL"}, 303, "The model was refused: as the test asked. If it is linked", 0),
+        (
+            {"STAND_IN_FAIL": "BAD_MODEL"},
+            303,
+            "The model was refused: as the test asked. A campaign brings the model",
+            0,
+        ),
         (
             {"STAND_IN_FAIL": "BAD_DEVICE"},
             304,

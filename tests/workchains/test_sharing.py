@@ -76,6 +76,10 @@ def test_a_job_has_as_many_rows_as_its_duration_allows() -> None:
     assert rows_for(100, np.array([500, 300, 200, 1]), pace) == 2
     assert rows_for(100, np.full(1000, 4), pace, walltime=60) == 95  # 80 % of it
     assert rows_for(100, np.full(1000, 4), pace, walltime=3600) == 225
+    # a start of 10 s is worth 20 s of computing, unless the walltime forbids
+    assert rows_for(5, np.full(1000, 4), pace) == 50
+    assert rows_for(5, np.full(1000, 4), pace, walltime=25) == 25
     # never none, however slow, and no leap from a job that was too short to tell
-    assert rows_for(5, np.full(1000, 4), pace) == 1
+    assert rows_for(5, np.full(1000, 4), pace, walltime=5) == 1
+    assert rows_for(5, np.full(1000, 4), {**pace, "start_s": 0.0, "s_per_atom": 10.0}) == 1
     assert rows_for(1e6, np.full(100_000, 4), pace) == GROWTH * 64
