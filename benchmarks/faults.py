@@ -24,7 +24,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from aiida_pet.engine.job import PROGRESS_FILE, JobFolderError, Progress
-from benchmarks.harness import ADVISED, ROOT, machine
+from benchmarks.advice import follow, without_numbers
+from benchmarks.harness import ROOT, machine
 
 sys.path.append(str(ROOT / "tests" / "integration"))  # the services are the tests' own
 
@@ -43,7 +44,6 @@ EQUAL = 1e-6  # eV and A^3 per cell: batches differ after a fault, and with them
 POLL_S = 8.0
 PATIENCE_S = 900.0
 WINDOW = (0.05, 0.7)  # of the rows, in which the fault comes
-CONCERN_S = 20.0  # advice that stands so long is followed
 MARKS = ("<!-- faults -->", "<!-- end of faults -->")
 
 
@@ -167,33 +167,25 @@ class Campaigns:
         :raises RuntimeError: if it does not end, or says nothing that helps.
         """
         profile = self.site.profile
-        deadline = time.monotonic() + PATIENCE_S
-        first_told: dict[str, float] = {}
-        while True:
-            status = profile.status(pk)
-            outcome.ended = status["finished"] and status["exit_status"] == 0
-            if outcome.ended:
-                outcome.jobs += len(status["jobs"])
+
+        def type_in(command: str, pk: int) -> int:
+            outcome.steps.append(without_numbers(command))
+            arguments = command.split()[1:]
+            if arguments[0] != "resume":
+                profile.verdi(*arguments)
                 return pk
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"{status['state']} after {PATIENCE_S:.0f} s; advice: {status['advice']}")
-            told = ADVISED.findall(" ".join(status["advice"]))
-            if status["finished"] and not told:
-                raise RuntimeError(f"{status['state']}: {status['message']}; advice: {status['advice']}")
-            now = time.monotonic()
-            first_told = {step: first_told.get(step, now) for step in told}
-            for step in told:
-                if not status["finished"] and now - first_told[step] < CONCERN_S:
-                    continue
-                outcome.steps.append(re.sub(r"\d+", "PK", step))
-                arguments = step.split()[1:]
-                if arguments[0] != "resume":
-                    profile.verdi(*arguments)
-                    continue
-                outcome.jobs += len(status["jobs"])
-                outcome.said = outcome.said or status["message"] or status["state"]
-                pk = json.loads(profile.pet(*arguments, "--json"))["pk"]
-            time.sleep(POLL_S)
+            status = profile.status(pk)
+            outcome.jobs += len(status["jobs"])
+            outcome.said = outcome.said or status["message"] or status["state"]
+            return int(json.loads(profile.pet(*arguments, "--json"))["pk"])
+
+        pk = follow(pk, profile.status, type_in, POLL_S)
+        status = profile.status(pk)
+        outcome.ended = status["exit_status"] == 0
+        if not outcome.ended:
+            raise RuntimeError(f"{status['state']}: {status['message']}; advice: {status['advice']}")
+        outcome.jobs += len(status["jobs"])
+        return pk
 
     def compare(self, rows: dict[str, Row], outcome: Outcome) -> None:
         """Compare ``rows`` with those of the undisturbed campaign."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 import shutil
 import signal
 import sys
@@ -20,10 +19,6 @@ from typing import Any
 from benchmarks.processes import Role, kill_all, processes_of
 
 ROOT = Path(__file__).parents[1]
-# What `aiida-pet status` tells to type, as it stands in its advice.
-ADVISED = re.compile(
-    r"`(aiida-pet resume \d+|verdi process (?:play \d+|repair)|verdi daemon (?:start|stop))`"
-)
 LOOK_S = 10.0  # between two looks at whether the daemon is still there
 LOG_LINES = 20
 

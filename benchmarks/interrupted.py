@@ -32,19 +32,17 @@ from numpy.typing import NDArray
 
 from aiida_pet.engine.job import PROGRESS_FILE, JobFolderError, Progress
 from aiida_pet.engine.table import StructureTable
+from benchmarks.advice import STALL_S, follow, without_numbers
 from benchmarks.campaign import N_LARGE, N_SMALL, campaign, decorations, waiting_times
 from benchmarks.campaign import measurements as campaign_measurements
-from benchmarks.harness import ADVISED, ROOT, Measurement, check_ended_well, isolated_profile, lanes
+from benchmarks.harness import ROOT, Measurement, check_ended_well, isolated_profile, lanes
 from benchmarks.processes import Role, kill_all, processes_of
 
 COUNT_VARIABLE = "AIIDA_PET_BENCH_CRYSTALS"
 JOBS = 5  # of each lane: half of the rows is in the middle of one
 WHEN = 0.5  # of the rows
 DOWN_S = 10.0  # between the kill and the first look
-CONCERN_S = 20.0  # advice that stands so long is followed
-AGAIN_S = 180.0  # and what was typed is given so long to take effect
 LOOK_S = 2.0
-STALL_S = 1200.0  # without a row or a command; advice on lost jobs comes after five minutes
 TARGET_PERCENT = 2.0
 EQUAL = 1e-6  # eV, eV/A, eV/A^3: crystals meet in other batches, and with them the order of sums changes
 BIN = Path(sys.executable).parent
@@ -201,7 +199,7 @@ def interrupt(structures: Any, job_size: int) -> Interruption:
     found.killed = dict(killed)
     killed_at = time.monotonic()
     time.sleep(DOWN_S)
-    found.pk = follow(found.pk, found.commands, killed_at)
+    see_to_its_end(found, killed_at)
     found.wall_s = time.monotonic() - start
     check_ended_well(orm.load_node(found.pk), "the interrupted campaign")
     left = {folder for folder in sockets - socket_folders(home) if folder.is_dir()}
@@ -261,61 +259,22 @@ def wait_for_rows(node: Any, wanted: float) -> int:
         time.sleep(0.5)
 
 
-class Patience:
-    """When somebody who looks at `aiida-pet status` now and then types what it says."""
+def see_to_its_end(found: Interruption, killed_at: float) -> None:
+    """Do what ``aiida-pet status`` says, and write it down, until the campaign has ended.
 
-    def __init__(self) -> None:
-        self._told: dict[str, float] = {}
-        self._typed: dict[str, float] = {}
-
-    def due(self, told: list[str], now: float, at_once: bool) -> list[str]:
-        """Return the commands to type now, in the order told.
-
-        :param told: what the advice says at ``now``, s.
-        :param at_once: whether nothing can be waited for.
-        """
-        self._told = {command: self._told.get(command, now) for command in told}
-        due = [
-            command
-            for command in told
-            if at_once
-            or (now >= self._told[command] + CONCERN_S and now >= self._typed.get(command, -np.inf) + AGAIN_S)
-        ]
-        self._typed |= dict.fromkeys(due, now)
-        return due
-
-
-def follow(pk: int, commands: list[str], killed_at: float) -> int:
-    """Do what ``aiida-pet status`` says until the campaign has ended well; return the pk of the last launch.
-
-    :param commands: gets what is typed.
     :param killed_at: monotonic time of the kill.
-    :raises RuntimeError: if it ends otherwise, or neither a row nor advice comes for a long time.
     """
     from aiida import orm
 
     from aiida_pet.cli.status import report
 
-    patience = Patience()
-    done, moved = -1, time.monotonic()
-    while True:
-        document = report(orm.load_node(pk))
-        told = ADVISED.findall(" ".join(document["advice"]))
-        if document["finished"] and (document["exit_status"] == 0 or not told):
-            return pk
-        now = time.monotonic()
-        due = patience.due(told, now, at_once=document["finished"])
-        for command in due:
-            outcome, pk = type_in(command, pk)
-            commands.append(f"{re.sub(r'[0-9]+', 'PK', command)} ({now - killed_at:.0f} s){outcome}")
-        if due or document["rows_done"] > done:
-            done, moved = document["rows_done"], time.monotonic()
-        elif now > moved + STALL_S:
-            raise RuntimeError(
-                f"{document['state']}, {done} rows done and nothing moves; typed: {commands}; "
-                f"advice: {document['advice']}"
-            )
-        time.sleep(LOOK_S)
+    def type_and_tell(command: str, pk: int) -> int:
+        after = time.monotonic() - killed_at
+        outcome, pk = type_in(command, pk)
+        found.commands.append(f"{without_numbers(command)} ({after:.0f} s){outcome}")
+        return pk
+
+    found.pk = follow(found.pk, lambda pk: report(orm.load_node(pk)), type_and_tell, LOOK_S)
 
 
 def type_in(command: str, pk: int) -> tuple[str, int]:

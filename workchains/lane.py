@@ -293,16 +293,14 @@ class LaneWorkChain(WorkChain):
 
     def _in_order_of_structures(self, rows: list[int]) -> Any:
         """Return the ids of the lane's ``rows``, in the order in which they stand in ``structures``."""
-        wanted = set(self.inputs.rows.ids[rows].tolist())
         ids = self.inputs.structures.ids
-        return ids[np.fromiter((name in wanted for name in ids.tolist()), bool, len(ids))]
+        return ids[np.isin(ids, self.inputs.rows.ids[rows])]
 
     def _finished(self, job: orm.CalcJobNode) -> set[int]:
         """Return the lane's rows that ``job`` has results of."""
         if "results" not in job.outputs:
             return set()
-        place = {name: row for row, name in enumerate(self.inputs.rows.ids.tolist())}
-        return {place[name] for name in job.outputs.results.ids.tolist() if name in place}
+        return set(np.flatnonzero(np.isin(self.inputs.rows.ids, job.outputs.results.ids)).tolist())
 
 
 def _validate(inputs: Any, _: Any) -> str | None:

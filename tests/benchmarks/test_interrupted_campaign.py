@@ -7,8 +7,7 @@ import pytest
 from ase.build import bulk
 
 from aiida_pet.engine.table import StructureTable
-from benchmarks.harness import ADVISED
-from benchmarks.interrupted import Interruption, Patience, Work, compare, measurements, name_of
+from benchmarks.interrupted import Interruption, Work, compare, measurements, name_of
 
 PAIR = [("a", bulk("W", cubic=True)), ("b", bulk("Mo"))]
 
@@ -51,32 +50,6 @@ def test_row_with_another_value_is_different(change: str) -> None:
 
 def test_missing_row_is_missing() -> None:
     assert compare(table(), table((-1.0,))).missing == 2  # an id without a row, and a row less
-
-
-def test_commands_are_those_that_status_tells() -> None:
-    advice = (
-        "the daemon is not running, so nothing moves: start it with `verdi daemon start`; `aiida-pet results 7` shows "
-        "the rows; `verdi process play 12` lets it go on; `aiida-pet resume 7` goes on"
-    )
-    assert ADVISED.findall(advice) == ["verdi daemon start", "verdi process play 12", "aiida-pet resume 7"]
-
-
-def test_advice_is_followed_when_it_has_stood_for_a_while_and_not_at_once_again() -> None:
-    patience, told = Patience(), ["verdi daemon stop", "verdi daemon start"]
-    assert patience.due(told, 0.0, at_once=False) == []
-    assert patience.due(told, 25.0, at_once=False) == told
-    assert patience.due(told, 50.0, at_once=False) == []
-    assert patience.due(told, 250.0, at_once=False) == told
-
-
-def test_advice_that_went_away_starts_anew() -> None:
-    patience = Patience()
-    for now, told in ((0.0, ["verdi daemon start"]), (10.0, []), (25.0, ["verdi daemon start"])):
-        assert patience.due(told, now, at_once=False) == []
-
-
-def test_what_a_campaign_that_ended_needs_is_typed_at_once() -> None:
-    assert Patience().due(["aiida-pet resume 7"], 0.0, at_once=True) == ["aiida-pet resume 7"]
 
 
 @pytest.mark.parametrize(
