@@ -73,7 +73,7 @@ def build_computer(folder: Path) -> Any:
     ).store()
     computer.set_minimum_job_poll_interval(0)
     computer.set_default_mpiprocs_per_machine(1)
-    computer.configure(safe_interval=0)
+    computer.configure(safe_interval=0, use_login_shell=False)
     return computer
 
 

@@ -161,7 +161,8 @@ def ensure_computer(profile: Profile, work_dir: Path | None) -> tuple[Computer, 
         computer.set_minimum_job_poll_interval(1)
         computer.set_default_mpiprocs_per_machine(1)
     if not computer.is_configured:
-        computer.configure(safe_interval=0)
+        # the daemon has the environment already; some profiles take a second for every shell
+        computer.configure(safe_interval=0, use_login_shell=False)
     detail = f"{computer.transport_type}, {computer.scheduler_type}, jobs run in {computer.get_workdir()}"
     problem = ""
     if state == PRESENT and work_dir and str(work_dir.expanduser().resolve()) != computer.get_workdir():

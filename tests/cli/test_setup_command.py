@@ -177,7 +177,8 @@ def test_computer_is_this_machine_without_waiting(computer):
     assert (computer.transport_type, computer.scheduler_type) == ("core.local", "core.direct")
     assert computer.get_minimum_job_poll_interval() == 1
     assert computer.get_default_mpiprocs_per_machine() == 1
-    assert computer.get_configuration()["safe_interval"] == 0
+    configuration = computer.get_configuration()
+    assert (configuration["safe_interval"], configuration["use_login_shell"]) == (0, False)
 
 
 def test_another_work_dir_than_that_of_the_computer_is_a_problem(computer, aiida_profile, tmp_path):

@@ -59,19 +59,19 @@ def test_jobs_are_as_long_as_is_wanted_after_a_pilot(run_lane: Any, monkeypatch:
 
     def pace_of(summary: Any, n_rows: int, n_atoms: int) -> dict[str, float]:
         paces.append((n_rows, n_atoms, summary["rows_done"]))
-        return {"s_per_atom": 1.0, "start_s": 4.0, "rows": float(n_rows)}
+        return {"s_per_atom": 1.0, "start_s": 2.0, "rows": float(n_rows)}
 
     monkeypatch.setattr("aiida_pet.workchains.lane.pace_of", pace_of)
-    # crystals of two atoms: ten seconds hold three of them after four of start
-    node, done, sizes = run_lane(9, 100, {"job_duration": 10})
+    # crystals of two atoms: eight seconds hold three of them after two of start
+    node, done, sizes = run_lane(9, 100, {"job_duration": 8})
     assert node.is_finished_ok, node.exit_message
     assert sizes == [2, 3, 3, 1]
     assert paces == [(2, 4, 2), (3, 6, 3), (3, 6, 3), (1, 2, 1)]
     assert len(set(flat(done))) == 9
     # job_size and the walltime still hold
-    assert run_lane(5, 2, {"job_duration": 10})[2] == [2, 2, 1]
+    assert run_lane(5, 2, {"job_duration": 8})[2] == [2, 2, 1]
     inputs = {"job_duration": 100, "options": {"resources": {"num_machines": 1}, "max_wallclock_seconds": 10}}
-    assert run_lane(5, 100, inputs)[2] == [2, 2, 1]
+    assert run_lane(9, 100, inputs)[2] == [2, 3, 3, 1]
 
 
 def test_job_of_the_whole_set_needs_no_list_of_rows(run_lane: Any) -> None:
