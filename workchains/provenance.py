@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from aiida import orm
@@ -137,10 +138,10 @@ def _sources_in(function: Any, row_id: str) -> list[tuple[str, TableData]]:
     links = sorted(links, key=lambda link: (link.link_label == INPUT, link.node.pk))
     if function.process_label == HULL:  # a reference may have the id of a row, and is another crystal
         links = [link for link in links if link.link_label == INPUT]
-    found = [(link.link_label, link.node) for link in links if (link.node.ids == row_id).any()]
+    found = ((link.link_label, link.node) for link in links if (link.node.ids == row_id).any())
     if function.process_label == MERGE:  # a result before the structures that it was computed from
-        return [("part", source) for _, source in found[:1]]
-    return found
+        return [("part", source) for _, source in islice(found, 1)]
+    return list(found)
 
 
 def _crystals_in(function: Any, row_id: str) -> list[TraceStep]:

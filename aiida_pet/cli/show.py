@@ -190,11 +190,12 @@ def _atom_columns(table: TableData, index: int) -> dict[str, list[int]]:
 def geometry_of(crystals: StructureSetData, row_id: str, symmetry: Mapping[str, Any]) -> dict[str, Any]:
     """Return the geometry of a row; its space groups are looked for if ``symmetry`` names none."""
     from aiida_pet.engine.spacegroup import spacegroup_numbers
+    from aiida_pet.engine.table import StructureTable
 
     atoms = crystals.get_ase(row_id)
     groups = {name: value for name, value in symmetry.items() if name.startswith("spacegroup")}
     if not groups:
-        found = spacegroup_numbers(crystals.select([row_id]), (0.001, 0.01, 0.1))  # type: ignore[arg-type]
+        found = spacegroup_numbers(StructureTable.from_ase([(row_id, atoms)]), (0.001, 0.01, 0.1))
         groups = {f"spacegroup_{label}": int(numbers[0]) for label, numbers in found.items()}
     lengths_angles = atoms.cell.cellpar().tolist()
     return {

@@ -65,7 +65,12 @@ def encode_strings(array: Array) -> Array:
 
 def decode_strings(array: Array) -> Array:
     """Return an array of UTF-8 bytes as ``str``, any other array as it is."""
-    return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
+    if array.dtype.kind != "S":
+        return array
+    try:
+        return array.astype(np.dtype(f"U{max(1, array.dtype.itemsize)}"))  # ASCII: without an object per text
+    except UnicodeDecodeError:
+        return np.char.decode(array, "utf-8")
 
 
 @dataclass
