@@ -162,5 +162,12 @@ def daemon_problem() -> str | None:
             "`verdi profile configure-broker core.zeromq` gives it one"
         )
     if not daemon_runs(client):
+        was_killed = client.get_daemon_pid() is not None
+        if was_killed and client.profile.process_control_backend == "core.zeromq":
+            # its broker died with it, and what was on its way to the workers is in no queue
+            return (
+                "the daemon was killed, so nothing moves: `verdi daemon stop` clears up after it, "
+                "`verdi process repair` finds what was lost, and `verdi daemon start` goes on"
+            )
         return "the daemon is not running, so nothing moves: start it with `verdi daemon start`"
     return None

@@ -1,6 +1,8 @@
 """`aiida-pet status`: live figures, lanes, jobs, and what to do about each way to be stuck or to fail."""
 
+import re
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -146,6 +148,24 @@ def test_daemon_that_does_not_run_is_told_with_its_remedy(read, running, monkeyp
     monkeypatch.setattr("aiida_pet.cli.session.daemon_client", Stopped)
     monkeypatch.setattr("aiida_pet.cli.status.daemon_problem", daemon_problem)
     assert "start it with `verdi daemon start`" in read("status", running.node.pk)["advice"][0]
+
+
+@pytest.mark.parametrize(
+    ("broker", "remedies"),
+    [
+        ("core.zeromq", ["verdi daemon stop", "verdi process repair", "verdi daemon start"]),
+        ("core.rabbitmq", ["verdi daemon start"]),  # which keeps what a worker did not end
+    ],
+)
+def test_daemon_that_was_killed_is_told_with_what_its_broker_needs(monkeypatch, broker, remedies):
+    class Killed:
+        profile = SimpleNamespace(process_control_backend=broker)
+
+        def get_daemon_pid(self):
+            return 2**22 + 1  # beyond the largest PID
+
+    monkeypatch.setattr("aiida_pet.cli.session.daemon_client", Killed)
+    assert re.findall(r"`(verdi [^`]+)`", daemon_problem()) == remedies
 
 
 def test_job_without_a_heartbeat_is_queued(invoke, make_campaign, daemon_runs):
