@@ -261,14 +261,12 @@ def ensure_daemon(workers: int | None) -> Step:
     if workers is None:
         return Step("daemon", SKIPPED, name, "not running; `verdi daemon start` starts it")
     client.start_daemon(number_workers=workers, timeout=DAEMON_TIMEOUT_S)
-    problem = (
-        ""
-        if broker_answers(BROKER_TIMEOUT_S)
-        else (
+    problem = ""
+    if not broker_answers(BROKER_TIMEOUT_S):
+        problem = (
             f"the broker does not answer {BROKER_TIMEOUT_S} s after the daemon was started: nothing can be submitted; "
             f"`verdi status` says more, and so does {client.daemon_log_file}"
         )
-    )
     detail = f"started, {workers} worker(s), log in {client.daemon_log_file}"
     return Step("daemon", CREATED, name, detail, problem=problem)
 

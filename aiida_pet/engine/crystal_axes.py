@@ -139,11 +139,8 @@ def _candidates(operations: Operations) -> Iterator[Floats]:
             c = along(3)[0]
             a = along(2)[0] if name == "-3m" else _shortest_normal(lattice, c)[0]
             yield _frame(a if _is_obverse(lattice, a, c) else -a, c)
-        case CrystalSystem.TETRAGONAL:
-            c = along(4)[0]
-            yield _frame(_shortest_normal(lattice, c)[0], c)
-        case CrystalSystem.HEXAGONAL:
-            c = along(6)[0]
+        case CrystalSystem.TETRAGONAL | CrystalSystem.HEXAGONAL:
+            c = along(4 if system is CrystalSystem.TETRAGONAL else 6)[0]
             yield _frame(_shortest_normal(lattice, c)[0], c)
 
 
