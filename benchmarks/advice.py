@@ -44,14 +44,18 @@ class Patience:
 
 
 def follow(
-    pk: int, look: Callable[[int], dict[str, Any]], type_in: Callable[[str, int], int], interval_s: float
-) -> int:
+    pk: int,
+    look: Callable[[int], dict[str, Any]],
+    type_in: Callable[[str, dict[str, Any]], int],
+    interval_s: float,
+) -> dict[str, Any]:
     """Do what ``aiida-pet status`` says until the campaign has ended well, or it says nothing that helps.
 
     :param look: returns what `aiida-pet status PK --json` prints.
-    :param type_in: runs a command for the launch of now, and returns the pk of the launch to follow from now on.
+    :param type_in: runs a command for the launch of which it is told the status, and returns the pk of the launch to
+        follow from now on.
     :param interval_s: seconds between two looks.
-    :return: the pk of the last launch.
+    :return: the last status, of the last launch.
     :raises RuntimeError: if neither a row nor advice comes for a long time.
     """
     patience = Patience()
@@ -60,11 +64,11 @@ def follow(
         status = look(pk)
         told = ADVISED.findall(" ".join(status["advice"]))
         if status["finished"] and (status["exit_status"] == 0 or not told):
-            return pk
+            return status
         now = time.monotonic()
         due = patience.due(told, now, at_once=status["finished"])
         for command in due:
-            pk = type_in(command, pk)
+            pk = type_in(command, status)
         if due or status["rows_done"] > done:
             done, moved = status["rows_done"], now
         elif now > moved + STALL_S:

@@ -249,12 +249,7 @@ FAULTS = {
     for fault in (
         Fault("engine_killed", "engine killed with -9", kill_engine),
         Fault("job_cancelled", "job cancelled with scancel", cancel_job),
-        Fault(
-            "walltime",
-            "walltime of 20 s that the engine knows",
-            walltime_told,
-            ("--walltime=20", "--job-size=1000"),
-        ),
+        Fault("walltime", "walltime of 20 s that the engine knows", walltime_told, SHORT),
         Fault("hang", "engine frozen until SLURM's walltime", hang_until_walltime, minute=True),
         Fault("node_down", "node set down, and back", node_down),
         Fault("slurmctld", "slurmctld killed, and started again", restart_slurmctld),

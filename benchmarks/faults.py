@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from aiida_pet.engine.job import PROGRESS_FILE, JobFolderError, Progress
 from benchmarks.advice import follow, without_numbers
@@ -168,24 +169,22 @@ class Campaigns:
         """
         profile = self.site.profile
 
-        def type_in(command: str, pk: int) -> int:
+        def type_in(command: str, status: dict[str, Any]) -> int:
             outcome.steps.append(without_numbers(command))
             arguments = command.split()[1:]
             if arguments[0] != "resume":
                 profile.verdi(*arguments)
-                return pk
-            status = profile.status(pk)
+                return int(status["pk"])
             outcome.jobs += len(status["jobs"])
             outcome.said = outcome.said or status["message"] or status["state"]
             return int(json.loads(profile.pet(*arguments, "--json"))["pk"])
 
-        pk = follow(pk, profile.status, type_in, POLL_S)
-        status = profile.status(pk)
+        status = follow(pk, profile.status, type_in, POLL_S)
         outcome.ended = status["exit_status"] == 0
         if not outcome.ended:
             raise RuntimeError(f"{status['state']}: {status['message']}; advice: {status['advice']}")
         outcome.jobs += len(status["jobs"])
-        return pk
+        return int(status["pk"])
 
     def compare(self, rows: dict[str, Row], outcome: Outcome) -> None:
         """Compare ``rows`` with those of the undisturbed campaign."""

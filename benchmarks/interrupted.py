@@ -268,13 +268,14 @@ def see_to_its_end(found: Interruption, killed_at: float) -> None:
 
     from aiida_pet.cli.status import report
 
-    def type_and_tell(command: str, pk: int) -> int:
+    def type_and_tell(command: str, status: dict[str, Any]) -> int:
         after = time.monotonic() - killed_at
-        outcome, pk = type_in(command, pk)
+        outcome, pk = type_in(command, status["pk"])
         found.commands.append(f"{without_numbers(command)} ({after:.0f} s){outcome}")
         return pk
 
-    found.pk = follow(found.pk, lambda pk: report(orm.load_node(pk)), type_and_tell, LOOK_S)
+    status = follow(found.pk, lambda pk: report(orm.load_node(pk)), type_and_tell, LOOK_S)
+    found.pk = status["pk"]
 
 
 def type_in(command: str, pk: int) -> tuple[str, int]:

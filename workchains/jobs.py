@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from aiida import orm
@@ -14,30 +16,61 @@ _CALLS = [LinkType.CALL_CALC.value, LinkType.CALL_WORK.value]
 _KEYS = ("rows_total", "rows_done", "engine_s", "compute_s", "evaluations", "memory_mb", "device")
 
 
-def jobs_of(node: orm.ProcessNode) -> list[Any]:
-    """Return the jobs of the engine (CalcJobNodes) that ``node`` called, itself or through others, oldest first."""
-    if is_job(node):
-        return [node]
-    return [called for called in called_below(node) if is_job(called)]
+@dataclass(frozen=True)
+class Calls:
+    """A process and what it called, itself or through others, at one moment.
+
+    :ivar node: the process.
+    :ivar by_caller: what each process called itself, by its pk.
+    """
+
+    node: orm.ProcessNode
+    by_caller: dict[int, list[Any]]
+
+    def below(self, node: orm.ProcessNode | None = None) -> list[Any]:
+        """Return the processes below ``node``, one of these, oldest first.
+
+        :param node: the process that all of them are below, if not given.
+        """
+        found: list[Any] = []
+        callers: list[Any] = [node or self.node]
+        while callers:
+            called = self.by_caller.get(callers.pop().pk, [])
+            found += called
+            callers += called
+        return sorted(found, key=lambda one: one.pk)
+
+    def jobs(self, node: orm.ProcessNode | None = None) -> list[Any]:
+        """Return the jobs of the engine (CalcJobNodes) below ``node``, or it alone if it is one, oldest first."""
+        top = node or self.node
+        return [top] if is_job(top) else [called for called in self.below(top) if is_job(called)]
 
 
-def called_below(node: orm.ProcessNode) -> list[Any]:
-    """Return the processes that ``node`` called, itself or through others, oldest first.
+def calls_of(node: orm.ProcessNode) -> Calls:
+    """Return what ``node`` called.
 
     A query for each level of calls, where `called_descendants` asks for each process by itself.
     """
-    found: dict[int, Any] = {}
+    by_caller: dict[int, list[Any]] = defaultdict(list)
+    seen = {node.pk}
     callers = [node.pk]
     while callers:
         query = orm.QueryBuilder()
-        query.append(orm.ProcessNode, filters={"id": {"in": callers}}, tag="caller")
+        query.append(orm.ProcessNode, filters={"id": {"in": callers}}, project="id", tag="caller")
         query.append(
             orm.ProcessNode, with_incoming="caller", edge_filters={"type": {"in": _CALLS}}, project="*"
         )
-        called = [one for one in query.all(flat=True) if one.pk not in found]
-        found |= {one.pk: one for one in called}
-        callers = [one.pk for one in called if isinstance(one, orm.WorkflowNode)]
-    return [found[pk] for pk in sorted(found)]
+        called = [(caller, one) for caller, one in query.all() if one.pk not in seen]
+        for caller, one in called:
+            by_caller[caller].append(one)
+        seen |= {one.pk for _, one in called}
+        callers = [one.pk for _, one in called if isinstance(one, orm.WorkflowNode)]
+    return Calls(node, dict(by_caller))
+
+
+def jobs_of(node: orm.ProcessNode) -> list[Any]:
+    """Return the jobs of the engine (CalcJobNodes) that ``node`` called, itself or through others, oldest first."""
+    return [node] if is_job(node) else calls_of(node).jobs()
 
 
 def summaries_of(jobs: Collection[Any]) -> dict[int, dict[str, Any]]:

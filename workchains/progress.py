@@ -17,7 +17,7 @@ from typing import Any
 from aiida.transports import Transport
 
 from aiida_pet.engine.job import PROGRESS_FILE, JobFolderError, Progress
-from aiida_pet.workchains.jobs import called_below, jobs_of, summaries_of
+from aiida_pet.workchains.jobs import Calls, calls_of, summaries_of
 from aiida_pet.workchains.lane import LaneWorkChain
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,36 @@ class JobProgress:
 
 
 @dataclass(frozen=True)
+class LaneProgress:
+    """How far a lane is.
+
+    :ivar pk: of the WorkChain.
+    :ivar state: of the process.
+    :ivar finished: whether it ended, well or not.
+    :ivar rows_total: rows to do.
+    :ivar rows_done: rows with a result.
+    :ivar rate: rows per second now.
+    :ivar jobs: pks of its jobs, oldest first.
+    :ivar message: why it did not end well; empty otherwise.
+    """
+
+    pk: int
+    state: str
+    finished: bool
+    rows_total: int
+    rows_done: int
+    rate: float
+    jobs: list[int]
+    message: str
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until it is through; None if it is, or if no rate is known."""
+        left = self.rows_total - self.rows_done
+        return left / self.rate if left > 0 and self.rate > 0 and not self.finished else None
+
+
+@dataclass(frozen=True)
 class CampaignProgress:
     """How far a campaign is.
 
@@ -64,7 +94,7 @@ class CampaignProgress:
     :ivar rate: rows per second now, over all lanes.
     :ivar eta_s: seconds until the slowest lane is through; None while unknown.
     :ivar engine_s: seconds of engines, summed over jobs.
-    :ivar lanes: how many lanes there are.
+    :ivar lanes: of each lane, oldest first.
     :ivar jobs: of each job, oldest first.
     """
 
@@ -79,7 +109,7 @@ class CampaignProgress:
     rate: float
     eta_s: float | None
     engine_s: float
-    lanes: int
+    lanes: list[LaneProgress]
     jobs: list[JobProgress]
 
     @property
@@ -88,12 +118,20 @@ class CampaignProgress:
         return max(0, self.rows_total - self.rows_done)
 
 
-def campaign_progress(node: Any) -> CampaignProgress:
-    """Return how far ``node`` is: a WorkChain that runs batches, a lane, or a single job."""
-    jobs = jobs_of(node)
+def campaign_progress(node: Any, calls: Calls | None = None) -> CampaignProgress:
+    """Return how far ``node`` is: a WorkChain that runs batches, a lane, or a single job.
+
+    :param calls: what it called, if that is known already.
+    """
+    calls = calls or calls_of(node)
+    jobs = calls.jobs()
     progress = {job.pk: entry for job, entry in zip(jobs, _progress_of(jobs), strict=True)}
     entries = list(progress.values())
-    lanes = [called for called in _with_descendants(node) if called.process_type == LANE_TYPE]
+    lanes = [
+        _lane(lane, [progress[job.pk] for job in calls.jobs(lane)])
+        for lane in [node, *calls.below()]
+        if lane.process_type == LANE_TYPE
+    ]
     statuses: Counter[str] = Counter()
     for entry in entries:
         statuses.update(entry.statuses)
@@ -102,7 +140,7 @@ def campaign_progress(node: Any) -> CampaignProgress:
     rate = sum(entry.rate for entry in entries)
     return CampaignProgress(
         pk=node.pk,
-        state=_state(node),
+        state=state_of(node),
         finished=node.is_terminated,
         exit_status=node.exit_status,
         message=node.exit_message or node.exception or "",
@@ -110,9 +148,9 @@ def campaign_progress(node: Any) -> CampaignProgress:
         rows_done=rows_done,
         statuses=dict(statuses),
         rate=rate,
-        eta_s=None if node.is_terminated else _eta(lanes, progress, rows_total - rows_done, rate),
+        eta_s=None if node.is_terminated else _eta(lanes, rows_total - rows_done, rate),
         engine_s=sum(entry.engine_s for entry in entries),
-        lanes=len(lanes),
+        lanes=lanes,
         jobs=entries,
     )
 
@@ -120,14 +158,23 @@ def campaign_progress(node: Any) -> CampaignProgress:
 LANE_TYPE = LaneWorkChain.build_process_type()
 
 
-def _with_descendants(node: Any) -> list[Any]:
-    return [node, *called_below(node)]
+def _lane(lane: Any, jobs: list[JobProgress]) -> LaneProgress:
+    return LaneProgress(
+        pk=lane.pk,
+        state=state_of(lane),
+        finished=lane.is_terminated,
+        rows_total=len(lane.inputs.rows),
+        rows_done=sum(job.rows_done for job in jobs),
+        rate=sum(job.rate for job in jobs),
+        jobs=[job.pk for job in jobs],
+        message=lane.exit_message or "",
+    )
 
 
-def _rows_total(node: Any, lanes: list[Any], jobs: list[JobProgress]) -> int:
+def _rows_total(node: Any, lanes: list[LaneProgress], jobs: list[JobProgress]) -> int:
     """Return the rows that ``node`` has to do, from what is known so far."""
     if lanes:
-        return sum(len(lane.inputs.rows) for lane in lanes)
+        return sum(lane.rows_total for lane in lanes)
     for name in ("rows", "structures"):
         if name in node.inputs:
             return len(node.inputs[name])
@@ -136,24 +183,20 @@ def _rows_total(node: Any, lanes: list[Any], jobs: list[JobProgress]) -> int:
     return sum(job.rows_total for job in jobs)
 
 
-def _eta(lanes: list[Any], progress: dict[int, JobProgress], rows_left: int, rate: float) -> float | None:
+def _eta(lanes: list[LaneProgress], rows_left: int, rate: float) -> float | None:
     """Return the seconds until the slowest lane is through, None if no rate is known."""
-    slowest: float | None = None
-    for lane in lanes:
-        # a job that was submitted since the first look has no entry yet
-        entries = [progress[job.pk] for job in jobs_of(lane) if job.pk in progress]
-        left = len(lane.inputs.rows) - sum(entry.rows_done for entry in entries)
-        lane_rate = sum(entry.rate for entry in entries)
-        if left > 0 and not lane.is_terminated and lane_rate > 0:
-            slowest = max(slowest or 0.0, left / lane_rate)
-    if slowest is not None:
-        return slowest
+    known = [lane.eta_s for lane in lanes if lane.eta_s is not None]
+    if known:
+        return max(known)
     return rows_left / rate if rate > 0 else None
 
 
-def _state(node: Any) -> str:
+def state_of(node: Any) -> str:
+    """Return the state of a process in a few words: paused or not, and how it ended."""
     state = node.process_state.value if node.process_state else "created"
-    return f"{state} [{node.exit_status}]" if node.exit_status is not None else state
+    if node.paused and not node.is_terminated:
+        return f"{state}, paused"
+    return f"{state} [{node.exit_status}]" if node.exit_status is not None else str(state)
 
 
 def _progress_of(jobs: list[Any]) -> Iterable[JobProgress]:
@@ -171,7 +214,7 @@ def _finished(job: Any, summary: dict[str, Any]) -> JobProgress:
     cached = job.base.caching.is_created_from_cache
     return JobProgress(
         pk=job.pk,
-        state=_state(job),
+        state=state_of(job),
         step="cached" if cached else "done" if job.is_finished_ok else "ended",
         rows_total=summary.get("rows_total", 0),
         rows_done=summary.get("rows_done", 0),
@@ -183,10 +226,10 @@ def _finished(job: Any, summary: dict[str, Any]) -> JobProgress:
 def _running(job: Any, heartbeat: Progress | None) -> JobProgress:
     if heartbeat is None:
         rows = job.inputs.rows if "rows" in job.inputs else job.inputs.structures
-        return JobProgress(pk=job.pk, state=_state(job), rows_total=len(rows))
+        return JobProgress(pk=job.pk, state=state_of(job), rows_total=len(rows))
     return JobProgress(
         pk=job.pk,
-        state=_state(job),
+        state=state_of(job),
         step=heartbeat.step,
         rows_total=heartbeat.rows_total,
         rows_done=heartbeat.rows_done,

@@ -14,6 +14,7 @@ from aiida_pet.cli.session import Session, daemon_problem, load_as, pass_session
 if TYPE_CHECKING:
     from aiida.orm import ProcessNode
 
+    from aiida_pet.workchains.jobs import Calls
     from aiida_pet.workchains.progress import CampaignProgress, JobProgress
 
 # Written out rather than imported, so that `--help` waits for nothing; tests compare them.
@@ -60,25 +61,27 @@ def status(session: Session, *, pk: str, watch: bool, interval: float, all_jobs:
 
 def report(node: ProcessNode) -> dict[str, Any]:
     """Return how far ``node`` is, as a JSON document: totals, stages of a screening, lanes, jobs, advice."""
+    from aiida_pet.workchains.jobs import calls_of
     from aiida_pet.workchains.progress import campaign_progress
 
-    progress = campaign_progress(node)
+    calls = calls_of(node)
+    progress = campaign_progress(node, calls)
     return asdict(progress) | {
         "label": node.process_label,
         "rows_left": progress.rows_left,
-        "stages": _stages(node, progress),
-        "lanes": _lanes(node, progress),
-        "advice": advice(node, progress),
+        "stages": _stages(calls, progress),
+        "advice": advice(calls, progress),
     }
 
 
-def _stages(node: Any, progress: CampaignProgress) -> list[dict[str, Any]]:
+def _stages(calls: Calls, progress: CampaignProgress) -> list[dict[str, Any]]:
     """Return of each stage of a screening its state, its rows and how many went on; empty for what is none."""
+    node: Any = calls.node
     if "stages" not in node.inputs:
         return []
     from aiida.common.links import LinkType
 
-    from aiida_pet.workchains.jobs import jobs_of
+    from aiida_pet.workchains.progress import state_of
 
     done = {one["name"]: one for one in node.outputs.summary["stages"]} if "summary" in node.outputs else {}
     called = {
@@ -89,7 +92,7 @@ def _stages(node: Any, progress: CampaignProgress) -> list[dict[str, Any]]:
     for name in [name for name in STAGES if name in node.inputs.stages.get_dict()]:
         child: Any = called.get(name)
         record = done.get(name, {})
-        own = [entries[job.pk] for job in jobs_of(child) if job.pk in entries] if child else []
+        own = [entries[job.pk] for job in calls.jobs(child)] if child else []
         rows = record.get("rows_in")
         if rows is None and child is not None and child.process_label != "HullWorkChain":
             rows = len(child.inputs.rows if "rows" in child.inputs else child.inputs.structures)
@@ -97,7 +100,7 @@ def _stages(node: Any, progress: CampaignProgress) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "pk": child.pk if child else None,
-                "state": _state(child) if child else "done" if record else "to come",
+                "state": state_of(child) if child else "done" if record else "to come",
                 "rows_in": rows,
                 "rows_done": sum(entry.rows_done for entry in own) if own else record.get("rows_in"),
                 "rows_out": record.get("rows_out"),
@@ -107,42 +110,12 @@ def _stages(node: Any, progress: CampaignProgress) -> list[dict[str, Any]]:
     return stages
 
 
-def _lanes(node: ProcessNode, progress: CampaignProgress) -> list[dict[str, Any]]:
-    """Return rows, jobs and rate of each lane."""
-    from aiida_pet.workchains.jobs import called_below, jobs_of
-    from aiida_pet.workchains.progress import LANE_TYPE
-
-    entries = {entry.pk: entry for entry in progress.jobs}
-    lanes = []
-    for lane in [called for called in [node, *called_below(node)] if called.process_type == LANE_TYPE]:
-        own = [entries[job.pk] for job in jobs_of(lane) if job.pk in entries]
-        lanes.append(
-            {
-                "pk": lane.pk,
-                "state": _state(lane),
-                "rows_total": len(lane.inputs.rows),
-                "rows_done": sum(entry.rows_done for entry in own),
-                "rate": sum(entry.rate for entry in own),
-                "jobs": [entry.pk for entry in own],
-                "message": lane.exit_message or "",
-            }
-        )
-    return lanes
-
-
-def _state(node: ProcessNode) -> str:
-    state = node.process_state.value if node.process_state else "created"
-    if node.paused and not node.is_terminated:
-        return f"{state}, paused"
-    return f"{state} [{node.exit_status}]" if node.exit_status is not None else state
-
-
-def advice(node: ProcessNode, progress: CampaignProgress) -> list[str]:
+def advice(calls: Calls, progress: CampaignProgress) -> list[str]:
     """Return what can be done now, each as a sentence with a command."""
-    pk = node.pk
+    node, pk = calls.node, calls.node.pk
     if not progress.finished:
         so_far = f"`aiida-pet results {pk}` shows the rows of the jobs that ended"
-        return obstacles(node, progress) + ([so_far] if _some_job_ended(progress) else [])
+        return obstacles(calls, progress) + ([so_far] if _some_job_ended(progress) else [])
     told = []
     if node.is_excepted:
         told.append(f"it broke down: `verdi process report {pk}` shows where")
@@ -167,15 +140,13 @@ def _some_job_ended(progress: CampaignProgress) -> bool:
     return any(job.step in ("done", "ended", "cached") and job.rows_done for job in progress.jobs)
 
 
-def obstacles(node: ProcessNode, progress: CampaignProgress) -> list[str]:
+def obstacles(calls: Calls, progress: CampaignProgress) -> list[str]:
     """Return what keeps a launch that has not ended from going on, each with its remedy."""
-    from aiida_pet.workchains.jobs import called_below
-
     told = []
     problem = daemon_problem()
     if problem:
         told.append(problem)
-    processes = [node, *called_below(node)]
+    processes = [calls.node, *calls.below()]
     for process in processes:
         if process.paused and not process.is_terminated:
             why = f" ({process.process_status})" if process.process_status else ""
@@ -245,13 +216,15 @@ def follow(node: ProcessNode, interval: float) -> dict[str, Any]:
 
     On a terminal the line is renewed in place; elsewhere a line is printed when something has changed.
     """
+    from aiida_pet.workchains.jobs import calls_of
     from aiida_pet.workchains.progress import campaign_progress
 
     terminal = click.get_text_stream("stderr").isatty()
     last, told = "", set[str]()
     while True:
-        progress = campaign_progress(node)
-        for obstacle in [] if progress.finished else obstacles(node, progress):
+        calls = calls_of(node)
+        progress = campaign_progress(node, calls)
+        for obstacle in [] if progress.finished else obstacles(calls, progress):
             if obstacle not in told:
                 told.add(obstacle)
                 click.echo(f"\r{obstacle:<{len(last)}}" if terminal else obstacle, err=True)

@@ -43,12 +43,13 @@ def stop(session: Session, *, pk: str, after_current_jobs: bool, as_json: bool) 
     from aiida.orm import WorkChainNode
 
     from aiida_pet.workchains.jobs import jobs_of
+    from aiida_pet.workchains.progress import state_of
     from aiida_pet.workchains.stopping import request_stop
 
     session.load()
     node = load_as(pk, WorkChainNode, hint=HINT)
     if node.is_terminated:
-        raise click.ClickException(f"<{node.pk}> has ended already: {_state(node)}")
+        raise click.ClickException(f"<{node.pk}> has ended already: {state_of(node)}")
     running = [job for job in jobs_of(node) if not job.is_terminated]
     request_stop(node)
     if not after_current_jobs:
@@ -57,13 +58,13 @@ def stop(session: Session, *, pk: str, after_current_jobs: bool, as_json: bool) 
             raise click.ClickException(f"{problem}; it stops before its next job")
         _kill(node)
     if as_json:
-        echo_json({"pk": node.pk, "state": _state(node), "jobs": [job.pk for job in running]})
+        echo_json({"pk": node.pk, "state": state_of(node), "jobs": [job.pk for job in running]})
     elif after_current_jobs:
         told = f"after the {plural(len(running), 'job')} of now"
         click.echo(f"<{node.pk}> stops {told}: `aiida-pet status {node.pk} --watch`")
     else:
         click.echo(
-            f"<{node.pk}> {_state(node)}, with {plural(len(running), 'job')}: `aiida-pet resume {node.pk}` goes on"
+            f"<{node.pk}> {state_of(node)}, with {plural(len(running), 'job')}: `aiida-pet resume {node.pk}` goes on"
         )
 
 
@@ -85,11 +86,6 @@ def _kill(node: WorkChainNode) -> None:
         )
 
 
-def _state(node: Any) -> str:
-    state = node.process_state.value if node.process_state else "created"
-    return f"{state} [{node.exit_status}]" if node.exit_status is not None else str(state)
-
-
 @click.command()
 @click.argument("pk")
 @launch_options
@@ -104,6 +100,7 @@ def resume(session: Session, *, pk: str, request: Request) -> None:
     """
     from aiida.orm import Int, WorkChainNode
 
+    from aiida_pet.workchains.progress import state_of
     from aiida_pet.workchains.resume import resume_builder, what_is_done
 
     session.load()
@@ -111,7 +108,7 @@ def resume(session: Session, *, pk: str, request: Request) -> None:
     node = load_as(pk, WorkChainNode, hint=HINT)
     if not node.is_terminated:
         raise click.ClickException(
-            f"<{node.pk}> goes on ({_state(node)}): `aiida-pet stop {node.pk}` stops it"
+            f"<{node.pk}> goes on ({state_of(node)}): `aiida-pet stop {node.pk}` stops it"
         )
     if node.is_finished_ok:
         raise click.ClickException(f"<{node.pk}> has ended well: nothing is left to do")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from benchmarks import advice as advice_module
@@ -41,7 +43,14 @@ def statuses(*looks: dict[str, object]):
     def look(pk: int) -> dict[str, object]:
         number = min(len(asked), len(looks) - 1)
         asked.append(pk)
-        running = {"finished": False, "exit_status": None, "state": "waiting", "rows_done": 0, "advice": []}
+        running = {
+            "pk": pk,
+            "finished": False,
+            "exit_status": None,
+            "state": "waiting",
+            "rows_done": 0,
+            "advice": [],
+        }
         return running | looks[number]
 
     return look, asked
@@ -55,25 +64,25 @@ def test_campaign_is_followed_to_the_launch_that_ends_well() -> None:
     )
     typed = []
 
-    def type_in(command: str, pk: int) -> int:
-        typed.append((command, pk))
+    def type_in(command: str, status: dict[str, Any]) -> int:
+        typed.append((command, status["pk"]))
         return 9
 
-    assert follow(7, look, type_in, interval_s=0.0) == 9
+    assert follow(7, look, type_in, interval_s=0.0)["pk"] == 9
     assert typed == [("aiida-pet resume 7", 7)]
     assert asked == [7, 7, 9]
 
 
 def test_campaign_that_ended_badly_and_says_nothing_that_helps_is_left() -> None:
     look, _ = statuses({"finished": True, "exit_status": 300, "advice": ["`verdi process report 7`"]})
-    assert follow(7, look, lambda *_: pytest.fail("nothing was advised"), interval_s=0.0) == 7
+    assert follow(7, look, lambda *_: pytest.fail("nothing was advised"), interval_s=0.0)["pk"] == 7
 
 
 def test_campaign_that_stands_still_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(advice_module, "STALL_S", 0.05)
     look, _ = statuses({"rows_done": 3})
     with pytest.raises(RuntimeError, match="3 rows done and nothing has moved"):
-        follow(7, look, lambda _, pk: pk, interval_s=0.01)
+        follow(7, look, lambda _, status: status["pk"], interval_s=0.01)
 
 
 def test_pks_are_left_out_of_the_table() -> None:
