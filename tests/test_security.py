@@ -20,6 +20,20 @@ OPENS_CHECKPOINTS = ROOT / "aiida_pet" / "engine" / "checkpoint.py"
 UNPICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 UNPACKS = {"extractall", "extract", "unpack_archive"}
 SHELLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "commands.getoutput"}
+# monty and what stands on it, as pymatgen does, import any module that a file names: tests/test_hostile_json.py.
+DECODES = {"MontyDecoder", "process_decoded", "loadfn"}
+CONSTRUCTS = {"from_dict", "from_str", "from_file"}
+
+
+def own_classes() -> set[str]:
+    """Return the names of the classes of the package: what they make of a text is told by their own source."""
+    trees = (ast.parse(path.read_text()) for path in SOURCES)
+    return {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)} | {
+        "cls"
+    }
+
+
+OWN_CLASSES = own_classes()
 
 
 def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
@@ -37,7 +51,7 @@ def offences(path: Path) -> list[str]:
     """Return the calls of ``path`` that could run what is in a file or in a text."""
     found = []
     for name, call in calls(path):
-        last = name.rpartition(".")[2]
+        owner, _, last = name.rpartition(".")
         bad = (
             (name in ("np.load", "numpy.load") and keyword(call, "allow_pickle") != "False")
             or (last in ("savez", "savez_compressed") and keyword(call, "allow_pickle") != "False")
@@ -45,6 +59,9 @@ def offences(path: Path) -> list[str]:
             or (name.split(".")[0] in UNPICKLES and last in ("load", "loads", "Unpickler", "open"))
             or (name == "torch.load" and path != OPENS_CHECKPOINTS)
             or (name in ("yaml.load", "yaml.unsafe_load", "yaml.full_load"))
+            or (last in DECODES)
+            or (last in CONSTRUCTS and owner.rpartition(".")[2] not in OWN_CLASSES)
+            or (last in ("load", "loads") and keyword(call, "cls") is not None)
             or (last in UNPACKS)
             or (name in ("eval", "exec", "compile"))
             or (name in SHELLS)
@@ -69,6 +86,13 @@ def test_package_unpickles_unpacks_and_evaluates_nothing_foreign() -> None:
         "pd.read_pickle(path)",
         "torch.load(path)",
         "yaml.load(text)",
+        "MontyDecoder()",
+        "decoder.process_decoded(raw)",
+        "loadfn(path)",
+        "json.loads(text, cls=MontyDecoder)",
+        "Structure.from_dict(raw)",
+        "pymatgen.core.Structure.from_file(path)",
+        "ComputedEntry.from_dict(raw)",
         "archive.extractall(folder)",
         "subprocess.run(text, shell=True)",
         "os.system(text)",

@@ -4,19 +4,20 @@ Understood are, plain or compressed (.gz, .bz2, .xz): a list of pymatgen entries
 PDEntry), an object ``id -> entry``, records that hold an entry in a field, a data frame by columns one of which holds
 entries, a PhaseDiagram or PatchedPhaseDiagram (``as_dict``), and records with ``structure`` (or ``composition``) and
 ``energy`` or ``energy_per_atom``. A table written by :meth:`~aiida_pet.engine.table.Table.save` (.npz) is read as well.
-Nothing is ever unpickled.
+Nothing is ever unpickled, and no class is looked up by the name that a file gives it.
 """
 
 from __future__ import annotations
 
 import io
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -25,6 +26,7 @@ from aiida_pet.analysis.compositions import Compositions
 from aiida_pet.analysis.levels import Theory
 from aiida_pet.analysis.references import References
 from aiida_pet.data.json_stream import JsonStream, JsonStreamError
+from aiida_pet.data.pymatgen_json import structure_of
 from aiida_pet.data.sources import COMPRESSION
 from aiida_pet.engine.table import Table
 
@@ -157,12 +159,9 @@ def _read_phases(path: Path, energies: EnergyKind, warnings: list[str]) -> Itera
 
 
 def _corrected_entry(record: Any, label: str | None, scheme: Any, path: Path) -> dict[str, Any] | None:
-    from monty.json import MontyDecoder  # noqa: PLC0415
-
     raw = _entry_in(record)
     try:
-        entry = MontyDecoder().process_decoded(raw)
-        found = scheme.process_entries([entry], clean=True, inplace=False, verbose=False)
+        found = scheme.process_entries([_computed_entry(raw)], clean=True, verbose=False)
     except Exception as error:  # pymatgen raises whatever its parts raise
         raise ReferenceFileError(
             f"{path}: entry {_id_of(raw, label)} cannot be corrected, expected a ComputedEntry with its parameters: "
@@ -176,6 +175,29 @@ def _corrected_entry(record: Any, label: str | None, scheme: Any, path: Path) ->
         | {"energy": found[0].uncorrected_energy, "correction": found[0].correction}
         | {name: raw[name] for name in _ID_FIELDS if name in raw}
     )
+
+
+def _computed_entry(raw: Any) -> Any:
+    """Return pymatgen's entry of its dictionary, without the corrections that it carries.
+
+    Not by monty's decoder, which imports any module that the file names: ``data`` and ``parameters`` stay the plain
+    values that they are in the file, and the scheme reads names and numbers from them.
+
+    :raises Exception: whatever pymatgen and its parts raise if it is none.
+    """
+    from pymatgen.entries.computed_entries import ComputedEntry, ComputedStructureEntry  # noqa: PLC0415 - seconds
+
+    if not isinstance(raw, dict):
+        raise TypeError(f"got {type(raw).__name__} {str(raw)[:40]!r}")
+    # copies, as the scheme notes the oxidation states that it guesses in data
+    fields: dict[str, Any] = {name: dict(raw.get(name) or {}) for name in ("parameters", "data")}
+    fields |= {"energy": raw["energy"], "composition": raw.get("composition"), "entry_id": _id_of(raw, None)}
+    kind = raw.get("@class")
+    if kind == ComputedStructureEntry.__name__:
+        return ComputedStructureEntry(structure_of(raw["structure"]), **fields)
+    if kind == ComputedEntry.__name__:
+        return ComputedEntry(**fields)
+    raise TypeError(f"got '@class' {kind!r}")
 
 
 # -- the forms that files come in --------------------------------------------------------------------------------------
@@ -288,10 +310,17 @@ def _phase_of(record: Any, label: str | None, energies: EnergyKind, path: Path) 
     per_atom = "energy" not in entry
     value = entry.get("energy_per_atom" if per_atom else "energy")
     correction = 0.0 if energies is EnergyKind.UNCORRECTED else entry.get("correction") or 0.0
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value + correction):
+    if not _is_number(value):
         refuse(f"energy {value!r}, expected a number in eV")
+    if not _is_number(correction):
+        refuse(f"correction {correction!r}, expected a number in eV")
     energy = float(value) if per_atom else (value + correction) / n_atoms
     return _Phase(row_id, composition, energy, bool(correction))
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    # integers of JSON may be larger than any float
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _id_of(entry: Any, label: str | None) -> str | None:

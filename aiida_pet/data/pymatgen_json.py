@@ -5,6 +5,9 @@ Understood are a list of crystals, one crystal, an object ``id -> crystal``, a d
 dictionary of a Structure, of a ComputedStructureEntry, or a record with one field that holds either; the
 other scalars of record, entry, entry's ``data`` and structure's ``properties`` are its columns. Properties
 and charges of sites are left out.
+
+What a file calls a class (``@module``, ``@class``) is never looked up: pymatgen's ``from_dict`` would import the
+module, and so run it. Where pymatgen's objects are needed, they are made of the numbers and names in the file.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 from ase import Atoms
@@ -22,6 +25,9 @@ from ase.data import atomic_numbers
 from aiida_pet.data.crystal import Broken, Crystal, Item, checked, id_of, reason_of, split_fields
 from aiida_pet.data.json_stream import JsonStream, JsonStreamError
 from aiida_pet.engine.table import Array, StructureTableBuilder
+
+if TYPE_CHECKING:
+    from pymatgen.core import DummySpecies, Element, Lattice, Species, Structure
 
 _ISOTOPES = {"D": 1, "T": 1}
 _OCCUPANCY_TOLERANCE = 1e-6
@@ -117,11 +123,51 @@ def _disorder(index: int, species: Any) -> ValueError:
     return ValueError(f"site {index} is disordered ({species}): expected one species of occupancy 1")
 
 
-def _atoms_by_pymatgen(raw: Mapping[str, Any]) -> Atoms:
+def structure_of(raw: Mapping[str, Any]) -> Structure:
+    """Return pymatgen's Structure of its dictionary; lattice, species and coordinates only.
+
+    Not ``Structure.from_dict``, which hands properties of sites to monty's decoder, and that imports any module which
+    the file names.
+
+    :raises Exception: whatever pymatgen and its parts raise if it is none.
+    """
     from pymatgen.core import Structure  # noqa: PLC0415 - seconds to import, hardly ever needed
 
+    sites = raw["sites"]
+    if not sites:
+        raise ValueError("it has no sites")
+    coordinates = np.array([site["abc"] for site in sites], dtype=np.float64)
+    if coordinates.shape != (len(sites), 3):
+        raise ValueError(f"coordinates 'abc' have shape {coordinates.shape}, expected {(len(sites), 3)}")
+    species = [{_specie_of(part): float(part["occu"]) for part in site["species"]} for site in sites]
+    return Structure(_lattice_of(raw["lattice"]), species, coordinates)
+
+
+def _lattice_of(raw: Mapping[str, Any]) -> Lattice:
+    """Return the lattice of a matrix in A or of lengths in A and angles in degrees."""
+    from pymatgen.core import Lattice  # noqa: PLC0415
+
+    pbc = raw.get("pbc", (True, True, True))
+    if "matrix" in raw:
+        return Lattice(raw["matrix"], pbc=pbc)
+    return Lattice.from_parameters(
+        *(float(raw[name]) for name in ("a", "b", "c", "alpha", "beta", "gamma")), pbc=pbc
+    )
+
+
+def _specie_of(raw: Mapping[str, Any]) -> Element | Species | DummySpecies:
+    from pymatgen.core import DummySpecies, Element, Species  # noqa: PLC0415
+
+    symbol = raw["element"]
+    if "oxidation_state" not in raw:
+        return Element(symbol)
+    kind = Species if Element.is_valid_symbol(symbol) else DummySpecies
+    return kind(symbol, raw["oxidation_state"], spin=raw.get("spin"))
+
+
+def _atoms_by_pymatgen(raw: Mapping[str, Any]) -> Atoms:
     try:
-        structure = Structure.from_dict(dict(raw))
+        structure = structure_of(raw)
     except Exception as error:  # pymatgen raises whatever its parts raise
         raise ValueError(f"pymatgen cannot build the structure: {reason_of(error)}") from error
     numbers = []
