@@ -6,6 +6,7 @@ import csv
 import importlib
 import importlib.util
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -55,7 +56,7 @@ def _is_text(values: pd.Series) -> bool:
 def stream_json(frame: pd.DataFrame, head: Mapping[str, Any], handle: TextIO) -> None:
     """Write one JSON object: what ``head`` has, and ``rows``, a list with one object per row on a line of its own.
 
-    Numbers that are not finite are null.
+    Values that are missing, of whatever type, and numbers that are not finite are null.
     """
     handle.write("{\n")
     for key, value in head.items():
@@ -68,7 +69,7 @@ def stream_json(frame: pd.DataFrame, head: Mapping[str, Any], handle: TextIO) ->
 
 
 def iter_records(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Yield each row as plain Python values by column, None for what is not finite."""
+    """Yield each row as plain Python values by column, None for what is missing or not finite."""
     names = [str(name) for name in frame.columns]
     for start in range(0, len(frame), SLICE_ROWS):
         part = frame.iloc[start : start + SLICE_ROWS]
@@ -78,9 +79,25 @@ def iter_records(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _plain_values(values: pd.Series) -> list[Any]:
-    if values.dtype.kind == "f":
-        return [value if np.isfinite(value) else None for value in values.tolist()]
-    return [None if value is pd.NA or value is None else value for value in values.tolist()]
+    if isinstance(values.dtype, np.dtype):  # neither texts nor what pandas marks as missing in its own way
+        if values.dtype.kind == "f":
+            return [value if math.isfinite(value) else None for value in values.tolist()]
+        if values.dtype.kind in "iub":
+            return values.tolist()
+    return [_plain(value) for value in values.tolist()]
+
+
+def _plain(value: Any) -> Any:
+    """Return a cell as JSON has it; rows of unlike tables leave NaN among texts and flags."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return None if pd.isna(value) else value
 
 
 def write_parquet(frame: pd.DataFrame, path: Path, units: Mapping[str, str]) -> None:

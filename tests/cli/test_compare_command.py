@@ -56,3 +56,26 @@ def test_launch_without_results_is_told(invoke, make_campaign, pair):
     made = make_campaign(["a"])
     output = invoke("compare", made.node.pk, pair[0].pk, status=1).output
     assert f"process <{made.node.pk}> is waiting and has no results" in output
+
+
+def test_two_launches_on_the_same_ids_are_told_apart_by_how_they_were_made(read, invoke, launch, alloys_file):
+    structures = read("data", "import", alloys_file)["pk"]
+    loose = launch(
+        "relax", structures, "--protocol", "fast", "--set", "max_steps=40", "--where", "n_atoms > 2"
+    )
+    tight = launch("relax", structures)
+    document = read("compare", loose.pk, tight.pk)
+    assert (document["first"], document["second"]) == (loose.pk, tight.pk)
+    assert (document["n_common"], document["n_answered"]) == (5, 5)
+    assert (document["only_first"], document["only_second"]) == ([], ["alloy-0"])
+    assert {name: tuple(pair.values()) for name, pair in document["settings"].items()} == {
+        "parameters.dtype": ("float32", "float64"),
+        "parameters.fmax": (0.05, 0.02),
+        "parameters.max_steps": (40, 500),
+        "parameters.stress_max": (0.5, 0.1),
+    }
+    (energy,) = [one for one in document["columns"] if one["column"] == "energy_per_atom"]
+    assert (energy["n_rows"], energy["n_different"]) == (5, 0)
+    output = " ".join(invoke("compare", loose.pk, tight.pk).output.split())
+    assert "what differs in how they were made" in output
+    assert "parameters.max_steps 40 500" in output

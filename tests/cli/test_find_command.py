@@ -65,3 +65,56 @@ def test_question_must_be_one(invoke, campaign):
     assert "Error: cannot read 'energy = 1'" in invoke("find", "--where", "energy = 1", status=1).output
     pk = campaign.structures.pk
     assert "expected a ProcessNode" in invoke("find", "--id", "a", "--campaign", pk, status=1).output
+
+
+def test_hull_and_modulus_are_asked_for_together(invoke, read, make_campaign):
+    from aiida.common import LinkType
+
+    from aiida_pet.data.structures import StructureSetData
+
+    # both bounds are strict; what was never on the hull or has no modulus is not found
+    rows = {
+        "fits": (0.01, 120.0),
+        "on-the-bound": (0.02, 120.0),
+        "off-the-hull": (0.3, 200.0),
+        "soft": (0.0, 100.0),
+        "no-hull": (float("nan"), 200.0),
+        "no-modulus": (0.0, float("nan")),
+        "fits-too": (0.0, 100.5),
+    }
+    made = make_campaign(list(rows))
+    table = made.structures.to_table()
+    table.set_column("stage", ["done"] * len(rows))
+    table.set_column("e_above_hull", [hull for hull, _ in rows.values()], "eV/atom")
+    table.set_column("shear_modulus", [modulus for _, modulus in rows.values()], "GPa")
+    results = StructureSetData.from_table(table).store()
+    results.base.links.add_incoming(made.node, LinkType.RETURN, "results")
+    made.end(made.node)
+    asked = ("find", "--where", "e_above_hull<0.02 and shear_modulus>100", "--campaign", made.node.pk)
+    document = read(*asked)
+    assert ids(document) == ["fits", "fits-too"]
+    assert [row["shear_modulus"] for row in document["rows"]] == [120.0, 100.5]
+    header = invoke(*asked).stdout.splitlines()[0].split()
+    assert {"e_above_hull", "shear_modulus"} <= set(header)
+
+
+def test_launches_of_unlike_kinds_are_told_together(invoke, read, campaign, make_campaign):
+    from aiida.common import LinkType
+
+    from aiida_pet.data.structures import StructureSetData
+
+    # neither has the texts and numbers of the other
+    screen = make_campaign(["cli-find-screened"])
+    table = screen.structures.to_table()
+    table.set_column("stage", ["phonons"])
+    results = StructureSetData.from_table(table).store()
+    results.base.links.add_incoming(screen.node, LinkType.RETURN, "results")
+    screen.end(screen.node)
+    asked = ("find", "--id", IDS[0], "--id", "cli-find-screened")
+    asked += ("--campaign", campaign.node.pk, "--campaign", screen.node.pk)
+    screened, relaxed = read(*asked)["rows"]
+    assert (screened["id"], screened["stage"], screened["status"]) == ("cli-find-screened", "phonons", None)
+    assert screened["energy"] is None
+    assert (relaxed["id"], relaxed["stage"], relaxed["status"]) == (IDS[0], None, "converged")
+    assert relaxed["energy"] == -16.0
+    assert "nan" not in invoke(*asked).stdout.lower()
