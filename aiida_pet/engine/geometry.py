@@ -35,6 +35,7 @@ _FLAT = 1e-8  # a cell with less than this share of the volume of a box with the
 _SHORT = 1e-6  # A; a lattice vector that is shorter has no length
 _PAIRS = 2_000_000  # pairs in memory at once
 _LARGE = 300  # atoms from which a tree is faster than all pairs
+_NAMED = 56  # characters of a list of elements: each row of a table takes the memory of the longest message
 
 
 def check_geometry(
@@ -107,13 +108,12 @@ def _check_elements(table: StructureTable, supported: Collection[int], problems:
     unknown = np.flatnonzero(~np.isin(table.numbers, np.array(sorted(supported), dtype=np.int64)))
     if not len(unknown):
         return
-    known = ", ".join(_symbol(number) for number in sorted(supported))
+    known = f"it knows {len(supported)} element{'' if len(supported) == 1 else 's'}"
     pairs = np.unique(np.stack([_row_of_atom(table)[unknown], table.numbers[unknown]], axis=1), axis=0)
     starts = np.flatnonzero(np.diff(pairs[:, 0], prepend=-1))
     for index, part in zip(pairs[starts, 0], np.split(pairs[:, 1], starts[1:]), strict=True):
         if problems[index][0] is None:
-            names = ", ".join(map(_symbol, part.tolist()))
-            message = f"the model does not know {names}: it knows {known}"
+            message = f"the model does not know {_listed([*map(_symbol, part.tolist())])}: {known}"
             problems[index] = (RowStatus.UNSUPPORTED_ELEMENT, message)
 
 
@@ -237,6 +237,15 @@ def _overlap(numbers: NDArray[Any], closest: tuple[int, int, float], min_distanc
         return f"the lattice brings each atom within {distance:.3g} A of its own image, {limit}"
     names = f"atoms {i} ({_symbol(int(numbers[i]))}) and {j} ({_symbol(int(numbers[j]))})"
     return f"{names} are {distance:.3g} A apart, {limit}"
+
+
+def _listed(names: list[str]) -> str:
+    """Return names with commas between them; those beyond ``_NAMED`` characters are counted."""
+    text = ", ".join(names)
+    if len(text) <= _NAMED:
+        return text
+    kept = text[:_NAMED].split(", ")[:-1]  # the last one may be cut
+    return f"{', '.join(kept)} and {len(names) - len(kept)} more"
 
 
 def _symbol(number: int) -> str:

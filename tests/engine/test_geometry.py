@@ -79,16 +79,29 @@ def test_lattice_vectors_without_volume_are_invalid(cell: Any, pbc: Any, what: s
     assert message.startswith(f"the periodic lattice vectors span no {what}: cell [[")
 
 
-def test_unknown_elements_are_named_once_each_with_what_is_known() -> None:
+def test_unknown_elements_are_named_once_each_with_how_many_are_known() -> None:
     atoms = Atoms("FeWFeTi", positions=np.arange(12).reshape(4, 3), cell=20 * np.eye(3), pbc=True)
-    expected = "the model does not know Ti, Fe: it knows Nb, Mo, Ta, W"
+    expected = "the model does not know Ti, Fe: it knows 4 elements"
     assert problem_of(atoms, REFRACTORY) == (UNSUPPORTED, expected)
 
 
 def test_a_number_that_is_no_element_is_unsupported() -> None:
     for number in (0, 300):
         found = problem_of(Atoms([number], cell=np.eye(3), pbc=True), REFRACTORY)
-        assert found == (UNSUPPORTED, f"the model does not know Z={number}: it knows Nb, Mo, Ta, W")
+        assert found == (UNSUPPORTED, f"the model does not know Z={number}: it knows 4 elements")
+
+
+@pytest.mark.parametrize(
+    "numbers", [list(range(1, 119)), [-(2**31) + i for i in range(30)]], ids=["symbols", "numbers"]
+)
+def test_message_of_unknown_elements_is_short_however_many_there_are(numbers: list[int]) -> None:
+    positions = 3.0 * np.arange(3 * len(numbers)).reshape(-1, 3)
+    status, message = problem_of(Atoms(numbers, positions, cell=999 * np.eye(3), pbc=True), [74])
+    named, _, more = message.removeprefix("the model does not know ").partition(" and ")
+    unknown = len(set(numbers) - {74})
+    assert status is UNSUPPORTED
+    assert more == f"{unknown - len(named.split(', '))} more: it knows 1 element"
+    assert len(message) < 120
 
 
 def test_close_atoms_are_invalid_and_named_with_their_distance() -> None:

@@ -24,7 +24,7 @@ NOT_FINITE, SWELLS, TORN, COLLIDES = 5, 6, 7, 8
 
 # kind -> status, what the message says
 ENDS = {
-    "unknown element": ("unsupported_element", "the model does not know Cu: it knows Nb, Mo, Ta, W"),
+    "unknown element": ("unsupported_element", "the model does not know Cu: it knows 4 elements"),
     "overlap": (
         "invalid_geometry",
         "atoms 0 (Mo) and 1 (Mo) are 0.3 A apart, closer than min_distance = 0.5 A",
