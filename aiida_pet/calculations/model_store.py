@@ -39,7 +39,11 @@ if command -v sha256sum >/dev/null 2>&1; then hasher="sha256sum"
 elif command -v shasum >/dev/null 2>&1; then hasher="shasum -a 256"
 else hasher=
 fi
-fail() {{ [ ! -f "$temporary" ] || mv -f "$temporary" "$new"; exit 1; }}
+# the upload is kept: to another disk mv copies, and leaves a part where it came to an end
+fail() {{
+    if [ -f "$new" ]; then rm -f "$temporary"; elif [ -f "$temporary" ]; then mv -f "$temporary" "$new"; fi
+    exit 1
+}}
 has_size() {{ [ -f "$1" ] && [ $(wc -c <"$1") -eq "$size" ]; }}
 has_hash() {{ [ -n "$hasher" ] && [ "$($hasher <"$1" | cut -c 1-64)" = "$sha256" ]; }}
 case $mode in

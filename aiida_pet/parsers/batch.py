@@ -191,5 +191,7 @@ class BatchParser(Parser):
     def _fail(self, failure: Failure, **values: Any) -> ExitCode:
         code: ExitCode = getattr(self.exit_codes, failure.value)
         if "reason" in values:
-            values["reason"] = " ".join(values["reason"].split())[:_REASON_LENGTH].rstrip(".")
+            # a disk that died leaves NUL bytes in a log, which PostgreSQL does not take
+            readable = "".join(c if c.isprintable() else " " for c in values["reason"])
+            values["reason"] = " ".join(readable.split())[:_REASON_LENGTH].rstrip(".")
         return code.format(**values) if values else code

@@ -83,6 +83,22 @@ def test_damaged_upload_is_never_published(
     assert not path.exists()
 
 
+def test_disk_that_fills_while_the_upload_is_moved_leaves_the_upload_whole(
+    pet_model: Any, pet_computer: orm.Computer, upload: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To another file system `mv` copies: when its disk is full, a part is there and the source is, too."""
+    stand_in = tmp_path / "bin" / "mv"
+    stand_in.parent.mkdir()
+    stand_in.write_text('#!/bin/sh\nhead -c 10 "$2" > "$3"\nexit 1\n')
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stand_in.parent}:{os.environ['PATH']}")
+    path = upload()
+    with pytest.raises(ModelStoreError):
+        publish(pet_model, pet_computer, str(path))
+    assert path.read_bytes() == pet_model.get_content("rb")
+    assert list(address(pet_model, pet_computer).parent.iterdir()) == []
+
+
 def test_who_comes_second_keeps_what_is_there(
     pet_model: Any, pet_computer: orm.Computer, upload: Any
 ) -> None:

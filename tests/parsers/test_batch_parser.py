@@ -139,7 +139,9 @@ def test_killed_engine_keeps_the_rows_it_finished(job_inputs: Inputs) -> None:
 def finished_job(job_inputs: Inputs, tmp_path: Path) -> Callable[..., tuple[Any, Path]]:
     """Return a factory of (CalcJobNode, folder of shards) of a job of 4 rows, with a heartbeat and some shards."""
 
-    def make(heartbeat: Progress | str | None, n_done: int = 0, exit_status: int | None = None) -> Any:
+    def make(
+        heartbeat: Progress | str | None, n_done: int = 0, exit_status: int | None = None, stderr: bytes = b""
+    ) -> Any:
         inputs = job_inputs(4)
         node = orm.CalcJobNode(computer=inputs["code"].computer, process_type="aiida.calculations:pet.relax")
         node.set_option("resources", {"num_machines": 1, "num_mpiprocs_per_machine": 1})
@@ -153,6 +155,8 @@ def finished_job(job_inputs: Inputs, tmp_path: Path) -> Callable[..., tuple[Any,
         if heartbeat is not None:
             text = heartbeat if isinstance(heartbeat, str) else heartbeat.to_json()
             retrieved.base.repository.put_object_from_bytes(text.encode(), "progress.json")
+        if stderr:
+            retrieved.base.repository.put_object_from_bytes(stderr, "_scheduler-stderr.txt")
         retrieved.base.links.add_incoming(node, LinkType.CREATE, "retrieved")
         retrieved.store()
         shards = tmp_path / "shards"
@@ -195,6 +199,14 @@ def test_killed_engine_takes_its_reason_from_the_scheduler(
     _, exit_code = parse(node, shards)
     assert exit_code.status == status
     assert message in exit_code.message
+
+
+def test_nul_bytes_in_a_log_come_into_no_message(finished_job: Any) -> None:
+    """PostgreSQL takes none, and a disk that died leaves them."""
+    beat = Progress(rows_total=4, step="running")
+    node, shards = finished_job(beat, stderr=b"node\x00\x00 failed\x1b[0m")
+    _, exit_code = parse(node, shards)
+    assert "the end of its stderr: node failed [0m." in exit_code.message
 
 
 def test_job_whose_rows_are_all_there_is_finished_whatever_the_scheduler_says(finished_job: Any) -> None:
