@@ -119,7 +119,7 @@ class Site(BaseModel):
     :ivar gpu_resource: name under which the cluster counts its GPUs: ``gpu`` in SLURM's gres and SGE, ``ngpus`` in PBS.
     :ivar gpu_type_resource: name of the resource of PBS or SGE that holds the kind of GPU.
     :ivar parallel_env: of SGE, for the cores of one machine.
-    :ivar gpus: of a workstation without a scheduler; its lanes take them in turn.
+    :ivar gpus: of a workstation without a scheduler; its lanes take them in turn, unless jobs ask for none.
     :ivar resources: defaults of jobs.
     """
 
@@ -180,21 +180,45 @@ def site_of(computer: Computer) -> Site:
 def resource_options(computer: Computer, resources: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return ``metadata.options`` of jobs on ``computer`` that ask for ``resources`` over the computer's defaults.
 
-    :param resources: fields of :class:`Resources`, as ``{"gpus": 1, "memory": "64GB", "walltime": "2h"}``.
+    :param resources: as of :func:`asked_resources`.
     :raises ResourceError: for resources that are no such, or that the scheduler of the computer has not.
     """
+    return render(asked_resources(computer, resources), computer.scheduler_type, site_of(computer))
+
+
+def asked_resources(computer: Computer, resources: Mapping[str, Any] | None = None) -> Resources:
+    """Return what jobs on ``computer`` ask for: ``resources`` over the computer's defaults.
+
+    A workstation that has GPUs gives each lane one of them, unless ``gpus: 0`` says that jobs want none: without a
+    word all lanes would work on the first.
+
+    :param resources: fields of :class:`Resources`, as ``{"gpus": 1, "memory": "64GB", "walltime": "2h"}``.
+    :raises ResourceError: for resources that are no such.
+    """
     site = site_of(computer)
-    given = parse_resources(resources or {}).given()
     defaults = dict(site.resources)
-    if "queue" in defaults:
-        defaults["partition"] = defaults.pop("queue")
+    if computer.scheduler_type == DIRECT and site.gpus and defaults.get("gpus") is None:
+        defaults["gpus"] = 1
+    return parse_resources(over(defaults, resources or {}))
+
+
+def over(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return resources ``given`` over those of ``before``, without what these ask for beside something else now."""
+
+    def named(raw: Mapping[str, Any]) -> dict[str, Any]:
+        found = {name: value for name, value in raw.items() if value is not None}
+        if "queue" in found and "partition" not in found:
+            found["partition"] = found.pop("queue")
+        return found
+
+    kept, new = named(before), named(given)
     for one, other in (("cpus", "cpus_per_gpu"), ("cpus_per_gpu", "cpus")):
-        if one in given:
-            defaults.pop(other, None)
-    if given.get("gpus") == 0:
+        if one in new:
+            kept.pop(other, None)
+    if new.get("gpus") == 0:
         for name in ("gpu_type", "cpus_per_gpu"):
-            defaults.pop(name, None)
-    return render(parse_resources(defaults | given), computer.scheduler_type, site)
+            kept.pop(name, None)
+    return kept | new
 
 
 def job_options(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from aiida.orm import Computer, InstalledCode
 
 LEAST_FREE_KIB = 2 * 1024**2
+CLOSED = 0o700
+READ_OR_ENTER = 0o055  # by group or others
 _CONTENT = "aiida-pet writes, reads and removes this\n"
 
 
@@ -36,9 +38,9 @@ class Check:
 
 
 def check_computer(computer: Computer, code: InstalledCode | None) -> Iterator[Check]:
-    """Connect to ``computer`` and yield what was found: connection, work directory, space, queue, engine.
+    """Connect to ``computer`` and yield what was found: connection, work directory, access, space, queue, engine.
 
-    Ends early if there is no connection.
+    Ends early if there is no connection. A work directory that is not there is made, closed to other users.
 
     :param code: the engine there, None to leave it out.
     """
@@ -77,14 +79,49 @@ def check_computer(computer: Computer, code: InstalledCode | None) -> Iterator[C
 
 
 def _check_through(transport: Any, computer: Computer, code: InstalledCode | None) -> Iterator[Check]:
-    work_dir = computer.get_workdir().format(username=transport.whoami())
+    work_dir = work_dir_of(computer, transport)
     folder = _check_folder(transport, work_dir)
     yield folder
     if folder.ok:
+        yield check_access(transport, work_dir)
         yield _check_space(transport, work_dir)
     yield _check_queue(transport, computer)
     if code is not None:
         yield check_engine(transport, code)
+
+
+def work_dir_of(computer: Computer, transport: Any) -> str:
+    """Return the work directory of ``computer`` with the user's name in it."""
+    return str(computer.get_workdir()).format(username=transport.whoami())
+
+
+def make_closed(transport: Any, folder: str) -> None:
+    """Make ``folder`` unless it is there, and let only its owner into one that was made.
+
+    AiiDA makes the folders of jobs as the umask of the login says, and uploads their inputs long before the engine
+    starts and closes its own: what is in a closed folder nobody else reaches.
+
+    :raises OSError: if it cannot be made or closed; transports may raise others.
+    """
+    if not transport.isdir(folder):
+        transport.makedirs(folder, ignore_existing=True)
+        transport.chmod(folder, CLOSED)
+
+
+def check_access(transport: Any, work_dir: str) -> Check:
+    """Tell whether others than its owner may read or enter the work directory, which is there."""
+    try:
+        mode = transport.get_mode(f"{work_dir}/.")  # of the folder itself, where the path is a link
+    except Exception as error:  # each transport has errors of its own
+        return Check("access", False, f"{work_dir}: {_line(error)}", f"look at `ls -ld {work_dir}/.` there")
+    if mode & READ_OR_ENTER:
+        return Check(
+            "access",
+            False,
+            f"{work_dir} has mode {mode:04o}: its group or others can enter it, and read what the umask lets them",
+            f"`chmod 700 {work_dir}` there; if others need it, set up a computer with a closed work_dir inside it",
+        )
+    return Check("access", True, f"{work_dir} is closed to others (mode {mode:04o})")
 
 
 def _check_folder(transport: Any, work_dir: str) -> Check:
@@ -94,7 +131,7 @@ def _check_folder(transport: Any, work_dir: str) -> Check:
         sent, back = Path(local, "sent"), Path(local, "back")
         sent.write_text(_CONTENT)
         try:
-            transport.makedirs(work_dir, ignore_existing=True)
+            make_closed(transport, work_dir)
             transport.putfile(str(sent), name)
             try:
                 transport.getfile(name, str(back))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.checks import Check, check_computer
+from aiida_pet.cli.checks import LEAST_FREE_KIB, Check, check_computer
 from aiida_pet.cli.launching import CODE, load_code
 from aiida_pet.cli.output import echo_json, json_option, plural
 from aiida_pet.cli.session import Session, daemon_client, daemon_problem, pass_session
@@ -19,6 +20,7 @@ from aiida_pet.cli.setup_computer import echo_check
 
 if TYPE_CHECKING:
     from aiida.engine.daemon.client import DaemonClient
+    from aiida.manage.configuration import Profile
     from aiida.orm import InstalledCode
 
 LEAST_OPEN_FILES = 1024
@@ -71,10 +73,20 @@ def _checks(identifier: str, model: str | None, patience: int | None) -> Iterato
 
     :param patience: seconds to wait for a probe job, None for no job.
     """
-    yield check_storage()
+    storage = check_storage()
+    yield storage
+    yield from check_repository_disk()
     yield check_broker()
-    yield from check_daemon()
+    yield from check_daemon(with_slots=storage.ok)
     yield check_open_files("open files here", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    if not storage.ok:
+        yield Check(
+            "not looked at",
+            False,
+            "slots, code, computer, model and job, which need the storage",
+            "mend the storage, then `aiida-pet doctor` again",
+        )
+        return
     try:
         code: Any = load_code(identifier)
     except click.ClickException as error:
@@ -94,18 +106,24 @@ def _checks(identifier: str, model: str | None, patience: int | None) -> Iterato
 
 
 def check_storage() -> Check:
-    """Ask the database for something."""
+    """Ask the database for something; AiiDA, when it opens the storage, looks for the repository of files too."""
     from aiida.manage import get_manager
     from aiida.orm import Node, QueryBuilder
 
     profile = get_manager().get_profile()
     if profile is None:
         return Check("storage", False, "no profile", "`aiida-pet setup`")
+    remedy = (
+        f"see that the disk of {_repository_folder(profile)} is there, and `verdi status --print-traceback`"
+    )
+    if "psql" in profile.storage_backend:
+        remedy = f"start the database (`service postgresql start`), or {remedy}"
     try:
         count = QueryBuilder().append(Node).count()
     except Exception as error:  # each backend has errors of its own
-        remedy = "start the database (`service postgresql start`), or see `verdi status --print-traceback`"
-        return Check("storage", False, f"{profile.storage_backend} of {profile.name}: {error}", remedy)
+        # the first line: what follows in those of SQLAlchemy is the query and a link
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return Check("storage", False, f"{profile.storage_backend} of {profile.name}: {reason}", remedy)
     limits = ""
     if "sqlite" in profile.storage_backend:
         limits = (
@@ -116,8 +134,40 @@ def check_storage() -> Check:
     )
 
 
+def _repository_folder(profile: Profile) -> Path | None:
+    """Return where the files of ``profile`` are, with SQLite its database too; None if its storage names no folder."""
+    from aiida.storage.psql_dos.backend import get_filepath_container
+
+    config = profile.storage_config
+    if "repository_uri" in config:
+        return get_filepath_container(profile).parent
+    return Path(config["filepath"]) if config.get("filepath") else None
+
+
+def check_repository_disk() -> Iterator[Check]:
+    """Compare the space left where the profile keeps its files with the limit that computers have."""
+    from aiida.manage import get_manager
+
+    profile = get_manager().get_profile()
+    folder = _repository_folder(profile) if profile is not None else None
+    if folder is None:
+        return
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError as error:
+        yield Check("disk here", False, f"{folder}: {error.strerror}", "see that its disk is there")
+        return
+    detail = f"{usage.free / 1024**3:,.1f} GB free for the files of the profile in {folder}"
+    if usage.free < LEAST_FREE_KIB * 1024:
+        remedy = "free space: `verdi node delete`, then `verdi storage maintain`; or move the profile to another disk"
+        yield Check("disk here", False, detail, remedy)
+        return
+    yield Check("disk here", True, detail)
+
+
 def check_broker() -> Check:
     """Ask whether messages can be passed on."""
+    from aiida.brokers.rabbitmq.broker import RabbitmqBroker
     from aiida.brokers.zeromq.broker import ZeromqBroker
     from aiida.manage import get_manager
 
@@ -133,11 +183,20 @@ def check_broker() -> Check:
         broker.get_communicator()
     except Exception as error:  # of kiwipy, aiormq and the system alike
         return Check("broker", False, f"{broker}: {error}", "start it (`service rabbitmq-server start`)")
-    return Check("broker", True, str(broker))
+    told = str(broker)
+    if isinstance(broker, RabbitmqBroker):
+        told += (
+            "; AiiDA cannot read its consumer_timeout, which must be longer than the longest process: "
+            "/etc/rabbitmq/rabbitmq.conf on its machine sets it, in ms, and without it is 30 min"
+        )
+    return Check("broker", True, told)
 
 
-def check_daemon() -> Iterator[Check]:
-    """Ask the daemon whether it runs, as what, and whether it has slots left."""
+def check_daemon(*, with_slots: bool = True) -> Iterator[Check]:
+    """Ask the daemon whether it runs, as what, and whether it has slots left.
+
+    :param with_slots: False where the storage, by which those taken are counted, does not answer.
+    """
     from aiida.cmdline.utils.daemon import validate_daemon_env
 
     problem = daemon_problem()
@@ -159,7 +218,8 @@ def check_daemon() -> Iterator[Check]:
         )
     else:
         yield Check("daemon", True, f"runs with {plural(workers, 'worker')}, packages as here")
-    yield _check_slots(workers)
+    if with_slots:
+        yield _check_slots(workers)
     limit = _open_files_of(client)
     if limit is not None:
         yield check_open_files("open files", limit)
@@ -230,7 +290,7 @@ def check_job(code: InstalledCode, patience: float) -> Iterator[Check]:
     from aiida.engine import submit
 
     from aiida_pet.calculations.probe import ProbeCalculation, read_answer
-    from aiida_pet.calculations.resources import ResourceError, resource_options, site_of
+    from aiida_pet.calculations.resources import ResourceError, asked_resources, resource_options
 
     problem = daemon_problem()
     if problem:
@@ -238,7 +298,7 @@ def check_job(code: InstalledCode, patience: float) -> Iterator[Check]:
         return
     try:
         options = resource_options(code.computer)
-        gpus = site_of(code.computer).resources.get("gpus") or 0
+        gpus = asked_resources(code.computer).gpus or 0
     except ResourceError as error:
         yield Check("job", False, f"not sent: {error}", "set the computer up anew under another label")
         return

@@ -164,13 +164,32 @@ def ensure_computer(profile: Profile, work_dir: Path | None) -> tuple[Computer, 
         # the daemon has the environment already; some profiles take a second for every shell
         computer.configure(safe_interval=0, use_login_shell=False)
     detail = f"{computer.transport_type}, {computer.scheduler_type}, jobs run in {computer.get_workdir()}"
-    problem = ""
+    problems = []
     if state == PRESENT and work_dir and str(work_dir.expanduser().resolve()) != computer.get_workdir():
-        problem = (
+        problems.append(
             f"computer {COMPUTER!r} runs its jobs in {computer.get_workdir()}, not in {work_dir}: what is "
             "there is left as it is (`verdi computer duplicate localhost` makes another)"
         )
-    return computer, Step("computer", state, COMPUTER, detail, computer.pk, problem)
+    problems += _folder_problems(computer)
+    return computer, Step("computer", state, COMPUTER, detail, computer.pk, "; ".join(problems))
+
+
+def _folder_problems(computer: Computer) -> Iterator[str]:
+    """Make the work directory unless it is there, closed to other users; yield what is wrong with it."""
+    from aiida_pet.cli.checks import check_access, make_closed, work_dir_of
+
+    if computer.transport_type != "core.local":
+        return  # one that somebody else made: `aiida-pet doctor` connects to it
+    with computer.get_transport() as transport:
+        folder = work_dir_of(computer, transport)
+        try:
+            make_closed(transport, folder)
+        except OSError as error:
+            yield f"work directory {folder} cannot be made: {error}"
+            return
+        access = check_access(transport, folder)
+    if not access.ok:
+        yield f"{access.detail}: {access.remedy}"
 
 
 def engine_executable() -> Path:

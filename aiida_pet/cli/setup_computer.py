@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import yaml
 
 from aiida_pet.cli.output import echo_json, json_option
 from aiida_pet.cli.session import Session, pass_session
@@ -22,28 +24,39 @@ if TYPE_CHECKING:
 # Written out rather than imported, so that `--help` waits for nothing; a test compares them.
 SCHEDULERS = ("slurm", "pbspro", "lsf", "sge", "direct")
 GPU_SYNTAXES = ("gres", "gpus-per-node", "gpus")
+NOT_ASKED = (
+    "Not asked for: kind of GPU, cores and memory of a job, names of resources and parallel environment of PBS and "
+    "SGE, further shell lines, intervals. They go into a file (docs/cluster.md lists its keys), and a computer that is "
+    "made is not changed later: to add some, answer no, save the lines above, and give that file."
+)
 
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--no-test", is_flag=True, help="Make it, and do not connect.")
+@click.option(
+    "--no-test", is_flag=True, help="Do not connect: the work directory is then neither made nor closed."
+)
 @json_option
 @pass_session
 def computer(session: Session, *, file: Path | None, no_test: bool, as_json: bool) -> None:
     """Make the computer and the code that the YAML FILE describes, and test them; without FILE, ask.
 
+    A work directory that is not there is made, closed to other users.
     Changes nothing that is there, and says what differs. Exit status 1 if something differs or a test fails.
 
     \b
     aiida-pet setup computer FILE.yaml
     aiida-pet doctor --code pet-engine@LABEL --job
     """
-    from aiida_pet.cli.computer_file import parse_computer, read_computer
+    from aiida_pet.cli.computer_file import read_computer
 
     session.load()
     if file is None and as_json:
         raise click.UsageError("--json cannot ask: give a FILE")
-    wanted = read_computer(file) if file is not None else parse_computer(_ask(), "answers")
+    wanted = read_computer(file) if file is not None else _asked()
+    if wanted is None:
+        click.echo("nothing was made")
+        return
     machine, computer_step = ensure_computer(wanted)
     code, code_step = ensure_code(wanted, machine)
     checks: list[Check] = []
@@ -81,6 +94,19 @@ def _tests(machine: Computer, code: InstalledCode) -> Iterator[Check]:
     yield from check_computer(machine, code)
 
 
+def _asked() -> ComputerFile | None:
+    """Return the computer of the answers, shown as the file that would say the same; None if it shall not be made.
+
+    :raises ResourceError: for answers that do not fit.
+    """
+    from aiida_pet.cli.computer_file import parse_computer
+
+    answers = _ask()
+    click.echo(f"\nThe answers as a file:\n\n{yaml.safe_dump(answers, sort_keys=False)}\n{NOT_ASKED}\n")
+    wanted = parse_computer(answers, "answers")
+    return wanted if click.confirm("Make this computer?", default=True) else None
+
+
 def _ask() -> dict[str, Any]:
     """Return the answers to the questions; the file may say more than is asked for here."""
     answers: dict[str, Any] = {"label": click.prompt("Label of the computer")}
@@ -93,6 +119,12 @@ def _ask() -> dict[str, Any]:
     answers["engine"] = click.prompt("Path of pet-engine there")
     modules = click.prompt("Modules to load, with blanks between them", default="", show_default=False)
     answers["modules"] = modules.split()
+    answers["environment"] = click.prompt(
+        "Environment variables, as NAME=VALUE with blanks between them (empty for none)",
+        default="",
+        show_default=False,
+        value_proc=_variables,
+    )
     if answers["scheduler"] == "slurm":
         answers["gpu_syntax"] = click.prompt(
             "How GPUs are asked for", type=click.Choice(GPU_SYNTAXES), default="gres"
@@ -111,6 +143,22 @@ def _ask() -> dict[str, Any]:
         if given:
             resources[name] = given
     return answers | {"resources": resources}
+
+
+def _variables(text: str) -> dict[str, str]:
+    """Return the variables of ``NAME=VALUE ...``; a value with blanks stands in quotes, as in a shell.
+
+    :raises click.BadParameter: for words that are no such, upon which it is asked again.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text}: {error}") from error
+    pairs = [word.partition("=") for word in words]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise click.BadParameter(f"{name or text}: expected NAME=VALUE")
+    return {name: value for name, _, value in pairs}
 
 
 def ensure_computer(wanted: ComputerFile) -> tuple[Computer, Step]:
@@ -164,10 +212,13 @@ def _differences(wanted: ComputerFile, machine: Computer) -> Iterator[str]:
         ("hostname", machine.hostname, wanted.hostname),
         ("transport", machine.transport_type, TRANSPORTS[wanted.transport]),
         ("scheduler", machine.scheduler_type, PLUGINS[wanted.scheduler]),
+        ("description", machine.description, wanted.description),
         ("work_dir", machine.get_workdir(), wanted.work_dir),
         ("shell lines before the engine", machine.get_prepend_text(), wanted.setup_lines),
         ("poll_interval", float(machine.get_minimum_job_poll_interval()), wanted.poll_s),
     ]
+    if machine.get_scheduler().job_resource_class.accepts_default_mpiprocs_per_machine():
+        pairs.append(("mpiprocs", machine.get_default_mpiprocs_per_machine(), wanted.mpiprocs))
     there, new = site_of(machine), wanted.site
     pairs += [(name, getattr(there, name), getattr(new, name)) for name in type(new).model_fields]
     if machine.is_configured:

@@ -21,6 +21,7 @@ from aiida_pet.calculations.resources import (
     job_options,
     lane_options,
     least_resources,
+    merge_options,
     parse_model,
     parse_resources,
     render,
@@ -172,6 +173,53 @@ def test_no_gpu_on_a_workstation_hides_them() -> None:
     assert "export CUDA_VISIBLE_DEVICES=''" in script_of(
         lane_options(options, "core.direct", 1), "core.direct"
     )
+
+
+@pytest.fixture
+def workstation(pet_computer: orm.Computer) -> orm.Computer:
+    """A machine without a queue that has four GPUs."""
+    pet_computer.set_property(SITE_PROPERTY, {"gpus": 4})
+    return pet_computer
+
+
+def devices_of_lanes(options: dict[str, Any], lanes: int) -> list[str]:
+    """The GPUs that so many lanes work on, without a queue."""
+    found = [lane_options(options, "core.direct", lane) for lane in range(lanes)]
+    return [lane.get("environment_variables", {}).get("CUDA_VISIBLE_DEVICES", "not set") for lane in found]
+
+
+def test_lanes_of_a_workstation_have_a_gpu_each_without_a_word(workstation: orm.Computer) -> None:
+    assert devices_of_lanes(resource_options(workstation), 5) == ["0", "1", "2", "3", "0"]
+    assert devices_of_lanes(resource_options(workstation, {"cpus": 2}), 2) == ["0", "1"]
+    assert devices_of_lanes(resource_options(workstation, {"gpus": 0}), 2) == ["", ""]
+
+
+def test_workstation_whose_jobs_want_no_gpu_gives_none(workstation: orm.Computer) -> None:
+    workstation.set_property(SITE_PROPERTY, {"gpus": 4, "resources": {"gpus": 0}})
+    assert devices_of_lanes(resource_options(workstation), 2) == ["", ""]
+    assert devices_of_lanes(resource_options(workstation, {"gpus": 1}), 2) == ["0", "1"]
+
+
+def test_machine_that_says_nothing_of_gpus_is_left_alone(pet_computer: orm.Computer) -> None:
+    assert devices_of_lanes(resource_options(pet_computer), 2) == ["not set", "not set"]
+
+
+def test_launches_at_the_same_time_can_be_given_gpus_of_their_own(workstation: orm.Computer) -> None:
+    def option(devices: str) -> dict[str, Any]:
+        return {"environment_variables": {"CUDA_VISIBLE_DEVICES": devices, "OTHER": "x"}}
+
+    assert devices_of_lanes(job_options(workstation, {}, option("2")), 2) == ["2", "2"]
+    options = job_options(workstation, {}, option("2,3"))
+    assert devices_of_lanes(options, 3) == ["2", "3", "2"]
+    assert options["environment_variables"]["OTHER"] == "x"
+
+
+def test_what_is_rendered_alone_fills_no_gpu_in() -> None:
+    """Else a launch that is taken up again would lose the GPUs it was given."""
+    past = {"environment_variables": {"CUDA_VISIBLE_DEVICES": "2", "OTHER": "x"}}
+    assert merge_options(past, render(parse_resources({}), "core.direct", Site(gpus=4)))[
+        "environment_variables"
+    ] == {"CUDA_VISIBLE_DEVICES": "2", "OTHER": "x"}
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,29 @@
 """`aiida-pet doctor`: each thing that may be wrong is found, with its remedy, and a sound place has no problem."""
 
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from aiida import orm
+from aiida.brokers.rabbitmq.broker import RabbitmqBroker
 
 from aiida_pet import __version__
 from aiida_pet.calculations.resources import SITE_PROPERTY
 from aiida_pet.cli import doctor as doctor_module
 from aiida_pet.cli.checks import Check
-from aiida_pet.cli.doctor import check_broker, check_daemon, check_model, check_open_files, read_probe
+from aiida_pet.cli.doctor import (
+    check_broker,
+    check_daemon,
+    check_model,
+    check_open_files,
+    check_repository_disk,
+    check_storage,
+    read_probe,
+)
 from aiida_pet.engine.__main__ import main as engine_main
 from aiida_pet.engine.probe import probe
 
@@ -76,6 +89,7 @@ def test_sound_place_has_no_problem(read, invoke, engine, own_model, queue):
     told = {check["what"]: check["detail"] for check in document["checks"]}
     assert list(told) == [
         "storage",
+        "disk here",
         "broker",
         "daemon",
         "slots",
@@ -84,6 +98,7 @@ def test_sound_place_has_no_problem(read, invoke, engine, own_model, queue):
         "code",
         "connection",
         "work directory",
+        "access",
         "disk",
         "queue",
         "engine",
@@ -151,6 +166,15 @@ def test_job_without_an_answer_is_told(read, pet_code, own_model, queue):
     checks = {check["what"]: check for check in document["checks"]}
     assert not checks["job"]["ok"]
     assert "_scheduler-stderr.txt" in checks["job"]["remedy"]
+
+
+def test_job_on_a_workstation_that_says_how_many_gpus_it_has_expects_one(engine, monkeypatch, daemon):
+    engine.computer.set_property(SITE_PROPERTY, {"gpus": 2})
+    node = SimpleNamespace(pk=1, is_terminated=True, get_job_id=lambda: "1")
+    monkeypatch.setattr("aiida.engine.submit", lambda *_, **__: node)
+    monkeypatch.setattr("aiida_pet.calculations.probe.read_answer", lambda _: SOUND | {"devices": []})
+    found = {check.what: check for check in doctor_module.check_job(engine, 1.0)}
+    assert "the job asked for 1 GPU" in found["node's GPU"].detail
 
 
 def test_job_asks_for_what_jobs_of_the_computer_ask_for(engine, monkeypatch, daemon):
@@ -232,6 +256,119 @@ def test_broker_that_is_not_reached_is_told(aiida_profile, monkeypatch):
     found = check_broker()
     assert (found.ok, found.detail) == (False, "RabbitMQ @ host: refused")
     assert "rabbitmq-server" in found.remedy
+
+
+def test_line_of_rabbitmq_tells_where_its_timeout_is_set(aiida_profile, monkeypatch):
+    class Broker(RabbitmqBroker):
+        def __init__(self):
+            pass
+
+        def get_communicator(self):
+            return None
+
+        def __str__(self):
+            return "RabbitMQ @ host"
+
+    monkeypatch.setattr("aiida.manage.get_manager", lambda: SimpleNamespace(get_broker=Broker))
+    found = check_broker()
+    assert found.ok
+    assert found.detail.startswith("RabbitMQ @ host; AiiDA cannot read its consumer_timeout")
+    assert "/etc/rabbitmq/rabbitmq.conf" in found.detail
+
+
+def test_database_that_does_not_answer_is_told_and_what_needs_it_is_left_out(
+    read, engine, daemon, monkeypatch
+):
+    def refuse(_):
+        raise ConnectionError(
+            "(psycopg.OperationalError) connection refused\nIs it running?\n(Background ...)"
+        )
+
+    monkeypatch.setattr(orm.QueryBuilder, "count", refuse)
+    document = read("doctor", "--code", engine.pk, "--job", status=1)
+    assert not document["ok"]
+    checks = {check["what"]: check for check in document["checks"]}
+    assert list(checks) == [
+        "storage",
+        "disk here",
+        "broker",
+        "daemon",
+        "open files",
+        "open files here",
+        "not looked at",
+    ]
+    assert checks["storage"]["detail"].endswith("(psycopg.OperationalError) connection refused")
+    assert "`verdi status --print-traceback`" in checks["storage"]["remedy"]
+    assert "slots, code, computer, model and job" in checks["not looked at"]["detail"]
+    assert [what for what, check in checks.items() if not check["ok"]] == ["storage", "not looked at"]
+
+
+def test_remedy_of_postgresql_begins_with_its_start(aiida_profile, monkeypatch):
+    profile = SimpleNamespace(
+        name="production",
+        storage_backend="core.psql_dos",
+        storage_config={"repository_uri": "file:///data/aiida/repository"},
+    )
+    monkeypatch.setattr("aiida.manage.get_manager", lambda: SimpleNamespace(get_profile=lambda: profile))
+    monkeypatch.setattr(orm.QueryBuilder, "count", lambda _: 1 / 0)
+    remedy = check_storage().remedy
+    assert remedy.startswith("start the database (`service postgresql start`)")
+    assert "the disk of /data/aiida/repository is there" in remedy
+
+
+def test_profile_whose_files_are_gone_and_whose_broker_is_down_is_told(tmp_path):
+    """A profile as `aiida-pet setup` makes it, whose disk is not mounted."""
+    environment = os.environ | {"AIIDA_PATH": str(tmp_path), "PATH": "/usr/bin:/bin"}
+
+    def run(*words):
+        command = [str(Path(sys.executable).parent / "aiida-pet"), *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert run("setup", "--no-daemon").returncode == 0
+    config = json.loads((tmp_path / ".aiida" / "config.json").read_text())
+    folder = Path(config["profiles"]["pet"]["storage"]["config"]["filepath"])
+    folder.rename(tmp_path / "elsewhere")
+    outcome = run("doctor", "--json")
+    assert outcome.returncode == 1
+    checks = {check["what"]: check for check in json.loads(outcome.stdout)["checks"]}
+    assert str(folder) in checks["storage"]["remedy"]
+    assert str(folder) in checks["disk here"]["detail"]
+    assert checks["broker"]["detail"] == "ZeroMQ's broker does not run"
+    assert checks["broker"]["remedy"] == "`verdi daemon restart`"
+    ill = {what for what, check in checks.items() if not check["ok"]}
+    assert ill == {"storage", "disk here", "broker", "daemon", "not looked at"}
+
+    (tmp_path / "elsewhere").rename(folder)
+    (folder / "container").rename(folder / "gone")
+    checks = {check["what"]: check for check in json.loads(run("doctor", "--json").stdout)["checks"]}
+    assert not checks["storage"]["ok"]
+    assert checks["disk here"]["ok"]
+    assert "not looked at" in checks
+
+
+def test_full_disk_of_the_profile_is_told(aiida_profile, tmp_path, monkeypatch):
+    profile = SimpleNamespace(storage_config={"filepath": str(tmp_path)})
+    monkeypatch.setattr("aiida.manage.get_manager", lambda: SimpleNamespace(get_profile=lambda: profile))
+    asked = []
+
+    def usage(gib):
+        def tell(folder):
+            asked.append(Path(folder))
+            return SimpleNamespace(free=gib * 1024**3)
+
+        return tell
+
+    monkeypatch.setattr("shutil.disk_usage", usage(1.9))
+    (full,) = check_repository_disk()
+    assert (full.ok, full.detail) == (False, f"1.9 GB free for the files of the profile in {tmp_path}")
+    assert "`verdi storage maintain`" in full.remedy
+    monkeypatch.setattr("shutil.disk_usage", usage(2.1))
+    assert [check.ok for check in check_repository_disk()] == [True]
+    profile.storage_config = {"repository_uri": f"file://{tmp_path}/repository"}
+    list(check_repository_disk())
+    assert asked == [tmp_path, tmp_path, tmp_path / "repository"]
+    profile.storage_config = {}
+    assert list(check_repository_disk()) == []
 
 
 def test_limit_of_open_files():

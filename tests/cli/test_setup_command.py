@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -25,7 +26,9 @@ def run(tmp_path):
     def command(*arguments, check=True):
         environment = os.environ | {"AIIDA_PATH": str(tmp_path), "PATH": "/usr/bin:/bin"}
         words = [str(AIIDA_PET), *map(str, arguments)]
-        return subprocess.run(words, env=environment, capture_output=True, text=True, check=check)
+        return subprocess.run(
+            words, env=environment, umask=0o022, capture_output=True, text=True, check=check
+        )
 
     return command
 
@@ -47,6 +50,7 @@ def test_setup_makes_everything_once_and_then_changes_nothing(run, tmp_path):
     profile = config["profiles"][config["default_profile"]]
     assert profile["storage"]["backend"] == "core.sqlite_dos"
     assert profile["process_control"]["backend"] == "core.zeromq"
+    assert stat.S_IMODE((tmp_path / "jobs").stat().st_mode) == 0o700
 
     second = run("setup", "--no-daemon", "--work-dir", tmp_path / "jobs")
     assert second.stderr == ""
@@ -186,6 +190,27 @@ def test_another_work_dir_than_that_of_the_computer_is_a_problem(computer, aiida
     assert same.pk == computer.pk
     assert step.state == "present"
     assert "left as it is" in step.problem
+
+
+def test_open_work_directory_is_told_and_left(computer, aiida_profile):
+    folder = Path(computer.get_workdir())
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    told = ensure_computer(aiida_profile, None)[1].problem
+    assert f"{folder} has mode 0755: its group or others can enter it" in told
+    assert f"`chmod 700 {folder}`" in told
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+    folder.chmod(0o700)
+    assert ensure_computer(aiida_profile, None)[1].problem == ""
+
+
+def test_work_directory_that_cannot_be_made_is_told(computer, aiida_profile, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError("read-only file system")
+
+    monkeypatch.setattr("aiida_pet.cli.checks.make_closed", refuse)
+    told = ensure_computer(aiida_profile, None)[1].problem
+    assert "cannot be made: read-only file system" in told
 
 
 @pytest.fixture

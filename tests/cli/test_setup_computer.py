@@ -1,14 +1,23 @@
 """`aiida-pet setup computer`: what the file may say, what is made of it, and what the tests of a computer find."""
 
 import json
+import os
+import stat
 
 import pytest
 import yaml
 from aiida import orm
+from aiida.common.exceptions import NotExistent
 from click.testing import CliRunner
 
 from aiida_pet import __version__
-from aiida_pet.calculations.resources import SITE_PROPERTY, GpuSyntax, ResourceError
+from aiida_pet.calculations.resources import (
+    SITE_PROPERTY,
+    GpuSyntax,
+    ResourceError,
+    asked_resources,
+    resource_options,
+)
 from aiida_pet.cli import main, setup_computer
 from aiida_pet.cli.checks import check_computer
 from aiida_pet.cli.computer_file import SCHEDULERS, parse_computer, read_computer
@@ -23,6 +32,14 @@ def engine(tmp_path):
     path.write_text(f'#!/bin/sh\necho "pet-engine ${{ENGINE_VERSION:-{__version__}}}"\n')
     path.chmod(0o755)
     return path
+
+
+@pytest.fixture
+def loose_umask():
+    """The umask of most machines, and afterwards what it was."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture
@@ -51,20 +68,26 @@ def write(tmp_path):
     return to_yaml
 
 
+def mode_of(folder):
+    return stat.S_IMODE(folder.stat().st_mode)
+
+
 def test_choices_of_questions_are_those_of_the_file():
     assert set(setup_computer.SCHEDULERS) == set(SCHEDULERS)
     assert set(setup_computer.GPU_SYNTAXES) == set(GpuSyntax)
 
 
+@pytest.mark.usefixtures("loose_umask")
 def test_computer_and_code_are_made_and_tested_once(read, content, write, tmp_path):
     path = write(content)
     first = read("setup", "computer", path)
     assert [step["state"] for step in first["steps"]] == ["created", "created"]
     assert {check["what"]: check["ok"] for check in first["checks"]} == dict.fromkeys(
-        ("connection", "work directory", "disk", "queue", "engine"), True
+        ("connection", "work directory", "access", "disk", "queue", "engine"), True
     )
     assert first["problems"] == []
     assert list((tmp_path / "work").iterdir()) == []
+    assert mode_of(tmp_path / "work") == 0o700
 
     computer = orm.load_computer(content["label"])
     assert (computer.transport_type, computer.scheduler_type) == ("core.local", "core.direct")
@@ -82,11 +105,15 @@ def test_computer_and_code_are_made_and_tested_once(read, content, write, tmp_pa
 def test_what_differs_is_told_and_left(read, invoke, content, write):
     read("setup", "computer", write(content))
     changed = content | {"work_dir": "/elsewhere", "gpus": 4, "engine": "/opt/other", "modules": ["cuda/12"]}
+    changed |= {"description": "under the desk", "mpiprocs": 3, "login_shell": False}
     document = read("setup", "computer", write(changed), "--no-test", status=1)
     assert document["checks"] == []
     told = document["steps"][0]["problem"]
     assert f"work_dir is '{content['work_dir']}', not '/elsewhere'" in told
     assert "gpus is 2, not 4" in told
+    assert "description is '', not 'under the desk'" in told
+    assert "mpiprocs is 1, not 3" in told
+    assert "use_login_shell is True, not False" in told
     assert "shell lines before the engine is " in told
     assert f"is {content['engine']}, not /opt/other: it is left as it is" in document["steps"][1]["problem"]
     computer = orm.load_computer(content["label"])
@@ -141,10 +168,13 @@ def test_scheduler_without_processes_per_machine_gets_none(aiida_profile, invoke
 
 
 def test_questions_make_the_same_computer(aiida_profile, content):
-    answers = [content["label"], "local", "direct", content["work_dir"], content["engine"], "", "2"]
+    answers = [content["label"], "local", "direct", content["work_dir"], content["engine"], "", "", "2", "y"]
     result = CliRunner().invoke(main, ["setup", "computer"], input="\n".join(answers) + "\n")
     assert result.exit_code == 0, result.output
-    assert orm.load_computer(content["label"]).get_property(SITE_PROPERTY)["gpus"] == 2
+    computer = orm.load_computer(content["label"])
+    assert computer.get_property(SITE_PROPERTY)["gpus"] == 2
+    assert resource_options(computer)["environment_variables"] == {"CUDA_VISIBLE_DEVICES": "0,1"}
+    assert computer.get_prepend_text() == ""
     assert "engine          ok" in result.output
 
 
@@ -157,7 +187,8 @@ def test_questions_of_a_cluster_ask_for_its_resources(aiida_profile, tmp_path):
         "/scratch/{username}",
         "/opt/pet-engine",
     ]
-    answers += ["cuda/12 python", "gpus-per-node", "1", "gpu", "", "2h"]
+    # the second word of the first answer is no variable: it is asked for again
+    answers += ["cuda/12 python", "A=1 B", "A=1 B='two words'", "gpus-per-node", "1", "gpu", "", "2h", ""]
     result = CliRunner().invoke(main, ["setup", "computer", "--no-test"], input="\n".join(answers) + "\n")
     assert result.exit_code == 0, result.output
     computer = orm.load_computer(answers[0])
@@ -168,7 +199,133 @@ def test_questions_of_a_cluster_ask_for_its_resources(aiida_profile, tmp_path):
         "gpus": 0,
         "resources": {"gpus": 1, "partition": "gpu", "walltime": "2h"},
     }
-    assert computer.get_prepend_text() == "module load cuda/12\nmodule load python"
+    assert computer.get_prepend_text().splitlines() == [
+        "module load cuda/12",
+        "module load python",
+        "export A=1",
+        "export B='two words'",
+    ]
+    assert "Error: B: expected NAME=VALUE" in result.output
+    assert "kind of GPU, cores and memory of a job" in result.output
+
+
+def test_answers_are_shown_as_a_file_that_can_be_added_to_before_anything_is_made(
+    aiida_profile, content, tmp_path
+):
+    answers = [content["label"], "local", "direct", content["work_dir"], content["engine"], "", "A=1", "2"]
+    result = CliRunner().invoke(main, ["setup", "computer"], input="\n".join([*answers, "n"]) + "\n")
+    assert result.exit_code == 0, result.output
+    assert "nothing was made" in result.output
+    assert orm.QueryBuilder().append(orm.Computer, filters={"label": content["label"]}).count() == 0
+    assert not (tmp_path / "work").exists()
+    shown = result.output.partition("The answers as a file:\n\n")[2].partition("\nNot asked for")[0]
+    raw = yaml.safe_load(shown)
+    found = parse_computer(raw | {"resources": {"cpus": 4}}, "shown")
+    assert (found.label, found.engine, found.gpus) == (content["label"], content["engine"], 2)
+    assert found.environment == {"A": "1"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (
+            {"scheduler": "slurm", "gpu_resource": "nvidia"},
+            {"custom_scheduler_commands": "#SBATCH --gres=nvidia:a100:1"},
+        ),
+        (
+            {"scheduler": "pbspro", "gpu_resource": "naccelerators", "gpu_type_resource": "accelerator_type"},
+            {
+                "custom_scheduler_commands": "#PBS -l "
+                "select=1:mpiprocs=1:ncpus=1:naccelerators=1:accelerator_type=a100"
+            },
+        ),
+        (
+            {
+                "scheduler": "sge",
+                "gpu_resource": "cards",
+                "gpu_type_resource": "card",
+                "parallel_env": "openmp",
+            },
+            {
+                "custom_scheduler_commands": "#$ -l cards=1\n#$ -l card=a100",
+                "resources": {"parallel_env": "openmp", "tot_num_mpiprocs": 1},
+            },
+        ),
+    ],
+)
+def test_names_of_the_cluster_in_the_file_are_those_jobs_ask_by(invoke, write, tmp_path, keys, expected):
+    resources = {"gpus": 1, "gpu_type": "a100"}
+    content = LEAST | {"label": f"named-{tmp_path.name}", "resources": resources} | keys
+    invoke("setup", "computer", write(content), "--no-test")
+    options = resource_options(orm.load_computer(content["label"]))
+    assert {name: options.get(name) for name in expected} == expected
+
+
+def test_code_has_the_label_of_the_file(read, content, write):
+    path = write(content | {"code": "pet-nightly"})
+    states = [read("setup", "computer", path, "--no-test")["steps"][1]["state"] for _ in range(2)]
+    assert states == ["created", "present"]
+    code = orm.load_code(f"pet-nightly@{content['label']}")
+    assert str(code.filepath_executable) == content["engine"]
+    with pytest.raises(NotExistent):
+        orm.load_code(f"pet-engine@{content['label']}")
+
+
+@pytest.mark.parametrize("login_shell", [True, False])
+def test_commands_run_in_a_login_shell_as_the_file_says(invoke, content, write, login_shell):
+    invoke("setup", "computer", write(content | {"login_shell": login_shell}), "--no-test")
+    with orm.load_computer(content["label"]).get_transport() as transport:
+        status, _, _ = transport.exec_command_wait("shopt -q login_shell")
+    assert (status == 0) is login_shell
+
+
+def test_processes_of_a_machine_are_those_of_the_file(aiida_profile, invoke, write, tmp_path):
+    content = LEAST | {"label": f"procs-{tmp_path.name}", "mpiprocs": 4}
+    invoke("setup", "computer", write(content), "--no-test")
+    assert orm.load_computer(content["label"]).get_default_mpiprocs_per_machine() == 4
+    # those of a scheduler that takes no such number are no difference
+    content = LEAST | {"label": f"none-{tmp_path.name}", "mpiprocs": 4, "scheduler": "lsf"}
+    invoke("setup", "computer", write(content), "--no-test")
+    assert invoke("setup", "computer", write(content), "--no-test").stderr == ""
+
+
+def test_work_directory_that_is_there_is_left_as_open_as_it_is_and_told(read, content, write, tmp_path):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    folder.chmod(0o710)
+    access = {check["what"]: check for check in read("setup", "computer", write(content), status=1)["checks"]}
+    assert f"{folder} has mode 0710: its group or others can enter it" in access["access"]["detail"]
+    assert f"`chmod 700 {folder}`" in access["access"]["remedy"]
+    assert mode_of(folder) == 0o710
+    folder.chmod(0o700)
+    assert read("setup", "computer", write(content))["problems"] == []
+
+
+def test_access_of_a_work_directory_behind_a_link_is_that_of_the_folder(pet_computer, tmp_path):
+    (tmp_path / "disk").mkdir(mode=0o700)
+    (tmp_path / "work").symlink_to(tmp_path / "disk")
+    assert {check.what: check.ok for check in check_computer(pet_computer, None)}["access"]
+    (tmp_path / "disk").chmod(0o755)
+    assert not {check.what: check.ok for check in check_computer(pet_computer, None)}["access"]
+
+
+@pytest.mark.usefixtures("loose_umask")
+def test_user_stands_in_the_work_directory_that_is_made(pet_computer, tmp_path):
+    pet_computer.set_workdir(f"{tmp_path}/{{username}}/jobs")
+    list(check_computer(pet_computer, None))
+    with pet_computer.get_transport() as transport:
+        user = transport.whoami()
+    assert mode_of(tmp_path / user / "jobs") == 0o700
+
+
+def test_without_tests_no_work_directory_is_made(invoke, content, write, tmp_path):
+    invoke("setup", "computer", write(content), "--no-test")
+    assert not (tmp_path / "work").exists()
+
+
+def test_workstation_without_a_word_gives_each_lane_one_gpu(invoke, content, write):
+    invoke("setup", "computer", write(content | {"resources": {}}), "--no-test")
+    assert asked_resources(orm.load_computer(content["label"])).gpus == 1
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,9 @@ def test_computer_behind_ssh_is_made_tested_and_examined(machine: OtherMachine) 
         assert made["problems"] == []
         found = examine(profile, "pet-engine@other")
         left = machine.run(f"ls -A {machine.work_dir.parent / machine.user}")
+        mode = machine.run(f"stat -c %a {machine.work_dir.parent / machine.user}")
 
     assert [check for check in found.values() if not check["ok"]] == []
     assert f"core.ssh_async to {HOST} as {machine.user}" in found["connection"]["detail"]
     assert ".aiida-pet-" not in left
+    assert mode.strip() == "700"
