@@ -25,6 +25,8 @@ PROTOCOL = (
     "protocol"  # of one stage, where it is not that of the screening; what it stands for is what is stored
 )
 MODES = ("free", "constrained", "constrained_then_free")
+# Inputs of a protocol that a screening has once, for the jobs of all its stages.
+OF_ALL_STAGES = ("settings", "options", "resources", "max_failures")
 
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "relax": ("mode", "rattle", "seed", "min_gain", "parameters", "keep"),
@@ -63,7 +65,8 @@ def make_stages(
     :param protocol: fast, moderate or precise; None for moderate.
     :param overrides: stage -> options to change, as ``{"relax": {"parameters": {"fmax": 0.01}}, "hull": {"keep":
         "e_above_hull <= 0.025"}, "phonons": {"protocol": "fast"}}``.
-    :raises ProtocolError: for a stage, option or protocol that there is not, or a value that it cannot have.
+    :raises ProtocolError: for a stage, option or protocol that there is not, a value that it cannot have, or a protocol
+        that sets more than parameters.
     """
     content, wanted = _protocols(), list(names)
     changes = overrides or {}
@@ -90,6 +93,10 @@ def make_stages(
         if stage in TASKS:
             own = given.pop(PROTOCOL, None) or content["protocols"][name][stage]
             chosen = protocol_inputs(TASKS[stage], own, {"parameters": parameters or {}})
+            # what jobs ask for would be lost here: a stage is given that of the screening
+            lost = [one for one in OF_ALL_STAGES if getattr(chosen, one)]
+            if lost:
+                raise ProtocolError(f"stage {stage}: protocol {own!r}: {_same_for_all(lost)}")
             options["parameters"] = chosen.parameters
         elif parameters is not None:
             given["parameters"] = parameters
@@ -125,6 +132,9 @@ def check_stages(stages: Mapping[str, Any], columns: Iterable[str] | None = None
 
 def _check_options(stage: str, options: Mapping[str, Any]) -> str | None:
     unknown = sorted(set(options) - set(_OPTIONS[stage]))
+    shared = [name for name in OF_ALL_STAGES if name in unknown]
+    if shared:
+        return _same_for_all(shared)
     if unknown:
         return f"unknown options {unknown}; known are {', '.join(_OPTIONS[stage])}"
     if stage in TASKS:
@@ -137,6 +147,13 @@ def _check_options(stage: str, options: Mapping[str, Any]) -> str | None:
         return _check_relax(options)
     symprec = options.get("symprec", 0.01)
     return None if _is_number(symprec) and 0 < symprec < 10 else f"symprec = {symprec!r} A: expected 0 to 10"
+
+
+def _same_for_all(names: list[str]) -> str:
+    return (
+        f"{', '.join(names)}: those of a screening are the same for the jobs of all its stages: give them to the "
+        "screening, enough for the stage that needs most, or launch that stage by itself on what comes through"
+    )
 
 
 def _check_relax(options: Mapping[str, Any]) -> str | None:

@@ -6,7 +6,6 @@ past job, a stated default of one machine stands in: then take the figure as an 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +67,8 @@ class Estimate:
     :ivar wall_s: seconds until the slowest lane is through, if all lanes run side by side.
     :ivar memory_mb: peak memory of a job.
     :ivar rate: what the figures are based on.
+    :ivar pilot_size: rows of the first job of a lane at most, which tells how fast the next will be; None if jobs are
+        not to take a certain time, so that all are alike.
     """
 
     rows: int
@@ -78,29 +79,74 @@ class Estimate:
     wall_s: float
     memory_mb: float
     rate: Rate
+    pilot_size: int | None = None
 
 
-def estimate(sizes: NDArray[Any], lanes: int, job_size: int | None, rate: Rate) -> Estimate:
-    """Return what it takes to run crystals of ``sizes`` atoms, shared out as BatchWorkChain does."""
+def estimate(
+    sizes: NDArray[Any],
+    lanes: int,
+    job_size: int | None,
+    rate: Rate,
+    *,
+    job_duration: int | None = None,
+    walltime: float | None = None,
+) -> Estimate:
+    """Return what it takes to run crystals of ``sizes`` atoms, shared out and cut into jobs as a launch does.
+
+    :param job_size: rows of a job at most; None leaves it to the launch.
+    :param job_duration: seconds that a job should take; None if that is not asked for.
+    :param walltime: of a job, seconds; None if there is no limit.
+    """
     from aiida_pet.workchains.sharing import default_job_size, share_out
 
-    size = job_size or default_job_size(len(sizes), lanes)
     shares = share_out(sizes, lanes)
-    jobs = [math.ceil(len(share) / size) for share in shares]
+    if job_duration is None:
+        size = job_size or default_job_size(len(sizes), lanes)
+        jobs = [_equal_jobs(len(share), size) for share in shares]
+    else:
+        jobs = [_timed_jobs(sizes[share], job_size, rate, job_duration, walltime) for share in shares]
     seconds = [
-        count * (rate.start_s + BOOKKEEPING_S) + float(sizes[share].sum()) * rate.s_per_atom
-        for count, share in zip(jobs, shares, strict=True)
+        len(rows) * (rate.start_s + BOOKKEEPING_S) + float(sizes[share].sum()) * rate.s_per_atom
+        for rows, share in zip(jobs, shares, strict=True)
     ]
     return Estimate(
         rows=len(sizes),
         atoms=int(sizes.sum()),
         lanes=len(shares),
-        job_size=min(size, len(sizes)),
-        jobs=sum(jobs),
+        job_size=max(max(rows) for rows in jobs),
+        jobs=sum(len(rows) for rows in jobs),
         wall_s=max(seconds),
         memory_mb=rate.memory_mb,
         rate=rate,
+        pilot_size=None if job_duration is None else max(rows[0] for rows in jobs),
     )
+
+
+def _equal_jobs(n_rows: int, size: int) -> list[int]:
+    """Return the rows of each job of a lane that has ``n_rows``."""
+    return [min(size, n_rows - first) for first in range(0, n_rows, size)]
+
+
+def _timed_jobs(
+    sizes: NDArray[Any], job_size: int | None, rate: Rate, job_duration: int, walltime: float | None
+) -> list[int]:
+    """Return the rows of each job of a lane whose jobs are to take ``job_duration`` s, if all keep to ``rate``.
+
+    :param sizes: atoms of the lane's rows, in the order of the walk.
+    """
+    from aiida_pet.workchains.batch import MOST_ROWS
+    from aiida_pet.workchains.sharing import rows_for
+
+    most = job_size or MOST_ROWS
+    jobs: list[int] = []
+    first = 0
+    while first < len(sizes):
+        pace = {"s_per_atom": rate.s_per_atom, "start_s": rate.start_s, "rows": jobs[-1]} if jobs else None
+        # no more than a job may have: a lane of a million rows is not summed up once for each of its jobs
+        waiting = sizes[first : first + most]
+        jobs.append(rows_for(job_duration, waiting, pace, walltime))
+        first += jobs[-1]
+    return jobs
 
 
 def past_rate(task: Task, model: PetModelData) -> Rate:

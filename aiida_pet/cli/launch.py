@@ -245,7 +245,14 @@ def _tell_plan(plan: Plan, request: Request) -> None:
 
     table = _table(plan)
     rate = past_rate(Task(plan.task), plan.site.model)
-    expected = estimate(table.n_atoms, request.lanes, request.job_size, rate)
+    expected = estimate(
+        table.n_atoms,
+        request.lanes,
+        request.job_size,
+        rate,
+        job_duration=request.job_duration,
+        walltime=plan.site.options.get("max_wallclock_seconds"),
+    )
     unsupported = _unsupported(table, plan.site.model)
     if request.as_json:
         record = asdict(expected) | {
@@ -276,7 +283,7 @@ def _echo_estimate(plan: Plan, expected: Estimate) -> None:
             "model": f"{plan.site.model.name} <{plan.site.model.pk}>",
             "code": plan.site.code.full_label,
             "parameters": parameters,
-            "jobs": f"{expected.jobs} of at most {plural(expected.job_size, 'row')}",
+            "jobs": _told_jobs(expected),
             "lanes": expected.lanes,
             "asks for": told_options(plan.site.options),
             "time": f"about {duration(expected.wall_s)} if all lanes run side by side",
@@ -284,6 +291,14 @@ def _echo_estimate(plan: Plan, expected: Estimate) -> None:
             "based on": expected.rate.basis,
         }
     )
+
+
+def _told_jobs(expected: Estimate) -> str:
+    """Return how many jobs there are and how large they are, in words."""
+    if expected.pilot_size is None or expected.jobs == expected.lanes:
+        return f"{expected.jobs} of at most {plural(expected.job_size, 'row')}"
+    first = f"the first of each lane of at most {plural(expected.pilot_size, 'row')}"
+    return f"{expected.jobs}: {first}, the next of at most {expected.job_size:,}"
 
 
 def _unsupported(table: StructureTable, model: PetModelData) -> list[str]:

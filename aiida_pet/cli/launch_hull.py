@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -56,20 +57,22 @@ def hull(
     aiida-pet launch hull 12 --relax-references elements.xyz
     aiida-pet launch hull 12 --reference mp.json.gz --level-of-theory PBE --set hull=references
     """
+    from aiida.orm import Int
+
     from aiida_pet.calculations.hull import check_hull_parameters
     from aiida_pet.data.structures import StructureSetData
     from aiida_pet.workchains.hull import HullWorkChain, validate_structures
 
     session.load()
     check_request(request)
-    if request.job_duration is not None:
-        raise click.UsageError(
-            "--job-duration is for launches with rows to compute; the references of a hull are few"
-        )
-    if request.clean_workdir is not None and relax_references is None:
-        raise click.UsageError(
-            "--clean-workdir and --keep-workdir are for launches that run jobs: --relax-references"
-        )
+    of_jobs = {
+        "--clean-workdir and --keep-workdir are": request.clean_workdir,
+        "--job-size is": request.job_size,
+        "--job-duration is": request.job_duration,
+    }
+    for told, value in of_jobs.items():
+        if value is not None and relax_references is None:
+            raise click.UsageError(f"{told} for launches that run jobs: --relax-references")
     parameters = parse_settings(set_)
     problem = check_hull_parameters(parameters)
     if problem:
@@ -96,8 +99,12 @@ def hull(
         _tell(rows.node, competing, relaxed, request, site)
         return
     builder: Any = HullWorkChain.get_builder_from_protocol(rows.node, **inputs)
+    # the hull itself has no jobs to cut: how long they take is a matter of the relaxation
+    for name in ("job_size", "job_duration"):
+        if getattr(request, name) is not None:
+            setattr(builder.relax, name, Int(getattr(request, name)))
     record = {"structures": rows.node.pk, "parameters": parameters}
-    start(builder, "hull", request, record, jobs=builder.relax)
+    start(builder, "hull", replace(request, job_duration=None), record, jobs=builder.relax)
 
 
 def _relaxation(site: Site, structures: Any, protocol: str | None) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def screen(
 
 def _overrides(keep: tuple[str, ...], mode: str | None, set_: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """Return stage -> options, as the options of the command line say."""
-    from aiida_pet.workchains.stages import stage_options
+    from aiida_pet.workchains.stages import OF_ALL_STAGES, stage_options
 
     found: dict[str, dict[str, Any]] = {}
     for name, value in parse_settings(set_).items():
@@ -128,7 +128,8 @@ def _overrides(keep: tuple[str, ...], mode: str | None, set_: tuple[str, ...]) -
                 f"{name!r} is not STAGE.NAME with a stage of {', '.join(STAGES)}", param_hint="--set"
             )
         options = found.setdefault(stage, {})
-        if key in stage_options(stage):
+        # those of all stages are no parameters: they are refused with what to do instead
+        if key in stage_options(stage) or key in OF_ALL_STAGES:
             options[key] = value
         else:
             options.setdefault("parameters", {})[key] = value
@@ -177,13 +178,25 @@ def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, reques
     from aiida_pet.workchains.stages import TASKS
 
     sizes = structures.to_table().n_atoms
-    seconds = {
-        stage: estimate(sizes, request.lanes, request.job_size, past_rate(TASKS[stage], site.model)).wall_s
+    expected = {
+        stage: estimate(
+            sizes,
+            request.lanes,
+            request.job_size,
+            past_rate(TASKS[stage], site.model),
+            job_duration=request.job_duration,
+            walltime=site.options.get("max_wallclock_seconds"),
+        )
         for stage in stages
         if stage in TASKS
     }
     if request.as_json:
-        record = {"rows": len(structures), "stages": stages, "wall_s_if_all_rows_came_so_far": seconds}
+        record = {
+            "rows": len(structures),
+            "stages": stages,
+            "wall_s_if_all_rows_came_so_far": {stage: one.wall_s for stage, one in expected.items()},
+            "jobs_if_all_rows_came_so_far": {stage: one.jobs for stage, one in expected.items()},
+        }
         echo_json(record | {"options": site.options})
         return
     lines = []
@@ -191,10 +204,11 @@ def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, reques
         shown = {name: value for name, value in options.items() if name not in ("keep", "parameters")}
         shown |= options.get("parameters", {})
         told = ", ".join(f"{name}={cell(value)}" for name, value in shown.items())
-        time = f"at most {duration(seconds[stage])}" if stage in seconds else "-"
-        lines.append((stage, options.get("keep") or "every row with an answer", time, told))
+        one = expected.get(stage)
+        jobs, time = (f"at most {one.jobs}", f"at most {duration(one.wall_s)}") if one else ("-", "-")
+        lines.append((stage, options.get("keep") or "every row with an answer", jobs, time, told))
     click.echo(f"{plural(len(structures), 'crystal')}, model {site.model.name} <{site.model.pk}>")
-    click.echo(table_text(lines, ("stage", "goes on", "time", "options")))
+    click.echo(table_text(lines, ("stage", "goes on", "jobs", "time", "options")))
     click.echo(f"each job asks for {told_options(site.options)}")
-    note("times are those if every row came so far")
+    note("jobs and times are those if every row came so far")
     click.echo("nothing was started")

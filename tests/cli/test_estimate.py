@@ -56,3 +56,34 @@ def test_rate_is_taken_from_past_jobs_of_the_same_task(launch, alloys_file):
     assert rate.memory_mb == 123.0
     assert rate.basis == "2 past jobs with this model on cpu"
     assert past_rate(Task.STATIC, model).jobs == 0
+
+
+# 0.25 s for a row of two atoms, and 10 s until the first batch
+EIGHTH = Rate(0.125, 10.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("limits", "jobs", "job_size"),
+    [
+        # a small one of 64 rows, then what is left of a minute after the start: 64 + 4 * 200 + 136
+        ({}, 6, 200),
+        # 0.8 of the walltime: 64 + 7 * 120 + 96
+        ({"walltime": 50}, 9, 120),
+        # never more than is allowed: 64 + 9 * 100 + 36
+        ({"job_size": 100}, 11, 100),
+    ],
+)
+def test_estimate_of_timed_jobs_begins_small_and_goes_on_by_the_rate(limits, jobs, job_size):
+    given = {"job_size": None} | limits
+    expected = estimate(np.full(1000, 2), lanes=1, rate=EIGHTH, job_duration=60, **given)
+    assert (expected.pilot_size, expected.jobs, expected.job_size) == (64, jobs, job_size)
+    assert expected.wall_s == pytest.approx(jobs * (10 + BOOKKEEPING_S) + 250)
+    assert estimate(np.full(1000, 2), lanes=1, rate=EIGHTH, **given).pilot_size is None
+
+
+def test_estimate_of_timed_jobs_grows_no_faster_than_a_lane_does():
+    # an hour has room for all, but after 64 rows no lane goes beyond 20 times as many
+    expected = estimate(
+        np.ones(6000, int), lanes=2, job_size=None, rate=Rate(1e-6, 0.0, 0.0), job_duration=3600
+    )
+    assert (expected.lanes, expected.jobs, expected.job_size) == (2, 2 * 3, 3000 - 64 - 1280)

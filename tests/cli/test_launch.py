@@ -255,3 +255,19 @@ def test_launch_while_the_daemon_is_stopped_names_the_remedy(invoke, alloys, mon
 
     monkeypatch.setattr("aiida_pet.cli.session.daemon_client", Stopped)
     assert "`verdi daemon start`" in invoke("launch", "relax", alloys, status=1).output
+
+
+def test_dry_run_tells_the_jobs_of_the_duration_that_is_wanted(invoke, read, make_structures, site):
+    # without past jobs 8 s of start and 0.05 s for a row of two atoms
+    given = ("launch", "relax", make_structures(200).pk, *site, "--dry-run")
+    alike = read(*given)
+    assert (alike["jobs"], alike["pilot_size"]) == (1, None)
+    timed = read(*given, "--job-duration", "30m")
+    assert (timed["jobs"], timed["pilot_size"], timed["job_size"]) == (2, 64, 136)
+    assert timed["wall_s"] > alike["wall_s"]
+    # four fifths of the walltime, less the start, have room for 80 rows
+    short = read(*given, "--job-duration", "30m", "--walltime", "15s")
+    assert (short["jobs"], short["pilot_size"], short["job_size"]) == (3, 64, 80)
+    output = invoke(*given, "--job-duration", "30m").output
+    assert "2: the first of each lane of at most 64 rows, the next of at most 136" in output
+    assert "3: the first" in invoke(*given, "--job-duration", "30m", "--job-size", 70).output

@@ -11,6 +11,7 @@ from pymatgen.entries.computed_entries import ComputedEntry
 from aiida_pet.cli.launch_screen import MODES
 from aiida_pet.cli.status import STAGES
 from aiida_pet.workchains import stages
+from aiida_pet.workchains.jobs import jobs_of
 
 
 @pytest.fixture
@@ -135,6 +136,8 @@ def test_dry_run_tells_stages_conditions_and_times(invoke, read, alloys, site):
         (["--set", "fmax=0.1"], 2, "is not STAGE.NAME"),
         (["--set", "relax.fmx=0.1"], 1, "fmx: unknown; known are"),
         (["--set", "symmetry.symprec=-1"], 1, "symprec = -1 A"),
+        (["--set", "phonons.resources={memory: 64GB}"], 1, "stage phonons: resources: those of a screening"),
+        (["--set", "elastic.options={account: x}"], 1, "give them to the screening"),
         (["--stages", "relax", "--keep", "hull: is_stable"], 1, "options are given for hull"),
         (["--stages", "hull"], 1, "needs a set with a column `energy`"),
         (["--reference", "nothing.json"], 1, "no node with pk, label or uuid 'nothing.json'"),
@@ -197,3 +200,31 @@ def test_hull_of_what_has_no_energies_is_refused(invoke, alloys, site):
     assert "no column 'energy'" in output
     output = invoke("launch", "hull", alloys, *site, "--dry-run", "--set", "hul=all", status=2).output
     assert "unknown parameters ['hul']" in output
+
+
+def test_dry_run_tells_the_jobs_of_the_duration_that_is_wanted(invoke, read, make_structures, site):
+    given = ("launch", "screen", make_structures(200).pk, *site, "--stages", "relax,phonons", "--dry-run")
+    assert read(*given)["jobs_if_all_rows_came_so_far"] == {"relax": 1, "phonons": 1}
+    # phonons of a crystal of two atoms take 1 s and the start 8: 64 rows first, then 52, 52 and 32
+    timed = read(*given, "--job-duration", "60s")
+    assert timed["jobs_if_all_rows_came_so_far"] == {"relax": 2, "phonons": 4}
+    lines = invoke(*given, "--job-duration", "60s").output.splitlines()
+    assert "at most 4" in next(line for line in lines if line.startswith("phonons"))
+
+
+def test_size_and_duration_of_jobs_reach_the_relaxation_of_references(launch, alloys, elements):
+    relaxed = launch("relax", alloys)
+    node = launch(
+        "hull", relaxed.pk, "--relax-references", elements, "--job-size", 1, "--job-duration", "30m"
+    )
+    assert node.is_finished_ok, node.exit_message
+    assert (node.inputs.relax.job_size, node.inputs.relax.job_duration) == (1, 1800)
+    assert len(jobs_of(node)) == 2
+
+
+@pytest.mark.parametrize("given", [("--job-size", 1), ("--job-duration", "30m"), ("--keep-workdir",)])
+def test_what_is_of_jobs_is_refused_for_a_hull_that_runs_none(invoke, site, given):
+    output = invoke("launch", "hull", 1, *site, "--dry-run", *given, status=2).output
+    told = " ".join(output.split())
+    assert given[0] in told
+    assert "for launches that run jobs: --relax-references" in told

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import pytest
+from aiida import orm
+from aiida.engine import run_get_node
+
+from aiida_pet.calculations.resources import SITE_PROPERTY, ResourceError
 from aiida_pet.engine.job import Task
 from aiida_pet.engine.parameters import ParameterError, parse_parameters
+from aiida_pet.workchains.batch import BatchWorkChain
+from aiida_pet.workchains.jobs import jobs_of
+from aiida_pet.workchains.phonons import PhononWorkChain
 from aiida_pet.workchains.protocols import (
     ProtocolError,
     available_protocols,
     default_protocol,
     protocol_inputs,
 )
+from aiida_pet.workchains.relax import RelaxWorkChain
+from aiida_pet.workchains.screening import ScreeningWorkChain
 
 
 @pytest.mark.parametrize("task", list(Task))
@@ -59,3 +71,72 @@ def test_unknown_override_is_refused() -> None:
 def test_unknown_parameter_in_an_override_is_refused() -> None:
     with pytest.raises(ParameterError, match="fmaks: unknown; known are"):
         protocol_inputs(Task.RELAX, "fast", {"parameters": {"fmaks": 1}})
+
+
+@pytest.fixture
+def cluster_code(aiida_profile: Any, tmp_path: Path) -> Any:
+    """A code on a SLURM cluster that gives an account by default."""
+    computer = orm.Computer(
+        label=f"cluster-{tmp_path.name}",
+        hostname="localhost",
+        transport_type="core.local",
+        scheduler_type="core.slurm",
+        workdir=str(tmp_path),
+    ).store()
+    computer.set_property(SITE_PROPERTY, {"resources": {"account": "mat"}})
+    return orm.InstalledCode(label="engine", computer=computer, filepath_executable="/opt/pet-engine").store()
+
+
+@pytest.mark.parametrize("kind", [BatchWorkChain, RelaxWorkChain, PhononWorkChain])
+def test_resources_of_a_protocol_become_options_of_its_jobs(
+    kind: type[BatchWorkChain], cluster_code: Any, pet_model: Any, make_structures: Callable[..., Any]
+) -> None:
+    def options(**given: Any) -> dict[str, Any]:
+        builder = kind.get_builder_from_protocol(cluster_code, pet_model, make_structures(1), **given)
+        return dict(builder.options)
+
+    typed = {"gpus": 1, "gpu_type": "a100", "cpus_per_gpu": 8, "memory": "64GB", "walltime": "4h"}
+    of_protocol = options(overrides={"resources": typed})
+    assert of_protocol == {
+        "resources": {"num_machines": 1, "num_mpiprocs_per_machine": 1, "num_cores_per_mpiproc": 8},
+        "custom_scheduler_commands": "#SBATCH --gres=gpu:a100:1",
+        "max_memory_kb": 64 * 1024**2,
+        "max_wallclock_seconds": 14400,
+        "account": "mat",
+    }
+    # what the launch says itself stands over it, key by key
+    changed = options(overrides={"resources": typed}, resources={"gpu_type": "h100", "account": "other"})
+    assert changed == of_protocol | {
+        "custom_scheduler_commands": "#SBATCH --gres=gpu:h100:1",
+        "account": "other",
+    }
+    with pytest.raises(ResourceError, match="gpu_typ: unknown; known are gpus, gpu_type"):
+        options(overrides={"resources": {"gpu_typ": "a100"}})
+
+
+def test_resources_of_a_protocol_do_not_count_for_the_hash_of_jobs(
+    module_inputs: Callable[..., dict[str, Any]],
+) -> None:
+    given = module_inputs(2)
+    jobs = []
+    for resources in ({}, {"walltime": "1h", "cpus": 2}):
+        builder = RelaxWorkChain.get_builder_from_protocol(
+            given["code"], given["model"], given["structures"], overrides={"resources": resources}
+        )
+        jobs += jobs_of(run_get_node(builder)[1])
+    assert [job.get_option("max_wallclock_seconds") for job in jobs] == [None, 3600]
+    assert [job.get_option("resources").get("num_cores_per_mpiproc") for job in jobs] == [None, 2]
+    assert len({job.base.caching.get_hash() for job in jobs}) == 1
+
+
+@pytest.mark.parametrize("kind", [BatchWorkChain, RelaxWorkChain, PhononWorkChain, ScreeningWorkChain])
+def test_duration_and_cleaning_of_jobs_reach_the_builder(
+    kind: Any, pet_code: Any, pet_model: Any, make_structures: Callable[..., Any]
+) -> None:
+    def builder(**given: Any) -> dict[str, Any]:
+        return dict(kind.get_builder_from_protocol(pet_code, pet_model, make_structures(1), **given))
+
+    told = builder(job_duration=1800, clean_workdir=True, job_size=7)
+    assert (told["job_duration"], told["clean_workdir"].value, told["job_size"]) == (1800, True, 7)
+    assert builder(clean_workdir=False)["clean_workdir"].value is False
+    assert not {"job_duration", "clean_workdir"} & set(builder())

@@ -1,4 +1,8 @@
-"""Protocols: the numbers of each task by name (fast, moderate, precise), read from one YAML file per task."""
+"""Protocols: the numbers of each task by name (fast, moderate, precise), read from one YAML file per task.
+
+The protocols that ship set parameters only: what a job asks the queue for is the cluster's matter. A launch adds it by
+``overrides``, as ``{"parameters": {"fmax": 0.01}, "resources": {"gpus": 1, "memory": "64GB"}}``.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,8 @@ class Protocol:
     :ivar parameters: of the task.
     :ivar settings: of the engine.
     :ivar options: of each job.
-    :ivar resources: that each job asks for, see :mod:`aiida_pet.calculations.resources`.
+    :ivar resources: that each job asks for, see :mod:`aiida_pet.calculations.resources`; they are checked against the
+        computer where the builder is filled.
     :ivar max_failures: of a lane; None leaves the default.
     """
 
@@ -56,7 +61,8 @@ def available_protocols(task: Task) -> dict[str, str]:
 def protocol_inputs(task: Task, name: str | None = None, overrides: dict[str, Any] | None = None) -> Protocol:
     """Return the inputs of protocol ``name`` (None: the default) with ``overrides`` over them.
 
-    :param overrides: as ``{"parameters": {"fmax": 0.01}}``; dictionaries are merged key by key.
+    :param overrides: fields of :class:`Protocol`, as ``{"parameters": {"fmax": 0.01}, "resources": {"gpus": 1}}``;
+        dictionaries are merged key by key.
     :raises ProtocolError: if there is no such protocol, or an override names no input of a protocol.
     :raises ParameterError: if the parameters are unknown or out of bounds.
     """
