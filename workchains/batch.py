@@ -8,6 +8,7 @@ for another. The model is brought to the computer once (:mod:`aiida_pet.workchai
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_pet.calculations.functions import merge_tables
 from aiida_pet.calculations.records import summarise_batch
-from aiida_pet.calculations.resources import job_options, lane_options
+from aiida_pet.calculations.resources import job_options, lane_options, over
 from aiida_pet.calculations.staging import find_staged_model
 from aiida_pet.calculations.validation import (
     check_margin,
@@ -29,11 +30,11 @@ from aiida_pet.data.merging import DONE
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import RowStatus, Task
+from aiida_pet.engine.job import Task
 from aiida_pet.engine.table import Array
 from aiida_pet.workchains.done import check_done, left_to_do
 from aiida_pet.workchains.inputs import define_done, define_job_inputs, define_sharing
-from aiida_pet.workchains.jobs import job_record, jobs_of
+from aiida_pet.workchains.jobs import called_as, job_record, jobs_of
 from aiida_pet.workchains.lane import LaneWorkChain
 from aiida_pet.workchains.protocols import Protocol, protocol_inputs
 from aiida_pet.workchains.sharing import default_job_size, share_out
@@ -162,11 +163,13 @@ class BatchWorkChain(WorkChain):
         inputs = {name: self.inputs[name] for name in _PASSED_ON if name in self.inputs}
         inputs |= {"structures": self.structures, "remote_model": self.ctx.remote_model, "job_size": job_size}
         for number, share in enumerate(share_out(sizes, lanes)):
-            rows = TableData.from_ids(ids[share])
-            metadata = {"call_link_label": f"lane_{number:03d}"}
-            inputs["options"] = lane_options(self.inputs.get("options", {}), scheduler, number)
-            node = self.submit(LaneWorkChain, rows=rows, metadata=metadata, **inputs)
-            self.report(f"lane <{node.pk}>: {len(share)} rows in jobs of {job_size.value}")
+            label = f"lane_{number:03d}"
+            node = called_as(self.node, label)
+            if node is None:
+                rows = TableData.from_ids(ids[share])
+                inputs["options"] = lane_options(self.inputs.get("options", {}), scheduler, number)
+                node = self.submit(LaneWorkChain, rows=rows, metadata={"call_link_label": label}, **inputs)
+                self.report(f"lane <{node.pk}>: {len(share)} rows in jobs of {job_size.value}")
             self.to_context(lanes=append_(node))
 
     def merge(self) -> Any:
@@ -175,13 +178,16 @@ class BatchWorkChain(WorkChain):
         parts = {
             f"job_{i:05d}": job.outputs.results for i, job in enumerate(jobs) if "results" in job.outputs
         }
-        parts |= {f"{DONE}{name}": table for name, table in self._done().items()}
-        if not parts:
-            return self.exit_codes.ERROR_NO_RESULTS.format(message=self._complaints())
         for number, lane in enumerate(self.ctx.lanes):
             if "given_up" in lane.outputs:
                 parts[f"given_up_{number:03d}"] = lane.outputs.given_up
         ids, _ = self._rows()
+        twice = sum(len(table) for table in parts.values()) - len(ids)
+        if twice > 0:
+            self.report(f"warning: {twice} rows more than there are were computed, as two jobs did them")
+        parts |= {f"{DONE}{name}": table for name, table in self._done().items()}
+        if not parts:
+            return self.exit_codes.ERROR_NO_RESULTS.format(message=self._complaints())
         first = next(iter(parts.values()))
         if len(parts) == 1 and np.array_equal(first.ids, ids):
             results = first  # one job did it all: there is nothing to merge, and no reason to store it twice
@@ -226,10 +232,6 @@ class BatchWorkChain(WorkChain):
             for lane in self.ctx.lanes
             if not lane.is_finished_ok
         ]
-        if not messages:
-            return (
-                f"Their `message` says why: they ended their job twice when alone (status {RowStatus.LEFT})."
-            )
         return " ".join(dict.fromkeys(messages))
 
     @classmethod
@@ -248,6 +250,8 @@ class BatchWorkChain(WorkChain):
         rows: TableData | None = None,
         lanes: int = 1,
         job_size: int | None = None,
+        job_duration: int | None = None,
+        clean_workdir: bool | None = None,
     ) -> ProcessBuilder:
         """Return a builder with the inputs of ``protocol``.
 
@@ -260,12 +264,16 @@ class BatchWorkChain(WorkChain):
         :param rows: only these ids.
         :param lanes: how many jobs may run at once.
         :param job_size: rows of a job at most; None for few large jobs.
+        :param job_duration: seconds that a job should take: the first of a lane is small, the next have as many rows as
+            its rate allows, ``job_size`` at most; None if that is of no matter.
+        :param clean_workdir: remove the folder of a job once its results are stored; None keeps it.
         :raises ProtocolError: for an unknown protocol or override.
         """
         inputs = protocol_inputs(Task(task), protocol, overrides)
         builder = cls.get_builder()
         builder.task = orm.Str(Task(task).value)
-        fill_builder(builder, inputs, code=code, model=model, lanes=lanes, job_size=job_size, rows=rows)
+        fill_builder(builder, inputs, code=code, model=model, rows=rows)
+        fill_sharing(builder, lanes, job_size, job_duration, clean_workdir)
         builder.structures = structures
         fill_site(builder, inputs, options, settings, resources)
         return builder
@@ -278,7 +286,19 @@ def fill_builder(builder: ProcessBuilder, inputs: Protocol, **values: Any) -> No
         builder.max_failures = orm.Int(inputs.max_failures)
     for name, value in values.items():
         if value is not None:
-            setattr(builder, name, orm.Int(value) if isinstance(value, int) else value)
+            setattr(builder, name, value)
+
+
+def fill_sharing(
+    builder: Any, lanes: int, job_size: int | None, job_duration: int | None, clean_workdir: bool | None
+) -> None:
+    """Set how rows are shared out over jobs; None leaves what the port has by default."""
+    builder.lanes = orm.Int(lanes)
+    for name, value in (("job_size", job_size), ("job_duration", job_duration)):
+        if value is not None:
+            setattr(builder, name, orm.Int(value))
+    if clean_workdir is not None:
+        builder.clean_workdir = orm.Bool(clean_workdir)
 
 
 def fill_site(
@@ -292,11 +312,26 @@ def fill_site(
 
     :raises ResourceError: for resources that the computer of the code has not.
     """
-    asked = inputs.resources | (resources or {})
-    options = job_options(builder.code.computer, asked, inputs.options | (options or {}))
-    for name, merged in (("options", options), ("settings", inputs.settings | (settings or {}))):
-        if merged:
-            setattr(builder, name, merged)
+    fill_options(builder, over(inputs.resources, resources or {}), inputs.options | (options or {}))
+    merged = inputs.settings | (settings or {})
+    if merged:
+        builder.settings = merged
+
+
+def fill_options(
+    builder: Any, resources: Mapping[str, Any] | None, options: Mapping[str, Any] | None
+) -> None:
+    """Set the options of jobs on the computer of the builder's code, and what they were made of.
+
+    :param resources: fields of :class:`~aiida_pet.calculations.resources.Resources`.
+    :param options: ``metadata.options`` that stand over what asks for them.
+    :raises ResourceError: for resources that the computer has not.
+    """
+    asked = {name: dict(value) for name, value in (("resources", resources), ("options", options)) if value}
+    rendered = job_options(builder.code.computer, resources, options)
+    for name, value in (("options", rendered), ("asked", asked)):
+        if value:
+            setattr(builder, name, value)
 
 
 def validate_batch(inputs: Any, _: Any) -> str | None:

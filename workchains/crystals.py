@@ -14,7 +14,7 @@ from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import RowStatus, Task
-from aiida_pet.workchains.batch import BatchWorkChain, fill_builder, fill_site, validate_batch
+from aiida_pet.workchains.batch import BatchWorkChain, fill_builder, fill_sharing, fill_site, validate_batch
 from aiida_pet.workchains.protocols import protocol_inputs
 
 SINGLE_ID = "structure"
@@ -114,6 +114,8 @@ class CrystalsWorkChain(BatchWorkChain):
         rows: TableData | None = None,
         lanes: int = 1,
         job_size: int | None = None,
+        job_duration: int | None = None,
+        clean_workdir: bool | None = None,
     ) -> ProcessBuilder:
         """Return a builder with the inputs of ``protocol``.
 
@@ -127,11 +129,15 @@ class CrystalsWorkChain(BatchWorkChain):
         :param rows: only these ids.
         :param lanes: how many jobs may run at once.
         :param job_size: rows of a job at most; None for few large jobs.
+        :param job_duration: seconds that a job should take: the first of a lane is small, the next have as many rows as
+            its rate allows, ``job_size`` at most; None if that is of no matter.
+        :param clean_workdir: remove the folder of a job once its results are stored; None keeps it.
         :raises ProtocolError: for an unknown protocol or override.
         """
         inputs = protocol_inputs(cls.TASK, protocol, overrides)
         builder = cls.get_builder()
-        fill_builder(builder, inputs, code=code, model=model, lanes=lanes, job_size=job_size, rows=rows)
+        fill_builder(builder, inputs, code=code, model=model, rows=rows)
+        fill_sharing(builder, lanes, job_size, job_duration, clean_workdir)
         if isinstance(structures, orm.StructureData):
             builder.structure = structures
         else:

@@ -7,22 +7,51 @@ from typing import Any
 
 import numpy as np
 from aiida import orm
+from aiida.engine import CalcJob
 
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.engine.job import Task
 from aiida_pet.engine.parameters import parse_parameters
 from aiida_pet.engine.table import Array
-from aiida_pet.workchains.jobs import is_job, jobs_of
+from aiida_pet.workchains.jobs import calls_of, is_job, jobs_of
+from aiida_pet.workchains.lane import LANE_TYPE
 
 
 def results_below(node: orm.ProcessNode) -> dict[str, StructureSetData]:
-    """Return the results of the jobs of the batch ``node``, and those that it took over itself, by name."""
-    found: dict[str, StructureSetData] = dict(node.inputs.done) if "done" in node.inputs else {}
-    for job in jobs_of(node):
+    """Return what the batch ``node`` has, by name: results of jobs, rows given up, and what it took over itself.
+
+    Results of a version of the engine whose results differ are left out.
+    """
+    found = {name: table for name, table in _taken_over(node).items() if _is_current(table.creator)}
+    calls = calls_of(node)
+    task = Task(node.inputs.task.value)
+    for job in calls.jobs():
         # relaxations along modes are jobs below a batch of phonons, and of another task
-        if job.process_class.TASK.value == node.inputs.task.value and "results" in job.outputs:
+        if job.process_class.TASK is task and "results" in job.outputs and _is_current(job):
             found[f"job_{job.pk}"] = job.outputs.results
+    for lane in calls.below():
+        is_lane = lane.process_type == LANE_TYPE and Task(lane.inputs.task.value) is task
+        if is_lane and "given_up" in lane.outputs:
+            found[f"given_up_{lane.pk}"] = lane.outputs.given_up
     return found
+
+
+def has_current_results(node: orm.ProcessNode) -> bool:
+    """Return whether the batch ``node`` would have the same results today, as far as versions of the engine tell."""
+    makers = [*jobs_of(node), *(table.creator for table in _taken_over(node).values())]
+    return all(_is_current(maker) for maker in makers)
+
+
+def _taken_over(node: orm.ProcessNode) -> dict[str, StructureSetData]:
+    return dict(node.inputs.done) if "done" in node.inputs else {}
+
+
+def _is_current(maker: Any) -> bool:
+    """Return whether a job would have the same results today; the cache asks the same. Other makers have no version."""
+    if maker is None or not is_job(maker):
+        return True
+    made_by = maker.base.attributes.get(CalcJob.KEY_CACHE_VERSION, {})
+    return bool(made_by.get("calc_job") == maker.process_class.CACHE_VERSION)
 
 
 def left_to_do(ids: Array, tables: Mapping[str, StructureSetData]) -> Array:
@@ -41,13 +70,30 @@ def check_done(inputs: Mapping[str, Any]) -> str | None:
     task = Task(inputs["task"].value)
     wanted = parse_parameters(task, inputs["parameters"].get_dict())
     for name, table in tables.items():
-        job = table.creator
-        if job is None or not is_job(job):
-            return f"done.{name} <{table.pk}> is not the result of a job"
-        if job.process_class.TASK is not task:
-            return f"done.{name} <{table.pk}> is of task {job.process_class.TASK.value}, not {task.value}"
-        if job.inputs.model.sha256 != inputs["model"].sha256:
-            return f"done.{name} <{table.pk}> is of another model"
-        if parse_parameters(task, job.inputs.parameters.get_dict()) != wanted:
-            return f"done.{name} <{table.pk}> is of other parameters"
+        problem = _problem_of(table, task, inputs["model"].sha256, wanted)
+        if problem:
+            return f"done.{name} <{table.pk}> {problem}"
     return None
+
+
+def _problem_of(table: StructureSetData, task: Task, sha256: str, parameters: Any) -> str | None:
+    maker = _maker(table)
+    if maker is None:
+        return "is not the result of a job, nor rows that a lane gave up"
+    its_task = maker.process_class.TASK if is_job(maker) else Task(maker.inputs.task.value)
+    if its_task is not task:
+        return f"is of task {its_task.value}, not {task.value}"
+    if maker.inputs.model.sha256 != sha256:
+        return "is of another model"
+    if parse_parameters(task, maker.inputs.parameters.get_dict()) != parameters:
+        return "is of other parameters"
+    return None if _is_current(maker) else "is of a version of the engine whose results differ"
+
+
+def _maker(table: StructureSetData) -> Any | None:
+    """Return the job whose result ``table`` is, or the lane that gave its rows up; None if it is neither."""
+    creator: Any = table.creator
+    if creator is None or is_job(creator):
+        return creator
+    caller = creator.caller
+    return caller if caller is not None and caller.process_type == LANE_TYPE else None

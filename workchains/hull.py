@@ -23,6 +23,8 @@ from aiida_pet.calculations.theory import parameters_behind, theory_of, theory_o
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
+from aiida_pet.workchains.done import has_current_results
+from aiida_pet.workchains.jobs import called_as
 from aiida_pet.workchains.relax import RelaxWorkChain
 
 # the name of the references that are relaxed here
@@ -146,8 +148,9 @@ class HullWorkChain(WorkChain):
         """Relax the references."""
         inputs = self.exposed_inputs(RelaxWorkChain, namespace="relax")
         inputs["structures"] = self.inputs.reference_structures
-        inputs.setdefault("metadata", {})["call_link_label"] = "relax_references"
-        node = self.submit(RelaxWorkChain, **inputs)
+        label = "relax_references"
+        inputs.setdefault("metadata", {})["call_link_label"] = label
+        node = called_as(self.node, label) or self.submit(RelaxWorkChain, **inputs)
         self.report(f"relaxing {len(self.inputs.reference_structures)} references: <{node.pk}>")
         return ToContext(relaxation=node)
 
@@ -263,7 +266,7 @@ def find_relaxed(structures: StructureSetData, model: PetModelData, parameters: 
     query.order_by({"relaxation": {"id": "desc"}})
     for node in query.all(flat=True):
         same = node.inputs.parameters.get_dict() == parameters.get_dict()
-        if same and "rows" not in node.inputs and "results" in node.outputs:
+        if same and "rows" not in node.inputs and "results" in node.outputs and has_current_results(node):
             return node
     return None
 

@@ -119,6 +119,14 @@ def define_sharing(spec: ProcessSpec) -> None:
         validator=validate_positive,
         help="Rows of a job at most; if not given, few large jobs.",
     )
+    spec.input(
+        "asked",
+        valid_type=dict,
+        required=False,
+        is_metadata=True,
+        help="What `options` were made of: `resources` and `options` as the user gave them. A campaign that is taken "
+        "up with other resources asks for the rest as before.",
+    )
     define_job_duration(spec)
 
 

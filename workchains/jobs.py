@@ -73,6 +73,16 @@ def jobs_of(node: orm.ProcessNode) -> list[Any]:
     return [node] if is_job(node) else calls_of(node).jobs()
 
 
+def called_as(node: orm.ProcessNode, label: str) -> Any | None:
+    """Return the process that ``node`` called under ``label``, None if there is none.
+
+    AiiDA saves a process between its steps: a step in which the worker was killed is done again, and what it had
+    started by then goes on.
+    """
+    links = node.base.links.get_outgoing(link_type=(LinkType.CALL_CALC, LinkType.CALL_WORK)).all()
+    return next((link.node for link in links if link.link_label == label), None)
+
+
 def summaries_of(jobs: Collection[Any]) -> dict[int, dict[str, Any]]:
     """Return the ``summary`` of each of ``jobs`` that has one, by pk, in one query."""
     query = orm.QueryBuilder()

@@ -21,7 +21,7 @@ from aiida_pet.calculations.base import PetCalculation
 from aiida_pet.calculations.elastic import ElasticCalculation
 from aiida_pet.calculations.exit_codes import CODES, Failure
 from aiida_pet.calculations.phonons import PhononCalculation
-from aiida_pet.calculations.records import record_left
+from aiida_pet.calculations.records import record_given_up
 from aiida_pet.calculations.relax import RelaxCalculation
 from aiida_pet.calculations.staging import was_staged
 from aiida_pet.calculations.static import StaticCalculation
@@ -32,6 +32,7 @@ from aiida_pet.engine.job import Task
 from aiida_pet.engine.table import Array
 from aiida_pet.workchains.cleaning import clean_folders, is_own_folder
 from aiida_pet.workchains.inputs import define_job_duration, define_job_inputs
+from aiida_pet.workchains.jobs import called_as
 from aiida_pet.workchains.sharing import pace_of, rows_for
 from aiida_pet.workchains.staging import StagingWorkChain
 from aiida_pet.workchains.stopping import is_stop_requested
@@ -91,7 +92,7 @@ class LaneWorkChain(WorkChain):
             "given_up",
             valid_type=StructureSetData,
             required=False,
-            help="Rows that ended their job twice when alone, with status `left` and the reason as message.",
+            help="Rows that ended their job twice, at last alone, with status `failed` and the reason as message.",
         )
         spec.exit_code(
             300, "ERROR_FATAL", message="Job <{pk}> cannot succeed as it is, so the lane stops: {message}"
@@ -106,6 +107,11 @@ class LaneWorkChain(WorkChain):
             302,
             "ERROR_STOPPED",
             message="Stopped as asked, with {left} rows left: `aiida-pet resume` goes on with them.",
+        )
+        spec.exit_code(
+            303,
+            "ERROR_OUT_OF_TIME",
+            message="Time ran out twice for rows alone in a job ({count} of them): jobs need a longer walltime.",
         )
         spec.exit_code(
             400,
@@ -154,12 +160,13 @@ class LaneWorkChain(WorkChain):
         if before is not None and not before.is_finished_ok and "remote_folder" in before.outputs:
             inputs["remote_state"] = before.outputs.remote_folder
         inputs["settings"] = settings
-        inputs["metadata"] = {
-            "options": dict(self.inputs.get("options", {})),
-            "call_link_label": f"job_{self.ctx.n_jobs:05d}",
-        }
+        label = f"job_{self.ctx.n_jobs:05d}"
+        inputs["metadata"] = {"options": dict(self.inputs.get("options", {})), "call_link_label": label}
         self.ctx.n_jobs += 1
         self.ctx.walk = walk.to_dict()
+        started = called_as(self.node, label)
+        if started is not None:
+            return ToContext(job=started)
         calculation = CALCULATIONS[Task(self.inputs.task.value)]
         with (
             enable_caching(identifier=calculation.build_process_type())
@@ -176,7 +183,7 @@ class LaneWorkChain(WorkChain):
         walk = Walk.from_dict(self.ctx.walk)
         message = job.exit_message or job.exception or "it gave no reason"
         finished = self._finished(job)
-        ending = ENDINGS.get(job.exit_status, Ending.BROKEN)
+        ending = self._ending(job)
         walk.settle(finished, ending, message)
         self.ctx.walk = walk.to_dict()
         self._clean_after(job, ending, finished)
@@ -202,6 +209,11 @@ class LaneWorkChain(WorkChain):
                 count=walk.fruitless,
             )
         return None
+
+    def _ending(self, job: Any) -> Ending:
+        if job.is_killed or (not job.is_finished_ok and is_stop_requested(self.node)):
+            return Ending.CALLED_OFF
+        return ENDINGS.get(job.exit_status, Ending.BROKEN)
 
     def was_model_refused(self) -> bool:
         """Return whether the model was refused and may be brought to the computer again.
@@ -234,12 +246,14 @@ class LaneWorkChain(WorkChain):
         )
 
     def finish(self) -> ExitCode | None:
-        """Record the rows that were given up, and say whether the lane was stopped."""
+        """Record the rows that were given up, and say whether the lane was stopped or rows were late."""
         walk = Walk.from_dict(self.ctx.walk)
         if self.ctx.get("stopped", False):
             return self._stop(self.exit_codes.ERROR_STOPPED, walk)
         self._clean(self.ctx.with_state)
         self._record(walk)
+        if walk.late:
+            return self.exit_codes.ERROR_OUT_OF_TIME.format(count=str(len(walk.late)))
         return None
 
     def _clean_after(self, job: orm.CalcJobNode, ending: Ending, finished: set[int]) -> None:
@@ -266,17 +280,15 @@ class LaneWorkChain(WorkChain):
 
     def _stop(self, exit_code: ExitCode, walk: Walk, **values: Any) -> ExitCode:
         self._record(walk)
-        return exit_code.format(left=str(walk.n_waiting + len(walk.given_up)), **values)
+        return exit_code.format(left=str(walk.n_waiting + len(walk.late)), **values)
 
     def _record(self, walk: Walk) -> None:
         if not walk.given_up:
             return
         ids = self.inputs.rows.ids
-        reasons = {
-            str(ids[row]): f"given up: ended its job twice when alone; last: {reason}"
-            for row, reason in walk.given_up.items()
-        }
-        self.out("given_up", record_left(structures=self.inputs.structures, reasons=orm.Dict(reasons)))
+        # below a key, since those at the top may hold no dots
+        reasons = orm.Dict({"reasons": {str(ids[row]): reason for row, reason in walk.given_up.items()}})
+        self.out("given_up", record_given_up(structures=self.inputs.structures, reasons=reasons))
 
     def _most_rows(self, walk: Walk) -> int | None:
         """Return how many rows make a job of the duration that is wanted; None if none is."""
@@ -305,3 +317,6 @@ class LaneWorkChain(WorkChain):
 
 def _validate(inputs: Any, _: Any) -> str | None:
     return check_rows(inputs) or check_remote_folders(inputs)
+
+
+LANE_TYPE = LaneWorkChain.build_process_type()

@@ -32,6 +32,7 @@ from aiida_pet.engine.job import RowStatus, Task
 from aiida_pet.engine.parameters import ParameterError, RelaxParameters, Symmetry, parse_parameters
 from aiida_pet.workchains.crystals import CrystalsWorkChain
 from aiida_pet.workchains.inputs import TO_CHILDREN
+from aiida_pet.workchains.jobs import called_as
 from aiida_pet.workchains.relax import RelaxWorkChain
 
 # Ports of what is made of a single crystal's force constants.
@@ -158,7 +159,9 @@ class PhononWorkChain(CrystalsWorkChain):
         inputs = {name: self.inputs[name] for name in TO_CHILDREN if name in self.inputs}
         inputs["structures"] = self.ctx.displaced
         inputs["parameters"] = orm.Dict(_relax_parameters(self.inputs.parameters, self.inputs.follow_modes))
-        node = self.submit(RelaxWorkChain, metadata={"call_link_label": "follow_modes"}, **inputs)
+        label = "follow_modes"
+        metadata = {"call_link_label": label}
+        node = called_as(self.node, label) or self.submit(RelaxWorkChain, metadata=metadata, **inputs)
         self.report(f"relaxing {len(self.ctx.displaced)} crystals from their softest modes: <{node.pk}>")
         return ToContext(following=node)
 

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aiida import orm
+from aiida.common.links import LinkType
 from aiida.transports import Transport
 
-from aiida_pet.engine.job import PROGRESS_FILE, JobFolderError, Progress
+from aiida_pet.data.structures import StructureSetData
+from aiida_pet.engine.job import PROGRESS_FILE, JobFolderError, Progress, RowStatus
 from aiida_pet.workchains.jobs import Calls, calls_of, summaries_of
-from aiida_pet.workchains.lane import LaneWorkChain
+from aiida_pet.workchains.lane import LANE_TYPE
 
 logger = logging.getLogger(__name__)
 
@@ -118,25 +122,32 @@ class CampaignProgress:
         return max(0, self.rows_total - self.rows_done)
 
 
-def campaign_progress(node: Any, calls: Calls | None = None) -> CampaignProgress:
+def campaign_progress(
+    node: Any, calls: Calls | None = None, heartbeats: Heartbeats | None = None
+) -> CampaignProgress:
     """Return how far ``node`` is: a WorkChain that runs batches, a lane, or a single job.
 
     :param calls: what it called, if that is known already.
+    :param heartbeats: of one who looks again and again; None looks once.
     """
     calls = calls or calls_of(node)
     jobs = calls.jobs()
-    progress = {job.pk: entry for job, entry in zip(jobs, _progress_of(jobs), strict=True)}
+    told = _progress_of(jobs, heartbeats or Heartbeats())
+    progress = {job.pk: entry for job, entry in zip(jobs, told, strict=True)}
     entries = list(progress.values())
-    lanes = [
-        _lane(lane, [progress[job.pk] for job in calls.jobs(lane)])
-        for lane in [node, *calls.below()]
-        if lane.process_type == LANE_TYPE
-    ]
+    walks = [lane for lane in [node, *calls.below()] if lane.process_type == LANE_TYPE]
+    given_up = _given_up(walks)
+    lanes = [_lane(lane, [progress[job.pk] for job in calls.jobs(lane)], given_up[lane.pk]) for lane in walks]
     statuses: Counter[str] = Counter()
     for entry in entries:
         statuses.update(entry.statuses)
     rows_done = sum(entry.rows_done for entry in entries)
+    if any(given_up.values()):
+        statuses[RowStatus.FAILED.value] += sum(given_up.values())
+        rows_done += sum(given_up.values())
     rows_total = _rows_total(node, lanes, entries)
+    if not jobs and "results" in node.outputs:  # no job was needed
+        rows_done = rows_total = len(node.outputs.results)
     rate = sum(entry.rate for entry in entries)
     return CampaignProgress(
         pk=node.pk,
@@ -155,16 +166,29 @@ def campaign_progress(node: Any, calls: Calls | None = None) -> CampaignProgress
     )
 
 
-LANE_TYPE = LaneWorkChain.build_process_type()
+def _given_up(lanes: list[Any]) -> dict[int, int]:
+    """Return how many rows each of ``lanes`` gave up, as far as they ended, by pk, in one query."""
+    counts = dict.fromkeys((lane.pk for lane in lanes), 0)
+    if not lanes:
+        return counts
+    query = orm.QueryBuilder()
+    query.append(orm.WorkChainNode, filters={"id": {"in": list(counts)}}, project="id", tag="lane")
+    query.append(
+        StructureSetData,
+        with_incoming="lane",
+        edge_filters={"type": LinkType.RETURN.value, "label": "given_up"},
+        project="attributes.n_rows",
+    )
+    return counts | dict(query.all())
 
 
-def _lane(lane: Any, jobs: list[JobProgress]) -> LaneProgress:
+def _lane(lane: Any, jobs: list[JobProgress], given_up: int) -> LaneProgress:
     return LaneProgress(
         pk=lane.pk,
         state=state_of(lane),
         finished=lane.is_terminated,
         rows_total=len(lane.inputs.rows),
-        rows_done=sum(job.rows_done for job in jobs),
+        rows_done=sum(job.rows_done for job in jobs) + given_up,
         rate=sum(job.rate for job in jobs),
         jobs=[job.pk for job in jobs],
         message=lane.exit_message or "",
@@ -199,15 +223,14 @@ def state_of(node: Any) -> str:
     return f"{state} [{node.exit_status}]" if node.exit_status is not None else str(state)
 
 
-def _progress_of(jobs: list[Any]) -> Iterable[JobProgress]:
-    running = [job for job in jobs if not job.is_terminated]
-    heartbeats = read_heartbeats(running) if running else {}
+def _progress_of(jobs: list[Any], heartbeats: Heartbeats) -> Iterable[JobProgress]:
+    beats = heartbeats.read([job for job in jobs if not job.is_terminated])
     summaries = summaries_of(jobs)
     for job in jobs:
         if job.is_terminated:
             yield _finished(job, summaries.get(job.pk, {}))
         else:
-            yield _running(job, heartbeats.get(job.pk))
+            yield _running(job, beats.get(job.pk))
 
 
 def _finished(job: Any, summary: dict[str, Any]) -> JobProgress:
@@ -240,27 +263,41 @@ def _running(job: Any, heartbeat: Progress | None) -> JobProgress:
     )
 
 
-def read_heartbeats(jobs: Iterable[Any]) -> dict[int, Progress]:
-    """Return the heartbeat of each of ``jobs`` that has one, by pk.
+class Heartbeats:
+    """Reads the heartbeats of jobs, and connects to no computer more often than it wants to be connected to."""
 
-    A computer that cannot be reached is logged, and its jobs are left out.
-    """
-    by_computer: dict[int, list[Any]] = defaultdict(list)
-    for job in jobs:
-        if job.get_remote_workdir():
-            by_computer[job.computer.pk].append(job)
-    found: dict[int, Progress] = {}
-    for members in by_computer.values():
-        computer = members[0].computer
+    def __init__(self) -> None:
+        self._known: dict[int, Progress] = {}
+        self._not_before: dict[int, float] = {}  # pk of a computer -> monotonic time of the next connection
+
+    def read(self, jobs: Iterable[Any]) -> dict[int, Progress]:
+        """Return the heartbeat of each of ``jobs`` that has one, by pk; as it was, where it is too early to look again.
+
+        A computer that cannot be reached is logged, and its jobs are as they were.
+        """
+        by_computer: dict[int, list[Any]] = defaultdict(list)
+        for job in jobs:
+            if job.get_remote_workdir():
+                by_computer[job.computer.pk].append(job)
+        for pk, members in by_computer.items():
+            if time.monotonic() >= self._not_before.get(pk, 0.0):
+                self._look(members)
+        pks = [job.pk for members in by_computer.values() for job in members]
+        return {pk: self._known[pk] for pk in pks if pk in self._known}
+
+    def _look(self, jobs: list[Any]) -> None:
+        """Read the heartbeats of ``jobs``, which are of one computer."""
+        computer = jobs[0].computer
         try:
-            with members[0].get_authinfo().get_transport() as transport:
-                for job in members:
+            transport = jobs[0].get_authinfo().get_transport()
+            self._not_before[computer.pk] = time.monotonic() + transport.get_safe_open_interval()
+            with transport:
+                for job in jobs:
                     heartbeat = _read_heartbeat(transport, job.get_remote_workdir())
                     if heartbeat is not None:
-                        found[job.pk] = heartbeat
+                        self._known[job.pk] = heartbeat
         except Exception as error:
             logger.warning("cannot read heartbeats from computer %r: %s", computer.label, error)
-    return found
 
 
 def _read_heartbeat(transport: Transport, workdir: str) -> Progress | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiida.common.links import LinkType
 from aiida.engine import ProcessBuilder
-from aiida.orm import WorkChainNode
+from aiida.orm import AbstractCode, ProcessNode, WorkChainNode
 
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.workchains.batch import BatchWorkChain
@@ -16,8 +16,9 @@ from aiida_pet.workchains.screening import WORKCHAINS, ScreeningWorkChain
 
 # A batch has no steps: its results are under no name.
 WHOLE = ""
-# What was done is put together anew; the copy of the model is looked for again: another computer has another.
-_NOT_TAKEN = ("done", "remote_model", "metadata")
+_NOT_TAKEN = ("done", "metadata")  # what was done is put together anew
+# How and where jobs run: on another computer it says nothing.
+_OF_COMPUTER = ("options", "asked", "settings", "remote_model")
 
 
 class NotResumableError(ValueError):
@@ -44,21 +45,34 @@ def what_is_done(node: WorkChainNode) -> dict[str, dict[str, StructureSetData]]:
     return {step: tables for step, tables in done.items() if tables}
 
 
-def resume_builder(node: WorkChainNode) -> ProcessBuilder:
+def resume_builder(node: WorkChainNode, code: AbstractCode | None = None) -> ProcessBuilder:
     """Return the builder of a campaign that goes on where ``node`` ended.
 
+    :param code: the engine to go on with, None for that of before. On another computer options and settings of jobs,
+        and a copy of the model that the user named, are left out.
     :raises NotResumableError: if ``node`` is neither a batch nor a screening.
     """
     done = what_is_done(node)
     kind = _kind_of(node)
     # not AiiDA's get_builder_restart, which cannot set metadata inputs that are dictionaries, such as `options`
-    builder = kind.get_builder()
+    builder: Any = kind.get_builder()
     inputs = node.base.links.get_incoming(link_type=LinkType.INPUT_WORK).nested()
+    left_out = _NOT_TAKEN if is_at_home(node, code) else (*_NOT_TAKEN, *_OF_COMPUTER)
     for name, value in _merged(inputs, node.get_metadata_inputs() or {}).items():
-        if name not in _NOT_TAKEN:
+        if name not in left_out:
             setattr(builder, name, value)
+    if code is not None:
+        builder.code = code
     builder.done = done if issubclass(kind, ScreeningWorkChain) else done[WHOLE]
-    return builder
+    return builder  # type: ignore[no-any-return]
+
+
+def is_at_home(node: WorkChainNode, code: AbstractCode | None) -> bool:
+    """Return whether ``code`` is on the computer on which the jobs of ``node`` ran; None is the code of then."""
+    before = node.inputs.code.computer
+    return code is None or (
+        code.computer is not None and before is not None and bool(code.computer.uuid == before.uuid)
+    )
 
 
 def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,14 +84,18 @@ def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
     return both
 
 
-def _kind_of(node: WorkChainNode) -> type[BatchWorkChain | ScreeningWorkChain]:
+def is_campaign(node: ProcessNode) -> bool:
+    """Return whether ``node`` can be taken up: a batch or a screening."""
     try:
-        kind: Any = node.process_class
+        return issubclass(node.process_class, BatchWorkChain | ScreeningWorkChain)
     except ValueError:
-        kind = object
-    if not issubclass(kind, BatchWorkChain | ScreeningWorkChain):
+        return False
+
+
+def _kind_of(node: WorkChainNode) -> type[BatchWorkChain | ScreeningWorkChain]:
+    if not is_campaign(node):
         raise NotResumableError(
             f"<{node.pk}> is a {node.process_label}: expected a launch of a task or a screening; launch it again as it "
             "was"
         )
-    return kind  # type: ignore[no-any-return]
+    return node.process_class  # type: ignore[return-value]

@@ -14,7 +14,6 @@ from aiida.engine import ProcessBuilder, ToContext, WorkChain, while_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_pet.analysis.funnel import Funnel, run_funnel
-from aiida_pet.calculations.resources import job_options
 from aiida_pet.calculations.screening import (
     bare,
     combine_relaxations,
@@ -28,10 +27,11 @@ from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import Task
-from aiida_pet.workchains.batch import validate_batch
+from aiida_pet.workchains.batch import fill_options, fill_sharing, validate_batch
 from aiida_pet.workchains.elastic import ElasticWorkChain
 from aiida_pet.workchains.hull import HullWorkChain
 from aiida_pet.workchains.inputs import TO_CHILDREN, define_job_inputs, define_sharing
+from aiida_pet.workchains.jobs import called_as
 from aiida_pet.workchains.phonons import PhononWorkChain
 from aiida_pet.workchains.relax import RelaxWorkChain
 from aiida_pet.workchains.stages import STAGES, TASKS, check_stages, make_stages
@@ -166,7 +166,7 @@ class ScreeningWorkChain(WorkChain):
         done = self.inputs.get("done", {}).get(label)
         if done:
             inputs["done"] = dict(done)
-        return self.submit(WORKCHAINS[stage], **inputs)
+        return called_as(self.node, label) or self.submit(WORKCHAINS[stage], **inputs)
 
     def _submit_hull(self) -> Any:
         inputs = dict(self.inputs.get("hull", {}))
@@ -175,7 +175,8 @@ class ScreeningWorkChain(WorkChain):
         if "reference_structures" in inputs and "relax" not in inputs:
             inputs["relax"] = {name: self.inputs[name] for name in TO_CHILDREN if name in self.inputs}
             inputs["relax"]["parameters"] = self._relax_parameters()
-        return self.submit(HullWorkChain, metadata={"call_link_label": "hull"}, **inputs)
+        metadata = {"call_link_label": "hull"}
+        return called_as(self.node, "hull") or self.submit(HullWorkChain, metadata=metadata, **inputs)
 
     def _relax_parameters(self) -> orm.Dict:
         """Return the parameters with which the set is relaxed, for its references."""
@@ -275,6 +276,8 @@ class ScreeningWorkChain(WorkChain):
         resources: dict[str, Any] | None = None,
         lanes: int = 1,
         job_size: int | None = None,
+        job_duration: int | None = None,
+        clean_workdir: bool | None = None,
         reuse: bool = True,
     ) -> ProcessBuilder:
         """Return a builder with the stages of ``protocol``.
@@ -291,20 +294,20 @@ class ScreeningWorkChain(WorkChain):
             :class:`~aiida_pet.calculations.resources.Resources`.
         :param lanes: how many jobs may run at once.
         :param job_size: rows of a job at most; None for few large jobs.
+        :param job_duration: seconds that a job should take: the first of a lane is small, the next have as many rows as
+            its rate allows, ``job_size`` at most; None if that is of no matter.
+        :param clean_workdir: remove the folder of a job once its results are stored; None keeps it.
         :param reuse: take jobs that were done before from the cache.
         :raises ProtocolError: for a stage, option or protocol that there is not, or a value that it cannot have.
         """
         builder = cls.get_builder()
         builder.code, builder.model, builder.structures = code, model, structures
         builder.stages = orm.Dict(make_stages(stages, protocol, overrides))
-        builder.lanes, builder.reuse = orm.Int(lanes), reuse
-        if job_size is not None:
-            builder.job_size = orm.Int(job_size)
+        builder.reuse = reuse
+        fill_sharing(builder, lanes, job_size, job_duration, clean_workdir)
         competing: dict[str, Any] = {"references": references, "reference_structures": reference_structures}
         builder.hull = {name: value for name, value in competing.items() if value}
-        options = job_options(code.computer, resources, options)
-        if options:
-            builder.options = options
+        fill_options(builder, resources, options)
         if settings:
             builder.settings = settings
         return builder

@@ -6,7 +6,8 @@ a few lines of YAML in its checkpoints.
 A job that ran out of time or memory, or broke down, leaves rows. They go back to the front. If it finished none at
 all, one of its rows may be to blame: it is tried once more (a node may have failed), then cut in halves, and these are
 run on their own, all halves of one size before any smaller, so that one culprit never makes more than three fruitless
-jobs in a row and a broken machine is told apart from it. A row that ends its job twice when alone is given up.
+jobs in a row and a broken machine is told apart from it. A row that ended its job twice, at last alone, is given up;
+one whose time ran out twice when it was alone is late: it is left to a campaign with more time.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Ending(StrEnum):
     MEMORY = "memory"
     BROKEN = "broken"  # crash, node failure, no results
     MODEL = "model"  # the model was refused: no row was looked at
+    CALLED_OFF = "called off"  # by a person, which says nothing of its rows
 
 
 @dataclass
@@ -60,6 +62,7 @@ class Walk:
     :ivar running: rows of the job that runs.
     :ivar fruitless: jobs in a row that finished no row.
     :ivar given_up: row -> why.
+    :ivar late: rows that did not end in time although they were alone.
     :ivar max_batch_cost: of the engine's settings, as far as memory has shown; None lets the engine choose.
     """
 
@@ -68,6 +71,7 @@ class Walk:
     running: Segment | None = None
     fruitless: int = 0
     given_up: dict[int, str] = field(default_factory=dict)
+    late: list[int] = field(default_factory=list)
     max_batch_cost: float | None = None
 
     @classmethod
@@ -87,6 +91,7 @@ class Walk:
             "running": plain(self.running),
             "fruitless": self.fruitless,
             "given_up": dict(self.given_up),
+            "late": list(self.late),
             "max_batch_cost": self.max_batch_cost,
         }
 
@@ -104,6 +109,7 @@ class Walk:
             running=None if running is None else segment(running),
             fruitless=state["fruitless"],
             given_up={int(row): reason for row, reason in state["given_up"].items()},
+            late=list(state["late"]),
             max_batch_cost=state["max_batch_cost"],
         )
 
@@ -147,7 +153,7 @@ class Walk:
         if job is None:
             raise RuntimeError("no job is running: settle() wants next_job() before it")
         left = [row for row in job.rows if row not in finished]
-        if left and ending is Ending.MODEL:
+        if left and ending in (Ending.MODEL, Ending.CALLED_OFF):
             self.waiting.insert(0, Segment(to_ranges(left), job.failures, job.suspect))
             return
         if len(left) < len(job):
@@ -181,11 +187,14 @@ class Walk:
     def _blame(self, rows: list[int], failures: int, ending: Ending, reason: str) -> None:
         """Put back the rows of a job that finished none of them."""
         if len(rows) == 1:
-            if failures >= MAX_ATTEMPTS_ALONE:
-                self.given_up[rows[0]] = reason
-            else:
+            if failures < MAX_ATTEMPTS_ALONE:
                 self._put_behind_suspects(rows, failures)
-        elif ending is Ending.BROKEN and failures == 1:
+            elif ending is Ending.TIME:
+                self.late.append(rows[0])
+            else:
+                self.given_up[rows[0]] = reason
+        # a node may have failed; and rows that ran out of time are on their way, and go on from their state
+        elif ending in (Ending.BROKEN, Ending.TIME) and failures == 1:
             self.waiting.insert(0, Segment(to_ranges(rows), failures, suspect=True))
         else:
             middle = len(rows) // 2

@@ -12,20 +12,25 @@ from aiida.engine import calcfunction
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.engine.job import RowStatus
 
+_MOST_CHARACTERS = 160  # each row of a table takes as much memory for a message as the longest
+
 
 @calcfunction
-def record_left(structures: StructureSetData, reasons: orm.Dict) -> StructureSetData:
-    """Return the crystals that have no result and will have none.
+def record_given_up(structures: StructureSetData, reasons: orm.Dict) -> StructureSetData:
+    """Return the crystals that ended their jobs, so that they have no result and will have none.
 
     :param structures: the set they are of.
-    :param reasons: id -> why.
-    :return: their geometry as it was, with ``status`` left and ``message``.
+    :param reasons: ``reasons``: id -> what the last job said.
+    :return: their geometry as it was, with ``status`` failed and ``message``.
     """
-    texts = reasons.get_dict()
+    texts = {
+        name: f"given up: it ended its job twice, at last alone: {reason}"[:_MOST_CHARACTERS]
+        for name, reason in reasons.get_dict()["reasons"].items()
+    }
     table = structures.to_table()
     rows = table.select([name for name in table.ids.tolist() if name in texts])
     rows.columns, rows.units, rows.atom_columns = {}, {}, {}
-    rows.set_column("status", np.full(len(rows), RowStatus.LEFT.value))
+    rows.set_column("status", np.full(len(rows), RowStatus.FAILED.value))
     rows.set_column("message", np.array([texts[name] for name in rows.ids.tolist()], dtype=str))
     return StructureSetData.from_table(rows)
 

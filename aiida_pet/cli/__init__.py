@@ -22,11 +22,11 @@ from aiida_pet.cli.metrics import metrics as metrics_command
 from aiida_pet.cli.model import model as model_command
 from aiida_pet.cli.params import params as params_command
 from aiida_pet.cli.results import results as results_command
+from aiida_pet.cli.resume import resume as resume_command
 from aiida_pet.cli.session import Session
 from aiida_pet.cli.setup import setup as setup_command
 from aiida_pet.cli.show import show as show_command
 from aiida_pet.cli.status import status as status_command
-from aiida_pet.cli.stop import resume as resume_command
 from aiida_pet.cli.stop import stop as stop_command
 from aiida_pet.cli.trace import trace as trace_command
 

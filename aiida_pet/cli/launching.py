@@ -165,23 +165,21 @@ def read_site(request: Request) -> Site:
 
     :raises click.ClickException: for what is not there or does not fit, with the remedy.
     """
-    from aiida_pet.calculations.base import cores_of
     from aiida_pet.cli.model import resolve
 
     options = parse_settings(request.option, "--option")
-    resources = _resources(request, options)
+    resources = read_resources(request, options)
     settings = parse_settings(request.setting, "--setting")
-    _check_site(options, settings)
+    check_options(options, settings)
     model = resolve(request.model)
     code = load_code(request.code)
     rendered = _rendered(code, resources, options)
-    if "threads" not in settings and cores_of(rendered.get("resources") or {}) is None:
-        settings |= _share_of_cores(code, request.lanes)
+    settings = share_of_cores(code, request.lanes, rendered) | settings
     inputs = {"options": options, "resources": resources, "settings": settings, "lanes": request.lanes}
     return Site(code, model, inputs | {"job_size": request.job_size}, rendered)
 
 
-def _resources(request: Request, options: dict[str, Any]) -> dict[str, Any]:
+def read_resources(request: Request, options: dict[str, Any]) -> dict[str, Any]:
     """Return what each job asks for.
 
     :param options: given with --option, none of which may say the same a second time.
@@ -192,34 +190,15 @@ def _resources(request: Request, options: dict[str, Any]) -> dict[str, Any]:
     names = Resources.model_fields
     given = {name: getattr(request, name) for name in names if getattr(request, name) is not None}
     for name in given:
-        flag = f"--{name.replace('_', '-')}"
+        flag = flag_of(name)
         if SAME.get(flag) in options:
             raise click.UsageError(f"{flag} and --option {SAME[flag]} say the same: give one of them")
     return given
 
 
-def changed_options(request: Request, code: AbstractCode, before: AbstractCode, past: Any) -> dict[str, Any]:
-    """Return the options of jobs of a launch that is taken up again: those of ``past``, and over them what is given.
-
-    On another computer those of before say nothing, and the computer's own are taken.
-
-    :param before: the code of then.
-    :param past: the options of then.
-    :raises click.UsageError: for resources that are none, or that the computer has not.
-    """
-    from aiida_pet.calculations.resources import ResourceError, parse_resources, render, site_of
-
-    options = parse_settings(request.option, "--option")
-    resources = _resources(request, options)
-    if code.computer is None or before.computer is None or code.computer.uuid != before.computer.uuid:
-        return _rendered(code, resources, options)
-    try:
-        asked = render(parse_resources(resources), code.computer.scheduler_type, site_of(code.computer))
-    except ResourceError as error:
-        raise click.UsageError(str(error)) from error
-    if request.cpus is None and request.cpus_per_gpu is None:
-        asked.pop("resources")
-    return dict(past or {}) | asked | options
+def flag_of(name: str) -> str:
+    """Return the option of the command line for a resource."""
+    return f"--{name.replace('_', '-')}"
 
 
 def _rendered(code: AbstractCode, resources: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
@@ -235,7 +214,11 @@ def _rendered(code: AbstractCode, resources: dict[str, Any], options: dict[str, 
         raise click.UsageError(str(error)) from error
 
 
-def _check_site(options: dict[str, Any], settings: dict[str, Any]) -> None:
+def check_options(options: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Check what ``--option`` and ``--setting`` say.
+
+    :raises click.BadParameter: for what jobs or the engine do not know.
+    """
     from aiida_pet.calculations.validation import validate_settings
     from aiida_pet.workchains.inputs import validate_options
 
@@ -267,13 +250,19 @@ def load_code(identifier: str) -> AbstractCode:
     return code
 
 
-def _share_of_cores(code: AbstractCode, lanes: int) -> dict[str, int]:
-    """Return the threads of each job on this machine, where no scheduler keeps jobs off each other's cores."""
+def share_of_cores(code: AbstractCode, lanes: int, options: dict[str, Any]) -> dict[str, int]:
+    """Return the threads of each job on this machine, where no scheduler keeps jobs off each other's cores.
+
+    :param options: of each job; nothing is set if they ask for cores.
+    """
+    from aiida_pet.calculations.base import cores_of
+
     computer = code.computer
     if (
         computer is None
         or computer.transport_type != "core.local"
         or computer.scheduler_type != "core.direct"
+        or cores_of(options.get("resources") or {}) is not None
     ):
         return {}
     return {"threads": max(1, len(os.sched_getaffinity(0)) // lanes)}

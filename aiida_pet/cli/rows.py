@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from aiida.orm import ProcessNode
 
     from aiida_pet.data.table import TableData
+    from aiida_pet.engine.table import StructureTable
 
 LOOK = "`aiida-pet results`, `data show` and `data export` take the pk of a set or of a launch"
 
@@ -58,7 +59,7 @@ def _results_so_far(node: ProcessNode) -> Rows:
     state = node.process_state.value if node.process_state else "created"
     stage = _last_stage(node)
     jobs = jobs_of(stage)
-    tables = [job.outputs.results.to_table() for job in jobs if "results" in job.outputs]
+    tables = _each_row_once([job.outputs.results.to_table() for job in jobs if "results" in job.outputs])
     if not tables:
         told = f": {node.exit_message}" if node.exit_message else ""
         raise click.ClickException(
@@ -71,6 +72,19 @@ def _results_so_far(node: ProcessNode) -> Rows:
         f"{len(tables)} of {plural(len(jobs), 'job')}{of_stage} so far"
     )
     return Rows(node.pk, StructureSetData.from_table(table), missing)
+
+
+def _each_row_once(tables: list[StructureTable]) -> list[StructureTable]:
+    """Return ``tables`` without rows that one before has: a worker killed at the wrong moment has jobs done twice."""
+    import numpy as np
+
+    known = np.array([], dtype=str)
+    kept = []
+    for table in tables:
+        is_new = ~np.isin(table.ids, known)
+        kept.append(table if is_new.all() else table.take(np.flatnonzero(is_new)))
+        known = np.concatenate([known, table.ids])
+    return kept
 
 
 def _last_stage(node: ProcessNode) -> ProcessNode:

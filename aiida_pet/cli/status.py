@@ -112,6 +112,8 @@ def _stages(calls: Calls, progress: CampaignProgress) -> list[dict[str, Any]]:
 
 def advice(calls: Calls, progress: CampaignProgress) -> list[str]:
     """Return what can be done now, each as a sentence with a command."""
+    from aiida_pet.workchains.resume import is_campaign
+
     node, pk = calls.node, calls.node.pk
     if not progress.finished:
         so_far = f"`aiida-pet results {pk}` shows the rows of the jobs that ended"
@@ -123,12 +125,13 @@ def advice(calls: Calls, progress: CampaignProgress) -> list[str]:
         told.append(f"it did not end well: `verdi process report {pk}` shows what happened")
     if progress.rows_done:
         told.append(f"`aiida-pet results {pk}` shows the rows")
-    failed = progress.rows_done - progress.statuses.get("converged", 0)
+    failed = sum(progress.statuses.values()) - progress.statuses.get("converged", 0)
     if failed > 0:
         told.append(
             f"`aiida-pet results {pk} --where 'status != converged'` shows the {plural(failed, 'row')} that failed"
         )
-    if not node.is_finished_ok and (progress.rows_left or "stages" in node.inputs):
+    goes_on = progress.rows_left or "stages" in node.inputs or "results" not in node.outputs
+    if not node.is_finished_ok and goes_on and is_campaign(node):
         rest = f"the {plural(progress.rows_left, 'row')} left" if progress.rows_left else "what is left"
         told.append(
             f"`aiida-pet resume {pk}` goes on with {rest}, with more or fewer --lanes, or another --code"
@@ -217,13 +220,13 @@ def follow(node: ProcessNode, interval: float) -> dict[str, Any]:
     On a terminal the line is renewed in place; elsewhere a line is printed when something has changed.
     """
     from aiida_pet.workchains.jobs import calls_of
-    from aiida_pet.workchains.progress import campaign_progress
+    from aiida_pet.workchains.progress import Heartbeats, campaign_progress
 
     terminal = click.get_text_stream("stderr").isatty()
-    last, told = "", set[str]()
+    last, told, heartbeats = "", set[str](), Heartbeats()
     while True:
         calls = calls_of(node)
-        progress = campaign_progress(node, calls)
+        progress = campaign_progress(node, calls, heartbeats)
         for obstacle in [] if progress.finished else obstacles(calls, progress):
             if obstacle not in told:
                 told.add(obstacle)

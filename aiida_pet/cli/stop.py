@@ -1,4 +1,4 @@
-"""``aiida-pet stop`` and ``resume``: a campaign is ended before its time, and taken up again."""
+"""``aiida-pet stop``: a campaign is ended before its time."""
 
 from __future__ import annotations
 
@@ -7,38 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.launching import (
-    Request,
-    changed_options,
-    check_request,
-    launch_options,
-    load_code,
-    start,
-)
-from aiida_pet.cli.options import parse_settings
-from aiida_pet.cli.output import echo_json, json_option, note, plural
+from aiida_pet.cli.output import echo_json, json_option, plural
 from aiida_pet.cli.session import Session, daemon_problem, load_as, pass_session
 
 if TYPE_CHECKING:
     from aiida.orm import WorkChainNode
 
-PATIENCE_S = 60.0
-POLL_S = 0.5
+PATIENCE_S = 120.0
+POLL_S = 1.0
 HINT = "`aiida-pet launch` prints the pk of what it starts"
 
 
 @click.command()
 @click.argument("pk")
 @click.option(
-    "--after-current-jobs", is_flag=True, help="Let the jobs that run now end first; nothing is lost then."
+    "--after-current-jobs", is_flag=True, help="Let the jobs that run now end first, rather than cancel them."
 )
 @json_option
 @pass_session
 def stop(session: Session, *, pk: str, after_current_jobs: bool, as_json: bool) -> None:
     """Stop the launch PK; `aiida-pet resume PK` takes it up again.
 
-    Without --after-current-jobs its jobs are killed, in the queue too: rows that they finished but did not yet hand
-    over are computed again.
+    Its jobs are cancelled in their queues, and the rows that they finished are fetched. At most half a minute of work
+    of each is lost; with --after-current-jobs none is.
     """
     from aiida.orm import WorkChainNode
 
@@ -56,94 +47,52 @@ def stop(session: Session, *, pk: str, after_current_jobs: bool, as_json: bool) 
         problem = daemon_problem()
         if problem:
             raise click.ClickException(f"{problem}; it stops before its next job")
-        _kill(node)
+        running = _call_off(node)
     if as_json:
         echo_json({"pk": node.pk, "state": state_of(node), "jobs": [job.pk for job in running]})
+    elif node.is_terminated:
+        click.echo(
+            f"<{node.pk}> {state_of(node)}, with {plural(len(running), 'job')} cancelled: "
+            f"`aiida-pet resume {node.pk}` goes on"
+        )
     elif after_current_jobs:
         told = f"after the {plural(len(running), 'job')} of now"
         click.echo(f"<{node.pk}> stops {told}: `aiida-pet status {node.pk} --watch`")
     else:
         click.echo(
-            f"<{node.pk}> {state_of(node)}, with {plural(len(running), 'job')}: `aiida-pet resume {node.pk}` goes on"
+            f"<{node.pk}> stops when what its {plural(len(running), 'job')} finished is fetched: "
+            f"`aiida-pet status {node.pk} --watch`; `verdi process kill {node.pk}` does not wait for that"
         )
 
 
-def _kill(node: WorkChainNode) -> None:
-    """Kill ``node`` and all below it, and wait for the end.
+def _call_off(node: WorkChainNode) -> list[Any]:
+    """Cancel the jobs below ``node``, and wait for its end for a while; return them.
 
-    :raises click.ClickException: if it does not end.
+    Jobs that no queue has yet, and those that are paused, are killed: there is nothing to fetch.
+
+    :raises click.ClickException: if a computer cannot be asked.
     """
     from aiida.engine.processes.control import kill_processes
 
-    kill_processes([node], msg_text="stopped by aiida-pet stop", timeout=PATIENCE_S)
+    from aiida_pet.workchains.jobs import jobs_of
+    from aiida_pet.workchains.stopping import cancel_jobs, is_in_queue
+
+    called_off: dict[int, Any] = {}
     deadline = time.monotonic() + PATIENCE_S
-    while not node.is_terminated and time.monotonic() < deadline:
-        time.sleep(POLL_S)
-    if not node.is_terminated:
-        raise click.ClickException(
-            f"<{node.pk}> has not ended after {PATIENCE_S:g} s: `verdi process kill --force {node.pk}` does not wait "
-            "for its computer"
-        )
-
-
-@click.command()
-@click.argument("pk")
-@launch_options
-def resume(session: Session, *, pk: str, request: Request) -> None:
-    """Take up the launch PK, which was stopped or left rows, and compute only what is left.
-
-    With the options of before, or those given: more or fewer lanes, another code, queue or walltime. The new launch has
-    the whole table; rows that were finished are taken over and not computed again.
-
-    \b
-    aiida-pet resume 12 --lanes 4
-    """
-    from aiida.orm import Int, WorkChainNode
-
-    from aiida_pet.workchains.progress import state_of
-    from aiida_pet.workchains.resume import resume_builder, what_is_done
-
-    session.load()
-    check_request(request)
-    node = load_as(pk, WorkChainNode, hint=HINT)
-    if not node.is_terminated:
-        raise click.ClickException(
-            f"<{node.pk}> goes on ({state_of(node)}): `aiida-pet stop {node.pk}` stops it"
-        )
-    if node.is_finished_ok:
-        raise click.ClickException(f"<{node.pk}> has ended well: nothing is left to do")
-    if request.model is not None:
-        raise click.UsageError(
-            "--model: the rows that are done are of the model of before; launch anew for another"
-        )
-    context = click.get_current_context()
-
-    def given(name: str) -> bool:
-        return context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
-
-    builder: Any = resume_builder(node)
-    code = load_code(request.code) if given("code") else builder.code
-    options = changed_options(request, code, builder.code, builder.options)
-    settings = dict(builder.settings or {}) | parse_settings(request.setting, "--setting")
-    builder.code = code
-    if given("lanes"):
-        builder.lanes = Int(request.lanes)
-    if request.job_size is not None:
-        builder.job_size = Int(request.job_size)
-    if options:
-        builder.options = options
-    if settings:
-        builder.settings = settings
-    done = what_is_done(node)
-    rows = sum(len(table) for tables in done.values() for table in tables.values())
-    if request.dry_run:
-        if request.as_json:
-            echo_json({"pk": node.pk, "rows_done": rows, "lanes": builder.lanes.value})
-        else:
-            click.echo(
-                f"<{node.pk}>: {plural(rows, 'row')} done, {plural(builder.lanes.value, 'lane')} for the rest"
+    while True:
+        # a lane that did not see the mark in time may still start one
+        jobs = [job for job in jobs_of(node) if not job.is_terminated and job.pk not in called_off]
+        called_off |= {job.pk: job for job in jobs}
+        in_queue = [job for job in jobs if is_in_queue(job)]
+        problems = cancel_jobs(in_queue)
+        others = [job for job in jobs if job not in in_queue]
+        if others:
+            kill_processes(others, msg_text="stopped by aiida-pet stop", timeout=PATIENCE_S)
+        if problems:
+            raise click.ClickException(
+                f"{'; '.join(problems)}. <{node.pk}> stops when its jobs have ended: `aiida-pet stop {node.pk}` tries "
+                f"again, `verdi process kill --force {node.pk}` does not wait for a computer"
             )
-            click.echo("nothing was started")
-        return
-    note(f"taking over {plural(rows, 'finished row')} of <{node.pk}>")
-    start(builder, str(node.process_label), request, {"resumed": node.pk, "rows_done": rows})
+        if node.is_terminated or time.monotonic() > deadline:
+            return list(called_off.values())
+        time.sleep(POLL_S)

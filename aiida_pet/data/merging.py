@@ -29,22 +29,35 @@ def merge_nodes(
     :param structures: the crystals.
     :param ids: (N,) of those to be there.
     :param parts: the tables by name.
-    :raises ValueError: naming rows that are in two tables, or in none of ``ids``.
+    :raises ValueError: naming a row of a table that is none of ``ids``.
     """
     order, tables = _chosen(ids, parts, structures.select)
     if is_worth_while(len(tables), len(ids)):
         return StructureSetData.from_segments(ids, order, tables)
     whole = [table if isinstance(table, StructureTable) else table.to_table() for table in tables]
-    return StructureSetData.from_table(StructureTable.concatenate(whole).take(order))
+    return StructureSetData.from_table(_taken(whole, order))
 
 
 def merged(structures: StructureTable, tables: Mapping[str, StructureTable]) -> StructureTable:
     """Return the rows that :func:`merge_nodes` makes a node of, of tables in memory.
 
-    :raises ValueError: naming rows that are in two tables, or in none of the input.
+    :raises ValueError: naming a row of a table that is none of the input.
     """
     order, parts = _chosen(structures.ids, tables, structures.select)
-    return StructureTable.concatenate(parts).take(order)
+    return _taken(parts, order)
+
+
+def _taken(tables: list[StructureTable], order: NDArray[np.int64]) -> StructureTable:
+    """Return the rows of ``tables`` end to end that stand at ``order``; an id may be in two of them."""
+    wanted = np.sort(order)
+    ends = np.cumsum([len(table) for table in tables])
+    kept = [
+        table.take(rows - (end - len(table)))
+        for table, end, rows in zip(
+            tables, ends, np.split(wanted, np.searchsorted(wanted, ends[:-1])), strict=True
+        )
+    ]
+    return StructureTable.concatenate(kept).take(np.searchsorted(wanted, order))
 
 
 def _chosen[Rows: (StructureSetData, StructureTable)](
@@ -79,13 +92,15 @@ def _chosen[Rows: (StructureSetData, StructureTable)](
 def places(ids: Array, parts: Mapping[str, Array]) -> NDArray[np.int64]:
     """Return where each of ``ids`` stands among the rows of ``parts`` end to end, (N,); -1 for one in none.
 
+    A row that is in two tables is taken of the first: a worker that is killed at the wrong moment may have a job done
+    twice.
+
     :param parts: the ids of each table, by its name.
-    :raises ValueError: naming a row that is in two tables, or none of ``ids`` though its table is not ``done_...``.
+    :raises ValueError: naming a row that is none of ``ids`` though its table is not ``done_...``.
     """
     sorter = np.argsort(ids)
     ascending = ids[sorter]
     found = np.full(len(ids), -1, dtype=np.int64)
-    starts: dict[str, int] = {}
     start = 0
     for name, own in parts.items():
         slots = np.minimum(np.searchsorted(ascending, own), len(ids) - 1)
@@ -93,13 +108,9 @@ def places(ids: Array, parts: Mapping[str, Array]) -> NDArray[np.int64]:
         if not (known.all() or name.startswith(DONE)):
             stranger = str(own[~known][0])
             raise ValueError(f"row {stranger!r} of table {name} is none of the {len(ids)} rows to do")
-        rows = sorter[slots[known]]
-        taken = rows[found[rows] >= 0]
-        if len(taken):
-            owner = next(other for other in reversed(starts) if starts[other] <= found[taken[0]])
-            raise ValueError(f"row {str(ids[taken[0]])!r} is in two tables, {owner} and {name}: done twice")
-        found[rows] = start + np.flatnonzero(known)
-        starts[name] = start
+        rows, at = sorter[slots[known]], start + np.flatnonzero(known)
+        is_first = found[rows] < 0
+        found[rows[is_first]] = at[is_first]
         start += len(own)
     return found
 

@@ -53,9 +53,7 @@ class RowStatus(StrEnum):
     INVALID_GEOMETRY = "invalid_geometry"  # overlapping atoms, zero volume, NaN or no atoms in the input
     DIVERGED = "diverged"  # NaN, exploding volume or force on the way
     TOO_LARGE = "too_large"  # does not fit into memory even alone
-    FAILED = (
-        "failed"  # the crystal is sound, but what was asked for could not be made of it; the message says why
-    )
+    FAILED = "failed"  # what was asked could not be made of it, or it ended its jobs; the message says why
     LEFT = "left"  # not finished: time ran out
 
 

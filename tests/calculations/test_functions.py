@@ -149,11 +149,16 @@ def test_merge_tables_of_nothing_leaves_every_row(structures: Any) -> None:
     assert merged.ids.tolist() == structures.ids.tolist()
 
 
-def test_merge_tables_refuses_a_row_done_twice(structures: Any, make_results: Any) -> None:
+def test_merge_tables_takes_a_row_done_twice_of_the_first_table(structures: Any, make_results: Any) -> None:
     from aiida_pet.calculations.functions import merge_tables
+    from aiida_pet.data.structures import StructureSetData
 
-    with pytest.raises(ValueError, match="row 'r-1' is in two tables, a and b"):
-        merge_tables(structures=structures, a=make_results(["r-0", "r-1"]), b=make_results(["r-1"]))
+    again = make_results(["r-1", "r-2"]).to_table()
+    again.set_column("energy", [-100.0, -200.0], "eV")
+    parts = {"a": make_results(["r-0", "r-1"]), "b": StructureSetData.from_table(again)}
+    merged = merge_tables(structures=structures, **parts)
+    assert merged.column("energy").tolist()[:3] == [0, -1, -200]
+    assert len(merged) == len(structures)
 
 
 def test_merge_tables_refuses_rows_nobody_asked_for(structures: Any, make_results: Any) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiida.manage.configuration import profile_context
+from aiida.cmdline.commands.cmd_archive import verdi_archive
+from aiida.manage.configuration import get_config, profile_context
 from aiida.storage.sqlite_temp import SqliteTempBackend
 from aiida.tools.archive import create_archive, import_archive
+from click.testing import CliRunner
+
+from aiida_pet.workchains.jobs import jobs_of
 
 COMMANDS = [["trace"], ["show"]]
 IDS = ["alloy-0", "alloy-3"]
@@ -38,13 +42,13 @@ def without_pks(value: Any, pks: dict[int, str]) -> Any:
     return value
 
 
-def told(read: Callable[..., Any], uuid: str) -> Any:
+def told(read: Callable[..., Any], uuid: str, ids: Sequence[str] = IDS) -> Any:
     from aiida import orm
 
     pks = dict(orm.QueryBuilder().append(orm.Node, project=["id", "uuid"]).all())
-    documents = [read(*command, uuid, row_id) for command in COMMANDS for row_id in IDS]
+    documents = [read(*command, uuid, row_id) for command in COMMANDS for row_id in ids]
     documents.append(read("results", uuid))
-    documents.append(read("find", "--id", IDS[0], "--campaign", uuid))
+    documents.append(read("find", "--id", ids[0], "--campaign", uuid))
     for row in documents[-1]["rows"]:
         row["campaign"] = pks[row["campaign"]]
     return without_pks(documents, pks)
@@ -66,3 +70,54 @@ def test_rows_stay_traceable(
         assert orm.QueryBuilder().append(orm.ProcessNode).count() == 0
         import_archive(tmp_path / "campaign.aiida")
         assert told(read, uuid) == here
+
+
+@pytest.fixture
+def resumed(launch: Any, invoke: Any, alloys_file: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
+    """A launch of six crystals that was stopped after its first job, of two, and the one that took it up."""
+    asked: list[Any] = []
+
+    def requested(lane: Any) -> bool:
+        asked.append(lane)
+        return len(asked) > 1
+
+    with monkeypatch.context() as patched:
+        patched.setattr("aiida_pet.workchains.lane.is_stop_requested", requested)
+        stopped = launch("relax", alloys_file, "--job-size", 2)
+    assert stopped.exit_status == 400
+    invoke("resume", stopped.pk, "--label", "taken up")
+    assert launch.node.is_finished_ok, launch.node.exit_message
+    return stopped, launch.node
+
+
+def verdi(*arguments: Any) -> None:
+    """Run `verdi archive` with arguments."""
+    # not through `verdi` itself, which would load the default profile instead of that of the test
+    result = CliRunner().invoke(
+        verdi_archive,
+        [str(argument) for argument in arguments],
+        obj={"config": get_config()},
+        catch_exceptions=False,
+    )
+    assert result.exit_code == 0, result.output
+
+
+def test_resumed_campaign_travels_with_what_it_took_over(
+    resumed: Any, read: Callable[..., Any], elsewhere: Any, tmp_path: Path
+) -> None:
+    stopped, node = resumed
+    (first, *_), (second, *_) = (jobs_of(stopped), jobs_of(node))
+    # a row of either launch; the job of the first is told by its uuid
+    ids = [str(job.outputs.results.ids[0]) for job in (first, second)]
+    jobs, uuid, path = [first.uuid, second.uuid], node.uuid, tmp_path / "resumed.aiida"
+    here = told(read, uuid, ids)
+    verdi("create", "--nodes", node.pk, "--", path)
+    with elsewhere():
+        verdi("import", path)
+        assert told(read, uuid, ids) == here
+        for row_id, job in zip(ids, jobs, strict=True):
+            steps = read("trace", uuid, row_id)["steps"]
+            assert [step["uuid"] for step in steps if step["role"] == "job"] == [job]
+            # once, although the launch that was stopped came along
+            (row,) = read("find", "--id", row_id)["rows"]
+            assert (row["id"], row["label"], row["status"]) == (row_id, "taken up", "converged")

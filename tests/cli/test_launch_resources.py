@@ -1,31 +1,14 @@
 """What `aiida-pet launch` asks the queue for: by its options, over the defaults of the computer."""
 
 import json
-from dataclasses import fields
 
 import numpy as np
 import pytest
 from aiida import orm
 
 from aiida_pet.calculations.resources import SITE_PROPERTY
-from aiida_pet.cli.launching import Request, changed_options
 
 GRES = "#SBATCH --gres=gpu:a100:1"
-
-
-@pytest.fixture
-def cluster(pet_computer, tmp_path):
-    """A SLURM cluster with an account and a partition by default."""
-    computer = orm.Computer(
-        label=f"cluster-{pet_computer.label}",
-        hostname="localhost",
-        transport_type="core.local",
-        scheduler_type="core.slurm",
-        workdir=str(tmp_path),
-    ).store()
-    computer.configure(safe_interval=0)
-    computer.set_property(SITE_PROPERTY, {"resources": {"account": "mat", "partition": "gpu"}})
-    return computer
 
 
 @pytest.fixture
@@ -155,29 +138,3 @@ def test_lanes_of_a_workstation_work_on_gpus_of_their_own(
     scripts = [job.base.repository.get_object_content("_aiidasubmit.sh") for job in jobs]
     for device, script in zip(seen, scripts, strict=True):
         assert f"export CUDA_VISIBLE_DEVICES='{device}'" in script
-
-
-def request(**given):
-    """The options of a launch of which only some were given."""
-    return Request(
-        **{field.name: () if field.name in ("option", "setting") else None for field in fields(Request)}
-        | given
-    )
-
-
-def test_resumed_launch_keeps_what_it_asked_for_but_for_what_is_given(cluster, pet_code):
-    code = orm.InstalledCode(label="two", computer=cluster, filepath_executable="/opt/pet-engine").store()
-    past = {
-        "resources": {"num_machines": 1},
-        "queue_name": "gpu",
-        "custom_scheduler_commands": "#SBATCH --gres=gpu:4",
-    }
-    changed = changed_options(request(walltime=60, partition="long"), code, code, past)
-    assert changed == past | {"max_wallclock_seconds": 60, "queue_name": "long"}
-    assert (
-        changed_options(request(gpus=1, gpu_type="a100"), code, code, past)["custom_scheduler_commands"]
-        == GRES
-    )
-    moved = changed_options(request(walltime=60), code, pet_code, past)
-    assert (moved["account"], moved["queue_name"], moved["max_wallclock_seconds"]) == ("mat", "gpu", 60)
-    assert "custom_scheduler_commands" not in moved

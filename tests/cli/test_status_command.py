@@ -86,6 +86,22 @@ def test_rows_that_are_left_can_be_launched_again(read, make_campaign):
     ]
 
 
+def test_only_what_can_be_taken_up_is_advised_to_be(read, make_campaign):
+    campaign = make_campaign(IDS)
+    campaign.finish_job(IDS)
+    for node in (campaign.lanes[0], campaign.node):
+        campaign.end(node, exit_status=400)
+
+    def told(node):
+        return [line for line in read("status", node.pk)["advice"] if "aiida-pet resume" in line]
+
+    pk = campaign.node.pk  # all of its rows are done, but there is no table of them
+    assert told(campaign.node) == [
+        f"`aiida-pet resume {pk}` goes on with what is left, with more or fewer --lanes, or another --code"
+    ]
+    assert told(campaign.lanes[0]) == []
+
+
 def test_launch_that_broke_down_shows_the_first_line_of_why(invoke, make_campaign):
     campaign = make_campaign(IDS)
     campaign.node.set_process_state("excepted")

@@ -1,10 +1,10 @@
-"""`aiida-pet stop` and `resume`."""
+"""`aiida-pet stop`."""
 
-import json
+import signal
+import subprocess
 
 import pytest
 
-from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.stopping import is_stop_requested
 
 IDS = ["a", "b", "c", "d"]
@@ -17,22 +17,6 @@ def running(make_campaign, tmp_path):
     return campaign
 
 
-@pytest.fixture
-def stopped(launch, read, alloys_file, monkeypatch):
-    """A launch of six crystals that was stopped after two of them."""
-    asked = []
-
-    def requested(node):
-        asked.append(node)
-        return len(asked) > 1
-
-    with monkeypatch.context() as patched:
-        patched.setattr("aiida_pet.workchains.lane.is_stop_requested", requested)
-        node = launch("relax", alloys_file, "--job-size", 2, "--walltime", "1h")
-    assert node.exit_status == 400
-    return node
-
-
 def test_stop_after_current_jobs_marks_the_launch(invoke, read, running):
     lane = running.lanes[0]
     assert not is_stop_requested(lane)
@@ -42,67 +26,90 @@ def test_stop_after_current_jobs_marks_the_launch(invoke, read, running):
     assert read("stop", running.node.pk, "--after-current-jobs")["jobs"] == [running.jobs[0].pk]
 
 
-def test_stop_kills_the_process_and_those_below_it(invoke, running, monkeypatch):
-    killed = []
-
-    def kill(processes, **options):
-        killed.extend(processes)
-        for process in processes:
-            running.end(process, state="killed", exit_status=None)
-
-    monkeypatch.setattr("aiida.engine.processes.control.kill_processes", kill)
-    monkeypatch.setattr("aiida_pet.cli.stop.daemon_problem", lambda: None)
-    output = invoke("stop", running.node.pk).output
-    assert [node.pk for node in killed] == [running.node.pk]
-    assert f"<{running.node.pk}> killed, with 1 job: `aiida-pet resume {running.node.pk}` goes on" in output
-    assert "has ended already: killed" in invoke("stop", running.node.pk, status=1).output
+@pytest.fixture
+def in_queue(running):
+    """The launch with its job running for real, as a process of this machine."""
+    process = subprocess.Popen(["/bin/sh", "-c", "sleep 300"], start_new_session=True)
+    running.jobs[0].set_job_id(str(process.pid))
+    yield running, process
+    process.kill()
+    process.wait()
 
 
-def test_stop_that_is_not_heard_names_the_remedy(invoke, running, monkeypatch):
-    monkeypatch.setattr("aiida.engine.processes.control.kill_processes", lambda processes, **_: None)
+@pytest.fixture
+def with_daemon(monkeypatch):
+    """A daemon that does nothing, and no patience with it."""
     monkeypatch.setattr("aiida_pet.cli.stop.daemon_problem", lambda: None)
     monkeypatch.setattr("aiida_pet.cli.stop.PATIENCE_S", 0.0)
-    assert "verdi process kill --force" in invoke("stop", running.node.pk, status=1).output
+
+
+@pytest.fixture
+def killed(monkeypatch):
+    """The processes that were killed, which so far are none."""
+    processes = []
+    monkeypatch.setattr(
+        "aiida.engine.processes.control.kill_processes", lambda asked, **_: processes.extend(asked)
+    )
+    return processes
+
+
+@pytest.mark.usefixtures("with_daemon")
+def test_stop_cancels_jobs_in_their_queue_and_lets_their_processes_fetch_what_is_done(
+    invoke, in_queue, killed
+):
+    campaign, process = in_queue
+    output = invoke("stop", campaign.node.pk).output
+    assert process.wait(timeout=30) == -signal.SIGTERM
+    assert killed == []
+    assert is_stop_requested(campaign.lanes[0])
+    assert f"<{campaign.node.pk}> stops when what its 1 job finished is fetched" in output
+
+
+@pytest.mark.usefixtures("in_queue", "killed")
+def test_stop_tells_that_the_launch_has_ended(invoke, in_queue, monkeypatch):
+    campaign, _ = in_queue
+    monkeypatch.setattr("aiida_pet.cli.stop.daemon_problem", lambda: None)
+
+    def end(_):
+        campaign.end(campaign.node, exit_status=400)
+
+    monkeypatch.setattr("aiida_pet.cli.stop.time.sleep", end)
+    pk = campaign.node.pk
+    assert (
+        f"<{pk}> finished [400], with 1 job cancelled: `aiida-pet resume {pk}` goes on"
+        in invoke("stop", pk).output
+    )
+    assert "has ended already: finished [400]" in invoke("stop", pk, status=1).output
+
+
+@pytest.mark.usefixtures("with_daemon")
+@pytest.mark.parametrize("paused", [False, True])
+def test_jobs_that_no_queue_has_or_that_are_paused_are_killed(invoke, in_queue, killed, paused):
+    campaign, process = in_queue
+    if paused:
+        campaign.jobs[0].pause()
+    else:
+        campaign.jobs[0].base.attributes.delete("job_id")
+    invoke("stop", campaign.node.pk)
+    assert [job.pk for job in killed] == [campaign.jobs[0].pk]
+    assert process.poll() is None
+
+
+@pytest.mark.usefixtures("with_daemon", "killed")
+def test_computer_that_cannot_be_asked_is_named_with_what_can_be_done(invoke, in_queue, monkeypatch):
+    def refuse(*_):
+        raise OSError("no route to host\nand more")
+
+    monkeypatch.setattr("aiida_pet.workchains.stopping.kill_calculation", refuse)
+    campaign, _ = in_queue
+    output = " ".join(invoke("stop", campaign.node.pk, status=1).output.split())
+    label = campaign.jobs[0].computer.label
+    assert (
+        f"jobs on {label} could not be cancelled: no route to host. <{campaign.node.pk}> stops when" in output
+    )
+    assert f"`verdi process kill --force {campaign.node.pk}`" in output
 
 
 def test_stop_without_a_daemon_marks_and_says_so(invoke, running):
     assert "it stops before its next job" in invoke("stop", running.node.pk, status=1).output
     assert is_stop_requested(running.node)
-
-
-def test_resume_computes_what_is_left_with_the_options_of_before_or_those_given(invoke, launch, stopped):
-    told = invoke("status", stopped.pk).output
-    assert f"`aiida-pet resume {stopped.pk}` goes on with the 4 rows left" in told
-    result = invoke("resume", stopped.pk, "--lanes", 2, "--option", "account=x", "--label", "again")
-    node = launch.node
-    assert node.is_finished_ok, node.exit_message
-    assert f"taking over 2 finished rows of <{stopped.pk}>" in result.output
-    assert node.label == "again"
-    assert len(node.outputs.results) == 6
-    computed = [name for job in jobs_of(node) for name in job.outputs.results.ids.tolist()]
-    (before,) = [job.outputs.results.ids.tolist() for job in jobs_of(stopped)]
-    assert sorted(computed + before) == [f"alloy-{i}" for i in range(6)]
-    (options, *_) = [job.get_metadata_inputs()["metadata"]["options"] for job in jobs_of(node)]
-    assert (options["account"], options["max_wallclock_seconds"]) == ("x", 3600)
-    assert node.inputs.job_size == 2
-    assert "has ended well: nothing is left" in invoke("resume", node.pk, status=1).output
-
-
-def test_dry_run_of_resume_starts_nothing(invoke, read, stopped):
-    document = read("resume", stopped.pk, "--dry-run")
-    assert document == {"pk": stopped.pk, "rows_done": 2, "lanes": 1}
-    assert read("resume", stopped.pk, "--dry-run", "--lanes", 3)["lanes"] == 3
-    assert "nothing was started" in invoke("resume", stopped.pk, "--dry-run").output
-
-
-def test_resume_of_what_goes_on_or_with_another_model_is_refused(invoke, running, stopped, own_model):
-    output = invoke("resume", running.node.pk, "--dry-run", status=1).output
-    assert f"goes on (waiting): `aiida-pet stop {running.node.pk}` stops it" in output
-    output = invoke("resume", stopped.pk, "--dry-run", "--model", own_model.pk, status=2).output
-    assert "launch anew for another" in output
-
-
-def test_resume_json_names_what_it_took_over(invoke, launch, stopped):
-    document = json.loads(invoke("resume", stopped.pk, "--json").stdout)
-    assert (document["resumed"], document["rows_done"]) == (stopped.pk, 2)
-    assert document["pk"] == launch.node.pk

@@ -149,6 +149,22 @@ def test_rows_that_are_not_wanted_stay_behind(in_segments: None) -> None:
     assert node.base.attributes.get("segments") == [3, 4]
 
 
+@pytest.mark.parametrize("least", [1, 10**6])
+def test_row_that_two_jobs_did_is_there_once(monkeypatch: pytest.MonkeyPatch, least: int) -> None:
+    monkeypatch.setattr(segments, "LEAST_ROWS", least)
+    again = parts()["job_00002"]
+    again.columns["energy"] = again.columns["energy"] + 100.0
+    node = merge(parts() | {"job_00003": again}).store()
+    assert node.is_segmented == (least == 1)
+    assert_equal(node.to_table(), merged(crystals(), parts()))
+    mixed = parts() | {"job_00001": again.take(np.array([0, 2]))}
+    table = merge(mixed).store().to_table()
+    energies = dict(zip(table.ids.tolist(), table.columns["energy"].tolist(), strict=True))
+    for where, name in enumerate(again.ids.tolist()):
+        first = again if where in (0, 2) else parts()["job_00002"]
+        assert energies[name] == first.columns["energy"][where]
+
+
 def test_part_in_segments_can_be_merged_again(in_segments: None) -> None:
     tables = parts()
     first = merge(
@@ -217,8 +233,8 @@ def test_cache_clones_a_table_in_segments(in_segments: None) -> None:
 def test_places_are_found_and_what_is_wrong_is_named() -> None:
     ids = np.array(["b", "a", "dd", "c"])
     assert places(ids, {"x": np.array(["dd"]), "y": np.array(["a", "b"])}).tolist() == [2, 1, 0, -1]
-    with pytest.raises(ValueError, match="row 'a' is in two tables, y and z: done twice"):
-        places(ids, {"x": np.array(["c"]), "y": np.array(["a", "b"]), "z": np.array(["a"])})
+    twice = {"x": np.array(["c"]), "y": np.array(["a", "b"]), "z": np.array(["dd", "a"])}
+    assert places(ids, twice).tolist() == [2, 1, 3, 0]
     with pytest.raises(ValueError, match="row 'zz' of table x is none of the 4 rows to do"):
         places(ids, {"x": np.array(["c", "zz"])})
     assert places(ids, {f"{merging.DONE}x": np.array(["zz", "c"])}).tolist() == [-1, -1, -1, 1]

@@ -1,10 +1,15 @@
-"""Two lanes over a real SLURM queue at the same time, each with a GPU of its own."""
+"""Two lanes over a real SLURM queue: at the same time, each with a GPU of its own; stopped, and taken up."""
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 
 import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.io import write
 from services.comparison import assert_same_rows
 from services.profile import Profile, Row, isolated_profile
 from services.slurm import N_GPUS, Slurm
@@ -12,6 +17,9 @@ from services.slurm import N_GPUS, Slurm
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
 NOTE = "gpu.txt"  # what a job writes of itself, in its folder
+N_RATTLED = 600
+WANTED = 10  # rows that are finished before the campaign is stopped
+PATIENCE_S = 300
 
 
 def seen_gpus(profile: Profile) -> dict[int, str]:
@@ -42,3 +50,38 @@ def test_two_lanes_run_at_once_each_on_its_own_gpu(
     one, other = jobs.values()
     assert max(one.start, other.start) < min(one.end, other.end)
     assert sorted(gpus.values()) == [str(number) for number in range(N_GPUS)]
+
+
+def rattled() -> list[Atoms]:
+    """Return crystals that take two lanes half a minute, so that there is time to stop them."""
+    crystals = []
+    for number in range(N_RATTLED):
+        crystal = bulk("W", cubic=True).repeat((2, 1, 1))
+        crystal.rattle(0.1, seed=number)
+        crystal.info["id"] = f"rattled-{number:04d}"
+        crystals.append(crystal)
+    return crystals
+
+
+def test_stopped_campaign_keeps_what_its_jobs_had_finished_and_goes_on(slurm: Slurm, tmp_path: Path) -> None:
+    path = tmp_path / "rattled.xyz"
+    write(path, rattled())
+    with isolated_profile(slurm.environment) as profile:
+        profile.set_up()
+        code = profile.make_computer("cluster", scheduler="core.slurm")
+        pk = profile.launch(path, code, "--setting=flush_interval_s=1")
+        deadline = time.monotonic() + PATIENCE_S
+        while profile.status(pk)["rows_done"] < WANTED:
+            assert time.monotonic() < deadline, f"no {WANTED} rows in {PATIENCE_S} s"
+        profile.pet("stop", str(pk))
+        stopped = profile.rows(pk)
+        done = {name for name, row in stopped.items() if row["status"] != "left"}
+        again = json.loads(profile.pet("resume", str(pk), "--wait", "--json"))
+        rows = profile.rows(again["pk"])
+    assert {job.state.split()[0] for job in slurm.finished()} == {"CANCELLED", "COMPLETED"}
+    assert WANTED <= len(done) < N_RATTLED
+    assert sum(job["rows_done"] for job in again["jobs"]) == N_RATTLED - len(done)
+    assert {row["status"] for row in rows.values()} == {"converged"}
+    assert len(rows) == N_RATTLED
+    for name in done:
+        assert rows[name]["energy"] == stopped[name]["energy"]

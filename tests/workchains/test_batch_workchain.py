@@ -117,17 +117,16 @@ def test_rows_that_failed_physically_are_no_failure_of_the_batch(module_inputs: 
     assert node.outputs.summary["statuses"] == {"converged": 1, "max_steps": 1}
 
 
-def test_killer_is_left_and_the_others_are_done(module_inputs: Inputs) -> None:
-    _, node = run_get_node(BatchWorkChain, lanes=2, **module_inputs(["a", "killer", "c"]))
-    assert node.exit_status == 400
-    assert node.exit_message == (
-        "1 of 3 rows have no result (status `left` in `results`). Their `message` says why: they ended their job "
-        "twice when alone (status left)."
-    )
+def test_killer_has_failed_and_the_others_are_done(module_inputs: Inputs) -> None:
+    _, node = run_get_node(BatchWorkChain, lanes=2, **module_inputs(["a", "killer_0.5", "c"]))
+    assert node.is_finished_ok, node.exit_message
     results = node.outputs.results
-    assert results.row("killer")["status"] == "left"
-    assert results.row("killer")["message"].startswith("given up: ended its job twice when alone")
-    assert results.base.attributes.get("counts")["status"] == {"converged": 2, "left": 1}
+    assert results.row("killer_0.5")["status"] == "failed"
+    assert results.row("killer_0.5")["message"].startswith(
+        "given up: it ended its job twice, at last alone: The"
+    )
+    assert results.base.attributes.get("counts")["status"] == {"converged": 2, "failed": 1}
+    assert node.outputs.summary["rows_left"] == 0
 
 
 def test_lanes_that_stop_early_leave_rows_and_say_why(module_inputs: Inputs) -> None:
@@ -204,3 +203,40 @@ def test_builder_takes_the_protocol_of_the_task(module_inputs: Inputs) -> None:
     assert builder.parameters["dtype"] == "float32"
     assert builder.lanes.value == 3
     assert "fmax" not in builder.parameters.get_dict()
+
+
+def test_lanes_that_are_started_again_are_those_that_run(
+    module_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a worker that was killed between the start of the lanes and the checkpoint."""
+    launch_lanes = BatchWorkChain.launch_lanes
+
+    def launch_twice(self: Any) -> None:
+        launch_lanes(self)
+        self._awaitables.clear()
+        launch_lanes(self)
+
+    monkeypatch.setattr(BatchWorkChain, "launch_lanes", launch_twice)
+    _, node = run_get_node(BatchWorkChain, lanes=2, **module_inputs(4))
+    assert node.is_finished_ok, node.exit_message
+    assert len(called(node, LaneWorkChain)) == 2
+    assert len(node.outputs.results) == 4
+
+
+def test_rows_that_two_jobs_did_are_there_once(
+    module_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiida_pet.workchains.batch.called_as", lambda *_: None)
+
+    class Twice(BatchWorkChain):
+        def launch_lanes(self) -> None:
+            super().launch_lanes()
+            super().launch_lanes()
+
+    inputs = module_inputs(["a", "b", "max_steps-c"])
+    _, node = run_get_node(Twice, lanes=2, **inputs)
+    assert node.is_finished_ok, node.exit_message
+    assert len(called(node, LaneWorkChain)) == 4
+    assert node.outputs.results.ids.tolist() == ["a", "b", "max_steps-c"]
+    assert node.outputs.results.base.attributes.get("counts")["status"] == {"converged": 2, "max_steps": 1}
+    assert any("3 rows more than there are" in log.message for log in orm.Log.collection.get_logs_for(node))

@@ -15,7 +15,9 @@ from aiida.engine import run_get_node
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import PROGRESS_FILE, Progress
 from aiida_pet.workchains.batch import BatchWorkChain
-from aiida_pet.workchains.progress import LANE_TYPE, campaign_progress
+from aiida_pet.workchains.lane import LANE_TYPE
+from aiida_pet.workchains.progress import Heartbeats, campaign_progress
+from aiida_pet.workchains.resume import resume_builder
 
 Inputs = Callable[..., dict[str, Any]]
 
@@ -106,3 +108,38 @@ def test_computer_that_cannot_be_reached_is_no_failure(
     assert campaign_progress(batch).rows_done == 0
     assert "cannot read heartbeats from computer" in caplog.text
     assert "no route to host" in caplog.text
+
+
+def test_rows_given_up_count_as_done(module_inputs: Inputs) -> None:
+    _, node = run_get_node(BatchWorkChain, **module_inputs(["a", "killer", "c"]))
+    progress = campaign_progress(node)
+    assert (progress.rows_done, progress.rows_left) == (3, 0)
+    assert progress.statuses == {"converged": 2, "failed": 1}
+    assert [lane.rows_done for lane in progress.lanes] == [3]
+
+
+def test_campaign_that_needed_no_job_has_done_all(module_inputs: Inputs) -> None:
+    _, first = run_get_node(BatchWorkChain, **module_inputs(2))
+    _, again = run_get_node(resume_builder(first))
+    assert campaign_progress(again).jobs == []
+    assert (campaign_progress(again).rows_done, campaign_progress(again).rows_total) == (2, 2)
+
+
+def test_computer_is_connected_to_no_more_often_than_it_wants(
+    running_lane: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = running_lane(Progress(rows_total=10, rows_done=4, step="running"))
+    heartbeats = Heartbeats()
+
+    def rows_done() -> int:
+        return campaign_progress(batch, heartbeats=heartbeats).rows_done
+
+    monkeypatch.setattr(
+        "aiida.transports.plugins.local.LocalTransport.get_safe_open_interval", lambda _: 60.0
+    )
+    assert rows_done() == 4
+    (tmp_path / PROGRESS_FILE).write_text(Progress(rows_total=10, rows_done=7, step="running").to_json())
+    assert rows_done() == 4
+    now = time.monotonic()
+    monkeypatch.setattr("aiida_pet.workchains.progress.time.monotonic", lambda: now + 61.0)
+    assert rows_done() == 7

@@ -18,7 +18,8 @@ from aiida_pet.data.table import TableData
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.lane import MAX_RESTAGINGS, LaneWorkChain
 from aiida_pet.workchains.staging import StagingWorkChain, stage_model
-from aiida_pet.workchains.walk import Walk
+from aiida_pet.workchains.stopping import request_stop
+from aiida_pet.workchains.walk import Ending, Walk
 
 Inputs = Callable[..., dict[str, Any]]
 
@@ -33,12 +34,16 @@ def run_lane(batch_inputs: Inputs) -> Callable[..., Any]:
     """Return a function that runs a lane over `ids` and returns (node, results of each job, rows of each job)."""
 
     def run(
-        ids: list[str] | int, job_size: int, extra: dict[str, Any] | None = None, **environment: Any
+        ids: list[str] | int,
+        job_size: int,
+        extra: dict[str, Any] | None = None,
+        kind: type[LaneWorkChain] = LaneWorkChain,
+        **environment: Any,
     ) -> Any:
         inputs = batch_inputs(ids, **environment)
         rows = TableData.from_ids(inputs["structures"].ids)
         inputs |= {"rows": rows, "job_size": job_size} | (extra or {})
-        _, node = run_get_node(LaneWorkChain, **inputs)
+        _, node = run_get_node(kind, **inputs)
         jobs = jobs_of(node)
         done = [job.outputs.results.ids.tolist() if "results" in job.outputs else [] for job in jobs]
         return node, done, [job.outputs.summary["rows_total"] for job in jobs]
@@ -112,12 +117,41 @@ def test_crystal_that_kills_its_job_is_given_up_and_the_others_finish(run_lane: 
     assert sorted(flat(done)) == ["a", "b", "c", "e", "f"]
     given_up = node.outputs.given_up
     assert given_up.ids.tolist() == ["killer"]
-    assert given_up.column("status").tolist() == ["left"]
+    assert given_up.column("status").tolist() == ["failed"]
     message = given_up.column("message")[0]
     assert message.startswith(
-        "given up: ended its job twice when alone; last: The engine ended without a single"
+        "given up: it ended its job twice, at last alone: The engine ended without a single"
     )
     assert given_up.to_table().n_atoms.tolist() == [2]
+
+
+def test_crystal_that_needs_more_time_than_a_job_has_is_left_and_blamed_for_nothing(run_lane: Any) -> None:
+    node, done, _ = run_lane(1, 6, STAND_IN_ROWS=0)
+    assert done == [[], []]
+    assert node.exit_status == 303
+    assert node.exit_message == (
+        "Time ran out twice for rows alone in a job (1 of them): jobs need a longer walltime."
+    )
+    assert "given_up" not in node.outputs
+
+
+def test_step_that_is_done_again_takes_up_the_job_that_it_had_started(run_lane: Any) -> None:
+    """As after a worker that was killed between the start of a job and the checkpoint."""
+    started = []
+
+    class Again(LaneWorkChain):
+        def run_job(self) -> Any:
+            before = self.ctx.walk, self.ctx.n_jobs
+            first = super().run_job()["job"]
+            self.ctx.walk, self.ctx.n_jobs = before
+            again = super().run_job()
+            started.append((first.pk, again["job"].pk))
+            return again
+
+    node, done, _ = run_lane(4, 2, kind=Again)
+    assert node.is_finished_ok, node.exit_message
+    assert started == [(job.pk, job.pk) for job in jobs_of(node)]
+    assert len(flat(done)) == 4
 
 
 def test_damaged_shard_loses_no_row(run_lane: Any) -> None:
@@ -385,21 +419,47 @@ def test_broken_machine_stops_the_lane_after_max_failures(run_lane: Any) -> None
     assert "pet-engine: command not found" in node.exit_message
 
 
-def test_job_that_was_killed_by_hand_stops_the_lane(generate_workchain: Any, batch_inputs: Inputs) -> None:
-    inputs = batch_inputs(4)
+@pytest.fixture
+def lane_of_one(generate_workchain: Any, batch_inputs: Inputs) -> Any:
+    """A lane whose only row ended a job before, and is in another one."""
+    inputs = batch_inputs(1)
     inputs["task"] = orm.Str("relax")
     rows = TableData.from_ids(inputs["structures"].ids)
-    lane = generate_workchain(LaneWorkChain, inputs | {"rows": rows, "job_size": orm.Int(4)})
+    lane = generate_workchain(LaneWorkChain, inputs | {"rows": rows, "job_size": orm.Int(1)})
     lane.setup()
     walk = Walk.from_dict(lane.ctx.walk)
     walk.next_job()
+    walk.settle(set(), Ending.BROKEN)
+    walk.next_job()
     lane.ctx.walk = walk.to_dict()
-    job = orm.CalcJobNode(computer=inputs["code"].computer)
+    lane.ctx.job = orm.CalcJobNode(computer=inputs["code"].computer)
+    return lane
+
+
+def test_job_that_was_killed_by_hand_stops_the_lane_and_blames_no_row(lane_of_one: Any) -> None:
+    job = lane_of_one.ctx.job
     job.set_process_state("killed")
-    lane.ctx.job = job.store()
-    exit_code = lane.inspect_job()
+    job.store()
+    exit_code = lane_of_one.inspect_job()
     assert exit_code.status == 301
-    assert exit_code.message.startswith(f"Job <{job.pk}> was killed, so the lane stops with 4 rows left.")
+    assert exit_code.message.startswith(f"Job <{job.pk}> was killed, so the lane stops with 1 rows left.")
+    assert Walk.from_dict(lane_of_one.ctx.walk).given_up == {}
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_job_that_was_cancelled_as_the_launch_was_stopped_blames_no_row(
+    lane_of_one: Any, stopped: bool
+) -> None:
+    job = lane_of_one.ctx.job
+    job.set_process_state("finished")
+    job.set_exit_status(100)
+    job.store()
+    if stopped:
+        request_stop(lane_of_one.node)
+    assert lane_of_one.inspect_job() is None
+    walk = Walk.from_dict(lane_of_one.ctx.walk)
+    assert (walk.waiting_rows, list(walk.given_up)) == (([0], []) if stopped else ([], [0]))
+    assert not lane_of_one.has_rows()
 
 
 def test_unknown_options_are_refused(run_lane: Any) -> None:

@@ -48,14 +48,20 @@ def test_single_crystal_that_does_not_converge_is_a_failure(
     assert "output_structure" in node.outputs
 
 
-def test_single_crystal_without_result_is_left(
+def test_single_crystal_without_result_is_left(module_inputs: Inputs) -> None:
+    _, node = run_get_node(RelaxWorkChain, **single(module_inputs(1, STAND_IN_ROWS=0)))
+    assert node.exit_status == 301
+    assert node.exit_message.startswith("No row has a result. Time ran out twice for rows alone in a job")
+    assert "output_structure" not in node.outputs
+
+
+def test_single_crystal_that_ends_its_jobs_says_how(
     module_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aiida_pet.workchains.crystals.SINGLE_ID", "killer")
     _, node = run_get_node(RelaxWorkChain, **single(module_inputs(1)))
-    assert node.exit_status == 301
-    assert node.exit_message.startswith("No row has a result.")
-    assert "output_structure" not in node.outputs
+    assert node.exit_status == 420
+    assert "status `failed`. given up: it ended its job twice, at last alone" in node.exit_message
 
 
 def test_set_from_protocol_has_no_single_outputs(module_inputs: Inputs) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from aiida import orm
 from aiida.engine import run_get_node
 from ase.build import bulk
 
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.workchains.jobs import jobs_of
-from aiida_pet.workchains.protocols import ProtocolError
+from aiida_pet.workchains.protocols import Protocol, ProtocolError
 from aiida_pet.workchains.screening import ScreeningWorkChain
 from aiida_pet.workchains.stages import check_stages, make_stages
 
@@ -122,16 +123,33 @@ def test_folders_of_all_stages_are_removed_if_that_is_wanted(module_inputs: Inpu
     assert not any(Path(remote.get_remote_path()).exists() for remote in remotes)
 
 
-def test_rows_left_stop_nothing_and_the_next_launch_goes_on(
-    module_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_left_stop_nothing_and_the_next_launch_goes_on(module_inputs: Inputs) -> None:
     inputs = module_inputs(["w-1", "killer", "w-3", "w-4"])
-    first = screening(inputs, stages=("relax", "phonons"), job_size=1)
+    builder = ScreeningWorkChain.get_builder_from_protocol(
+        *(inputs[name] for name in ("code", "model", "structures")),
+        options=inputs["options"],
+        stages=("relax", "phonons"),
+        job_size=1,
+    )
+    builder.max_failures = orm.Int(1)
+    _, first = run_get_node(builder)
     assert first.exit_status == 400
     assert "`aiida-pet resume` goes on" in first.exit_message
     table = first.outputs.results.to_dataframe()
+    left = table[table["reason"].str.startswith("left")]
+    assert set(left["stage"]) == {"relax"}
+    assert "killer" in left.index
+    assert len(left) < 4
+    assert table.drop(left.index)["passed"].all()
+
+
+def test_row_that_ends_its_jobs_leaves_the_funnel_with_the_reason(module_inputs: Inputs) -> None:
+    inputs = module_inputs(["w-1", "killer", "w-3", "w-4"])
+    node = screening(inputs, stages=("relax", "phonons"), job_size=1)
+    assert node.is_finished_ok, node.exit_message
+    table = node.outputs.results.to_dataframe()
     assert table.loc["killer", "stage"] == "relax"
-    assert table.loc["killer", "reason"].startswith("left")
+    assert table.loc["killer", "reason"].startswith("failed")
     assert table.drop("killer")["passed"].all()
 
 
@@ -242,6 +260,16 @@ def test_stage_that_fails_is_named(module_inputs: Inputs, monkeypatch: pytest.Mo
         (("hull",), {"hull": {"hull": "some"}}, "hull = 'some'"),
         (("hull",), {"hull": {"keep": 3}}, "keep = 3: expected a condition"),
         (("hull",), {"hull": {"keep": "e_above_hull <"}}, "cannot read"),
+        (
+            ("phonons",),
+            {"phonons": {"resources": {"memory": "64GB"}}},
+            "stage phonons: resources: those of a",
+        ),
+        (
+            ("relax",),
+            {"relax": {"options": {}, "settings": {}}},
+            "settings, options: .* give them to the screening",
+        ),
     ],
 )
 def test_stages_that_cannot_be_are_refused(
@@ -249,6 +277,18 @@ def test_stages_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(ProtocolError, match=message):
         make_stages(stages, None, overrides)
+
+
+def test_protocol_that_sets_more_than_parameters_is_refused_and_not_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parameters = make_stages(("relax",))["relax"]["parameters"]
+    asking = Protocol(parameters, resources={"gpus": 1}, max_failures=3)
+    monkeypatch.setattr("aiida_pet.workchains.stages.protocol_inputs", lambda *_: asking)
+    with pytest.raises(
+        ProtocolError, match="stage relax: protocol 'fast': resources, max_failures: those of a"
+    ):
+        make_stages(("relax",), "fast")
 
 
 def test_protocols_differ_and_unknown_ones_are_named() -> None:

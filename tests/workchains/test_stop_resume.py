@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
+from aiida.engine.utils import instantiate_process
+from aiida.manage import get_manager
 from aiida.orm import Int
 
+from aiida_pet.calculations.relax import RelaxCalculation
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.relax import RelaxWorkChain
@@ -198,3 +201,51 @@ def test_a_screening_is_resumed_in_the_stage_where_it_stopped(module_inputs: Inp
     jobs = [job.process_class.TASK.value for job in jobs_of(second)]
     assert "relax" not in jobs
     assert jobs.count("phonons") == 2
+
+
+def test_rows_that_were_given_up_are_taken_over_and_kill_no_other_job(
+    module_inputs: Inputs, stop_after: Any
+) -> None:
+    inputs = module_inputs(["killer_1.5", "b", "c"])
+    stop_after(3)  # after two jobs of the killer alone
+    first = relax(inputs, job_size=1)
+    assert first.exit_status == 400
+    assert first.outputs.results.column("status").tolist() == ["failed", "left", "left"]
+    stop_after(None)
+    _, second = run_get_node(resume_builder(first))
+    assert second.is_finished_ok, second.exit_message
+    assert [job.outputs.results.ids.tolist() for job in jobs_of(second)] == [["b"], ["c"]]
+    assert second.outputs.results.column("status").tolist() == ["failed", "converged", "converged"]
+
+
+def test_results_of_an_engine_that_was_wrong_are_not_taken_over(
+    whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = relax(whole)
+    tables = what_is_done(first)[""]
+    assert set(tables) == {f"job_{jobs_of(first)[0].pk}"}
+    monkeypatch.setattr(RelaxCalculation, "CACHE_VERSION", RelaxCalculation.CACHE_VERSION + 1)
+    assert what_is_done(first) == {"": {}}
+    with pytest.raises(ValueError, match="is of a version of the engine whose results differ"):
+        relax(whole, done=tables)
+
+
+@pytest.mark.parametrize("at_home", [True, False])
+def test_what_concerns_a_computer_is_taken_to_no_other(
+    module_inputs: Inputs, pet_code: orm.InstalledCode, at_home: bool
+) -> None:
+    inputs = module_inputs(1)
+    copy = orm.RemoteData(computer=inputs["code"].computer, remote_path="/scratch/own_model").store()
+    builder = RelaxWorkChain.get_builder()
+    more = {"remote_model": copy, "settings": {"threads": 2}, "asked": {"options": {"account": "x"}}}
+    for name, value in {**inputs, **more}.items():
+        setattr(builder, name, value)
+    node = instantiate_process(get_manager().get_runner(), builder).node
+    code = None if at_home else pet_code
+    resumed = resume_builder(node, code)
+    of_computer = {"options", "asked", "settings", "remote_model"}
+    assert {name for name in of_computer if name in resumed} == (of_computer if at_home else set())
+    assert resumed.code.uuid == (inputs["code"] if at_home else pet_code).uuid
+    if at_home:
+        assert resumed.remote_model.uuid == copy.uuid
+        assert resumed.settings == {"threads": 2}

@@ -55,9 +55,9 @@ def test_row_that_was_given_up_is_traced_to_its_record(campaign: Any) -> None:
     steps = trace(campaign.outputs.results, "killer")
     assert [(step.role, step.note) for step in steps if step.role == "function"] == [
         ("function", "merge_tables"),
-        ("function", "record_left"),
+        ("function", "record_given_up"),
     ]
-    assert steps[0].row["status"] == "left"
+    assert steps[0].row["status"] == "failed"
     assert steps[-1].node.uuid == campaign.inputs.structures.uuid
 
 

@@ -94,6 +94,29 @@ def test_single_row_that_breaks_its_job_is_given_up_after_two_tries() -> None:
     assert last_walk().given_up == {0: "bang"}
 
 
+def out_of_time(*slow: int) -> Machine:
+    def machine(job: list[int]) -> tuple[Collection[int], Ending]:
+        done = set(job) - set(slow)
+        return done, Ending.TIME if set(job) & set(slow) else Ending.FINISHED
+
+    return machine
+
+
+def test_single_row_whose_time_runs_out_twice_is_late_and_not_to_blame() -> None:
+    jobs, done = walk_through(Walk.start(20, 10), out_of_time(4))
+    assert done == set(range(20)) - {4}
+    assert last_walk().given_up == {}
+    assert last_walk().late == [4]
+    assert jobs.count([4]) == 2
+
+
+def test_rows_whose_time_ran_out_before_one_ended_go_on_together() -> None:
+    walk = Walk.start(8, 4)
+    first = walk.next_job()
+    walk.settle(set(), Ending.TIME)
+    assert walk.next_job() == first
+
+
 def test_broken_machine_makes_ten_fruitless_jobs_and_blames_no_row() -> None:
     jobs, done = walk_through(Walk.start(1000, 1000), lambda job: (set(), Ending.BROKEN))
     assert len(jobs) == 10
@@ -180,3 +203,12 @@ def test_rows_of_a_job_whose_model_was_refused_are_as_they_were() -> None:
     # a job that goes on in its folder may have rows from the time before the model went bad
     walk.settle({2}, Ending.MODEL)
     assert walk.next_job() == [3]
+
+
+@pytest.mark.parametrize("ending", [Ending.MODEL, Ending.CALLED_OFF])
+def test_rows_are_not_to_blame_for_what_has_nothing_to_do_with_them(ending: Ending) -> None:
+    walk = Walk.start(1, 1)
+    for _ in range(3):
+        assert walk.next_job() == [0]
+        walk.settle(set(), ending)
+    assert (walk.waiting_rows, walk.given_up, walk.late, walk.fruitless) == ([0], {}, [], 0)

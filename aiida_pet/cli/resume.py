@@ -1,0 +1,169 @@
+"""``aiida-pet resume``: a campaign is taken up again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_pet.cli.launching import (
+    SAME,
+    Request,
+    check_options,
+    check_request,
+    flag_of,
+    launch_options,
+    load_code,
+    read_resources,
+    share_of_cores,
+    start,
+    told_options,
+)
+from aiida_pet.cli.options import parse_settings
+from aiida_pet.cli.output import echo_json, note, plural
+from aiida_pet.cli.session import Session, load_as
+from aiida_pet.cli.stop import HINT
+
+if TYPE_CHECKING:
+    from aiida.orm import Computer, WorkChainNode
+
+
+@click.command()
+@click.argument("pk")
+@launch_options
+def resume(session: Session, *, pk: str, request: Request) -> None:
+    """Take up the launch PK, which was stopped or left rows, and compute only what is left.
+
+    With the options of before, and those given over them: more or fewer lanes, another queue, memory or walltime. On
+    another computer (--code) what jobs asked for on the first one says nothing, and that computer's defaults are taken.
+    The new launch has the whole table; rows that were finished are taken over and not computed again.
+
+    \b
+    aiida-pet resume 12 --lanes 4
+    aiida-pet resume 12 --walltime 24h --gpu-type h100
+    """
+    from aiida.orm import WorkChainNode
+
+    from aiida_pet.workchains.resume import what_is_done
+
+    session.load()
+    check_request(request)
+    node = load_as(pk, WorkChainNode, hint=HINT)
+    _check_node(node, request)
+    builder = _builder(node, request)
+    rows = sum(len(table) for tables in what_is_done(node).values() for table in tables.values())
+    if request.dry_run:
+        options = dict(builder.options or {})
+        if request.as_json:
+            record = {"pk": node.pk, "rows_done": rows, "lanes": builder.lanes.value}
+            echo_json(record | {"options": options, "settings": dict(builder.settings or {})})
+        else:
+            click.echo(
+                f"<{node.pk}>: {plural(rows, 'row')} done, {plural(builder.lanes.value, 'lane')} for the rest"
+            )
+            click.echo(f"each job asks for {told_options(options)}")
+            click.echo("nothing was started")
+        return
+    note(f"taking over {plural(rows, 'finished row')} of <{node.pk}>")
+    start(builder, str(node.process_label), request, {"resumed": node.pk, "rows_done": rows})
+
+
+def _check_node(node: WorkChainNode, request: Request) -> None:
+    from aiida_pet.workchains.progress import state_of
+
+    if not node.is_terminated:
+        raise click.ClickException(
+            f"<{node.pk}> goes on ({state_of(node)}): `aiida-pet stop {node.pk}` stops it"
+        )
+    if node.is_finished_ok:
+        raise click.ClickException(f"<{node.pk}> has ended well: nothing is left to do")
+    if request.model is not None:
+        raise click.UsageError(
+            "--model: the rows that are done are of the model of before; launch anew for another"
+        )
+
+
+def _builder(node: WorkChainNode, request: Request) -> Any:
+    """Return the builder of what goes on where ``node`` ended, with what the command line changes."""
+    from aiida.orm import Int
+
+    from aiida_pet.workchains.resume import is_at_home, resume_builder
+
+    source = click.get_current_context().get_parameter_source
+    code = load_code(request.code) if source("code") is not click.core.ParameterSource.DEFAULT else None
+    builder: Any = resume_builder(node, code)
+    lanes = builder.lanes.value
+    if source("lanes") is not click.core.ParameterSource.DEFAULT:
+        builder.lanes = Int(request.lanes)
+    if request.job_size is not None:
+        builder.job_size = Int(request.job_size)
+    before = dict(builder.options or {})
+    fill_changed_options(builder, request, at_home=is_at_home(node, code))
+    _fill_settings(builder, request, share_of_cores(builder.code, lanes, before))
+    return builder
+
+
+def fill_changed_options(builder: Any, request: Request, *, at_home: bool) -> None:
+    """Set the options of jobs: what was asked for before, and over it what is asked for now.
+
+    :param at_home: whether jobs run where they ran before.
+    :raises click.UsageError: for resources that are none, or that the computer has not.
+    """
+    from aiida_pet.calculations.resources import ResourceError, job_options, merge_options, over
+    from aiida_pet.workchains.batch import fill_options
+
+    options = parse_settings(request.option, "--option")
+    resources = read_resources(request, options)
+    check_options(options, {})
+    if at_home and not resources and not options:
+        return
+    past = dict(builder.options or {})
+    asked = dict(builder.asked or {})
+    own_resources, own_options = asked.get("resources", {}), asked.get("options", {})
+    computer = builder.code.computer
+    try:
+        # options that somebody set by hand, or of a version that did not note what they were made of
+        if past and past != job_options(computer, own_resources, own_options):
+            builder.options = _changed_by_hand(past, computer, resources, options)
+            return
+        now = {SAME.get(flag_of(name)) for name in resources}
+        kept = {name: value for name, value in own_options.items() if name not in now}
+        fill_options(builder, over(own_resources, resources), merge_options(kept, options))
+    except ResourceError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _changed_by_hand(
+    past: dict[str, Any], computer: Computer, resources: dict[str, Any], options: dict[str, Any]
+) -> dict[str, Any]:
+    """Return ``past`` with what ``resources`` and ``options`` say in the place of what it had.
+
+    :raises ResourceError: for resources that are none, or that the computer has not.
+    """
+    from aiida_pet.calculations.resources import parse_resources, render, site_of
+
+    asked = parse_resources(resources)
+    changed = render(asked, computer.scheduler_type, site_of(computer))
+    if asked.n_cpus is None:
+        changed.pop("resources")
+    merged = past | changed | options
+    variables = "environment_variables"
+    if variables in merged:
+        merged[variables] = {
+            name: value for one in (past, changed, options) for name, value in one.get(variables, {}).items()
+        }
+    return merged
+
+
+def _fill_settings(builder: Any, request: Request, automatic: dict[str, int]) -> None:
+    """Set how the engine works: as before, with what is given over it, and threads as many as lanes leave.
+
+    :param automatic: the threads that nobody asked for, of as many lanes as there were.
+    """
+    settings = dict(builder.settings or {})
+    if settings.get("threads") == automatic.get("threads"):
+        settings.pop("threads", None)
+    given = parse_settings(request.setting, "--setting")
+    check_options({}, given)
+    share = share_of_cores(builder.code, builder.lanes.value, dict(builder.options or {}))
+    builder.settings = share | settings | given
