@@ -182,9 +182,10 @@ class BatchWorkChain(WorkChain):
             if "given_up" in lane.outputs:
                 parts[f"given_up_{number:03d}"] = lane.outputs.given_up
         ids, _ = self._rows()
-        twice = sum(len(table) for table in parts.values()) - len(ids)
-        if twice > 0:
-            self.report(f"warning: {twice} rows more than there are were computed, as two jobs did them")
+        computed = [table.ids for table in parts.values()]
+        twice = sum(map(len, computed)) - len(np.unique(np.concatenate(computed))) if computed else 0
+        if twice:
+            self.report(f"warning: {twice} rows were computed a second time, as two jobs did them")
         parts |= {f"{DONE}{name}": table for name, table in self._done().items()}
         if not parts:
             return self.exit_codes.ERROR_NO_RESULTS.format(message=self._complaints())

@@ -10,7 +10,7 @@ from aiida import orm
 from aiida.engine import CalcJob
 
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.engine.job import Task
+from aiida_pet.engine.job import RowStatus, Task
 from aiida_pet.engine.parameters import parse_parameters
 from aiida_pet.engine.table import Array
 from aiida_pet.workchains.jobs import calls_of, is_job, jobs_of
@@ -22,7 +22,7 @@ def results_below(node: orm.ProcessNode) -> dict[str, StructureSetData]:
 
     Results of a version of the engine whose results differ are left out.
     """
-    found = {name: table for name, table in _taken_over(node).items() if _is_current(table.creator)}
+    found = current(_taken_over(node))
     calls = calls_of(node)
     task = Task(node.inputs.task.value)
     for job in calls.jobs():
@@ -31,15 +31,29 @@ def results_below(node: orm.ProcessNode) -> dict[str, StructureSetData]:
             found[f"job_{job.pk}"] = job.outputs.results
     for lane in calls.below():
         is_lane = lane.process_type == LANE_TYPE and Task(lane.inputs.task.value) is task
-        if is_lane and "given_up" in lane.outputs:
+        if is_lane and "given_up" in lane.outputs and _is_current_table(lane.outputs.given_up):
             found[f"given_up_{lane.pk}"] = lane.outputs.given_up
     return found
 
 
 def has_current_results(node: orm.ProcessNode) -> bool:
     """Return whether the batch ``node`` would have the same results today, as far as versions of the engine tell."""
-    makers = [*jobs_of(node), *(table.creator for table in _taken_over(node).values())]
-    return all(_is_current(maker) for maker in makers)
+    tables = _taken_over(node).values()
+    return all(map(_is_current, jobs_of(node))) and all(map(_is_current_table, tables))
+
+
+def current(tables: Mapping[str, StructureSetData]) -> dict[str, StructureSetData]:
+    """Return those of ``tables`` that the engine of today would make the same, as far as versions tell."""
+    return {name: table for name, table in tables.items() if _is_current_table(table)}
+
+
+def _is_current_table(table: StructureSetData) -> bool:
+    maker = _maker(table)
+    if maker is None or is_job(maker):
+        return _is_current(maker)
+    # rows that a lane gave up; versions before called them left, and these are tried again
+    counts = table.base.attributes.get("counts").get("status", {})
+    return RowStatus.LEFT not in counts and all(map(_is_current, jobs_of(maker)))
 
 
 def _taken_over(node: orm.ProcessNode) -> dict[str, StructureSetData]:
@@ -87,7 +101,7 @@ def _problem_of(table: StructureSetData, task: Task, sha256: str, parameters: An
         return "is of another model"
     if parse_parameters(task, maker.inputs.parameters.get_dict()) != parameters:
         return "is of other parameters"
-    return None if _is_current(maker) else "is of a version of the engine whose results differ"
+    return None if _is_current_table(table) else "is of a version of the engine whose results differ"
 
 
 def _maker(table: StructureSetData) -> Any | None:

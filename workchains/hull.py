@@ -158,7 +158,10 @@ class HullWorkChain(WorkChain):
         """Take the references that are relaxed."""
         node = self.ctx.relaxation
         results = node.outputs.results if "results" in node.outputs else None
-        problem = check_reference(RELAXED, results) if results is not None else node.exit_message
+        if results is None or node.outputs.summary["rows_left"]:
+            problem = node.exit_message or "rows are left"  # a hull without them would be another one
+        else:
+            problem = check_reference(RELAXED, results)
         if problem or results is None:
             return self.exit_codes.ERROR_REFERENCES_NOT_RELAXED.format(pk=node.pk, message=problem)
         self.ctx.relaxed = results

@@ -24,6 +24,7 @@ TO_CHILDREN = (
     "model",
     "settings",
     "options",
+    "asked",
     "max_failures",
     "remote_model",
     "lanes",

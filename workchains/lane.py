@@ -60,6 +60,8 @@ ENDINGS = {
     _BAD_MODEL: Ending.MODEL,
     _STATUS[Failure.ROWS_LEFT]: Ending.TIME,
     _STATUS[Failure.OUT_OF_MEMORY]: Ending.MEMORY,
+    _STATUS[Failure.NOT_STARTED]: Ending.IDLE,
+    _STATUS[Failure.NO_RETRIEVED_TEMPORARY_FOLDER]: Ending.IDLE,
     110: Ending.MEMORY,  # the scheduler's: out of memory
     120: Ending.TIME,  # the scheduler's: out of walltime
 }
@@ -110,8 +112,8 @@ class LaneWorkChain(WorkChain):
         )
         spec.exit_code(
             303,
-            "ERROR_OUT_OF_TIME",
-            message="Time ran out twice for rows alone in a job ({count} of them): jobs need a longer walltime.",
+            "ERROR_OUT_OF_RESOURCES",
+            message="{what} ran out twice for rows that were alone in a job ({count} of them): jobs need more of it.",
         )
         spec.exit_code(
             400,
@@ -246,14 +248,17 @@ class LaneWorkChain(WorkChain):
         )
 
     def finish(self) -> ExitCode | None:
-        """Record the rows that were given up, and say whether the lane was stopped or rows were late."""
+        """Record the rows that were given up, and say whether the lane was stopped or jobs had not enough for rows."""
         walk = Walk.from_dict(self.ctx.walk)
         if self.ctx.get("stopped", False):
             return self._stop(self.exit_codes.ERROR_STOPPED, walk)
         self._clean(self.ctx.with_state)
         self._record(walk)
-        if walk.late:
-            return self.exit_codes.ERROR_OUT_OF_TIME.format(count=str(len(walk.late)))
+        if walk.starved:
+            what = " and ".join(sorted({ending.value for ending in walk.starved.values()}, reverse=True))
+            return self.exit_codes.ERROR_OUT_OF_RESOURCES.format(
+                what=what.capitalize(), count=str(len(walk.starved))
+            )
         return None
 
     def _clean_after(self, job: orm.CalcJobNode, ending: Ending, finished: set[int]) -> None:
@@ -279,8 +284,9 @@ class LaneWorkChain(WorkChain):
             self.report(f"the folders of {len(self.ctx.to_clean)} jobs are not removed yet: {reason}")
 
     def _stop(self, exit_code: ExitCode, walk: Walk, **values: Any) -> ExitCode:
+        walk.acquit()
         self._record(walk)
-        return exit_code.format(left=str(walk.n_waiting + len(walk.late)), **values)
+        return exit_code.format(left=str(walk.n_waiting + len(walk.starved)), **values)
 
     def _record(self, walk: Walk) -> None:
         if not walk.given_up:

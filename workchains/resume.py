@@ -11,7 +11,7 @@ from aiida.orm import AbstractCode, ProcessNode, WorkChainNode
 
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.workchains.batch import BatchWorkChain
-from aiida_pet.workchains.done import results_below
+from aiida_pet.workchains.done import current, results_below
 from aiida_pet.workchains.screening import WORKCHAINS, ScreeningWorkChain
 
 # A batch has no steps: its results are under no name.
@@ -33,11 +33,8 @@ def what_is_done(node: WorkChainNode) -> dict[str, dict[str, StructureSetData]]:
     kind = _kind_of(node)
     if not issubclass(kind, ScreeningWorkChain):
         return {WHOLE: results_below(node)}
-    done = (
-        {step: dict(tables) for step, tables in dict(node.inputs.get("done", {})).items()}
-        if "done" in node.inputs
-        else {}
-    )
+    before = dict(node.inputs.done) if "done" in node.inputs else {}
+    done = {step: current(dict(tables)) for step, tables in before.items()}
     for link in node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all():
         called: Any = link.node
         if called.process_class in WORKCHAINS.values():

@@ -7,9 +7,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from aiida import orm
+from aiida.common.exceptions import FeatureNotAvailable
 from aiida.engine.daemon.execmanager import kill_calculation
+from aiida.transports import Transport
+
+from aiida_pet.calculations.resources import DIRECT
 
 MARK = "aiida_pet_stop"
+
+# Without a queue a job is a shell that waits for the engine. AiiDA's plugin would end both at once, and fetch the files
+# before the engine has written them; and it looks for children of the shell on this machine, wherever the job runs.
+_END = "(for i in $(seq 60); do pkill -TERM -P {pid} || break; sleep 0.5; done; kill -TERM {pid}) >/dev/null 2>&1 &"
 
 
 def request_stop(node: orm.ProcessNode) -> None:
@@ -32,15 +40,10 @@ def is_stop_requested(node: orm.ProcessNode) -> bool:
     return False
 
 
-def is_in_queue(job: orm.CalcJobNode) -> bool:
-    """Return whether ``job`` was given to a queue, and AiiDA looks for its end."""
-    return job.get_job_id() is not None and not job.paused
-
-
 def cancel_jobs(jobs: Iterable[Any]) -> list[str]:
-    """Cancel ``jobs`` in the queues of their computers; their processes go on, and fetch what they finished.
+    """Cancel ``jobs``, which were given to queues; their processes go on, and fetch what they finished.
 
-    :return: what went wrong, a line for each computer that could not be asked.
+    :return: what went wrong, a line for each computer or job that could not be asked.
     """
     by_computer: dict[str, list[Any]] = defaultdict(list)
     for job in jobs:
@@ -50,8 +53,29 @@ def cancel_jobs(jobs: Iterable[Any]) -> list[str]:
         try:
             with members[0].get_authinfo().get_transport() as transport:
                 for job in members:
-                    kill_calculation(job, transport)
-        except Exception as error:  # each transport and scheduler has errors of its own
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            problems.append(f"jobs on {label} could not be cancelled: {reason}")
+                    problem = _cancel(job, transport)
+                    if problem:
+                        problems.append(f"job <{job.pk}> on {label} could not be cancelled: {problem}")
+        except Exception as error:  # each transport has errors of its own
+            problems.append(f"jobs on {label} could not be cancelled: {_reason(error)}")
     return problems
+
+
+def _cancel(job: Any, transport: Transport) -> str:
+    """Cancel ``job`` in its queue; return what went wrong, empty for nothing. One that has ended is no fault."""
+    try:
+        if job.computer.scheduler_type == DIRECT:
+            transport.exec_command_wait(_END.format(pid=int(job.get_job_id())))
+        else:
+            kill_calculation(job, transport)
+    except (
+        FeatureNotAvailable
+    ):  # of a scheduler that cannot be asked for one job, after a job that it does not know
+        return ""
+    except Exception as error:  # each scheduler has errors of its own
+        return _reason(error)
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -7,7 +7,8 @@ A job that ran out of time or memory, or broke down, leaves rows. They go back t
 all, one of its rows may be to blame: it is tried once more (a node may have failed), then cut in halves, and these are
 run on their own, all halves of one size before any smaller, so that one culprit never makes more than three fruitless
 jobs in a row and a broken machine is told apart from it. A row that ended its job twice, at last alone, is given up;
-one whose time ran out twice when it was alone is late: it is left to a campaign with more time.
+one that ran out of time or memory twice when it was alone is starved: it is left to a campaign whose jobs have more. A
+job that ended before it began with its rows says nothing of them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Ending(StrEnum):
     TIME = "time"  # stopped in order, or by the scheduler's clock
     MEMORY = "memory"
     BROKEN = "broken"  # crash, node failure, no results
+    IDLE = "idle"  # the engine did not begin with its rows
     MODEL = "model"  # the model was refused: no row was looked at
     CALLED_OFF = "called off"  # by a person, which says nothing of its rows
 
@@ -62,7 +64,8 @@ class Walk:
     :ivar running: rows of the job that runs.
     :ivar fruitless: jobs in a row that finished no row.
     :ivar given_up: row -> why.
-    :ivar late: rows that did not end in time although they were alone.
+    :ivar doubtful: rows given up since a job last finished one: if none ever does again, the machine was to blame.
+    :ivar starved: row -> of what jobs had not enough for it, although it was alone.
     :ivar max_batch_cost: of the engine's settings, as far as memory has shown; None lets the engine choose.
     """
 
@@ -71,7 +74,8 @@ class Walk:
     running: Segment | None = None
     fruitless: int = 0
     given_up: dict[int, str] = field(default_factory=dict)
-    late: list[int] = field(default_factory=list)
+    doubtful: list[int] = field(default_factory=list)
+    starved: dict[int, Ending] = field(default_factory=dict)
     max_batch_cost: float | None = None
 
     @classmethod
@@ -91,7 +95,8 @@ class Walk:
             "running": plain(self.running),
             "fruitless": self.fruitless,
             "given_up": dict(self.given_up),
-            "late": list(self.late),
+            "doubtful": list(self.doubtful),
+            "starved": {row: ending.value for row, ending in self.starved.items()},
             "max_batch_cost": self.max_batch_cost,
         }
 
@@ -109,7 +114,9 @@ class Walk:
             running=None if running is None else segment(running),
             fruitless=state["fruitless"],
             given_up={int(row): reason for row, reason in state["given_up"].items()},
-            late=list(state["late"]),
+            # of lanes that were in flight when this version was installed
+            doubtful=list(state.get("doubtful", [])),
+            starved={int(row): Ending(ending) for row, ending in state.get("starved", {}).items()},
             max_batch_cost=state["max_batch_cost"],
         )
 
@@ -153,11 +160,13 @@ class Walk:
         if job is None:
             raise RuntimeError("no job is running: settle() wants next_job() before it")
         left = [row for row in job.rows if row not in finished]
-        if left and ending in (Ending.MODEL, Ending.CALLED_OFF):
+        if left and ending in (Ending.MODEL, Ending.CALLED_OFF, Ending.IDLE):
+            self.fruitless += ending is Ending.IDLE
             self.waiting.insert(0, Segment(to_ranges(left), job.failures, job.suspect))
             return
         if len(left) < len(job):
             self.fruitless = 0
+            self.doubtful = []
         else:
             self.fruitless += 1
         if not left:
@@ -169,6 +178,13 @@ class Walk:
             self.waiting.insert(0, Segment(to_ranges(left), failures=int(suspect), suspect=suspect))
         else:
             self._blame(left, job.failures + 1, ending, reason)
+
+    def acquit(self) -> None:
+        """Let the rows wait again that were given up since a job last finished a row: the machine is to blame."""
+        for row in self.doubtful:
+            del self.given_up[row]
+            self.waiting.append(Segment([[row, row + 1]], suspect=True))
+        self.doubtful = []
 
     def _take(self, size: int) -> list[int]:
         """Take ``size`` rows at most off the first segment."""
@@ -189,10 +205,11 @@ class Walk:
         if len(rows) == 1:
             if failures < MAX_ATTEMPTS_ALONE:
                 self._put_behind_suspects(rows, failures)
-            elif ending is Ending.TIME:
-                self.late.append(rows[0])
+            elif ending in (Ending.TIME, Ending.MEMORY):
+                self.starved[rows[0]] = ending
             else:
                 self.given_up[rows[0]] = reason
+                self.doubtful.append(rows[0])
         # a node may have failed; and rows that ran out of time are on their way, and go on from their state
         elif ending in (Ending.BROKEN, Ending.TIME) and failures == 1:
             self.waiting.insert(0, Segment(to_ranges(rows), failures, suspect=True))

@@ -23,6 +23,7 @@ class Failure(StrEnum):
     BAD_DEVICE = "ERROR_BAD_DEVICE"
     DAMAGED_RESULTS = "ERROR_DAMAGED_RESULTS"
     CRASHED = "ERROR_CRASHED"
+    NOT_STARTED = "ERROR_NOT_STARTED"
     ROWS_LEFT = "ERROR_ROWS_LEFT"
     OUT_OF_MEMORY = "ERROR_OUT_OF_MEMORY"
 
@@ -43,8 +44,7 @@ CODES = (
         301,
         Failure.NO_RESULTS,
         "The engine ended without a single result: {reason}. Look at `engine.log` and `_scheduler-stderr.txt` with "
-        "`verdi calcjob outputcat PK FILE`; check that the code is `pet-engine` in an environment with the extra "
-        "`engine`.",
+        "`verdi calcjob outputcat PK FILE`.",
     ),
     _Code(
         302,
@@ -75,6 +75,12 @@ CODES = (
         Failure.CRASHED,
         "The engine broke down after {done} of {total} rows: {reason}. The finished rows are in `results`; run the "
         "others again.",
+    ),
+    _Code(
+        311,
+        Failure.NOT_STARTED,
+        "The engine ended before it began with its rows: {reason}. Look at `_scheduler-stderr.txt` with `verdi calcjob "
+        "outputcat PK FILE`; check that the code is `pet-engine` in an environment with the extra `engine`.",
     ),
     _Code(
         400,

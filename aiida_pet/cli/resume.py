@@ -25,7 +25,10 @@ from aiida_pet.cli.session import Session, load_as
 from aiida_pet.cli.stop import HINT
 
 if TYPE_CHECKING:
-    from aiida.orm import Computer, WorkChainNode
+    from aiida.orm import WorkChainNode
+
+# Resources that are an option of their own with any scheduler.
+_OF_THEIR_OWN = ("walltime", "account", "partition", "qos")
 
 
 @click.command()
@@ -124,7 +127,7 @@ def fill_changed_options(builder: Any, request: Request, *, at_home: bool) -> No
     try:
         # options that somebody set by hand, or of a version that did not note what they were made of
         if past and past != job_options(computer, own_resources, own_options):
-            builder.options = _changed_by_hand(past, computer, resources, options)
+            builder.options = _changed_by_hand(past, resources, options)
             return
         now = {SAME.get(flag_of(name)) for name in resources}
         kept = {name: value for name, value in own_options.items() if name not in now}
@@ -134,24 +137,27 @@ def fill_changed_options(builder: Any, request: Request, *, at_home: bool) -> No
 
 
 def _changed_by_hand(
-    past: dict[str, Any], computer: Computer, resources: dict[str, Any], options: dict[str, Any]
+    past: dict[str, Any], resources: dict[str, Any], options: dict[str, Any]
 ) -> dict[str, Any]:
     """Return ``past`` with what ``resources`` and ``options`` say in the place of what it had.
 
-    :raises ResourceError: for resources that are none, or that the computer has not.
+    :raises click.UsageError: for resources that stand among others in lines of the scheduler.
+    :raises ResourceError: for resources that are none.
     """
-    from aiida_pet.calculations.resources import parse_resources, render, site_of
+    from aiida_pet.calculations.resources import parse_resources
 
+    lost = [flag_of(name) for name in resources if name not in _OF_THEIR_OWN]
+    if lost:
+        raise click.UsageError(
+            f"{', '.join(lost)}: options of jobs were set by hand, or the computer has other defaults since then; give "
+            "what they are to be as --option NAME=VALUE"
+        )
     asked = parse_resources(resources)
-    changed = render(asked, computer.scheduler_type, site_of(computer))
-    if asked.n_cpus is None:
-        changed.pop("resources")
+    changed = {SAME[flag_of(name)]: getattr(asked, name) for name in resources}
     merged = past | changed | options
     variables = "environment_variables"
     if variables in merged:
-        merged[variables] = {
-            name: value for one in (past, changed, options) for name, value in one.get(variables, {}).items()
-        }
+        merged[variables] = past.get(variables, {}) | options.get(variables, {})
     return merged
 
 

@@ -102,12 +102,22 @@ def _stages(calls: Calls, progress: CampaignProgress) -> list[dict[str, Any]]:
                 "pk": child.pk if child else None,
                 "state": state_of(child) if child else "done" if record else "to come",
                 "rows_in": rows,
-                "rows_done": sum(entry.rows_done for entry in own) if own else record.get("rows_in"),
+                "rows_done": _rows_done(child, own) if child else record.get("rows_in"),
                 "rows_out": record.get("rows_out"),
                 "keep": node.inputs.stages[name].get("keep"),
             }
         )
     return stages
+
+
+def _rows_done(child: Any, jobs: list[JobProgress]) -> int | None:
+    """Return how many rows of a stage are done: those of its jobs, and those of a launch before."""
+    if child.process_label == "HullWorkChain":
+        return len(child.outputs.results) if "results" in child.outputs else None
+    if "summary" in child.outputs:
+        return int(child.outputs.summary["rows_done"])
+    before = sum(len(table) for table in child.inputs.done.values()) if "done" in child.inputs else 0
+    return before + sum(entry.rows_done for entry in jobs)
 
 
 def advice(calls: Calls, progress: CampaignProgress) -> list[str]:

@@ -28,13 +28,14 @@ HINT = "`aiida-pet launch` prints the pk of what it starts"
 def stop(session: Session, *, pk: str, after_current_jobs: bool, as_json: bool) -> None:
     """Stop the launch PK; `aiida-pet resume PK` takes it up again.
 
-    Its jobs are cancelled in their queues, and the rows that they finished are fetched. At most half a minute of work
-    of each is lost; with --after-current-jobs none is.
+    Its jobs are cancelled in their queues, and the rows that they finished are fetched; those under way begin again.
+    With --after-current-jobs the jobs end first.
     """
     from aiida.orm import WorkChainNode
 
     from aiida_pet.workchains.jobs import jobs_of
     from aiida_pet.workchains.progress import state_of
+    from aiida_pet.workchains.resume import is_campaign
     from aiida_pet.workchains.stopping import request_stop
 
     session.load()
@@ -51,10 +52,8 @@ def stop(session: Session, *, pk: str, after_current_jobs: bool, as_json: bool) 
     if as_json:
         echo_json({"pk": node.pk, "state": state_of(node), "jobs": [job.pk for job in running]})
     elif node.is_terminated:
-        click.echo(
-            f"<{node.pk}> {state_of(node)}, with {plural(len(running), 'job')} cancelled: "
-            f"`aiida-pet resume {node.pk}` goes on"
-        )
+        goes_on = f": `aiida-pet resume {node.pk}` goes on" if is_campaign(node) else ""
+        click.echo(f"<{node.pk}> {state_of(node)}, with {plural(len(running), 'job')} cancelled{goes_on}")
     elif after_current_jobs:
         told = f"after the {plural(len(running), 'job')} of now"
         click.echo(f"<{node.pk}> stops {told}: `aiida-pet status {node.pk} --watch`")
@@ -68,14 +67,14 @@ def stop(session: Session, *, pk: str, after_current_jobs: bool, as_json: bool) 
 def _call_off(node: WorkChainNode) -> list[Any]:
     """Cancel the jobs below ``node``, and wait for its end for a while; return them.
 
-    Jobs that no queue has yet, and those that are paused, are killed: there is nothing to fetch.
+    Jobs that no queue has yet are killed: there is nothing to fetch. Those that are paused go on to fetch.
 
     :raises click.ClickException: if a computer cannot be asked.
     """
-    from aiida.engine.processes.control import kill_processes
+    from aiida.engine.processes.control import kill_processes, play_processes
 
     from aiida_pet.workchains.jobs import jobs_of
-    from aiida_pet.workchains.stopping import cancel_jobs, is_in_queue
+    from aiida_pet.workchains.stopping import cancel_jobs
 
     called_off: dict[int, Any] = {}
     deadline = time.monotonic() + PATIENCE_S
@@ -83,9 +82,12 @@ def _call_off(node: WorkChainNode) -> list[Any]:
         # a lane that did not see the mark in time may still start one
         jobs = [job for job in jobs_of(node) if not job.is_terminated and job.pk not in called_off]
         called_off |= {job.pk: job for job in jobs}
-        in_queue = [job for job in jobs if is_in_queue(job)]
+        in_queue = [job for job in jobs if job.get_job_id() is not None]
         problems = cancel_jobs(in_queue)
-        others = [job for job in jobs if job not in in_queue]
+        paused = [job for job in in_queue if job.paused]
+        if paused:
+            play_processes(paused, timeout=PATIENCE_S)
+        others = [job for job in jobs if job.get_job_id() is None]
         if others:
             kill_processes(others, msg_text="stopped by aiida-pet stop", timeout=PATIENCE_S)
         if problems:

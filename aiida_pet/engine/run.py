@@ -169,6 +169,7 @@ class Job:
         )
         self._purpose = purpose_of(spec, parameters)
         self._take_up(left)
+        self._beat(step="running")  # from here on its rows may be to blame for its end
         ended = self._driver.run()
         self._flush()
         self._write_state()

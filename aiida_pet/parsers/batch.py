@@ -178,14 +178,15 @@ class BatchParser(Parser):
         if self.node.exit_status:
             return self._broken_down(outcome, self.node.exit_message or f"scheduler: {self.node.exit_status}")
         stderr = (self._retrieved_text(self.node.get_option("scheduler_stderr")) or "").strip()
-        reason = "it was killed" if outcome.heartbeat is not None else "it never started"
+        reason = "it was killed" if outcome.heartbeat is not None else "it left no sign of life"
         return self._broken_down(outcome, f"{reason}; the end of its stderr: {stderr[-300:] or 'empty'}")
 
     def _broken_down(self, outcome: _Outcome, reason: str) -> ExitCode:
         if not outcome.done:
             if outcome.damaged:
                 reason = f"{reason}; damaged shards {', '.join(outcome.damaged)}"
-            return self._fail(Failure.NO_RESULTS, reason=reason)
+            begun = outcome.heartbeat is not None and outcome.heartbeat.step != "loading"
+            return self._fail(Failure.NO_RESULTS if begun else Failure.NOT_STARTED, reason=reason)
         return self._fail(Failure.CRASHED, reason=reason, done=outcome.done, total=len(outcome.ids))
 
     def _fail(self, failure: Failure, **values: Any) -> ExitCode:

@@ -203,8 +203,16 @@ def test_options_set_by_hand_are_kept_but_for_those_given(past, engine):
     changed = past.resume(node, "--walltime", 60, "--option", "environment_variables={B: two}").options
     variables = {"environment_variables": {"A": "one", "B": "two"}}
     assert dict(changed) == own | {"max_wallclock_seconds": 60} | variables
-    other = past.resume(node, "--gpus", 1, "--gpu-type", "a100").options
-    assert dict(other) == own | {"custom_scheduler_commands": "#SBATCH --gres=gpu:a100:1"}
+
+
+@pytest.mark.parametrize("arguments", [("--gpus", 0), ("--memory", "1GB"), ("--cpus", 2)])
+def test_resources_in_lines_of_a_scheduler_that_somebody_wrote_are_not_guessed(
+    past, engine, invoke, arguments
+):
+    own = {"resources": {"num_machines": 1}, "custom_scheduler_commands": "#SBATCH --gres=gpu:4"}
+    node = past.launch(engine, change=lambda builder: setattr(builder, "options", own))
+    told = " ".join(invoke("resume", node.pk, *arguments, status=2).output.split())
+    assert f"{arguments[0]}: options of jobs were set by hand" in told
 
 
 def test_another_computer_is_asked_for_its_own_and_what_is_given(past, engine, pet_code):

@@ -1,13 +1,16 @@
 """`aiida-pet stop`."""
 
+import shlex
 import signal
 import subprocess
+import time
 
 import pytest
 
 from aiida_pet.workchains.stopping import is_stop_requested
 
 IDS = ["a", "b", "c", "d"]
+ENDED = (-signal.SIGTERM, 128 + signal.SIGTERM)  # a shell whose child was ended, if it has one
 
 
 @pytest.fixture
@@ -59,7 +62,7 @@ def test_stop_cancels_jobs_in_their_queue_and_lets_their_processes_fetch_what_is
 ):
     campaign, process = in_queue
     output = invoke("stop", campaign.node.pk).output
-    assert process.wait(timeout=30) == -signal.SIGTERM
+    assert process.wait(timeout=30) in ENDED
     assert killed == []
     assert is_stop_requested(campaign.lanes[0])
     assert f"<{campaign.node.pk}> stops when what its 1 job finished is fetched" in output
@@ -83,30 +86,84 @@ def test_stop_tells_that_the_launch_has_ended(invoke, in_queue, monkeypatch):
 
 
 @pytest.mark.usefixtures("with_daemon")
-@pytest.mark.parametrize("paused", [False, True])
-def test_jobs_that_no_queue_has_or_that_are_paused_are_killed(invoke, in_queue, killed, paused):
+def test_job_that_no_queue_has_is_killed(invoke, in_queue, killed):
     campaign, process = in_queue
-    if paused:
-        campaign.jobs[0].pause()
-    else:
-        campaign.jobs[0].base.attributes.delete("job_id")
+    campaign.jobs[0].base.attributes.delete("job_id")
     invoke("stop", campaign.node.pk)
     assert [job.pk for job in killed] == [campaign.jobs[0].pk]
     assert process.poll() is None
 
 
-@pytest.mark.usefixtures("with_daemon", "killed")
-def test_computer_that_cannot_be_asked_is_named_with_what_can_be_done(invoke, in_queue, monkeypatch):
-    def refuse(*_):
-        raise OSError("no route to host\nand more")
-
-    monkeypatch.setattr("aiida_pet.workchains.stopping.kill_calculation", refuse)
-    campaign, _ = in_queue
-    output = " ".join(invoke("stop", campaign.node.pk, status=1).output.split())
-    label = campaign.jobs[0].computer.label
-    assert (
-        f"jobs on {label} could not be cancelled: no route to host. <{campaign.node.pk}> stops when" in output
+@pytest.mark.usefixtures("with_daemon")
+def test_paused_job_is_cancelled_and_goes_on_to_fetch(invoke, in_queue, killed, monkeypatch):
+    campaign, process = in_queue
+    campaign.jobs[0].pause()
+    played = []
+    monkeypatch.setattr(
+        "aiida.engine.processes.control.play_processes", lambda asked, **_: played.extend(asked)
     )
+    invoke("stop", campaign.node.pk)
+    assert process.wait(timeout=30) in ENDED
+    assert [job.pk for job in played] == [campaign.jobs[0].pk]
+    assert killed == []
+
+
+@pytest.mark.usefixtures("with_daemon", "killed")
+def test_job_that_has_ended_already_keeps_no_other_from_being_cancelled(invoke, in_queue, tmp_path):
+    campaign, process = in_queue
+    ended = subprocess.Popen(["/bin/true"])
+    ended.wait()
+    other = campaign.add_job(["a", "b"], None, tmp_path / "other")
+    other.set_job_id(campaign.jobs[0].get_job_id())
+    campaign.jobs[0].base.attributes.set("job_id", str(ended.pid))
+    invoke("stop", campaign.node.pk)
+    assert process.wait(timeout=30) in ENDED
+
+
+@pytest.mark.usefixtures("with_daemon", "killed")
+def test_script_of_a_job_waits_for_what_its_engine_writes_at_the_end(invoke, running, tmp_path):
+    """Without a queue a job is a shell, and AiiDA fetches the files when it is gone."""
+    log = tmp_path / "log"
+    engine = f"trap 'trap : TERM; sleep 2; echo engine >> {log}; exit' TERM; while true; do sleep 0.1; done"
+    script = f"bash -c {shlex.quote(engine)}; echo script >> {log}"
+    shell = subprocess.Popen(["/bin/bash", "-c", script], start_new_session=True)
+    running.jobs[0].set_job_id(str(shell.pid))
+    time.sleep(1)
+    invoke("stop", running.node.pk)
+    shell.wait(timeout=30)
+    assert log.read_text() == "engine\nscript\n"
+
+
+@pytest.mark.usefixtures("with_daemon", "killed")
+def test_script_of_a_job_comes_to_no_engine_after_it_was_told_to_end(invoke, running):
+    shell = subprocess.Popen(["/bin/bash", "-c", "sleep 300; sleep 300; true"], start_new_session=True)
+    running.jobs[0].set_job_id(str(shell.pid))
+    time.sleep(1)
+    invoke("stop", running.node.pk)
+    assert shell.wait(timeout=30) in (0, *ENDED)
+
+
+@pytest.mark.usefixtures("with_daemon", "killed", "in_queue")
+@pytest.mark.parametrize("scheduler", ["core.direct", "core.slurm"])
+def test_computer_that_cannot_be_asked_is_named_with_what_can_be_done(
+    invoke, in_queue, monkeypatch, scheduler
+):
+    campaign, _ = in_queue
+    computer = campaign.jobs[0].computer
+    if scheduler == "core.direct":
+        message = f"jobs on {computer.label} could not be cancelled: no route to host."
+
+        def refuse(self):
+            raise OSError("no route to host\nand more")
+
+        monkeypatch.setattr("aiida.transports.plugins.local.LocalTransport.open", refuse)
+    else:
+        # there is no cluster behind it
+        monkeypatch.setattr(type(computer), "scheduler_type", scheduler)
+        message = f"job <{campaign.jobs[0].pk}> on {computer.label} could not be cancelled: "
+    output = " ".join(invoke("stop", campaign.node.pk, status=1).output.split())
+    assert message in output
+    assert f"<{campaign.node.pk}> stops when its jobs have ended" in output
     assert f"`verdi process kill --force {campaign.node.pk}`" in output
 
 

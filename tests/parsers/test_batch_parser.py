@@ -66,9 +66,9 @@ def test_only_heartbeat_and_log_are_stored_with_the_job(job_inputs: Inputs) -> N
     [
         (
             {"STAND_IN_ABSENT": 1},
-            301,
-            "The engine ended without a single result: it never started; the end of its stderr: pet-engine: command "
-            "not found. Look at `engine.log`",
+            311,
+            "The engine ended before it began with its rows: it left no sign of life; the end of its stderr: "
+            "pet-engine: command not found. Look at `_scheduler-stderr.txt`",
             0,
         ),
         (
@@ -199,6 +199,13 @@ def test_killed_engine_takes_its_reason_from_the_scheduler(
     _, exit_code = parse(node, shards)
     assert exit_code.status == status
     assert message in exit_code.message
+
+
+def test_engine_that_was_killed_before_it_began_with_its_rows_says_nothing_of_them(finished_job: Any) -> None:
+    node, shards = finished_job(Progress(rows_total=4, step="loading"))
+    _, exit_code = parse(node, shards)
+    assert exit_code.status == 311
+    assert "before it began with its rows: it was killed" in exit_code.message
 
 
 def test_nul_bytes_in_a_log_come_into_no_message(finished_job: Any) -> None:

@@ -56,6 +56,29 @@ def relax_inputs(finished: dict[str, Any], **parameters: Any) -> dict[str, Any]:
     }
 
 
+def test_hull_is_not_made_of_references_of_which_some_are_left(
+    finished: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def requested(node: Any) -> bool:
+        asked.append(node)
+        return len(asked) > 1
+
+    monkeypatch.setattr("aiida_pet.workchains.lane.is_stop_requested", requested)
+    relax = relax_inputs(finished, max_steps=11) | {"job_size": orm.Int(1)}
+    _, node = run_get_node(
+        HullWorkChain,
+        structures=finished["results"],
+        reference_structures=elements("Nb", "Mo", "W"),
+        relax=relax,
+    )
+    assert len(jobs_of(node)) == 1
+    assert node.exit_status == 320
+    assert "Stopped as asked, with 2 rows left" in node.exit_message
+    assert "results" not in node.outputs
+
+
 def test_references_are_relaxed_once_and_shared_by_campaigns(finished: dict[str, Any]) -> None:
     inputs = {
         "structures": finished["results"],

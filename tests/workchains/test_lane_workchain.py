@@ -111,6 +111,29 @@ def test_memory_makes_jobs_and_batches_smaller(run_lane: Any) -> None:
     assert costs == [800.0, 400.0, 200.0, 200.0, 200.0, 200.0]
 
 
+def test_crystal_for_which_memory_is_too_small_is_left_to_jobs_with_more(run_lane: Any) -> None:
+    node, done, _ = run_lane(1, 1, STAND_IN_MEMORY=0)
+    assert done == [[], []]
+    assert node.exit_status == 303
+    assert node.exit_message.startswith("Memory ran out twice for rows that were alone in a job (1 of them)")
+
+
+def test_rows_of_a_broken_machine_are_left_however_few_they_are(run_lane: Any) -> None:
+    node, _, sizes = run_lane(2, 1, {"max_failures": 4}, STAND_IN_ABSENT=1)
+    assert node.exit_status == 400
+    assert sizes == [1] * 4
+    assert "with 2 rows left" in node.exit_message
+    assert "given_up" not in node.outputs
+
+
+def test_rows_that_end_every_job_until_the_lane_stops_are_left(run_lane: Any) -> None:
+    """As on a machine whose engines begin, and then end."""
+    node, _, _ = run_lane(["killer_1", "killer_2", "killer_3"], 1, {"max_failures": 4})
+    assert node.exit_status == 400
+    assert "with 3 rows left" in node.exit_message
+    assert "given_up" not in node.outputs
+
+
 def test_crystal_that_kills_its_job_is_given_up_and_the_others_finish(run_lane: Any) -> None:
     node, done, _ = run_lane(["a", "b", "c", "killer", "e", "f"], 6)
     assert node.is_finished_ok, node.exit_message
@@ -130,7 +153,7 @@ def test_crystal_that_needs_more_time_than_a_job_has_is_left_and_blamed_for_noth
     assert done == [[], []]
     assert node.exit_status == 303
     assert node.exit_message == (
-        "Time ran out twice for rows alone in a job (1 of them): jobs need a longer walltime."
+        "Time ran out twice for rows that were alone in a job (1 of them): jobs need more of it."
     )
     assert "given_up" not in node.outputs
 

@@ -13,7 +13,9 @@ from aiida.manage import get_manager
 from aiida.orm import Int
 
 from aiida_pet.calculations.relax import RelaxCalculation
+from aiida_pet.cli.status import report
 from aiida_pet.data.structures import StructureSetData
+from aiida_pet.workchains.done import current
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.relax import RelaxWorkChain
 from aiida_pet.workchains.resume import NotResumableError, resume_builder, what_is_done
@@ -201,21 +203,71 @@ def test_a_screening_is_resumed_in_the_stage_where_it_stopped(module_inputs: Inp
     jobs = [job.process_class.TASK.value for job in jobs_of(second)]
     assert "relax" not in jobs
     assert jobs.count("phonons") == 2
+    stages = {stage["name"]: stage["rows_done"] for stage in report(second)["stages"]}
+    assert stages == {"relax": 4, "phonons": 4, "elastic": 3}
 
 
 def test_rows_that_were_given_up_are_taken_over_and_kill_no_other_job(
     module_inputs: Inputs, stop_after: Any
 ) -> None:
     inputs = module_inputs(["killer_1.5", "b", "c"])
-    stop_after(3)  # after two jobs of the killer alone
+    stop_after(4)  # after two jobs of the killer alone, and one that shows that it is to blame
     first = relax(inputs, job_size=1)
     assert first.exit_status == 400
-    assert first.outputs.results.column("status").tolist() == ["failed", "left", "left"]
+    assert first.outputs.results.column("status").tolist() == ["failed", "converged", "left"]
     stop_after(None)
     _, second = run_get_node(resume_builder(first))
     assert second.is_finished_ok, second.exit_message
-    assert [job.outputs.results.ids.tolist() for job in jobs_of(second)] == [["b"], ["c"]]
+    assert [job.outputs.results.ids.tolist() for job in jobs_of(second)] == [["c"]]
     assert second.outputs.results.column("status").tolist() == ["failed", "converged", "converged"]
+
+
+def test_rows_that_end_their_jobs_until_the_launch_is_stopped_are_left(
+    module_inputs: Inputs, stop_after: Any
+) -> None:
+    stop_after(3)
+    node = relax(module_inputs(["killer_1.5", "b"]), job_size=1)
+    assert node.exit_status == 301
+    assert set(what_is_done(node)) == {""}
+    assert what_is_done(node)[""] == {}
+
+
+def test_rows_that_a_version_before_gave_up_are_tried_again(
+    module_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = relax(module_inputs(["killer", "b"]), job_size=1)
+    lane = next(one for one in node.called if one.process_label == "LaneWorkChain")
+    name = f"given_up_{lane.pk}"
+    assert name in what_is_done(node)[""]
+    table = lane.outputs.given_up
+    monkeypatch.setattr(
+        type(table.base.attributes),
+        "get",
+        lambda self, key: {"status": {"left": 1}} if key == "counts" else None,
+    )
+    assert not current({name: table})
+    monkeypatch.undo()
+    monkeypatch.setattr(RelaxCalculation, "CACHE_VERSION", RelaxCalculation.CACHE_VERSION + 1)
+    assert not current({name: table})
+
+
+def test_screening_resumed_twice_takes_over_no_results_of_a_wrong_engine(
+    module_inputs: Inputs, stop_after: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = module_inputs(["a", "b"])
+    builder = ScreeningWorkChain.get_builder_from_protocol(
+        *(inputs[name] for name in ("code", "model", "structures")),
+        options=inputs["options"],
+        stages=("relax",),
+        job_size=1,
+        reuse=False,
+    )
+    stop_after(2)
+    _, first = run_get_node(builder)
+    _, second = run_get_node(resume_builder(first))
+    assert set(what_is_done(second)) == {"relax"}
+    monkeypatch.setattr(RelaxCalculation, "CACHE_VERSION", RelaxCalculation.CACHE_VERSION + 1)
+    assert what_is_done(second) == {}
 
 
 def test_results_of_an_engine_that_was_wrong_are_not_taken_over(

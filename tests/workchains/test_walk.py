@@ -94,20 +94,38 @@ def test_single_row_that_breaks_its_job_is_given_up_after_two_tries() -> None:
     assert last_walk().given_up == {0: "bang"}
 
 
-def out_of_time(*slow: int) -> Machine:
+@pytest.mark.parametrize("ending", [Ending.TIME, Ending.MEMORY])
+def test_single_row_for_which_jobs_have_not_enough_is_starved_and_not_to_blame(ending: Ending) -> None:
     def machine(job: list[int]) -> tuple[Collection[int], Ending]:
-        done = set(job) - set(slow)
-        return done, Ending.TIME if set(job) & set(slow) else Ending.FINISHED
+        return set(job) - {4}, ending if 4 in job else Ending.FINISHED
 
-    return machine
-
-
-def test_single_row_whose_time_runs_out_twice_is_late_and_not_to_blame() -> None:
-    jobs, done = walk_through(Walk.start(20, 10), out_of_time(4))
+    jobs, done = walk_through(Walk.start(20, 10), machine)
     assert done == set(range(20)) - {4}
     assert last_walk().given_up == {}
-    assert last_walk().late == [4]
+    assert last_walk().starved == {4: ending}
     assert jobs.count([4]) == 2
+
+
+def test_engine_that_does_not_begin_blames_no_row_and_is_tried_ten_times() -> None:
+    jobs, _ = walk_through(Walk.start(3, 3), lambda job: (set(), Ending.IDLE))
+    assert jobs == [[0, 1, 2]] * 10
+    assert (last_walk().waiting_rows, last_walk().given_up) == ([0, 1, 2], {})
+
+
+def test_rows_given_up_since_a_job_last_finished_one_are_acquitted_with_the_machine() -> None:
+    walk = Walk.start(6, 1)
+    for row in (0, 1):  # one that is to blame, and one after which the machine is known to be sound
+        for _ in range(2 if row == 0 else 1):
+            assert walk.next_job() == [row]
+            walk.settle(set() if row == 0 else {1}, Ending.BROKEN if row == 0 else Ending.FINISHED, "bang")
+    for row in (2, 2, 3, 3):
+        assert walk.next_job() == [row]
+        walk.settle(set(), Ending.BROKEN, "bang")
+    assert set(walk.given_up) == {0, 2, 3}
+    walk = Walk.from_dict(yaml.safe_load(yaml.safe_dump(walk.to_dict())))
+    walk.acquit()
+    assert walk.given_up == {0: "bang"}
+    assert sorted(walk.waiting_rows) == [2, 3, 4, 5]
 
 
 def test_rows_whose_time_ran_out_before_one_ended_go_on_together() -> None:
@@ -211,4 +229,4 @@ def test_rows_are_not_to_blame_for_what_has_nothing_to_do_with_them(ending: Endi
     for _ in range(3):
         assert walk.next_job() == [0]
         walk.settle(set(), ending)
-    assert (walk.waiting_rows, walk.given_up, walk.late, walk.fruitless) == ([0], {}, [], 0)
+    assert (walk.waiting_rows, walk.given_up, walk.starved, walk.fruitless) == ([0], {}, {}, 0)
