@@ -74,7 +74,7 @@ def test_hull_is_not_made_of_references_of_which_some_are_left(
         relax=relax,
     )
     assert len(jobs_of(node)) == 1
-    assert node.exit_status == 320
+    assert node.exit_status == 411
     assert "Stopped as asked, with 2 rows left" in node.exit_message
     assert "results" not in node.outputs
 
