@@ -211,7 +211,8 @@ def test_rows_that_were_given_up_are_taken_over_and_kill_no_other_job(
     module_inputs: Inputs, stop_after: Any
 ) -> None:
     inputs = module_inputs(["killer_1.5", "b", "c"])
-    stop_after(4)  # after two jobs of the killer alone, and one that shows that it is to blame
+    # after two jobs of the killer alone, of which each makes the lane ask twice, and one that shows that it is to blame
+    stop_after(6)
     first = relax(inputs, job_size=1)
     assert first.exit_status == 400
     assert first.outputs.results.column("status").tolist() == ["failed", "converged", "left"]
@@ -225,8 +226,9 @@ def test_rows_that_were_given_up_are_taken_over_and_kill_no_other_job(
 def test_rows_that_end_their_jobs_until_the_launch_is_stopped_are_left(
     module_inputs: Inputs, stop_after: Any
 ) -> None:
-    stop_after(3)
+    stop_after(5)
     node = relax(module_inputs(["killer_1.5", "b"]), job_size=1)
+    assert len(jobs_of(node)) == 2
     assert node.exit_status == 301
     assert set(what_is_done(node)) == {""}
     assert what_is_done(node)[""] == {}
