@@ -67,6 +67,7 @@ class Engine:
         self.started = time.time()
         self.statuses: Counter[str] = Counter()
         self.total = 0
+        self.begun = False
 
     def beat(self, step: str, message: str = "") -> None:
         done = sum(self.statuses.values())
@@ -89,6 +90,7 @@ class Engine:
                 started=self.started,
                 updated=time.time(),
                 message=message,
+                begun=self.begun,
             )
         )
 
@@ -115,6 +117,7 @@ class Engine:
         return self.work(table)
 
     def work(self, table: StructureTable) -> ExitStatus:
+        self.begun = True
         self.beat("running")
         allowed = int(os.environ.get("STAND_IN_ROWS", str(self.total)))
         for first in range(0, self.total, SHARD_ROWS):

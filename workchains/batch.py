@@ -178,6 +178,9 @@ class BatchWorkChain(WorkChain):
         parts = {
             f"job_{i:05d}": job.outputs.results for i, job in enumerate(jobs) if "results" in job.outputs
         }
+        done = {f"{DONE}{name}": table for name, table in self._done().items()}
+        if not parts and not done:  # nothing shows that it is the rows that are to blame
+            return self.exit_codes.ERROR_NO_RESULTS.format(message=self._complaints())
         for number, lane in enumerate(self.ctx.lanes):
             if "given_up" in lane.outputs:
                 parts[f"given_up_{number:03d}"] = lane.outputs.given_up
@@ -186,9 +189,7 @@ class BatchWorkChain(WorkChain):
         twice = sum(map(len, computed)) - len(np.unique(np.concatenate(computed))) if computed else 0
         if twice:
             self.report(f"warning: {twice} rows were computed a second time, as two jobs did them")
-        parts |= {f"{DONE}{name}": table for name, table in self._done().items()}
-        if not parts:
-            return self.exit_codes.ERROR_NO_RESULTS.format(message=self._complaints())
+        parts |= done
         first = next(iter(parts.values()))
         if len(parts) == 1 and np.array_equal(first.ids, ids):
             results = first  # one job did it all: there is nothing to merge, and no reason to store it twice
@@ -233,6 +234,9 @@ class BatchWorkChain(WorkChain):
             for lane in self.ctx.lanes
             if not lane.is_finished_ok
         ]
+        if not messages:
+            (*_, job) = jobs_of(self.node)
+            messages = [f"All ended their jobs; the last, <{job.pk}>: {job.exit_message}"]
         return " ".join(dict.fromkeys(messages))
 
     @classmethod

@@ -29,7 +29,8 @@ def results_below(node: orm.ProcessNode) -> dict[str, StructureSetData]:
         # relaxations along modes are jobs below a batch of phonons, and of another task
         if job.process_class.TASK is task and "results" in job.outputs and _is_current(job):
             found[f"job_{job.pk}"] = job.outputs.results
-    for lane in calls.below():
+    # rows are to blame for the end of jobs where others came through
+    for lane in calls.below() if found else ():
         is_lane = lane.process_type == LANE_TYPE and Task(lane.inputs.task.value) is task
         if is_lane and "given_up" in lane.outputs and _is_current_table(lane.outputs.given_up):
             found[f"given_up_{lane.pk}"] = lane.outputs.given_up
@@ -40,6 +41,13 @@ def has_current_results(node: orm.ProcessNode) -> bool:
     """Return whether the batch ``node`` would have the same results today, as far as versions of the engine tell."""
     tables = _taken_over(node).values()
     return all(map(_is_current, jobs_of(node))) and all(map(_is_current_table, tables))
+
+
+def of_jobs(tables: Mapping[str, StructureSetData]) -> dict[str, StructureSetData]:
+    """Return those of ``tables`` that are results of jobs, without rows that were given up."""
+    return {
+        name: table for name, table in tables.items() if table.creator is not None and is_job(table.creator)
+    }
 
 
 def current(tables: Mapping[str, StructureSetData]) -> dict[str, StructureSetData]:

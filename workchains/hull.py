@@ -105,7 +105,8 @@ class HullWorkChain(WorkChain):
         spec.exit_code(
             411,
             "ERROR_REFERENCES_NOT_RELAXED",
-            message="No reference is relaxed (process <{pk}>). {message}",
+            message="The references are not all relaxed (process <{pk}>): {message} If rows are left, `aiida-pet "
+            "resume {pk}` goes on with them; launch the hull again then.",
         )
 
     def check(self) -> Any:
@@ -158,8 +159,10 @@ class HullWorkChain(WorkChain):
         """Take the references that are relaxed."""
         node = self.ctx.relaxation
         results = node.outputs.results if "results" in node.outputs else None
-        if results is None or node.outputs.summary["rows_left"]:
-            problem = node.exit_message or "rows are left"  # a hull without them would be another one
+        if results is None or not node.is_finished_ok:
+            problem = (
+                node.exit_message or "it broke down."
+            )  # a hull without some of them would be another one
         else:
             problem = check_reference(RELAXED, results)
         if problem or results is None:

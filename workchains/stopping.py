@@ -17,7 +17,11 @@ MARK = "aiida_pet_stop"
 
 # Without a queue a job is a shell that waits for the engine. AiiDA's plugin would end both at once, and fetch the files
 # before the engine has written them; and it looks for children of the shell on this machine, wherever the job runs.
-_END = "(for i in $(seq 60); do pkill -TERM -P {pid} || break; sleep 0.5; done; kill -TERM {pid}) >/dev/null 2>&1 &"
+_END = (
+    "(end() {{ for child in $(pgrep -P $1); do end $child; kill -TERM $child; done; }}; "
+    "i=0; while pgrep -P {pid} && [ $i -lt 240 ]; do end {pid}; i=$((i + 1)); sleep 0.5; done; kill -TERM {pid}) "
+    ">/dev/null 2>&1 &"
+)
 
 
 def request_stop(node: orm.ProcessNode) -> None:

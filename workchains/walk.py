@@ -64,7 +64,8 @@ class Walk:
     :ivar running: rows of the job that runs.
     :ivar fruitless: jobs in a row that finished no row.
     :ivar given_up: row -> why.
-    :ivar doubtful: rows given up since a job last finished one: if none ever does again, the machine was to blame.
+    :ivar has_finished: whether a job finished a row.
+    :ivar doubtful: rows given up since one last did: if none ever does again, it was the machine.
     :ivar starved: row -> of what jobs had not enough for it, although it was alone.
     :ivar max_batch_cost: of the engine's settings, as far as memory has shown; None lets the engine choose.
     """
@@ -74,6 +75,7 @@ class Walk:
     running: Segment | None = None
     fruitless: int = 0
     given_up: dict[int, str] = field(default_factory=dict)
+    has_finished: bool = False
     doubtful: list[int] = field(default_factory=list)
     starved: dict[int, Ending] = field(default_factory=dict)
     max_batch_cost: float | None = None
@@ -95,6 +97,7 @@ class Walk:
             "running": plain(self.running),
             "fruitless": self.fruitless,
             "given_up": dict(self.given_up),
+            "has_finished": self.has_finished,
             "doubtful": list(self.doubtful),
             "starved": {row: ending.value for row, ending in self.starved.items()},
             "max_batch_cost": self.max_batch_cost,
@@ -115,6 +118,7 @@ class Walk:
             fruitless=state["fruitless"],
             given_up={int(row): reason for row, reason in state["given_up"].items()},
             # of lanes that were in flight when this version was installed
+            has_finished=state.get("has_finished", False),
             doubtful=list(state.get("doubtful", [])),
             starved={int(row): Ending(ending) for row, ending in state.get("starved", {}).items()},
             max_batch_cost=state["max_batch_cost"],
@@ -166,6 +170,7 @@ class Walk:
             return
         if len(left) < len(job):
             self.fruitless = 0
+            self.has_finished = True
             self.doubtful = []
         else:
             self.fruitless += 1
@@ -180,7 +185,12 @@ class Walk:
             self._blame(left, job.failures + 1, ending, reason)
 
     def acquit(self) -> None:
-        """Let the rows wait again that were given up since a job last finished a row: the machine is to blame."""
+        """Let the rows wait again that were given up since a job last finished one: it was the machine.
+
+        If no job ever did, nothing was seen to break, and a lane of nothing but culprits would never come to an end.
+        """
+        if not self.has_finished:
+            return
         for row in self.doubtful:
             del self.given_up[row]
             self.waiting.append(Segment([[row, row + 1]], suspect=True))

@@ -33,8 +33,11 @@ _OF_THEIR_OWN = ("walltime", "account", "partition", "qos")
 
 @click.command()
 @click.argument("pk")
+@click.option(
+    "--retry-given-up", is_flag=True, help="Try the rows again that ended their job twice, at last alone."
+)
 @launch_options
-def resume(session: Session, *, pk: str, request: Request) -> None:
+def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request) -> None:
     """Take up the launch PK, which was stopped or left rows, and compute only what is left.
 
     With the options of before, and those given over them: more or fewer lanes, another queue, memory or walltime. On
@@ -47,14 +50,12 @@ def resume(session: Session, *, pk: str, request: Request) -> None:
     """
     from aiida.orm import WorkChainNode
 
-    from aiida_pet.workchains.resume import what_is_done
-
     session.load()
     check_request(request)
     node = load_as(pk, WorkChainNode, hint=HINT)
-    _check_node(node, request)
-    builder = _builder(node, request)
-    rows = sum(len(table) for tables in what_is_done(node).values() for table in tables.values())
+    _check_node(node, request, retry_given_up)
+    builder = _builder(node, request, retry_given_up)
+    rows = _rows_done(node, given_up=not retry_given_up)
     if request.dry_run:
         options = dict(builder.options or {})
         if request.as_json:
@@ -71,22 +72,37 @@ def resume(session: Session, *, pk: str, request: Request) -> None:
     start(builder, str(node.process_label), request, {"resumed": node.pk, "rows_done": rows})
 
 
-def _check_node(node: WorkChainNode, request: Request) -> None:
+def _rows_done(node: WorkChainNode, *, given_up: bool) -> int:
+    from aiida_pet.workchains.resume import what_is_done
+
+    done = what_is_done(node, given_up=given_up)
+    return sum(len(table) for tables in done.values() for table in tables.values())
+
+
+def _check_node(node: WorkChainNode, request: Request, retry_given_up: bool) -> None:
     from aiida_pet.workchains.progress import state_of
+    from aiida_pet.workchains.resume import is_campaign
 
     if not node.is_terminated:
         raise click.ClickException(
             f"<{node.pk}> goes on ({state_of(node)}): `aiida-pet stop {node.pk}` stops it"
         )
-    if node.is_finished_ok:
-        raise click.ClickException(f"<{node.pk}> has ended well: nothing is left to do")
+    if node.is_finished_ok and is_campaign(node):
+        given_up = _rows_done(node, given_up=True) - _rows_done(node, given_up=False)
+        if not given_up:
+            raise click.ClickException(f"<{node.pk}> has ended well: nothing is left to do")
+        if not retry_given_up:
+            raise click.ClickException(
+                f"<{node.pk}> has ended well: nothing is left to do but {plural(given_up, 'row')} that ended their "
+                "jobs, which --retry-given-up tries again"
+            )
     if request.model is not None:
         raise click.UsageError(
             "--model: the rows that are done are of the model of before; launch anew for another"
         )
 
 
-def _builder(node: WorkChainNode, request: Request) -> Any:
+def _builder(node: WorkChainNode, request: Request, retry_given_up: bool) -> Any:
     """Return the builder of what goes on where ``node`` ended, with what the command line changes."""
     from aiida.orm import Int
 
@@ -94,7 +110,7 @@ def _builder(node: WorkChainNode, request: Request) -> Any:
 
     source = click.get_current_context().get_parameter_source
     code = load_code(request.code) if source("code") is not click.core.ParameterSource.DEFAULT else None
-    builder: Any = resume_builder(node, code)
+    builder: Any = resume_builder(node, code, given_up=not retry_given_up)
     lanes = builder.lanes.value
     if source("lanes") is not click.core.ParameterSource.DEFAULT:
         builder.lanes = Int(request.lanes)

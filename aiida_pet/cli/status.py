@@ -87,12 +87,10 @@ def _stages(calls: Calls, progress: CampaignProgress) -> list[dict[str, Any]]:
     called = {
         link.link_label: link.node for link in node.base.links.get_outgoing(link_type=LinkType.CALL_WORK)
     }
-    entries = {entry.pk: entry for entry in progress.jobs}
     stages = []
     for name in [name for name in STAGES if name in node.inputs.stages.get_dict()]:
         child: Any = called.get(name)
         record = done.get(name, {})
-        own = [entries[job.pk] for job in calls.jobs(child)] if child else []
         rows = record.get("rows_in")
         if rows is None and child is not None and child.process_label != "HullWorkChain":
             rows = len(child.inputs.rows if "rows" in child.inputs else child.inputs.structures)
@@ -102,7 +100,7 @@ def _stages(calls: Calls, progress: CampaignProgress) -> list[dict[str, Any]]:
                 "pk": child.pk if child else None,
                 "state": state_of(child) if child else "done" if record else "to come",
                 "rows_in": rows,
-                "rows_done": _rows_done(child, own) if child else record.get("rows_in"),
+                "rows_done": _rows_done(child, calls, progress) if child else record.get("rows_in"),
                 "rows_out": record.get("rows_out"),
                 "keep": node.inputs.stages[name].get("keep"),
             }
@@ -110,14 +108,15 @@ def _stages(calls: Calls, progress: CampaignProgress) -> list[dict[str, Any]]:
     return stages
 
 
-def _rows_done(child: Any, jobs: list[JobProgress]) -> int | None:
-    """Return how many rows of a stage are done: those of its jobs, and those of a launch before."""
+def _rows_done(child: Any, calls: Calls, progress: CampaignProgress) -> int | None:
+    """Return how many rows of a stage are done: those of its lanes, and those of a launch before."""
     if child.process_label == "HullWorkChain":
         return len(child.outputs.results) if "results" in child.outputs else None
     if "summary" in child.outputs:
         return int(child.outputs.summary["rows_done"])
     before = sum(len(table) for table in child.inputs.done.values()) if "done" in child.inputs else 0
-    return before + sum(entry.rows_done for entry in jobs)
+    lanes = {lane.pk: lane.rows_done for lane in progress.lanes}
+    return before + sum(lanes.get(one.pk, 0) for one in calls.below(child))
 
 
 def advice(calls: Calls, progress: CampaignProgress) -> list[str]:

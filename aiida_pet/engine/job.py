@@ -157,6 +157,7 @@ class Progress:
     :ivar updated: Unix time of writing.
     :ivar starts: how many times the engine was started in this folder.
     :ivar message: the reason, where ``step`` is ``failed`` or ``stopped``.
+    :ivar begun: whether it began with its rows, which from then on may be to blame for its end.
     """
 
     rows_total: int
@@ -176,6 +177,7 @@ class Progress:
     updated: float = 0.0
     starts: int = 1
     message: str = ""
+    begun: bool = False
 
     def to_json(self) -> str:
         """Return the text of ``progress.json``."""

@@ -168,8 +168,8 @@ class Job:
             proceed=self._proceed,
         )
         self._purpose = purpose_of(spec, parameters)
+        self._beat(step="running", begun=True)
         self._take_up(left)
-        self._beat(step="running")  # from here on its rows may be to blame for its end
         ended = self._driver.run()
         self._flush()
         self._write_state()

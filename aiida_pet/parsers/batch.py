@@ -39,6 +39,7 @@ _FAILURES = {
     ExitStatus.OUT_OF_MEMORY.name: Failure.OUT_OF_MEMORY,
 }
 _REASON_LENGTH = 500  # characters; the exit message stands in one line of `verdi process list`
+_NODE_FAILURE = CalcJob.exit_codes.ERROR_SCHEDULER_NODE_FAILURE.status
 _SUMMARY_KEYS = ("engine_s", "compute_s", "evaluations", "steps", "rate", "memory_mb", "device", "starts")
 
 
@@ -185,8 +186,13 @@ class BatchParser(Parser):
         if not outcome.done:
             if outcome.damaged:
                 reason = f"{reason}; damaged shards {', '.join(outcome.damaged)}"
-            begun = outcome.heartbeat is not None and outcome.heartbeat.step != "loading"
-            return self._fail(Failure.NO_RESULTS if begun else Failure.NOT_STARTED, reason=reason)
+            begun = outcome.heartbeat is not None and outcome.heartbeat.begun
+            failure = (
+                Failure.NO_RESULTS
+                if begun and self.node.exit_status != _NODE_FAILURE
+                else Failure.NOT_STARTED
+            )
+            return self._fail(failure, reason=reason)
         return self._fail(Failure.CRASHED, reason=reason, done=outcome.done, total=len(outcome.ids))
 
     def _fail(self, failure: Failure, **values: Any) -> ExitCode:

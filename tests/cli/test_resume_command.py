@@ -53,6 +53,17 @@ def test_resume_computes_what_is_left_with_the_options_of_before_or_those_given(
     assert "has ended well: nothing is left" in invoke("resume", node.pk, status=1).output
 
 
+def test_rows_that_ended_their_jobs_are_tried_again_only_if_asked_for(invoke, launch, read, make_structures):
+    structures = make_structures(["killer", "b"]).store()
+    node = launch("relax", structures.pk, "--job-size", 1)
+    assert node.is_finished_ok, node.exit_message
+    told = " ".join(invoke("resume", node.pk, status=1).output.split())
+    assert "nothing is left to do but 1 row that ended their jobs, which --retry-given-up tries again" in told
+    assert read("resume", node.pk, "--dry-run", "--retry-given-up")["rows_done"] == 1
+    invoke("resume", node.pk, "--retry-given-up")
+    assert len(jobs_of(launch.node)) == 2
+
+
 def test_dry_run_of_resume_starts_nothing(invoke, read, stopped):
     document = read("resume", stopped.pk, "--dry-run")
     assert (document["pk"], document["rows_done"], document["lanes"]) == (stopped.pk, 2, 1)

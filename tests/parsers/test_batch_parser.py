@@ -73,8 +73,8 @@ def test_only_heartbeat_and_log_are_stored_with_the_job(job_inputs: Inputs) -> N
         ),
         (
             {"STAND_IN_FAIL": "CRASHED"},
-            301,
-            "without a single result: CRASHED: as the test asked. Look at",
+            311,
+            "before it began with its rows: CRASHED: as the test asked. Look at",
             0,
         ),
         (
@@ -189,13 +189,14 @@ def parse(node: Any, shards: Path | None) -> tuple[dict[str, Any], Any]:
             "Memory ran out after 1 of 4 rows: the scheduler killed it for the memory of the host.",
         ),
         (140, 1, 310, "The engine broke down after 1 of 4 rows: scheduler: 140."),
+        (140, 0, 311, "The engine ended before it began with its rows: scheduler: 140."),
         (None, 0, 301, "it was killed; the end of its stderr: empty."),
     ],
 )
 def test_killed_engine_takes_its_reason_from_the_scheduler(
     finished_job: Any, scheduler: int | None, n_done: int, status: int, message: str
 ) -> None:
-    node, shards = finished_job(Progress(rows_total=4, step="running"), n_done, scheduler)
+    node, shards = finished_job(Progress(rows_total=4, step="running", begun=True), n_done, scheduler)
     _, exit_code = parse(node, shards)
     assert exit_code.status == status
     assert message in exit_code.message
@@ -210,14 +211,14 @@ def test_engine_that_was_killed_before_it_began_with_its_rows_says_nothing_of_th
 
 def test_nul_bytes_in_a_log_come_into_no_message(finished_job: Any) -> None:
     """PostgreSQL takes none, and a disk that died leaves them."""
-    beat = Progress(rows_total=4, step="running")
+    beat = Progress(rows_total=4, step="running", begun=True)
     node, shards = finished_job(beat, stderr=b"node\x00\x00 failed\x1b[0m")
     _, exit_code = parse(node, shards)
     assert "the end of its stderr: node failed [0m." in exit_code.message
 
 
 def test_job_whose_rows_are_all_there_is_finished_whatever_the_scheduler_says(finished_job: Any) -> None:
-    node, shards = finished_job(Progress(rows_total=4, step="running"), 4, exit_status=120)
+    node, shards = finished_job(Progress(rows_total=4, step="running", begun=True), 4, exit_status=120)
     outputs, exit_code = parse(node, shards)
     assert exit_code.status == 0
     assert len(outputs["results"]) == 4

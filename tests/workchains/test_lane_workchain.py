@@ -126,10 +126,12 @@ def test_rows_of_a_broken_machine_are_left_however_few_they_are(run_lane: Any) -
     assert "given_up" not in node.outputs
 
 
-def test_rows_that_end_every_job_until_the_lane_stops_are_left(run_lane: Any) -> None:
-    """As on a machine whose engines begin, and then end."""
-    node, _, _ = run_lane(["killer_1", "killer_2", "killer_3"], 1, {"max_failures": 4})
+def test_rows_that_end_every_job_once_a_lane_has_worked_are_left(run_lane: Any) -> None:
+    """As on a machine that breaks: engines begin, and then end."""
+    ids = ["a_1", "killer_2", "killer_3", "killer_4"]
+    node, done, _ = run_lane(ids, 1, {"max_failures": 4})
     assert node.exit_status == 400
+    assert flat(done) == ["a_1"]
     assert "with 3 rows left" in node.exit_message
     assert "given_up" not in node.outputs
 

@@ -223,15 +223,32 @@ def test_rows_that_were_given_up_are_taken_over_and_kill_no_other_job(
     assert second.outputs.results.column("status").tolist() == ["failed", "converged", "converged"]
 
 
-def test_rows_that_end_their_jobs_until_the_launch_is_stopped_are_left(
-    module_inputs: Inputs, stop_after: Any
-) -> None:
-    stop_after(5)
-    node = relax(module_inputs(["killer_1.5", "b"]), job_size=1)
-    assert len(jobs_of(node)) == 2
+def test_launch_in_which_no_row_came_through_blames_none(module_inputs: Inputs) -> None:
+    node = relax(module_inputs(["killer_1", "killer_2"]), job_size=1)
     assert node.exit_status == 301
-    assert set(what_is_done(node)) == {""}
-    assert what_is_done(node)[""] == {}
+    assert [lane.is_finished_ok for lane in node.called if lane.process_label == "LaneWorkChain"] == [True]
+    assert what_is_done(node) == {"": {}}
+
+
+def test_culprits_that_are_left_are_given_up_at_last(module_inputs: Inputs) -> None:
+    """The first launch worked, and then ended job after job; the second has nothing but culprits."""
+    inputs = module_inputs(["a_1", "killer_2", "killer_3", "killer_4"])
+    first = relax(inputs, job_size=1, max_failures=4)
+    assert first.outputs.results.column("status").tolist() == ["converged", "left", "left", "left"]
+    _, second = run_get_node(resume_builder(first))
+    assert second.outputs.results.column("status").tolist().count("failed") == 2
+    _, third = run_get_node(resume_builder(second))
+    assert third.is_finished_ok, third.exit_message
+    assert third.outputs.results.column("status").tolist() == ["converged", "failed", "failed", "failed"]
+
+
+def test_rows_given_up_are_tried_again_if_that_is_asked_for(module_inputs: Inputs) -> None:
+    node = relax(module_inputs(["killer", "b"]), job_size=1)
+    assert node.is_finished_ok, node.exit_message
+    assert jobs_of(run_get_node(resume_builder(node))[1]) == []
+    _, again = run_get_node(resume_builder(node, given_up=False))
+    assert len(jobs_of(again)) == 2
+    assert again.outputs.results.column("status").tolist() == ["failed", "converged"]
 
 
 def test_rows_that_a_version_before_gave_up_are_tried_again(

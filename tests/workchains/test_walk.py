@@ -112,6 +112,13 @@ def test_engine_that_does_not_begin_blames_no_row_and_is_tried_ten_times() -> No
     assert (last_walk().waiting_rows, last_walk().given_up) == ([0, 1, 2], {})
 
 
+def test_lane_of_culprits_alone_gives_them_up_although_no_job_finished_a_row() -> None:
+    """As when a campaign is resumed of which only they are left: it would never come to an end."""
+    walk_through(Walk.start(3, 1), killed_by(0, 1, 2))
+    last_walk().acquit()
+    assert set(last_walk().given_up) == {0, 1, 2}
+
+
 def test_rows_given_up_since_a_job_last_finished_one_are_acquitted_with_the_machine() -> None:
     walk = Walk.start(6, 1)
     for row in (0, 1):  # one that is to blame, and one after which the machine is known to be sound
