@@ -15,12 +15,13 @@ from aiida_pet.calculations.resources import DIRECT
 
 MARK = "aiida_pet_stop"
 
-# Without a queue a job is a shell that waits for the engine. AiiDA's plugin would end both at once, and fetch the files
-# before the engine has written them; and it looks for children of the shell on this machine, wherever the job runs.
+# Without a queue a job is a shell that waits for the engine, or for a script around it. AiiDA's plugin would end all at
+# once, and fetch the files before the engine has written them; and it looks for children on this machine, wherever the
+# job runs. Here only what has no children is told to end, again and again, until the shell has nothing to wait for.
 _END = (
-    "(end() {{ for child in $(pgrep -P $1); do end $child; kill -TERM $child; done; }}; "
-    "i=0; while pgrep -P {pid} && [ $i -lt 240 ]; do end {pid}; i=$((i + 1)); sleep 0.5; done; kill -TERM {pid}) "
-    ">/dev/null 2>&1 &"
+    "(end() {{ for child in $(pgrep -P $1); do end $child; done; pgrep -P $1 || kill -TERM $1; }}; i=0; "
+    "while pgrep -P {pid} && [ $i -lt 240 ]; do for child in $(pgrep -P {pid}); do end $child; done; "
+    "i=$((i + 1)); sleep 0.5; done; kill -TERM {pid}) >/dev/null 2>&1 &"
 )
 
 

@@ -3,6 +3,7 @@
 import shlex
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -10,6 +11,16 @@ import pytest
 from aiida_pet.workchains.stopping import is_stop_requested
 
 IDS = ["a", "b", "c", "d"]
+ENGINE = """
+import signal, sys, time
+told = []
+signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+while not told:
+    time.sleep(0.1)
+for _ in range(10):  # a signal ends a sleep
+    time.sleep(0.1)
+open(sys.argv[1], "a").write("engine\\n")
+"""
 ENDED = (-signal.SIGTERM, 128 + signal.SIGTERM)  # a shell whose child was ended, if it has one
 
 
@@ -124,8 +135,10 @@ def test_job_that_has_ended_already_keeps_no_other_from_being_cancelled(invoke, 
 def test_script_of_a_job_waits_for_what_its_engine_writes_at_the_end(invoke, running, tmp_path):
     """Without a queue a job is a shell, and AiiDA fetches the files when it is gone."""
     log = tmp_path / "log"
-    engine = f"trap 'trap : TERM; sleep 2; echo engine >> {log}; exit' TERM; while true; do sleep 0.1; done"
-    script = f"bash -c {shlex.quote(engine)}; echo script >> {log}"
+    engine = tmp_path / "engine.py"
+    engine.write_text(ENGINE)
+    wrapper = f"{sys.executable} {engine} {log}; true"  # as that of an environment
+    script = f"bash -c {shlex.quote(wrapper)}; echo script >> {log}"
     shell = subprocess.Popen(["/bin/bash", "-c", script], start_new_session=True)
     running.jobs[0].set_job_id(str(shell.pid))
     time.sleep(1)

@@ -42,7 +42,8 @@ def daemon(aiida_profile: Any, aiida_config: Any, aiida_profile_factory: Any) ->
 def test_batch_goes_on_after_the_daemon_was_restarted(
     daemon: Any, module_inputs: Callable[..., dict[str, Any]]
 ) -> None:
-    inputs = module_inputs(["a", "b", "killer", "d", "e", "f"], STAND_IN_SLEEP=8)
+    # the killer comes last in its lane, or the next job would be made while the daemon stops
+    inputs = module_inputs(["a", "b", "d", "e", "f", "killer"], STAND_IN_SLEEP=8)
     node = submit(BatchWorkChain, lanes=2, job_size=3, **inputs)
     # Not earlier: AiiDA itself loses a process that is stopped between its creation and its first message
     # (`verdi process repair` brings it back).
