@@ -186,7 +186,9 @@ class BatchParser(Parser):
         if not outcome.done:
             if outcome.damaged:
                 reason = f"{reason}; damaged shards {', '.join(outcome.damaged)}"
-            begun = outcome.heartbeat is not None and outcome.heartbeat.begun
+            beat = outcome.heartbeat
+            # an engine of a version before says it by its step alone
+            begun = beat is not None and (beat.begun or beat.step == "running")
             failure = (
                 Failure.NO_RESULTS
                 if begun and self.node.exit_status != _NODE_FAILURE
