@@ -77,6 +77,29 @@ def build_computer(folder: Path) -> Any:
     return computer
 
 
+@pytest.fixture(scope="session")
+def build_cluster() -> Callable[..., Any]:
+    """Return a function: a SLURM cluster that works in a folder, with the resources of its jobs by default."""
+
+    def build(folder: Path, **resources: Any) -> Any:
+        from aiida import orm
+
+        from aiida_pet.calculations.resources import SITE_PROPERTY
+
+        computer = orm.Computer(
+            label=f"cluster-{folder.name}",
+            hostname="localhost",
+            transport_type="core.local",
+            scheduler_type="core.slurm",
+            workdir=str(folder),
+        ).store()
+        computer.configure(safe_interval=0)
+        computer.set_property(SITE_PROPERTY, {"resources": resources})
+        return computer
+
+    return build
+
+
 def build_code(computer: Any, folder: Path) -> Any:
     """A code that runs tests/stand_in_engine.py."""
     from aiida import orm

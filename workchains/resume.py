@@ -25,38 +25,42 @@ class NotResumableError(ValueError):
     """Raised for a process that is no campaign."""
 
 
-def what_is_done(node: WorkChainNode, *, given_up: bool = True) -> dict[str, dict[str, StructureSetData]]:
+Done = dict[str, dict[str, StructureSetData]]
+
+
+def what_is_done(node: WorkChainNode) -> Done:
     """Return the results of the jobs of a campaign: of a batch under ``""``, of a screening by step.
 
-    :param given_up: whether with the rows that ended their jobs, which are not tried again then.
     :raises NotResumableError: if ``node`` is neither a batch nor a screening.
     """
     kind = _kind_of(node)
     if not issubclass(kind, ScreeningWorkChain):
-        tables = results_below(node)
-        return {WHOLE: tables if given_up else of_jobs(tables)}
+        return {WHOLE: results_below(node)}
     before = dict(node.inputs.done) if "done" in node.inputs else {}
     done = {step: current(dict(tables)) for step, tables in before.items()}
     for link in node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all():
         called: Any = link.node
         if called.process_class in WORKCHAINS.values():
             done[link.link_label] = done.get(link.link_label, {}) | results_below(called)
-    if not given_up:
-        done = {step: of_jobs(tables) for step, tables in done.items()}
     return {step: tables for step, tables in done.items() if tables}
 
 
+def without_given_up(done: Done) -> Done:
+    """Return ``done`` without the rows that ended their jobs, which are tried again then."""
+    return {step: of_jobs(tables) for step, tables in done.items()}
+
+
 def resume_builder(
-    node: WorkChainNode, code: AbstractCode | None = None, *, given_up: bool = True
+    node: WorkChainNode, code: AbstractCode | None = None, done: Done | None = None
 ) -> ProcessBuilder:
     """Return the builder of a campaign that goes on where ``node`` ended.
 
     :param code: the engine to go on with, None for that of before. On another computer options and settings of jobs,
         and a copy of the model that the user named, are left out.
-    :param given_up: whether rows that ended their jobs are taken over, and not tried again.
+    :param done: what is taken over, None for :func:`what_is_done`.
     :raises NotResumableError: if ``node`` is neither a batch nor a screening.
     """
-    done = what_is_done(node, given_up=given_up)
+    done = what_is_done(node) if done is None else done
     kind = _kind_of(node)
     # not AiiDA's get_builder_restart, which cannot set metadata inputs that are dictionaries, such as `options`
     builder: Any = kind.get_builder()

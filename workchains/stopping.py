@@ -73,10 +73,8 @@ def _cancel(job: Any, transport: Transport) -> str:
             transport.exec_command_wait(_END.format(pid=int(job.get_job_id())))
         else:
             kill_calculation(job, transport)
-    except (
-        FeatureNotAvailable
-    ):  # of a scheduler that cannot be asked for one job, after a job that it does not know
-        return ""
+    except FeatureNotAvailable:
+        return ""  # it does not know the job, and cannot be asked for a single one
     except Exception as error:  # each scheduler has errors of its own
         return _reason(error)
     return ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from aiida_pet.cli.launching import Request, Site
     from aiida_pet.data.model import PetModelData
     from aiida_pet.engine.job import Task
 
@@ -119,6 +120,18 @@ def estimate(
         memory_mb=rate.memory_mb,
         rate=rate,
         pilot_size=None if job_duration is None else max(rows[0] for rows in jobs),
+    )
+
+
+def estimate_launch(task: Task, sizes: NDArray[Any], request: Request, site: Site) -> Estimate:
+    """Return what it takes to run crystals of ``sizes`` atoms as a launch asks for it, at the rate of past jobs."""
+    return estimate(
+        sizes,
+        request.lanes,
+        request.job_size,
+        past_rate(task, site.model),
+        job_duration=request.job_duration,
+        walltime=site.options.get("max_wallclock_seconds"),
     )
 
 

@@ -240,19 +240,11 @@ def _table(plan: Plan) -> StructureTable:
 
 
 def _tell_plan(plan: Plan, request: Request) -> None:
-    from aiida_pet.cli.estimate import estimate, past_rate
+    from aiida_pet.cli.estimate import estimate_launch
     from aiida_pet.engine.job import Task
 
     table = _table(plan)
-    rate = past_rate(Task(plan.task), plan.site.model)
-    expected = estimate(
-        table.n_atoms,
-        request.lanes,
-        request.job_size,
-        rate,
-        job_duration=request.job_duration,
-        walltime=plan.site.options.get("max_wallclock_seconds"),
-    )
+    expected = estimate_launch(Task(plan.task), table.n_atoms, request, plan.site)
     unsupported = _unsupported(table, plan.site.model)
     if request.as_json:
         record = asdict(expected) | {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import click
@@ -99,12 +98,10 @@ def hull(
         _tell(rows.node, competing, relaxed, request, site)
         return
     builder: Any = HullWorkChain.get_builder_from_protocol(rows.node, **inputs)
-    # the hull itself has no jobs to cut: how long they take is a matter of the relaxation
-    for name in ("job_size", "job_duration"):
-        if getattr(request, name) is not None:
-            setattr(builder.relax, name, Int(getattr(request, name)))
+    if request.job_size is not None:
+        builder.relax.job_size = Int(request.job_size)
     record = {"structures": rows.node.pk, "parameters": parameters}
-    start(builder, "hull", replace(request, job_duration=None), record, jobs=builder.relax)
+    start(builder, "hull", request, record, jobs=builder.relax)
 
 
 def _relaxation(site: Site, structures: Any, protocol: str | None) -> dict[str, Any]:

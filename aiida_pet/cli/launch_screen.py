@@ -174,21 +174,12 @@ def _check(stages: dict[str, dict[str, Any]], structures: Any) -> None:
 
 
 def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, request: Request) -> None:
-    from aiida_pet.cli.estimate import estimate, past_rate
+    from aiida_pet.cli.estimate import estimate_launch
     from aiida_pet.workchains.stages import TASKS
 
     sizes = structures.to_table().n_atoms
     expected = {
-        stage: estimate(
-            sizes,
-            request.lanes,
-            request.job_size,
-            past_rate(TASKS[stage], site.model),
-            job_duration=request.job_duration,
-            walltime=site.options.get("max_wallclock_seconds"),
-        )
-        for stage in stages
-        if stage in TASKS
+        stage: estimate_launch(TASKS[stage], sizes, request, site) for stage in stages if stage in TASKS
     }
     if request.as_json:
         record = {

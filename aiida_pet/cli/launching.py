@@ -322,10 +322,11 @@ def start(
 
     if request.label:
         builder.metadata.label = request.label
+    jobs = builder if jobs is None else jobs
     if request.job_duration is not None:
-        builder.job_duration = Int(request.job_duration)
+        jobs.job_duration = Int(request.job_duration)
     if request.clean_workdir is not None:
-        (builder if jobs is None else jobs).clean_workdir = Bool(request.clean_workdir)
+        jobs.clean_workdir = Bool(request.clean_workdir)
     node = submit(builder)
     if not request.wait:
         if request.as_json:

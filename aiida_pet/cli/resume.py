@@ -27,6 +27,8 @@ from aiida_pet.cli.stop import HINT
 if TYPE_CHECKING:
     from aiida.orm import WorkChainNode
 
+    from aiida_pet.workchains.resume import Done
+
 # Resources that are an option of their own with any scheduler.
 _OF_THEIR_OWN = ("walltime", "account", "partition", "qos")
 
@@ -50,12 +52,20 @@ def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request)
     """
     from aiida.orm import WorkChainNode
 
+    from aiida_pet.workchains.resume import what_is_done, without_given_up
+
     session.load()
     check_request(request)
     node = load_as(pk, WorkChainNode, hint=HINT)
-    _check_node(node, request, retry_given_up)
-    builder = _builder(node, request, retry_given_up)
-    rows = _rows_done(node, given_up=not retry_given_up)
+    _check_end(node)
+    done = what_is_done(node)
+    sure = without_given_up(done)
+    _check_left(node, _count(done) - _count(sure), retry_given_up)
+    _check_model(request)
+    if retry_given_up:
+        done = sure
+    builder = _builder(node, request, done)
+    rows = _count(done)
     if request.dry_run:
         options = dict(builder.options or {})
         if request.as_json:
@@ -72,37 +82,39 @@ def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request)
     start(builder, str(node.process_label), request, {"resumed": node.pk, "rows_done": rows})
 
 
-def _rows_done(node: WorkChainNode, *, given_up: bool) -> int:
-    from aiida_pet.workchains.resume import what_is_done
-
-    done = what_is_done(node, given_up=given_up)
+def _count(done: Done) -> int:
     return sum(len(table) for tables in done.values() for table in tables.values())
 
 
-def _check_node(node: WorkChainNode, request: Request, retry_given_up: bool) -> None:
+def _check_end(node: WorkChainNode) -> None:
     from aiida_pet.workchains.progress import state_of
-    from aiida_pet.workchains.resume import is_campaign
 
     if not node.is_terminated:
         raise click.ClickException(
             f"<{node.pk}> goes on ({state_of(node)}): `aiida-pet stop {node.pk}` stops it"
         )
-    if node.is_finished_ok and is_campaign(node):
-        given_up = _rows_done(node, given_up=True) - _rows_done(node, given_up=False)
-        if not given_up:
-            raise click.ClickException(f"<{node.pk}> has ended well: nothing is left to do")
-        if not retry_given_up:
-            raise click.ClickException(
-                f"<{node.pk}> has ended well: nothing is left to do but {plural(given_up, 'row')} that ended their "
-                "jobs, which --retry-given-up tries again"
-            )
+
+
+def _check_left(node: WorkChainNode, given_up: int, retry_given_up: bool) -> None:
+    if not node.is_finished_ok:
+        return
+    if not given_up:
+        raise click.ClickException(f"<{node.pk}> has ended well: nothing is left to do")
+    if not retry_given_up:
+        raise click.ClickException(
+            f"<{node.pk}> has ended well: nothing is left to do but {plural(given_up, 'row')} that ended their "
+            "jobs, which --retry-given-up tries again"
+        )
+
+
+def _check_model(request: Request) -> None:
     if request.model is not None:
         raise click.UsageError(
             "--model: the rows that are done are of the model of before; launch anew for another"
         )
 
 
-def _builder(node: WorkChainNode, request: Request, retry_given_up: bool) -> Any:
+def _builder(node: WorkChainNode, request: Request, done: Done) -> Any:
     """Return the builder of what goes on where ``node`` ended, with what the command line changes."""
     from aiida.orm import Int
 
@@ -110,7 +122,7 @@ def _builder(node: WorkChainNode, request: Request, retry_given_up: bool) -> Any
 
     source = click.get_current_context().get_parameter_source
     code = load_code(request.code) if source("code") is not click.core.ParameterSource.DEFAULT else None
-    builder: Any = resume_builder(node, code, given_up=not retry_given_up)
+    builder: Any = resume_builder(node, code, done)
     lanes = builder.lanes.value
     if source("lanes") is not click.core.ParameterSource.DEFAULT:
         builder.lanes = Int(request.lanes)

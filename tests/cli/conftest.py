@@ -71,22 +71,9 @@ def site(pet_code: Any, own_model: Any) -> list[Any]:
 
 
 @pytest.fixture
-def cluster(pet_computer: Any, tmp_path: Path) -> Any:
+def cluster(aiida_profile: Any, build_cluster: Callable[..., Any], tmp_path: Path) -> Any:
     """A SLURM cluster with an account and a partition by default."""
-    from aiida import orm
-
-    from aiida_pet.calculations.resources import SITE_PROPERTY
-
-    computer = orm.Computer(
-        label=f"cluster-{pet_computer.label}",
-        hostname="localhost",
-        transport_type="core.local",
-        scheduler_type="core.slurm",
-        workdir=str(tmp_path),
-    ).store()
-    computer.configure(safe_interval=0)
-    computer.set_property(SITE_PROPERTY, {"resources": {"account": "mat", "partition": "gpu"}})
-    return computer
+    return build_cluster(tmp_path, account="mat", partition="gpu")
 
 
 class Launcher:

@@ -10,7 +10,7 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
-from aiida_pet.calculations.resources import SITE_PROPERTY, ResourceError
+from aiida_pet.calculations.resources import ResourceError
 from aiida_pet.engine.job import Task
 from aiida_pet.engine.parameters import ParameterError, parse_parameters
 from aiida_pet.workchains.batch import BatchWorkChain
@@ -74,16 +74,9 @@ def test_unknown_parameter_in_an_override_is_refused() -> None:
 
 
 @pytest.fixture
-def cluster_code(aiida_profile: Any, tmp_path: Path) -> Any:
+def cluster_code(aiida_profile: Any, build_cluster: Callable[..., Any], tmp_path: Path) -> Any:
     """A code on a SLURM cluster that gives an account by default."""
-    computer = orm.Computer(
-        label=f"cluster-{tmp_path.name}",
-        hostname="localhost",
-        transport_type="core.local",
-        scheduler_type="core.slurm",
-        workdir=str(tmp_path),
-    ).store()
-    computer.set_property(SITE_PROPERTY, {"resources": {"account": "mat"}})
+    computer = build_cluster(tmp_path, account="mat")
     return orm.InstalledCode(label="engine", computer=computer, filepath_executable="/opt/pet-engine").store()
 
 

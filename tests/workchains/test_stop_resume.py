@@ -18,7 +18,7 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.workchains.done import current
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.relax import RelaxWorkChain
-from aiida_pet.workchains.resume import NotResumableError, resume_builder, what_is_done
+from aiida_pet.workchains.resume import NotResumableError, resume_builder, what_is_done, without_given_up
 from aiida_pet.workchains.screening import ScreeningWorkChain
 from aiida_pet.workchains.stopping import is_stop_requested, request_stop
 
@@ -246,7 +246,7 @@ def test_rows_given_up_are_tried_again_if_that_is_asked_for(module_inputs: Input
     node = relax(module_inputs(["killer", "b"]), job_size=1)
     assert node.is_finished_ok, node.exit_message
     assert jobs_of(run_get_node(resume_builder(node))[1]) == []
-    _, again = run_get_node(resume_builder(node, given_up=False))
+    _, again = run_get_node(resume_builder(node, done=without_given_up(what_is_done(node))))
     assert len(jobs_of(again)) == 2
     assert again.outputs.results.column("status").tolist() == ["failed", "converged"]
 
