@@ -16,7 +16,6 @@ from typing import Any, TextIO
 from ase import Atoms
 from ase.db import connect
 from ase.io.cif import parse_cif
-from ase.io.vasp import read_vasp
 
 from aiida_pet.data.crystal import (
     Broken,
@@ -62,17 +61,6 @@ def _ordered(atoms: Atoms) -> Atoms:
         if len(species) != 1 or any(abs(share - 1) > 1e-6 for share in species.values()):
             raise ValueError(f"site {kind} is disordered ({species}): expected one species of occupancy 1")
     return checked(Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc))
-
-
-def read_poscar(text: TextIO, id_key: str | None, dropped: LeftOut) -> Iterator[Item]:
-    """Yield the structure of a POSCAR or CONTCAR; its id is left to the file's name."""
-    del id_key, dropped  # a POSCAR has no fields to take
-    try:
-        atoms = read_vasp(io.StringIO(text.read()))
-    except Exception as error:  # ASE's parser raises whatever its parts raise
-        yield Broken(None, f"not a POSCAR: {reason_of(error)}")
-        return
-    yield Crystal(None, checked(Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)))
 
 
 # -- ASE databases -------------------------------------------------------------------------------------------
