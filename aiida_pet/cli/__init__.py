@@ -12,6 +12,7 @@ import logging
 import click
 
 from aiida_pet import __version__
+from aiida_pet.cli.columns import columns as columns_command
 from aiida_pet.cli.compare import compare as compare_command
 from aiida_pet.cli.data import data as data_command
 from aiida_pet.cli.doctor import doctor as doctor_command
@@ -80,5 +81,6 @@ for _command in (
     stop_command,
     resume_command,
     params_command,
+    columns_command,
 ):
     main.add_command(_command)

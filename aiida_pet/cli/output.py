@@ -76,6 +76,29 @@ def table_text(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> str:
     )
 
 
+def wrapped_table(rows: Iterable[Sequence[str]], headers: Sequence[str]) -> str:
+    """Return rows of text under ``headers`` within the width of the terminal; the last column is wrapped.
+
+    At least 30 characters are left for the last column, and the terminal counts for 120 at most.
+    """
+    import shutil
+
+    from tabulate import tabulate
+
+    data = [list(row) for row in rows]
+    widths = [max(len(row[column]) for row in [headers, *data]) for column in range(len(headers) - 1)]
+    left = min(shutil.get_terminal_size().columns, 120) - sum(widths) - 2 * len(widths)
+    return str(
+        tabulate(
+            data,
+            headers=list(headers),
+            tablefmt="simple",
+            disable_numparse=True,
+            maxcolwidths=[*[None] * len(widths), max(left, 30)],
+        )
+    )
+
+
 def _is_number(value: Any) -> bool:
     value = plain(value)
     return isinstance(value, int | float) and not isinstance(value, bool)

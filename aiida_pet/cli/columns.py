@@ -1,0 +1,41 @@
+"""``aiida-pet columns``: what each column of the results means."""
+
+from __future__ import annotations
+
+import click
+
+from aiida_pet.cli.output import echo_json, json_option, wrapped_table
+from aiida_pet.tables.columns import COLUMNS, Column, Section, Source
+
+
+@click.command()
+@click.argument("source", metavar="[TASK]", type=click.Choice([one.value for one in Source]), required=False)
+@json_option
+def columns(source: str | None, as_json: bool) -> None:
+    """Print the columns that TASK writes, or all columns, with units and meanings.
+
+    TASK is static, relax, phonons, elastic, hull, symmetry, combined (two relaxations made one), modes (modes that
+    were followed) or screen. A name with {symprec} stands for one column per tolerance: spacegroup_0_01 is that of
+    0.01 A.
+    """
+    chosen = [one for one in COLUMNS if source is None or Source(source) in one.sources]
+    if as_json:
+        echo_json([record_of(one) for one in chosen])
+        return
+    for section in Section:
+        rows = [(one.name, one.unit, one.meaning) for one in chosen if one.section is section]
+        if rows:
+            click.echo(f"{section.value}\n{wrapped_table(rows, ('column', 'unit', 'meaning'))}\n")
+
+
+def record_of(column: Column) -> dict[str, object]:
+    """Return what the catalogue says of ``column`` as plain values."""
+    return {
+        "name": column.name,
+        "unit": column.unit or None,
+        "shape": list(column.shape),
+        "kind": column.kind.value,
+        "section": column.section.value,
+        "sources": [source.value for source in column.sources],
+        "meaning": column.meaning,
+    }
