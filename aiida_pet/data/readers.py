@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from aiida_pet.data.ase_formats import read_ase_database, read_cif
+from aiida_pet.data.ase_formats import read_ase_database
+from aiida_pet.data.cif import read_cif
 from aiida_pet.data.crystal import (
     KNOWN_UNITS,
     Broken,
