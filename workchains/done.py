@@ -50,6 +50,18 @@ def results_below(node: orm.ProcessNode) -> dict[str, StructureSetData]:
     return found
 
 
+def outdated_rows(node: orm.ProcessNode) -> set[str]:
+    """Return the ids of the rows below the batch ``node`` that are done, but by a version whose results differ."""
+    found, outdated = results_below(node), dict(_taken_over(node))
+    task = Task(node.inputs.task.value)
+    jobs = [
+        job for job in calls_of(node).jobs() if job.process_class.TASK is task and "results" in job.outputs
+    ]
+    outdated |= {f"job_{job.pk}": job.outputs.results for job in jobs}
+    ids = {str(name) for key, table in outdated.items() if key not in found for name in fresh(table).ids}
+    return ids - {str(name) for table in found.values() for name in fresh(table).ids}
+
+
 def has_current_results(node: orm.ProcessNode) -> bool:
     """Return whether the batch ``node`` would have the same results today, as far as versions of the engine tell."""
     tables = _taken_over(node).values()

@@ -230,6 +230,10 @@ class ScreeningWorkChain(WorkChain):
             child = self.ctx.child
             if "results" not in child.outputs:
                 message = child.exit_message or child.exception or f"it ended as {child.process_state.value}"
+                if is_stop_requested(self.node):  # before its first job: nothing failed
+                    self.ctx.left = (step, child.pk, message)
+                    self.ctx.place = len(self.ctx.steps)
+                    return None
                 self.ctx.complaint = ("ERROR_STAGE_FAILED", step, child.pk, message)
                 return None
             if not child.is_finished_ok:
@@ -304,7 +308,7 @@ class ScreeningWorkChain(WorkChain):
         if self.ctx.complaint is not None:
             _, stage, pk, message = self.ctx.complaint
             return f"stage {stage} failed{f' (process <{pk}>)' if pk else ''}: {message}"[:_MOST_CHARACTERS]
-        return f"stopped before stage {self.ctx.left[0]}" if "left" in self.ctx else ""
+        return f"stopped at stage {self.ctx.left[0]}" if "left" in self.ctx else ""
 
     @classmethod
     def get_builder_from_protocol(
