@@ -27,7 +27,7 @@ from aiida_pet.engine.table import Array
 from aiida_pet.workchains.jobs import calls_of, is_job, jobs_of
 from aiida_pet.workchains.lane import LANE_TYPE
 
-KEEP_ROWS_TYPE = f"{keep_rows.__module__}.{keep_rows.__name__}"
+KEEP_ROWS_TYPE = f"{keep_rows.__module__}.keep_rows"
 
 
 def results_below(node: orm.ProcessNode) -> dict[str, StructureSetData]:
@@ -111,7 +111,7 @@ class Given:
     """
 
     task: Task
-    _sets: dict[int, tuple[Array, Fingerprints]] = field(default_factory=dict)
+    _sets: dict[int | None, tuple[Array, Fingerprints]] = field(default_factory=dict)
 
     def of_set(self, structures: StructureSetData, ids: Array | None = None) -> Fingerprints:
         """Return the fingerprints of ``structures`` as the input of the task, or of its rows ``ids``, (N, 16)."""
@@ -182,7 +182,7 @@ def check_done(inputs: Mapping[str, Any]) -> str | None:
 
 
 def check_science(
-    tables: Mapping[str, StructureSetData], task: Task, sha256: str, parameters: Mapping[str, Any]
+    tables: Mapping[str, StructureSetData], task: Task, sha256: str, parameters: dict[str, Any]
 ) -> str | None:
     """Return which of ``tables`` is not of this task, model and these parameters, None if all are."""
     wanted = parse_parameters(task, parameters)

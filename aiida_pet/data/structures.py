@@ -195,7 +195,7 @@ class StructureSetData(TableData):
         """Return the unit of column per atom ``name``, empty for what has none."""
         return str(self.base.attributes.get("atom_columns", {}).get(name, ""))
 
-    def geometry(self) -> dict[str, Array]:
+    def geometry(self) -> dict[str, Any]:
         """Return numbers, positions, cells, pbc and offsets by name, read-only and shared with the node."""
         return {name: self._array(name) for name in _GEOMETRY}
 
