@@ -27,13 +27,14 @@ from aiida_pet.calculations.theory import (
     parameters_behind,
     theory_of,
     theory_of_models,
+    with_neutrality,
 )
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.workchains.done import has_current_results
 from aiida_pet.workchains.jobs import called_as
 from aiida_pet.workchains.relax import RelaxWorkChain
+from aiida_pet.workchains.relaxed_before import find_relaxed
 
 # the name of the references that are relaxed here
 RELAXED = "relaxed_references"
@@ -140,7 +141,9 @@ class HullWorkChain(WorkChain):
         parameters = DEFAULTS | self.inputs.parameters.get_dict()
         own = theory_of(self.inputs.structures)
         if not own.level and parameters["level_of_theory"]:
-            own = type(own)(parameters["level_of_theory"], own.models)
+            own = with_neutrality(
+                type(own)(parameters["level_of_theory"], own.models), self.inputs.structures
+            )
         self.ctx.theories = {LABEL: own}
         found = dict(self.ctx.theories)
         for name, node in self.inputs.get("references", {}).items():
@@ -150,7 +153,9 @@ class HullWorkChain(WorkChain):
             else:
                 found |= theories_in(node)
         if "reference_structures" in self.inputs:
-            self.ctx.theories[RELAXED] = theory_of_models(self.inputs.relax.model)
+            self.ctx.theories[RELAXED] = with_neutrality(
+                theory_of_models(self.inputs.relax.model), self.inputs.reference_structures
+            )
             found[RELAXED] = self.ctx.theories[RELAXED]
         mixture = mixture_in(found, list(self.ctx.theories), parameters)
         if mixture:
@@ -326,35 +331,6 @@ class HullWorkChain(WorkChain):
             if name not in ("structures", "task", "metadata")
         }
         return builder
-
-
-def find_relaxed(structures: StructureSetData, model: PetModelData, parameters: orm.Dict) -> Any | None:
-    """Return the newest finished relaxation of crystals like ``structures``, all of them, with model and parameters."""
-    query = orm.QueryBuilder()
-    query.append(
-        orm.WorkChainNode,
-        filters={"process_type": RelaxWorkChain.build_process_type(), "attributes.exit_status": 0},
-        tag="relaxation",
-        project="*",
-    )
-    query.append(
-        StructureSetData,
-        filters={"extras._aiida_hash": structures.base.caching.get_hash()},
-        with_outgoing="relaxation",
-        edge_filters={"label": "structures"},
-    )
-    query.append(
-        PetModelData,
-        filters={"attributes.sha256": model.sha256},
-        with_outgoing="relaxation",
-        edge_filters={"label": "model"},
-    )
-    query.order_by({"relaxation": {"id": "desc"}})
-    for node in query.all(flat=True):
-        same = node.inputs.parameters.get_dict() == parameters.get_dict()
-        if same and "rows" not in node.inputs and "results" in node.outputs and has_current_results(node):
-            return node
-    return None
 
 
 def validate_structures(node: StructureSetData | None, _: Any) -> str | None:

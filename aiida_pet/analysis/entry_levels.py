@@ -18,6 +18,7 @@ from aiida_pet.analysis.levels import (
     is_corrected,
     same_level,
     with_corrections,
+    without_corrections,
 )
 from aiida_pet.analysis.reference_entries import Phase, ReferenceFileError
 
@@ -80,7 +81,7 @@ def choose_level(
 def _name(kept: Sequence[Phase], chosen: str, name: str, stated: str) -> str:
     """Return what the level is called: in the user's words if there are any, else as the entries say."""
     corrected = is_corrected(chosen)
-    functional = chosen.removesuffix(f", {CORRECTED}")
+    functional = without_corrections(chosen)
     if stated:
         said = Counter(phase.functional for phase in kept if phase.functional)
         wrong = {one: count for one, count in said.items() if contradicts(stated, one)}
@@ -137,7 +138,7 @@ def _find(level: str, found: Sequence[str]) -> str | None:
     for candidates in (
         [one for one in found if one.casefold() in (level.casefold(), wanted.casefold())],
         [one for one in found if same_level(one, wanted)],
-        [one for one in found if same_level(one.removesuffix(f", {CORRECTED}"), wanted)],
+        [one for one in found if same_level(without_corrections(one), wanted)],
     ):
         if candidates:
             return candidates[0]

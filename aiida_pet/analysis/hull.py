@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -35,9 +35,11 @@ from aiida_pet.analysis.levels import (
     check_theories,
     corrected_theory,
     has_corrections,
+    is_corrected,
     theory_in,
     to_correct,
 )
+from aiida_pet.analysis.mp2020 import Corrections, can_be_corrected
 from aiida_pet.analysis.references import References, converged
 from aiida_pet.engine.table import Array, StructureTable, Table
 from aiida_pet.tables.columns import units_of
@@ -71,7 +73,7 @@ class HullResult:
         ``phase_separation_energy`` (eV/atom, NaN without an answer), ``is_stable``, ``decomposition`` (text: atomic
         fractions, formulas and ids of the products, largest first), ``decomposition_amounts`` ((N, L), the fractions in
         the same order, then zeros), ``hull_status``, ``hull_message``, ``hull_of`` (what competes: ``energy``,
-        ``enthalpy at 60 GPa + correction``); with corrections ``correction`` (eV per cell) and ``correction_terms``.
+        ``enthalpy at 60 GPa + correction``), ``correction`` (eV per cell) and ``correction_terms`` (its parts).
     :ivar summary: counts and levels of theory as plain values.
     :ivar warnings: what the user should know, in words.
     """
@@ -93,6 +95,7 @@ def energies_above_hull(
     label: str = "structures",
     pressure: float | None = None,
     corrections: CorrectionKind | str = CorrectionKind.AUTO,
+    count_unconverged: bool = False,
 ) -> HullResult:
     """Return how far each row of ``table`` is above the hull, and what it decomposes into.
 
@@ -107,6 +110,8 @@ def energies_above_hull(
     :param label: names the rows in messages.
     :param pressure: GPa, at which the rows were relaxed, where something else than the table says so.
     :param corrections: whether the rows get the Materials Project's corrections of 2020.
+    :param count_unconverged: give numbers to rows as well whose relaxation ran out of steps, as matbench-discovery
+        counts them; only where these rows do not make the hull.
     :raises MixedTheoryError: if rows and references are of different levels of theory or models, or the rows need
         corrections that are not for their level.
     :raises PressureError: if rows and references were relaxed at different pressures.
@@ -115,9 +120,15 @@ def energies_above_hull(
     hull = HullKind(hull)
     if hull is HullKind.REFERENCES and references is None:
         raise ValueError("hull = 'references' needs references: give some, or use hull = 'all'")
+    if count_unconverged and hull is HullKind.ALL:
+        raise ValueError(
+            "count_unconverged = true needs hull = 'references': crystals that did not converge make no hull"
+        )
     theories = {label: theory or theory_in(table.columns)} | (references.theories if references else {})
     if has_corrections(table.columns):
         theories[label] = corrected_theory(theories[label])
+    elif not can_be_corrected(Compositions.of_table(table)).any():
+        theories[label] = replace(theories[label], neutral=not is_corrected(theories[label].level))
     correct = label in to_correct(theories, [label], corrections, force_mixture)
     competing = competing_energies(table, label, pressure=pressure, column=column, correct=correct)
     if correct:
@@ -126,7 +137,7 @@ def energies_above_hull(
     if references is not None:
         references.check_pressure(competing.pressure)
 
-    rows = _Rows.of_table(table, competing)
+    rows = _Rows.of_table(table, competing, count_unconverged)
     phases, row_of_phase, name_of = _gather(rows, table.ids, references, hull)
     missing = rows.find_missing(phases)
     columns = _evaluate(rows, phases, row_of_phase, hull, name_of)
@@ -134,10 +145,10 @@ def energies_above_hull(
     columns["is_stable"] = columns["e_above_hull"] <= stability_threshold + NUMERICAL_TOLERANCE
     columns |= {"hull_status": rows.status.astype(str), "hull_message": np.array(rows.message, dtype=str)}
     columns["hull_of"] = np.full(len(table), competing.words)
-    if competing.corrections is not None:
-        columns["correction"] = competing.corrections.values
-        columns["correction_terms"] = np.array(competing.corrections.terms, dtype=str)
-        units["correction"] = "eV"
+    added = competing.corrections or Corrections(np.zeros(len(table)), [""] * len(table))
+    columns["correction"] = added.values
+    columns["correction_terms"] = np.array(added.terms, dtype=str)
+    units["correction"] = "eV"
     result = Table(table.ids, columns, units)
     if missing:
         warnings.append(f"no reference for {element_names(missing)}")
@@ -158,14 +169,14 @@ class _Rows:
     message: list[str]
 
     @classmethod
-    def of_table(cls, table: StructureTable, competing: Competing) -> _Rows:
+    def of_table(cls, table: StructureTable, competing: Competing, count_unconverged: bool) -> _Rows:
         compositions = Compositions.of_table(table)
         energies = competing.values
         per_atom = energies / np.where(table.n_atoms > 0, table.n_atoms, np.nan)
         status = np.where(np.isfinite(per_atom), HullStatus.OK.value, HullStatus.NO_ENERGY.value).astype(
             "U16"
         )
-        status[~converged(table)] = HullStatus.NOT_CONVERGED.value
+        status[~converged(table, or_out_of_steps=count_unconverged)] = HullStatus.NOT_CONVERGED.value
         message = [""] * len(table)
         for row in np.flatnonzero(status != HullStatus.OK.value).tolist():
             if status[row] == HullStatus.NOT_CONVERGED.value:

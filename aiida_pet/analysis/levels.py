@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import combinations
 
@@ -32,10 +32,13 @@ class Theory:
 
     :ivar level: level of theory in words, empty if unknown.
     :ivar models: SHA-256 of each model that computed them; none for calculations without a model, or if unknown.
+    :ivar neutral: whether there is nothing to correct, as of elements and alloys: such energies stand beside ones with
+        and without corrections.
     """
 
     level: str = ""
     models: tuple[str, ...] = ()
+    neutral: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         names = [f"model {model[:12]}" for model in self.models]
@@ -83,7 +86,7 @@ def same_level(first: str, second: str) -> bool:
         return False
     ours, theirs = ours - {CORRECTED}, theirs - {CORRECTED}
     fewer, more = sorted((ours, theirs), key=len)
-    return fewer == more or (fewer < more and len(fewer) == 1 and not fewer.isdisjoint(_NAMES))
+    return fewer == more or (fewer < more and len(fewer) == 1 and fewer == more & _NAMES)
 
 
 def is_corrected(level: str) -> bool:
@@ -94,6 +97,11 @@ def is_corrected(level: str) -> bool:
 def with_corrections(level: str) -> str:
     """Return ``level`` as that of energies with corrections."""
     return level if not level or is_corrected(level) else f"{level}, {CORRECTED}"
+
+
+def without_corrections(level: str) -> str:
+    """Return ``level`` as that of energies without corrections."""
+    return level.removesuffix(f", {CORRECTED}")
 
 
 def is_materials_project(level: str) -> bool:
@@ -157,7 +165,7 @@ def to_correct(
     found = []
     for name in can_be:
         level = theories[name].level
-        if is_corrected(level) or (not level and kind is CorrectionKind.AUTO):
+        if theories[name].neutral or is_corrected(level) or (not level and kind is CorrectionKind.AUTO):
             continue  # whose level nobody knows is a warning
         if is_materials_project(level):
             found.append(name)
@@ -211,7 +219,10 @@ def find_mixture(theories: Mapping[str, Theory]) -> str | None:
         if len(theory.models) > 1:
             return f"{name} holds energies of {len(theory.models)} models ({theory})"
     for (name, theory), (other_name, other) in combinations(theories.items(), 2):
-        if theory.level and other.level and not same_level(theory.level, other.level):
+        both = [theory.level, other.level]
+        if theory.neutral or other.neutral:
+            both = [without_corrections(level) for level in both]
+        if all(both) and not same_level(*both):
             return f"{name} is {theory}, but {other_name} is {other}"
         if theory.models and other.models and theory.models != other.models:
             return f"{name} is of {theory}, but {other_name} is of {other}"

@@ -26,6 +26,8 @@ from aiida_pet.analysis.compositions import Compositions
 from aiida_pet.engine.table import StructureTable
 
 NAME = "MP2020"
+# Elements without which no compound is corrected; a test compares them with pymatgen's.
+CORRECTED_ELEMENTS = ("H", "N", "O", "F", "Si", "S", "Cl", "Se", "Br", "Sb", "Te", "I")
 # How far apart bonded O may be, in units of the bond lengths of pymatgen's OxideType: as its scheme calls it.
 _OXIDE_CUTOFF = 1.05
 _ANIONS_OF_U = ("F", "O")  # the more electronegative first: it decides
@@ -58,10 +60,9 @@ def mp2020_corrections(table: StructureTable) -> Corrections:
     """Return what MaterialsProject2020Compatibility corrects the energy of each row by."""
     compositions = Compositions.of_table(table)
     values, terms = np.zeros(len(table)), [""] * len(table)
-    corrected = _corrected_elements()
     known: dict[tuple[Any, ...], tuple[float, str]] = {}
     sizes = (compositions.numbers > 0).sum(axis=1)
-    relevant = (sizes > 1) & np.isin(compositions.numbers, list(corrected)).any(axis=1)
+    relevant = can_be_corrected(compositions)
     reduced = compositions.reduced()
     totals = compositions.totals
     for row in np.flatnonzero(relevant).tolist():
@@ -78,6 +79,13 @@ def mp2020_corrections(table: StructureTable) -> Corrections:
         scale = totals[row] / sum(formula.values())
         values[row], terms[row] = value * scale, text
     return Corrections(values, terms)
+
+
+def can_be_corrected(compositions: Compositions) -> NDArray[np.bool_]:
+    """Return (N,) whether each composition is a compound with an element that the scheme corrects."""
+    numbers = [chemical_symbols.index(symbol) for symbol in CORRECTED_ELEMENTS]
+    found: NDArray[np.bool_] = np.isin(compositions.numbers, numbers).any(axis=1)
+    return found & ((compositions.numbers > 0).sum(axis=1) > 1)
 
 
 def needs_correction(symbols: set[str]) -> bool:
@@ -145,14 +153,6 @@ def _scheme() -> Any:
 def _hubbards() -> Mapping[str, Mapping[str, float]]:
     found: Mapping[str, Mapping[str, float]] = _scheme().u_settings
     return found
-
-
-@lru_cache(maxsize=1)
-def _corrected_elements() -> frozenset[int]:
-    """Atomic numbers of the elements without which nothing is corrected."""
-    of_scheme = {name for name in _scheme().comp_correction if name in chemical_symbols}
-    symbols = of_scheme | set(_ANIONS_OF_U)
-    return frozenset(chemical_symbols.index(symbol) for symbol in symbols)
 
 
 @lru_cache(maxsize=1)

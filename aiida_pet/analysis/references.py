@@ -7,14 +7,15 @@ becomes a plain table and back. Files are read by :mod:`aiida_pet.analysis.refer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aiida_pet.analysis.competing import PressureError, competing_energies, same_pressure, told_pressure
 from aiida_pet.analysis.compositions import Compositions
-from aiida_pet.analysis.levels import Theory, corrected_theory, has_corrections, theory_in
+from aiida_pet.analysis.levels import Theory, corrected_theory, has_corrections, is_corrected, theory_in
+from aiida_pet.analysis.mp2020 import can_be_corrected
 from aiida_pet.engine.job import RowStatus
 from aiida_pet.engine.table import Array, StructureTable, Table, check_unique
 
@@ -61,6 +62,12 @@ class References:
                 f"reference {self.ids[bad[0]]!r} has energy {self.energy_per_atom[bad[0]]} eV/atom and "
                 f"{self.compositions.totals[bad[0]]:g} atoms: expected a finite energy and at least one atom"
             )
+
+        correctable = set(self.source[can_be_corrected(self.compositions)].tolist())
+        self.theories = {
+            name: replace(theory, neutral=name not in correctable and not is_corrected(theory.level))
+            for name, theory in self.theories.items()
+        }
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -205,7 +212,7 @@ class References:
         first = wrong[0]
         given, one = (
             told_pressure(float(self.pressure[first])),
-            f"{self.ids[first]} of {self.source[first]!r}",
+            f"{self.ids[first]} of {str(self.source[first])!r}",
         )
         raise PressureError(
             f"the crystals compete by {told_pressure(pressure)}, but {len(wrong)} of {len(self)} references are given "
@@ -214,9 +221,13 @@ class References:
         )
 
 
-def converged(table: Table) -> NDArray[np.bool_]:
-    """Return (N,) whether each row has its answer: all of them where there is no column ``status``."""
+def converged(table: Table, or_out_of_steps: bool = False) -> NDArray[np.bool_]:
+    """Return (N,) whether each row has its answer: all of them where there is no column ``status``.
+
+    :param or_out_of_steps: count relaxations that ran out of steps as well.
+    """
     if "status" not in table.columns:
         return np.ones(len(table), dtype=bool)
-    found: NDArray[np.bool_] = table.columns["status"] == RowStatus.CONVERGED.value
+    counted = [RowStatus.CONVERGED.value, *([RowStatus.MAX_STEPS.value] if or_out_of_steps else [])]
+    found: NDArray[np.bool_] = np.isin(table.columns["status"], counted)
     return found

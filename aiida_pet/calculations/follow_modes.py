@@ -87,10 +87,10 @@ def compare_followed(
     moved = displaced.to_table()
     columns: dict[str, Array] = {name: after.columns[name] for name in ("status", "message")}
     columns |= {name: moved.columns[name] for name in _CARRIED}
-    both = ("the crystals with imaginary modes", "the crystals relaxed from them")
+    told = ("the crystals with imaginary modes", "the crystals relaxed from them")
     known = all("energy" in table.columns for table in (before, after))
     columns["energy_gained"] = (
-        gains(before, after, both, pressure_behind(relaxed)) if known else np.full(len(after), np.nan)
+        gains(before, after, told, pressure_behind(relaxed)) if known else np.full(len(after), np.nan)
     )
     columns["volume_change"] = after.volumes() / after.n_atoms - before.volumes() / before.n_atoms
     columns["volume_change"][columns["status"] == RowStatus.LEFT.value] = np.nan

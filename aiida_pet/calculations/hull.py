@@ -20,7 +20,7 @@ from aiida_pet.analysis.levels import (
     to_correct,
 )
 from aiida_pet.analysis.references import References
-from aiida_pet.calculations.theory import pressure_behind, theory_of
+from aiida_pet.calculations.theory import pressure_behind, theory_of, with_neutrality
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 
@@ -32,6 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "stability_threshold": 0.0,  # eV/atom
     "level_of_theory": "",  # of the set, where its provenance does not tell
     "corrections": CorrectionKind.AUTO.value,
+    "count_unconverged": False,
 }
 
 
@@ -44,14 +45,17 @@ def check_hull_parameters(parameters: Mapping[str, Any]) -> str | None:
     for name, kinds in (("hull", hull.HullKind), ("corrections", CorrectionKind)):
         if values[name] not in list(kinds):
             return f"{name} = {values[name]!r}: expected {' or '.join(kinds)}"
-    if not isinstance(values["force_mixture"], bool):
-        return f"force_mixture = {values['force_mixture']!r}: expected true or false"
+    for name in ("force_mixture", "count_unconverged"):
+        if not isinstance(values[name], bool):
+            return f"{name} = {values[name]!r}: expected true or false"
     threshold = values["stability_threshold"]
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold):
         return f"stability_threshold = {threshold!r}: expected a number in eV/atom"
     if not isinstance(values["level_of_theory"], str):
         return f"level_of_theory = {values['level_of_theory']!r}: expected a text such as 'PBE, VASP'"
-    return None
+    alone = values["hull"] == hull.HullKind.REFERENCES
+    told = "count_unconverged = true needs hull = references: crystals that did not converge make no hull"
+    return told if values["count_unconverged"] and not alone else None
 
 
 def check_reference(name: str, node: TableData) -> str | None:
@@ -174,8 +178,11 @@ def energies_above_hull(
     }
     values = DEFAULTS | parameters.get_dict()
     sets = [name for name, node in references.items() if isinstance(node, StructureSetData)]
-    found = {name: known.get(name) or theory_of(references[name]) for name in sets}  # type: ignore[arg-type]
-    found[LABEL] = known.get(LABEL) or theory_of(structures)
+    nodes: dict[str, Any] = {name: references[name] for name in sets} | {LABEL: structures}
+    found = {
+        name: with_neutrality(known[name], node) if name in known else theory_of(node)
+        for name, node in nodes.items()
+    }
     for name, node in references.items():
         found |= {} if name in sets else theories_in(node)
     corrected = to_correct(found, [LABEL, *sets], values["corrections"], values["force_mixture"])
@@ -193,5 +200,6 @@ def energies_above_hull(
         label=LABEL,
         pressure=pressure_behind(structures),
         corrections=values["corrections"],
+        count_unconverged=values["count_unconverged"],
     )
     return {"results": TableData.from_table(result.table), "summary": orm.Dict(result.summary)}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from aiida import orm
 
 from aiida_pet.analysis.competing import PressureError
-from aiida_pet.analysis.levels import Theory, theory_in
+from aiida_pet.analysis.levels import Theory, is_corrected, theory_in
+from aiida_pet.analysis.mp2020 import CORRECTED_ELEMENTS
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
@@ -37,6 +39,16 @@ def jobs_behind(node: TableData) -> list[Any]:
 
 def theory_of(node: StructureSetData) -> Theory:
     """Return level of theory and models of the energies in ``node``: from provenance, else from its columns."""
+    return with_neutrality(_theory_of(node), node)
+
+
+def with_neutrality(theory: Theory, node: StructureSetData) -> Theory:
+    """Return ``theory`` of the crystals in ``node``, which tell whether there is anything to correct."""
+    alloys = set(CORRECTED_ELEMENTS).isdisjoint(node.elements)
+    return replace(theory, neutral=alloys and not is_corrected(theory.level))
+
+
+def _theory_of(node: StructureSetData) -> Theory:
     models = {
         job.inputs.model.sha256: job.inputs.model
         for job in jobs_behind(node)

@@ -33,8 +33,8 @@ from aiida_pet.cli.session import Session
     "set_",
     multiple=True,
     metavar="NAME=VALUE",
-    help="hull=all|references, corrections=auto|mp2020|none, force_mixture, stability_threshold (eV/atom), "
-    "level_of_theory.",
+    help="hull=all|references, corrections=auto|mp2020|none, count_unconverged, force_mixture, "
+    "stability_threshold (eV/atom), level_of_theory.",
 )
 @launch_options
 def hull(

@@ -28,8 +28,8 @@ def reference_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--level-of-theory",
             default="",
             metavar="TEXT",
-            help="Of the energies in files of references, such as PBE, where the entries do not say it; it must be that "
-            "of the model.",
+            help="Of the energies in files of references, such as PBE, where entries do not say it; it must be that of "
+            "the model.",
         ),
         click.option(
             "--level",
