@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # What columns of references are called while they stand beside those of the results.
 PREFIX = "reference:"
 TABLES = (".csv", ".parquet")
+# What stands for a missing value in a csv file, as pandas has it.
+MISSING = ["", "NA", "N/A", "NaN", "nan", "-nan", "-NaN", "n/a", "None", "null", "NULL", "<NA>", "#N/A"]
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip", ".zst")
 
 
@@ -220,9 +222,15 @@ def read_table(path: Path, id_column: str | None = None) -> pd.DataFrame:
     try:
         # ids as texts: 0012 is another than 12
         if TABLES[0] in path.name.lower():
-            # NA (a formula, say) is a text there too, so pandas must not look for missing values in them
-            keys = dict.fromkeys((*ID_KEYS, id_column or "id"), str)
-            frame = pd.read_csv(path, converters=keys)
+            keys = (*ID_KEYS, id_column or "id")
+            # an id of NA (a formula, say) is a text, so missing values are looked for in the other columns alone
+            others = [name for name in pd.read_csv(path, nrows=0).columns if name not in keys]
+            frame = pd.read_csv(
+                path,
+                dtype=dict.fromkeys(keys, str),
+                keep_default_na=False,
+                na_values=dict.fromkeys(others, MISSING),
+            )
         else:
             frame = pd.read_parquet(path).reset_index()  # ids may be the index
     except ImportError as error:
