@@ -21,37 +21,23 @@ from aiida_pet.engine.averaging import DEVIATIONS, Rotations, RowRotations
 from aiida_pet.engine.batch import Batch, Tensor
 from aiida_pet.engine.batch_model import BatchModel, RowTooLargeError
 from aiida_pet.engine.batching import WaitingRows, neighbor_counts
-from aiida_pet.engine.evaluation import NET_FORCE, Evaluation
+from aiida_pet.engine.evaluation import Evaluation
 from aiida_pet.engine.fixed_atoms import allowed_directions, rows_with_fixed_atoms
 from aiida_pet.engine.geometry import check_geometry
 from aiida_pet.engine.job import RowStatus
 from aiida_pet.engine.neighbors import NeighborList
-from aiida_pet.engine.parameters import Averaging, Derivation, Output, StaticParameters
+from aiida_pet.engine.parameters import Averaging, Derivation, StaticParameters
 from aiida_pet.engine.row_rotations import RotationsOfRows
 from aiida_pet.engine.spacegroup import Groups, groups_of, kinds_of
 from aiida_pet.engine.symmetry_warning import symmetry_warnings
 from aiida_pet.engine.table import Array, StructureTable
+from aiida_pet.tables.columns import units_of
+from aiida_pet.tables.warnings import COLUMN, Warned, joined
 
 logger = logging.getLogger(__name__)
 
 GPA = 160.21766208  # GPa per eV/A^3, from CODATA 2014 as in ase.units
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # xx yy zz yz xz xy
-
-UNITS: dict[str, str] = {
-    "energy": "eV",
-    "volume": "A^3",
-    "stress": "eV/A^3",
-    "fmax": "eV/A",
-    "stress_max": "GPa",
-    "forces": "eV/A",
-    NET_FORCE: "eV/A",
-    "initial_energy": "eV",
-    "initial_volume": "A^3",
-    **dict(zip(DEVIATIONS, ("eV", "eV/A", "eV/A^3"), strict=True)),
-    Output.ENERGIES: "eV",
-    Output.UNCERTAINTY: "eV",
-    Output.INVARIANCE: "eV",
-}
 
 
 @dataclass
@@ -155,6 +141,11 @@ class Driver(ABC):
         """Return for which rows of the batch averaging is on by now, (N,) bool; None for all."""
         return None
 
+    def codes_of(self, rows: Array) -> list[set[str]]:
+        """Return the codes of :class:`~aiida_pet.tables.warnings.Warned` of each of ``rows`` of the table."""
+        lacking = self.rotations_of_rows.without_group
+        return [{Warned.SYMMETRY_NOT_HELD} if row in lacking else set() for row in rows.tolist()]
+
     def refusals(self) -> dict[int, str]:
         """Return row -> why the task does not take it, for rows of the table whose geometry is good."""
         return dict(self._refused)
@@ -233,6 +224,7 @@ class Driver(ABC):
         residual = torch.full((len(part),), torch.nan)
         columns = self._columns(ends, part, nothing, residual=residual, free=nothing.forces, groups=groups)
         columns |= self.columns_of_refused(columns)
+        columns[COLUMN] = np.full(len(part), "", dtype=str)
         self._finished(_result(part, columns, nothing))
 
     def _admit(self) -> None:
@@ -304,10 +296,13 @@ class Driver(ABC):
             evaluation = self._nothing(self.batch)
         mine = evaluation.take(self.batch, places).cpu()
         free = self.free_forces(evaluation)[self.batch.atoms_of(places)].cpu()
+        codes = self.codes_of(rows)
+        ends = [_with_notes(end, its) for end, its in zip(ends, codes, strict=True)]
         groups = groups_of(final, self.parameters.symprecs)
         residual = self.residual_stress(evaluation)[places].cpu()
         columns = self._columns(ends, final, mine, residual=residual, free=free, groups=groups)
         columns |= self.columns_of(places, rows, columns, groups)
+        columns[COLUMN] = np.array([joined(its) for its in codes], dtype=str)
         self._finished(_result(final, columns, mine))
 
     def _nothing(self, batch: Batch) -> Evaluation:
@@ -351,6 +346,14 @@ class Driver(ABC):
         return columns | {f"spacegroup_{label}": found.space for label, found in groups.items()}
 
 
+def _with_notes(end: tuple[RowStatus, str], codes: set[str]) -> tuple[RowStatus, str]:
+    """Return status and message of a row, with a word on symmetry that was asked for and could not be held."""
+    if Warned.SYMMETRY_NOT_HELD not in codes:
+        return end
+    note = "no symmetry could be held or averaged over: at symprec, and down to a hundredth of it, none was found"
+    return end[0], f"{end[1]}; {note}" if end[1] else note
+
+
 def heads_in_words(parameters: StaticParameters) -> str:
     """Return whether forces and stress derive from the energy: what is not conservative says so in every table."""
     direct = [name for name in ("forces", "stress") if getattr(parameters, name) is Derivation.DIRECT]
@@ -370,5 +373,5 @@ def _result(table: StructureTable, columns: dict[str, Array], evaluation: Evalua
         **_geometry(table),
         columns=columns,
         atom_columns=atoms,
-        units={name: UNITS[name] for name in (*columns, *atoms) if name in UNITS},
+        units=units_of((*columns, *atoms)),
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from aiida_pet.engine.job import Task
@@ -457,11 +456,3 @@ def describe_parameters(task: Task) -> list[tuple[str, str, str, str]]:
         )
         rows.append((name, text, _unit_of(schema, name).strip(), info.description or ""))
     return rows
-
-
-def symprec_label(symprec: float) -> str:
-    """Return the suffix of columns at tolerance ``symprec`` (A), usable in queries: 0.01 -> ``0_01``.
-
-    All its digits are in it: two tolerances never share a label.
-    """
-    return np.format_float_positional(symprec, trim="-").replace(".", "_")

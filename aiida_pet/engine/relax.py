@@ -39,12 +39,14 @@ from aiida_pet.engine.guards import faults_of_move
 from aiida_pet.engine.job import RowStatus
 from aiida_pet.engine.operations import Operations
 from aiida_pet.engine.optimizers import OPTIMIZERS, Fire, Lbfgs
-from aiida_pet.engine.parameters import CellFilter, RelaxParameters, Symmetry, symprec_label
+from aiida_pet.engine.parameters import CellFilter, RelaxParameters, Symmetry
 from aiida_pet.engine.projection import SymmetryProjector
 from aiida_pet.engine.row_rotations import EXACT
 from aiida_pet.engine.spacegroup import Groups, groups_of, kinds_of, operations_of_row
 from aiida_pet.engine.symmetry_warning import symmetry_warnings
 from aiida_pet.engine.table import Array, StructureTable
+from aiida_pet.tables.columns import symprec_label
+from aiida_pet.tables.warnings import Warned
 
 
 @dataclass
@@ -105,6 +107,14 @@ class Relax(Driver):
         self._resumed = table.take([])  # rows that wait to go on from their state, which is in the columns
 
     # -- rows come and go ----------------------------------------------------------------------------------------
+
+    def codes_of(self, rows: Array) -> list[set[str]]:
+        """Return the codes of ``rows``: also of those that should be held to a group and have none."""
+        lacking = {Warned.SYMMETRY_NOT_HELD}
+        return [
+            codes | (lacking if row in self._not_held else set())
+            for row, codes in zip(rows.tolist(), super().codes_of(rows), strict=True)
+        ]
 
     def refusals(self) -> dict[int, str]:
         """Return row -> why it is not relaxed."""

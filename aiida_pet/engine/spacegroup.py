@@ -32,9 +32,9 @@ from aiida_pet.engine.operations import (
     symmetric_cell,
     symmetrize_structure,
 )
-from aiida_pet.engine.parameters import symprec_label
 from aiida_pet.engine.table import StructureTable
 from aiida_pet.engine.vacuum import boxes_around
+from aiida_pet.tables.columns import symprec_label
 
 __all__ = ["KINDS", "Groups", "Operations", "find_operations", "groups_of", "kinds_of", "spacegroup_numbers"]
 

@@ -9,16 +9,14 @@ from ase import Atoms
 from slabs import TURN, molecule, permuted, slab, tilted, turned, wire
 
 from aiida_pet.engine.operations import Operations
-from aiida_pet.engine.parameters import symprec_label
 from aiida_pet.engine.spacegroup import find_operations, groups_of
 from aiida_pet.engine.table import StructureTable
 from aiida_pet.engine.vacuum import boxes_around
+from aiida_pet.tables.columns import symprec_label
 
 
 def operations_of(atoms: Atoms, symprec: float = 0.01, **options: object) -> Operations:
-    return find_operations(
-        atoms.cell[:], atoms.positions, atoms.numbers, symprec, pbc=atoms.pbc, **options
-    )
+    return find_operations(atoms.cell[:], atoms.positions, atoms.numbers, symprec, pbc=atoms.pbc, **options)
 
 
 def assert_maps_onto_itself(atoms: Atoms, operations: Operations, tolerance: float = 1e-6) -> None:
@@ -84,7 +82,7 @@ def test_slab_off_its_symmetry_is_brought_onto_it_without_its_third_vector():
     rng = np.random.default_rng(1)
     atoms = tilted(slab())
     atoms.positions += rng.normal(scale=0.002, size=(3, 3))
-    atoms.set_cell(atoms.cell[:] + [[0.004, 0.003, 0], [0, 0, 0], [0, 0, 0]])
+    atoms.set_cell(atoms.cell[:] + np.array([[0.004, 0.003, 0], [0, 0, 0], [0, 0, 0]]))
     operations = operations_of(atoms, 0.05)
     assert len(operations) == 8
     a, b, c = operations.cell
@@ -100,7 +98,9 @@ def test_inversion_in_a_slab_is_found():
     assert operations_of(atoms).number == 78  # p-6m2, as MoS2
 
 
-@pytest.mark.parametrize("atoms", [wire(), turned(wire()), wire() * (1, 1, 3)], ids=["as is", "turned", "long"])
+@pytest.mark.parametrize(
+    "atoms", [wire(), turned(wire()), wire() * (1, 1, 3)], ids=["as is", "turned", "long"]
+)
 def test_wire_keeps_screws_and_glides_along_it_only(atoms):
     operations = operations_of(atoms)
     assert len(operations) == 8  # 2_1/m and mirrors of a flat zigzag
@@ -111,7 +111,10 @@ def test_wire_keeps_screws_and_glides_along_it_only(atoms):
 
 def test_wire_as_long_as_its_box_is_wide_mixes_no_directions():
     atoms = Atoms("W", cell=[0, 0, 15.0], pbc=(False, False, True))
-    sides = [np.linalg.norm(box, axis=1) for box in boxes_around(atoms.cell[:], atoms.positions, atoms.numbers, atoms.pbc)]
+    sides = [
+        np.linalg.norm(box, axis=1)
+        for box in boxes_around(atoms.cell[:], atoms.positions, atoms.numbers, atoms.pbc)
+    ]
     assert any(np.ptp(side) < 1e-9 for side in sides)  # the case in question: such a box is a cube
     axis = np.array([0, 0, 1.0])
     np.testing.assert_allclose(np.abs(operations_of(atoms).cartesian @ axis @ axis), 1.0, atol=1e-9)
