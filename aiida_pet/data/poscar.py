@@ -187,7 +187,7 @@ def _read_head(lines: Sequence[str], place: int) -> _Head:
     if len(lines) < place + 7:
         raise PoscarError(
             f"not a POSCAR from line {place + 1} on: it ends after {len(lines) - place} lines: expected comment, "
-            "scaling factor, three lattice vectors, element symbols, numbers of atoms, Direct or Cartesian, and the atoms"
+            "scaling factor, three lattice vectors, element symbols, numbers of atoms, Direct or Cartesian, atoms"
         )
     factors = _scale(lines[place + 1])
     if factors is None:
