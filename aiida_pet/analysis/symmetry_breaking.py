@@ -1,7 +1,7 @@
 """A crystal relaxed twice: held to its symmetry, then free from a rattle, and what that changed.
 
 Held to its symmetry, a crystal cannot leave a symmetric saddle; a free relaxation leaves it, but also strays from a
-true minimum by the noise of an unconstrained model. The energy tells the two apart.
+true minimum by the noise of an unconstrained model. The energy tells the two apart, under pressure the enthalpy.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from aiida_pet.data.input_columns import CARTESIAN, SCALED, only_carried
+from aiida_pet.analysis.competing import gains
+from aiida_pet.data.input_columns import only_carried
+from aiida_pet.engine.fixed_atoms import dual_vectors, is_fixed, projectors
 from aiida_pet.engine.table import Array, StructureTable
 
 CONVERGED = "converged"
@@ -27,7 +29,7 @@ def rattle(table: StructureTable, stdev: float, seed: int, *, strained: bool = T
     :param strained: false leaves the cells as they are.
     """
     positions, cells = table.positions.copy(), table.cells.copy()
-    volumes = table.volumes()
+    volumes, held = table.volumes(), is_fixed(table)
     for row, name in enumerate(table.ids.tolist()):
         random = np.random.default_rng([seed, *name.encode()])
         atoms = table.atoms_of(row)
@@ -36,35 +38,32 @@ def rattle(table: StructureTable, stdev: float, seed: int, *, strained: bool = T
         cells[row] = cells[row] @ deformation
         positions[atoms] = positions[atoms] @ deformation
         moves = random.normal(scale=stdev, size=positions[atoms].shape)
-        positions[atoms] += _not_held(table, atoms, cells[row], moves)
+        if held[atoms].any():
+            directions = np.concatenate([np.eye(3), dual_vectors(cells[row], table.pbc[row])])
+            moves = np.einsum("aij,aj->ai", projectors(held[atoms], directions), moves)
+        positions[atoms] += moves
     return replace(only_carried(table), positions=positions, cells=cells)
 
 
-def _not_held(table: StructureTable, atoms: slice, cell: Array, moves: Array) -> Array:
-    """Return the part of ``moves`` (P, 3), A, that leaves the fixed coordinates of ``atoms`` as they are."""
-    if SCALED in table.atom_columns and table.atom_columns[SCALED][atoms].any():
-        scaled = np.linalg.solve(cell.T, moves.T).T
-        moves = np.where(table.atom_columns[SCALED][atoms], 0.0, scaled) @ cell
-    if CARTESIAN in table.atom_columns:
-        moves = np.where(table.atom_columns[CARTESIAN][atoms], 0.0, moves)
-    return moves
-
-
-def combine(constrained: StructureTable, free: StructureTable, *, min_gain: float) -> StructureTable:
+def combine(
+    constrained: StructureTable, free: StructureTable, *, min_gain: float, pressure: float | None = None
+) -> StructureTable:
     """Return the rows of ``constrained``, those that left a saddle with what the free relaxation made of them.
 
     Columns: those of the relaxation that stands; ``relaxation`` says which (constrained, free), ``energy_gained`` how
-    far the free one came down (eV/atom), ``free_status`` how it ended, ``free_spacegroup_*`` where it landed and
-    ``constrained_spacegroup_*`` where it came from.
+    far the free one came down (eV/atom; in enthalpy where both were relaxed under pressure), ``free_status`` how it
+    ended, ``free_spacegroup_*`` where it landed and ``constrained_spacegroup_*`` where it came from.
 
     :param constrained: held to their symmetry.
     :param free: of the same crystals from a rattle; rows may be missing.
     :param min_gain: eV/atom; below this, what the free relaxation changed is noise of the model.
+    :param pressure: GPa, at which they were relaxed, where something else than the tables says so.
+    :raises PressureError: if they were relaxed at different pressures, or enthalpies are missing.
     """
     places = constrained.positions_of(free.ids)
     gained = np.full(len(constrained), np.nan)
-    per_atom = (constrained.columns["energy"] / constrained.n_atoms)[places]
-    gained[places] = per_atom - free.columns["energy"] / free.n_atoms
+    both = ("the constrained relaxations", "the free relaxations")
+    gained[places] = gains(constrained.take(places), free, both, pressure)
     status = np.full(len(constrained), "", dtype=object)
     status[places] = free.columns["status"]
     leaves = (gained > min_gain) & (status == CONVERGED)

@@ -22,6 +22,7 @@ from aiida_pet.analysis.funnel import (
     not_judged,
 )
 from aiida_pet.analysis.symmetry_breaking import combine, rattle
+from aiida_pet.calculations.theory import pressure_behind
 from aiida_pet.data.filter import FilterError
 from aiida_pet.data.input_columns import CARRIED
 from aiida_pet.data.partial import fresh, part_of
@@ -89,11 +90,12 @@ def combine_relaxations(
     """
     held = constrained.to_table()
     freed = held.take([]) if free is None else free.to_table()
-    table = combine(held, freed, min_gain=parameters["min_gain"])
+    pressure = pressure_behind(constrained)
+    table = combine(held, freed, min_gain=parameters["min_gain"], pressure=pressure)
     left = table.columns["free_status"] == RowStatus.LEFT
     if (
         left.any()
-    ):  # what stands is not known yet: the row does not go on with the crystal that it was held in
+    ):  # what stands is not known yet, so that the row does not go on with the crystal that was held
         table.set_column("status", np.where(left, RowStatus.LEFT.value, table.columns["status"]))
         table.set_column("message", np.where(left, _FREE_LEFT, table.columns["message"]))
     return StructureSetData.from_table(table)

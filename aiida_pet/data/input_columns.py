@@ -9,11 +9,11 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from aiida_pet.data.fingerprints import InputColumns
+from aiida_pet.engine import fixed_atoms
 from aiida_pet.engine.job import Task
 from aiida_pet.engine.table import StructureTable
 
-CARTESIAN, SCALED = "fixed_cartesian", "fixed_scaled"  # which coordinates of an atom are held, (A, 3) bool
-_FIXED = InputColumns(rows=("constraints_not_read",), atoms=(CARTESIAN, SCALED))
+_FIXED = InputColumns(rows=(fixed_atoms.NOT_READ,), atoms=fixed_atoms.COLUMNS)
 
 READ: dict[Task, InputColumns] = {
     Task.STATIC: _FIXED,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from aiida_pet.data.ase_formats import read_ase_database
+from aiida_pet.data.ase_database import read_ase_database
 from aiida_pet.data.cif import read_cif
 from aiida_pet.data.crystal import (
     KNOWN_UNITS,
@@ -284,7 +284,7 @@ def _read(source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[It
         )
     if source.format is FileFormat.ASE_DATABASE:
         with source.as_path() as path:
-            yield from read_ase_database(path, path.suffix == ".json", key, dropped)
+            yield from read_ase_database(path, path.suffix == ".json", key, dropped, options.results)
         return
     try:
         with source.open() as text:
@@ -296,7 +296,7 @@ def _read(source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[It
                 yield from _read_text(text, source, options, dropped)
     except AseDatabaseFoundError:
         with source.as_path() as path:
-            yield from read_ase_database(path, True, key, dropped)
+            yield from read_ase_database(path, True, key, dropped, options.results)
 
 
 def _read_text(text: TextIO, source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[Item]:
