@@ -189,7 +189,11 @@ def test_rattle_seed_and_bar_reach_their_functions(module_inputs: Inputs) -> Non
     options = {"mode": "constrained_then_free", "rattle": 0.0, "seed": 3, "min_gain": -0.0}
     node = screening(module_inputs(2), stages=("relax",), overrides={"relax": options})
     called = {one.process_label: one for one in node.called}
-    assert called["rattle_structures"].inputs.parameters.get_dict() == {"rattle": 0.0, "seed": 3}
+    assert called["rattle_structures"].inputs.parameters.get_dict() == {
+        "rattle": 0.0,
+        "seed": 3,
+        "cell": "full",
+    }
     assert called["combine_relaxations"].inputs.parameters.get_dict() == {"min_gain": 0.0}
     moved = called["rattle_structures"].outputs.result.to_table()
     assert moved.positions == pytest.approx(node.inputs.structures.to_table().positions)
@@ -211,7 +215,8 @@ def test_references_compete(module_inputs: Inputs) -> None:
     assert node.is_finished_ok, node.exit_message
     found = node.outputs.results.column("e_above_hull").tolist()
     assert found[0] == pytest.approx(0.25)
-    finished = node.called[1].outputs.relaxed_references
+    [hull] = [one for one in node.called if one.process_label == "HullWorkChain"]
+    finished = hull.outputs.relaxed_references
     given = screening(inputs, stages=("relax", "hull"), references={"phases": finished})
     assert given.outputs.results.column("e_above_hull").tolist() == pytest.approx(found)
     alone = screening(inputs, stages=("relax", "hull"))
