@@ -24,7 +24,8 @@ from aiida_pet.engine.batching import WaitingRows, neighbor_counts
 from aiida_pet.engine.evaluation import NET_FORCE, Evaluation
 from aiida_pet.engine.geometry import check_geometry
 from aiida_pet.engine.job import RowStatus
-from aiida_pet.engine.neighbors import NeighborList
+from aiida_pet.engine.neighbors import NeighborList, Pairs
+from aiida_pet.engine.pair_search import why_not_searched
 from aiida_pet.engine.parameters import Averaging, Derivation, Output, StaticParameters
 from aiida_pet.engine.row_rotations import RotationsOfRows
 from aiida_pet.engine.spacegroup import spacegroup_numbers
@@ -111,9 +112,13 @@ class Driver(ABC):
             if not self._proceed():
                 return False
             self._admit()
+            pairs = self._neighbors.update(self.batch)
+            if not bool(pairs.searched.all()):
+                self._retire_unsearched(pairs)
+                continue
             rotations = self._rotations_now()
             try:
-                evaluation = self.model.evaluate(self.batch, self._neighbors.update(self.batch), rotations)
+                evaluation = self.model.evaluate(self.batch, pairs, rotations)
             except RowTooLargeError as error:
                 logger.warning("row %s %s", self.table.ids[self.rows[error.place]], error)
                 self.retire({error.place: (RowStatus.TOO_LARGE, str(error))}, None)
@@ -213,6 +218,17 @@ class Driver(ABC):
         entered = range(len(self.rows) - len(admitted), len(self.rows))
         self._row_rotations += [self.rotations(place) for place in entered]
         self._rotations = None
+
+    def _retire_unsearched(self, pairs: Pairs) -> None:
+        """End the rows whose neighbours could not be looked for: they are not free atoms."""
+        reach = self._neighbors.cutoff + self._neighbors.skin
+        ends = {
+            place: why_not_searched(self.batch, place, reach)
+            for place in (~pairs.searched).nonzero().flatten().tolist()
+        }
+        for place, (_, message) in ends.items():
+            logger.warning("row %s: %s", self.table.ids[self.rows[place]], message)
+        self.retire(ends, None)
 
     def _rotations_now(self) -> Rotations | None:
         """Return the rotations of the batch, the same object as long as they are the same."""
