@@ -28,10 +28,12 @@ from aiida_pet.engine.neighbors import NeighborList, Pairs
 from aiida_pet.engine.pair_search import why_not_searched
 from aiida_pet.engine.parameters import Averaging, Derivation, StaticParameters
 from aiida_pet.engine.row_rotations import RotationsOfRows
+from aiida_pet.engine.row_warnings import row_warnings
 from aiida_pet.engine.spacegroup import spacegroup_numbers
 from aiida_pet.engine.symmetry_warning import symmetry_warnings
 from aiida_pet.engine.table import Array, StructureTable
 from aiida_pet.tables.columns import units_of
+from aiida_pet.tables.warnings import COLUMN
 
 logger = logging.getLogger(__name__)
 
@@ -190,6 +192,7 @@ class Driver(ABC):
         ends = [(status or RowStatus.INVALID_GEOMETRY, message) for status, message in problems]
         columns = self._columns(ends, part, nothing, torch.full((len(part),), torch.nan))
         columns |= self.columns_of_refused(columns)
+        columns[COLUMN] = np.full(len(part), "", dtype=str)
         self._finished(_result(part, columns, nothing))
 
     def _admit(self) -> None:
@@ -254,6 +257,7 @@ class Driver(ABC):
         mine = evaluation.take(self.batch, places).cpu()
         columns = self._columns(ends, final, mine, self.residual_stress(evaluation)[places].cpu())
         columns |= self.columns_of(places, rows, columns)
+        columns[COLUMN] = row_warnings(columns)
         self._finished(_result(final, columns, mine))
 
     def _nothing(self, batch: Batch) -> Evaluation:

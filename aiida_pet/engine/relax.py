@@ -286,24 +286,35 @@ class Relax(Driver):
             "initial_volume": self._state.volume0[places].cpu().numpy(),
             "n_steps": self._state.steps[places].cpu().numpy(),
         }
+        if self.parameters.pressure:
+            further["enthalpy"] = columns["energy"] + self.parameters.pressure / GPA * columns["volume"]
+        begun = np.isfinite(
+            further["initial_energy"]
+        )  # what the model never said anything of was not relaxed
         for label in map(symprec_label, self.parameters.symprecs):
             ends = columns[f"spacegroup_{label}"]
             further[f"initial_spacegroup_{label}"] = groups[label]
-            further[f"symmetry_kept_{label}"] = (groups[label] == ends) & (groups[label] > 0)
+            kept = (groups[label] == ends) & (groups[label] > 0)
+            further[f"symmetry_kept_{label}"] = kept if begun.all() else np.where(begun, kept, np.nan)
         if groups:
             after = {label: columns[f"spacegroup_{label}"] for label in groups}
             further["symmetry_warning"] = symmetry_warnings(after, groups)
         return further
 
     def columns_of_refused(self, columns: dict[str, Array]) -> dict[str, Array]:
-        """Return the start of rows that never entered, which is where they still are."""
+        """Return the start of rows that never entered, which is where they still are.
+
+        They have taken no step. Whether a relaxation would have kept their symmetry is not known.
+        """
+        nothing = np.full(len(columns["volume"]), np.nan)
         further: dict[str, Array] = {
-            "initial_energy": columns["energy"],
+            "initial_energy": nothing,
             "initial_volume": columns["volume"],
-            "n_steps": np.zeros(len(columns["volume"]), dtype=np.int64),
+            "n_steps": np.zeros(len(nothing), dtype=np.int64),
         }
+        if self.parameters.pressure:
+            further["enthalpy"] = nothing
         for label in map(symprec_label, self.parameters.symprecs):
             further[f"initial_spacegroup_{label}"] = columns[f"spacegroup_{label}"]
-            # nothing was relaxed, so nothing was kept
-            further[f"symmetry_kept_{label}"] = np.zeros(len(columns["volume"]), dtype=bool)
+            further[f"symmetry_kept_{label}"] = nothing
         return further
