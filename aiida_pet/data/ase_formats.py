@@ -7,16 +7,11 @@ moments are left out.
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from ase import Atoms
 from ase.db import connect
-from ase.io.cif import parse_cif
-from ase.io.vasp import read_vasp
 
 from aiida_pet.data.crystal import (
     Broken,
@@ -34,45 +29,6 @@ _GEOMETRY = frozenset({"numbers", "positions"})
 
 
 # -- CIF and POSCAR ------------------------------------------------------------------------------------------
-
-
-def read_cif(text: TextIO, id_key: str | None, dropped: LeftOut) -> Iterator[Item]:
-    """Yield the structure of each data block that has one; ids are left to the file's name.
-
-    :raises ValueError: if no block has a structure.
-    """
-    del id_key, dropped  # a CIF has no fields to take
-    found = 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # ASE warns about each space group setting it completes
-        for block in parse_cif(io.BytesIO(text.read().encode())):
-            if not block.has_structure():
-                continue
-            found += 1
-            try:
-                yield Crystal(None, _ordered(block.get_atoms()))
-            except Exception as error:  # ASE's parser raises whatever its parts raise
-                yield Broken(None, f"data block {block.name!r}: {reason_of(error)}")
-    if not found:
-        raise ValueError("expected a CIF data block with a cell and atom sites, got none")
-
-
-def _ordered(atoms: Atoms) -> Atoms:
-    for kind, species in atoms.info.get("occupancy", {}).items():
-        if len(species) != 1 or any(abs(share - 1) > 1e-6 for share in species.values()):
-            raise ValueError(f"site {kind} is disordered ({species}): expected one species of occupancy 1")
-    return checked(Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc))
-
-
-def read_poscar(text: TextIO, id_key: str | None, dropped: LeftOut) -> Iterator[Item]:
-    """Yield the structure of a POSCAR or CONTCAR; its id is left to the file's name."""
-    del id_key, dropped  # a POSCAR has no fields to take
-    try:
-        atoms = read_vasp(io.StringIO(text.read()))
-    except Exception as error:  # ASE's parser raises whatever its parts raise
-        yield Broken(None, f"not a POSCAR: {reason_of(error)}")
-        return
-    yield Crystal(None, checked(Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)))
 
 
 # -- ASE databases -------------------------------------------------------------------------------------------
