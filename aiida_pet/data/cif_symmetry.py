@@ -65,8 +65,8 @@ def symmetry_of(block: Block, cell: Array) -> Symmetry:
     texts = [token.text for name in OPERATIONS for token in block.values.get(name, []) if not token.missing]
     hall, symbol, number = block.first(*_HALL), block.first(*_HERMANN_MAUGUIN), _number(block)
     if texts:
-        found = _listed(tuple(dict.fromkeys(texts)))
-        found = Symmetry(*found, _disagreement(*found, hall, symbol, number))
+        listed = _listed(tuple(dict.fromkeys(texts)))
+        found = Symmetry(*listed, _disagreement(*listed, hall, symbol, number))
     elif any(name.startswith(("_space_group_magn", "_space_group_symop_magn")) for name in block.values):
         raise CifError(
             "its symmetry is that of a magnetic space group, which is not read: expected operations x,y,z"

@@ -119,7 +119,7 @@ def _item(tokens: list[Token], place: int, block: Block) -> int:
     """Take in the item at ``place``; of several values on its line, they are one."""
     name = _name(tokens[place])
     place += 1
-    values = []
+    values: list[Token] = []
     while place < len(tokens) and _is_value(tokens[place]):
         if values and (tokens[place].line != values[-1].line or values[-1].quoted or tokens[place].quoted):
             break

@@ -7,7 +7,6 @@ files of an import. Units are those of ASE and pymatgen (A, eV), nothing is conv
 
 from __future__ import annotations
 
-import logging
 import lzma
 import zipfile
 import zlib
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from aiida_pet.data.ase_formats import read_ase_database
+from aiida_pet.data.ase_database import read_ase_database
 from aiida_pet.data.cif import read_cif
 from aiida_pet.data.crystal import (
     KNOWN_UNITS,
@@ -36,8 +35,6 @@ from aiida_pet.data.poscar import read_poscar
 from aiida_pet.data.pymatgen_json import AseDatabaseFoundError, JsonOptions, read_json, read_json_lines
 from aiida_pet.data.sources import FileFormat, Source, find_sources, names_by_folder
 from aiida_pet.engine.table import DuplicateIdError, StructureTable, StructureTableBuilder
-
-logger = logging.getLogger(__name__)
 
 # What reading a damaged file may raise; anything else is a mistake of ours and must show.
 _FILE_ERRORS = (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
@@ -105,7 +102,7 @@ class ReadOptions:
         try:
             options = ResultOptions(**results)
         except ValueError as error:
-            raise StructureFileError(str(error)) from error
+            raise StructureFileError("these options do not fit", str(error)) from error
         return cls(
             FileFormat(file_format) if file_format else None, id_key, structure_key, skip_invalid, options
         )
@@ -209,7 +206,7 @@ def iter_crystals(
         try:
             for source in find_sources(path, options.file_format, folders):
                 if source.format is None and (path.is_dir() or source.path is None):
-                    logger.warning("%s is passed over: its name tells no format", source.name)
+                    left_out.files.append(source.name)
                     continue
                 for item in _named_items(source, options, left_out):
                     if isinstance(item, Crystal):
@@ -284,7 +281,7 @@ def _read(source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[It
         )
     if source.format is FileFormat.ASE_DATABASE:
         with source.as_path() as path:
-            yield from read_ase_database(path, path.suffix == ".json", key, dropped)
+            yield from read_ase_database(path, path.suffix == ".json", key, dropped, options.results)
         return
     try:
         with source.open() as text:
@@ -296,7 +293,7 @@ def _read(source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[It
                 yield from _read_text(text, source, options, dropped)
     except AseDatabaseFoundError:
         with source.as_path() as path:
-            yield from read_ase_database(path, True, key, dropped)
+            yield from read_ase_database(path, True, key, dropped, options.results)
 
 
 def _read_text(text: TextIO, source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[Item]:

@@ -34,14 +34,17 @@ def with_missing(
     sizes: Mapping[str, int],
     further: Iterable[str] = (),
 ) -> StructureTable:
-    """Return ``table`` with all columns that ``source`` makes, missing where they are not there yet.
+    """Return ``table`` with all columns that ``source`` makes of children, missing where they are not there yet.
+
+    What the first stage makes, a relaxation or an evaluation, is there.
 
     :param parameters: of the task.
     :param sizes: symbol of a dimension in the catalogue, such as ``T`` -> its length; a column of another symbol must
         be there already.
     :param further: names of columns that the catalogue ties to something else than parameters.
     """
-    wanted = [*columns_of(source, parameters)]
+    first = {Source.STATIC, Source.RELAX}
+    wanted = [column for column in columns_of(source, parameters) if first.isdisjoint(column.sources)]
     wanted += [next(one for one in find_columns(name) if source in one.sources) for name in further]
     there = table.columns.keys() | table.atom_columns.keys() | table.ragged.keys()
     columns: dict[str, Array] = {}
