@@ -585,6 +585,28 @@ _HULLS = (
         section=Section.HULL,
         sources=(_HULL,),
     ),
+    Column(
+        "hull_of",
+        "What competes on the hull: energy, or enthalpy at a pressure, with or without corrections.",
+        kind=Kind.TEXT,
+        section=Section.HULL,
+        sources=(_HULL,),
+    ),
+    Column(
+        "correction",
+        "Correction of the Materials Project that was added to the energy on the hull, per cell; 0 without one.",
+        "eV",
+        section=Section.HULL,
+        sources=(_HULL,),
+    ),
+    Column(
+        "correction_terms",
+        "The parts of `correction` in eV per atom of an element: oxide -0.687, Fe +U -2.256.",
+        kind=Kind.TEXT,
+        section=Section.HULL,
+        sources=(_HULL,),
+        told=True,
+    ),
 )
 
 
