@@ -25,6 +25,7 @@ from aiida.orm.nodes.caching import NodeCaching
 from aiida_pet.data import segments
 from aiida_pet.engine.ragged import Ragged
 from aiida_pet.engine.table import Array, Table, check_unique, decode_strings, encode_strings, merge_units
+from aiida_pet.tables.columns import is_flag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,8 +212,11 @@ class TableData(orm.ArrayData):
             digests.update(hashlib.sha256(plain.data if plain.size else b"").digest())
             self.base.attributes.set(f"{self.array_prefix}{name}", list(values.shape))
             if name.startswith(_COLUMN):
-                counts[name.removeprefix(_COLUMN)] = _counts(values)
-                ranges[name.removeprefix(_COLUMN)] = _range(values)
+                column = name.removeprefix(_COLUMN)
+                if values.ndim == 1 and values.dtype.kind == "f" and is_flag(column):
+                    values = values[~np.isnan(values)].astype(bool)  # those that are known
+                counts[column] = _counts(values)
+                ranges[column] = _range(values)
         columns = [name.removeprefix(_COLUMN) for name in names if name.startswith(_COLUMN)]
         ragged = [name.removeprefix(_RAGGED) for name in names if name.startswith(_RAGGED)]
         attributes = {
@@ -405,7 +409,9 @@ class TableData(orm.ArrayData):
         :raises KeyError: if there is no such row.
         """
         index = self.place(row_id)
-        return {"id": row_id} | {name: self.column(name)[index].tolist() for name in self.column_names}
+        return {"id": row_id} | {
+            name: _known_flag(name, self.column(name)[index].tolist()) for name in self.column_names
+        }
 
     def to_table(self) -> Table:
         """Return all rows; its arrays are read-only and shared with the node."""
@@ -434,6 +440,13 @@ class TableData(orm.ArrayData):
         from aiida_pet.data.frame import frame_of  # noqa: PLC0415 - pandas takes a second to import
 
         return frame_of(self.to_table())
+
+
+def _known_flag(name: str, value: Any) -> Any:
+    """Return ``value`` of column ``name``; of a flag True, False or, where it is missing, None."""
+    if not isinstance(value, float) or not is_flag(name):
+        return value
+    return None if np.isnan(value) else bool(value)
 
 
 def check_name(name: str) -> None:

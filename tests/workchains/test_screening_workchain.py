@@ -230,6 +230,25 @@ def test_references_compete(module_inputs: Inputs) -> None:
     assert alone.outputs.results.column("e_above_hull")[0] == pytest.approx(0.0)
 
 
+def test_references_are_freed_as_the_set_is(module_inputs: Inputs) -> None:
+    inputs = module_inputs(1) | {"structures": tungsten(["high-3"])}
+    options = {"mode": "constrained_then_free", "rattle": 0.02, "seed": 5}
+    node = screening(
+        inputs,
+        stages=("relax", "hull"),
+        overrides={"relax": options},
+        reference_structures=tungsten(["w-3", "high-4"]),
+    )
+    assert node.is_finished_ok, node.exit_message
+    hull = next(one for one in node.called if one.process_label == "HullWorkChain")
+    assert hull.inputs.free["rattle"] == 0.02
+    assert hull.inputs.free["seed"] == 5
+    symmetries = [job.inputs.parameters["symmetry"] for job in jobs_of(hull)]
+    assert sorted(symmetries) == ["constrained", "none"]
+    assert "relaxation" in hull.outputs.relaxed_references.column_names
+    assert node.outputs.results.column("e_above_hull").tolist() == pytest.approx([0.25])
+
+
 def test_hull_without_relaxation_takes_the_energies_of_the_set(whole: dict[str, Any]) -> None:
     inputs = whole | {"structures": whole["node"].outputs.stages.relax}
     node = screening(inputs, stages=("hull",))
