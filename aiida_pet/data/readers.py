@@ -235,22 +235,20 @@ def _named_items(source: Source, options: ReadOptions, left_out: LeftOut) -> Ite
     for count, item in enumerate(_items(source, options, left_out)):
         whole_file = isinstance(item, Broken) and item.whole_file
         if waiting is not None:
-            yield _with_id(waiting, source.stem if whole_file and count == 1 else f"{source.stem}-0")
+            yield replace(waiting, id=source.stem if whole_file and count == 1 else f"{source.stem}-0")
             waiting = None
-        if whole_file:
+        if item.id is None and options.id_key and isinstance(item, Crystal):
+            left_out.note(
+                f"there is no field {options.id_key!r} that holds an id, and the name of the file was taken"
+            )
+        if whole_file or item.id is not None:
             yield item
-        elif item.id is None and count == 0:
+        elif count == 0:
             waiting = item
         else:
-            yield _with_id(item, f"{source.stem}-{count}")
+            yield replace(item, id=f"{source.stem}-{count}")
     if waiting is not None:
-        yield _with_id(waiting, source.stem)
-
-
-def _with_id(item: Item, default: str) -> Item:
-    if item.id is not None:
-        return item
-    return replace(item, id=default)
+        yield replace(waiting, id=source.stem)
 
 
 def _items(source: Source, options: ReadOptions, left_out: LeftOut) -> Iterator[Item]:
