@@ -69,7 +69,7 @@ def filter_frame(frame: pd.DataFrame, where: str) -> pd.DataFrame:
         raise FilterError(f"cannot apply {where!r}: {error}") from error
     if not isinstance(mask, pd.Series) or not is_bool_dtype(mask):
         raise FilterError(f"{where!r} is no condition: compare with something, as in {_example(frame)}")
-    return frame[mask.to_numpy()]
+    return frame[mask.fillna(False).to_numpy(dtype=bool)]  # of flags that are missing nothing holds
 
 
 def check_condition(where: str, columns: Iterable[str]) -> None:

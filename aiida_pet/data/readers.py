@@ -163,7 +163,7 @@ def read_structures(
             duplicates.setdefault(row_id, [seen[row_id]]).append(file)
             continue
         seen[row_id] = file
-        collector.add(len(builder), crystal.columns, crystal.atom_columns, crystal.units)
+        collector.add_crystal(len(builder), crystal)
         builder.add(row_id, crystal.atoms)
     if duplicates:
         raise DuplicateImportError(duplicates)
@@ -177,12 +177,15 @@ def read_structures(
         )
     table = builder.build(collector.build(len(builder)))
     table.atom_columns = collector.build_atoms(table.offsets)
-    named = [*table.columns, *table.atom_columns]
+    table.ragged = collector.build_ragged(len(table))
+    named = [*table.columns, *table.atom_columns, *table.ragged]
     try:
         stated = collector.units()
     except ValueError as error:
         raise StructureFileError(str(error)) from error
-    table.units = {name: KNOWN_UNITS[name] for name in named if name in KNOWN_UNITS}
+    table.units = {
+        name: KNOWN_UNITS[name] for name in named if name in KNOWN_UNITS and name not in collector.own
+    }
     table.units |= {name: unit for name, unit in stated.items() if name in named}
     return ImportResult(table, problems, left_out, equal_crystals(table))
 
@@ -271,7 +274,7 @@ def _read(source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[It
         read.
     """
     key = options.id_key
-    json_options = JsonOptions(key, options.structure_key, dropped)
+    json_options = JsonOptions(key, options.structure_key, dropped, options.results)
     if source.format is None:
         known = ", ".join(FileFormat)
         raise StructureFileError(

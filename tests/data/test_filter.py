@@ -103,3 +103,19 @@ def test_parts_of_a_condition_are_those_joined_by_and() -> None:
         ("status == x", ["status"]),
     ]
     assert conjuncts("a < 1 or b > 2", frame) == [("a < 1 or b > 2", ["a", "b"])]
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("kept", ["a"]),
+        ("not kept", ["b"]),
+        ("kept == False", ["b"]),
+        ("kept != True", ["b"]),
+        ("kept == True or n_atoms == 3", ["a", "c"]),
+    ],
+)
+def test_a_flag_that_is_missing_is_neither_true_nor_false(where: str, expected: list[str]) -> None:
+    flags = pd.array([True, False, None], dtype="boolean")
+    frame = pd.DataFrame({"kept": flags, "n_atoms": [1, 2, 3]}, index=pd.Index(["a", "b", "c"], name="id"))
+    assert list(filter_frame(frame, where).index) == expected
