@@ -35,6 +35,8 @@ from pymatgen.io.cif import CifWriter
 
 from aiida_pet.data.crystal import StructureFileError
 from aiida_pet.data.readers import DuplicateImportError, ReadOptions, read_structures
+from aiida_pet.data.writers import write_table
+from aiida_pet.engine.table import StructureTable
 
 SECONDS = 5
 MEMORY = 2**30
@@ -64,6 +66,16 @@ def crystals() -> list[Atoms]:
     return made
 
 
+def own_table() -> StructureTable:
+    """Return crystals with columns of every kind, as this program exports them."""
+    table = StructureTable.from_ase([(f"00{number}", atoms) for number, atoms in enumerate(crystals())])
+    table.set_column("energy", [1.5, np.nan, -2.0], "eV")
+    table.set_column("stress", np.arange(18.0).reshape(3, 6))
+    table.set_column("note", ["", "T", "1e3"])
+    table.atom_columns["fixed_cartesian"] = np.eye(3, dtype=bool)[np.arange(len(table.numbers)) % 3]
+    return table
+
+
 def extxyz_files(folder: Path) -> list[Path]:
     """Write extxyz files, by ASE and by hand."""
     write(folder / "set.xyz", crystals(), format="extxyz")
@@ -72,7 +84,8 @@ def extxyz_files(folder: Path) -> list[Path]:
         'id=007 stress=[1,2,3,4,5,6] virial="1 0 0 0 1 0 0 0 1" note="it\'s \\"ok\\"" json="_JSON {\\"a\\": 1}" flag\n'
         "D 0 0 0 1.5 T\nMo 1.5 1.5 1.5 -1e3 F\n1\nplain text\nH 0 0 0\n"
     )
-    return [folder / "set.xyz", folder / "hand.xyz"]
+    write_table(own_table(), folder / "own.xyz")
+    return [folder / "set.xyz", folder / "hand.xyz", folder / "own.xyz"]
 
 
 def poscar_files(folder: Path) -> list[Path]:
@@ -114,7 +127,8 @@ def ase_database_files(folder: Path) -> list[Path]:
             warnings.simplefilter("ignore")
             for atoms in crystals():
                 database.write(atoms, name=atoms.info["id"], gap=0.5, data={"history": [1, 2]})
-    return [folder / "set.db", folder / "ase.json"]
+    write_table(own_table(), folder / "own.db")
+    return [folder / "set.db", folder / "ase.json", folder / "own.db"]
 
 
 FORMATS: dict[str, Callable[[Path], list[Path]]] = {

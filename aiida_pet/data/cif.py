@@ -23,12 +23,12 @@ from scipy.spatial import cKDTree
 
 from aiida_pet.data.cif_symmetry import Symmetry, symmetry_of
 from aiida_pet.data.cif_text import Block, CifError, Token, blocks_of
+from aiida_pet.data.cif_writer import ID_ITEM
 from aiida_pet.data.crystal import Broken, Crystal, Item, checked
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.data.symbols import ISOTOPE_NOTE, ISOTOPES, atomic_number
 from aiida_pet.engine.table import Array
 
-ID_ITEM = "_pet_id"
 MERGED = 0.1
 """Images of one site nearer than this are one atom, A: no two atoms are so near, and coordinates of two digits are."""
 
