@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aiida_pet.data.structures import StructureSetData
 
 # Written out rather than imported, so that `--help` waits for nothing; tests compare them.
-FILE_FORMATS = ("extxyz", "cif", "poscar", "ase-db", "json", "jsonl")
+FILE_FORMATS = ("extxyz", "cif", "poscar", "ase-db", "json", "jsonl", "csv", "parquet")
 STRESS_UNITS = ("eV/A^3", "GPa", "kbar")
 SIGNS = ("plus", "minus")
 IMPORTED_FROM = "imported_from"
