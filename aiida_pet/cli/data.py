@@ -84,8 +84,9 @@ def import_(
 ) -> None:
     """Import the crystals of FILES (files, zip archives, folders) as one set and print its pk.
 
-    Read are extxyz, CIF, POSCAR, ASE databases, pymatgen JSON (structures, entries, records, data frames) and
-    folders of these, each also as .gz, .bz2, .xz or in a .zip. Ids come from the files and must be unique.
+    Read are extxyz, CIF, POSCAR, ASE databases, JSON of pymatgen, pandas and databases of materials, csv and parquet
+    with structures as text, and folders of these, each also as .gz, .bz2, .xz or in a .zip. A table without structures
+    gives its columns to the crystals of the same ids. Ids come from the files and must be unique.
     """
     session.load()
     summary: list[str] = []

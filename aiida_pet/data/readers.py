@@ -185,7 +185,7 @@ def read_structures(
     try:
         stated = collector.units()
     except ValueError as error:
-        raise StructureFileError(str(error)) from error
+        raise StructureFileError(f"{', '.join(map(str, names[:5]))}: {error}") from error
     table.units = {
         name: KNOWN_UNITS[name] for name in named if name in KNOWN_UNITS and name not in collector.own
     }
