@@ -35,8 +35,8 @@ class Warned(StrEnum):
     )
     SYMMETRY_HELD_IN_PART = (
         "symmetry_held_in_part",
-        "`symmetry=constrained` was asked for, and the group found at `symprec` does not hold for all atoms: the one at a "
-        "tighter tolerance was held.",
+        "`symmetry=constrained` was asked for, and the group found at `symprec` does not hold for all atoms: a smaller "
+        "one was held.",
     )
     VOLUME_CHANGE = (
         "volume_change",
