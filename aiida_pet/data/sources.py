@@ -38,6 +38,8 @@ class FileFormat(StrEnum):
     ASE_DATABASE = "ase-db"
     JSON = "json"
     JSON_LINES = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
 
 
 _SUFFIXES = {
@@ -46,10 +48,15 @@ _SUFFIXES = {
     ".cif": FileFormat.CIF,
     ".vasp": FileFormat.POSCAR,
     ".poscar": FileFormat.POSCAR,
+    ".contcar": FileFormat.POSCAR,
+    ".xdatcar": FileFormat.POSCAR,
     ".db": FileFormat.ASE_DATABASE,
     ".json": FileFormat.JSON,
     ".jsonl": FileFormat.JSON_LINES,
     ".ndjson": FileFormat.JSON_LINES,
+    ".csv": FileFormat.CSV,
+    ".tsv": FileFormat.CSV,
+    ".parquet": FileFormat.PARQUET,
 }
 _POSCAR_NAMES = ("POSCAR", "CONTCAR", "XDATCAR")
 # USPEX: gatheredPOSCARS, goodStructures_POSCARS
