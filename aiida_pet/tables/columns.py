@@ -265,7 +265,8 @@ _EVALUATION = (
     ),
     Column(
         "stress",
-        "Stress, positive under tension as in ASE; Voigt's order xx yy zz yz xz xy.",
+        "Stress, positive under tension as in ASE; Voigt's order xx yy zz yz xz xy. Missing for rows not "
+        "periodic in all directions, but for slabs with `cell=plane`.",
         "eV/A^3",
         shape=("6",),
         section=Section.RELAXATION,
