@@ -226,9 +226,9 @@ def _format(form: str | None, as_json: bool, output: Path | None) -> Format:
 def _known(names: list[str], name: str, option: str) -> str:
     known = ["id", *(column for column in names if column != "id")]
     if name not in known:
-        raise click.BadParameter(
-            f"there is no column {name!r}: columns are {', '.join(known)}", param_hint=option
-        )
+        from aiida_pet.data.filter import no_such_column
+
+        raise click.BadParameter(no_such_column(name, known), param_hint=option)
     return name
 
 
