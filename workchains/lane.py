@@ -163,7 +163,12 @@ class LaneWorkChain(WorkChain):
             inputs["remote_state"] = before.outputs.remote_folder
         inputs["settings"] = settings
         label = f"job_{self.ctx.n_jobs:05d}"
-        inputs["metadata"] = {"options": dict(self.inputs.get("options", {})), "call_link_label": label}
+        options = dict(self.inputs.get("options", {}))
+        inputs["metadata"] = {
+            "options": options,
+            "call_link_label": label,
+            "label": self._label_of_job(len(ids)),
+        }
         self.ctx.n_jobs += 1
         self.ctx.walk = walk.to_dict()
         started = called_as(self.node, label)
@@ -178,6 +183,10 @@ class LaneWorkChain(WorkChain):
             node = self.submit(calculation, **inputs)
         self.report(f"job <{node.pk}>: {len(rows)} rows, {walk.n_waiting} wait")
         return ToContext(job=node)
+
+    def _label_of_job(self, n_rows: int) -> str:
+        """Return what a job is called: the same for the same work, since one from the cache takes its source's."""
+        return f"{self.inputs.task.value} of {n_rows} crystal{'' if n_rows == 1 else 's'}"
 
     def inspect_job(self) -> ExitCode | None:
         """Take note of what the job finished, and put the rest back."""

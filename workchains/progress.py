@@ -26,6 +26,8 @@ from aiida_pet.workchains.lane import LANE_TYPE
 
 logger = logging.getLogger(__name__)
 
+CACHED = "cached"
+
 
 @dataclass(frozen=True)
 class JobProgress:
@@ -33,7 +35,8 @@ class JobProgress:
 
     :ivar pk: of the job.
     :ivar state: of the process, as AiiDA calls it; with its exit status if it ended.
-    :ivar step: of the engine: loading, running, done, stopped, failed; empty before it started.
+    :ivar step: of the engine: loading, running, done, stopped, failed; empty before it started; cached for a job from
+        the cache, whether its process has ended or not: its folder and heartbeat are those of another job.
     :ivar rows_total: rows of the job; 0 while unknown.
     :ivar rows_done: finished rows.
     :ivar statuses: of the finished rows, status -> count.
@@ -115,6 +118,11 @@ class CampaignProgress:
     engine_s: float
     lanes: list[LaneProgress]
     jobs: list[JobProgress]
+
+    @property
+    def n_cached(self) -> int:
+        """How many of the jobs are from the cache: their results are those of jobs of before."""
+        return sum(job.step == CACHED for job in self.jobs)
 
     @property
     def rows_left(self) -> int:
@@ -224,10 +232,11 @@ def state_of(node: Any) -> str:
 
 
 def _progress_of(jobs: list[Any], heartbeats: Heartbeats) -> Iterable[JobProgress]:
-    beats = heartbeats.read([job for job in jobs if not job.is_terminated])
+    cached = {job.pk for job in jobs if job.base.caching.is_created_from_cache}
+    beats = heartbeats.read([job for job in jobs if not job.is_terminated and job.pk not in cached])
     summaries = summaries_of(jobs)
     for job in jobs:
-        if job.is_terminated:
+        if job.is_terminated or job.pk in cached:
             yield _finished(job, summaries.get(job.pk, {}))
         else:
             yield _running(job, beats.get(job.pk))
@@ -238,7 +247,7 @@ def _finished(job: Any, summary: dict[str, Any]) -> JobProgress:
     return JobProgress(
         pk=job.pk,
         state=state_of(job),
-        step="cached" if cached else "done" if job.is_finished_ok else "ended",
+        step=CACHED if cached else "done" if job.is_finished_ok else "ended",
         rows_total=summary.get("rows_total", 0),
         rows_done=summary.get("rows_done", 0),
         statuses=summary.get("statuses", {}),

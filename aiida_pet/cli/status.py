@@ -69,6 +69,7 @@ def report(node: ProcessNode) -> dict[str, Any]:
     return asdict(progress) | {
         "label": node.process_label,
         "rows_left": progress.rows_left,
+        "jobs_cached": progress.n_cached,
         "stages": _stages(calls, progress),
         "advice": advice(calls, progress),
     }
@@ -149,7 +150,11 @@ def advice(calls: Calls, progress: CampaignProgress) -> list[str]:
 
 
 def _some_job_ended(progress: CampaignProgress) -> bool:
-    return any(job.step in ("done", "ended", "cached") and job.rows_done for job in progress.jobs)
+    # an engine that is done is not enough: its rows are no node before its process has ended
+    return any(
+        job.rows_done and (job.step == "cached" or job.state.startswith(ENDED_STATES))
+        for job in progress.jobs
+    )
 
 
 def obstacles(calls: Calls, progress: CampaignProgress) -> list[str]:
@@ -208,12 +213,14 @@ def line(progress: CampaignProgress) -> str:
         if progress.rate:
             parts.append(f"{progress.rate:.3g} rows/s, {duration(progress.eta_s)} left")
     statuses = _statuses(progress.statuses)
+    if progress.n_cached:
+        parts.append(f"{plural(progress.n_cached, 'job')} from the cache")
     return ", ".join(parts) + (f" ({statuses})" if statuses else "")
 
 
 def _running_steps(progress: CampaignProgress) -> str:
     active = [job for job in progress.jobs if not job.state.startswith(ENDED_STATES)]
-    steps = sorted({job.step or "queued" for job in active})
+    steps = sorted({"from the cache" if job.step == "cached" else job.step or "queued" for job in active})
     return f"{plural(len(active), 'job')} {'/'.join(steps)}" if active else ""
 
 
@@ -267,7 +274,10 @@ def echo_report(document: dict[str, Any], most_jobs: int | None) -> None:
     if not document["finished"]:
         rate = f"{document['rate']:.3g} rows/s" if document["rate"] else "no rate yet"
         click.echo(f"speed     {rate}, {duration(document['eta_s'])} left")
-    click.echo(f"engines   {duration(document['engine_s'])} in {plural(len(document['jobs']), 'job')}")
+    cached = f", {document['jobs_cached']:,} of them from the cache" if document["jobs_cached"] else ""
+    click.echo(
+        f"engines   {duration(document['engine_s'])} in {plural(len(document['jobs']), 'job')}{cached}"
+    )
     _echo_stages(document["stages"])
     _echo_lanes(document["lanes"])
     _echo_jobs(document["jobs"], most_jobs)

@@ -137,6 +137,54 @@ def test_process_that_no_worker_takes_up_is_named(read, running, monkeypatch):
     assert f"process <{job.pk}>, " in sentence
 
 
+def from_cache(job):
+    job.base.extras.set(job.base.caching.CACHED_FROM_KEY, "of another campaign")
+
+
+@pytest.mark.parametrize("step", ["done", "running"])
+@pytest.mark.usefixtures("daemon_runs")
+def test_job_from_the_cache_raises_no_alarm_over_the_heartbeat_of_another(
+    read, make_campaign, tmp_path, step
+):
+    campaign = make_campaign(IDS)
+    beat_of_then = beat(step=step, rows_done=4, updated=time.time() - 7200, rate=3.0, engine_s=9.0)
+    job = campaign.add_job(IDS, beat_of_then, tmp_path / "job")
+    alarmed = " ".join(read("status", campaign.node.pk)["advice"])
+    assert ("process repair" in alarmed) or ("no sign of life" in alarmed)
+    from_cache(job)
+    document = read("status", campaign.node.pk)
+    assert document["advice"] == []
+    assert (document["rate"], document["engine_s"], document["jobs_cached"]) == (0.0, 0.0, 1)
+    assert [job["step"] for job in document["jobs"]] == ["cached"]
+
+
+@pytest.mark.usefixtures("daemon_runs")
+def test_lane_in_flight_with_a_cached_job_says_so_and_counts_its_rows(invoke, make_campaign, tmp_path):
+    campaign = make_campaign(IDS)
+    from_cache(campaign.finish_job(["a", "b"]))
+    campaign.jobs[0].set_process_state(
+        "waiting"
+    )  # the worker has not come to it: its rows are there all the same
+    running = beat(rows_done=1, statuses={"max_steps": 1}, rate=0.5, engine_s=2.0)
+    campaign.add_job(["max_steps-c", "d"], running, tmp_path / "job")
+    output = invoke("status", campaign.node.pk).output
+    assert "rows      3 of 4 done (75 %), 1 left" in output
+    assert "engines   2.0 s in 2 jobs, 1 of them from the cache" in output
+    assert "process repair" not in output
+    assert f"`aiida-pet results {campaign.node.pk}` shows the rows" in output
+    invoke("results", campaign.node.pk)
+
+
+@pytest.mark.usefixtures("daemon_runs")
+def test_results_are_not_advised_before_a_job_has_ended_and_following_advice_works(
+    invoke, read, make_campaign, tmp_path
+):
+    campaign = make_campaign(IDS)
+    campaign.add_job(IDS, beat(step="done", rows_done=4), tmp_path / "job")
+    assert read("status", campaign.node.pk)["advice"] == []  # its engine is done, its rows are not stored yet
+    invoke("results", campaign.node.pk, status=1)
+
+
 @pytest.mark.parametrize(("minutes", "is_told"), [(1, False), (10, True)])
 @pytest.mark.usefixtures("daemon_runs")
 def test_end_of_an_engine_that_no_worker_notices_is_told(read, make_campaign, tmp_path, minutes, is_told):
