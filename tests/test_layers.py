@@ -59,6 +59,11 @@ def test_workchains_use_only_the_contract_of_the_engine():
     assert offenders(ROOT / "workchains", ("aiida_pet.engine", "torch"), CONTRACT) == []
 
 
+def test_tables_import_nothing_of_this_package_but_tables():
+    others = [path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "tables"]
+    assert offenders(PACKAGE / "tables", ("aiida", "torch", *(f"aiida_pet.{name}" for name in others))) == []
+
+
 def test_calculations_never_import_workchains():
     for part in ("calculations", "parsers"):
         assert offenders(PACKAGE / part, ("aiida_pet.workchains", "aiida_pet.cli")) == []

@@ -16,27 +16,11 @@ from aiida_pet.data.lookup import frame_columns, read_columns, select_positions
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import RowStatus, Task
 from aiida_pet.engine.parameters import ParameterError, parse_parameters
+from aiida_pet.tables.columns import compared
 from aiida_pet.workchains.queries import models_of
 
 PER_ATOM = {"energy_per_atom": "energy", "volume_per_atom": "volume"}
 """Columns that are made here, and of what."""
-COMPARED = (
-    *PER_ATOM,
-    "formation_energy",
-    "e_above_hull",
-    "is_stable",
-    "min_frequency",
-    "max_frequency",
-    "is_dynamically_stable",
-    "bulk_modulus",
-    "shear_modulus",
-    "youngs_modulus",
-    "poisson_ratio",
-    "is_mechanically_stable",
-    "passed",
-    "stage",
-)
-"""Columns that are compared if none are asked for, beside space groups."""
 _SPACE_GROUP = "spacegroup_"
 
 
@@ -103,7 +87,7 @@ def compare(
     """Compare two campaigns row by row.
 
     :param first: a launch with results, or a table.
-    :param columns: to compare; if none, those of ``COMPARED`` and the space groups that both have.
+    :param columns: to compare; if none, those of the catalogue that are compared and the space groups that both have.
     :param where: only rows that fulfil it in the first.
     :param most: rows to name of each column.
     :raises ComparisonError: if one has no results, no id is in both, or a column is not.
@@ -162,7 +146,7 @@ def _names(table: TableData) -> list[str]:
 
 
 def _columns_to_compare(first: Sequence[str], second: Sequence[str], wanted: list[str]) -> list[str]:
-    """Return the columns that were asked for, else those of :data:`COMPARED` and space groups that both have.
+    """Return the columns that were asked for, else those that are compared by default and space groups that both have.
 
     :raises ComparisonError: if one that was asked for is not in both.
     """
@@ -170,9 +154,10 @@ def _columns_to_compare(first: Sequence[str], second: Sequence[str], wanted: lis
     for name in wanted:
         if name not in both:
             raise ComparisonError(f"no column {name!r} in both: they share {', '.join(both) or 'none'}")
-    usual = [name for name in both if name in COMPARED]
+    made = [name for name in both if name in PER_ATOM]
+    usual = [name for name in compared(both) if not name.startswith(_SPACE_GROUP)]
     groups = [name for name in both if name.startswith(_SPACE_GROUP)]
-    return wanted or sorted(usual, key=COMPARED.index) + groups
+    return wanted or [*made, *usual, *groups]
 
 
 def _read(table: TableData, names: Iterable[str], positions: NDArray[np.int64]) -> pd.DataFrame:

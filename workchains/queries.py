@@ -27,23 +27,12 @@ from aiida_pet.data.lookup import columns_in, columns_told_by, frame_columns, re
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import IDS_FILE, TableData
+from aiida_pet.tables.columns import searched as searched_first
 
 CAMPAIGN_TYPES = tuple(
     f"aiida.workflows:pet.{name}" for name in ("batch", "relax", "phonons", "elastic", "hull", "screen")
 )
 """Process types of what is launched."""
-FIRST_LOOK = (
-    "status",
-    "stage",
-    "energy",
-    "formation_energy",
-    "e_above_hull",
-    "min_frequency",
-    "bulk_modulus",
-    "shear_modulus",
-    "spacegroup_0_01",
-)
-"""Columns that are told of a row whatever was asked for."""
 _KEYS = ("campaign", "label", "model", "id", "formula")
 _DONE = "done"
 _ELEMENTS = "elements"  # of the attributes of what has crystals
@@ -141,7 +130,7 @@ def find_rows(
     :param campaigns: pks of the launches to look at; all if not given. A stage may be named here.
     :param limit: stop after so many rows.
     :return: columns ``campaign`` (pk), ``label``, ``model``, ``id``, ``formula``, those of the condition, and of
-        ``FIRST_LOOK`` those that there are.
+        the columns that the catalogue searches first those that there are.
     :raises FilterError: if the condition is not understood, or no campaign has its columns.
     :raises QueryError: for what is no formula, no element, or no launch with results.
     """
@@ -348,7 +337,7 @@ def _rows_of(campaign: Campaign, question: Question, limit: int | None) -> pd.Da
     positions = positions[:limit]
     if not len(positions):
         return pd.DataFrame()
-    wanted = dict.fromkeys(["formula", *columns, *FIRST_LOOK])
+    wanted = dict.fromkeys(["formula", *columns, *searched_first(names)])
     shown = [name for name in wanted if name in names and (name == "formula" or name not in _KEYS)]
     frame = source.read(shown, positions).reset_index()
     models = ", ".join(model.name for model in campaign.models)

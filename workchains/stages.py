@@ -10,14 +10,14 @@ from typing import Any
 
 import yaml
 
-from aiida_pet.analysis.funnel import INPUT
 from aiida_pet.calculations.hull import DEFAULTS as HULL_DEFAULTS
 from aiida_pet.calculations.hull import check_hull_parameters
 from aiida_pet.calculations.validation import check_parameters
 from aiida_pet.data.filter import FilterError, check_condition
 from aiida_pet.engine.job import Task
+from aiida_pet.engine.parameters import parse_parameters
+from aiida_pet.tables.columns import INPUT, REPEATED, Source, scalar_names
 from aiida_pet.workchains.protocols import ProtocolError, protocol_inputs
-from aiida_pet.workchains.stage_columns import known_columns
 
 STAGES = ("relax", "symmetry", "hull", "phonons", "elastic")
 TASKS = {"relax": Task.RELAX, "phonons": Task.PHONONS, "elastic": Task.ELASTIC}
@@ -122,12 +122,28 @@ def check_stages(stages: Mapping[str, Any], columns: Iterable[str] | None = None
             continue
         options = stages[stage]
         problem = _check_options(stage, options)
-        so_far += known_columns(stage, options)
-        if problem is None and options.get("keep"):
-            problem = _check_keep(options["keep"], so_far, columns is not None)
+        if problem is None:
+            so_far += known_columns(stage, options)
+            if options.get("keep"):
+                problem = _check_keep(options["keep"], so_far, columns is not None)
         if problem:
             return f"stage {stage}: {problem}"
     return None
+
+
+def known_columns(stage: str, options: Mapping[str, Any]) -> list[str]:
+    """Return the columns of one value per row that ``stage`` gives the table, so that a condition can be checked.
+
+    :param options: of the stage, valid ones.
+    """
+    if stage not in TASKS:
+        return scalar_names(Source(stage))
+    parameters = parse_parameters(TASKS[stage], options.get("parameters", {}))
+    row = scalar_names(Source(stage), parameters, parameters.symprecs)
+    if stage != "relax":
+        return [*row, *(f"{stage}_{name}" for name in REPEATED)]
+    both = scalar_names(Source.COMBINED, parameters, parameters.symprecs)
+    return ["id", "formula", *row, *(both if options.get("mode") == "constrained_then_free" else [])]
 
 
 def _check_options(stage: str, options: Mapping[str, Any]) -> str | None:

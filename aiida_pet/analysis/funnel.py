@@ -17,16 +17,14 @@ import pandas as pd
 from aiida_pet.data.filter import conjuncts, filter_frame
 from aiida_pet.data.frame import frame_of
 from aiida_pet.engine.table import Array, StructureTable, Table
+from aiida_pet.tables.columns import INPUT, REPEATED
 
 DONE = "done"
-INPUT = "input_"
 OK_STATUSES = ("converged", "ok")
 _STATUS = ("status", "hull_status")
 _MESSAGE = {"status": "message", "hull_status": "hull_message"}
 
 
-#: What a later stage says of its rows under its own name, where an earlier one said it before.
-REPEATED = ("status", "message", "symmetry_warning")
 # Longest side of an array column that goes into the table: vectors, tensors, Voigt matrices.
 _LONGEST = 6
 

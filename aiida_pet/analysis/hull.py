@@ -28,11 +28,11 @@ from aiida_pet.analysis.convex_hull import PhaseSet, System
 from aiida_pet.analysis.levels import Theory, check_theories, theory_in
 from aiida_pet.analysis.references import References, converged
 from aiida_pet.engine.table import Array, StructureTable, Table
+from aiida_pet.tables.columns import units_of
 
 # What is nearer to the hull than this is on it, in eV/atom, and amounts below it are none: pymatgen's
 # PhaseDiagram.numerical_tol.
 NUMERICAL_TOLERANCE = 1e-8
-_ENERGIES = ("formation_energy", "e_above_hull", "phase_separation_energy")
 
 
 class HullKind(StrEnum):
@@ -107,7 +107,7 @@ def energies_above_hull(
     phases, row_of_phase, name_of = _gather(rows, table.ids, references, hull)
     missing = rows.find_missing(phases)
     columns = _evaluate(rows, phases, row_of_phase, hull, name_of)
-    units = {name: "eV/atom" for name in columns if name in _ENERGIES}
+    units = units_of(columns)
     columns["is_stable"] = columns["e_above_hull"] <= stability_threshold + NUMERICAL_TOLERANCE
     columns |= {"hull_status": rows.status.astype(str), "hull_message": np.array(rows.message, dtype=str)}
     result = Table(table.ids, columns, units)

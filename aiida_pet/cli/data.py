@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.errors import message_of
+from aiida_pet.cli.errors import in_options, message_of
 from aiida_pet.cli.output import (
     cell,
     echo_json,
@@ -65,25 +65,35 @@ def import_(
     folders of these, each also as .gz, .bz2, .xz or in a .zip. Ids come from the files and must be unique.
     """
     session.load()
+    summary: list[str] = []
     node, problems = import_files(
         files,
         label=label,
+        summary=summary,
         skip_invalid=skip_invalid,
         id_key=id_key,
         structure_key=structure_key,
         file_format=file_format,
     )
     record = set_record(node) | {
-        "problems": [{"file": p.file, "id": p.id, "reason": p.reason} for p in problems]
+        "problems": [{"file": p.file, "id": p.id, "reason": p.reason} for p in problems],
+        "summary": [in_options(line) for line in summary],
     }
     if as_json:
         echo_json(record)
         return
     click.echo(f"imported {_in_words(node)} as <{node.pk}>{f' {label!r}' if label else ''}")
     for problem in problems[:20]:
-        click.echo(f"not imported: {problem}")
+        click.echo(f"not imported: {_problem_in_words(problem)}")
     if len(problems) > 20:
         click.echo(f"and {len(problems) - 20} more problems (--json lists all)")
+    for line in summary:
+        note(in_options(line))
+
+
+def _problem_in_words(problem: ImportProblem) -> str:
+    remedy = in_options(problem.remedy)
+    return f"{problem.sentence} ({remedy})" if remedy else problem.sentence
 
 
 def import_files(
@@ -94,11 +104,18 @@ def import_files(
     The set remembers its files in the extra ``imported_from``: absolute path and, of a file, its SHA-256.
 
     :param options: of :meth:`StructureSetData.from_file`.
+    :raises click.ClickException: if they cannot be imported; it names options, not arguments.
     """
+    from aiida_pet.data.crystal import StructureFileError
+    from aiida_pet.data.readers import DuplicateImportError
     from aiida_pet.data.structures import StructureSetData
 
     problems: list[ImportProblem] = []
-    node = StructureSetData.from_file(files, problems=problems, label=label, **options)
+    try:
+        node = StructureSetData.from_file(files, problems=problems, label=label, **options)
+    except (StructureFileError, DuplicateImportError) as error:
+        remedy = f" ({in_options(error.remedy)})" if error.remedy else ""
+        raise click.ClickException(f"{error.reason}{remedy}") from error
     node.base.extras.set(IMPORTED_FROM, [_fingerprint(path) for path in files])
     return (node.store() if store else node), problems
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import click
@@ -29,6 +30,24 @@ def message_of(error: BaseException) -> str:
     if isinstance(error, KeyError) and error.args:
         return str(error.args[0])
     return str(error)
+
+
+# Python arguments of readers, as their remedies name them, and the options of `data import` that set them.
+_OPTIONS = {
+    "skip_invalid=True": "--skip-invalid",
+    "skip_invalid": "--skip-invalid",
+    "id_key=": "--id-key ",
+    "structure_key=": "--structure-key ",
+    "file_format=": "--format ",
+    "file_format": "--format",
+}
+
+
+def in_options(remedy: str) -> str:
+    """Return ``remedy`` of a reader with options of the command line in place of Python arguments."""
+    for argument, option in _OPTIONS.items():
+        remedy = re.sub(rf"(?<![\w-]){argument}", option, remedy)
+    return remedy
 
 
 class ExplainingGroup(click.Group):

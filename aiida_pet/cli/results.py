@@ -14,6 +14,7 @@ import click
 
 from aiida_pet.cli.output import note, plural, table_text
 from aiida_pet.cli.session import Session, load_any, pass_session
+from aiida_pet.tables.columns import first_look, told_in_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,66 +55,6 @@ SUFFIXES = {
 }
 COMPRESSED = (".gz", ".bz2", ".xz")
 
-LOOKS = {
-    "stage": (
-        "formula",
-        "stage",
-        "reason",
-        "heads",
-        "e_above_hull",
-        "formation_energy",
-        "min_frequency",
-        "bulk_modulus",
-        "shear_modulus",
-        "spacegroup_0_01",
-    ),
-    "min_frequency": (
-        "formula",
-        "status",
-        "heads",
-        "n_atoms_primitive",
-        "min_frequency",
-        "max_frequency",
-        "is_dynamically_stable",
-        "n_imaginary",
-        "free_energy_300",
-        "entropy_300",
-        "heat_capacity_300",
-        "spacegroup_0_01",
-    ),
-    "bulk_modulus": (
-        "formula",
-        "status",
-        "heads",
-        "bulk_modulus",
-        "shear_modulus",
-        "youngs_modulus",
-        "poisson_ratio",
-        "is_mechanically_stable",
-        "debye_temperature",
-        "fit_relative_residual",
-        "laue_class",
-        "spacegroup_0_01",
-    ),
-    "hull_status": ("hull_status", "e_above_hull", "formation_energy", "is_stable", "decomposition"),
-    "status": (
-        "formula",
-        "status",
-        "heads",
-        "n_atoms",
-        "energy",
-        "volume",
-        "fmax",
-        "stress_max",
-        "n_steps",
-        "initial_spacegroup_0_01",
-        "spacegroup_0_01",
-        "symmetry_kept_0_01",
-    ),
-}
-"""Columns of a table for people if none are asked for, by a column that tells what it is of; csv and json have all."""
-TOLD = ("message", "hull_message", "symmetry_warning", "phonons_symmetry_warning", "elastic_symmetry_warning")
-"""Columns that are printed beside these if they say something; ``reason`` repeats the messages."""
 MOST_COLUMNS = 12
 """Columns of a set of crystals, which has none of those."""
 FIRST_ROWS = 40
@@ -255,7 +196,9 @@ def _write_frame(rows: Rows, choice: Choice, form: Format, output: Path | None) 
     frame = read_columns(rows.node, names, choice.positions).reset_index()
     if form is Format.TABLE and choice.columns is None:
         # what is told in words is only shown where it says something
-        frame = frame[[name for name in frame if name not in TOLD or (frame[name] != "").any()]]
+        frame = frame[
+            [name for name in frame if name not in told_in_words([str(name)]) or (frame[name] != "").any()]
+        ]
     units = _units(rows, [str(name) for name in frame.columns])
     if form is Format.PARQUET and output is not None:
         write_parquet(frame, output, units)
@@ -301,14 +244,14 @@ def _columns(node: TableData, choice: Choice, form: Format) -> list[str]:
 
 def _first_look(node: TableData, known: list[str]) -> list[str]:
     """Return the columns that people want to see first."""
-    look = next((columns for marker, columns in LOOKS.items() if marker in known), None)
-    if look is None:
+    look = first_look(known)
+    if not look:
         return known[:MOST_COLUMNS]
     counts = node.base.attributes.get("counts", {})
-    told = [name for name in TOLD if name in known and list(counts.get(name, ())) != [""]]
-    if "reason" in look:
+    told = [name for name in told_in_words(known) if list(counts.get(name, ())) != [""]]
+    if "reason" in look:  # which repeats the messages
         told = [name for name in told if not name.endswith("message")]
-    return [name for name in look if name in known] + told
+    return look + told
 
 
 def _table_text(frame: pd.DataFrame, units: dict[str, str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import click
 from aiida_pet.cli.data import IMPORTED_FROM
 from aiida_pet.cli.output import cell, echo_json, echo_pairs, json_option, note, plain, shortened
 from aiida_pet.cli.session import Session, pass_session
+from aiida_pet.tables.columns import VOIGT, Section, section_of
 
 if TYPE_CHECKING:
     from aiida.orm import Node
@@ -20,30 +20,6 @@ if TYPE_CHECKING:
     from aiida_pet.data.structures import StructureSetData
     from aiida_pet.data.table import TableData
 
-# Sections in the order in which they are printed, and what their columns are called; the first that fits has a column.
-SECTIONS: Mapping[str, re.Pattern[str]] = {
-    "status": re.compile(r"(\w+_)?(status|message)|stage|passed|reason"),
-    "symmetry": re.compile(
-        r"\w*spacegroup\w*|symmetry_\w+|\w+_symmetry_\w+|crystal_system|laue_class|invariance"
-    ),
-    "hull": re.compile(r"formation_energy|e_above_hull|phase_separation_energy|is_stable|decomposition\w*"),
-    "phonons": re.compile(
-        r"phonon\w*|\w*frequency\w*|acoustic\w*|\w*dynamically_stable|\w*imaginary\w*|zero_point_energy|"
-        r"free_energy\w*|entropy\w*|heat_capacity\w*|temperatures|net_force|hessian\w*|force_constants|\w*supercell\w*|"
-        r"primitive\w*|n_atoms_primitive|n_displacements|displacement|has_nac|dielectric_tensor|\w*born_charges"
-    ),
-    "elastic": re.compile(
-        r"elastic\w*|\w+_modulus\w*|poisson_ratio|pugh_ratio|universal_anisotropy|min_eigenvalue|"
-        r"is_mechanically_stable|debye_temperature|fit_\w+|laue_deviation|n_strains"
-    ),
-    "relaxation": re.compile(
-        r"(initial_)?(energy|volume)|energy_(gained|uncertainty)|stress|fmax|stress_max|n_steps|"
-        r"heads|relaxation|rotational_\w+"
-    ),
-}
-PRINTED = ("status", "relaxation", "symmetry", "hull", "phonons", "elastic", "other")
-# Columns of 6 x 6 components, Voigt order.
-VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 # Arrays of at most so many values are shown, of larger ones their shape.
 MOST_VALUES = 36
 MOST_POSITIONS = 24
@@ -154,27 +130,20 @@ def sheet_of(table: TableData, row_id: str, crystals: StructureSetData | None) -
     :param crystals: the set with its geometry.
     """
     index = table.place(row_id)
-    sections: dict[str, dict[str, Any]] = {name: {} for name in PRINTED}
+    sections: dict[str, dict[str, Any]] = {section.value: {} for section in Section}
     arrays = {name: list(table.ragged(name)[index].shape) for name in table.ragged_names}
     for name in table.column_names:
         value = table.column(name)[index]
         if value.size > MOST_VALUES:
             arrays[name] = list(value.shape)
         else:
-            sections[section_of(name)][name] = value.tolist()
+            sections[section_of(name, table.column_names)][name] = value.tolist()
     structure = None if crystals is None else geometry_of(crystals, row_id, sections["symmetry"])
     arrays |= _atom_columns(table, index)
     units = {
         name: table.unit(name) for name in (*table.column_names, *table.ragged_names) if table.unit(name)
     }
     return Sheet(structure, {name: values for name, values in sections.items() if values}, arrays, units)
-
-
-def section_of(column: str) -> str:
-    """Return the section that ``column`` is printed in."""
-    if column.startswith("input_"):
-        return "other"
-    return next((name for name, pattern in SECTIONS.items() if pattern.fullmatch(column)), "other")
 
 
 def _atom_columns(table: TableData, index: int) -> dict[str, list[int]]:

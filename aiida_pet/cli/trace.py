@@ -11,6 +11,7 @@ from aiida_pet.cli.data import IMPORTED_FROM
 from aiida_pet.cli.errors import message_of
 from aiida_pet.cli.output import cell, echo_json, json_option
 from aiida_pet.cli.session import Session, load_any, pass_session
+from aiida_pet.tables.columns import first_look, told_in_words
 
 if TYPE_CHECKING:
     from aiida_pet.workchains.provenance import TraceStep
@@ -54,25 +55,6 @@ def _record(step: TraceStep) -> dict[str, Any]:
     }
 
 
-SHOWN = (
-    "status",
-    "message",
-    "energy",
-    "volume",
-    "fmax",
-    "stress_max",
-    "n_steps",
-    "spacegroup_0_01",
-    "initial_energy",
-    "initial_volume",
-    "e_above_hull",
-    "min_frequency",
-    "bulk_modulus",
-    "shear_modulus",
-)
-"""Values of a row that are printed; --json has all."""
-
-
 def _echo(step: TraceStep, row_id: str) -> None:
     indent = "    " if step.role in ("model", "code", "parameters", "staged model") else ""
     label = f" {step.node.label!r}" if step.node.label else ""
@@ -81,7 +63,8 @@ def _echo(step: TraceStep, row_id: str) -> None:
     if note:
         click.echo(f"{indent}           {note}")
     units = step.node.base.attributes.get("columns", {}) if step.row else {}
-    shown = [name for name in SHOWN if step.row.get(name) not in (None, "")]
+    known = [*first_look(step.row), *told_in_words(step.row)]
+    shown = [name for name in known if step.row[name] not in (None, "")]
     if shown:
         values = (f"{name} {cell(step.row[name])} {units.get(name, '')}".rstrip() for name in shown)
         click.echo(f"{indent}           {', '.join(values)}")

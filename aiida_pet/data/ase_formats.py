@@ -29,11 +29,12 @@ from aiida_pet.data.crystal import (
     reason_of,
     split_fields,
 )
+from aiida_pet.data.left_out import LeftOut
 
 _GEOMETRY = frozenset({"numbers", "positions"})
 
 
-def crystal_of(atoms: Atoms, id_key: str | None, dropped: set[str]) -> Crystal:
+def crystal_of(atoms: Atoms, id_key: str | None, dropped: LeftOut) -> Crystal:
     """Return the crystal of ``atoms``: id and columns from ``info``, its calculator's results as ``input_*``.
 
     :raises ValueError: if an atom is not of an element.
@@ -52,7 +53,7 @@ def crystal_of(atoms: Atoms, id_key: str | None, dropped: set[str]) -> Crystal:
 # -- extxyz --------------------------------------------------------------------------------------------------
 
 
-def read_extxyz(text: TextIO, id_key: str | None, dropped: set[str]) -> Iterator[Item]:
+def read_extxyz(text: TextIO, id_key: str | None, dropped: LeftOut) -> Iterator[Item]:
     """Yield each frame. After a damaged frame, reading goes on at the next line that is a number of atoms."""
     lines = _Lines(text)
     while True:
@@ -148,7 +149,7 @@ class _Lines:
 # -- CIF and POSCAR ------------------------------------------------------------------------------------------
 
 
-def read_cif(text: TextIO, id_key: str | None, dropped: set[str]) -> Iterator[Item]:
+def read_cif(text: TextIO, id_key: str | None, dropped: LeftOut) -> Iterator[Item]:
     """Yield the structure of each data block that has one; ids are left to the file's name.
 
     :raises ValueError: if no block has a structure.
@@ -176,7 +177,7 @@ def _ordered(atoms: Atoms) -> Atoms:
     return checked(Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc))
 
 
-def read_poscar(text: TextIO, id_key: str | None, dropped: set[str]) -> Iterator[Item]:
+def read_poscar(text: TextIO, id_key: str | None, dropped: LeftOut) -> Iterator[Item]:
     """Yield the structure of a POSCAR or CONTCAR; its id is left to the file's name."""
     del id_key, dropped  # a POSCAR has no fields to take
     try:
@@ -190,7 +191,7 @@ def read_poscar(text: TextIO, id_key: str | None, dropped: set[str]) -> Iterator
 # -- ASE databases -------------------------------------------------------------------------------------------
 
 
-def read_ase_database(path: Path, json_form: bool, id_key: str | None, dropped: set[str]) -> Iterator[Item]:
+def read_ase_database(path: Path, json_form: bool, id_key: str | None, dropped: LeftOut) -> Iterator[Item]:
     """Yield each row; key-value pairs are columns, and where none of them is an id, ASE's ``unique_id`` is.
 
     :param path: of the database, never written to.
@@ -215,7 +216,7 @@ def read_ase_database(path: Path, json_form: bool, id_key: str | None, dropped: 
         yield _item_of_row(row, id_key, dropped)
 
 
-def _item_of_row(row: Any, id_key: str | None, dropped: set[str]) -> Item:
+def _item_of_row(row: Any, id_key: str | None, dropped: LeftOut) -> Item:
     fields = {"unique_id": row.unique_id} | dict(row.key_value_pairs)
     row_id, key = id_of(fields, id_key)
     if row_id is None and id_key != "":

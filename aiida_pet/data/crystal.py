@@ -3,12 +3,19 @@
 A reader yields :class:`Crystal` or, for one that is broken, :class:`ImportProblem`: one bad structure never
 sinks the others. Scalars of a row keep their value, name and unit; results that ASE attached to a structure
 are kept under the prefix ``input_``, so that they are never taken for results of a calculation made here.
+
+An id is the text that stands in the file. Readers hand :func:`id_of` the text itself wherever the format has
+one, before anything types it. Writers put the id under :data:`EXPORTED_ID_KEY`, as a quoted text, which every
+reader prefers to all other keys; an ASE database, whose key-value pairs refuse texts that look like numbers,
+has it in ``data[OWN_KEY]["id"]``. What a format cannot say by itself stands beside the crystal under
+:data:`OWN_KEY`: an object with any of ``id``, ``columns`` (name -> scalar or list), ``atom_columns``
+(name -> list or array of one entry per atom) and ``units`` (name -> unit), read by :func:`own_record`.
 """
 
 from __future__ import annotations
 
 import keyword
-import logging
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,12 +25,18 @@ import numpy as np
 from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from aiida_pet.data.left_out import LeftOut
 from aiida_pet.engine.table import Array
 
-logger = logging.getLogger(__name__)
+# The key under which this program writes ids.
+EXPORTED_ID_KEY = "id"
 
-# Names that may hold the id of a crystal, in order of preference.
-ID_KEYS = ("material_id", "entry_id", "id", "name")
+# Names that may hold the id of a crystal, in order of preference. Names in other cases (ID, Material_ID) count
+# where none of these is there.
+ID_KEYS = (EXPORTED_ID_KEY, "material_id", "entry_id", "name")
+
+# The key of an object in which this program writes what a format cannot say by itself.
+OWN_KEY = "aiida_pet"
 
 # Units of columns by exact name: what pymatgen and matbench-discovery write, and the results of ASE.
 KNOWN_UNITS = {
@@ -51,7 +64,17 @@ _FORCE_KEYS = ("forces", "input_forces")
 
 
 class StructureFileError(ValueError):
-    """Raised for a file or structure that cannot be imported; names file, id, value and expectation."""
+    """Raised for a file or structure that cannot be imported; names file, id, value and expectation.
+
+    :ivar reason: what is wrong, without the remedy.
+    :ivar remedy: what helps, in words of Python arguments (``skip_invalid=True imports the rest``), which the
+        command line words as options; empty where there is none.
+    """
+
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        super().__init__(f"{reason} ({remedy})" if remedy else reason)
+        self.reason = reason
+        self.remedy = remedy
 
 
 @dataclass(frozen=True)
@@ -61,16 +84,23 @@ class ImportProblem:
     :ivar file: path of the file; ``archive.zip:member`` for a member of an archive.
     :ivar id: of the structure; empty where the problem is that of the file.
     :ivar reason: the value found and what was expected.
+    :ivar remedy: what helps, in words of Python arguments; empty where there is none.
     """
 
     file: str
     id: str
     reason: str
+    remedy: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def sentence(self) -> str:
+        """File, id and reason, without the remedy."""
         return (
             f"{self.file}: structure {self.id!r}: {self.reason}" if self.id else f"{self.file}: {self.reason}"
         )
+
+    def __str__(self) -> str:
+        return f"{self.sentence} ({self.remedy})" if self.remedy else self.sentence
 
 
 @dataclass
@@ -80,13 +110,15 @@ class Crystal:
     :ivar id: as the file says; None where it does not.
     :ivar atoms: the geometry.
     :ivar columns: name -> scalar or (6,) array (stress).
-    :ivar atom_columns: name -> (n_atoms, ...) array.
+    :ivar atom_columns: name -> (n_atoms, ...) array, of bool or of numbers.
+    :ivar units: name of a column -> unit, where the file says it.
     """
 
     id: str | None
     atoms: Atoms
     columns: dict[str, Any] = field(default_factory=dict)
     atom_columns: dict[str, Array] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,6 +128,7 @@ class Broken:
     id: str | None
     reason: str
     whole_file: bool = False  # the reader cannot go on in this file
+    remedy: str = ""
 
 
 Item = Crystal | Broken
@@ -136,27 +169,75 @@ def scalar(value: Any) -> bool | int | float | str | None:
     raise TypeError(f"not a scalar: {type(value).__name__}")
 
 
+def id_text(value: Any) -> str | None:
+    """Return the id that ``value`` is, None where it is none: null, NaN, an empty text, a list, an object.
+
+    A text is itself. What a parser has typed already is written as JSON writes it; a number that remembers its
+    text in an attribute ``text`` is that text.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    text = getattr(value, "text", None)
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(text, str):
+        return text if text.strip() else None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value) if str(value).strip() else None
+    return None
+
+
 def id_of(fields: Mapping[str, Any], id_key: str | None) -> tuple[str | None, str | None]:
     """Return the id in ``fields`` and the key it stood under, (None, None) if there is none.
 
     :param id_key: the key to look under; None for :data:`ID_KEYS`, empty for no key at all.
     """
-    for key in ID_KEYS if id_key is None else ([id_key] if id_key else []):
-        value = fields.get(key)
-        if value is None or isinstance(value, bool | dict | list):
-            continue
-        text = str(value).strip()
-        if text:
+    if id_key is not None:
+        text = id_text(fields.get(id_key)) if id_key else None
+        return (None, None) if text is None else (text, id_key)
+    for key in ID_KEYS:
+        text = id_text(fields.get(key))
+        if text is not None:
+            return text, key
+    by_lower = {key.lower(): key for key in fields if key not in ID_KEYS}
+    for name in ID_KEYS:
+        key = by_lower.get(name, "")
+        text = id_text(fields.get(key))
+        if text is not None:
             return text, key
     return None, None
 
 
+def own_record(raw: Any, n_atoms: int) -> Crystal | None:
+    """Return what stands under :data:`OWN_KEY` as a crystal without atoms; None where it is nothing of ours.
+
+    :raises ValueError: if a column per atom has another number of atoms than ``n_atoms``.
+    """
+    if not isinstance(raw, Mapping):
+        return None
+    columns = {name: _own_value(value) for name, value in dict(raw.get("columns") or {}).items()}
+    atom_columns = {name: np.asarray(value) for name, value in dict(raw.get("atom_columns") or {}).items()}
+    for name, values in atom_columns.items():
+        if values.shape[:1] != (n_atoms,):
+            raise ValueError(
+                f"column {name!r} has {len(values)} values: expected one for each of {n_atoms} atoms"
+            )
+    units = {str(name): str(unit) for name, unit in dict(raw.get("units") or {}).items()}
+    return Crystal(id_text(raw.get("id")), Atoms(), columns, atom_columns, units)
+
+
+def _own_value(value: Any) -> Any:
+    return np.asarray(value) if isinstance(value, list | np.ndarray) else scalar(value)
+
+
 def split_fields(
-    fields: Mapping[str, Any], n_atoms: int, dropped: set[str]
+    fields: Mapping[str, Any], n_atoms: int, dropped: LeftOut
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     """Return the columns and the columns per atom among ``fields``.
 
-    Kept are scalars, ``stress`` as six numbers and ``forces`` as (n_atoms, 3); names of others go to
+    Kept are scalars, ``stress`` as six numbers and ``forces`` as (n_atoms, 3); names of others are counted in
     ``dropped``.
     """
     columns: dict[str, Any] = {}
@@ -220,13 +301,23 @@ class ColumnCollector:
     and makes a column of int or bool one of float64. A column of numbers and texts is one of texts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, left_out: LeftOut | None = None) -> None:
+        self._left_out = LeftOut() if left_out is None else left_out
         self._values: dict[str, list[Any]] = {}
         self._clean: dict[str, str] = {}
         self._atom_values: dict[str, dict[int, Array]] = {}
+        self._units: dict[str, set[str]] = {}
 
-    def add(self, row: int, columns: Mapping[str, Any], atom_columns: Mapping[str, Array]) -> None:
+    def add(
+        self,
+        row: int,
+        columns: Mapping[str, Any],
+        atom_columns: Mapping[str, Array],
+        units: Mapping[str, str] | None = None,
+    ) -> None:
         """Append the values of row number ``row``; rows come in ascending order."""
+        for name, unit in (units or {}).items():
+            self._units.setdefault(self._name(name), set()).add(unit)
         for name, value in columns.items():
             if value is None:
                 continue
@@ -246,25 +337,49 @@ class ColumnCollector:
         return self._clean[name]
 
     def build(self, n_rows: int) -> dict[str, Array]:
-        """Return name -> array of ``n_rows`` values; what cannot be one is left out with a warning."""
+        """Return name -> array of ``n_rows`` values; what cannot be one is left out and counted."""
         built = {}
         for name, values in self._values.items():
             try:
                 built[name] = _column(values + [None] * (n_rows - len(values)))
             except ValueError as error:
-                logger.warning("column %r is left out: %s", name, error)
+                self._leave_out(name, str(error), sum(value is not None for value in values))
         return built
 
     def build_atoms(self, offsets: Array) -> dict[str, Array]:
-        """Return name -> (A, ...) float64, NaN where missing; row i owns ``offsets[i]:offsets[i + 1]``."""
+        """Return name -> (A, ...) array; row i owns ``offsets[i]:offsets[i + 1]``.
+
+        Columns of bool are False where a row lacks them, those of numbers are float64 and NaN there.
+        """
         built = {}
         for name, by_row in self._atom_values.items():
+            if len({array.shape[1:] for array in by_row.values()}) != 1:
+                self._leave_out(name, "its values per atom have different shapes", len(by_row))
+                continue
             shape = next(iter(by_row.values())).shape[1:]
-            column = np.full((int(offsets[-1]), *shape), np.nan)
+            flags = all(array.dtype.kind == "b" for array in by_row.values())
+            size = (int(offsets[-1]), *shape)
+            column = np.zeros(size, dtype=bool) if flags else np.full(size, np.nan)
             for row, array in by_row.items():
                 column[offsets[row] : offsets[row + 1]] = array
             built[name] = column
         return built
+
+    def units(self) -> dict[str, str]:
+        """Return the unit of each column that the files say one of.
+
+        :raises ValueError: if they say several of one column.
+        """
+        for name, found in self._units.items():
+            if len(found) > 1:
+                raise ValueError(
+                    f"column {name!r} has several units, {', '.join(sorted(found))}: expected one; "
+                    "import the files as one set each"
+                )
+        return {name: next(iter(found)) for name, found in self._units.items()}
+
+    def _leave_out(self, name: str, reason: str, count: int) -> None:
+        self._left_out.notes[f"column {name!r} is left out, since {reason}"] += count
 
 
 def _column(values: list[Any]) -> Array:
@@ -272,13 +387,17 @@ def _column(values: list[Any]) -> Array:
     missing = any(value is None for value in values)
     if np.ndarray in types:
         if types != {np.ndarray}:
-            raise ValueError("some rows hold an array and others a scalar")
-        return np.stack([np.full(6, np.nan) if value is None else value for value in values])
+            raise ValueError("some crystals have an array and others a scalar")
+        shapes = {value.shape for value in values if value is not None}
+        if len(shapes) != 1:
+            raise ValueError("its arrays have different shapes")
+        blank = np.full(shapes.pop(), np.nan)
+        return np.stack([blank if value is None else value for value in values])
     if str in types:
         texts = ["" if value is None else str(value) for value in values]
         longest = max(map(len, texts))
         if longest > MAX_TEXT:
-            raise ValueError(f"a text of {longest} characters, at most {MAX_TEXT} are kept")
+            raise ValueError(f"a text has {longest} characters, and at most {MAX_TEXT} are kept")
         return np.array(texts, dtype=str)
     if types <= {bool} and not missing:
         return np.array(values, dtype=bool)

@@ -24,6 +24,7 @@ from ase.data import atomic_numbers
 
 from aiida_pet.data.crystal import Broken, Crystal, Item, checked, id_of, reason_of, split_fields
 from aiida_pet.data.json_stream import JsonStream, JsonStreamError
+from aiida_pet.data.left_out import LeftOut
 from aiida_pet.engine.table import Array, StructureTableBuilder
 
 if TYPE_CHECKING:
@@ -53,10 +54,8 @@ class AmbiguousStructureError(ValueError):
 
     def __init__(self, names: Iterable[str]) -> None:
         found = sorted(names)
-        super().__init__(
-            f"several fields hold a structure ({', '.join(found)}): choose one, as with "
-            f"structure_key={found[0]!r}"
-        )
+        self.remedy = f"structure_key={found[0]!r} chooses one"
+        super().__init__(f"several fields hold a structure: {', '.join(found)}")
 
 
 @dataclass
@@ -65,12 +64,12 @@ class JsonOptions:
 
     :ivar id_key: field of the id; None tries the usual ones, empty takes none.
     :ivar structure_key: field of the structure; None where there is only one.
-    :ivar dropped: names of fields that were left out, filled while reading.
+    :ivar dropped: counts of fields that were left out, filled while reading.
     """
 
     id_key: str | None = None
     structure_key: str | None = None
-    dropped: set[str] = field(default_factory=set)
+    dropped: LeftOut = field(default_factory=LeftOut)
 
 
 def atoms_from_structure(raw: Mapping[str, Any]) -> Atoms:

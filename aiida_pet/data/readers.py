@@ -12,7 +12,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aiida_pet.data.ase_formats import read_ase_database, read_cif, read_extxyz, read_poscar
@@ -26,6 +26,8 @@ from aiida_pet.data.crystal import (
     StructureFileError,
     reason_of,
 )
+from aiida_pet.data.equal_crystals import equal_crystals
+from aiida_pet.data.left_out import LeftOut
 from aiida_pet.data.pymatgen_json import AseDatabaseFoundError, JsonOptions, read_json, read_json_lines
 from aiida_pet.data.sources import FileFormat, Source, find_sources
 from aiida_pet.engine.table import DuplicateIdError, StructureTable, StructureTableBuilder
@@ -46,10 +48,20 @@ class DuplicateImportError(DuplicateIdError):
             f"{name!r} in {', '.join(dict.fromkeys(files))}" for name, files in list(places.items())[:10]
         ]
         more = f"\n  and {len(places) - 10} more" if len(places) > 10 else ""
-        self.args = (
-            f"{len(places)} ids occur more than once: rename the structures, or choose another field with "
-            "id_key ('' numbers them):\n  " + "\n  ".join(lines) + more,
-        )
+        listed = "\n  " + "\n  ".join(lines) + more
+        self.reason = f"{len(places)} ids occur more than once:{listed}"
+        self.remedy = _remedy_of_duplicates(places)
+        self.args = (f"{self.reason}\n({self.remedy})",)
+
+
+def _remedy_of_duplicates(places: dict[str, list[str]]) -> str:
+    """Return what helps; a file that is given twice keeps its ids twice, whatever they are made of."""
+    if any(len(set(files)) == 1 and len(files) > 1 for files in places.values()):
+        return "rename the structures, id_key='NAME' takes another field, or id_key='' numbers them"
+    return (
+        "import the files as one set each, rename the structures, id_key='NAME' takes another field, or "
+        "id_key='' names them by file and number"
+    )
 
 
 @dataclass(frozen=True)
@@ -87,10 +99,27 @@ class ImportResult:
 
     :ivar table: the structures, with columns and units.
     :ivar problems: what was left out; empty unless ``skip_invalid``.
+    :ivar left_out: fields that were not taken over, and what was taken otherwise than it stood in the files.
+    :ivar equal: ids of crystals that are one and the same, in groups of two or more.
     """
 
     table: StructureTable
     problems: list[ImportProblem] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
+    equal: list[list[str]] = field(default_factory=list)
+
+    def summary(self) -> list[str]:
+        """Return what a user should know, in a sentence each; empty where all came in as it stood."""
+        lines = self.left_out.lines()
+        if self.equal:
+            n_equal = sum(map(len, self.equal))
+            shown = "; ".join(" = ".join(group[:3]) for group in self.equal[:3])
+            more = "; ..." if len(self.equal) > 3 or any(len(group) > 3 for group in self.equal[:3]) else ""
+            lines.append(
+                f"{n_equal} crystals have an equal one under another id ({shown}{more}): "
+                "all were imported, and each will be computed"
+            )
+        return lines
 
 
 def read_structures(
@@ -104,18 +133,19 @@ def read_structures(
     :raises DuplicateImportError: if structures share an id, naming ids and files.
     """
     options = options or ReadOptions()
-    builder, collector = StructureTableBuilder(), ColumnCollector()
+    left_out = LeftOut()
+    builder, collector = StructureTableBuilder(), ColumnCollector(left_out)
     seen: dict[str, str] = {}
     duplicates: dict[str, list[str]] = {}
     problems: list[ImportProblem] = []
     names = [paths] if isinstance(paths, str | Path) else list(paths)
-    for file, crystal in iter_crystals(names, options, problems):
+    for file, crystal in iter_crystals(names, options, problems, left_out):
         row_id = str(crystal.id)
         if row_id in seen:
             duplicates.setdefault(row_id, [seen[row_id]]).append(file)
             continue
         seen[row_id] = file
-        collector.add(len(builder), crystal.columns, crystal.atom_columns)
+        collector.add(len(builder), crystal.columns, crystal.atom_columns, crystal.units)
         builder.add(row_id, crystal.atoms)
     if duplicates:
         raise DuplicateImportError(duplicates)
@@ -127,46 +157,59 @@ def read_structures(
     table = builder.build(collector.build(len(builder)))
     table.atom_columns = collector.build_atoms(table.offsets)
     named = [*table.columns, *table.atom_columns]
+    try:
+        stated = collector.units()
+    except ValueError as error:
+        raise StructureFileError(str(error)) from error
     table.units = {name: KNOWN_UNITS[name] for name in named if name in KNOWN_UNITS}
-    return ImportResult(table, problems)
+    table.units |= {name: unit for name, unit in stated.items() if name in named}
+    return ImportResult(table, problems, left_out, equal_crystals(table))
 
 
 def iter_crystals(
-    paths: Sequence[str | Path], options: ReadOptions, problems: list[ImportProblem]
+    paths: Sequence[str | Path],
+    options: ReadOptions,
+    problems: list[ImportProblem],
+    left_out: LeftOut | None = None,
 ) -> Iterator[tuple[str, Crystal]]:
     """Yield (file, crystal) of all files, every crystal with an id; ids are not compared.
 
     :param problems: what is broken is appended here, if ``options.skip_invalid``.
+    :param left_out: counts what was not taken over.
     :raises StructureFileError: at the first broken structure or file, unless ``options.skip_invalid``.
     """
+    left_out = LeftOut() if left_out is None else left_out
     for path in map(Path, paths):
         try:
             for source in find_sources(path, options.file_format):
                 if source.format is None and (path.is_dir() or source.path is None):
                     logger.warning("%s is passed over: its name tells no format", source.name)
                     continue
-                for item in _named_items(source, options):
+                for item in _named_items(source, options, left_out):
                     if isinstance(item, Crystal):
                         yield source.name, item
-                    else:
-                        _report(ImportProblem(source.name, item.id or "", item.reason), options, problems)
+                        continue
+                    problem = ImportProblem(source.name, item.id or "", item.reason, item.remedy)
+                    _report(problem, options, problems)
         except StructureFileError as error:
             if not options.skip_invalid:
                 raise
-            _report(ImportProblem(str(path), "", reason_of(error)), options, problems)
+            _report(ImportProblem(str(path), "", error.reason, error.remedy), options, problems)
 
 
 def _report(problem: ImportProblem, options: ReadOptions, problems: list[ImportProblem]) -> None:
     if not options.skip_invalid:
-        raise StructureFileError(f"{problem} (skip_invalid imports the rest)")
-    logger.warning("not imported: %s", problem)
+        remedies = [problem.remedy] if problem.remedy else []
+        raise StructureFileError(
+            problem.sentence, "; ".join([*remedies, "skip_invalid=True imports the rest"])
+        )
     problems.append(problem)
 
 
-def _named_items(source: Source, options: ReadOptions) -> Iterator[Item]:
+def _named_items(source: Source, options: ReadOptions, left_out: LeftOut) -> Iterator[Item]:
     """Yield the items of a file, those without an id named by it; a damaged file ends with a Broken."""
     waiting: Item | None = None  # the first, until it is known whether it is the only one
-    for count, item in enumerate(_items(source, options)):
+    for count, item in enumerate(_items(source, options, left_out)):
         whole_file = isinstance(item, Broken) and item.whole_file
         if waiting is not None:
             yield _with_id(waiting, source.stem if whole_file and count == 1 else f"{source.stem}-0")
@@ -184,28 +227,23 @@ def _named_items(source: Source, options: ReadOptions) -> Iterator[Item]:
 def _with_id(item: Item, default: str) -> Item:
     if item.id is not None:
         return item
-    if isinstance(item, Broken):
-        return Broken(default, item.reason)
-    return Crystal(default, item.atoms, item.columns, item.atom_columns)
+    return replace(item, id=default)
 
 
-def _items(source: Source, options: ReadOptions) -> Iterator[Item]:
-    dropped: set[str] = set()
+def _items(source: Source, options: ReadOptions, left_out: LeftOut) -> Iterator[Item]:
     count = 0
     try:
-        for item in _read(source, options, dropped):
+        for item in _read(source, options, left_out):
             count += 1
             yield item
     except _FILE_ERRORS as error:
         after = f" after {count} structures" if count else ""
-        yield Broken(None, f"cannot be read{after}: {reason_of(error)}", whole_file=True)
-    if dropped:
-        logger.info(
-            "%s: fields left out, not one value per structure: %s", source.name, ", ".join(sorted(dropped))
-        )
+        # errors of ours say apart what helps
+        reason = f"cannot be read{after}: {getattr(error, 'reason', None) or reason_of(error)}"
+        yield Broken(None, reason, whole_file=True, remedy=getattr(error, "remedy", ""))
 
 
-def _read(source: Source, options: ReadOptions, dropped: set[str]) -> Iterator[Item]:
+def _read(source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[Item]:
     """Yield the items of a file by its format.
 
     :raises ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile: if it cannot be
@@ -215,7 +253,9 @@ def _read(source: Source, options: ReadOptions, dropped: set[str]) -> Iterator[I
     json_options = JsonOptions(key, options.structure_key, dropped)
     if source.format is None:
         known = ", ".join(FileFormat)
-        raise ValueError(f"its name tells no format: name one with file_format, of {known}")
+        raise StructureFileError(
+            "its name tells no format", f"file_format=NAME says it, where NAME is one of {known}"
+        )
     if source.format is FileFormat.ASE_DATABASE:
         with source.as_path() as path:
             yield from read_ase_database(path, path.suffix == ".json", key, dropped)

@@ -64,6 +64,7 @@ class StructureSetData(TableData):
         *,
         skip_invalid: bool = False,
         problems: list[ImportProblem] | None = None,
+        summary: list[str] | None = None,
         file_format: str | None = None,
         id_key: str | None = None,
         structure_key: str | None = None,
@@ -76,6 +77,7 @@ class StructureSetData(TableData):
         :param paths: one or several.
         :param skip_invalid: import the rest where a structure or file is broken, instead of stopping at it.
         :param problems: takes what was left out, if ``skip_invalid``.
+        :param summary: takes sentences about fields that were left out and crystals that are equal.
         :param file_format: of all files, instead of what their names tell.
         :param id_key: field that holds the id, instead of the usual ones; empty to number the structures.
         :param structure_key: field that holds the structure, where a JSON row has several.
@@ -89,6 +91,8 @@ class StructureSetData(TableData):
         result = read_structures(paths, options)
         if problems is not None:
             problems.extend(result.problems)
+        if summary is not None:
+            summary.extend(result.summary())
         return cls.from_table(result.table, **kwargs)
 
     def set_table(self, table: Table) -> None:

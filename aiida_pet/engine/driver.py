@@ -21,36 +21,21 @@ from aiida_pet.engine.averaging import DEVIATIONS, Rotations, RowRotations
 from aiida_pet.engine.batch import Batch, Tensor
 from aiida_pet.engine.batch_model import BatchModel, RowTooLargeError
 from aiida_pet.engine.batching import WaitingRows, neighbor_counts
-from aiida_pet.engine.evaluation import NET_FORCE, Evaluation
+from aiida_pet.engine.evaluation import Evaluation
 from aiida_pet.engine.geometry import check_geometry
 from aiida_pet.engine.job import RowStatus
 from aiida_pet.engine.neighbors import NeighborList
-from aiida_pet.engine.parameters import Averaging, Derivation, Output, StaticParameters
+from aiida_pet.engine.parameters import Averaging, Derivation, StaticParameters
 from aiida_pet.engine.row_rotations import RotationsOfRows
 from aiida_pet.engine.spacegroup import spacegroup_numbers
 from aiida_pet.engine.symmetry_warning import symmetry_warnings
 from aiida_pet.engine.table import Array, StructureTable
+from aiida_pet.tables.columns import units_of
 
 logger = logging.getLogger(__name__)
 
 GPA = 160.21766208  # GPa per eV/A^3, from CODATA 2014 as in ase.units
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # xx yy zz yz xz xy
-
-UNITS: dict[str, str] = {
-    "energy": "eV",
-    "volume": "A^3",
-    "stress": "eV/A^3",
-    "fmax": "eV/A",
-    "stress_max": "GPa",
-    "forces": "eV/A",
-    NET_FORCE: "eV/A",
-    "initial_energy": "eV",
-    "initial_volume": "A^3",
-    **dict(zip(DEVIATIONS, ("eV", "eV/A", "eV/A^3"), strict=True)),
-    Output.ENERGIES: "eV",
-    Output.UNCERTAINTY: "eV",
-    Output.INVARIANCE: "eV",
-}
 
 
 @dataclass
@@ -311,5 +296,5 @@ def _result(table: StructureTable, columns: dict[str, Array], evaluation: Evalua
         **_geometry(table),
         columns=columns,
         atom_columns=atoms,
-        units={name: UNITS[name] for name in (*columns, *atoms) if name in UNITS},
+        units=units_of((*columns, *atoms)),
     )

@@ -10,8 +10,8 @@ that, so that strains do not let a crystal fall off a symmetric saddle.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from ase.data import atomic_masses
@@ -26,7 +26,7 @@ from aiida_pet.engine.elasticity import (
     symmetrize_tensor,
 )
 from aiida_pet.engine.expansion import Expansion, Reduced
-from aiida_pet.engine.moduli import ElasticModuli, debye_temperature, elastic_moduli, sound_velocities
+from aiida_pet.engine.moduli import debye_temperature, elastic_moduli, sound_velocities
 from aiida_pet.engine.operations import Operations
 from aiida_pet.engine.parameters import CellFilter, ElasticParameters, Ions, Symmetry
 from aiida_pet.engine.relax import Relax
@@ -36,8 +36,6 @@ from aiida_pet.engine.static import Static
 from aiida_pet.engine.strains import PROTOCOLS, StrainAmounts, deformation_gradients, strain_tensors
 from aiida_pet.engine.table import StructureTable
 from aiida_pet.engine.voigt import Floats, voigt_to_stress
-
-_RATIOS = ("poisson_ratio", "pugh_ratio", "universal_anisotropy", "is_mechanically_stable")
 
 
 @dataclass(frozen=True)
@@ -67,14 +65,6 @@ class Elastic(Expansion[StrainPlan]):
     ``laue_class`` and ``crystal_system``.
     """
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "elastic_tensor": "GPa",
-        "elastic_tensor_ieee": "GPa",
-        **{field.name: "GPa" for field in fields(ElasticModuli) if field.name not in _RATIOS},
-        "debye_temperature": "K",
-        "fit_residual": "GPa",
-        "laue_deviation": "GPa",
-    }
     parameters: ElasticParameters
 
     def expand(self, crystal: StructureTable) -> tuple[StructureTable, StrainPlan]:

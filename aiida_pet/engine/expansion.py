@@ -12,7 +12,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from aiida_pet.engine.ragged import Array, Ragged
 from aiida_pet.engine.relax import Relax
 from aiida_pet.engine.static import Static
 from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.columns import units_of
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +68,6 @@ class Expansion[Plan](ABC):
     :param finished: called with each set of rows that finished, statuses and results in their columns.
     :param proceed: called before each step; False stops the run and leaves what is in flight.
     """
-
-    UNITS: ClassVar[dict[str, str]] = {}
 
     def __init__(
         self,
@@ -232,7 +231,7 @@ class Expansion[Plan](ABC):
             row.crystal,
             columns=row.crystal.columns | columns,
             ragged={name: Ragged.of([values]) for name, values in reduced.ragged.items()},
-            units=row.crystal.units | {name: self.UNITS[name] for name in named if name in self.UNITS},
+            units=row.crystal.units | units_of(named),
         )
 
     # -- going on where it was left ------------------------------------------------------------------------------

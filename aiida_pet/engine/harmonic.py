@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,15 +173,6 @@ class HarmonicProperties:
     free_energy_300: float
     entropy_300: float
     heat_capacity_300: float
-
-    UNITS: ClassVar[dict[str, str]] = {
-        "min_frequency": "THz",
-        "max_frequency": "THz",
-        "acoustic_gamma": "THz",
-        "phonon_dos": "1/THz",
-        **dict.fromkeys(("zero_point_energy", "free_energy", "free_energy_300"), "kJ/mol"),
-        **dict.fromkeys(("entropy", "heat_capacity", "entropy_300", "heat_capacity_300"), "J/(K mol)"),
-    }
 
     def columns(self) -> dict[str, Any]:
         """Return the values by name."""

@@ -418,8 +418,3 @@ def describe_parameters(task: Task) -> list[tuple[str, str, str, str]]:
         )
         rows.append((name, text, _unit_of(schema, name).strip(), info.description or ""))
     return rows
-
-
-def symprec_label(symprec: float) -> str:
-    """Return the suffix of columns at tolerance ``symprec`` (A), usable in queries: 0.01 -> ``0_01``."""
-    return f"{symprec:.10f}".rstrip("0").rstrip(".").replace(".", "_")

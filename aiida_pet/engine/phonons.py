@@ -9,7 +9,7 @@ in it: :mod:`~aiida_pet.engine.stored_phonons`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from phonopy import Phonopy
@@ -96,18 +96,6 @@ class Phonons(Expansion[PhononPlan]):
     (P, 3, 3), e, none where there is no correction.
     """
 
-    UNITS: ClassVar[dict[str, str]] = {
-        **HarmonicProperties.UNITS,
-        "temperatures": "K",
-        NET_FORCE: "eV/A",
-        "acoustic_sum_rule_before": "eV/A^2",
-        "acoustic_sum_rule": "eV/A^2",
-        "hessian_asymmetry": "eV/A^2",
-        "force_constants": "eV/A^2",
-        "primitive_born_charges": "e",
-        **dict.fromkeys(("supercell_image", "check_supercell_image", "displacement"), "A"),
-        **dict.fromkeys(("check_min_frequency", "check_max_frequency", "check_frequency_change"), "THz"),
-    }
     parameters: PhononParameters
 
     @property

@@ -27,11 +27,12 @@ from aiida_pet.engine.guards import faults_of_move
 from aiida_pet.engine.job import RowStatus
 from aiida_pet.engine.operations import Operations
 from aiida_pet.engine.optimizers import OPTIMIZERS, Fire, Lbfgs
-from aiida_pet.engine.parameters import CellFilter, RelaxParameters, Symmetry, symprec_label
+from aiida_pet.engine.parameters import CellFilter, RelaxParameters, Symmetry
 from aiida_pet.engine.projection import SymmetryProjector
 from aiida_pet.engine.spacegroup import operations_of_row, spacegroup_numbers
 from aiida_pet.engine.symmetry_warning import symmetry_warnings
 from aiida_pet.engine.table import Array, StructureTable
+from aiida_pet.tables.columns import symprec_label
 
 
 @dataclass

@@ -27,8 +27,8 @@ from aiida_pet.engine.operations import (
     symmetric_cell,
     symmetrize_structure,
 )
-from aiida_pet.engine.parameters import symprec_label
 from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.columns import symprec_label
 
 __all__ = ["Operations", "find_operations", "spacegroup_numbers"]
 

@@ -12,9 +12,9 @@ from aiida import orm
 from aiida.common import LinkType
 from ase.build import bulk
 
-from aiida_pet.cli.show import section_of
 from aiida_pet.engine.ragged import Ragged
 from aiida_pet.engine.table import StructureTable, Table
+from aiida_pet.tables.columns import section_of
 
 TENSOR = np.diag([250.0, 251.0, 252.0, 61.0, 62.0, 63.0]) + 0.5
 

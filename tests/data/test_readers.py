@@ -17,9 +17,18 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from aiida_pet.data.crystal import ColumnCollector, StructureFileError, column_name, scalar
+from aiida_pet.data.crystal import (
+    ColumnCollector,
+    StructureFileError,
+    column_name,
+    id_of,
+    id_text,
+    scalar,
+)
+from aiida_pet.data.equal_crystals import equal_crystals
+from aiida_pet.data.left_out import LeftOut
 from aiida_pet.data.readers import DuplicateImportError, ReadOptions, read_structures
-from aiida_pet.engine.table import DuplicateIdError
+from aiida_pet.engine.table import DuplicateIdError, StructureTable
 
 
 @pytest.fixture
@@ -259,12 +268,95 @@ def test_column_that_starts_late_and_ends_early_is_filled() -> None:
     np.testing.assert_array_equal(np.isfinite(filled[:, 0]), [False, False, True, True, False, False])
 
 
-def test_very_long_text_is_left_out_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    collector = ColumnCollector()
+def test_very_long_text_is_left_out_and_counted() -> None:
+    left_out = LeftOut()
+    collector = ColumnCollector(left_out)
     collector.add(0, {"x": "a" * 100_000, "y": 1}, {})
-    with caplog.at_level(logging.WARNING):
-        assert list(collector.build(1)) == ["y"]
-    assert "column 'x' is left out: a text of 100000 characters" in caplog.text
+    collector.add(1, {"x": "b"}, {})
+    assert list(collector.build(2)) == ["y"]
+    (line,) = left_out.lines()
+    assert line.startswith("column 'x' is left out, since a text has 100000 characters")
+    assert line.endswith(": 2 crystals")
+
+
+def test_flags_per_atom_stay_flags_and_are_false_where_missing() -> None:
+    collector = ColumnCollector()
+    collector.add(1, {}, {"held": np.array([[True, False, True]])})
+    column = collector.build_atoms(np.array([0, 1, 2]))["held"]
+    assert column.dtype == bool
+    assert column.tolist() == [[False, False, False], [True, False, True]]
+
+
+def test_column_of_several_units_is_refused() -> None:
+    collector = ColumnCollector()
+    collector.add(0, {"gap": 1.0}, {}, {"gap": "eV"})
+    collector.add(1, {"gap": 2.0}, {}, {"gap": "Hartree"})
+    with pytest.raises(ValueError, match="column 'gap' has several units, Hartree, eV"):
+        collector.units()
+
+
+# -- ids -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("0031", "0031"),
+        ("1e3", "1e3"),
+        ("nan", "nan"),
+        ("T", "T"),
+        (" a b ", " a b "),
+        (7, "7"),
+        (10**30, "1" + "0" * 30),
+        (True, "true"),
+        (np.int64(5), "5"),
+        (float("nan"), None),
+        (None, None),
+        ("  ", None),
+        ([1], None),
+        ({}, None),
+    ],
+)
+def test_id_is_the_text_of_the_file(value: object, text: str | None) -> None:
+    assert id_text(value) == text
+
+
+def test_exported_id_goes_before_other_keys_and_an_explicit_key_before_all() -> None:
+    fields = {"entry_id": "mp-1-GGA", "material_id": "mp-1", "name": "n", "id": "mine", "uid": "u"}
+    assert id_of(fields, None) == ("mine", "id")
+    assert id_of(fields, "uid") == ("u", "uid")
+    assert id_of(fields, "") == (None, None)
+    assert id_of({"id": float("nan"), "Material_ID": "mp-2"}, None) == ("mp-2", "Material_ID")
+
+
+# -- equal crystals ----------------------------------------------------------------------------------------------------
+
+
+def test_equal_crystals_are_found_whatever_the_order_of_their_atoms() -> None:
+    atoms = bulk("NaCl", "rocksalt", a=5.64, cubic=True)
+    turned = atoms[::-1]
+    moved, other, open_ = atoms.copy(), atoms.copy(), atoms.copy()
+    moved.positions[0, 0] += 0.01
+    other.numbers[0] = 19
+    open_.pbc = (True, True, False)
+    noisy = atoms.copy()
+    noisy.positions += 1e-9
+    crystals = {"a": atoms, "moved": moved, "b": turned, "other": other, "open": open_, "c": noisy}
+    assert equal_crystals(StructureTable.from_ase(list(crystals.items()))) == [["a", "b", "c"]]
+
+
+def test_import_tells_equal_crystals_and_fields_left_out(tmp_path: Path) -> None:
+    frames = [bulk("W", "bcc", a=3.2, cubic=True) for _ in range(3)]
+    frames[2].cell[0, 0] = 4.0
+    for name, atoms in zip("abc", frames, strict=True):
+        atoms.info |= {"id": name, "dipole": np.zeros(3)}
+    ase.io.write(tmp_path / "set.xyz", frames, format="extxyz")
+    result = read_structures(tmp_path / "set.xyz")
+    assert result.equal == [["a", "b"]]
+    assert result.summary() == [
+        "left out of the set: dipole: 3 crystals",
+        "2 crystals have an equal one under another id (a = b): all were imported, and each will be computed",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ from pymatgen.core import Composition
 
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.workchains.screening import ScreeningWorkChain
-from aiida_pet.workchains.stage_columns import known_columns
-from aiida_pet.workchains.stages import STAGES
+from aiida_pet.workchains.stages import STAGES, known_columns
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

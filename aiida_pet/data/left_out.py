@@ -1,0 +1,56 @@
+"""Counts what an import left out or changed, for the one summary that ends it. No AiiDA."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+# So many fields are named in a sentence; all are in `LeftOut.fields`.
+_SHOWN = 20
+
+
+class LeftOut:
+    """What readers did not take over, and what they took otherwise than it stood in the file.
+
+    :ivar fields: name of a field -> number of crystals that have it and came in without it.
+    :ivar notes: sentence -> number of crystals (or files) that it is true of.
+    """
+
+    def __init__(self) -> None:
+        self.fields: Counter[str] = Counter()
+        self.notes: Counter[str] = Counter()
+
+    def add(self, name: str) -> None:
+        """Count field ``name`` of one crystal."""
+        self.fields[name] += 1
+
+    def update(self, names: Iterable[str]) -> None:
+        """Count each of ``names``, fields of one crystal, once."""
+        self.fields.update(set(names))
+
+    def note(self, sentence: str) -> None:
+        """Count ``sentence`` for one crystal; it reads well before ``: 3 crystals``."""
+        self.notes[sentence] += 1
+
+    def merge(self, other: LeftOut) -> None:
+        """Add what ``other`` counted."""
+        self.fields.update(other.fields)
+        self.notes.update(other.notes)
+
+    def __bool__(self) -> bool:
+        return bool(self.fields or self.notes)
+
+    def lines(self) -> list[str]:
+        """Return the sentences of a summary: fields by how often they occur, then notes."""
+        lines = []
+        if self.fields:
+            named = [f"{name}: {_crystals(count)}" for name, count in self.fields.most_common(_SHOWN)]
+            if len(self.fields) > _SHOWN:
+                named.append(f"and {len(self.fields) - _SHOWN} more")
+            lines.append(f"left out of the set: {', '.join(named)}")
+        lines.extend(f"{sentence}: {_crystals(count)}" for sentence, count in self.notes.items())
+        return lines
+
+
+def _crystals(count: int) -> str:
+    return f"{count} crystal{'' if count == 1 else 's'}"

@@ -1,0 +1,73 @@
+"""The codes of the column ``warnings``: short words that tell which numbers of a row need a second look.
+
+A row holds any number of codes, sorted and separated by one space; an empty text means that there is nothing to say.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from enum import StrEnum
+
+COLUMN = "warnings"
+
+
+class Warned(StrEnum):
+    """A code, and what it means."""
+
+    meaning: str
+
+    def __new__(cls, code: str, meaning: str) -> Warned:
+        """Return the member ``code``, which carries its ``meaning``."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    SYMMETRY_CHANGED = (
+        "symmetry_changed",
+        "The space group is another one than before the relaxation, or depends on the tolerance; "
+        "`symmetry_warning` says which.",
+    )
+    SYMMETRY_NOT_HELD = (
+        "symmetry_not_held",
+        "`symmetry=constrained` or an average over the group was asked for, and no symmetry could be held.",
+    )
+    VOLUME_CHANGE = (
+        "volume_change",
+        "The relaxation changed the volume by more than 10 %.",
+    )
+    SUPERCELL_CAPPED = (
+        "supercell_capped",
+        "`max_atoms` made the supercell smaller than `min_image` asks for.",
+    )
+    IMAGINARY_AT_GAMMA = (
+        "imaginary_at_gamma",
+        "All imaginary modes are at Gamma: the primitive cell can follow them.",
+    )
+    ROUGH = (
+        "rough",
+        "The elastic tensor leaves more than 5 % of the stresses unexplained, or breaks its symmetry by more than 5 % "
+        "of its largest component.",
+    )
+
+
+def joined(codes: Iterable[str]) -> str:
+    """Return ``codes`` as the column holds them: each once, sorted, separated by a space."""
+    return " ".join(sorted({str(code) for code in codes}))
+
+
+def codes_in(text: str) -> list[str]:
+    """Return the codes that ``text``, a value of the column, holds."""
+    return text.split()
+
+
+def counted(texts: Iterable[str]) -> dict[str, int]:
+    """Return code -> number of rows that carry it, the most frequent first.
+
+    :param texts: values of the column.
+    """
+    counts = Counter(
+        code for text, rows in Counter(texts).items() for code in codes_in(text) for _ in range(rows)
+    )
+    return dict(counts.most_common())
