@@ -38,8 +38,8 @@ CODES = (
     _Code(
         300,
         Failure.NO_RETRIEVED_TEMPORARY_FOLDER,
-        "The results of the job were not fetched, as its folder on the computer or the link to it may have gone: run it "
-        "again.",
+        "The results of the job were not fetched, as its folder on the computer or the link to it may have gone: run "
+        "it again.",
     ),
     _Code(
         301,
@@ -90,8 +90,8 @@ CODES = (
     _Code(
         410,
         Failure.OUT_OF_MEMORY,
-        "Memory ran out after {done} of {total} rows: {reason}. Ask for more memory (`--memory`, or a larger GPU), give "
-        "a job fewer rows (`--job-size`), or make its batches smaller (`--setting max_batch_cost=N`).",
+        "Memory ran out after {done} of {total} rows: {reason}. Ask for more memory (`--memory`, or a larger GPU), "
+        "give a job fewer rows (`--job-size`), or make its batches smaller (`--setting max_batch_cost=N`).",
     ),
 )
 

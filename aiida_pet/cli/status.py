@@ -159,10 +159,13 @@ def _some_job_ended(progress: CampaignProgress) -> bool:
 
 def obstacles(calls: Calls, progress: CampaignProgress) -> list[str]:
     """Return what keeps a launch that has not ended from going on, each with its remedy."""
+    from aiida_pet.cli.services import REPAIR, service_problems
+
     told = []
     problem = daemon_problem()
     if problem:
         told.append(problem)
+    told += service_problems(job for job in calls.jobs() if not job.is_terminated)
     processes = [calls.node, *calls.below()]
     for process in processes:
         if process.paused and not process.is_terminated:
@@ -176,8 +179,7 @@ def obstacles(calls: Calls, progress: CampaignProgress) -> list[str]:
         pks = " ".join(f"<{pk}>" for pk in (unclaimed + unnoticed)[:5])
         told.append(
             f"no worker seems to look after process {pks}, which has not been taken up or whose engine ended minutes "
-            "ago: unless all workers are busy, `verdi daemon stop`, `verdi process repair` and `verdi daemon start` "
-            "find what was lost"
+            f"ago: unless all workers are busy, {REPAIR} finds what was lost (it stops the daemon and starts it again)"
         )
     silent = [job for job in progress.jobs if _is_silent(job)]
     if silent:

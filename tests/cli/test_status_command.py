@@ -129,7 +129,7 @@ def test_process_that_no_worker_takes_up_is_named(read, running, monkeypatch):
 
     def told():
         advice = read("status", running.node.pk)["advice"]
-        return [sentence for sentence in advice if "verdi process repair" in sentence]
+        return [sentence for sentence in advice if "aiida-pet repair" in sentence]
 
     assert told() == []
     monkeypatch.setattr("aiida_pet.cli.status.UNCLAIMED_S", 0.0)
@@ -150,7 +150,7 @@ def test_job_from_the_cache_raises_no_alarm_over_the_heartbeat_of_another(
     beat_of_then = beat(step=step, rows_done=4, updated=time.time() - 7200, rate=3.0, engine_s=9.0)
     job = campaign.add_job(IDS, beat_of_then, tmp_path / "job")
     alarmed = " ".join(read("status", campaign.node.pk)["advice"])
-    assert ("process repair" in alarmed) or ("no sign of life" in alarmed)
+    assert ("aiida-pet repair" in alarmed) or ("no sign of life" in alarmed)
     from_cache(job)
     document = read("status", campaign.node.pk)
     assert document["advice"] == []
@@ -170,7 +170,7 @@ def test_lane_in_flight_with_a_cached_job_says_so_and_counts_its_rows(invoke, ma
     output = invoke("status", campaign.node.pk).output
     assert "rows      3 of 4 done (75 %), 1 left" in output
     assert "engines   2.0 s in 2 jobs, 1 of them from the cache" in output
-    assert "process repair" not in output
+    assert "aiida-pet repair" not in output
     assert f"`aiida-pet results {campaign.node.pk}` shows the rows" in output
     invoke("results", campaign.node.pk)
 
@@ -193,7 +193,7 @@ def test_end_of_an_engine_that_no_worker_notices_is_told(read, make_campaign, tm
     job = campaign.add_job(IDS, beat(step="done", rows_done=4, updated=updated), tmp_path / "job")
     advice = " ".join(read("status", campaign.node.pk)["advice"])
     assert (f"no worker seems to look after process <{job.pk}>" in advice) == is_told
-    assert ("`verdi process repair`" in advice) == is_told
+    assert ("`aiida-pet repair`" in advice) == is_told
 
 
 def test_silent_engine_is_named(read, make_campaign, tmp_path, daemon_runs):
@@ -206,6 +206,8 @@ def test_silent_engine_is_named(read, make_campaign, tmp_path, daemon_runs):
 
 def test_daemon_that_does_not_run_is_told_with_its_remedy(read, running, monkeypatch):
     class Stopped:
+        profile = SimpleNamespace(process_control_backend="core.zeromq")
+
         def get_daemon_pid(self):
             return None
 
@@ -217,19 +219,20 @@ def test_daemon_that_does_not_run_is_told_with_its_remedy(read, running, monkeyp
 @pytest.mark.parametrize(
     ("broker", "remedies"),
     [
-        ("core.zeromq", ["verdi daemon stop", "verdi process repair", "verdi daemon start"]),
+        ("core.zeromq", ["aiida-pet repair"]),
         ("core.rabbitmq", ["verdi daemon start"]),  # which keeps what a worker did not end
     ],
 )
 def test_daemon_that_was_killed_is_told_with_what_its_broker_needs(monkeypatch, broker, remedies):
     class Killed:
-        profile = SimpleNamespace(process_control_backend=broker)
+        profile = SimpleNamespace(process_control_backend=broker, process_control_config={})
 
         def get_daemon_pid(self):
             return 2**22 + 1  # beyond the largest PID
 
     monkeypatch.setattr("aiida_pet.cli.session.daemon_client", Killed)
-    assert re.findall(r"`(verdi [^`]+)`", daemon_problem()) == remedies
+    monkeypatch.setattr("aiida_pet.cli.services.broker_problem", lambda _: None)
+    assert re.findall(r"`((?:verdi|aiida-pet) [^`]+)`", daemon_problem()) == remedies
 
 
 def test_job_without_a_heartbeat_is_queued(invoke, make_campaign, daemon_runs):

@@ -168,7 +168,8 @@ def test_each_point_has_its_label_once_as_in_seekpath(prototypes, name):
     crystal = prototypes[name]
     bands = band_structure(with_forces(crystal), band_path(*parts(crystal)), spacing=0.05)
     labels = bands.labels
-    reference = seekpath.get_explicit_k_path_orig_cell(tuple(parts(crystal)), recipe="hpkot")
+    given = (crystal.cell[:], crystal.get_scaled_positions(), crystal.numbers)
+    reference = seekpath.get_explicit_k_path_orig_cell(given, recipe="hpkot")
     assert [label for _, label in labels] == [
         label for label in reference["explicit_kpoints_labels"] if label
     ]
