@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from aiida import orm
-from aiida.engine import ProcessBuilder, ToContext, WorkChain, append_, if_
+from aiida.engine import ExitCode, ProcessBuilder, ToContext, WorkChain, append_, if_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_pet.calculations.functions import merge_tables
@@ -39,6 +39,7 @@ from aiida_pet.workchains.lane import LaneWorkChain
 from aiida_pet.workchains.protocols import Protocol, protocol_inputs
 from aiida_pet.workchains.sharing import default_job_size, share_out
 from aiida_pet.workchains.staging import StagingWorkChain
+from aiida_pet.workchains.taking_up import define_resumes, taken_up_code
 
 # All jobs' results are inputs of one merge, and AiiDA writes inputs into every checkpoint.
 MAX_JOBS = 2000
@@ -76,6 +77,7 @@ class BatchWorkChain(WorkChain):
         )
         define_sharing(spec)
         define_done(spec)
+        define_resumes(spec)
         spec.inputs.validator = validate_batch
         spec.outline(
             cls.setup,
@@ -108,11 +110,18 @@ class BatchWorkChain(WorkChain):
 
     @property
     def structures(self) -> StructureSetData:
-        """The crystals; a subclass may make them in :meth:`setup`."""
+        """The crystals; a subclass may make them in :meth:`take_structures`."""
         structures: StructureSetData = self.ctx.structures
         return structures
 
-    def setup(self) -> None:
+    def setup(self) -> ExitCode | None:
+        """Take the crystals from the inputs, unless another launch does what this one resumes."""
+        code: ExitCode | None = taken_up_code(self)
+        if code is None:
+            self.take_structures()
+        return code
+
+    def take_structures(self) -> None:
         """Take the crystals from the inputs."""
         self.ctx.structures = self.inputs.structures
 

@@ -66,12 +66,12 @@ class CrystalsWorkChain(BatchWorkChain):
             return f"task = {given!r}: {cls.__name__} does {cls.TASK.value}; use pet.batch for other tasks"
         return validate_batch(inputs, port)
 
-    def setup(self) -> None:
+    def take_structures(self) -> None:
         """Take the crystals, or make a set of the single one."""
         if "structure" in self.inputs:
             self.ctx.structures = collect_structures(**{SINGLE_ID: self.inputs.structure})
         else:
-            super().setup()
+            super().take_structures()
 
     def finish(self) -> Any:
         """Give a single crystal in AiiDA's own types too."""

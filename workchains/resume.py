@@ -13,16 +13,38 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.done import current, of_jobs, results_below
 from aiida_pet.workchains.screening import WORKCHAINS, ScreeningWorkChain
+from aiida_pet.workchains.taking_up import RESUMES, latest_of
 
 # A batch has no steps: its results are under no name.
 WHOLE = ""
-_NOT_TAKEN = ("done", "metadata")  # what was done is put together anew
+_NOT_TAKEN = ("done", "metadata", RESUMES)  # what was done is put together anew
 # How and where jobs run: on another computer it says nothing.
 _OF_COMPUTER = ("options", "asked", "settings", "remote_model")
 
 
 class NotResumableError(ValueError):
     """Raised for a process that is no campaign."""
+
+
+class TakenUpError(NotResumableError):
+    """Raised for a campaign that another launch has taken up, or is taking up now.
+
+    :ivar pk: of the campaign.
+    :ivar by: pk of the launch that took it up last.
+    :ivar is_running: whether that launch is at work.
+    :ivar is_finished_ok: whether it ended well.
+    """
+
+    def __init__(self, node: ProcessNode, by: ProcessNode) -> None:
+        self.pk, self.by = node.pk, by.pk
+        self.is_running, self.is_finished_ok = not by.is_terminated, by.is_finished_ok
+        if self.is_running:
+            what = f"is being taken up by <{by.pk}>, which goes on"
+        elif self.is_finished_ok:
+            what = f"was taken up by <{by.pk}>, which ended well and has the whole table"
+        else:
+            what = f"was taken up by <{by.pk}>, which did not end well: take up <{by.pk}>, which has what both did"
+        super().__init__(f"<{node.pk}> {what}")
 
 
 Done = dict[str, dict[str, StructureSetData]]
@@ -59,7 +81,9 @@ def resume_builder(
         and a copy of the model that the user named, are left out.
     :param done: what is taken over, None for :func:`what_is_done`.
     :raises NotResumableError: if ``node`` is neither a batch nor a screening.
+    :raises TakenUpError: if another launch has taken it up.
     """
+    check_not_taken_up(node)
     done = what_is_done(node) if done is None else done
     kind = _kind_of(node)
     # not AiiDA's get_builder_restart, which cannot set metadata inputs that are dictionaries, such as `options`
@@ -72,7 +96,21 @@ def resume_builder(
     if code is not None:
         builder.code = code
     builder.done = done if issubclass(kind, ScreeningWorkChain) else done[WHOLE]
+    builder.resumes = node.uuid
     return builder  # type: ignore[no-any-return]
+
+
+def check_not_taken_up(node: ProcessNode) -> None:
+    """Check that no other launch has taken ``node`` up.
+
+    Two launches that ask at the same moment both get through; then the later of them ends as it begins
+    (:mod:`aiida_pet.workchains.taking_up`).
+
+    :raises TakenUpError: naming the launch that did.
+    """
+    by = latest_of(node)
+    if by is not None:
+        raise TakenUpError(node, by)
 
 
 def is_at_home(node: WorkChainNode, code: AbstractCode | None) -> bool:

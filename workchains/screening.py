@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ProcessBuilder, ToContext, WorkChain, while_
+from aiida.engine import ExitCode, ProcessBuilder, ToContext, WorkChain, while_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_pet.analysis.funnel import Funnel, run_funnel
@@ -36,6 +36,7 @@ from aiida_pet.workchains.phonons import PhononWorkChain
 from aiida_pet.workchains.relax import RelaxWorkChain
 from aiida_pet.workchains.stages import STAGES, TASKS, check_stages, make_stages
 from aiida_pet.workchains.stopping import is_stop_requested
+from aiida_pet.workchains.taking_up import define_resumes, taken_up_code
 
 WORKCHAINS = {"relax": RelaxWorkChain, "phonons": PhononWorkChain, "elastic": ElasticWorkChain}
 # Steps of one stage: held to its symmetry, then free from a rattle.
@@ -53,6 +54,7 @@ class ScreeningWorkChain(WorkChain):
         for name in ("task", "parameters"):
             spec.inputs.pop(name)
         define_sharing(spec)
+        define_resumes(spec)
         spec.input_namespace(
             "done",
             dynamic=True,
@@ -107,8 +109,11 @@ class ScreeningWorkChain(WorkChain):
 
     # -- the plan ------------------------------------------------------------------------------------------------
 
-    def setup(self) -> None:
-        """Plan the steps."""
+    def setup(self) -> ExitCode | None:
+        """Plan the steps, unless another launch does what this one resumes."""
+        code: ExitCode | None = taken_up_code(self)
+        if code is not None:
+            return code
         self.ctx.stages = self.inputs.stages.get_dict()
         steps = [stage for stage in STAGES if stage in self.ctx.stages]
         if self.ctx.stages.get("relax", {}).get("mode") == "constrained_then_free":
@@ -120,6 +125,7 @@ class ScreeningWorkChain(WorkChain):
         self.ctx.geometry = self.inputs.structures
         self.ctx.passing = None  # ids of the rows that are still in; None for all
         self.ctx.complaint = None
+        return None
 
     def has_steps(self) -> bool:
         """Return whether there is a step left and a row to take it."""

@@ -245,8 +245,9 @@ def test_culprits_that_are_left_are_given_up_at_last(module_inputs: Inputs) -> N
 def test_rows_given_up_are_tried_again_if_that_is_asked_for(module_inputs: Inputs) -> None:
     node = relax(module_inputs(["killer", "b"]), job_size=1)
     assert node.is_finished_ok, node.exit_message
-    assert jobs_of(run_get_node(resume_builder(node))[1]) == []
-    _, again = run_get_node(resume_builder(node, done=without_given_up(what_is_done(node))))
+    _, taken_over = run_get_node(resume_builder(node))
+    assert jobs_of(taken_over) == []
+    _, again = run_get_node(resume_builder(taken_over, done=without_given_up(what_is_done(taken_over))))
     assert len(jobs_of(again)) == 2
     assert again.outputs.results.column("status").tolist() == ["failed", "converged"]
 
