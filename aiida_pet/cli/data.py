@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Written out rather than imported, so that `--help` waits for nothing; tests compare them.
 FILE_FORMATS = ("extxyz", "cif", "poscar", "ase-db", "json", "jsonl")
+STRESS_UNITS = ("eV/A^3", "GPa", "kbar")
+SIGNS = ("plus", "minus")
 IMPORTED_FROM = "imported_from"
 """Extra of a set: its files."""
 EXPORT_FORMATS = ("extxyz", "csv", "parquet", "json", "cif")
@@ -46,6 +48,22 @@ def data() -> None:
 @click.option("--id-key", help="Field of a structure that holds its id; '' numbers them.")
 @click.option("--structure-key", help="Field of a JSON row that holds the structure, if it has several.")
 @click.option("--format", "file_format", type=click.Choice(FILE_FORMATS), help="Of all files; else by name.")
+@click.option(
+    "--column-map",
+    "column_map",
+    metavar="FIELD=NAME",
+    multiple=True,
+    help="Take FIELD as energy, free_energy, forces, stress or virial, or as the column NAME. Repeatable.",
+)
+@click.option(
+    "--virial-sign", type=click.Choice(SIGNS), help="Read virials: stress = sign * virial / volume."
+)
+@click.option(
+    "--stress-unit", type=click.Choice(STRESS_UNITS), default="eV/A^3", help="Of stresses in FILES."
+)
+@click.option(
+    "--stress-sign", type=click.Choice(SIGNS), default="plus", help="minus: FILES count compression positive."
+)
 @json_option
 @pass_session
 def import_(
@@ -57,6 +75,10 @@ def import_(
     id_key: str | None,
     structure_key: str | None,
     file_format: str | None,
+    column_map: tuple[str, ...],
+    virial_sign: str | None,
+    stress_unit: str,
+    stress_sign: str,
     as_json: bool,
 ) -> None:
     """Import the crystals of FILES (files, zip archives, folders) as one set and print its pk.
@@ -74,6 +96,10 @@ def import_(
         id_key=id_key,
         structure_key=structure_key,
         file_format=file_format,
+        column_map=_column_map(column_map),
+        virial_sign=virial_sign,
+        stress_unit=stress_unit,
+        stress_sign=stress_sign,
     )
     record = set_record(node) | {
         "problems": [{"file": p.file, "id": p.id, "reason": p.reason} for p in problems],
@@ -89,6 +115,22 @@ def import_(
         click.echo(f"and {len(problems) - 20} more problems (--json lists all)")
     for line in summary:
         note(in_options(line))
+
+
+def _column_map(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Return field -> name of ``FIELD=NAME`` pairs.
+
+    :raises click.BadParameter: naming the pair that is none, or a field that is given twice.
+    """
+    column_map: dict[str, str] = {}
+    for pair in pairs:
+        field, found, name = pair.rpartition("=")
+        if not (found and field and name):
+            raise click.BadParameter(f"{pair!r} is not FIELD=NAME", param_hint="--column-map")
+        if field in column_map:
+            raise click.BadParameter(f"{field} is given twice", param_hint="--column-map")
+        column_map[field] = name
+    return column_map
 
 
 def _problem_in_words(problem: ImportProblem) -> str:

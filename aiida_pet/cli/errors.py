@@ -40,6 +40,12 @@ _OPTIONS = {
     "structure_key=": "--structure-key ",
     "file_format=": "--format ",
     "file_format": "--format",
+    "virial_sign='(\\w+)'": r"--virial-sign \1",
+    "virial_sign": "--virial-sign",
+    "stress_sign": "--stress-sign",
+    "stress_unit": "--stress-unit",
+    "column_map={'([^']*)': '([^']*)'}": r"--column-map \1=\2",
+    "column_map": "--column-map",
 }
 
 

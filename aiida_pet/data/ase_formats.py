@@ -16,7 +16,6 @@ from typing import Any, TextIO
 from ase import Atoms
 from ase.db import connect
 from ase.io.cif import parse_cif
-from ase.io.extxyz import read_xyz
 from ase.io.vasp import read_vasp
 
 from aiida_pet.data.crystal import (
@@ -32,118 +31,6 @@ from aiida_pet.data.crystal import (
 from aiida_pet.data.left_out import LeftOut
 
 _GEOMETRY = frozenset({"numbers", "positions"})
-
-
-def crystal_of(atoms: Atoms, id_key: str | None, dropped: LeftOut) -> Crystal:
-    """Return the crystal of ``atoms``: id and columns from ``info``, its calculator's results as ``input_*``.
-
-    :raises ValueError: if an atom is not of an element.
-    """
-    fields: dict[str, Any] = dict(checked(atoms).info)
-    row_id, key = id_of(fields, id_key)
-    fields.pop(key or "", None)
-    columns, atom_columns = split_fields(fields, len(atoms), dropped)
-    results = dict(atoms.calc.results) if atoms.calc is not None else {}
-    dropped.update(set(results) - {"energy", "free_energy", "stress", "forces"})
-    dropped.update(set(atoms.arrays) - _GEOMETRY - set(atom_columns))
-    found, found_atoms = input_results(results, len(atoms))
-    return Crystal(row_id, atoms, columns | found, atom_columns | found_atoms)
-
-
-# -- extxyz --------------------------------------------------------------------------------------------------
-
-
-def read_extxyz(text: TextIO, id_key: str | None, dropped: LeftOut) -> Iterator[Item]:
-    """Yield each frame. After a damaged frame, reading goes on at the next line that is a number of atoms."""
-    lines = _Lines(text)
-    while True:
-        head = lines.next_non_blank()
-        if head is None:
-            return
-        start = lines.number
-        if _count(head) is None:
-            yield Broken(None, f"line {start}: expected a number of atoms, got {head.strip()[:60]!r}")
-            lines.skip_to_count()
-            continue
-        frame, complaint = _frame(lines, head)
-        if complaint:
-            yield Broken(_id_in(frame, id_key), f"line {start}: {complaint}")
-            continue
-        try:
-            yield crystal_of(next(read_xyz(io.StringIO("".join(frame)), index=0)), id_key, dropped)
-        except Exception as error:  # ASE's parser raises whatever its parts raise
-            yield Broken(_id_in(frame, id_key), f"line {start}: not a frame of extxyz: {reason_of(error)}")
-
-
-def _count(line: str) -> int | None:
-    text = line.strip()
-    return int(text) if text.isdecimal() else None
-
-
-def _frame(lines: _Lines, head: str) -> tuple[list[str], str]:
-    """Return the lines of a frame and, if they are too few, a complaint; the next frame is not touched."""
-    wanted = int(head)
-    frame = [head]
-    while len(frame) < wanted + 2:
-        line = lines.next()
-        if line is None:
-            return frame, f"expected {wanted} atoms, got {max(len(frame) - 2, 0)} before the end of the file"
-        if len(frame) >= 2 and _count(line) is not None:
-            lines.push_back(line)
-            return frame, f"expected {wanted} atoms, got {len(frame) - 2} before the next frame"
-        frame.append(line if line.endswith("\n") else line + "\n")
-    return frame, ""
-
-
-def _id_in(frame: list[str], id_key: str | None) -> str | None:
-    """Return the id in the comment line of a damaged frame, None if that cannot be read either."""
-    try:
-        atoms = next(
-            read_xyz(io.StringIO("1\n" + frame[1].split("Properties=")[0].strip() + "\nH 0 0 0\n"), index=0)
-        )
-        row_id, _ = id_of(atoms.info, id_key)
-        if row_id is None and "Properties=" in frame[1]:
-            rest = frame[1].split("Properties=", 1)[1].partition(" ")[2]
-            atoms = next(read_xyz(io.StringIO(f"1\n{rest.strip()}\nH 0 0 0\n"), index=0))
-            row_id, _ = id_of(atoms.info, id_key)
-    except Exception:
-        return None
-    return row_id
-
-
-class _Lines:
-    """Lines with their number, one of which can be put back."""
-
-    def __init__(self, text: TextIO) -> None:
-        self._text = text
-        self._back: str | None = None
-        self.number = 0
-
-    def next(self) -> str | None:
-        if self._back is not None:
-            line, self._back = self._back, None
-        else:
-            line = self._text.readline()
-        if not line:
-            return None
-        self.number += 1
-        return line
-
-    def push_back(self, line: str) -> None:
-        self._back = line
-        self.number -= 1
-
-    def next_non_blank(self) -> str | None:
-        while (line := self.next()) is not None:
-            if line.strip():
-                return line
-        return None
-
-    def skip_to_count(self) -> None:
-        while (line := self.next()) is not None:
-            if _count(line) is not None:
-                self.push_back(line)
-                return
 
 
 # -- CIF and POSCAR ------------------------------------------------------------------------------------------

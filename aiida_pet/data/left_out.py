@@ -14,11 +14,13 @@ class LeftOut:
 
     :ivar fields: name of a field -> number of crystals that have it and came in without it.
     :ivar notes: sentence -> number of crystals (or files) that it is true of.
+    :ivar mapped: fields that were taken under another name, as ``column_map`` asks.
     """
 
     def __init__(self) -> None:
         self.fields: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
+        self.mapped: set[str] = set()
 
     def add(self, name: str) -> None:
         """Count field ``name`` of one crystal."""
@@ -26,7 +28,7 @@ class LeftOut:
 
     def update(self, names: Iterable[str]) -> None:
         """Count each of ``names``, fields of one crystal, once."""
-        self.fields.update(set(names))
+        self.fields.update(sorted(set(names)))
 
     def note(self, sentence: str) -> None:
         """Count ``sentence`` for one crystal; it reads well before ``: 3 crystals``."""
@@ -36,6 +38,7 @@ class LeftOut:
         """Add what ``other`` counted."""
         self.fields.update(other.fields)
         self.notes.update(other.notes)
+        self.mapped |= other.mapped
 
     def __bool__(self) -> bool:
         return bool(self.fields or self.notes)

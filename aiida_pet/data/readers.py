@@ -14,8 +14,9 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, TextIO
 
-from aiida_pet.data.ase_formats import read_ase_database, read_cif, read_extxyz, read_poscar
+from aiida_pet.data.ase_formats import read_ase_database, read_cif, read_poscar
 from aiida_pet.data.crystal import (
     KNOWN_UNITS,
     Broken,
@@ -27,6 +28,8 @@ from aiida_pet.data.crystal import (
     reason_of,
 )
 from aiida_pet.data.equal_crystals import equal_crystals
+from aiida_pet.data.extxyz import read_extxyz
+from aiida_pet.data.input_results import ResultOptions, remedy_of
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.data.pymatgen_json import AseDatabaseFoundError, JsonOptions, read_json, read_json_lines
 from aiida_pet.data.sources import FileFormat, Source, find_sources
@@ -79,18 +82,31 @@ class ReadOptions:
     id_key: str | None = None
     structure_key: str | None = None
     skip_invalid: bool = False
+    results: ResultOptions = field(default_factory=ResultOptions)
 
     @classmethod
     def of(
-        cls, file_format: str | None, id_key: str | None, structure_key: str | None, skip_invalid: bool
+        cls,
+        file_format: str | None,
+        id_key: str | None,
+        structure_key: str | None,
+        skip_invalid: bool,
+        **results: Any,
     ) -> ReadOptions:
         """Return the options, the format given by its name.
 
-        :raises StructureFileError: if there is no such format.
+        :param results: of :class:`~aiida_pet.data.input_results.ResultOptions`.
+        :raises StructureFileError: if there is no such format, or an option of results has no such value.
         """
         if file_format is not None and file_format not in list(FileFormat):
             raise StructureFileError(f"unknown file_format {file_format!r}: expected {', '.join(FileFormat)}")
-        return cls(FileFormat(file_format) if file_format else None, id_key, structure_key, skip_invalid)
+        try:
+            options = ResultOptions(**results)
+        except ValueError as error:
+            raise StructureFileError(str(error)) from error
+        return cls(
+            FileFormat(file_format) if file_format else None, id_key, structure_key, skip_invalid, options
+        )
 
 
 @dataclass
@@ -111,6 +127,9 @@ class ImportResult:
     def summary(self) -> list[str]:
         """Return what a user should know, in a sentence each; empty where all came in as it stood."""
         lines = self.left_out.lines()
+        remedy = remedy_of(self.left_out)
+        if remedy:
+            lines.append(remedy)
         if self.equal:
             n_equal = sum(map(len, self.equal))
             shown = "; ".join(" = ".join(group[:3]) for group in self.equal[:3])
@@ -149,6 +168,9 @@ def read_structures(
         builder.add(row_id, crystal.atoms)
     if duplicates:
         raise DuplicateImportError(duplicates)
+    unknown = sorted(set(options.results.column_map) - left_out.mapped)
+    if unknown and len(builder):
+        raise StructureFileError(f"no structure has a field {unknown[0]!r}", "column_map names it")
     if not len(builder):
         why = f"; {len(problems)} could not be read, the first: {problems[0]}" if problems else ""
         raise StructureFileError(
@@ -267,12 +289,14 @@ def _read(source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[It
             elif source.format is FileFormat.JSON_LINES:
                 yield from read_json_lines(text, json_options)
             else:
-                reader = {
-                    FileFormat.EXTXYZ: read_extxyz,
-                    FileFormat.CIF: read_cif,
-                    FileFormat.POSCAR: read_poscar,
-                }[source.format]
-                yield from reader(text, key, dropped)
+                yield from _read_text(text, source, options, dropped)
     except AseDatabaseFoundError:
         with source.as_path() as path:
             yield from read_ase_database(path, True, key, dropped)
+
+
+def _read_text(text: TextIO, source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[Item]:
+    if source.format is FileFormat.EXTXYZ:
+        return read_extxyz(text, options.id_key, dropped, options.results)
+    reader = read_cif if source.format is FileFormat.CIF else read_poscar
+    return reader(text, options.id_key, dropped)

@@ -68,6 +68,10 @@ class StructureSetData(TableData):
         file_format: str | None = None,
         id_key: str | None = None,
         structure_key: str | None = None,
+        column_map: Mapping[str, str] | None = None,
+        virial_sign: str | None = None,
+        stress_unit: str = "eV/A^3",
+        stress_sign: str = "plus",
         **kwargs: Any,
     ) -> Self:
         """Return an unstored node of all structures in files, archives and folders.
@@ -81,13 +85,27 @@ class StructureSetData(TableData):
         :param file_format: of all files, instead of what their names tell.
         :param id_key: field that holds the id, instead of the usual ones; empty to number the structures.
         :param structure_key: field that holds the structure, where a JSON row has several.
+        :param column_map: name of a field of extxyz or an ASE database -> ``energy``, ``free_energy``, ``forces``,
+            ``stress`` or ``virial``, or the name of the column that it becomes.
+        :param virial_sign: ``minus`` or ``plus`` reads virials (eV) as stress = -virial or virial / volume.
+        :param stress_unit: of stresses in the files: ``eV/A^3``, ``GPa`` or ``kbar``.
+        :param stress_sign: ``minus`` where the files count compression positive.
         :raises StructureFileError: at the first broken structure (unless ``skip_invalid``), or if there are
             none.
         :raises DuplicateImportError: if structures share an id, naming ids and files.
         """
         from aiida_pet.data.readers import ReadOptions, read_structures  # noqa: PLC0415 - ase.io, ase.db, scipy
 
-        options = ReadOptions.of(file_format, id_key, structure_key, skip_invalid)
+        options = ReadOptions.of(
+            file_format,
+            id_key,
+            structure_key,
+            skip_invalid,
+            column_map=dict(column_map or {}),
+            virial_sign=virial_sign,
+            stress_unit=stress_unit,
+            stress_sign=stress_sign,
+        )
         result = read_structures(paths, options)
         if problems is not None:
             problems.extend(result.problems)
