@@ -194,8 +194,8 @@ def _active() -> list[int]:
     """Return the pks of all processes that have not ended, those that are paused too."""
     from aiida.engine.processes.control import get_active_processes
 
-    found: list[int] = get_active_processes(project="id")
-    return found
+    found: list[Any] = get_active_processes(project="id")
+    return [int(pk) for pk in found]
 
 
 def _broker() -> Any:

@@ -14,6 +14,7 @@ import click
 
 from aiida_pet.cli.output import note, plural, table_text
 from aiida_pet.cli.session import Session, load_any, pass_session
+from aiida_pet.tables import warnings
 from aiida_pet.tables.columns import first_look, told_in_words
 
 if TYPE_CHECKING:
@@ -147,8 +148,21 @@ def results(
         _write_frame(rows, choice, chosen, output)
     if len(choice.positions) < found and limit is None:
         note(f"{plural(found - len(choice.positions), 'more row')}: --limit 0 for all, -o FILE for a file")
+    if for_people:
+        _note_warnings(rows.node, positions)
     if rows.missing:
         note(rows.missing)
+
+
+def _note_warnings(node: TableData, positions: Array) -> None:
+    """Say how many of the rows at ``positions`` carry which code, and what it means."""
+    if warnings.COLUMN not in node.column_names:
+        return
+    counts = warnings.counted(node.column(warnings.COLUMN)[positions].tolist())
+    if counts:
+        note(f"warnings: {warnings.told(counts)}")
+    for code in counts:
+        note(f"  {code}: {warnings.meaning_of(code)}")
 
 
 def _format(form: str | None, as_json: bool, output: Path | None) -> Format:

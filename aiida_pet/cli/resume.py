@@ -58,6 +58,7 @@ def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request)
     check_request(request)
     node = load_as(pk, WorkChainNode, hint=HINT)
     _check_end(node)
+    _check_not_taken_up(node)
     done = what_is_done(node)
     sure = without_given_up(done)
     _check_left(node, _count(done) - _count(sure), retry_given_up)
@@ -93,6 +94,22 @@ def _check_end(node: WorkChainNode) -> None:
         raise click.ClickException(
             f"<{node.pk}> goes on ({state_of(node)}): `aiida-pet stop {node.pk}` stops it"
         )
+
+
+def _check_not_taken_up(node: WorkChainNode) -> None:
+    from aiida_pet.workchains.resume import TakenUpError, check_not_taken_up
+
+    try:
+        check_not_taken_up(node)
+    except TakenUpError as error:
+        by = error.by
+        if error.is_running:
+            advice = f"`aiida-pet status {by}` shows how far it is, `aiida-pet stop {by}` stops it"
+        elif error.is_finished_ok:
+            advice = f"`aiida-pet results {by}` shows its rows"
+        else:
+            advice = f"`aiida-pet resume {by}` goes on"
+        raise click.ClickException(f"{error}: {advice}") from error
 
 
 def _check_left(node: WorkChainNode, given_up: int, retry_given_up: bool) -> None:

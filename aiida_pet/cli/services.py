@@ -144,7 +144,7 @@ def _lives_since(pid: int, time: str) -> bool:
 
 def _records(log: str) -> list[_Record]:
     heads = list(_RECORD.finditer(log))
-    ends = [*(head.start() for head in heads[1:]), len(log)]
+    ends = [*(head.start() for head in heads[1:]), len(log)][: len(heads)]
     return [
         _Record(head.group(1), int(head.group(2)), log[head.end() : end])
         for head, end in zip(heads, ends, strict=True)

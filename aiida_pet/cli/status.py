@@ -10,6 +10,7 @@ import click
 
 from aiida_pet.cli.output import duration, echo_json, json_option, plural, table_text
 from aiida_pet.cli.session import Session, daemon_problem, load_as, pass_session
+from aiida_pet.tables import warnings
 
 if TYPE_CHECKING:
     from aiida.orm import ProcessNode
@@ -123,6 +124,7 @@ def _rows_done(child: Any, calls: Calls, progress: CampaignProgress) -> int | No
 def advice(calls: Calls, progress: CampaignProgress) -> list[str]:
     """Return what can be done now, each as a sentence with a command."""
     from aiida_pet.workchains.resume import is_campaign
+    from aiida_pet.workchains.taking_up import latest_of
 
     node, pk = calls.node, calls.node.pk
     if not progress.finished:
@@ -135,13 +137,22 @@ def advice(calls: Calls, progress: CampaignProgress) -> list[str]:
         told.append(f"it did not end well: `verdi process report {pk}` shows what happened")
     if progress.rows_done:
         told.append(f"`aiida-pet results {pk}` shows the rows")
+    for code in list(progress.warnings)[:1]:
+        told.append(
+            f"`aiida-pet results {pk} --where '{code} in warnings'` shows the rows that carry a warning"
+        )
     failed = sum(progress.statuses.values()) - progress.statuses.get("converged", 0)
     if failed > 0:
         told.append(
             f"`aiida-pet results {pk} --where 'status != converged'` shows the {plural(failed, 'row')} that failed"
         )
     goes_on = progress.rows_left or "stages" in node.inputs or "results" not in node.outputs
-    if not node.is_finished_ok and goes_on and is_campaign(node):
+    by = latest_of(node) if not node.is_finished_ok else None
+    if by is not None:
+        told.append(
+            f"it was taken up by <{by.pk}>, which has its rows: `aiida-pet status {by.pk}` shows how far that is"
+        )
+    elif not node.is_finished_ok and goes_on and is_campaign(node):
         rest = f"the {plural(progress.rows_left, 'row')} left" if progress.rows_left else "what is left"
         told.append(
             f"`aiida-pet resume {pk}` goes on with {rest}, with more or fewer --lanes, or another --code"
@@ -273,6 +284,8 @@ def echo_report(document: dict[str, Any], most_jobs: int | None) -> None:
     click.echo(f"rows      {done:,} of {total:,} done{share}, {document['rows_left']:,} left")
     if document["statuses"]:
         click.echo(f"statuses  {_statuses(document['statuses'])}")
+    if document["warnings"]:
+        click.echo(f"warnings  {warnings.told(document['warnings'])}")
     if not document["finished"]:
         rate = f"{document['rate']:.3g} rows/s" if document["rate"] else "no rate yet"
         click.echo(f"speed     {rate}, {duration(document['eta_s'])} left")

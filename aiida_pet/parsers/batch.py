@@ -225,4 +225,4 @@ class BatchParser(Parser):
             # a disk that died leaves NUL bytes in a log, which PostgreSQL does not take
             readable = "".join(c if c.isprintable() else " " for c in values["reason"])
             values["reason"] = " ".join(readable.split())[:_REASON_LENGTH].rstrip(".")
-        return code.format(pk=self.node.pk, **values)
+        return code.format(pk=str(self.node.pk), **values)

@@ -227,6 +227,7 @@ _OF_ALL = (
         kind=Kind.TEXT,
         section=Section.STATUS,
         sources=(),
+        searched=True,
         told=True,
     ),
     Column(

@@ -51,6 +51,13 @@ def test_resume_computes_what_is_left_with_the_options_of_before_or_those_given(
     assert (options["account"], options["max_wallclock_seconds"]) == ("x", 3600)
     assert node.inputs.job_size == 2
     assert "has ended well: nothing is left" in invoke("resume", node.pk, status=1).output
+    # a third launch would compute the same rows again
+    output = " ".join(invoke("resume", stopped.pk, status=1).output.split())
+    assert f"<{stopped.pk}> was taken up by <{node.pk}>, which ended well and has the whole table" in output
+    assert f"`aiida-pet results {node.pk}` shows its rows" in output
+    told = invoke("status", stopped.pk).output
+    assert f"it was taken up by <{node.pk}>" in told
+    assert "aiida-pet resume" not in told
 
 
 def test_rows_that_ended_their_jobs_are_tried_again_only_if_asked_for(invoke, launch, read, make_structures):
@@ -62,6 +69,19 @@ def test_rows_that_ended_their_jobs_are_tried_again_only_if_asked_for(invoke, la
     assert read("resume", node.pk, "--dry-run", "--retry-given-up")["rows_done"] == 1
     invoke("resume", node.pk, "--retry-given-up")
     assert len(jobs_of(launch.node)) == 2
+
+
+def test_launch_that_is_being_taken_up_says_so_with_the_pk_and_what_can_be_done(
+    invoke, launch, stopped, make_campaign
+):
+    campaign = make_campaign(IDS)
+    campaign.node.base.attributes.set("metadata_inputs", {"resumes": stopped.uuid})
+    pk = campaign.node.pk
+    output = " ".join(invoke("resume", stopped.pk, status=1).output.split())
+    assert (
+        f"<{stopped.pk}> is being taken up by <{pk}>, which goes on: `aiida-pet status {pk}` shows how far"
+        in output
+    )
 
 
 def test_dry_run_of_resume_starts_nothing(invoke, read, stopped):

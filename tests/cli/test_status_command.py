@@ -297,3 +297,29 @@ def test_status_of_a_set_says_what_it_expects(invoke, make_structures):
     output = invoke("status", structures.pk, status=1).output
     assert "is a StructureSetData, expected a ProcessNode" in output
     assert "`aiida-pet launch` prints the pk" in output
+
+
+def test_codes_of_warnings_are_counted_and_their_rows_can_be_had(invoke, read, make_campaign):
+    campaign = make_campaign(IDS)
+    campaign.finish_job(["a", "b"], ["rough symmetry_changed", "rough"])
+    campaign.finish_job(["max_steps-c", "d"], ["", ""])
+    pk = campaign.node.pk
+    assert read("status", pk)["warnings"] == {"rough": 2, "symmetry_changed": 1}  # of the jobs, while it runs
+    campaign.set_results(IDS)
+    campaign.end(campaign.node)
+    told = invoke("status", pk).output
+    assert "warnings  rough 2, symmetry_changed 1" in told
+    assert f"`aiida-pet results {pk} --where 'rough in warnings'`" in told
+    shown = invoke("results", pk)
+    assert "warnings: rough 2, symmetry_changed 1" in shown.stderr
+    assert "rough: The elastic tensor leaves more than 5 %" in shown.stderr
+    assert "rough symmetry_changed" in shown.stdout
+    where = "rough in warnings and 'symmetry_changed' not in warnings"
+    assert [row["id"] for row in read("results", pk, "--where", where)["rows"]] == ["b"]
+    assert "rough: The elastic tensor leaves" in invoke("show", pk, "a").output
+    assert "rough" not in invoke("show", pk, "d").output
+    found = read("find", "--campaign", pk, "--where", "rough in warnings")
+    assert sorted((row["id"], row["warnings"]) for row in found["rows"]) == [
+        ("a", "rough symmetry_changed"),
+        ("b", "rough"),
+    ]
