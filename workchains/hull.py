@@ -23,21 +23,26 @@ from aiida_pet.calculations.theory import parameters_behind, theory_of, theory_o
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
+from aiida_pet.engine.job import Task
 from aiida_pet.workchains.done import has_current_results
+from aiida_pet.workchains.groups import put_results_into_group
 from aiida_pet.workchains.jobs import called_as
+from aiida_pet.workchains.protocols.mixin import TaskProtocols
 from aiida_pet.workchains.relax import RelaxWorkChain
 
 # the name of the references that are relaxed here
 RELAXED = "relaxed_references"
 
 
-class HullWorkChain(WorkChain):
+class HullWorkChain(TaskProtocols, WorkChain):
     """Formation energies, energies above hull and decomposition products of a set.
 
     References are sets of the same model, tables of reference phases, and crystals that are relaxed here first. Such a
     relaxation is done once: a finished one of the same crystals with the same model and parameters is taken up,
     whatever campaign it was of.
     """
+
+    PROTOCOL_TASK = Task.RELAX  # of references that are relaxed
 
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:  # type: ignore[override]
@@ -108,6 +113,11 @@ class HullWorkChain(WorkChain):
             message="The references are not all relaxed (process <{pk}>): {message} If rows are left, `aiida-pet "
             "resume {pk}` goes on with them; launch the hull again then.",
         )
+
+    def on_terminated(self) -> None:
+        """Put what there is into the group of the campaign."""
+        super().on_terminated()
+        put_results_into_group(self.node)
 
     def check(self) -> Any:
         """Compare levels of theory before anything is computed."""

@@ -102,18 +102,19 @@ class LaneWorkChain(WorkChain):
         spec.exit_code(
             301,
             "ERROR_JOB_KILLED",
-            message="Job <{pk}> was killed, so the lane stops with {left} rows left. Launch the rows that are left "
-            "again to go on.",
+            message="Job <{pk}> was killed, so the lane stops with {left} rows left. `aiida-pet resume` of the "
+            "launch goes on with them.",
         )
         spec.exit_code(
             302,
             "ERROR_STOPPED",
-            message="Stopped as asked, with {left} rows left: `aiida-pet resume` goes on with them.",
+            message="Stopped as asked, with {left} rows left: `aiida-pet resume` of the launch goes on with them.",
         )
         spec.exit_code(
             303,
             "ERROR_OUT_OF_RESOURCES",
-            message="{what} ran out twice for rows that were alone in a job ({count} of them): jobs need more of it.",
+            message="{what} ran out twice for rows that were alone in a job ({count} of them): jobs need more of it "
+            "(`--walltime`, `--memory`).",
         )
         spec.exit_code(
             400,

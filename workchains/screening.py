@@ -29,12 +29,20 @@ from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import Task
 from aiida_pet.workchains.batch import fill_options, fill_sharing, validate_batch
 from aiida_pet.workchains.elastic import ElasticWorkChain
+from aiida_pet.workchains.groups import put_results_into_group
 from aiida_pet.workchains.hull import HullWorkChain
 from aiida_pet.workchains.inputs import TO_CHILDREN, define_job_inputs, define_sharing
 from aiida_pet.workchains.jobs import called_as
 from aiida_pet.workchains.phonons import PhononWorkChain
 from aiida_pet.workchains.relax import RelaxWorkChain
-from aiida_pet.workchains.stages import STAGES, TASKS, check_stages, make_stages
+from aiida_pet.workchains.stages import (
+    STAGES,
+    TASKS,
+    check_stages,
+    default_screening_protocol,
+    make_stages,
+    screening_protocols,
+)
 from aiida_pet.workchains.stopping import is_stop_requested
 from aiida_pet.workchains.taking_up import define_resumes, taken_up_code
 
@@ -93,13 +101,15 @@ class ScreeningWorkChain(WorkChain):
             "stages", dynamic=True, valid_type=TableData, help="The table of each stage, whole."
         )
         spec.exit_code(
-            320, "ERROR_CONDITION", message="The condition of stage {stage} cannot be applied: {message}"
+            320,
+            "ERROR_CONDITION",
+            message="The condition of stage {stage} (`--keep`) cannot be applied: {message}",
         )
         spec.exit_code(
             400,
             "ERROR_ROWS_LEFT",
             message="Stage {stage} left rows without a result (status `left`), see <{pk}>: {message} "
-            "`aiida-pet resume` goes on with them.",
+            "`aiida-pet resume` of the screening goes on with them.",
         )
         spec.exit_code(
             410,
@@ -249,6 +259,11 @@ class ScreeningWorkChain(WorkChain):
         structures = bare(self.inputs.structures)
         return run_funnel(structures, stages_of(self.ctx.records, self.ctx.tables))  # type: ignore[arg-type]
 
+    def on_terminated(self) -> None:
+        """Put what there is into the group of the campaign."""
+        super().on_terminated()
+        put_results_into_group(self.node)
+
     def finish(self) -> Any:
         """Make the final table, and say what did not go well."""
         if self.ctx.tables:
@@ -264,6 +279,27 @@ class ScreeningWorkChain(WorkChain):
             stage, pk, message = self.ctx.left
             return self.exit_codes.ERROR_ROWS_LEFT.format(stage=stage, pk=pk, message=message)
         return None
+
+    @classmethod
+    def get_default_protocol(cls) -> str:
+        """Return the name of the protocol that is taken if none is named."""
+        return default_screening_protocol()
+
+    @classmethod
+    def get_available_protocols(cls) -> dict[str, dict[str, str]]:
+        """Return name -> ``{"description": ...}`` of each protocol; ``balanced`` and ``stringent`` are other names."""
+        return {name: {"description": text} for name, text in screening_protocols().items()}
+
+    @classmethod
+    def get_protocol_inputs(
+        cls, protocol: str | None = None, overrides: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return the stages that ``protocol`` sets, with ``overrides`` over them: ``{"stages": {...}}``.
+
+        :param overrides: stage -> options to change.
+        :raises ProtocolError: for an unknown protocol, stage or option.
+        """
+        return {"stages": make_stages(protocol=protocol, overrides=overrides)}
 
     @classmethod
     def get_builder_from_protocol(

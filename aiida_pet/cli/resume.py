@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -80,6 +81,7 @@ def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request)
             click.echo("nothing was started")
         return
     note(f"taking over {plural(rows, 'finished row')} of <{node.pk}>")
+    request = replace(request, label=request.label or str(node.label))
     start(builder, str(node.process_label), request, {"resumed": node.pk, "rows_done": rows})
 
 
@@ -118,9 +120,10 @@ def _check_left(node: WorkChainNode, given_up: int, retry_given_up: bool) -> Non
     if not given_up:
         raise click.ClickException(f"<{node.pk}> has ended well: nothing is left to do")
     if not retry_given_up:
+        jobs = "its job" if given_up == 1 else "their jobs"
         raise click.ClickException(
-            f"<{node.pk}> has ended well: nothing is left to do but {plural(given_up, 'row')} that ended their "
-            "jobs, which --retry-given-up tries again"
+            f"<{node.pk}> has ended well: nothing is left to do but {plural(given_up, 'row')} that ended {jobs}, "
+            "which --retry-given-up tries again"
         )
 
 

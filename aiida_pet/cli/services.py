@@ -160,10 +160,11 @@ def _tail(path: Path) -> str:
         return ""
 
 
-def service_problems(jobs: Iterable[ProcessNode]) -> list[str]:
+def service_problems(jobs: Iterable[ProcessNode], *, daemon_lives: bool) -> list[str]:
     """Return what is wrong with disks and workers, for a launch that has not ended.
 
     :param jobs: of the launch, those that have not ended.
+    :param daemon_lives: whether there are workers to ask after.
     """
     from aiida.manage import get_manager
 
@@ -171,6 +172,6 @@ def service_problems(jobs: Iterable[ProcessNode]) -> list[str]:
 
     profile = get_manager().get_profile()
     found = disk_problems(profile, jobs) if profile is not None else []
-    client = daemon_client()
-    worker = None if client is None or found else worker_problem(client)
+    client = daemon_client() if daemon_lives and not found else None
+    worker = None if client is None else worker_problem(client)
     return found + ([worker] if worker else [])

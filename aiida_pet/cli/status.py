@@ -176,7 +176,8 @@ def obstacles(calls: Calls, progress: CampaignProgress) -> list[str]:
     problem = daemon_problem()
     if problem:
         told.append(problem)
-    told += service_problems(job for job in calls.jobs() if not job.is_terminated)
+    running = [job for job in calls.jobs() if not job.is_terminated]
+    told += service_problems(running, daemon_lives=not problem)
     processes = [calls.node, *calls.below()]
     for process in processes:
         if process.paused and not process.is_terminated:

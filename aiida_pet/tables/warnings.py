@@ -80,4 +80,4 @@ def told(counts: Mapping[str, int]) -> str:
 
 def meaning_of(code: str) -> str:
     """Return what ``code`` means, empty for one of another version."""
-    return Warned(code).meaning if code in list(Warned) else ""
+    return next((member.meaning for member in Warned if member.value == code), "")

@@ -2,6 +2,7 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 from aiida import orm
@@ -127,6 +128,9 @@ def test_walltime_and_option_reach_the_scheduler(prepare, alloys):
 
 def test_label_is_that_of_the_process(prepare, alloys):
     assert prepare("relax", alloys, "--label", "first try").metadata.label == "first try"
+    unnamed = prepare("relax", alloys, "--where", "series == odd").metadata
+    assert unnamed.label == "relax 3 of alloys"
+    assert unnamed.description.startswith("relax of <")
 
 
 def test_where_chooses_rows(prepare, alloys):
@@ -250,6 +254,8 @@ def test_launch_without_broker_says_so_and_starts_nothing(invoke, alloys, site):
 
 def test_launch_while_the_daemon_is_stopped_names_the_remedy(invoke, alloys, monkeypatch):
     class Stopped:
+        profile = SimpleNamespace(process_control_backend="core.zeromq")
+
         def get_daemon_pid(self):
             return None
 
