@@ -100,8 +100,8 @@ class BatchWorkChain(TaskProtocols, WorkChain):
         spec.exit_code(
             300,
             "ERROR_STAGING",
-            message="The model could not be brought to computer `{computer}` (process <{pk}>). {message} `verdi computer "
-            "test {computer}` checks the connection, `aiida-pet doctor` the folder; launch again then.",
+            message="The model could not be brought to computer `{computer}` (process <{pk}>). {message} `verdi "
+            "computer test {computer}` checks the connection, `aiida-pet doctor` the folder; launch again then.",
         )
         spec.exit_code(301, "ERROR_NO_RESULTS", message="No row has a result. {message}")
         spec.exit_code(

@@ -30,7 +30,7 @@ from aiida_pet.engine.job import Task
 from aiida_pet.workchains.batch import fill_options, fill_sharing, validate_batch
 from aiida_pet.workchains.elastic import ElasticWorkChain
 from aiida_pet.workchains.groups import put_results_into_group
-from aiida_pet.workchains.hull import HullWorkChain
+from aiida_pet.workchains.hull import FREE_OPTIONS, HullWorkChain
 from aiida_pet.workchains.inputs import TO_CHILDREN, define_job_inputs, define_sharing
 from aiida_pet.workchains.jobs import called_as
 from aiida_pet.workchains.phonons import PhononWorkChain
@@ -191,6 +191,9 @@ class ScreeningWorkChain(WorkChain):
         if "reference_structures" in inputs and "relax" not in inputs:
             inputs["relax"] = {name: self.inputs[name] for name in TO_CHILDREN if name in self.inputs}
             inputs["relax"]["parameters"] = self._relax_parameters()
+            if FREE in self.ctx.steps:
+                options = self.ctx.stages["relax"]
+                inputs["free"] = orm.Dict({name: options[name] for name in FREE_OPTIONS})
         metadata = {"call_link_label": "hull"}
         return called_as(self.node, "hull") or self.submit(HullWorkChain, metadata=metadata, **inputs)
 

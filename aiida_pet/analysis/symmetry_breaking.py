@@ -1,7 +1,7 @@
 """A crystal relaxed twice: held to its symmetry, then free from a rattle, and what that changed.
 
 Held to its symmetry, a crystal cannot leave a symmetric saddle; a free relaxation leaves it, but also strays from a
-true minimum by the noise of an unconstrained model. The energy tells the two apart.
+true minimum by the noise of an unconstrained model. The energy tells the two apart, under pressure the enthalpy.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from aiida_pet.analysis.competing import gains
 from aiida_pet.engine.table import Array, StructureTable
 
 CONVERGED = "converged"
@@ -36,21 +37,25 @@ def rattle(table: StructureTable, stdev: float, seed: int) -> StructureTable:
     return replace(table, positions=positions, cells=cells, columns={}, units={}, atom_columns={}, ragged={})
 
 
-def combine(constrained: StructureTable, free: StructureTable, *, min_gain: float) -> StructureTable:
+def combine(
+    constrained: StructureTable, free: StructureTable, *, min_gain: float, pressure: float | None = None
+) -> StructureTable:
     """Return the rows of ``constrained``, those that left a saddle with what the free relaxation made of them.
 
     Columns: those of the relaxation that stands; ``relaxation`` says which (constrained, free), ``energy_gained`` how
-    far the free one came down (eV/atom), ``free_status`` how it ended, ``free_spacegroup_*`` where it landed and
-    ``constrained_spacegroup_*`` where it came from.
+    far the free one came down (eV/atom; in enthalpy where both were relaxed under pressure), ``free_status`` how it
+    ended, ``free_spacegroup_*`` where it landed and ``constrained_spacegroup_*`` where it came from.
 
     :param constrained: held to their symmetry.
     :param free: of the same crystals from a rattle; rows may be missing.
     :param min_gain: eV/atom; below this, what the free relaxation changed is noise of the model.
+    :param pressure: GPa, at which they were relaxed, where something else than the tables says so.
+    :raises PressureError: if they were relaxed at different pressures, or enthalpies are missing.
     """
     places = constrained.positions_of(free.ids)
     gained = np.full(len(constrained), np.nan)
-    per_atom = (constrained.columns["energy"] / constrained.n_atoms)[places]
-    gained[places] = per_atom - free.columns["energy"] / free.n_atoms
+    both = ("the constrained relaxations", "the free relaxations")
+    gained[places] = gains(constrained.take(places), free, both, pressure)
     status = np.full(len(constrained), "", dtype=object)
     status[places] = free.columns["status"]
     leaves = (gained > min_gain) & (status == CONVERGED)

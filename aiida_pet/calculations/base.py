@@ -25,6 +25,7 @@ from aiida_pet.calculations.validation import (
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
+from aiida_pet.engine import fixed_atoms
 from aiida_pet.engine.job import (
     JOB_FILE,
     LOG_FILE,
@@ -70,8 +71,8 @@ class PetCalculation(CalcJob):
     # Raise it when the same inputs give other results: a default of the parameters changed, or the engine was wrong.
     CACHE_VERSION = 3
     # Columns of the input set that the engine reads; all others stay behind.
-    COLUMNS: ClassVar[tuple[str, ...]] = ()
-    ATOM_COLUMNS: ClassVar[tuple[str, ...]] = ()
+    COLUMNS: ClassVar[tuple[str, ...]] = (fixed_atoms.NOT_READ,)
+    ATOM_COLUMNS: ClassVar[tuple[str, ...]] = fixed_atoms.COLUMNS
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]

@@ -11,6 +11,7 @@ from aiida.engine import calcfunction
 
 from aiida_pet.analysis.funnel import Stage, final_table, run_funnel
 from aiida_pet.analysis.symmetry_breaking import combine, rattle
+from aiida_pet.calculations.theory import pressure_behind
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.spacegroup import spacegroup_numbers
@@ -66,7 +67,12 @@ def combine_relaxations(
 
     :param parameters: ``min_gain`` (eV/atom).
     """
-    table = combine(constrained.to_table(), free.to_table(), min_gain=parameters["min_gain"])
+    table = combine(
+        constrained.to_table(),
+        free.to_table(),
+        min_gain=parameters["min_gain"],
+        pressure=pressure_behind(constrained),
+    )
     return StructureSetData.from_table(table)
 
 

@@ -65,6 +65,7 @@ def screen(
     protocol: str | None,
     references: tuple[str, ...],
     level_of_theory: str,
+    level: str | None,
     relax_references: str | None,
     reuse: bool,
     request: Request,
@@ -91,7 +92,7 @@ def screen(
     if not isinstance(structures, StructureSetData):
         raise click.ClickException("a screening takes a set or files, not a single structure")
     _check(chosen, structures)
-    competing = load_references(references, level_of_theory, store=not request.dry_run)
+    competing = load_references(references, level_of_theory, store=not request.dry_run, level=level)
     relaxed: Any = None
     if relax_references is not None:
         relaxed = load_targets((relax_references,), store=not request.dry_run)

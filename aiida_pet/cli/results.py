@@ -90,9 +90,6 @@ class Choice:
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
-@click.option(
-    "--model-name", metavar="NAME", help="Of the columns of matbench-discovery; else the model's own."
-)
 @pass_session
 def results(
     session: Session,
@@ -105,7 +102,6 @@ def results(
     form: str | None,
     as_json: bool,
     output: Path | None,
-    model_name: str | None,
 ) -> None:
     """Print the rows of the launch (or set) PK: its results, or what of them there is so far.
 
@@ -114,7 +110,7 @@ def results(
     aiida-pet results 12 --columns formula,energy,volume --sort energy --limit 10
     aiida-pet results 12 -o results.csv
     aiida-pet results 12 -o relaxed.xyz.gz --where 'e_above_hull < 0.02'
-    aiida-pet results 12 -o pet-wbm.csv.gz --format matbench-discovery
+    aiida-pet results 12 -o 2026-11-21-discovery.csv.gz --format matbench-discovery
     """
     from aiida_pet.cli.rows import load_rows
     from aiida_pet.data.frame_writers import check_parquet
@@ -141,7 +137,7 @@ def results(
     if chosen.of_crystals and output is not None:
         table = _crystals(rows, choice)
         if chosen is Format.MATBENCH_DISCOVERY:
-            _write_submission(pk, rows, table, output, model_name)
+            _write_submission(pk, rows, table, output)
         else:
             _write_crystals(table, chosen, output)
     else:
@@ -302,18 +298,21 @@ def _write_crystals(table: Table, form: Format, output: Path) -> None:
     note(f"wrote {output}")
 
 
-def _write_submission(pk: str, rows: Rows, table: Table, output: Path, model_name: str | None) -> None:
-    """Write the two files of a submission to matbench-discovery, and say what their columns are called."""
+def _write_submission(pk: str, rows: Rows, table: Table, output: Path) -> None:
+    """Write the two files of a submission to matbench-discovery, and say what is in them."""
     from aiida_pet.data.matbench_discovery import SubmissionError, write_submission
 
-    model = model_name or _model_name(pk, rows.node)
     try:
-        done = write_submission(table, _crystals_of(pk, rows), output, model)
+        done = write_submission(table, _crystals_of(pk, rows), output)
     except SubmissionError as error:
         raise click.ClickException(str(error)) from error
-    note(f"wrote {done.energies}, pred_col {done.energy_column}, {plural(done.n_rows, 'row')}")
     note(
-        f"wrote {done.structures}, struct_col {done.structure_column}, {done.n_rows - done.n_missing} of them"
+        f"wrote {done.energies}, pred_col e_form_per_atom, {plural(done.n_rows, 'row')}, {done.n_missing} without a "
+        "formation energy"
+    )
+    note(
+        f"wrote {done.structures}, struct_col structure, {plural(done.n_structures, 'crystal')}, "
+        f"{done.n_unconverged} of them not converged"
     )
 
 
@@ -354,23 +353,3 @@ def _crystals_of(pk: str, rows: Rows) -> StructureTable:
         crystals: StructureSetData = named.inputs.structures
         return crystals.to_table()
     raise click.ClickException(f"there are no crystals behind {pk}: name the launch that made the table")
-
-
-def _model_name(pk: str, node: TableData) -> str:
-    """Return the name of the model behind the rows of ``pk``.
-
-    :raises click.UsageError: if it is not one.
-    """
-    from aiida.orm import ProcessNode
-
-    from aiida_pet.calculations.theory import jobs_behind
-    from aiida_pet.workchains.queries import models_of
-
-    named = load_any(pk)
-    if isinstance(named, ProcessNode):
-        names = {model.name for model in models_of([named.pk]).get(named.pk, [])}
-    else:
-        names = {job.inputs.model.name for job in jobs_behind(node) if "model" in job.inputs}
-    if len(names) != 1:
-        raise click.UsageError(f"--model-name is needed: {plural(len(names), 'model')} behind {pk}")
-    return str(names.pop())

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from aiida_pet.data.ase_formats import read_ase_database, read_cif, read_poscar
+from aiida_pet.data.ase_database import read_ase_database
+from aiida_pet.data.cif import read_cif
 from aiida_pet.data.crystal import (
     KNOWN_UNITS,
     Broken,
@@ -31,8 +32,9 @@ from aiida_pet.data.equal_crystals import equal_crystals
 from aiida_pet.data.extxyz import read_extxyz
 from aiida_pet.data.input_results import ResultOptions, remedy_of
 from aiida_pet.data.left_out import LeftOut
+from aiida_pet.data.poscar import read_poscar
 from aiida_pet.data.pymatgen_json import AseDatabaseFoundError, JsonOptions, read_json, read_json_lines
-from aiida_pet.data.sources import FileFormat, Source, find_sources
+from aiida_pet.data.sources import FileFormat, Source, find_sources, names_by_folder
 from aiida_pet.engine.table import DuplicateIdError, StructureTable, StructureTableBuilder
 
 logger = logging.getLogger(__name__)
@@ -201,9 +203,11 @@ def iter_crystals(
     :raises StructureFileError: at the first broken structure or file, unless ``options.skip_invalid``.
     """
     left_out = LeftOut() if left_out is None else left_out
-    for path in map(Path, paths):
+    files = [Path(path) for path in paths]
+    folders = names_by_folder(files)
+    for path in files:
         try:
-            for source in find_sources(path, options.file_format):
+            for source in find_sources(path, options.file_format, folders):
                 if source.format is None and (path.is_dir() or source.path is None):
                     logger.warning("%s is passed over: its name tells no format", source.name)
                     continue
@@ -280,7 +284,7 @@ def _read(source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[It
         )
     if source.format is FileFormat.ASE_DATABASE:
         with source.as_path() as path:
-            yield from read_ase_database(path, path.suffix == ".json", key, dropped)
+            yield from read_ase_database(path, path.suffix == ".json", key, dropped, options.results)
         return
     try:
         with source.open() as text:
@@ -292,7 +296,7 @@ def _read(source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[It
                 yield from _read_text(text, source, options, dropped)
     except AseDatabaseFoundError:
         with source.as_path() as path:
-            yield from read_ase_database(path, True, key, dropped)
+            yield from read_ase_database(path, True, key, dropped, options.results)
 
 
 def _read_text(text: TextIO, source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[Item]:

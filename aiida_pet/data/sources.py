@@ -1,8 +1,11 @@
 """Finds the files of an import: walks folders, opens archives, tells formats by name. No AiiDA.
 
 Formats by name, after any of ``.gz .bz2 .xz``: ``.xyz .extxyz`` (extxyz), ``.cif`` (cif), ``.vasp .poscar
-POSCAR* CONTCAR*`` (poscar), ``.db`` (ase-db), ``.json`` (json: pymatgen's, or an ASE database), ``.jsonl
-.ndjson`` (jsonl). A ``.zip`` holds any of these.
+POSCAR* CONTCAR* XDATCAR* *POSCARS`` (poscar), ``.db`` (ase-db), ``.json`` (json: pymatgen's, or an ASE database),
+``.jsonl .ndjson`` (jsonl). A ``.zip`` holds any of these.
+
+What VASP calls ``POSCAR``, ``CONTCAR`` or ``XDATCAR`` in every folder is named by its folder: ``runs/mp-1/CONTCAR.gz``
+is ``mp-1``, or ``mp-1/CONTCAR`` and ``mp-1/POSCAR.orig`` where several of them stand in one folder.
 """
 
 from __future__ import annotations
@@ -11,10 +14,12 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -46,7 +51,9 @@ _SUFFIXES = {
     ".jsonl": FileFormat.JSON_LINES,
     ".ndjson": FileFormat.JSON_LINES,
 }
-_POSCAR_NAMES = ("POSCAR", "CONTCAR")
+_POSCAR_NAMES = ("POSCAR", "CONTCAR", "XDATCAR")
+# USPEX: gatheredPOSCARS, goodStructures_POSCARS
+_COLLECTED = "POSCARS"
 COMPRESSION: dict[str, Callable[..., Any]] = {
     ".gz": gzip.open,
     ".bz2": bz2.open,
@@ -96,33 +103,77 @@ class Source:
             yield copy
 
 
-def find_sources(path: Path, file_format: FileFormat | None = None) -> Iterator[Source]:
+def find_sources(
+    path: Path, file_format: FileFormat | None = None, folders: Mapping[Path, str] | None = None
+) -> Iterator[Source]:
     """Yield the files that ``path`` names: itself, the members of a ``.zip``, or all of a folder, sorted.
 
     Hidden files are passed over. What has no known name is yielded with format None. An archive that is damaged or
     has members outside of it is yielded too, and raises when it is opened: it costs no other file.
 
     :param file_format: of all of them, whatever their names.
+    :param folders: names of files by :func:`names_by_folder`, where several files were given.
     :raises StructureFileError: if there is no such file or folder.
     """
     if path.is_dir():
-        for child in sorted(path.rglob("*")):
-            hidden = any(part.startswith(".") for part in child.relative_to(path).parts)
-            if child.is_file() and not hidden:
-                yield from _from_file(child, file_format, inside=path)
+        children = [child for child in sorted(path.rglob("*")) if _is_shown(child, path) and child.is_file()]
+        names = _names_by_folder({child: _folder_of(child, path) for child in children})
+        for child in children:
+            yield from _from_file(child, file_format, names)
     elif path.is_file():
-        yield from _from_file(path, file_format)
+        yield from _from_file(path, file_format, folders or {})
     else:
         raise StructureFileError(f"{path}: no such file or folder")
 
 
-def _from_file(path: Path, file_format: FileFormat | None, inside: Path | None = None) -> Iterator[Source]:
+def names_by_folder(paths: Sequence[Path]) -> dict[Path, str]:
+    """Return what names the structures of files that were given one by one, as by ``runs/*/CONTCAR``.
+
+    Named are those that VASP calls the same in every folder, if they are of several folders.
+    """
+    files = [
+        path for path in dict.fromkeys(paths) if _is_of_vasp(_parse_name(path.name)[0]) and path.is_file()
+    ]
+    parents = {path: path.absolute().parent for path in files}
+    if len(set(parents.values())) < 2:
+        return {}
+    base = Path(os.path.commonpath([*parents.values()]))
+    return _names_by_folder({path: _folder_of(parents[path] / path.name, base) for path in files})
+
+
+def _is_shown(child: Path, folder: Path) -> bool:
+    return not any(part.startswith(".") for part in child.relative_to(folder).parts)
+
+
+def _folder_of(child: Path, base: Path) -> str:
+    folder = child.parent.relative_to(base).as_posix()
+    return "" if folder == "." else folder
+
+
+def _is_of_vasp(stem: str) -> bool:
+    """Return whether a file of this name may stand in every folder: ``POSCAR``, ``POSCAR.orig``, ``CONTCAR.1``."""
+    return stem.split(".", maxsplit=1)[0] in _POSCAR_NAMES
+
+
+def _names_by_folder(folders: Mapping[Path, str]) -> dict[Path, str]:
+    """Return what names the structures of files of VASP's, of file -> folder; those without a folder are left out."""
+    stems = {path: _parse_name(path.name)[0] for path, folder in folders.items() if folder}
+    found = {path: stem for path, stem in stems.items() if _is_of_vasp(stem)}
+    counts = Counter(folders[path] for path in found)
+    return {
+        path: folders[path]
+        if counts[folders[path]] == 1 and stem in _POSCAR_NAMES
+        else f"{folders[path]}/{stem}"
+        for path, stem in found.items()
+    }
+
+
+def _from_file(path: Path, file_format: FileFormat | None, names: Mapping[Path, str]) -> Iterator[Source]:
     if path.suffix.lower() == ".zip":
         yield from _from_archive(path, file_format)
         return
     stem, found, compression = _parse_name(path.name)
-    if stem in _POSCAR_NAMES and inside is not None and path.parent != inside:
-        stem = path.parent.relative_to(inside).as_posix()  # runs/mp-1/POSCAR is mp-1, not POSCAR
+    stem = names.get(path, stem)
     yield Source(str(path), stem, file_format or found, lambda: path.open("rb"), compression, path)
 
 
@@ -138,16 +189,15 @@ def _from_archive(path: Path, file_format: FileFormat | None) -> Iterator[Source
         if leading_out is not None:
             yield _refused(path, f"an archive with a member that leads out of it is refused: {leading_out!r}")
             return
+        names = _names_by_folder({Path(member): _folder_of(Path(member), Path()) for member in members})
         for member in members:
             pure = PurePosixPath(member)
             if any(part.startswith((".", "__MACOSX")) for part in pure.parts):
                 continue
             stem, found, compression = _parse_name(pure.name)
-            if stem in _POSCAR_NAMES and len(pure.parts) > 1:
-                stem = pure.parent.as_posix()
             yield Source(
                 f"{path}:{member}",
-                stem,
+                names.get(Path(member), stem),
                 file_format or found,
                 lambda member=member: archive.open(member),  # type: ignore[misc]
                 compression,
@@ -178,4 +228,5 @@ def _parse_name(name: str) -> tuple[str, FileFormat | None, str]:
     found = _SUFFIXES.get(pure.suffix.lower())
     if found is not None:
         return pure.stem, found, compression
-    return pure.name, FileFormat.POSCAR if pure.name.startswith(_POSCAR_NAMES) else None, compression
+    is_poscar = pure.name.startswith(_POSCAR_NAMES) or pure.name.endswith(_COLLECTED)
+    return pure.name, FileFormat.POSCAR if is_poscar else None, compression

@@ -113,6 +113,8 @@ class BatchModel(ABC):
         self.dtype = {Dtype.FLOAT32: torch.float32, Dtype.FLOAT64: torch.float64}[dtype]
         self.device = torch.device(device)
         self.max_tokens = max_tokens or (CUDA_TOKENS if self.device.type == "cuda" else CPU_TOKENS)
+        #: Whether slabs have a stress, per volume of their cell with its vacuum; NaN if not, as of wires and molecules.
+        self.stress_of_slabs = False
         self.cost = Cost()
         self.halvings = 0
         self._n_features = n_features
@@ -277,9 +279,13 @@ def net_force_removed(forces: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     return forces - (net / batch.n_atoms[:, None])[batch.row_of_atom], torch.linalg.vector_norm(net, dim=1)
 
 
-def solid_volumes(batch: Batch) -> Tensor:
-    """Return the (N, 1, 1) volumes, A^3; NaN for rows that are not periodic in three directions."""
-    return torch.where(batch.pbc.all(dim=1), batch.volumes(), torch.nan)[:, None, None]
+def stress_volumes(batch: Batch, *, of_slabs: bool) -> Tensor:
+    """Return the (N, 1, 1) volumes by which a stress is taken, A^3; NaN for rows that have none.
+
+    :param of_slabs: whether rows that are periodic in two directions have a stress.
+    """
+    enough = 2 if of_slabs else 3
+    return torch.where(batch.pbc.sum(dim=1) >= enough, batch.volumes(), torch.nan)[:, None, None]
 
 
 def _finished(answer: Evaluation, chunk: Chunk, batch: Batch) -> Evaluation:

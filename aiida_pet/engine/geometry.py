@@ -121,10 +121,11 @@ def _check_periodic(table: StructureTable, problems: list[Problem]) -> None:
     """Mark rows that are not periodic in all directions, unless marked already."""
     for index in np.flatnonzero(_good(problems) & ~table.pbc.all(axis=1)).tolist():
         pbc = "".join("T" if flag else "F" for flag in table.pbc[index])
+        remedy = "cell=plane or cell=fixed" if table.pbc[index].sum() == 2 else "cell=fixed"
         _invalid(
             problems,
             index,
-            f"a relaxing cell needs a crystal periodic in all directions, but pbc is {pbc}: use cell=fixed",
+            f"a relaxing cell needs a crystal periodic in all directions, but pbc is {pbc}: use {remedy}",
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -124,8 +125,11 @@ class Column:
 
 
 def symprec_label(symprec: float) -> str:
-    """Return the suffix of columns at tolerance ``symprec`` (A), usable in queries: 0.01 -> ``0_01``."""
-    return f"{symprec:.10f}".rstrip("0").rstrip(".").replace(".", "_")
+    """Return the suffix of columns at tolerance ``symprec`` (A), usable in queries: 0.01 -> ``0_01``.
+
+    All its digits are in it, so that two tolerances never share a label.
+    """
+    return f"{Decimal(repr(float(symprec))):f}".removesuffix(".0").replace(".", "_")
 
 
 # -- when --------------------------------------------------------------------------------------------------------------
@@ -270,7 +274,7 @@ _EVALUATION = (
     ),
     Column(
         "fmax",
-        "Largest norm of a force.",
+        "Largest norm of a force, without the components of atoms that are held.",
         "eV/A",
         section=Section.RELAXATION,
         sources=EVALUATED,
@@ -449,7 +453,7 @@ _SYMMETRY = (
     ),
     Column(
         "spacegroup_{symprec}",
-        "Number of the space group at that tolerance (A); 0 where there is none.",
+        "Number of the space group at that tolerance (A); 0 where there is none, as of slabs, wires and molecules.",
         kind=Kind.COUNT,
         section=Section.SYMMETRY,
         sources=EVALUATED,
@@ -459,8 +463,26 @@ _SYMMETRY = (
         shown=(_R, _P, _E, _SCREEN),
     ),
     Column(
+        "initial_layergroup_{symprec}",
+        "Number of the layer group of a slab as it was given, at that tolerance; where the set has slabs.",
+        kind=Kind.COUNT,
+        section=Section.SYMMETRY,
+        sources=RELAXED,
+        when=_groups_of_a_relaxation,
+    ),
+    Column(
+        "layergroup_{symprec}",
+        "Number of the layer group of a slab (1 to 80) at that tolerance (A), 0 for rows that are not slabs; where the "
+        "set has slabs.",
+        kind=Kind.COUNT,
+        section=Section.SYMMETRY,
+        sources=EVALUATED,
+        when=_has_groups,
+    ),
+    Column(
         "symmetry_kept_{symprec}",
-        "True if the relaxation kept the space group at that tolerance.",
+        "True if the relaxation kept the group at that tolerance: of a crystal its space group, of a slab its layer "
+        "group, of a wire or a molecule the operations that it has.",
         kind=Kind.FLAG,
         section=Section.SYMMETRY,
         sources=RELAXED,
@@ -469,7 +491,8 @@ _SYMMETRY = (
     ),
     Column(
         "symmetry_warning",
-        "Which space group the crystal has at which tolerance, where they differ or the relaxation changed it.",
+        "Which space group (or layer group) the row has at which tolerance, where they differ or the relaxation "
+        "changed it.",
         kind=Kind.TEXT,
         section=Section.SYMMETRY,
         sources=EVALUATED,
@@ -562,6 +585,28 @@ _HULLS = (
         shape=("L",),
         section=Section.HULL,
         sources=(_HULL,),
+    ),
+    Column(
+        "hull_of",
+        "What competes on the hull: energy, or enthalpy at a pressure, with or without corrections.",
+        kind=Kind.TEXT,
+        section=Section.HULL,
+        sources=(_HULL,),
+    ),
+    Column(
+        "correction",
+        "Correction of the Materials Project that was added to the energy on the hull, per cell; 0 without one.",
+        "eV",
+        section=Section.HULL,
+        sources=(_HULL,),
+    ),
+    Column(
+        "correction_terms",
+        "The parts of `correction` in eV per atom of an element: oxide -0.687, Fe +U -2.256.",
+        kind=Kind.TEXT,
+        section=Section.HULL,
+        sources=(_HULL,),
+        told=True,
     ),
 )
 
@@ -790,19 +835,19 @@ _INPUT = (
     ),
     Column(
         "fixed_cartesian",
-        "True where the relaxation holds an atom along x, y or z.",
+        "True where an atom is held along x, y or z.",
         shape=(PER_ATOM, "3"),
         kind=Kind.FLAG,
     ),
     Column(
         "fixed_scaled",
-        "True where the relaxation holds an atom along a lattice vector.",
+        "True where an atom is held along a lattice vector: its fractional coordinate stays the same.",
         shape=(PER_ATOM, "3"),
         kind=Kind.FLAG,
     ),
     Column(
         "constraints_not_read",
-        "Names of constraints of the input that no task can hold.",
+        "Names of constraints of the input that are not read; relaxations refuse the row.",
         kind=Kind.TEXT,
     ),
 )

@@ -184,6 +184,29 @@ def test_hull_of_a_launch_with_entries_of_a_file(launch, read, invoke, alloys, e
     assert told == {"rows": 6, "references": {"published_1": 2}, "references_to_relax": 0}
 
 
+def test_file_of_two_levels_is_refused_or_split(launch, invoke, alloys, site, tmp_path):
+    """As `MPRester` gives entries by default: GGA and r2SCAN."""
+    relaxed = launch("relax", alloys)
+    path = tmp_path / "mp.json"
+    found = [
+        ComputedEntry(
+            name, -9.0 * factor, parameters={"run_type": run_type}, entry_id=f"mp-{name}-{run_type}"
+        )
+        for run_type, factor in (("GGA", 1), ("R2SCAN", 3))
+        for name in ("W", "Mo")
+    ]
+    path.write_text(json.dumps([entry.as_dict() for entry in found]))
+    for command in (("hull", relaxed.pk), ("screen", alloys, "--stages", "relax,hull")):
+        given = ("launch", *command, *site, "--reference", path, "--dry-run")
+        output = invoke(*given, status=1).output
+        assert "PBE (2, mp-W-GGA for example), r2SCAN (2, mp-W-R2SCAN for example)" in output
+        assert "--level 'PBE' keeps the entries of one" in output
+        assert "level=" not in output
+    kept = invoke("launch", "hull", relaxed.pk, *site, "--reference", path, "--level", "GGA", "--dry-run")
+    assert "2 of 4 entries are of the level PBE and were kept, 2 of r2SCAN left out" in kept.stderr
+    assert "mp: 2 phases" in kept.stdout
+
+
 def test_hull_relaxes_references(launch, alloys, elements):
     relaxed = launch("relax", alloys, "--set", "fmax=0.04")
     node = launch("hull", relaxed.pk, "--relax-references", elements)

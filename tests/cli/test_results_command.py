@@ -238,11 +238,11 @@ def test_nothing_is_written_where_no_row_is_left_or_no_folder_is_there(invoke, c
 
 
 def test_submission_needs_formation_energies_and_takes_those_of_a_hull(
-    invoke, launch, make_structures, own_model, tmp_path
+    invoke, launch, make_structures, tmp_path
 ):
     structures = make_structures(["a", "b", "max_steps", "d"])
     node = launch("relax", structures.pk)
-    path = tmp_path / "pet.csv.gz"
+    path = tmp_path / "2026-11-21-discovery.csv.gz"
     arguments = ("results", node.pk, "-o", path, "--format", "matbench-discovery")
     assert "no column 'formation_energy'" in invoke(*arguments, status=1).output
     assert not path.exists()
@@ -257,17 +257,19 @@ def test_submission_needs_formation_energies_and_takes_those_of_a_hull(
     hull = launch("hull", node.pk, "--relax-references", references.pk)
     assert hull.is_finished_ok, hull.exit_message
     result = invoke("results", hull.pk, "-o", path, "--format", "matbench-discovery")
-    column = f"e_form_per_atom_{own_model.name.replace('-', '_')}"
-    assert f"pred_col {column}, 4 rows" in result.stderr
+    column = "e_form_per_atom"
+    assert f"pred_col {column}, 4 rows, 1 without a formation energy" in result.stderr
+    assert "struct_col structure, 4 crystals, 1 of them not converged" in result.stderr
     frame = pd.read_csv(path).set_index("material_id")
     expected = dict(
         zip(hull.outputs.results.ids, hull.outputs.results.column("formation_energy"), strict=True)
     )
     assert frame[column].drop("max_steps").to_dict() == {
-        name: value for name, value in expected.items() if name != "max_steps"
+        name: round(value, 4) for name, value in expected.items() if name != "max_steps"
     }
     assert pd.isna(frame.loc["max_steps", column])
-    relaxed = pd.read_json(tmp_path / "pet.jsonl.gz", lines=True)
-    assert relaxed["material_id"].tolist() == ["a", "b", "d"]
-    invoke(*arguments[:1], hull.pk, *arguments[2:], "--model-name", "My PET")
-    assert list(pd.read_csv(path)) == ["material_id", "e_form_per_atom_my_pet"]
+    relaxed = pd.read_json(tmp_path / "2026-11-21-geo-opt.jsonl.gz", lines=True).set_index("material_id")
+    assert list(relaxed) == ["structure", "energy", "converged", "n_steps"]
+    assert relaxed["converged"].to_dict() == {"a": True, "b": True, "max_steps": False, "d": True}
+    refused = invoke(*arguments[:3], tmp_path / "pet.csv.gz", *arguments[4:], status=1).output
+    assert "expected a date and -discovery.csv.gz" in refused
