@@ -158,9 +158,20 @@ def check_request(request: Request) -> None:
     """
     if request.dry_run and request.wait:
         raise click.UsageError("--dry-run starts nothing that --wait could wait for")
-    problem = None if request.dry_run else daemon_problem()
+    if request.dry_run:
+        return
+    problem = daemon_problem() or _disk_problem()
     if problem:
         raise click.ClickException(f"{problem}; nothing was started")
+
+
+def _disk_problem() -> str | None:
+    from aiida.manage import get_manager
+
+    from aiida_pet.cli.services import disk_problems
+
+    profile = get_manager().get_profile()
+    return None if profile is None else next(iter(disk_problems(profile)), None)
 
 
 def read_site(request: Request) -> Site:

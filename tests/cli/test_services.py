@@ -1,12 +1,15 @@
 """Brokers that do not answer, disks that are full and workers that met one: each is named with its remedy."""
 
+import errno
 import os
 import socket
 import time
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from aiida_pet.cli.errors import explanation
 from aiida_pet.cli.services import broker_problem, disk_problems, worker_problem
 
 
@@ -57,6 +60,15 @@ def test_full_disks_are_named_with_what_is_on_them(profile, tmp_path, monkeypatc
     assert len(disk_problems(profile, jobs)) == 1
 
 
+def test_launch_onto_a_full_disk_is_refused(prepare, alloys_file, monkeypatch):
+    monkeypatch.setattr(
+        "aiida_pet.cli.services.shutil.disk_usage", lambda _: SimpleNamespace(free=3 * 1024**2)
+    )
+    prepare("relax", alloys_file, status=1)
+    assert "the disk of the files and the database of the profile is full" in prepare.result.output
+    assert "nothing was started" in " ".join(prepare.result.output.split())
+
+
 def record(text, pid=None, seconds_ago=0.0):
     at = time.strftime("%m/%d/%Y %I:%M:%S %p", time.localtime(time.time() - seconds_ago))
     return f"{at} <{pid or os.getpid()}> {text}\n"
@@ -97,3 +109,23 @@ def test_worker_that_met_a_full_disk_or_lost_its_database_is_named(tmp_path, log
 
 def test_log_that_is_not_there_says_nothing(tmp_path):
     assert worker_problem(SimpleNamespace(daemon_log_file=str(tmp_path / "none.log"))) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/repo/a"), "the disk with /repo/a is full"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed"), "a service does not answer"),
+        (ConnectionError("[Errno 111] Connect call failed ('127.0.0.1', 5672)"), "a service does not answer"),
+        (
+            OperationalError("SELECT 1", {}, Exception("could not connect")),
+            "the database of the profile does not answer",
+        ),
+    ],
+    ids=["disk", "refused", "broker", "database"],
+)
+def test_errors_of_services_are_told_in_words_with_what_looks_at_them(error, told):
+    line = explanation(error)
+    assert line.startswith(told)
+    assert "`aiida-pet doctor`" in line
+    assert "\n" not in line
