@@ -26,8 +26,9 @@ from aiida_pet.calculations.validation import (
     check_remote_folders,
     check_rows,
 )
-from aiida_pet.data.merging import DONE
+from aiida_pet.data.merging import DONE, places_of
 from aiida_pet.data.model import PetModelData
+from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import Task
@@ -230,11 +231,11 @@ class BatchWorkChain(TaskProtocols, WorkChain):
 
     def _rows(self) -> tuple[Array, Array]:
         """Return ids and numbers of atoms of all rows."""
-        table = self.structures.to_table()
+        structures = fresh(self.structures)
         if "rows" not in self.inputs:
-            return table.ids, table.n_atoms
+            return structures.ids, structures.row_sizes()
         ids = self.inputs.rows.ids
-        return ids, table.n_atoms[table.positions_of(ids)]
+        return ids, structures.row_sizes()[places_of(structures.ids, ids)]
 
     def _done(self) -> dict[str, StructureSetData]:
         return dict(self.inputs.get("done", {}))

@@ -26,6 +26,8 @@ from aiida_pet.calculations.relax import RelaxCalculation
 from aiida_pet.calculations.staging import was_staged
 from aiida_pet.calculations.static import StaticCalculation
 from aiida_pet.calculations.validation import check_remote_folders, check_rows
+from aiida_pet.data.merging import places_of
+from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import Task
@@ -303,7 +305,8 @@ class LaneWorkChain(WorkChain):
             return
         ids = self.inputs.rows.ids
         # below a key, since those at the top may hold no dots
-        reasons = orm.Dict({"reasons": {str(ids[row]): reason for row, reason in walk.given_up.items()}})
+        texts = {str(ids[row]): reason for row, reason in walk.given_up.items()}
+        reasons = orm.Dict({"reasons": texts, "task": self.inputs.task.value})
         self.out("given_up", record_given_up(structures=self.inputs.structures, reasons=reasons))
 
     def _most_rows(self, walk: Walk) -> int | None:
@@ -316,19 +319,20 @@ class LaneWorkChain(WorkChain):
 
     def _sizes(self) -> Array:
         """Return the numbers of atoms of the lane's rows, in the order of the walk."""
-        table = self.inputs.structures.to_table()
-        return table.n_atoms[table.positions_of(self.inputs.rows.ids)]
+        structures = fresh(self.inputs.structures)
+        return structures.row_sizes()[places_of(structures.ids, self.inputs.rows.ids)]
 
     def _in_order_of_structures(self, rows: list[int]) -> Any:
         """Return the ids of the lane's ``rows``, in the order in which they stand in ``structures``."""
-        ids = self.inputs.structures.ids
+        ids = fresh(self.inputs.structures).ids
         return ids[np.isin(ids, self.inputs.rows.ids[rows])]
 
     def _finished(self, job: orm.CalcJobNode) -> set[int]:
         """Return the lane's rows that ``job`` has results of."""
         if "results" not in job.outputs:
             return set()
-        return set(np.flatnonzero(np.isin(self.inputs.rows.ids, job.outputs.results.ids)).tolist())
+        found = fresh(job.outputs.results).ids
+        return set(np.flatnonzero(np.isin(self.inputs.rows.ids, found)).tolist())
 
 
 def _validate(inputs: Any, _: Any) -> str | None:

@@ -11,30 +11,38 @@ from dataclasses import replace
 import numpy as np
 
 from aiida_pet.analysis.competing import gains
+from aiida_pet.data.input_columns import only_carried
+from aiida_pet.engine.fixed_atoms import dual_vectors, is_fixed, projectors
 from aiida_pet.engine.table import Array, StructureTable
 
 CONVERGED = "converged"
 
 
-def rattle(table: StructureTable, stdev: float, seed: int) -> StructureTable:
+def rattle(table: StructureTable, stdev: float, seed: int, *, strained: bool = True) -> StructureTable:
     """Return the crystals with atoms moved and cells strained at random, each by a stream of its own.
 
-    The displacement of a row depends on its id and ``seed`` alone, not on the rows around it.
+    The displacement of a row depends on its id and ``seed`` alone, not on the rows around it. What holds an atom in
+    place holds it here too, and columns that travel with a row stay with it.
 
     :param stdev: of each coordinate, A; the strain has the same displacement at the mean distance of atoms, that is a
         standard deviation of ``stdev`` over the cube root of the volume per atom.
+    :param strained: false leaves the cells as they are.
     """
     positions, cells = table.positions.copy(), table.cells.copy()
-    volumes = table.volumes()
+    volumes, held = table.volumes(), is_fixed(table)
     for row, name in enumerate(table.ids.tolist()):
         random = np.random.default_rng([seed, *name.encode()])
         atoms = table.atoms_of(row)
         strain = random.normal(scale=stdev / np.cbrt(volumes[row] / table.n_atoms[row]), size=(3, 3))
-        deformation = np.eye(3) + (strain + strain.T) / 2
+        deformation = np.eye(3) + (strain + strain.T) / 2 * strained
         cells[row] = cells[row] @ deformation
         positions[atoms] = positions[atoms] @ deformation
-        positions[atoms] += random.normal(scale=stdev, size=positions[atoms].shape)
-    return replace(table, positions=positions, cells=cells, columns={}, units={}, atom_columns={}, ragged={})
+        moves = random.normal(scale=stdev, size=positions[atoms].shape)
+        if held[atoms].any():
+            directions = np.concatenate([np.eye(3), dual_vectors(cells[row], table.pbc[row])])
+            moves = np.einsum("aij,aj->ai", projectors(held[atoms], directions), moves)
+        positions[atoms] += moves
+    return replace(only_carried(table), positions=positions, cells=cells)
 
 
 def combine(

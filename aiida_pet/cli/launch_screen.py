@@ -174,9 +174,9 @@ def _stages(
 
 
 def _check(stages: dict[str, dict[str, Any]], structures: Any) -> None:
-    from aiida_pet.workchains.stages import check_stages
+    from aiida_pet.workchains.stages import check_stages, columns_of_set
 
-    problem = check_stages(stages, structures.column_names)
+    problem = check_stages(stages, columns_of_set(structures))
     if problem:
         raise click.ClickException(problem)
     if "hull" in stages and "relax" not in stages and "energy" not in structures.column_names:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_pet.cli.errors import in_options
 from aiida_pet.cli.options import WALLTIME, parse_settings
 from aiida_pet.cli.output import cell, echo_json, json_option, note, plural
 from aiida_pet.cli.session import Session, daemon_problem, load_as, pass_session
@@ -306,9 +307,12 @@ def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | Stru
     paths = [Path(target) for target in targets]
     are_files = [path.exists() and not str(path).isdecimal() for path in paths]
     if all(are_files):
-        node, _ = import_files(paths, store=store)
+        summary: list[str] = []
+        node, _ = import_files(paths, store=store, summary=summary)
         if store:
             note(f"imported {plural(len(node), 'crystal')} as <{node.pk}>")
+        for line in summary:
+            note(in_options(line))
         return node
     if len(targets) > 1:
         missing = [target for target, is_file in zip(targets, are_files, strict=True) if not is_file]

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from aiida_pet.cli.output import note, plural, table_text
+from aiida_pet.cli.output import note, plural, shortened, table_text
 from aiida_pet.cli.session import Session, load_any, pass_session
+from aiida_pet.cli.targets import check_target, force_option
 from aiida_pet.tables import warnings
 from aiida_pet.tables.columns import first_look, told_in_words
 
@@ -26,20 +27,23 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How rows are written; the last three need crystals."""
+    """How rows are written; those from ``extxyz`` on need crystals."""
 
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
     PARQUET = "parquet"
     EXTXYZ = "extxyz"
+    ASE_DATABASE = "ase-db"
+    CIF = "cif"
+    POSCAR = "poscar"
     PYMATGEN = "pymatgen"
     MATBENCH_DISCOVERY = "matbench-discovery"
 
     @property
     def of_crystals(self) -> bool:
         """Whether geometries are written beside the columns."""
-        return self in (Format.EXTXYZ, Format.PYMATGEN, Format.MATBENCH_DISCOVERY)
+        return self not in (Format.TABLE, Format.CSV, Format.JSON, Format.PARQUET)
 
     @property
     def for_files(self) -> bool:
@@ -53,6 +57,11 @@ SUFFIXES = {
     ".parquet": Format.PARQUET,
     ".xyz": Format.EXTXYZ,
     ".extxyz": Format.EXTXYZ,
+    ".db": Format.ASE_DATABASE,
+    ".cif": Format.CIF,
+    ".vasp": Format.POSCAR,
+    ".poscar": Format.POSCAR,
+    ".txt": Format.TABLE,
 }
 COMPRESSED = (".gz", ".bz2", ".xz")
 
@@ -90,6 +99,7 @@ class Choice:
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
+@force_option
 @pass_session
 def results(
     session: Session,
@@ -102,6 +112,7 @@ def results(
     form: str | None,
     as_json: bool,
     output: Path | None,
+    force: bool,
 ) -> None:
     """Print the rows of the launch (or set) PK: its results, or what of them there is so far.
 
@@ -119,8 +130,9 @@ def results(
     chosen = _format(form, as_json, output)
     if chosen.for_files and output is None:
         raise click.UsageError(f"{chosen.value} is a format of files: name one with -o")
-    if output is not None and not output.absolute().parent.is_dir():
-        raise click.ClickException(f"there is no folder {output.parent}")
+    if output is not None:
+        for path in _files_of(chosen, output):
+            check_target(path, force)
     if chosen is Format.PARQUET:
         check_parquet()
     session.load()
@@ -144,8 +156,7 @@ def results(
         _write_frame(rows, choice, chosen, output)
     if len(choice.positions) < found and limit is None:
         note(f"{plural(found - len(choice.positions), 'more row')}: --limit 0 for all, -o FILE for a file")
-    if for_people:
-        _note_warnings(rows.node, positions)
+    _note_warnings(rows.node, positions if for_people else positions[:0])
     if rows.missing:
         note(rows.missing)
 
@@ -168,10 +179,32 @@ def _format(form: str | None, as_json: bool, output: Path | None) -> Format:
         return Format(form)
     if as_json:
         return Format.JSON
-    suffixes = [suffix.lower() for suffix in output.suffixes] if output else []
+    if output is None:
+        return Format.TABLE
+    suffixes = [suffix.lower() for suffix in output.suffixes]
     if suffixes and suffixes[-1] in COMPRESSED:
         suffixes.pop()
-    return SUFFIXES.get(suffixes[-1], Format.TABLE) if suffixes else Format.TABLE
+    if not suffixes or suffixes[-1] not in SUFFIXES:
+        raise click.UsageError(
+            f"{output}: its name tells no format: expected {', '.join(SUFFIXES)}, or --format with one of "
+            f"{', '.join(Format)}"
+        )
+    return SUFFIXES[suffixes[-1]]
+
+
+def _files_of(form: Format, output: Path) -> tuple[Path, ...]:
+    """Return the files that are written.
+
+    :raises click.ClickException: if they cannot be called so.
+    """
+    if form is not Format.MATBENCH_DISCOVERY:
+        return (output,)
+    from aiida_pet.data.matbench_discovery import SubmissionError, submission_paths
+
+    try:
+        return submission_paths(output)
+    except SubmissionError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _known(names: list[str], name: str, option: str) -> str:
@@ -288,14 +321,16 @@ def _write_crystals(table: Table, form: Format, output: Path) -> None:
     from aiida_pet.data.writers import ExportFormat, write_table
     from aiida_pet.engine.table import StructureTable
 
-    file_format = ExportFormat.JSON if form is Format.PYMATGEN else ExportFormat.EXTXYZ
+    file_format = ExportFormat.JSON if form is Format.PYMATGEN else ExportFormat(form.value)
     if form is Format.PYMATGEN and not isinstance(table, StructureTable):
         raise click.ClickException("pymatgen needs crystals, but the table has none: use csv or json")
     try:
-        write_table(table, output, file_format)
+        left_out = write_table(table, output, file_format)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     note(f"wrote {output}")
+    if left_out:
+        note(f"not written, since {file_format.value} cannot hold them: {shortened(left_out)}")
 
 
 def _write_submission(pk: str, rows: Rows, table: Table, output: Path) -> None:

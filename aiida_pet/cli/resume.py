@@ -53,7 +53,7 @@ def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request)
     """
     from aiida.orm import WorkChainNode
 
-    from aiida_pet.workchains.resume import what_is_done, without_given_up
+    from aiida_pet.workchains.resume import computed_again, what_is_done, without_given_up
 
     session.load()
     check_request(request)
@@ -68,6 +68,8 @@ def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request)
         done = sure
     builder = _builder(node, request, done)
     rows = _count(done)
+    for sentence in computed_again(node):
+        note(sentence)
     if request.dry_run:
         options = dict(builder.options or {})
         if request.as_json:

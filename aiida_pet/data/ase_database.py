@@ -17,9 +17,10 @@ from ase import Atoms
 from ase.calculators.calculator import all_properties
 from ase.db import connect
 
-from aiida_pet.data.crystal import Broken, Crystal, Item, checked, id_of, reason_of
+from aiida_pet.data.crystal import OWN_KEY, Broken, Crystal, Item, checked, id_of, id_text, reason_of
 from aiida_pet.data.input_results import ResultOptions, take_fields
 from aiida_pet.data.left_out import LeftOut
+from aiida_pet.data.own_record import ATOM_RESULTS, HELD, RESULTS, Plain, own_crystal
 from aiida_pet.engine.table import Array
 
 _PER_ATOM = ("momenta", "masses", "tags", "initial_magmoms", "initial_charges")
@@ -54,6 +55,12 @@ def read_ase_database(
 
 
 def _item_of_row(row: Any, id_key: str | None, dropped: LeftOut, options: ResultOptions) -> Item:
+    own = row.data.get(OWN_KEY) if row.data else None
+    if isinstance(own, Mapping):
+        try:
+            return _own(row, own, id_key, dropped)
+        except Exception as error:  # a damaged row costs no other
+            return Broken(id_text(own.get("id")), f"row {row.id}: {reason_of(error)}")
     fields = {"unique_id": row.unique_id} | dict(row.key_value_pairs)
     row_id, key = id_of(fields, id_key)
     if row_id is None and id_key != "":
@@ -80,6 +87,14 @@ def _item_of_row(row: Any, id_key: str | None, dropped: LeftOut, options: Result
         counted.note(f"constraints of other kinds than are read stand in the column {CONSTRAINTS_NOT_READ}")
     dropped.merge(counted)
     return Crystal(row_id, atoms, columns, atom_columns)
+
+
+def _own(row: Any, own: Mapping[str, Any], id_key: str | None, dropped: LeftOut) -> Crystal:
+    """Return the crystal of a row that this program wrote."""
+    atoms = checked(Atoms(row.numbers, row.positions, cell=row.cell, pbc=row.pbc))
+    held = {name: flags for name, flags in _held(row, len(atoms))[0].items() if name == HELD}
+    results = {name: row[name] for name in (*RESULTS, *ATOM_RESULTS) if name in row}
+    return own_crystal(own, atoms, Plain(dict(row.key_value_pairs), held, results), id_key, dropped)
 
 
 def _held(row: Any, n_atoms: int) -> tuple[dict[str, Array], str]:

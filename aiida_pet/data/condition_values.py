@@ -1,6 +1,7 @@
 """Values of a condition: columns and constants with what they hold, and what can be done with them. No AiiDA.
 
-See :mod:`aiida_pet.data.filter`, which reads conditions. Missing values fulfil no comparison but ``!=``.
+See :mod:`aiida_pet.data.filter`, which reads conditions. Missing numbers and texts fulfil no comparison but ``!=``; a
+flag that is missing is neither true nor false, nor is what is said of it alone.
 """
 
 from __future__ import annotations
@@ -98,10 +99,13 @@ class Value:
 
     @classmethod
     def joined(cls, values: Sequence[Value], *, all_of: bool) -> Value:
-        """Return where all of the conditions ``values`` hold, or any of them."""
-        masks = [value.present_and_true() for value in values]
-        data = np.asarray(reduce(np.logical_and if all_of else np.logical_or, masks))
-        return cls(Kind.TRUTH, data, np.zeros(data.shape, dtype=bool))
+        """Return where all of the conditions ``values`` hold, or any of them; of missing flags nothing is known."""
+        operation = np.logical_and if all_of else np.logical_or
+        sure = np.asarray(reduce(operation, [value.data.astype(bool) & ~value.missing for value in values]))
+        possible = np.asarray(
+            reduce(operation, [value.data.astype(bool) | value.missing for value in values])
+        )
+        return cls(Kind.TRUTH, sure, possible & ~sure)
 
     @property
     def is_column(self) -> bool:
@@ -127,9 +131,8 @@ class Value:
         return self
 
     def negated(self) -> Value:
-        """Return where the condition does not hold: where its value is missing, too."""
-        data = ~self.present_and_true()
-        return Value(Kind.TRUTH, data, np.zeros(data.shape, dtype=bool))
+        """Return where the condition does not hold; a flag that is missing is neither true nor false."""
+        return Value(Kind.TRUTH, ~self.data.astype(bool) & ~self.missing, self.missing)
 
 
 def value_of_column(name: str, values: pd.Series) -> Value:
@@ -169,12 +172,13 @@ def compare(one: Value, op: ast.cmpop, other: Value, where: str) -> Value:
     shape = np.broadcast_shapes(one.data.shape, other.data.shape)
     missing = np.broadcast_to(one.missing | other.missing, shape)
     is_other = isinstance(op, ast.NotEq)
-    data = np.full(shape, is_other)
+    of_flags = Kind.TRUTH in (one.kind, other.kind)
+    data = np.full(shape, is_other and not of_flags)
     left, right = np.broadcast_to(one.data, shape), np.broadcast_to(other.data, shape)
     present = ~missing
     if present.any():
         data[present] = _COMPARE[type(op)](left[present], right[present]).astype(bool)
-    return Value(Kind.TRUTH, data, np.zeros(shape, dtype=bool))
+    return Value(Kind.TRUTH, data, missing if of_flags else np.zeros(shape, dtype=bool))
 
 
 def compute(op: ast.AST, one: Value, other: Value, where: str) -> Value:

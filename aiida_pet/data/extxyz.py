@@ -9,7 +9,7 @@ else stands beside the atoms is left out and counted.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TextIO
 
@@ -18,9 +18,10 @@ from ase import Atoms
 
 from aiida_pet.data import comment_line
 from aiida_pet.data.comment_line import Value
-from aiida_pet.data.crystal import Broken, Crystal, Item, checked, id_of
+from aiida_pet.data.crystal import OWN_KEY, Broken, Crystal, Item, checked, id_of
 from aiida_pet.data.input_results import ResultOptions, take_fields
 from aiida_pet.data.left_out import LeftOut
+from aiida_pet.data.own_record import ATOM_RESULTS, RESULTS, Plain, own_crystal
 from aiida_pet.data.symbols import ISOTOPE_NOTE, ISOTOPES, atomic_number
 from aiida_pet.engine.table import Array
 
@@ -59,11 +60,11 @@ def read_extxyz(
             if complaint or unreadable:
                 raise FrameError(complaint or f"the comment line {unreadable}")
             fields = {key: value for key, value in values.items() if key != id_name}
-            found = _crystal(fields, frame[2:], start + 2, options, dropped)
+            found = _crystal(fields, frame[2:], start + 2, options, dropped, id_key=id_key)
         except ValueError as error:
             yield Broken(row_id, f"frame at line {start}: {error}")
             continue
-        found.id = row_id
+        found.id = row_id if found.id is None else found.id
         yield found
 
 
@@ -93,9 +94,15 @@ def _id_of(values: dict[str, Value], id_key: str | None) -> tuple[str | None, st
 
 
 def _crystal(
-    values: dict[str, Value], rows: list[str], first_line: int, options: ResultOptions, left_out: LeftOut
+    values: dict[str, Value],
+    rows: list[str],
+    first_line: int,
+    options: ResultOptions,
+    left_out: LeftOut,
+    *,
+    id_key: str | None,
 ) -> Crystal:
-    """Return the crystal of a frame.
+    """Return the crystal of a frame; its id is left to the caller, unless this program wrote it elsewhere.
 
     :raises ValueError: naming the value that is wrong and what was expected.
     """
@@ -112,6 +119,11 @@ def _crystal(
     if held is not None:
         arrays["fixed_cartesian"] = held
     fields = {key: comment_line.typed(value) for key, value in values.items()}
+    own = fields.pop(OWN_KEY, None)
+    if isinstance(own, Mapping):
+        results: dict[str, Any] = {name: fields.pop(name) for name in RESULTS if name in fields}
+        results |= {name: arrays.pop(name) for name in ATOM_RESULTS if name in arrays}
+        return own_crystal(own, atoms, Plain(fields, arrays, results), id_key, left_out)
     geometry = (len(atoms), atoms.cell.array)
     return Crystal(None, atoms, *take_fields(fields, arrays, geometry, options, left_out))
 

@@ -4,7 +4,8 @@ Only columns, numbers, texts, comparisons, arithmetic and ``and or not`` (or ``&
 only ``column(NAME)``. A condition is read as Python's syntax tree and worked out here, never given to ``eval``.
 
 What a column holds decides what it can be compared with: numbers with numbers, texts with texts. A value that is
-missing fulfils no comparison but ``!=``; ``not`` turns that round: ``not e <= 0.1`` holds where ``e`` is missing.
+missing fulfils no comparison but ``!=``; ``not`` turns that round: ``not e <= 0.1`` holds where ``e`` is missing. A
+flag that is missing is neither true nor false: it fulfils neither ``kept`` nor ``not kept``, nor ``kept != True``.
 """
 
 from __future__ import annotations

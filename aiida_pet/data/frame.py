@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from ase.data import chemical_symbols
 
 from aiida_pet.engine.table import Array, StructureTable, Table
+from aiida_pet.tables.columns import is_flag
 
 _VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 
@@ -19,14 +21,24 @@ def frame_of(table: Table) -> pd.DataFrame:
     """Return the columns as a data frame indexed by ``id``; for crystals ``formula`` and ``n_atoms`` come first.
 
     A column of vectors becomes one column per component: ``stress_xx`` ... ``stress_xy`` for six, else
-    numbered. Columns per atom are left out.
+    numbered. Columns per atom are left out. A flag that is not known of all rows, NaN among 0 and 1 in the table,
+    becomes one of pandas' type ``boolean``, whose missing values are neither True nor False.
     """
-    data: dict[str, Array] = {}
+    data: dict[str, Any] = {}
     if isinstance(table, StructureTable):
         data |= {"formula": formulas(table.numbers, table.offsets), "n_atoms": table.n_atoms}
     for name, values in table.columns.items():
-        data |= flat_columns(name, values)
+        data |= {label: _flags(name, flat) for label, flat in flat_columns(name, values).items()}
     return pd.DataFrame(data, index=pd.Index(table.ids, name="id"))
+
+
+def _flags(name: str, values: Array) -> Any:
+    if values.dtype.kind != "f" or not is_flag(name):
+        return values
+    missing = np.isnan(values)
+    if not np.isin(values[~missing], (0.0, 1.0)).all():
+        return values  # another one's column of that name
+    return pd.arrays.BooleanArray(np.where(missing, 0.0, values).astype(bool), missing)
 
 
 def flat_columns(name: str, values: Array) -> dict[str, Array]:

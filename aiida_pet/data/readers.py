@@ -7,7 +7,6 @@ files of an import. Units are those of ASE and pymatgen (A, eV), nothing is conv
 
 from __future__ import annotations
 
-import logging
 import lzma
 import zipfile
 import zlib
@@ -36,8 +35,6 @@ from aiida_pet.data.poscar import read_poscar
 from aiida_pet.data.pymatgen_json import AseDatabaseFoundError, JsonOptions, read_json, read_json_lines
 from aiida_pet.data.sources import FileFormat, Source, find_sources, names_by_folder
 from aiida_pet.engine.table import DuplicateIdError, StructureTable, StructureTableBuilder
-
-logger = logging.getLogger(__name__)
 
 # What reading a damaged file may raise; anything else is a mistake of ours and must show.
 _FILE_ERRORS = (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
@@ -105,7 +102,7 @@ class ReadOptions:
         try:
             options = ResultOptions(**results)
         except ValueError as error:
-            raise StructureFileError(str(error)) from error
+            raise StructureFileError("these options do not fit", str(error)) from error
         return cls(
             FileFormat(file_format) if file_format else None, id_key, structure_key, skip_invalid, options
         )
@@ -166,7 +163,7 @@ def read_structures(
             duplicates.setdefault(row_id, [seen[row_id]]).append(file)
             continue
         seen[row_id] = file
-        collector.add(len(builder), crystal.columns, crystal.atom_columns, crystal.units)
+        collector.add_crystal(len(builder), crystal)
         builder.add(row_id, crystal.atoms)
     if duplicates:
         raise DuplicateImportError(duplicates)
@@ -180,12 +177,15 @@ def read_structures(
         )
     table = builder.build(collector.build(len(builder)))
     table.atom_columns = collector.build_atoms(table.offsets)
-    named = [*table.columns, *table.atom_columns]
+    table.ragged = collector.build_ragged(len(table))
+    named = [*table.columns, *table.atom_columns, *table.ragged]
     try:
         stated = collector.units()
     except ValueError as error:
         raise StructureFileError(str(error)) from error
-    table.units = {name: KNOWN_UNITS[name] for name in named if name in KNOWN_UNITS}
+    table.units = {
+        name: KNOWN_UNITS[name] for name in named if name in KNOWN_UNITS and name not in collector.own
+    }
     table.units |= {name: unit for name, unit in stated.items() if name in named}
     return ImportResult(table, problems, left_out, equal_crystals(table))
 
@@ -209,7 +209,7 @@ def iter_crystals(
         try:
             for source in find_sources(path, options.file_format, folders):
                 if source.format is None and (path.is_dir() or source.path is None):
-                    logger.warning("%s is passed over: its name tells no format", source.name)
+                    left_out.files.append(source.name)
                     continue
                 for item in _named_items(source, options, left_out):
                     if isinstance(item, Crystal):
@@ -276,7 +276,7 @@ def _read(source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[It
         read.
     """
     key = options.id_key
-    json_options = JsonOptions(key, options.structure_key, dropped)
+    json_options = JsonOptions(key, options.structure_key, dropped, options.results)
     if source.format is None:
         known = ", ".join(FileFormat)
         raise StructureFileError(

@@ -191,6 +191,14 @@ class StructureSetData(TableData):
         """Return the shapes (A, ...) of the columns per atom by name, without reading any."""
         return {name: self.get_shape(_ATOMS + name) for name in self.base.attributes.get("atom_columns", {})}
 
+    def atom_unit(self, name: str) -> str:
+        """Return the unit of column per atom ``name``, empty for what has none."""
+        return str(self.base.attributes.get("atom_columns", {}).get(name, ""))
+
+    def geometry(self) -> dict[str, Any]:
+        """Return numbers, positions, cells, pbc and offsets by name, read-only and shared with the node."""
+        return {name: self._array(name) for name in _GEOMETRY}
+
     def to_table(self) -> StructureTable:
         """Return all crystals; the arrays are read-only and shared with the node."""
         atom_columns = self.base.attributes.get("atom_columns", {})
@@ -199,7 +207,7 @@ class StructureSetData(TableData):
             columns=self._columns(),
             ragged=self._ragged(),
             units=self._units(),
-            **{name: self._array(name) for name in _GEOMETRY},
+            **self.geometry(),
             atom_columns={name: self.atom_column(name) for name in atom_columns},
         )
 

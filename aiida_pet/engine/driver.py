@@ -25,14 +25,16 @@ from aiida_pet.engine.evaluation import Evaluation
 from aiida_pet.engine.fixed_atoms import allowed_directions, rows_with_fixed_atoms
 from aiida_pet.engine.geometry import check_geometry
 from aiida_pet.engine.job import RowStatus
-from aiida_pet.engine.neighbors import NeighborList
+from aiida_pet.engine.neighbors import NeighborList, Pairs
+from aiida_pet.engine.pair_search import why_not_searched
 from aiida_pet.engine.parameters import Averaging, Derivation, StaticParameters
 from aiida_pet.engine.row_rotations import RotationsOfRows
+from aiida_pet.engine.row_warnings import row_warnings
 from aiida_pet.engine.spacegroup import Groups, groups_of, kinds_of
 from aiida_pet.engine.symmetry_warning import symmetry_warnings
 from aiida_pet.engine.table import Array, StructureTable
 from aiida_pet.tables.columns import units_of
-from aiida_pet.tables.warnings import COLUMN, Warned, joined
+from aiida_pet.tables.warnings import COLUMN, Warned
 
 logger = logging.getLogger(__name__)
 
@@ -108,9 +110,13 @@ class Driver(ABC):
             if not self._proceed():
                 return False
             self._admit()
+            pairs = self._neighbors.update(self.batch)
+            if not bool(pairs.searched.all()):
+                self._retire_unsearched(pairs)
+                continue
             rotations = self._rotations_now()
             try:
-                evaluation = self.model.evaluate(self.batch, self._neighbors.update(self.batch), rotations)
+                evaluation = self.model.evaluate(self.batch, pairs, rotations)
             except RowTooLargeError as error:
                 logger.warning("row %s %s", self.table.ids[self.rows[error.place]], error)
                 self.retire({error.place: (RowStatus.TOO_LARGE, str(error))}, None)
@@ -240,6 +246,17 @@ class Driver(ABC):
         self._row_rotations += [self.rotations(place) for place in entered]
         self._rotations = None
 
+    def _retire_unsearched(self, pairs: Pairs) -> None:
+        """End the rows whose neighbours could not be looked for: they are not free atoms."""
+        reach = self._neighbors.cutoff + self._neighbors.skin
+        ends = {
+            place: why_not_searched(self.batch, place, reach)
+            for place in (~pairs.searched).nonzero().flatten().tolist()
+        }
+        for place, (_, message) in ends.items():
+            logger.warning("row %s: %s", self.table.ids[self.rows[place]], message)
+        self.retire(ends, None)
+
     def _hold(self, admitted: list[int]) -> None:
         """Take up what of the atoms of the rows that just entered, the last of the batch, is held."""
         if self._allowed is None:
@@ -302,7 +319,7 @@ class Driver(ABC):
         residual = self.residual_stress(evaluation)[places].cpu()
         columns = self._columns(ends, final, mine, residual=residual, free=free, groups=groups)
         columns |= self.columns_of(places, rows, columns, groups)
-        columns[COLUMN] = np.array([joined(its) for its in codes], dtype=str)
+        columns[COLUMN] = row_warnings(columns, codes)
         self._finished(_result(final, columns, mine))
 
     def _nothing(self, batch: Batch) -> Evaluation:

@@ -358,14 +358,17 @@ class PhononParameters(TightRelaxParameters):
         description="frequencies below minus this are imaginary modes",
         json_schema_extra=_unit("THz"),
     )
-    dos_range: Annotated[tuple[float, float], Field(json_schema_extra=_unit("THz"))] = Field(
-        (-10.0, 60.0), description="frequencies of the density of states, lowest and highest"
+    dos_range: Annotated[tuple[float, float] | None, Field(json_schema_extra=_unit("THz"))] = Field(
+        None,
+        description="lowest and highest frequency of the density of states, the same for all rows; modes beyond are "
+        "left out. If not given, each row has the range that holds all of its modes",
     )
-    dos_points: int = Field(701, ge=2, description="frequencies of the density of states")
+    dos_points: int = Field(701, ge=2, description="number of frequencies of the density of states")
     dos_sigma: float = Field(
         0.1,
         gt=0,
-        description="width of the Gaussian that smears the density of states",
+        description="width of the Gaussian that smears the density of states; three quarters of the distance of its "
+        "frequencies at least, where dos_range is not given",
         json_schema_extra=_unit("THz"),
     )
     nac: bool = Field(
@@ -376,7 +379,7 @@ class PhononParameters(TightRelaxParameters):
 
     @model_validator(mode="after")
     def _frequencies_and_temperatures_in_order(self) -> Self:
-        if self.dos_range[0] >= self.dos_range[1]:
+        if self.dos_range is not None and self.dos_range[0] >= self.dos_range[1]:
             raise ValueError(f"dos_range must be lowest, then highest frequency, got {list(self.dos_range)}")
         if any(temperature < 0 for temperature in self.temperatures):
             raise ValueError(f"temperatures must not be negative, got {list(self.temperatures)} K")
@@ -391,7 +394,9 @@ class ElasticParameters(TightRelaxParameters):
         None, description="strains along the axes, such as 0.005, instead of those of the set"
     )
     shear_strains: tuple[float, ...] | None = Field(
-        None, description="shear strains (twice the off-diagonal element) instead of those of the set"
+        None,
+        description="off-diagonal elements of the strain, half of the engineering shear strain, instead of those of "
+        "the set",
     )
     ions: Ions = Field(Ions.RELAXED, description="what atoms do while the cell is strained")
     symmetrize: bool = Field(

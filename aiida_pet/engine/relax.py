@@ -360,28 +360,38 @@ class Relax(Driver):
             "initial_volume": self._state.volume0[places].cpu().numpy(),
             "n_steps": self._state.steps[places].cpu().numpy(),
         }
+        if self.parameters.pressure:
+            further["enthalpy"] = columns["energy"] + self.parameters.pressure / GPA * columns["volume"]
+        # what the model never said anything of was not relaxed
+        begun = np.isfinite(further["initial_energy"])
         for label, before in initial.items():
             further[f"initial_spacegroup_{label}"] = before.space
             if self.has_slabs:
                 further[f"initial_layergroup_{label}"] = before.layer
-            further[f"symmetry_kept_{label}"] = (before.kind == groups[label].kind) & (before.kind > 0)
+            kept = (before.kind == groups[label].kind) & (before.kind > 0)
+            further[f"symmetry_kept_{label}"] = kept if begun.all() else np.where(begun, kept, np.nan)
         if groups:
             further["symmetry_warning"] = symmetry_warnings(kinds_of(groups), kinds_of(initial), start.pbc)
         return further
 
     def columns_of_refused(self, columns: dict[str, Array]) -> dict[str, Array]:
-        """Return the start of rows that never entered, which is where they still are."""
+        """Return the start of rows that never entered, which is where they still are.
+
+        They have taken no step. Whether a relaxation would have kept their symmetry is not known.
+        """
+        nothing = np.full(len(columns["volume"]), np.nan)
         further: dict[str, Array] = {
-            "initial_energy": columns["energy"],
+            "initial_energy": nothing,
             "initial_volume": columns["volume"],
-            "n_steps": np.zeros(len(columns["volume"]), dtype=np.int64),
+            "n_steps": np.zeros(len(nothing), dtype=np.int64),
         }
+        if self.parameters.pressure:
+            further["enthalpy"] = nothing
         for label in map(symprec_label, self.parameters.symprecs):
             further[f"initial_spacegroup_{label}"] = columns[f"spacegroup_{label}"]
             if self.has_slabs:
                 further[f"initial_layergroup_{label}"] = columns[f"layergroup_{label}"]
-            # nothing was relaxed, so nothing was kept
-            further[f"symmetry_kept_{label}"] = np.zeros(len(columns["volume"]), dtype=bool)
+            further[f"symmetry_kept_{label}"] = nothing
         return further
 
 

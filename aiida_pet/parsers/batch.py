@@ -19,6 +19,9 @@ from aiida.engine import CalcJob, ExitCode
 from aiida.parsers import Parser
 
 from aiida_pet.calculations.exit_codes import Failure
+from aiida_pet.data.fingerprints import fingerprints_of
+from aiida_pet.data.input_columns import CARRIED, READ, carried
+from aiida_pet.data.partial import part_of
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.engine.job import (
     LOG_FILE,
@@ -84,7 +87,7 @@ class _Outcome:
 class BatchParser(Parser):
     """Parser of all jobs of the engine."""
 
-    CACHE_VERSION = 1
+    CACHE_VERSION = 2
 
     def parse(self, **kwargs: Any) -> ExitCode:
         """Attach ``results`` and ``summary``; return how the job ended."""
@@ -93,7 +96,7 @@ class BatchParser(Parser):
             return self._fail(Failure.NO_RETRIEVED_TEMPORARY_FOLDER)
         outcome = self._read(Path(folder))
         if outcome.results is not None:
-            self.out("results", StructureSetData.from_table(outcome.results))
+            self.out("results", self._node_of(outcome.results))
         self.out("summary", orm.Dict(self._summarise(outcome)))
         return self._exit_code(outcome)
 
@@ -119,6 +122,14 @@ class BatchParser(Parser):
         if strangers:
             self.logger.warning(f"{len(strangers)} rows in the shards are none of this job's: left out")
         return table.take(wanted) if wanted else None
+
+    def _node_of(self, results: StructureTable) -> StructureSetData:
+        """Return the node of the finished rows: what travels with them, and what they were given."""
+        structures = part_of(self.node.inputs.structures, CARRIED.rows, CARRIED.atoms)
+        given = structures.select(results.ids)
+        node = StructureSetData.from_table(carried(results, given))
+        node.set_fingerprints(fingerprints_of(given, READ[self.node.process_class.TASK]))
+        return node
 
     def _heartbeat(self) -> tuple[Progress | None, dict[str, Any]]:
         text = self._retrieved_text(PROGRESS_FILE)

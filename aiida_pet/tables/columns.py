@@ -230,7 +230,7 @@ _OF_ALL = (
         "Codes of what needs a second look, separated by spaces.",
         kind=Kind.TEXT,
         section=Section.STATUS,
-        sources=(),
+        sources=EVALUATED,
         searched=True,
         told=True,
     ),
@@ -633,6 +633,11 @@ _PHONON = (
         shown=(_P,),
         compared=True,
     ),
+    _phonons(
+        "max_frequency_commensurate",
+        "Highest frequency over the q-points of the supercell alone, where nothing is interpolated.",
+        "THz",
+    ),
     _phonons("acoustic_gamma", "What is left of the acoustic modes at Gamma.", "THz"),
     _phonons(
         "is_dynamically_stable",
@@ -658,7 +663,8 @@ _PHONON = (
         "Where the softest mode is, in the reciprocal basis of the primitive cell; missing if the crystal is stable.",
         shape=("3",),
     ),
-    _phonons("phonon_dos", "Density of states on the grid of the parameters.", "1/THz", shape=("G",)),
+    _phonons("phonon_dos", "Density of states at `dos_frequencies`.", "1/THz", shape=("G",)),
+    _phonons("dos_frequencies", "Frequencies of the density of states.", "THz", shape=("G",)),
     _phonons("zero_point_energy", "Zero-point energy per mole of primitive cells.", "kJ/mol"),
     _phonons("temperatures", "Temperatures of the thermal properties.", "K", shape=("T",)),
     _phonons(
@@ -879,6 +885,11 @@ def find_columns(name: str) -> tuple[Column, ...]:
     if exact or prefix not in _PREFIXES or not rest:
         return exact
     return find_columns(rest)
+
+
+def is_flag(name: str) -> bool:
+    """Return whether column ``name`` holds flags: in a table where some are missing they are NaN among 0 and 1."""
+    return any(column.kind is Kind.FLAG for column in find_columns(name))
 
 
 def unit_of(name: str) -> str:

@@ -8,6 +8,7 @@ import json
 import ase.io
 import pandas as pd
 import pytest
+from ase.db import connect
 from pymatgen.core import Structure
 
 IDS = ["b", "a", "max_steps-c", "d"]
@@ -186,9 +187,9 @@ def test_extxyz_has_only_the_columns_that_were_asked_for(invoke, campaign, tmp_p
     path = tmp_path / "relaxed.extxyz"
     invoke("results", campaign.node.pk, "-o", path, "--limit", 1, "--columns", "formula,fmax,stress_xx")
     atoms = ase.io.read(path)
-    assert set(atoms.info) == {"id", "fmax"}
+    assert set(atoms.info) == {"id", "fmax", "aiida_pet"}
     assert set(atoms.calc.results) == {"stress"}
-    output = invoke("results", campaign.node.pk, "-o", path, "--columns", "fmx", status=2).output
+    output = invoke("results", campaign.node.pk, "-o", path, "--force", "--columns", "fmx", status=2).output
     assert "no column 'fmx' (did you mean fmax?)" in " ".join(output.split())
 
 
@@ -273,3 +274,27 @@ def test_submission_needs_formation_energies_and_takes_those_of_a_hull(
     assert relaxed["converged"].to_dict() == {"a": True, "b": True, "max_steps": False, "d": True}
     refused = invoke(*arguments[:3], tmp_path / "pet.csv.gz", *arguments[4:], status=1).output
     assert "expected a date and -discovery.csv.gz" in refused
+
+
+def test_nothing_is_overwritten_unless_it_is_asked_for(campaign, invoke, tmp_path):
+    path = tmp_path / "mine.xyz"
+    path.write_text("mine")
+    output = invoke("results", campaign.node.pk, "-o", path, status=1).output
+    assert f"{path} is there already: --force replaces it" in output
+    assert path.read_text() == "mine"
+    invoke("results", campaign.node.pk, "-o", path, "--force")
+    assert path.read_text() != "mine"
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.foo.gz", "a"])
+def test_unknown_suffix_is_refused_with_those_known(campaign, invoke, tmp_path, name):
+    output = invoke("results", campaign.node.pk, "-o", tmp_path / name, status=2).output
+    assert "its name tells no format" in output
+    assert ".parquet" in output
+    assert not (tmp_path / name).exists()
+
+
+def test_ase_database_is_written(campaign, invoke, tmp_path):
+    invoke("results", campaign.node.pk, "-o", tmp_path / "a.db")
+    with connect(tmp_path / "a.db") as database:
+        assert database.count() > 0

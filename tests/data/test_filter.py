@@ -171,7 +171,7 @@ def test_a_word_that_is_a_column_too_is_refused_with_both_readings(mixed: pd.Dat
     [
         ("e < 0.1 && status == converged", ["123"]),
         ("e < 0.1||status == 'left'", ["123", "124"]),
-        ("!stable", ["124", "125"]),
+        ("!stable", ["124"]),
         ("!(e < 0.1)", ["124", "125"]),
         ("status == '&&'", []),
         # what is missing fulfils no comparison but !=
@@ -184,7 +184,9 @@ def test_a_word_that_is_a_column_too_is_refused_with_both_readings(mixed: pd.Dat
         ("status != converged", ["124", "125"]),
         ("stable", ["123"]),
         ("stable == False", ["124"]),
-        ("not stable", ["124", "125"]),
+        ("not stable", ["124"]),
+        ("stable != True or e != e", ["124", "125"]),
+        ("not (stable and e < 0.01)", ["123", "124", "125"]),
         ("nothing == 3", []),
         ("nothing == word", []),
         ("nothing != 3", ["123", "124", "125"]),
@@ -220,3 +222,19 @@ def test_an_error_tells_close_names_and_not_all_of_hundreds() -> None:
 def test_what_is_too_long_is_refused(frame: pd.DataFrame, where: str) -> None:
     with pytest.raises(FilterError):
         filter_frame(frame, where)
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("kept", ["a"]),
+        ("not kept", ["b"]),
+        ("kept == False", ["b"]),
+        ("kept != True", ["b"]),
+        ("kept == True or n_atoms == 3", ["a", "c"]),
+    ],
+)
+def test_a_flag_that_is_missing_is_neither_true_nor_false(where: str, expected: list[str]) -> None:
+    flags = pd.array([True, False, None], dtype="boolean")
+    frame = pd.DataFrame({"kept": flags, "n_atoms": [1, 2, 3]}, index=pd.Index(["a", "b", "c"], name="id"))
+    assert list(filter_frame(frame, where).index) == expected
