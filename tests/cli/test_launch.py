@@ -210,7 +210,7 @@ def test_parameter_out_of_bounds_is_refused_with_its_unit(invoke, alloys, site):
     ("arguments", "status", "message"),
     [
         (["--option", "queu_name=x"], 2, "unknown options ['queu_name']"),
-        (["--setting", "device=tpu"], 2, "settings.device = 'tpu'"),
+        (["--setting", "device=tpu"], 2, "device = 'tpu'"),
         (["--wait"], 2, "--dry-run starts nothing that --wait could wait for"),
         (["--model", "no-such-model"], 1, "there is no model 'no-such-model': see `aiida-pet model list`"),
         (["--model", "pet-oam-xl"], 1, "`aiida-pet model import pet-oam-xl` brings it"),
