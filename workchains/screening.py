@@ -13,6 +13,7 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessBuilder, ToContext, WorkChain, while_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
+from aiida_pet.calculations.hull import problem_ahead
 from aiida_pet.calculations.screening import (
     VERDICT,
     combine_relaxations,
@@ -407,6 +408,13 @@ def validate_screening(inputs: Any, port: Any) -> str | None:
         return problem
     if "hull" in chosen and "relax" not in chosen and "energy" not in structures.column_names:
         return "stage hull without stage relax needs a column `energy` (eV per cell) in `structures`, which has none"
+    if {"relax", "hull"} <= set(chosen):
+        pressure = chosen["relax"].get("parameters", {}).get("pressure", 0.0)
+        options = {name: value for name, value in chosen["hull"].items() if name != "keep"}
+        competing = inputs.get("hull", {}).get("references", {})
+        problem = problem_ahead(structures, inputs["model"], pressure, competing, options)
+        if problem:
+            return f"stage hull would be refused: {problem}"
     for stage in TASKS:
         if stage in chosen:
             parameters = orm.Dict(chosen[stage].get("parameters", {}))

@@ -9,7 +9,7 @@ import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 
-from aiida_pet.analysis.competing import gains
+from aiida_pet.analysis.competing import PressureError, gains
 from aiida_pet.calculations.harmonic_parameters import FollowParameters, read_parameters
 from aiida_pet.calculations.theory import pressure_behind
 from aiida_pet.data.structures import StructureSetData
@@ -88,10 +88,13 @@ def compare_followed(
     columns: dict[str, Array] = {name: after.columns[name] for name in ("status", "message")}
     columns |= {name: moved.columns[name] for name in _CARRIED}
     told = ("the crystals with imaginary modes", "the crystals relaxed from them")
-    known = all("energy" in table.columns for table in (before, after))
-    columns["energy_gained"] = (
-        gains(before, after, told, pressure_behind(relaxed)) if known else np.full(len(after), np.nan)
-    )
+    columns["energy_gained"] = np.full(len(after), np.nan)
+    if all("energy" in table.columns for table in (before, after)):
+        try:
+            columns["energy_gained"] = gains(before, after, told, pressure_behind(relaxed))
+        except PressureError as error:  # no energies that compare: the rest of the table stands
+            silent = columns["message"] == ""
+            columns["message"] = np.where(silent, f"no energy_gained: {error}", columns["message"])
     columns["volume_change"] = after.volumes() / after.n_atoms - before.volumes() / before.n_atoms
     columns["volume_change"][columns["status"] == RowStatus.LEFT.value] = np.nan
     begun, ended = _groups(before), _groups(after)

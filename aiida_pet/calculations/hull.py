@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from aiida import orm
@@ -20,7 +21,8 @@ from aiida_pet.analysis.levels import (
     to_correct,
 )
 from aiida_pet.analysis.references import References
-from aiida_pet.calculations.theory import pressure_behind, theory_of, with_neutrality
+from aiida_pet.calculations.theory import pressure_behind, theory_of, theory_of_models, with_neutrality
+from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 
@@ -137,6 +139,38 @@ def pressure_mixture(
     except PressureError as error:
         return str(error)
     return None
+
+
+def problem_ahead(
+    structures: StructureSetData,
+    model: PetModelData,
+    pressure: float,
+    references: Mapping[str, TableData],
+    options: Mapping[str, Any],
+) -> str | None:
+    """Return in words why a hull will be refused once ``structures`` are relaxed; None if nothing speaks against it.
+
+    :param model: by which they are relaxed.
+    :param pressure: GPa, at which they are.
+    :param references: those that are finished.
+    :param options: parameters of the hull.
+    """
+    own = theory_of_models(model)
+    own = own if own.level else replace(own, level=str(options.get("level_of_theory", "")))
+    found = {LABEL: with_neutrality(own, structures)}
+    try:
+        for name, node in references.items():
+            if isinstance(node, StructureSetData):
+                found[name] = theory_of(node)
+        sets = list(found)
+        for name in set(references) - set(sets):
+            found |= theories_in(references[name])
+        for name, node in references.items():
+            if pressure or _may_be_under_pressure(node):
+                _references(name, node).check_pressure(pressure)
+    except (MixedTheoryError, PressureError) as error:
+        return str(error)
+    return mixture_in(found, sets, DEFAULTS | dict(options))
 
 
 def _may_be_under_pressure(node: TableData) -> bool:

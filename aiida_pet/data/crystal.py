@@ -317,6 +317,10 @@ class ColumnCollector:
         for name, array in crystal.ragged.items():
             self._ragged.setdefault(self._name(name, is_own), {})[row] = array
 
+    def names(self) -> set[str]:
+        """Return the names of all columns so far."""
+        return set(self._clean.values())
+
     def _name(self, name: str, is_own: bool) -> str:
         if is_own:
             self.own.add(name)

@@ -34,6 +34,7 @@ from aiida_pet.data.crystal import (
     Crystal,
     id_text,
     input_results,
+    reason_of,
     scalar,
 )
 from aiida_pet.data.left_out import LeftOut
@@ -148,6 +149,15 @@ def own_crystal(
     :param dropped: counts what is not a column.
     :raises ValueError: if the object was damaged.
     """
+    try:
+        return _own_crystal(raw, atoms, plain, id_key, dropped)
+    except (TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
+        raise ValueError(f"what aiida-pet wrote under {OWN_KEY!r} is damaged: {reason_of(error)}") from error
+
+
+def _own_crystal(
+    raw: Mapping[str, Any], atoms: Atoms, plain: Plain, id_key: str | None, dropped: LeftOut
+) -> Crystal:
     fields = dict(plain.fields)
     row_id = _take_id(raw, fields, id_key)
     columns = _plain(fields, _mapping(raw, "shapes"), dropped)

@@ -38,6 +38,8 @@ class FileFormat(StrEnum):
     ASE_DATABASE = "ase-db"
     JSON = "json"
     JSON_LINES = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
 
 
 _SUFFIXES = {
@@ -50,6 +52,9 @@ _SUFFIXES = {
     ".json": FileFormat.JSON,
     ".jsonl": FileFormat.JSON_LINES,
     ".ndjson": FileFormat.JSON_LINES,
+    ".csv": FileFormat.CSV,
+    ".tsv": FileFormat.CSV,
+    ".parquet": FileFormat.PARQUET,
 }
 _POSCAR_NAMES = ("POSCAR", "CONTCAR", "XDATCAR")
 # USPEX: gatheredPOSCARS, goodStructures_POSCARS

@@ -18,13 +18,13 @@ import numpy as np
 
 from aiida_pet.engine.batch_model import BatchModel
 from aiida_pet.engine.driver import Counters, Driver
-from aiida_pet.engine.fixed_atoms import COLUMNS, NOT_READ, rows_with_fixed_atoms, unread_constraints
 from aiida_pet.engine.job import RowStatus
 from aiida_pet.engine.missing_columns import with_missing
 from aiida_pet.engine.parameters import RelaxParameters, StaticParameters, TightRelaxParameters
 from aiida_pet.engine.ragged import Array, Ragged
 from aiida_pet.engine.relax import Relax
 from aiida_pet.engine.static import Static
+from aiida_pet.engine.suitability import why_not_derived
 from aiida_pet.engine.table import StructureTable
 from aiida_pet.tables.columns import Source, units_of
 from aiida_pet.tables.warnings import COLUMN, codes_in, joined
@@ -178,7 +178,7 @@ class Expansion[Plan](ABC):
         options: dict[str, Any] = {
             "finished": self._take_relaxed,
             "proceed": self._proceed_with_first,
-            "refused": self._refused(table),
+            "refused": why_not_derived(table, type(self).__name__.lower()),
         }
         if not self.parameters.relax_first:
             return Static(table, self.model, self.static_parameters(), **options)
@@ -187,20 +187,6 @@ class Expansion[Plan](ABC):
             relax.restore(self._relaxing)
             self._relaxing = None
         return relax
-
-    def _refused(self, table: StructureTable) -> dict[int, str]:
-        """Return row -> why it is not taken: derivatives of the energy are of atoms that all move."""
-        task = type(self).__name__.lower()
-        remedy = "leave its constraints out of the set, or relax it alone (aiida-pet launch relax)"
-        refused = {
-            row: f"{task} move every atom, but some are held (columns {' and '.join(COLUMNS)}): {remedy}"
-            for row in np.flatnonzero(rows_with_fixed_atoms(table)).tolist()
-        }
-        unread = unread_constraints(table)
-        return refused | {
-            row: f"it has constraints that {task} do not know, {names} (column {NOT_READ}): {remedy}"
-            for row, names in unread.items()
-        }
 
     def _proceed(self) -> bool:
         self._stopped = self._stopped or not self._ask()

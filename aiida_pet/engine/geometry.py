@@ -28,6 +28,7 @@ from scipy.spatial import cKDTree
 
 from aiida_pet.engine.job import RowStatus
 from aiida_pet.engine.lattice_reduction import LARGEST_COORDINATE, LatticeReductionError, reduced_basis
+from aiida_pet.engine.suitability import why_cell_cannot_relax
 from aiida_pet.engine.table import StructureTable
 
 Floats = NDArray[np.float64]
@@ -137,14 +138,10 @@ def _check_elements(table: StructureTable, supported: Collection[int], problems:
 
 def _check_periodic(table: StructureTable, problems: list[Problem]) -> None:
     """Mark rows that are not periodic in all directions, unless marked already."""
-    for index in np.flatnonzero(_good(problems) & ~table.pbc.all(axis=1)).tolist():
-        pbc = "".join("T" if flag else "F" for flag in table.pbc[index])
-        remedy = "cell=plane or cell=fixed" if table.pbc[index].sum() == 2 else "cell=fixed"
-        _invalid(
-            problems,
-            index,
-            f"a relaxing cell needs a crystal periodic in all directions, but pbc is {pbc}: use {remedy}",
-        )
+    good = _good(problems)
+    for index, message in why_cell_cannot_relax(table).items():
+        if good[index]:
+            _invalid(problems, index, message)
 
 
 def _check_distances(table: StructureTable, min_distance: float, problems: list[Problem]) -> None:

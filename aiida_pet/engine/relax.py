@@ -30,10 +30,8 @@ from aiida_pet.engine.driver import GPA, Driver
 from aiida_pet.engine.evaluation import Evaluation
 from aiida_pet.engine.fixed_atoms import (
     COLUMNS,
-    NOT_READ,
     allowed_directions,
     completed_cell,
-    unread_constraints,
 )
 from aiida_pet.engine.guards import faults_of_move
 from aiida_pet.engine.job import RowStatus
@@ -43,6 +41,7 @@ from aiida_pet.engine.parameters import CellFilter, RelaxParameters, Symmetry
 from aiida_pet.engine.projection import SymmetryProjector
 from aiida_pet.engine.row_rotations import EXACT
 from aiida_pet.engine.spacegroup import Groups, groups_of, kinds_of, operations_of_row
+from aiida_pet.engine.suitability import RELAXING, why_not_relaxed
 from aiida_pet.engine.symmetry_warning import symmetry_warnings
 from aiida_pet.engine.table import Array, StructureTable
 from aiida_pet.tables.columns import symprec_label
@@ -94,7 +93,7 @@ class Relax(Driver):
     def __init__(
         self, table: StructureTable, model: Any, parameters: RelaxParameters, **options: Any
     ) -> None:
-        self.relaxes_cell = parameters.cell not in (CellFilter.FIXED, CellFilter.PLANE)
+        self.relaxes_cell = parameters.cell in RELAXING
         model.stress_of_slabs = parameters.cell is CellFilter.PLANE
         super().__init__(table, model, parameters, **options)
         self._state = _Rows.start(self.batch, parameters)
@@ -118,16 +117,7 @@ class Relax(Driver):
 
     def refusals(self) -> dict[int, str]:
         """Return row -> why it is not relaxed."""
-        refused = super().refusals()
-        if self.parameters.cell is CellFilter.PLANE:
-            refused |= _not_slabs(self.table)
-        for row, names in unread_constraints(self.table).items():
-            refused.setdefault(
-                row,
-                f"it has constraints that a relaxation does not know, {names} (column {NOT_READ}): leave them out of "
-                f"the set, or hold atoms by {' or '.join(COLUMNS)}",
-            )
-        return refused
+        return super().refusals() | why_not_relaxed(self.table, self.parameters)
 
     def enter(self, rows: list[int], batch: Batch) -> Batch:
         """Return the geometry with which ``rows`` enter: symmetric if held to it, or where they were left."""
@@ -393,21 +383,3 @@ class Relax(Driver):
                 further[f"initial_layergroup_{label}"] = columns[f"layergroup_{label}"]
             further[f"symmetry_kept_{label}"] = nothing
         return further
-
-
-def _not_slabs(table: StructureTable) -> dict[int, str]:
-    """Return row -> why it cannot be relaxed in its plane."""
-    refused = {}
-    for row in np.flatnonzero(table.pbc.sum(axis=1) != 2).tolist():
-        pbc = "".join("T" if flag else "F" for flag in table.pbc[row])
-        remedy = "cell=full" if table.pbc[row].all() else "cell=fixed"
-        refused[row] = (
-            f"cell=plane relaxes a slab, periodic in exactly two directions, but pbc is {pbc}: use {remedy}"
-        )
-    flat = (table.pbc.sum(axis=1) == 2) & ~(table.volumes() > 0)
-    for row in np.flatnonzero(flat).tolist():
-        refused[row] = (
-            "cell=plane takes the stress per volume of the cell with its vacuum, but the cell has no volume: give it a "
-            f"third lattice vector, got {table.cells[row].tolist()}"
-        )
-    return refused

@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import moyopy
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,16 +31,13 @@ from aiida_pet.engine.operations import (
     symmetric_cell,
     symmetrize_structure,
 )
+from aiida_pet.engine.symmetry_search import KINDS, SearchedCell, cells_to_search
 from aiida_pet.engine.table import StructureTable
-from aiida_pet.engine.vacuum import boxes_around
 from aiida_pet.tables.columns import symprec_label
 
-__all__ = ["KINDS", "Groups", "Operations", "find_operations", "groups_of", "kinds_of", "spacegroup_numbers"]
+__all__ = ["Groups", "Operations", "find_operations", "groups_of", "kinds_of", "spacegroup_numbers"]
 
 logger = logging.getLogger(__name__)
-# moyo reports for each supercell the operations that its lattice lacks: lines by the thousand, nothing to do.
-logging.getLogger("moyo").setLevel(logging.ERROR)
-logging.getLogger("moyopy").setLevel(logging.ERROR)
 
 # Where the group found at symprec does not hold as a group, it is looked for at these fractions of it.
 _TIGHTER = (1.0, 0.5, 0.25, 0.1, 0.01)
@@ -49,8 +45,6 @@ _TIGHTER = (1.0, 0.5, 0.25, 0.1, 0.01)
 _MATCH = 3.0
 _HASH = np.random.default_rng(0).integers(-(2**62), 2**62, size=9)  # of integer matrices, for look-up
 _BLOCK = 2_000_000  # distances in memory at once
-#: More than any number of a group or an element: what is put beside such a number is counted in units of this.
-KINDS = 1000
 _SAME = 1e-6  # of two projectors, and of a rotation that keeps periodic directions
 
 
@@ -107,7 +101,7 @@ def groups_of(table: StructureTable, symprecs: Sequence[float]) -> dict[str, Gro
                     kind = KINDS * len(operations) * len(operations.sites) // operations.n_sites
                     found[symprec_label(symprec)][2, index] = kind + operations.number
             continue
-        crystal = _crystals(cell, positions, numbers, table.pbc[index])
+        crystal = cells_to_search(cell, positions, numbers, table.pbc[index])
         for symprec in symprecs if crystal else ():
             dataset = crystal[0].dataset(symprec)
             if dataset is not None:
@@ -145,7 +139,7 @@ def find_operations(
         each other count. None if all may.
     """
     periodic = np.ones(3, dtype=bool) if pbc is None else np.asarray(pbc, dtype=bool)
-    crystals = _crystals(cell, positions, numbers, periodic, allowed)
+    crystals = cells_to_search(cell, positions, numbers, periodic, allowed)
     best: Operations | None = None
     for crystal in crystals:
         for fraction in _TIGHTER:
@@ -185,110 +179,7 @@ def operations_of_row(
     )
 
 
-@dataclass(frozen=True)
-class _Crystal:
-    """A crystal with volume and finite numbers, or a row that is not one in a box with vacuum.
-
-    :ivar cell: (3, 3), A, of the crystal or the box.
-    :ivar fractional: (A, 3) coordinates in it.
-    :ivar numbers: (A,), atoms of one number may be mapped onto each other.
-    :ivar across: (3, 3) projector on the directions that are not periodic.
-    :ivar allowed: (A, 3, 3) projectors on the directions in which atoms may move; None if all may.
-    """
-
-    cell: Floats
-    fractional: Floats
-    numbers: Integers
-    across: Floats
-    allowed: Floats | None = None
-
-    @staticmethod
-    def search(given: Any, symprec: float) -> Any:
-        """Return what moyo says of ``given``."""
-        return moyopy.MoyoDataset(given, symprec=symprec)
-
-    @property
-    def basis(self) -> Floats:
-        """The cell as the search wants it, (3, 3)."""
-        return self.cell
-
-    def dataset(self, symprec: float) -> Any | None:
-        """Return what moyo finds with a tolerance of at most ``symprec``, None where it finds nothing.
-
-        moyo widens the tolerance by itself where a search fails; then it is asked again with a narrower one.
-        """
-        given = moyopy.Cell(self.basis.tolist(), self.fractional.tolist(), self.numbers.tolist())
-        for fraction in (1.0, 0.7, 0.4, 0.1):
-            try:
-                dataset = self.search(given, fraction * symprec)
-            except ValueError:
-                continue
-            except BaseException as error:
-                if type(error).__name__ != "PanicException":  # of Rust; does not derive from Exception
-                    raise
-                logger.warning("moyo gave up on %d atoms: %s", len(self.numbers), error)
-                return None
-            if dataset.symprec <= symprec * (1 + 1e-9):
-                return dataset
-        return None
-
-    @staticmethod
-    def type_of(rotations: Integers, translations: Floats, lattice: Floats) -> int:
-        """Return the number of the group with these operations in the basis ``lattice``."""
-        found = moyopy.SpaceGroup(rotations.tolist(), translations.tolist(), basis=lattice.tolist())
-        return int(found.number)
-
-
-class _Layer(_Crystal):
-    """A slab in a box whose third vector is perpendicular to the other two, which are periodic."""
-
-    @staticmethod
-    def search(given: Any, symprec: float) -> Any:
-        """Return what moyo says of the layer ``given``."""
-        return moyopy.MoyoLayerDataset(given, symprec=symprec)
-
-    @property
-    def basis(self) -> Floats:
-        """The cell turned until the layer lies in the plane of x and y."""
-        return np.linalg.cholesky(self.cell @ self.cell.T)
-
-    @staticmethod
-    def type_of(rotations: Integers, translations: Floats, lattice: Floats) -> int:
-        """Return the number of the layer group with these operations in the basis ``lattice``."""
-        turned = np.linalg.cholesky(lattice @ lattice.T)
-        return int(moyopy.LayerGroup(rotations.tolist(), translations.tolist(), basis=turned.tolist()).number)
-
-
-def _crystals(
-    cell: Floats,
-    positions: Floats,
-    numbers: NDArray[Any],
-    pbc: NDArray[np.bool_],
-    allowed: Floats | None = None,
-) -> list[_Crystal]:
-    """Return the cell, or the boxes, in which the group of a row is looked for.
-
-    None where there are no atoms, no volume (or area, or length), or numbers that are not finite.
-    """
-    if not len(numbers) or not np.isfinite(cell).all() or not np.isfinite(positions).all():
-        return []
-    cell = np.asarray(cell, dtype=np.float64)
-    boxes = [cell] if pbc.all() else boxes_around(cell, positions, numbers, pbc)
-    kind = _Layer if pbc.sum() == 2 else _Crystal
-    labels = np.asarray(numbers, dtype=np.int64)
-    if allowed is not None:
-        labels = labels + KINDS * (3 - np.trace(allowed, axis1=1, axis2=2).round().astype(np.int64))
-    crystals = []
-    for box in boxes:
-        if not abs(np.linalg.det(box)) > 1e-8 * np.prod(np.linalg.norm(box, axis=1)):
-            continue
-        along = np.linalg.pinv(cell[pbc]) @ cell[pbc]
-        fractional = np.linalg.solve(box.T, positions.T).T
-        crystals.append(kind(box, fractional, labels, np.eye(3) - along, allowed))
-    return crystals
-
-
-def _operations_of(crystal: _Crystal, symprec: float) -> Operations | None:
+def _operations_of(crystal: SearchedCell, symprec: float) -> Operations | None:
     """Return the group of ``crystal`` at ``symprec``, checked; None where moyo finds nothing.
 
     :raises ValueError: if it does not hold as a group.
@@ -307,7 +198,7 @@ def _operations_of(crystal: _Crystal, symprec: float) -> Operations | None:
         return None if dataset is None else _operations(crystal, dataset, symprec)
 
 
-def _operations(crystal: _Crystal, dataset: Any, symprec: float) -> Operations:
+def _operations(crystal: SearchedCell, dataset: Any, symprec: float) -> Operations:
     """Return the group of ``dataset``, checked.
 
     :raises _NotAGroupError: if it is not one, or if an atom would have to move by more than ``symprec``.
@@ -377,7 +268,7 @@ def _operations(crystal: _Crystal, dataset: Any, symprec: float) -> Operations:
     )
 
 
-def _type_of(crystal: _Crystal, operations: Operations) -> int:
+def _type_of(crystal: SearchedCell, operations: Operations) -> int:
     """Return the number of a group of which some operations were left out; 1 where it is not known."""
     supercell = operations.supercell.astype(np.float64)
     fractional = np.linalg.solve(operations.cell.T, operations.positions.T).T @ supercell
@@ -408,7 +299,7 @@ def _of_sites(allowed: Floats | None, sites: Integers) -> Floats | None:
     return of_sites
 
 
-def _keeps_directions(crystal: _Crystal, lattice: Floats, rotations: Integers) -> NDArray[np.bool_]:
+def _keeps_directions(crystal: SearchedCell, lattice: Floats, rotations: Integers) -> NDArray[np.bool_]:
     """Return which of ``rotations`` (n, 3, 3) do not mix periodic with other directions, (n,).
 
     None of those that are left translates along the latter: the box is too large to map a row onto its images.
@@ -424,7 +315,7 @@ def _maps_onto_itself(allowed: Floats, cartesian: Floats, permutation: Integers)
     return np.asarray(np.abs(turned - allowed[permutation]).max(axis=(1, 2, 3)) < 1e-3)
 
 
-def _primitive_cell(crystal: _Crystal, dataset: Any) -> tuple[Integers, Integers]:
+def _primitive_cell(crystal: SearchedCell, dataset: Any) -> tuple[Integers, Integers]:
     """Return supercell (3, 3) with cell = supercell @ primitive cell, and the site (A,) of each atom.
 
     :raises _NotAGroupError: if the sites are not shared out evenly.

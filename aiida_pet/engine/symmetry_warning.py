@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from aiida_pet.engine.spacegroup import KINDS
+from aiida_pet.engine.symmetry_search import KINDS
 from aiida_pet.engine.table import Array
 
 _NAMES = {

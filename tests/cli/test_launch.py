@@ -192,6 +192,19 @@ def test_dry_run_names_elements_that_the_model_does_not_know(invoke, plan, read,
     assert "does not know Na" in invoke("launch", "relax", path, *given).output
 
 
+def test_dry_run_tells_which_crystals_the_task_will_not_take(invoke, read, *, tmp_path, site):
+    path = tmp_path / "mixture.xyz"
+    crystal = '1\nLattice="3 0 0 0 3 0 0 0 9" pbc="T T {}" id={}\nW 0 0 0\n'
+    path.write_text(crystal.format("T", "bulk") + crystal.format("F", "slab"))
+    given = [path, *site, "--dry-run"]
+    (why,) = (refused := read("launch", "relax", *given)["refused"])
+    assert refused[why] == ["slab"]
+    assert why.endswith("pbc is TTF: use cell=plane or cell=fixed")
+    assert "1 crystal (slab) will not be computed" in invoke("launch", "relax", *given).output
+    plane = read("launch", "relax", *given, "--set", "cell=plane")["refused"]
+    assert list(plane.values()) == [["bulk"]]
+
+
 def test_unknown_parameter_is_refused_with_the_known_ones(invoke, alloys, site):
     given = [*site, "--dry-run"]
     output = invoke("launch", "relax", alloys, *given, "--set", "fmx=0.1", status=1).output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ase.build
 import numpy as np
 import pytest
 from ase.filters import FrechetCellFilter
@@ -17,6 +18,7 @@ from aiida_pet.engine.parameters import ParameterError, Task, parse_parameters
 from aiida_pet.engine.relax import Relax
 from aiida_pet.engine.spacegroup import find_operations
 from aiida_pet.engine.static import Static
+from aiida_pet.engine.suitability import foreseen
 from aiida_pet.engine.table import StructureTable
 
 
@@ -259,3 +261,22 @@ def test_what_does_not_go_with_a_plane_is_refused(parameters, message):
 def test_tasks_of_crystals_refuse_planes(task):
     with pytest.raises(ParameterError, match="cell=plane is for slabs"):
         parse_parameters(task, {"cell": "plane"})
+
+
+def test_what_will_be_refused_is_known_before():
+    table = StructureTable.from_ase(
+        [("bulk", ase.build.bulk("W")), ("slab", slab()), ("molecule", molecule())]
+    )
+    table.columns["constraints_not_read"] = np.array(["Hookean", "", ""])
+
+    def told(task: Task, **parameters: Any) -> dict[int, str]:
+        return foreseen(task, table, parse_parameters(task, parameters))
+
+    assert told(Task.STATIC) == {}
+    assert set(told(Task.RELAX, cell="fixed")) == {0}
+    assert set(told(Task.RELAX, cell="plane")) == {0, 2}
+    full = told(Task.RELAX)
+    assert "Hookean" in full[0]
+    assert full[1].endswith("pbc is TTF: use cell=plane or cell=fixed")
+    assert full[2].endswith("pbc is FFF: use cell=fixed")
+    assert set(told(Task.PHONONS)) == {0, 1, 2}

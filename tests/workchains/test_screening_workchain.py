@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from aiida import orm
 from aiida.engine import run_get_node
 from ase.build import bulk
 
+from aiida_pet.analysis.reference_files import read_references
 from aiida_pet.data.structures import StructureSetData
+from aiida_pet.data.table import TableData
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.protocols import Protocol, ProtocolError
 from aiida_pet.workchains.screening import ScreeningWorkChain
@@ -221,6 +224,26 @@ def test_references_compete(module_inputs: Inputs) -> None:
     assert given.outputs.results.column("e_above_hull").tolist() == pytest.approx(found)
     alone = screening(inputs, stages=("relax", "hull"))
     assert alone.outputs.results.column("e_above_hull")[0] == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ({"hull": {"level_of_theory": "r2SCAN"}}, "structures is r2SCAN.* but phases is PBE"),
+        ({"relax": {"parameters": {"pressure": 60.0}}}, "by enthalpies at 60 GPa, but 1 of 1 references"),
+    ],
+)
+def test_references_that_cannot_compete_are_refused_before_the_relaxation(
+    module_inputs: Inputs, tmp_path: Path, overrides: dict[str, Any], told: str
+) -> None:
+    """Not after all rows are relaxed."""
+    path = tmp_path / "phases.json"
+    path.write_text(json.dumps([{"composition": {"W": 1}, "energy": -8.0, "entry_id": "w"}]))
+    phases = TableData.from_table(read_references(path, level_of_theory="PBE").to_table()).store()
+    with pytest.raises(ValueError, match=told):
+        screening(
+            module_inputs(1), stages=("relax", "hull"), overrides=overrides, references={"phases": phases}
+        )
 
 
 def test_references_are_freed_as_the_set_is(module_inputs: Inputs) -> None:
