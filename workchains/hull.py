@@ -30,9 +30,10 @@ from aiida_pet.calculations.theory import (
     with_neutrality,
 )
 from aiida_pet.data.model import PetModelData
+from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import Task
+from aiida_pet.engine.job import RowStatus, Task
 from aiida_pet.workchains.groups import put_results_into_group
 from aiida_pet.workchains.jobs import called_as
 from aiida_pet.workchains.protocols.mixin import TaskProtocols
@@ -213,8 +214,10 @@ class HullWorkChain(TaskProtocols, WorkChain):
     # -- freely, from a rattle -------------------------------------------------------------------------------
 
     def should_free(self) -> bool:
-        """Return whether references are relaxed freely once more."""
-        return "free" in self.inputs and "reference_structures" in self.inputs
+        """Return whether references are relaxed freely once more, which those are that converged."""
+        if "free" not in self.inputs or "reference_structures" not in self.inputs:
+            return False
+        return bool((fresh(self.ctx.relaxed).column("status") == RowStatus.CONVERGED.value).any())
 
     def rattle(self) -> None:
         """Move atoms and cells of the references at random."""

@@ -216,7 +216,8 @@ class ScreeningWorkChain(WorkChain):
             inputs["relax"]["parameters"] = orm.Dict(parameters_of("relax", self.ctx.stages))
             if FREE in self.ctx.steps:
                 options = self.ctx.stages["relax"]
-                inputs["free"] = orm.Dict({name: options[name] for name in FREE_OPTIONS})
+                chosen = {name: options[name] for name in FREE_OPTIONS}
+                inputs["free"] = orm.Dict(chosen | {"cell": self._cell()})
         metadata = {"call_link_label": "hull"}
         return called_as(self.node, "hull") or self.submit(HullWorkChain, metadata=metadata, **inputs)
 

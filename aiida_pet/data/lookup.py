@@ -17,7 +17,6 @@ from aiida_pet.data.filter import check_condition, conjuncts, filter_frame
 from aiida_pet.data.frame import component_names, flat_columns
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.table import Array
 
 _OF_CRYSTALS = ("formula", "n_atoms")
 
@@ -47,7 +46,7 @@ def read_columns(
     """
     wanted = list(names)
     rows: Any = slice(None) if positions is None else positions
-    found: dict[str, Array] = {}
+    found: dict[str, Any] = {}
     # the attributes at once: each look at those of a stored node is a query
     for name, shape in TableData.column_shapes(node.base.attributes.all).items():
         if not set(component_names(name, shape)).isdisjoint(wanted):

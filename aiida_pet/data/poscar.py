@@ -24,10 +24,10 @@ from ase import Atoms
 
 from aiida_pet.data.crystal import Broken, Crystal, Item, checked
 from aiida_pet.data.left_out import LeftOut
+from aiida_pet.data.poscar_writer import ID_MARK
 from aiida_pet.data.symbols import ISOTOPE_NOTE, ISOTOPES, atomic_number
 from aiida_pet.engine.table import Array
 
-_ID = "id="
 _FRAME = re.compile(r"\s*(direct|cartesian|konfig)\w*\s*(configuration)?\s*=", re.IGNORECASE)
 _MODE = re.compile(r"\s*[a-zA-Z]")
 _VELOCITIES = re.compile(r"\s*(direct|cartesian|lattice velocities.*)\s*\Z", re.IGNORECASE)
@@ -129,9 +129,9 @@ def read_poscar(text: TextIO, id_key: str | None, dropped: LeftOut) -> Iterator[
 def id_in_comment(comment: str) -> str | None:
     """Return the id in a comment line that this program wrote, None if it is none."""
     text = comment.strip()
-    if not text.startswith(_ID) or text == _ID:
+    if not text.startswith(ID_MARK) or text == ID_MARK:
         return None
-    text = text.removeprefix(_ID)
+    text = text.removeprefix(ID_MARK)
     if not text.startswith('"'):
         return text
     try:

@@ -256,6 +256,10 @@ def _named_items(source: Source, options: ReadOptions, left_out: LeftOut) -> Ite
         if waiting is not None:
             yield _with_id(waiting, source.stem if whole_file and count == 1 else f"{source.stem}-0")
             waiting = None
+        if item.id is None and options.id_key and isinstance(item, Crystal):
+            left_out.note(
+                f"there is no field {options.id_key!r} that holds an id, and the name of the file was taken"
+            )
         if whole_file:
             yield item
         elif item.id is None and count == 0:

@@ -48,6 +48,8 @@ _SUFFIXES = {
     ".cif": FileFormat.CIF,
     ".vasp": FileFormat.POSCAR,
     ".poscar": FileFormat.POSCAR,
+    ".contcar": FileFormat.POSCAR,
+    ".xdatcar": FileFormat.POSCAR,
     ".db": FileFormat.ASE_DATABASE,
     ".json": FileFormat.JSON,
     ".jsonl": FileFormat.JSON_LINES,

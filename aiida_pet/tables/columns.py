@@ -887,9 +887,9 @@ def find_columns(name: str) -> tuple[Column, ...]:
     return find_columns(rest)
 
 
-def is_flag(name: str) -> bool:
-    """Return whether column ``name`` holds flags: in a table where some are missing they are NaN among 0 and 1."""
-    return any(column.kind is Kind.FLAG for column in find_columns(name))
+def kinds_of(name: str) -> set[Kind]:
+    """Return what column ``name`` may hold; in a table flags and counts that are missing are NaN among numbers."""
+    return {column.kind for column in find_columns(name)}
 
 
 def unit_of(name: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.db import connect
 
 from aiida_pet.data.crystal import (
     ColumnCollector,
@@ -165,6 +166,19 @@ def test_numbering_avoids_duplicate_names(tmp_path: Path, crystals: list[Atoms])
     table = read_structures(tmp_path / "set.xyz", ReadOptions(id_key="")).table
     assert table.ids.tolist() == [f"set-{i}" for i in range(5)]
     assert set(table.columns["name"].tolist()) == {"all the same"}
+
+
+def test_field_of_ids_that_is_not_there_is_told(tmp_path: Path, extxyz: Path) -> None:
+    with connect(tmp_path / "a.db") as target:
+        target.write(bulk("W"))
+    for path, count in ((extxyz, 5), (tmp_path / "a.db", 1)):
+        result = read_structures(path, ReadOptions(id_key="uid"))
+        assert result.table.ids[0].startswith(path.stem)
+        crystals = "5 crystals" if count == 5 else "1 crystal"
+        assert any(
+            line.startswith("there is no field 'uid'") and line.endswith(crystals)
+            for line in result.summary()
+        )
 
 
 def test_nothing_to_import_is_refused(tmp_path: Path) -> None:
