@@ -33,6 +33,11 @@ class Warned(StrEnum):
         "symmetry_not_held",
         "`symmetry=constrained` or an average over the group was asked for, and no symmetry could be held.",
     )
+    SYMMETRY_HELD_IN_PART = (
+        "symmetry_held_in_part",
+        "`symmetry=constrained` was asked for, and the group found at `symprec` does not hold for all atoms: a smaller "
+        "one was held.",
+    )
     VOLUME_CHANGE = (
         "volume_change",
         "The relaxation changed the volume by more than 10 %.",
