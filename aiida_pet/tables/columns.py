@@ -231,6 +231,7 @@ _OF_ALL = (
         kind=Kind.TEXT,
         section=Section.STATUS,
         sources=EVALUATED,
+        searched=True,
         told=True,
     ),
     Column(
