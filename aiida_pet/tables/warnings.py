@@ -6,7 +6,7 @@ A row holds any number of codes, sorted and separated by one space; an empty tex
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 COLUMN = "warnings"
@@ -76,3 +76,13 @@ def counted(texts: Iterable[str]) -> dict[str, int]:
         code for text, rows in Counter(texts).items() for code in codes_in(text) for _ in range(rows)
     )
     return dict(counts.most_common())
+
+
+def told(counts: Mapping[str, int]) -> str:
+    """Return how many rows carry each code, as ``symmetry_changed 12, rough 3``."""
+    return ", ".join(f"{code} {count:,}" for code, count in counts.items())
+
+
+def meaning_of(code: str) -> str:
+    """Return what ``code`` means, empty for one of another version."""
+    return next((member.meaning for member in Warned if member.value == code), "")
