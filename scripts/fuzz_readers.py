@@ -10,6 +10,8 @@ A format is a function in :data:`FORMATS` that writes sound files; the damage is
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import random
 import resource
 import shutil
@@ -22,8 +24,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Any
+
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # others reserve more addresses than the limit
 
 import numpy as np
+import pandas as pd
 from ase import Atoms
 from ase.build import bulk, fcc100
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -35,6 +41,9 @@ from pymatgen.io.cif import CifWriter
 
 from aiida_pet.data.crystal import StructureFileError
 from aiida_pet.data.readers import DuplicateImportError, ReadOptions, read_structures
+from aiida_pet.data.writers import write_table
+from aiida_pet.engine.ragged import Ragged
+from aiida_pet.engine.table import StructureTable
 
 SECONDS = 5
 MEMORY = 2**30
@@ -117,11 +126,120 @@ def ase_database_files(folder: Path) -> list[Path]:
     return [folder / "set.db", folder / "ase.json"]
 
 
+def records() -> list[dict[str, Any]]:
+    """Return records of pymatgen structures, one of them with selective dynamics."""
+    made = []
+    for number, symbol in enumerate(("W", "Mo", "Cu")):
+        flags = {"selective_dynamics": [[True, False, True]] * 2}
+        structure = Structure(
+            Lattice.cubic(3.1 + number / 10),
+            [symbol, "W"],
+            [[0, 0, 0], [0.5, 0.5, 0.5]],
+            site_properties=flags,
+        )
+        made.append(
+            {"material_id": f"mp-{number}", "structure": structure.as_dict(), "gap": 0.5, "n": 10**30}
+        )
+    return made
+
+
+def json_files(folder: Path) -> list[Path]:
+    """Write JSON as pandas, pymatgen, Alexandria, MPtrj, OPTIMADE, JARVIS and this program ship it."""
+    made = records()
+    entries = [{"energy": -1.0, "entry_id": None, "data": {"mat_id": r["material_id"]}} | r for r in made]
+    optimade = [
+        {
+            "id": str(number),
+            "type": "structures",
+            "attributes": {
+                "lattice_vectors": np.eye(3).tolist(),
+                "cartesian_site_positions": [[0, 0, 0]],
+                "species_at_sites": ["W"],
+                "species": [{"name": "W", "chemical_symbols": ["W"], "concentration": [1.0]}],
+                "dimension_types": [1, 1, 0],
+            },
+        }
+        for number in range(3)
+    ]
+    jarvis = {"lattice_mat": np.eye(3).tolist(), "coords": [[0, 0, 0]], "elements": ["W"], "cartesian": False}
+    frame = pd.DataFrame(made)
+    contents = {
+        "records": made,
+        "alexandria": {"entries": entries},
+        "mptrj": {"mp-1": {f"mp-1-{number}": r for number, r in enumerate(made)}},
+        "optimade": {"meta": {}, "data": optimade},
+        "jarvis": [{"jid": "JVASP-1", "atoms": jarvis, "gap": 1.5}],
+        "thermo": [
+            {
+                "material_id": "mp-1",
+                "energy_type": "GGA",
+                "entries": {"GGA": entries[0], "R2SCAN": entries[1]},
+            }
+        ],
+        "columns": json.loads(frame.to_json()),
+        "split": json.loads(frame.to_json(orient="split")),
+        "text": [{"id": "a", "cif": str(CifWriter(Structure.from_dict(made[0]["structure"])))}],
+    }
+    for name, content in contents.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    write_table(StructureTable.from_ase((a.info["id"], a) for a in crystals()), folder / "own.json")
+    return [*(folder / f"{name}.json" for name in contents), folder / "own.json"]
+
+
+def json_lines_files(folder: Path) -> list[Path]:
+    """Write records and OPTIMADE's header as JSON lines."""
+    lines = [{"x-optimade": {"meta": {}}}, *records()]
+    (folder / "set.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return [folder / "set.jsonl"]
+
+
+def own_files(folder: Path) -> list[Path]:
+    """Write what this program writes, with columns of all kinds."""
+    table = StructureTable.from_ase((a.info["id"], a) for a in crystals())
+    table.set_column("energy", [-1.0, np.nan, 2.0], "eV")
+    table.set_column("free_energy", np.arange(6.0).reshape(3, 2), "kJ/mol")
+    table.set_column("label", ["", "0031", "x y"])
+    table.atom_columns["fixed_scaled"] = np.ones((len(table.numbers), 3), dtype=bool)
+    table.atom_columns["born"] = np.zeros((len(table.numbers), 3, 3))
+    table.ragged["constants"] = Ragged.of([np.ones((2, 3)), None, np.ones((1, 3))])
+    paths = [folder / name for name in ("own.xyz", "own.json", "own.db", "own.vasp", "own.cif")]
+    for path in paths:
+        write_table(table, path)
+    return paths
+
+
+def csv_files(folder: Path) -> list[Path]:
+    """Write csv with texts of structures, and a table of rows."""
+    made = [Structure.from_dict(record["structure"]) for record in records()]
+    frame = pd.DataFrame(
+        {"id": ["NA", "0031", "c"], "cif": [str(CifWriter(s)) for s in made], "gap": [1, None, 2]}
+    )
+    frame.to_csv(folder / "cif.csv")
+    frame.assign(cif=[s.to_json() for s in made]).to_csv(folder / "json.csv", index=False)
+    frame.drop(columns="cif").to_csv(folder / "rows.csv", index=False)
+    return [folder / "cif.csv", folder / "json.csv", folder / "rows.csv"]
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """Write parquet with texts of structures."""
+    made = [Structure.from_dict(record["structure"]) for record in records()]
+    frame = pd.DataFrame(
+        {"id": ["NA", "0031", "c"], "cif": [str(CifWriter(s)) for s in made], "gap": [1, None, 2]}
+    )
+    frame.to_parquet(folder / "cif.parquet")
+    return [folder / "cif.parquet"]
+
+
 FORMATS: dict[str, Callable[[Path], list[Path]]] = {
     "extxyz": extxyz_files,
     "poscar": poscar_files,
     "cif": cif_files,
     "ase-db": ase_database_files,
+    "json": json_files,
+    "jsonl": json_lines_files,
+    "own": own_files,
+    "csv": csv_files,
+    "parquet": parquet_files,
 }
 """Name of a format -> function that writes sound files of it into a folder and returns their paths."""
 

@@ -30,9 +30,13 @@ from aiida_pet.calculations.theory import (
     with_neutrality,
 )
 from aiida_pet.data.model import PetModelData
+from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
+from aiida_pet.engine.job import RowStatus, Task
+from aiida_pet.workchains.groups import put_results_into_group
 from aiida_pet.workchains.jobs import called_as
+from aiida_pet.workchains.protocols.mixin import TaskProtocols
 from aiida_pet.workchains.relax import RelaxWorkChain
 from aiida_pet.workchains.relaxed_before import find_relaxed
 
@@ -42,7 +46,7 @@ RELAXED = "relaxed_references"
 FREE_OPTIONS = ("rattle", "seed", "min_gain")
 
 
-class HullWorkChain(WorkChain):
+class HullWorkChain(TaskProtocols, WorkChain):
     """Formation energies, energies above hull and decomposition products of a set.
 
     References are sets of the same model, tables of reference phases, and crystals that are relaxed here first. Such a
@@ -50,6 +54,8 @@ class HullWorkChain(WorkChain):
     whatever campaign it was of. With `free`, they are then relaxed once more, freely from a rattle, as the set of a
     `constrained_then_free` screening is.
     """
+
+    PROTOCOL_TASK = Task.RELAX  # of references that are relaxed
 
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:  # type: ignore[override]
@@ -136,6 +142,11 @@ class HullWorkChain(WorkChain):
             "resume {pk}` goes on with them; launch the hull again then.",
         )
 
+    def on_terminated(self) -> None:
+        """Put what there is into the group of the campaign."""
+        super().on_terminated()
+        put_results_into_group(self.node)
+
     def check(self) -> Any:
         """Compare levels of theory before anything is computed."""
         parameters = DEFAULTS | self.inputs.parameters.get_dict()
@@ -203,8 +214,10 @@ class HullWorkChain(WorkChain):
     # -- freely, from a rattle -------------------------------------------------------------------------------
 
     def should_free(self) -> bool:
-        """Return whether references are relaxed freely once more."""
-        return "free" in self.inputs and "reference_structures" in self.inputs
+        """Return whether references are relaxed freely once more, which those are that converged."""
+        if "free" not in self.inputs or "reference_structures" not in self.inputs:
+            return False
+        return bool((fresh(self.ctx.relaxed).column("status") == RowStatus.CONVERGED.value).any())
 
     def rattle(self) -> None:
         """Move atoms and cells of the references at random."""

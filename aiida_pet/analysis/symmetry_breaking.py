@@ -63,7 +63,8 @@ def combine(
     places = constrained.positions_of(free.ids)
     gained = np.full(len(constrained), np.nan)
     both = ("the constrained relaxations", "the free relaxations")
-    gained[places] = gains(constrained.take(places), free, both, pressure)
+    if len(free):  # where nothing was freed, there may be no energies at all
+        gained[places] = gains(constrained.take(places), free, both, pressure)
     status = np.full(len(constrained), "", dtype=object)
     status[places] = free.columns["status"]
     leaves = (gained > min_gain) & (status == CONVERGED)

@@ -53,7 +53,7 @@ def find_symmetry(structures: StructureSetData, symprec: orm.Float) -> TableData
 
     :param symprec: tolerance, A.
     """
-    table = structures.to_table()
+    table = part_of(structures)
     groups = spacegroup_numbers(table, (symprec.value,))
     numbers: Array = next(iter(groups.values()))
     ends = np.array([end for end, _ in _SYSTEMS])
@@ -88,8 +88,8 @@ def combine_relaxations(
     :param parameters: ``min_gain`` (eV/atom).
     :param free: None if no crystal converged that could be relaxed freely.
     """
-    held = constrained.to_table()
-    freed = held.take([]) if free is None else free.to_table()
+    held = fresh(constrained).to_table()
+    freed = held.take([]) if free is None else fresh(free).to_table()
     pressure = pressure_behind(constrained)
     table = combine(held, freed, min_gain=parameters["min_gain"], pressure=pressure)
     left = table.columns["free_status"] == RowStatus.LEFT

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aiida_pet.data.structures import StructureSetData
 
 # Written out rather than imported, so that `--help` waits for nothing; tests compare them.
-FILE_FORMATS = ("extxyz", "cif", "poscar", "ase-db", "json", "jsonl")
+FILE_FORMATS = ("extxyz", "cif", "poscar", "ase-db", "json", "jsonl", "csv", "parquet")
 STRESS_UNITS = ("eV/A^3", "GPa", "kbar")
 SIGNS = ("plus", "minus")
 IMPORTED_FROM = "imported_from"
@@ -84,8 +84,9 @@ def import_(
 ) -> None:
     """Import the crystals of FILES (files, zip archives, folders) as one set and print its pk.
 
-    Read are extxyz, CIF, POSCAR, ASE databases, pymatgen JSON (structures, entries, records, data frames) and
-    folders of these, each also as .gz, .bz2, .xz or in a .zip. Ids come from the files and must be unique.
+    Read are extxyz, CIF, POSCAR, ASE databases, JSON of pymatgen, pandas and databases of materials, csv and parquet
+    with structures as text, and folders of these, each also as .gz, .bz2, .xz or in a .zip. A table without structures
+    gives its columns to the crystals of the same ids. Ids come from the files and must be unique.
     """
     session.load()
     summary: list[str] = []

@@ -63,7 +63,7 @@ def _item_of_row(row: Any, id_key: str | None, dropped: LeftOut, options: Result
             return Broken(id_text(own.get("id")), f"row {row.id}: {reason_of(error)}")
     fields = {"unique_id": row.unique_id} | dict(row.key_value_pairs)
     row_id, key = id_of(fields, id_key)
-    if row_id is None and id_key != "":
+    if row_id is None and id_key is None:
         row_id, key = row.unique_id, "unique_id"
     fields.pop(key or "", None)
     fields.pop("unique_id", None)

@@ -23,12 +23,12 @@ from scipy.spatial import cKDTree
 
 from aiida_pet.data.cif_symmetry import Symmetry, symmetry_of
 from aiida_pet.data.cif_text import Block, CifError, Token, blocks_of
+from aiida_pet.data.cif_writer import ID_ITEM
 from aiida_pet.data.crystal import Broken, Crystal, Item, checked
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.data.symbols import ISOTOPE_NOTE, ISOTOPES, atomic_number
 from aiida_pet.engine.table import Array
 
-ID_ITEM = "_pet_id"
 MERGED = 0.1
 """Images of one site nearer than this are one atom, A: no two atoms are so near, and coordinates of two digits are."""
 
@@ -73,10 +73,10 @@ def read_cif(text: TextIO, id_key: str | None, dropped: LeftOut) -> Iterator[Ite
         if block not in with_atoms and block.name.lower() != "global":
             dropped.note("a data block of a CIF has no atoms and was passed over")
     names = Counter(block.name for block in with_atoms)
-    usable = len(with_atoms) > 1 and not any(_GENERIC.match(name) or names[name] > 1 for name in names)
-    if len(with_atoms) > 1 and not usable and any(count > 1 for count in names.values()):
+    if any(count > 1 and not _GENERIC.match(name) for name, count in names.items()):
         dropped.note("data blocks of a CIF share a name, and file name and number are the ids")
     for block in with_atoms:
+        usable = len(with_atoms) > 1 and names[block.name] == 1 and not _GENERIC.match(block.name)
         row_id = _id_of(block, id_key, usable)
         try:
             yield Crystal(row_id, _atoms(block, dropped))
@@ -286,20 +286,15 @@ def _listed_again(sites: _Sites, where: Array, owners: Array, cell: Array) -> se
 def _orbit(coordinate: Array, symmetry: Symmetry, cell: Array) -> tuple[Array, float]:
     """Return (m, 3) images, each in the middle of what it was merged from, and how far these lay apart in A."""
     images = symmetry.rotations @ coordinate + symmetry.translations
-    merged: list[Array] = []
-    left = np.arange(len(images))
-    spread = 0.0
-    while len(left):
-        apart = images[left] - images[left[0]]
-        apart -= np.rint(apart)
-        near = np.linalg.norm(apart @ cell, axis=1) < MERGED
-        spread = max(spread, float(np.linalg.norm(apart[near] @ cell, axis=1).max()))
-        merged.append(images[left[0]] + apart[near].mean(axis=0) if near.sum() > 1 else images[left[0]])
-        left = left[~near]
-    found = np.array(merged)
-    if len(symmetry.rotations) > 1:
-        found = _wrapped(found)
-    return found, spread
+    apart = images[None] - images[:, None]
+    apart -= np.rint(apart)
+    lengths = np.linalg.norm(apart @ cell, axis=2)
+    near = lengths < MERGED
+    first = np.flatnonzero(near.argmax(axis=1) == np.arange(len(images)))
+    middle = (apart * near[:, :, None]).sum(axis=1) / near.sum(axis=1)[:, None]
+    found = (images + middle)[first]
+    spread = float(np.where(near, lengths, 0)[first].max())
+    return (_wrapped(found) if len(images) > 1 else found), spread
 
 
 def _wrapped(fractional: Array) -> Array:

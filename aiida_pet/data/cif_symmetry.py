@@ -130,7 +130,7 @@ def _operation(text: str) -> tuple[Array, Array]:
             else:
                 translation[row] += float(value)
             place = match.end()
-    if abs(round(np.linalg.det(rotation))) != 1 or np.abs(rotation).max() > 1:
+    if abs(round(np.linalg.det(rotation))) != 1 or np.abs(rotation).max() > 3:
         raise CifError(f"operation of symmetry {text[:40]!r} is no rotation or reflection of a lattice")
     return rotation, translation
 
@@ -155,8 +155,8 @@ def _is_group(rotations: Array, translations: Array) -> bool:
 
 
 def _codes(rotations: Array) -> Array:
-    """(n,) int of (n, 3, 3) matrices of -1, 0 and 1; larger elements are cut off."""
-    return (np.clip(rotations, -1, 1).reshape(-1, 9) + 1) @ (3 ** np.arange(9))
+    """(n,) int of (n, 3, 3) matrices of -3 to 3; larger elements are cut off."""
+    return (np.clip(rotations, -4, 4).reshape(-1, 9) + 4) @ (9 ** np.arange(9))
 
 
 def _grouped(codes: Array, shifts: Array) -> dict[int, Array]:
@@ -213,7 +213,8 @@ _RENAMED = {39: ("A b m 2",), 41: ("A b a 2",), 64: ("C m c a",), 67: ("C m m a"
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s_]", "", name).lower()
+    """Return a symbol without blanks, in small letters: ``P 2_1/c`` and ``P2(1)/c`` are ``p21/c``."""
+    return re.sub(r"[\s_]|\((?=[0-9]\))|(?<=\([0-9])\)", "", name).lower()
 
 
 def _plain_hall(symbol: str) -> str:
@@ -233,6 +234,14 @@ def _named(block: Block, hall: str | None, symbol: str | None, number: int | Non
         found = _by_symbol(block, symbol, number)
         if hall is not None:
             notes.append("the Hall symbol of a CIF is not known, and its Hermann-Mauguin symbol was taken")
+    elif symbol is not None:
+        named = {
+            setting.number for setting in _settings() if _plain(_SUFFIX.sub("", symbol)) in setting.names
+        }
+        if named and not named & {setting.number for setting in found}:
+            raise CifError(
+                f"its Hall symbol is that of space group {found[0].number}, and it is named {symbol!r}"
+            )
     if number is not None and all(setting.number != number for setting in found):
         raise CifError(f"its symbol is that of space group {found[0].number}, its number {number}: {_REMEDY}")
     fitting = [setting for setting in found if _leaves_metric(_database(setting.index)[0], cell)]
@@ -260,7 +269,11 @@ def _by_symbol(block: Block, symbol: str | None, number: int | None) -> list[_Se
         if suffix is not None:
             choice = next(part for part in suffix.groups() if part)
             symbol = symbol[: suffix.start()]
-        found = [setting for setting in _settings() if _plain(symbol) in setting.names]
+        plain = _plain(symbol)
+        found = [setting for setting in _settings() if plain in setting.names]
+        if not found and plain[-1:] in ("h", "r", "s", "z"):  # R-3mH
+            choice = plain[-1]
+            found = [setting for setting in _settings() if plain[:-1] in setting.names]
         if not found:
             raise CifError(f"its space group {symbol[:40]!r} is not known: {_REMEDY}")
     else:

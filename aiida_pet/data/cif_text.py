@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-_TOKEN = re.compile(
-    r"""'(?P<single>.*?)'(?=\s|\Z)|"(?P<double>.*?)"(?=\s|\Z)|(?P<comment>\#.*)|(?P<bare>\S+)"""
+_WORD = re.compile(r"\S+")
+_NEEDED = re.compile(
+    r"_(cell_(length|angle)|symmetry|space_group|atom_site_(label|type|fract|cartn|occ|calc)|pet_id)"
 )
 _OPERATION = re.compile(r"_(symop\w*_operation_xyz|equiv_pos_as_xyz)\Z")
 
@@ -46,7 +47,7 @@ class Block:
 
     :ivar name: as it stands behind ``data_``.
     :ivar values: name of an item -> its values, one where it is not in a loop.
-    :ivar problem: what could not be read of it; empty where all could.
+    :ivar problem: what could not be read of items that cell, symmetry and sites are in; empty where all could.
     """
 
     name: str
@@ -80,7 +81,10 @@ def blocks_of(text: str) -> list[Block]:
         elif not token.quoted and word.startswith("_"):
             place = _item(tokens, place, blocks[-1])
         else:
-            _complain(blocks[-1], f"line {token.line}: expected the name of an item, got {token.text[:40]!r}")
+            last = next(reversed(blocks[-1].values), "_cell_length")
+            _complain(
+                blocks[-1], f"line {token.line}: expected the name of an item, got {token.text[:40]!r}", last
+            )
             place += 1
     return blocks
 
@@ -100,12 +104,36 @@ def _tokens(text: str) -> Iterator[Token]:
             rest = lines[number][1:] if number < len(lines) else ""
         else:
             rest = line
-        for match in _TOKEN.finditer(rest):
-            kind = match.lastgroup
-            if kind == "comment":
-                break
-            yield Token(match[kind or 0], kind != "bare", number + 1)
+        for word, quoted in _words(rest):
+            yield Token(word, quoted, number + 1)
         number += 1
+
+
+def _words(line: str) -> Iterator[tuple[str, bool]]:
+    """Yield the words of a line, and whether each stood in quotes; a quote ends where a blank follows it."""
+    place = 0
+    open_: set[str] = set()  # quotes that nothing closes any more
+    while (word := _WORD.search(line, place)) is not None:
+        start, first = word.start(), word[0][0]
+        if first == "#":
+            return
+        end = -1 if first not in "'\"" or first in open_ else _closing(line, start)
+        if end >= 0:
+            yield line[start + 1 : end], True
+            place = end + 1
+            continue
+        if first in "'\"":
+            open_.add(first)
+        yield word[0], False
+        place = word.end()
+
+
+def _closing(line: str, start: int) -> int:
+    """Return where the quote at ``start`` is closed, -1 if nowhere."""
+    end = line.find(line[start], start + 1)
+    while end >= 0 and end + 1 < len(line) and not line[end + 1].isspace():
+        end = line.find(line[start], end + 1)
+    return end
 
 
 def _is_value(token: Token) -> bool:
@@ -126,7 +154,7 @@ def _item(tokens: list[Token], place: int, block: Block) -> int:
         values.append(tokens[place])
         place += 1
     if not values:
-        _complain(block, f"{name} has no value")
+        _complain(block, f"{name} has no value", name)
         return place
     _set(block, name, [_joined(values)])
     return place
@@ -142,7 +170,6 @@ def _loop(tokens: list[Token], place: int, block: Block) -> int:
         values.append(tokens[place])
         place += 1
     if not names:
-        _complain(block, "loop_ without items")
         return place
     if any(_OPERATION.search(name) for name in names):
         values = _whole_operations(values)
@@ -152,6 +179,7 @@ def _loop(tokens: list[Token], place: int, block: Block) -> int:
         _complain(
             block,
             f"the loop of {names[0]} has {len(values)} values, which is no multiple of its {len(names)} items",
+            *names,
         )
         return place
     for number, name in enumerate(names):
@@ -163,7 +191,7 @@ def _set(block: Block, name: str, values: list[Token]) -> None:
     if name in block.values and [token.text for token in block.values[name]] != [
         token.text for token in values
     ]:
-        _complain(block, f"{name} stands twice in it, with different values")
+        _complain(block, f"{name} stands twice in it, with different values", name)
         return
     block.values[name] = values
 
@@ -172,8 +200,10 @@ def _name(token: Token) -> str:
     return token.text.lower().replace(".", "_")
 
 
-def _complain(block: Block, problem: str) -> None:
-    block.problem = block.problem or problem
+def _complain(block: Block, problem: str, *names: str) -> None:
+    """Note ``problem``, if one of the items ``names`` is needed."""
+    if any(map(_NEEDED.match, names)):
+        block.problem = block.problem or problem
 
 
 def _joined(tokens: list[Token]) -> Token:

@@ -78,8 +78,15 @@ def crystal_of_dict(raw: Mapping[str, Any]) -> Found:
 
     :raises ValueError: if it is damaged or a site is disordered.
     """
+    try:
+        return _crystal_of_dict(raw)
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+        raise ValueError(f"its structure is damaged: {reason_of(error)}") from error
+
+
+def _crystal_of_dict(raw: Mapping[str, Any]) -> Found:
     if not is_crystal(raw):
-        inner = crystal_of_dict(raw["structure"])
+        inner = _crystal_of_dict(raw["structure"])
         fields = {name: item for name, item in raw.items() if name not in ("structure", "data")}
         data = raw.get("data")
         fields = (data if isinstance(data, dict) else {}) | fields

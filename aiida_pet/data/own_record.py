@@ -17,6 +17,7 @@ Each column stands in one place only: who edits a plain key need not know of the
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,9 +34,10 @@ from aiida_pet.data.crystal import (
     OWN_KEY,
     Crystal,
     id_text,
-    input_results,
+    reason_of,
     scalar,
 )
+from aiida_pet.data.input_results import ResultOptions, take_fields
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.engine.table import Array, StructureTable, Table
 
@@ -123,6 +125,21 @@ def _listed(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
+def parsed(raw: Any) -> Mapping[str, Any] | None:
+    """Return the object that stands somewhere as itself or as JSON, None if there is none.
+
+    :raises ValueError: if it is damaged.
+    """
+    if isinstance(raw, str):
+        try:
+            raw = json.loads(raw)
+        except ValueError as error:
+            raise ValueError(
+                f"what aiida-pet wrote under {OWN_KEY!r} is damaged: {reason_of(error)}"
+            ) from error
+    return raw if isinstance(raw, Mapping) else None
+
+
 @dataclass
 class Plain:
     """What stands beside a crystal outside of the object.
@@ -148,6 +165,15 @@ def own_crystal(
     :param dropped: counts what is not a column.
     :raises ValueError: if the object was damaged.
     """
+    try:
+        return _own_crystal(raw, atoms, plain, id_key, dropped)
+    except (TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
+        raise ValueError(f"what aiida-pet wrote under {OWN_KEY!r} is damaged: {reason_of(error)}") from error
+
+
+def _own_crystal(
+    raw: Mapping[str, Any], atoms: Atoms, plain: Plain, id_key: str | None, dropped: LeftOut
+) -> Crystal:
     fields = dict(plain.fields)
     row_id = _take_id(raw, fields, id_key)
     columns = _plain(fields, _mapping(raw, "shapes"), dropped)
@@ -255,5 +281,6 @@ def _results(
             columns[name] = full_3x3_to_voigt_6_stress(stress.reshape(3, 3)) if stress.size == 9 else stress
         elif name == "energy":
             columns[name] = float(value)
-    found, found_atoms = input_results(results, n_atoms)
+    forces = {name: np.asarray(results.pop(name)) for name in ATOM_RESULTS if name in results}
+    found, found_atoms = take_fields(results, forces, (n_atoms, np.zeros((3, 3))), ResultOptions(), LeftOut())
     return found | columns, found_atoms | atom_columns

@@ -24,10 +24,10 @@ from ase import Atoms
 
 from aiida_pet.data.crystal import Broken, Crystal, Item, checked
 from aiida_pet.data.left_out import LeftOut
+from aiida_pet.data.poscar_writer import ID_MARK
 from aiida_pet.data.symbols import ISOTOPE_NOTE, ISOTOPES, atomic_number
 from aiida_pet.engine.table import Array
 
-_ID = "id="
 _FRAME = re.compile(r"\s*(direct|cartesian|konfig)\w*\s*(configuration)?\s*=", re.IGNORECASE)
 _MODE = re.compile(r"\s*[a-zA-Z]")
 _VELOCITIES = re.compile(r"\s*(direct|cartesian|lattice velocities.*)\s*\Z", re.IGNORECASE)
@@ -129,9 +129,9 @@ def read_poscar(text: TextIO, id_key: str | None, dropped: LeftOut) -> Iterator[
 def id_in_comment(comment: str) -> str | None:
     """Return the id in a comment line that this program wrote, None if it is none."""
     text = comment.strip()
-    if not text.startswith(_ID) or text == _ID:
+    if not text.startswith(ID_MARK) or text == ID_MARK:
         return None
-    text = text.removeprefix(_ID)
+    text = text.removeprefix(ID_MARK)
     if not text.startswith('"'):
         return text
     try:
@@ -190,7 +190,7 @@ def _read_head(lines: Sequence[str], place: int) -> _Head:
             "scaling factor, three lattice vectors, element symbols, numbers of atoms, Direct or Cartesian, atoms"
         )
     factors = _scale(lines[place + 1])
-    if factors is None:
+    if factors is None or not all(factors):
         raise PoscarError(
             f"line {place + 2}: expected one scaling factor or three, got {_shown(lines[place + 1])}"
         )

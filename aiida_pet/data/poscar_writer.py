@@ -17,13 +17,13 @@ from aiida_pet.data.own_json import selective_dynamics
 from aiida_pet.data.own_record import held_in
 from aiida_pet.engine.table import StructureTable
 
-_MARK = "id="
+ID_MARK = "id="
 
 
 def comment_of(row_id: str) -> str:
     """Return the comment line of the crystal ``row_id``."""
     plain = row_id.isprintable() and row_id == row_id.strip() and not row_id.startswith('"') and row_id
-    return _MARK + (row_id if plain else json.dumps(row_id))
+    return ID_MARK + (row_id if plain else json.dumps(row_id))
 
 
 def reason_against(table: StructureTable, index: int) -> str:

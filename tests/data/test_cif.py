@@ -108,6 +108,8 @@ SETTINGS = [
     ("_symmetry_space_group_name_H-M 'P 1 21/n 1'\n_symmetry_Int_Tables_number 14", (5, 6, 7, 90, 98, 90), 4, 14),
     ("_space_group_name_H-M_alt 'P 21/c'", (5, 6, 7, 90, 98, 90), 4, 14),
     ("_space_group_name_H-M_alt 'P 2_1/c'", (5, 6, 7, 90, 98, 90), 4, 14),
+    ("_space_group_name_H-M_alt 'P 2(1)/c'", (5, 6, 7, 90, 98, 90), 4, 14),
+    ("_space_group_name_H-M_alt 'R-3mH'", (5, 5, 12, 90, 90, 120), 36, 166),
     ("_space_group_name_H-M_alt 'C 1 2/c 1'", (9, 6, 7, 90, 98, 90), 8, 15),
     ("_space_group_name_H-M_alt 'P 1 1 21/b'", (5, 6, 7, 90, 90, 98), 4, 14),
     ("_space_group_name_H-M_alt 'R -3 m :H'", (5, 5, 12, 90, 90, 120), 36, 166),
@@ -155,6 +157,10 @@ def test_choice_of_the_origin_is_taken_and_a_missing_one_told(
         (
             "_space_group_name_H-M_alt 'I m -3 m'\n_space_group_IT_number 221",
             "space group 229, its number 221",
+        ),
+        (
+            "_space_group_name_Hall '-P 4 2 3'\n_space_group_name_H-M_alt 'F m -3 m'",
+            "and it is named 'F m -3 m'",
         ),
         ("_space_group_IT_number 0", "expected 1 to 230"),
         ("loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n-x,y,z\nx,-y,z", "are no group"),
@@ -285,6 +291,15 @@ def test_charges_and_isotopes_are_no_other_elements(tmp_path: Path, site: str, n
     assert bool(result.summary()) == (number == 1)
 
 
+def test_what_is_not_needed_may_be_damaged(tmp_path: Path) -> None:
+    text = "_journal_name_full Phys. Rev. B\nloop_\n_publ_author_name\nSmith, J.\n'Doe, J.'\n_author_note\n;\nit's\n;\n"
+    text += "loop_\n_citation_id\n_citation_title\n1 two words\n"
+    result = read(tmp_path, block(text + "_space_group_IT_number 229"))
+    assert len(result.table.numbers) == 2
+    with pytest.raises(StructureFileError, match="expected the name of an item, got 'junk'"):
+        read(tmp_path, block("_space_group_IT_number\n229\njunk"))
+
+
 def test_stated_formula_that_does_not_fit_is_told(tmp_path: Path) -> None:
     assert read(tmp_path, block("_chemical_formula_sum 'Mo'")).summary() == []
     result = read(tmp_path, block("_chemical_formula_sum 'Mo1 W1 H2'"))
@@ -313,6 +328,7 @@ def test_names_that_are_no_ids_leave_them_to_the_file_with_a_word(tmp_path: Path
         "data blocks of a CIF share a name, and file name and number are the ids: 1 crystal",
     ]
     assert read(tmp_path, block(name="image0") + block(name="image1")).table.ids.tolist() == ["a-0", "a-1"]
+    assert read(tmp_path, block(name="mp-1") + block(name="global")).table.ids.tolist() == ["mp-1", "a-1"]
 
 
 @pytest.mark.parametrize("row_id", ["007", "1e3", "two words", "it's", "nan", "結晶", "a\nb"])
