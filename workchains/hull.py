@@ -25,7 +25,7 @@ from aiida_pet.calculations.screening import combine_relaxations, rattle_structu
 from aiida_pet.calculations.theory import (
     freed_from,
     parameters_behind,
-    theory_of,
+    theory_if_one,
     theory_of_models,
     with_neutrality,
 )
@@ -150,7 +150,7 @@ class HullWorkChain(TaskProtocols, WorkChain):
     def check(self) -> Any:
         """Compare levels of theory before anything is computed."""
         parameters = DEFAULTS | self.inputs.parameters.get_dict()
-        own = theory_of(self.inputs.structures)
+        own = theory_if_one(self.inputs.structures)
         if not own.level and parameters["level_of_theory"]:
             own = with_neutrality(
                 type(own)(parameters["level_of_theory"], own.models), self.inputs.structures
@@ -159,7 +159,7 @@ class HullWorkChain(TaskProtocols, WorkChain):
         found = dict(self.ctx.theories)
         for name, node in self.inputs.get("references", {}).items():
             if isinstance(node, StructureSetData):
-                self.ctx.theories[name] = theory_of(node)
+                self.ctx.theories[name] = theory_if_one(node)
                 found[name] = self.ctx.theories[name]
             else:
                 found |= theories_in(node)
@@ -347,12 +347,10 @@ class HullWorkChain(TaskProtocols, WorkChain):
 
 
 def validate_structures(node: StructureSetData | None, _: Any) -> str | None:
-    """Return that the set has no energies, or is of several levels of theory."""
-    if node is None:
-        return None
-    if ENERGY not in node.column_names:
+    """Return that the set has no energies."""
+    if node is not None and ENERGY not in node.column_names:
         return f"the set has no column {ENERGY!r} (eV per cell): relax or evaluate it first"
-    return problem_within(node)
+    return None
 
 
 def validate_free(node: orm.Dict | None, _: Any) -> str | None:
@@ -372,7 +370,7 @@ def validate_references(references: Any, _: Any) -> str | None:
     for name, node in (references or {}).items():
         if name in (LABEL, RELAXED, "parameters", "theories"):
             return f"references cannot be called {name!r}: choose another name"
-        problem = check_reference(name, node) or problem_within(node)
+        problem = check_reference(name, node)
         if problem:
             return problem
     return None
@@ -384,9 +382,19 @@ def validate_hull(inputs: Any, _: Any) -> str | None:
         return (
             "`reference_structures` and `relax` (code, model, parameters) go together: give both or neither"
         )
+    options = DEFAULTS | (inputs["parameters"].get_dict() if "parameters" in inputs else {})
+    if not options["force_mixture"]:
+        sets = {LABEL: inputs["structures"]} | dict(inputs.get("references") or {})
+        for name, node in sets.items():
+            problem = problem_within(node)
+            if problem:
+                return f"{name}: {problem}"
     if "free" in inputs and "reference_structures" not in inputs:
         return "`free` is for `reference_structures`, which are relaxed here: give these, or leave it out"
-    kind = (inputs["parameters"].get_dict() if "parameters" in inputs else {}).get("hull", DEFAULTS["hull"])
-    if kind == "references" and not inputs.get("references") and "reference_structures" not in inputs:
+    if (
+        options["hull"] == "references"
+        and not inputs.get("references")
+        and "reference_structures" not in inputs
+    ):
         return "hull = 'references' needs `references` or `reference_structures`"
     return None

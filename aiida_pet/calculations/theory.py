@@ -8,7 +8,7 @@ from typing import Any
 from aiida import orm
 
 from aiida_pet.analysis.competing import PressureError
-from aiida_pet.analysis.levels import Theory, is_corrected, theory_in
+from aiida_pet.analysis.levels import MixedTheoryError, Theory, is_corrected, theory_in
 from aiida_pet.analysis.mp2020 import CORRECTED_ELEMENTS
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
@@ -40,6 +40,14 @@ def jobs_behind(node: TableData) -> list[Any]:
 def theory_of(node: StructureSetData) -> Theory:
     """Return level of theory and models of the energies in ``node``: from provenance, else from its columns."""
     return with_neutrality(_theory_of(node), node)
+
+
+def theory_if_one(node: StructureSetData) -> Theory:
+    """Return what :func:`theory_of` says, nothing for a set of several levels of theory: a forced mixture."""
+    try:
+        return theory_of(node)
+    except MixedTheoryError:
+        return Theory()
 
 
 def with_neutrality(theory: Theory, node: StructureSetData) -> Theory:

@@ -164,6 +164,25 @@ def test_a_set_relaxed_under_pressure_without_enthalpies_is_refused(
         energies_above_hull(structures, orm.Dict({}), orm.Dict({}))
 
 
+def test_levels_within_a_set_are_read_from_its_run_types_and_can_be_forced(aiida_profile: Any) -> None:
+    from aiida.engine import run_get_node
+
+    from aiida_pet.calculations.theory import theory_of
+    from aiida_pet.workchains.hull import HullWorkChain
+
+    names = ["Mo", "Ta", "MoTa"]
+    one = make_set(names, run_type=["GGA", "GGA", "GGA"]).store()
+    assert theory_of(one) == Theory("PBE")
+    corrected = make_set(names, run_type=["GGA", "GGA+U", "GGA"], correction=[0.0, -1.0, 0.0]).store()
+    assert theory_of(corrected) == Theory("PBE, corrected")
+    mixed = make_set(names, run_type=["GGA", "R2SCAN", "GGA"]).store()
+    told = r"structures: rows of one table are of different levels of theory: PBE \(2\); r2SCAN \(1\)"
+    with pytest.raises(ValueError, match=told):
+        run_get_node(HullWorkChain, structures=mixed)
+    _, node = run_get_node(HullWorkChain, structures=mixed, parameters={"force_mixture": True})
+    assert node.is_finished_ok, node.exit_message
+
+
 def test_theory_is_found_through_merges(aiida_profile: Any, tmp_path: Any) -> None:
     from aiida_pet.calculations.functions import merge_tables
     from aiida_pet.calculations.theory import parameters_behind, theory_of
