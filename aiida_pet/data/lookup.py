@@ -81,5 +81,6 @@ def select_positions(node: TableData, where: str | None) -> NDArray[np.int64]:
     """
     if where is None:
         return np.arange(len(node))
-    frame = read_columns(node, columns_in(where, frame_columns(node)))
-    return frame.index.get_indexer(filter_frame(frame, where).index).astype(np.int64)
+    known = frame_columns(node)
+    frame = read_columns(node, columns_in(where, known))
+    return frame.index.get_indexer(filter_frame(frame, where, known).index).astype(np.int64)

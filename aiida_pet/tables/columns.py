@@ -231,6 +231,7 @@ _OF_ALL = (
         kind=Kind.TEXT,
         section=Section.STATUS,
         sources=EVALUATED,
+        searched=True,
         told=True,
     ),
     Column(
@@ -265,7 +266,8 @@ _EVALUATION = (
     ),
     Column(
         "stress",
-        "Stress, positive under tension as in ASE; Voigt's order xx yy zz yz xz xy.",
+        "Stress, positive under tension as in ASE; Voigt's order xx yy zz yz xz xy. Missing for rows not "
+        "periodic in all directions, but for slabs with `cell=plane`.",
         "eV/A^3",
         shape=("6",),
         section=Section.RELAXATION,
