@@ -33,8 +33,10 @@ from aiida_pet.data.model import PetModelData
 from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import RowStatus
+from aiida_pet.engine.job import RowStatus, Task
+from aiida_pet.workchains.groups import put_results_into_group
 from aiida_pet.workchains.jobs import called_as
+from aiida_pet.workchains.protocols.mixin import TaskProtocols
 from aiida_pet.workchains.relax import RelaxWorkChain
 from aiida_pet.workchains.relaxed_before import find_relaxed
 
@@ -44,7 +46,7 @@ RELAXED = "relaxed_references"
 FREE_OPTIONS = ("rattle", "seed", "min_gain")
 
 
-class HullWorkChain(WorkChain):
+class HullWorkChain(TaskProtocols, WorkChain):
     """Formation energies, energies above hull and decomposition products of a set.
 
     References are sets of the same model, tables of reference phases, and crystals that are relaxed here first. Such a
@@ -52,6 +54,8 @@ class HullWorkChain(WorkChain):
     whatever campaign it was of. With `free`, they are then relaxed once more, freely from a rattle, as the set of a
     `constrained_then_free` screening is.
     """
+
+    PROTOCOL_TASK = Task.RELAX  # of references that are relaxed
 
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:  # type: ignore[override]
@@ -137,6 +141,11 @@ class HullWorkChain(WorkChain):
             message="The references are not all relaxed (process <{pk}>): {message} If rows are left, `aiida-pet "
             "resume {pk}` goes on with them; launch the hull again then.",
         )
+
+    def on_terminated(self) -> None:
+        """Put what there is into the group of the campaign."""
+        super().on_terminated()
+        put_results_into_group(self.node)
 
     def check(self) -> Any:
         """Compare levels of theory before anything is computed."""

@@ -104,18 +104,19 @@ class LaneWorkChain(WorkChain):
         spec.exit_code(
             301,
             "ERROR_JOB_KILLED",
-            message="Job <{pk}> was killed, so the lane stops with {left} rows left. Launch the rows that are left "
-            "again to go on.",
+            message="Job <{pk}> was killed, so the lane stops with {left} rows left. `aiida-pet resume` of the "
+            "launch goes on with them.",
         )
         spec.exit_code(
             302,
             "ERROR_STOPPED",
-            message="Stopped as asked, with {left} rows left: `aiida-pet resume` goes on with them.",
+            message="Stopped as asked, with {left} rows left: `aiida-pet resume` of the launch goes on with them.",
         )
         spec.exit_code(
             303,
             "ERROR_OUT_OF_RESOURCES",
-            message="{what} ran out twice for rows that were alone in a job ({count} of them): jobs need more of it.",
+            message="{what} ran out twice for rows that were alone in a job ({count} of them): jobs need more of it "
+            "(`--walltime`, `--memory`).",
         )
         spec.exit_code(
             400,
@@ -165,7 +166,12 @@ class LaneWorkChain(WorkChain):
             inputs["remote_state"] = before.outputs.remote_folder
         inputs["settings"] = settings
         label = f"job_{self.ctx.n_jobs:05d}"
-        inputs["metadata"] = {"options": dict(self.inputs.get("options", {})), "call_link_label": label}
+        options = dict(self.inputs.get("options", {}))
+        inputs["metadata"] = {
+            "options": options,
+            "call_link_label": label,
+            "label": self._label_of_job(len(ids)),
+        }
         self.ctx.n_jobs += 1
         self.ctx.walk = walk.to_dict()
         started = called_as(self.node, label)
@@ -180,6 +186,10 @@ class LaneWorkChain(WorkChain):
             node = self.submit(calculation, **inputs)
         self.report(f"job <{node.pk}>: {len(rows)} rows, {walk.n_waiting} wait")
         return ToContext(job=node)
+
+    def _label_of_job(self, n_rows: int) -> str:
+        """Return what a job is called: the same for the same work, since one from the cache takes its source's."""
+        return f"{self.inputs.task.value} of {n_rows} crystal{'' if n_rows == 1 else 's'}"
 
     def inspect_job(self) -> ExitCode | None:
         """Take note of what the job finished, and put the rest back."""

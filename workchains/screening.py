@@ -32,6 +32,7 @@ from aiida_pet.engine.parameters import parse_parameters
 from aiida_pet.workchains.batch import fill_options, fill_sharing, validate_batch
 from aiida_pet.workchains.done import check_crystals, check_science, still_valid
 from aiida_pet.workchains.elastic import ElasticWorkChain
+from aiida_pet.workchains.groups import put_results_into_group
 from aiida_pet.workchains.hull import FREE_OPTIONS, HullWorkChain
 from aiida_pet.workchains.inputs import TO_CHILDREN, define_job_inputs, define_sharing
 from aiida_pet.workchains.jobs import called_as
@@ -42,9 +43,11 @@ from aiida_pet.workchains.stages import (
     TASKS,
     check_stages,
     columns_of_set,
+    default_screening_protocol,
     known_columns,
     make_stages,
     names_of_input,
+    screening_protocols,
 )
 from aiida_pet.workchains.stopping import is_stop_requested
 from aiida_pet.workchains.taking_up import define_resumes, taken_up_code
@@ -105,13 +108,15 @@ class ScreeningWorkChain(WorkChain):
             "stages", dynamic=True, valid_type=TableData, help="The table of each stage, whole."
         )
         spec.exit_code(
-            320, "ERROR_CONDITION", message="The condition of stage {stage} cannot be applied: {message}"
+            320,
+            "ERROR_CONDITION",
+            message="The condition of stage {stage} (`--keep`) cannot be applied: {message}",
         )
         spec.exit_code(
             400,
             "ERROR_ROWS_LEFT",
             message="Stage {stage} left rows without a result (status `left`), see <{pk}>: {message} "
-            "`aiida-pet resume` goes on with them.",
+            "`aiida-pet resume` of the screening goes on with them.",
         )
         spec.exit_code(
             410,
@@ -292,6 +297,11 @@ class ScreeningWorkChain(WorkChain):
         self.ctx.n_passing = int(fresh(self.ctx.verdict).column("passes").sum())
         self.report(f"{stage}: {self.ctx.n_passing} of {len(self.ctx.verdict)} rows go on")
 
+    def on_terminated(self) -> None:
+        """Put what there is into the group of the campaign."""
+        super().on_terminated()
+        put_results_into_group(self.node)
+
     def finish(self) -> Any:
         """Make the final table, and say what did not go well."""
         planned = [stage for stage in STAGES if stage in self.ctx.stages]
@@ -314,6 +324,27 @@ class ScreeningWorkChain(WorkChain):
             _, stage, pk, message = self.ctx.complaint
             return f"stage {stage} failed{f' (process <{pk}>)' if pk else ''}: {message}"[:_MOST_CHARACTERS]
         return f"stopped at stage {self.ctx.left[0]}" if "left" in self.ctx else ""
+
+    @classmethod
+    def get_default_protocol(cls) -> str:
+        """Return the name of the protocol that is taken if none is named."""
+        return default_screening_protocol()
+
+    @classmethod
+    def get_available_protocols(cls) -> dict[str, dict[str, str]]:
+        """Return name -> ``{"description": ...}`` of each protocol; ``balanced`` and ``stringent`` are other names."""
+        return {name: {"description": text} for name, text in screening_protocols().items()}
+
+    @classmethod
+    def get_protocol_inputs(
+        cls, protocol: str | None = None, overrides: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return the stages that ``protocol`` sets, with ``overrides`` over them: ``{"stages": {...}}``.
+
+        :param overrides: stage -> options to change.
+        :raises ProtocolError: for an unknown protocol, stage or option.
+        """
+        return {"stages": make_stages(protocol=protocol, overrides=overrides)}
 
     @classmethod
     def get_builder_from_protocol(

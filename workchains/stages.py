@@ -20,7 +20,7 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.engine.job import Task
 from aiida_pet.engine.parameters import parse_parameters
 from aiida_pet.tables.columns import REPEATED, Source, columns_of, scalar_names
-from aiida_pet.workchains.protocols import ProtocolError, protocol_inputs
+from aiida_pet.workchains.protocols import ProtocolError, name_of, protocol_inputs
 
 STAGES = ("relax", "symmetry", "hull", "phonons", "elastic")
 TASKS = {"relax": Task.RELAX, "phonons": Task.PHONONS, "elastic": Task.ELASTIC}
@@ -55,6 +55,11 @@ def screening_protocols() -> dict[str, str]:
     return {name: content["description"] for name, content in _protocols()["protocols"].items()}
 
 
+def default_screening_protocol() -> str:
+    """Return the name of the protocol of a screening that is taken if none is named."""
+    return str(_protocols()["default_protocol"])
+
+
 def stage_options(stage: str) -> tuple[str, ...]:
     """Return the names of the options of ``stage``: what else is set of it is a parameter of its task."""
     return (*_OPTIONS[stage], PROTOCOL) if stage in TASKS else _OPTIONS[stage]
@@ -83,11 +88,7 @@ def make_stages(
         raise ProtocolError(
             f"options are given for {', '.join(missing)}, which is none of the stages asked for"
         )
-    name = protocol or content["default_protocol"]
-    if name not in content["protocols"]:
-        raise ProtocolError(
-            f"no protocol {name!r} of a screening: there are {', '.join(content['protocols'])}"
-        )
+    name = name_of(protocol, content, "of a screening")
     stages = {}
     for stage in STAGES:
         if stage not in wanted:

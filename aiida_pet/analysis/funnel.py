@@ -151,7 +151,7 @@ def add_stage(table: StructureTable, stage: Stage, own: Collection[str] = ()) ->
     Where a name is taken, status, message and symmetry warning get that of the stage before them, ``phonons_status``,
     and so does what the input has under a name that nobody foresaw; ``warnings`` holds the codes of all stages. What
     else the table has already, arrays over temperatures or frequencies, columns per atom and of any length stay with
-    the stage. Rows that did not come to it get NaN, 0, False or nothing.
+    the stage. Rows that did not come to it get nothing, which is NaN, of flags and counts too, or an empty text.
 
     :param own: names of the input's columns in ``table``.
     :raises KeyError: if the stage holds rows that are none of the table's.
@@ -304,9 +304,11 @@ def _shown(value: Any) -> str:
 
 
 def _nothing(size: int, like: Array) -> Array:
-    if like.dtype.kind == "f":
-        return np.full((size, *like.shape[1:]), np.nan, dtype=like.dtype)
-    return np.zeros((size, *like.shape[1:]), dtype=like.dtype)
+    """Return (size, ...) in which there is nothing: empty texts or NaN, which makes numbers of flags and counts."""
+    shape = (size, *like.shape[1:])
+    if like.dtype.kind == "f" or (like.dtype.kind in "biu" and len(like) < size):
+        return np.full(shape, np.nan, dtype=like.dtype if like.dtype.kind == "f" else np.float64)
+    return np.zeros(shape, dtype=like.dtype)
 
 
 def _moved(table: StructureTable, result: StructureTable) -> StructureTable:

@@ -28,6 +28,7 @@ from aiida_pet.data.partial import part_of
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import (
+    JOB_FILE,
     LOG_FILE,
     MODEL_FILE,
     PROGRESS_FILE,
@@ -121,6 +122,9 @@ class PetCalculation(CalcJob):
         options["parser_name"].default = "pet.batch"
         options["resources"].default = lambda: {"num_machines": 1, "num_mpiprocs_per_machine": 1}
         options["withmpi"].default = False
+        # what `verdi calcjob inputcat` and `outputcat` show
+        options["input_filename"].default = JOB_FILE
+        options["output_filename"].default = LOG_FILE
         spec.output(
             "results",
             valid_type=StructureSetData,

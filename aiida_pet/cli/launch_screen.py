@@ -28,6 +28,14 @@ from aiida_pet.cli.status import STAGES
 MODES = ("free", "constrained", "constrained_then_free")
 
 
+def _no_where(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        raise click.UsageError(
+            "a screening takes all rows of its set: --keep 'STAGE: CONDITION' says which go on after a stage, and "
+            f"`aiida-pet data export SET -o FILE --where '{value}'` makes a file of some to screen"
+        )
+
+
 @click.command()
 @targets_argument
 @click.option("--stages", default=",".join(STAGES), show_default=True, help="Which of them, in this order.")
@@ -53,6 +61,7 @@ MODES = ("free", "constrained", "constrained_then_free")
     show_default=True,
     help="Take jobs that were done before, with the same inputs, from the cache.",
 )
+@click.option("--where", hidden=True, expose_value=False, callback=_no_where)
 @launch_options
 def screen(
     session: Session,

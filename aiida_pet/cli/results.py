@@ -15,6 +15,7 @@ import click
 from aiida_pet.cli.output import note, plural, shortened, table_text
 from aiida_pet.cli.session import Session, load_any, pass_session
 from aiida_pet.cli.targets import check_target, force_option
+from aiida_pet.tables import warnings
 from aiida_pet.tables.columns import first_look, told_in_words
 
 if TYPE_CHECKING:
@@ -155,8 +156,20 @@ def results(
         _write_frame(rows, choice, chosen, output)
     if len(choice.positions) < found and limit is None:
         note(f"{plural(found - len(choice.positions), 'more row')}: --limit 0 for all, -o FILE for a file")
+    _note_warnings(rows.node, positions if for_people else positions[:0])
     if rows.missing:
         note(rows.missing)
+
+
+def _note_warnings(node: TableData, positions: Array) -> None:
+    """Say how many of the rows at ``positions`` carry which code, and what it means."""
+    if warnings.COLUMN not in node.column_names:
+        return
+    counts = warnings.counted(node.column(warnings.COLUMN)[positions].tolist())
+    if counts:
+        note(f"warnings: {warnings.told(counts)}")
+    for code in counts:
+        note(f"  {code}: {warnings.meaning_of(code)}")
 
 
 def _format(form: str | None, as_json: bool, output: Path | None) -> Format:
@@ -197,9 +210,9 @@ def _files_of(form: Format, output: Path) -> tuple[Path, ...]:
 def _known(names: list[str], name: str, option: str) -> str:
     known = ["id", *(column for column in names if column != "id")]
     if name not in known:
-        raise click.BadParameter(
-            f"there is no column {name!r}: columns are {', '.join(known)}", param_hint=option
-        )
+        from aiida_pet.data.filter import no_such_column
+
+        raise click.BadParameter(no_such_column(name, known), param_hint=option)
     return name
 
 

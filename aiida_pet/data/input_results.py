@@ -195,6 +195,7 @@ def _keep(kept: dict[str, Any], name: str, value: Any, source: str, left_out: Le
 def remedy_of(left_out: LeftOut) -> str:
     """Return how fields of results that were left out are read, in words of Python arguments."""
     names = [name for name in left_out.fields if _LOOKS_LIKE_RESULT.search(name) and " " not in name]
+    names = [name for name in names if name == "virial" or name not in TARGETS]
     others = [name for name in names if name.lower() != "virial"]
     parts = []
     if others:

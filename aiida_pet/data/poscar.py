@@ -190,7 +190,7 @@ def _read_head(lines: Sequence[str], place: int) -> _Head:
             "scaling factor, three lattice vectors, element symbols, numbers of atoms, Direct or Cartesian, atoms"
         )
     factors = _scale(lines[place + 1])
-    if factors is None:
+    if factors is None or not all(factors):
         raise PoscarError(
             f"line {place + 2}: expected one scaling factor or three, got {_shown(lines[place + 1])}"
         )

@@ -25,7 +25,7 @@ from aiida.orm.nodes.caching import NodeCaching
 from aiida_pet.data import fingerprints, segments
 from aiida_pet.engine.ragged import Ragged
 from aiida_pet.engine.table import Array, Table, check_unique, decode_strings, encode_strings, merge_units
-from aiida_pet.tables.columns import is_flag
+from aiida_pet.tables.columns import Kind, kinds_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -235,7 +235,7 @@ class TableData(orm.ArrayData):
             self.base.attributes.set(f"{self.array_prefix}{name}", list(values.shape))
             if name.startswith(_COLUMN):
                 column = name.removeprefix(_COLUMN)
-                if values.ndim == 1 and values.dtype.kind == "f" and is_flag(column):
+                if values.ndim == 1 and values.dtype.kind == "f" and Kind.FLAG in kinds_of(column):
                     values = values[~np.isnan(values)].astype(bool)  # those that are known
                 counts[column] = _counts(values)
                 ranges[column] = _range(values)
@@ -432,7 +432,7 @@ class TableData(orm.ArrayData):
         """
         index = self.place(row_id)
         return {"id": row_id} | {
-            name: _known_flag(name, self.column(name)[index].tolist()) for name in self.column_names
+            name: _known(name, self.column(name)[index].tolist()) for name in self.column_names
         }
 
     def to_table(self) -> Table:
@@ -464,11 +464,16 @@ class TableData(orm.ArrayData):
         return frame_of(self.to_table())
 
 
-def _known_flag(name: str, value: Any) -> Any:
-    """Return ``value`` of column ``name``; of a flag True, False or, where it is missing, None."""
-    if not isinstance(value, float) or not is_flag(name):
+def _known(name: str, value: Any) -> Any:
+    """Return ``value`` of column ``name``: a flag as True or False, a count as int, None where they are missing."""
+    if not isinstance(value, float):
         return value
-    return None if np.isnan(value) else bool(value)
+    kinds = kinds_of(name)
+    if Kind.FLAG in kinds and value in (0.0, 1.0):
+        return bool(value)
+    if Kind.COUNT in kinds and value.is_integer():
+        return int(value)
+    return None if np.isnan(value) and kinds & {Kind.FLAG, Kind.COUNT} else value
 
 
 def check_name(name: str) -> None:

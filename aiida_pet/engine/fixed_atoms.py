@@ -25,12 +25,17 @@ NOT_READ = "constraints_not_read"
 COLUMNS = (CARTESIAN, SCALED)  #: per atom, (A, 3) bool
 
 
-def is_fixed(table: StructureTable) -> Flags:
-    """Return which components of the atoms of ``table`` are held, (A, 6) bool: x, y, z, then the lattice vectors."""
-    flags = np.zeros((len(table.numbers), 6), dtype=bool)
+def is_fixed(table: StructureTable, part: slice = slice(None)) -> Flags:
+    """Return which components of the atoms of ``table`` are held, (A, 6) bool: x, y, z, then the lattice vectors.
+
+    :param part: only of these atoms.
+    """
+    flags = np.zeros((len(table.numbers[part]), 6), dtype=bool)
     for place, name in enumerate(COLUMNS):
         if name in table.atom_columns:
-            given = np.asarray(table.atom_columns[name], dtype=np.float64)  # missing values hold nothing
+            given = np.asarray(
+                table.atom_columns[name][part], dtype=np.float64
+            )  # missing values hold nothing
             flags[:, 3 * place : 3 * place + 3] = np.nan_to_num(given) != 0
     return flags
 
@@ -60,8 +65,8 @@ def allowed_directions(table: StructureTable, row: int, cell: Floats | None = No
         replaced by perpendicular ones.
     """
     part = table.atoms_of(row)
-    flags = is_fixed(table)[part] if any(name in table.atom_columns for name in COLUMNS) else None
-    if flags is None or not flags.any():
+    flags = is_fixed(table, part)
+    if not flags.any():
         return None
     cell = table.cells[row] if cell is None else cell
     return projectors(flags, np.concatenate([np.eye(3), dual_vectors(cell, table.pbc[row])]))

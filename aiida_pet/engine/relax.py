@@ -101,7 +101,9 @@ class Relax(Driver):
         self._off_symmetry: set[int] = (
             set()
         )  # rows of the table with held atoms that are not where it wants them
-        self._not_held: set[int] = set()  # rows of the table in which no group was found
+        self._not_held: dict[
+            int, Warned
+        ] = {}  # row of the table -> what is to be said of the group it is held to
         self._projector: SymmetryProjector | None = None
         self._resumed = table.take([])  # rows that wait to go on from their state, which is in the columns
 
@@ -109,9 +111,8 @@ class Relax(Driver):
 
     def codes_of(self, rows: Array) -> list[set[str]]:
         """Return the codes of ``rows``: also of those that should be held to a group and have none."""
-        lacking = {Warned.SYMMETRY_NOT_HELD}
         return [
-            codes | (lacking if row in self._not_held else set())
+            codes | ({self._not_held[row]} if row in self._not_held else set())
             for row, codes in zip(rows.tolist(), super().codes_of(rows), strict=True)
         ]
 
@@ -138,8 +139,9 @@ class Relax(Driver):
         ends = torch.cumsum(batch.n_atoms, 0).tolist()
         for place, row in enumerate(rows):
             operations = operations_of_row(self.table, row, self.parameters.symprec, respects_fixed=True)
-            if not operations.symprec:
-                self._not_held.add(row)
+            code = self._what_is_not_held(row, operations)
+            if code is not None:
+                self._not_held[row] = code
             kept = self._where_held(row, operations)
             if np.abs(kept - operations.positions).max(initial=0.0) > EXACT:
                 self._off_symmetry.add(row)
@@ -147,6 +149,18 @@ class Relax(Driver):
             positions[ends[place] - len(kept) : ends[place]] = torch.as_tensor(kept)
             held[place] = operations
         return batch.moved(positions, cells), held
+
+    def _what_is_not_held(self, row: int, operations: Operations) -> Warned | None:
+        """Return the code of a row of which nothing is held, or less than there is at ``symprec``; else None."""
+        if not operations.symprec:
+            return Warned.SYMMETRY_NOT_HELD
+        symprec = self.parameters.symprec
+        if operations.symprec >= symprec * (1 - 1e-9) or self.table.pbc[row].sum() < 2:
+            return None
+        if self._has_fixed_atoms[row]:  # what is held has a group of its own
+            return None
+        (found,) = groups_of(self.table.take([row]), (symprec,)).values()
+        return Warned.SYMMETRY_HELD_IN_PART if found.kind[0] not in (0, operations.number) else None
 
     def _where_held(self, row: int, operations: Operations) -> Array:
         """Return the positions (A, 3) of ``operations``, but what is held of ``row`` where it was given."""

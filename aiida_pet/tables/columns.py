@@ -231,6 +231,7 @@ _OF_ALL = (
         kind=Kind.TEXT,
         section=Section.STATUS,
         sources=EVALUATED,
+        searched=True,
         told=True,
     ),
     Column(
@@ -265,7 +266,8 @@ _EVALUATION = (
     ),
     Column(
         "stress",
-        "Stress, positive under tension as in ASE; Voigt's order xx yy zz yz xz xy.",
+        "Stress, positive under tension as in ASE; Voigt's order xx yy zz yz xz xy. Missing for rows not "
+        "periodic in all directions, but for slabs with `cell=plane`.",
         "eV/A^3",
         shape=("6",),
         section=Section.RELAXATION,
@@ -886,9 +888,9 @@ def find_columns(name: str) -> tuple[Column, ...]:
     return find_columns(rest)
 
 
-def is_flag(name: str) -> bool:
-    """Return whether column ``name`` holds flags: in a table where some are missing they are NaN among 0 and 1."""
-    return any(column.kind is Kind.FLAG for column in find_columns(name))
+def kinds_of(name: str) -> set[Kind]:
+    """Return what column ``name`` may hold; in a table flags and counts that are missing are NaN among numbers."""
+    return {column.kind for column in find_columns(name)}
 
 
 def unit_of(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 from aiida import orm
@@ -127,6 +128,9 @@ def test_walltime_and_option_reach_the_scheduler(prepare, alloys):
 
 def test_label_is_that_of_the_process(prepare, alloys):
     assert prepare("relax", alloys, "--label", "first try").metadata.label == "first try"
+    unnamed = prepare("relax", alloys, "--where", "series == odd").metadata
+    assert unnamed.label == "relax 3 of alloys"
+    assert unnamed.description.startswith("relax of <")
 
 
 def test_where_chooses_rows(prepare, alloys):
@@ -219,7 +223,7 @@ def test_parameter_out_of_bounds_is_refused_with_its_unit(invoke, alloys, site):
     ("arguments", "status", "message"),
     [
         (["--option", "queu_name=x"], 2, "unknown options ['queu_name']"),
-        (["--setting", "device=tpu"], 2, "settings.device = 'tpu'"),
+        (["--setting", "device=tpu"], 2, "device = 'tpu'"),
         (["--wait"], 2, "--dry-run starts nothing that --wait could wait for"),
         (["--model", "no-such-model"], 1, "there is no model 'no-such-model': see `aiida-pet model list`"),
         (["--model", "pet-oam-xl"], 1, "`aiida-pet model import pet-oam-xl` brings it"),
@@ -263,6 +267,8 @@ def test_launch_without_broker_says_so_and_starts_nothing(invoke, alloys, site):
 
 def test_launch_while_the_daemon_is_stopped_names_the_remedy(invoke, alloys, monkeypatch):
     class Stopped:
+        profile = SimpleNamespace(process_control_backend="core.zeromq")
+
         def get_daemon_pid(self):
             return None
 

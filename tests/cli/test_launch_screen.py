@@ -5,9 +5,11 @@ import json
 import pytest
 from ase.build import bulk
 from ase.io import write
+from click.testing import CliRunner
 from pymatgen.core import Composition
 from pymatgen.entries.computed_entries import ComputedEntry
 
+from aiida_pet.cli import main
 from aiida_pet.cli.launch_screen import MODES
 from aiida_pet.cli.status import STAGES
 from aiida_pet.workchains import stages
@@ -251,3 +253,12 @@ def test_what_is_of_jobs_is_refused_for_a_hull_that_runs_none(invoke, site, give
     told = " ".join(output.split())
     assert given[0] in told
     assert "for launches that run jobs: --relax-references" in told
+
+
+def test_where_of_a_screening_says_what_there_is_instead():
+    result = CliRunner().invoke(main, ["launch", "screen", "12", "--where", "n_atoms < 3"])
+    assert result.exit_code == 2
+    told = " ".join(result.output.split())
+    assert "--keep 'STAGE: CONDITION'" in told
+    assert "aiida-pet data export SET -o FILE --where 'n_atoms < 3'" in told
+    assert "--where" not in CliRunner().invoke(main, ["launch", "screen", "--help"]).output

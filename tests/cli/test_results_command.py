@@ -92,7 +92,7 @@ def test_columns_all_shows_in_a_table_what_csv_has(invoke, campaign, rows):
 def test_unknown_column_is_refused_with_the_known(invoke, campaign):
     for option in ("--columns", "--sort"):
         output = invoke("results", campaign.node.pk, option, "enrgy", status=2).output
-        assert "there is no column 'enrgy': columns are id, formula" in " ".join(output.split())
+        assert "no column 'enrgy' (did you mean energy?): columns are id, formula" in " ".join(output.split())
 
 
 def test_sort_sorts_up_and_down(rows):
@@ -190,7 +190,7 @@ def test_extxyz_has_only_the_columns_that_were_asked_for(invoke, campaign, tmp_p
     assert set(atoms.info) == {"id", "fmax", "aiida_pet"}
     assert set(atoms.calc.results) == {"stress"}
     output = invoke("results", campaign.node.pk, "-o", path, "--force", "--columns", "fmx", status=2).output
-    assert "there is no column 'fmx'" in " ".join(output.split())
+    assert "no column 'fmx' (did you mean fmax?)" in " ".join(output.split())
 
 
 def test_pymatgen_json_is_read_by_pymatgen(invoke, campaign, tmp_path):

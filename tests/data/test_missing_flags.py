@@ -9,6 +9,7 @@ import json
 import numpy as np
 
 from aiida_pet.cli.output import cell, plain
+from aiida_pet.data.filter import filter_frame
 from aiida_pet.data.frame import frame_of
 from aiida_pet.data.frame_writers import iter_records
 from aiida_pet.engine.table import Table
@@ -34,6 +35,14 @@ def test_people_see_yes_no_and_a_dash() -> None:
     values = frame_of(table())[NAME].tolist()
     assert [cell(value) for value in values] == ["yes", "no", "-"]
     assert plain(values) == [True, False, None]
+
+
+def test_counts_stay_whole_numbers() -> None:
+    counts = frame_of(Table(["a", "b"], {"n_imaginary": np.array([3.0, np.nan])}))
+    assert next(iter(csv.DictReader(io.StringIO(counts.to_csv()))))["n_imaginary"] == "3"
+    assert [record["n_imaginary"] for record in iter_records(counts)] == [3, None]
+    assert list(filter_frame(counts, "n_imaginary >= 0").index) == ["a"]
+    assert list(filter_frame(counts, "not n_imaginary > 5").index) == ["a"]
 
 
 def test_numbers_of_another_name_stay_numbers() -> None:

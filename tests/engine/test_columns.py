@@ -134,6 +134,23 @@ def test_the_engine_writes_what_the_catalogue_says(pet, task, given):
         assert {*codes_in(text)} <= {*Warned}
 
 
+@pytest.mark.parametrize("task", [Task.PHONONS, Task.ELASTIC])
+def test_a_job_whose_rows_all_fail_has_all_columns_and_nothing_in_them(pet, task):
+    """Of rows that were refused, and of one that has no children: conditions can name what nobody has."""
+    given = (FEW if task is Task.PHONONS else LOOSE) | {"relax_first": False, "symprecs": (0.01,)}
+    table = crystals().select(["unknown", "slab"])
+    result = run(table, task, pet({}), given)
+    assert result.columns["status"].tolist() == ["unsupported_element", "failed"]
+    expected = columns_of(Source(task.value), parse_parameters(task, given))
+    names = {name for column in expected for name in column.names((0.01,))}
+    assert {*result.columns, *result.atom_columns, *result.ragged} == names
+    for column in expected:
+        if column.sources == (Source(task.value),) and column.name in result.columns:
+            values = result.columns[column.name]
+            assert (values == "").all() if column.kind is Kind.TEXT else np.isnan(values).all(), column.name
+    assert all(not len(column.values) for column in result.ragged.values())
+
+
 def test_charges_make_columns_in_every_row(pet):
     given = FEW | {"relax_first": False}
     result = run(crystals(charged=True), Task.PHONONS, pet({}), given)

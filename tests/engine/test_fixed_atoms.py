@@ -74,13 +74,10 @@ KINDS = {
         [FixAtoms([0, 2]), FixCartesian([1], mask=(False, False, True))],
         {"scaled": {0: ALL}, "cartesian": {1: (False, False, True), 2: ALL}},
     ),
-    "cartesian": (
-        [FixCartesian([atom], mask=(True, False, True)) for atom in (0, 1)],
-        {"cartesian": dict.fromkeys((0, 1), (True, False, True))},
-    ),
-    "scaled": (
-        [FixScaled([atom], mask=(True, True, False)) for atom in (0, 3)],
-        {"scaled": dict.fromkeys((0, 3), (True, True, False))},
+    "components": (
+        [FixCartesian([atom], mask=(True, False, True)) for atom in (0, 1)]
+        + [FixScaled([3], mask=(True, True, False))],
+        {"cartesian": dict.fromkeys((0, 1), (True, False, True)), "scaled": {3: (True, True, False)}},
     ),
 }
 
@@ -103,11 +100,12 @@ def test_fixed_cell_ends_where_ase_ends(load_pet, ase_calculator, crystal, const
     )  # forces are those of the model
 
 
-@pytest.mark.parametrize("optimizer", ["fire", "lbfgs"])
-@pytest.mark.parametrize("cell", ["full", "shape", "volume"])
+@pytest.mark.parametrize(
+    ("cell", "optimizer"), [("full", "fire"), ("full", "lbfgs"), ("shape", "fire"), ("volume", "fire")]
+)
 def test_held_atoms_keep_fractional_coordinates_while_the_cell_changes(load_pet, crystal, cell, optimizer):
     table = held(crystal, cartesian={0: ALL}, scaled={2: ALL, 3: (False, True, False)})
-    after = relax(table, load_pet(), cell=cell, optimizer=optimizer, max_steps=25).ase_at(0)
+    after = relax(table, load_pet(), cell=cell, optimizer=optimizer, max_steps=12).ase_at(0)
     assert np.abs(after.cell[:] - crystal.cell[:]).max() > 0.01
     ours, wanted = fractional(after), fractional(crystal)
     np.testing.assert_allclose(ours[[0, 2]], wanted[[0, 2]], atol=1e-12)

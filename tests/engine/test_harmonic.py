@@ -233,14 +233,14 @@ def test_density_of_states_integrates_to_three_per_atom(pairs):
 
 @pytest.mark.parametrize(("name", "n_points"), [(name, 701) for name in NAMES] + [("bi2te3", 101)])
 def test_density_of_states_holds_all_modes_whatever_their_frequency(pairs, name, n_points):
-    """Force constants a hundred times as stiff are ten times as high: 100 THz and more, as O-H stretches are."""
+    """Force constants 10,000 times as stiff make modes of 100 THz and more, as O-H stretches are."""
     made = pairs[name][0]
     stiff = restore_phonopy(
         made.unitcell.cell,
         made.unitcell.positions,
         made.unitcell.numbers,
         made.supercell_matrix,
-        made.force_constants * 100.0,
+        made.force_constants * 1e4,
     )
     for phonopy in (made, stiff):
         found = properties(phonopy, mesh=MESH, frequencies=n_points)
@@ -250,7 +250,7 @@ def test_density_of_states_holds_all_modes_whatever_their_frequency(pairs, name,
         assert grid[-1] > found.max_frequency
         integral = np.trapezoid(found.phonon_dos, grid)
         assert integral == pytest.approx(3 * found.n_atoms_primitive, rel=1e-3)
-    assert found.max_frequency > 40
+    assert found.max_frequency > 90
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -126,8 +126,22 @@ def test_row_in_which_nothing_can_be_held_says_so(load_pet, monkeypatch):
     monkeypatch.setattr(relax_module, "operations_of_row", nothing)
     table = StructureTable.from_ase([("slab", slab())])
     result = relax(table, load_pet(), cell="fixed", symmetry="constrained", max_steps=1)
-    assert result.columns["warnings"].tolist() == ["symmetry_not_held"]
+    assert "symmetry_not_held" in result.columns["warnings"][0].split()
     assert "no symmetry could be held" in result.columns["message"][0]
+
+
+def test_row_that_is_held_to_less_than_there_is_says_so(load_pet, monkeypatch, rattled):
+    search = relax_module.operations_of_row
+
+    def tighter(table: StructureTable, row: int, symprec: float, **options: Any) -> Any:
+        return search(table, row, 1e-2 * symprec, **options)
+
+    table = rattled.select(["slab"])
+    options: dict[str, Any] = {"cell": "fixed", "symmetry": "constrained", "symprec": 0.05, "max_steps": 0}
+    assert relax(table, load_pet(), **options).columns["warnings"].tolist() == ["symmetry_changed"]
+    monkeypatch.setattr(relax_module, "operations_of_row", tighter)
+    (codes,) = relax(table, load_pet(), **options).columns["warnings"].tolist()
+    assert "symmetry_held_in_part" in codes.split()
 
 
 def test_average_over_the_group_takes_slabs_and_molecules(load_pet, rattled):
