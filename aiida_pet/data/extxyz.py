@@ -23,6 +23,7 @@ from aiida_pet.data.input_results import ResultOptions, take_fields
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.data.own_record import ATOM_RESULTS, RESULTS, Plain, own_crystal, parsed
 from aiida_pet.data.symbols import ISOTOPE_NOTE, ISOTOPES, atomic_number
+from aiida_pet.engine.fixed_atoms import CARTESIAN
 from aiida_pet.engine.table import Array
 
 _CELL_KEYS = ("lattice", "cell")
@@ -117,7 +118,7 @@ def _crystal(
     atoms = checked(Atoms(numbers=numbers, positions=positions, cell=cell, pbc=pbc))
     held = _held(arrays, len(atoms))
     if held is not None:
-        arrays["fixed_cartesian"] = held
+        arrays[CARTESIAN] = held
     fields = {key: comment_line.typed(value) for key, value in values.items()}
     own = parsed(fields.pop(OWN_KEY, None))
     if own is not None:
