@@ -21,10 +21,10 @@ from aiida_pet.data.crystal import OWN_KEY, Broken, Crystal, Item, checked, id_o
 from aiida_pet.data.input_results import ResultOptions, take_fields
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.data.own_record import ATOM_RESULTS, HELD, RESULTS, Plain, own_crystal
+from aiida_pet.engine.fixed_atoms import CARTESIAN, NOT_READ, SCALED
 from aiida_pet.engine.table import Array
 
 _PER_ATOM = ("momenta", "masses", "tags", "initial_magmoms", "initial_charges")
-CONSTRAINTS_NOT_READ = "constraints_not_read"
 
 
 def read_ase_database(
@@ -83,8 +83,8 @@ def _item_of_row(row: Any, id_key: str | None, dropped: LeftOut, options: Result
     if row.data:
         counted.add("data")
     if others:
-        columns[CONSTRAINTS_NOT_READ] = others
-        counted.note(f"constraints of other kinds than are read stand in the column {CONSTRAINTS_NOT_READ}")
+        columns[NOT_READ] = others
+        counted.note(f"constraints of other kinds than are read stand in the column {NOT_READ}")
     dropped.merge(counted)
     return Crystal(row_id, atoms, columns, atom_columns)
 
@@ -112,5 +112,5 @@ def _held(row: Any, n_atoms: int) -> tuple[dict[str, Array], str]:
             (cartesian if name == "FixCartesian" else scaled)[np.atleast_1d(where)] |= mask
         else:
             others.add(name)
-    found = {"fixed_cartesian": cartesian, "fixed_scaled": scaled}
+    found = {CARTESIAN: cartesian, SCALED: scaled}
     return {name: held for name, held in found.items() if held.any()}, " ".join(sorted(others))

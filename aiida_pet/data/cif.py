@@ -73,10 +73,10 @@ def read_cif(text: TextIO, id_key: str | None, dropped: LeftOut) -> Iterator[Ite
         if block not in with_atoms and block.name.lower() != "global":
             dropped.note("a data block of a CIF has no atoms and was passed over")
     names = Counter(block.name for block in with_atoms)
-    usable = len(with_atoms) > 1 and not any(_GENERIC.match(name) or names[name] > 1 for name in names)
-    if len(with_atoms) > 1 and not usable and any(count > 1 for count in names.values()):
+    if any(count > 1 and not _GENERIC.match(name) for name, count in names.items()):
         dropped.note("data blocks of a CIF share a name, and file name and number are the ids")
     for block in with_atoms:
+        usable = len(with_atoms) > 1 and names[block.name] == 1 and not _GENERIC.match(block.name)
         row_id = _id_of(block, id_key, usable)
         try:
             yield Crystal(row_id, _atoms(block, dropped))

@@ -234,6 +234,14 @@ def _named(block: Block, hall: str | None, symbol: str | None, number: int | Non
         found = _by_symbol(block, symbol, number)
         if hall is not None:
             notes.append("the Hall symbol of a CIF is not known, and its Hermann-Mauguin symbol was taken")
+    elif symbol is not None:
+        named = {
+            setting.number for setting in _settings() if _plain(_SUFFIX.sub("", symbol)) in setting.names
+        }
+        if named and not named & {setting.number for setting in found}:
+            raise CifError(
+                f"its Hall symbol is that of space group {found[0].number}, and it is named {symbol!r}"
+            )
     if number is not None and all(setting.number != number for setting in found):
         raise CifError(f"its symbol is that of space group {found[0].number}, its number {number}: {_REMEDY}")
     fitting = [setting for setting in found if _leaves_metric(_database(setting.index)[0], cell)]

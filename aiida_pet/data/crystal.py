@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.stress import full_3x3_to_voigt_6_stress
 
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.engine.ragged import Array, Ragged
@@ -244,27 +243,6 @@ def _numbers(value: Any) -> Array | None:
         return np.array(value, dtype=np.float64)
     except (TypeError, ValueError):
         return None
-
-
-def input_results(results: Mapping[str, Any], n_atoms: int) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Return columns and columns per atom of results in ASE's units: energy, free_energy, stress, forces.
-
-    Stress is (6,) eV/A^3 in the order xx yy zz yz xz xy; what has another shape than it should is left out.
-    """
-    columns: dict[str, Any] = {}
-    atom_columns: dict[str, Array] = {}
-    for name in ("energy", "free_energy"):
-        if results.get(name) is not None:
-            columns[f"input_{name}"] = float(results[name])
-    stress = _numbers(results.get("stress"))
-    if stress is not None and stress.shape == (3, 3):
-        stress = full_3x3_to_voigt_6_stress(stress)
-    if stress is not None and stress.shape == (6,):
-        columns["input_stress"] = stress
-    forces = _numbers(results.get("forces"))
-    if forces is not None and forces.shape == (n_atoms, 3):
-        atom_columns["input_forces"] = forces
-    return columns, atom_columns
 
 
 def column_name(name: str) -> str:

@@ -9,7 +9,7 @@ else stands beside the atoms is left out and counted.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, TextIO
 
@@ -21,8 +21,9 @@ from aiida_pet.data.comment_line import Value
 from aiida_pet.data.crystal import OWN_KEY, Broken, Crystal, Item, checked, id_of
 from aiida_pet.data.input_results import ResultOptions, take_fields
 from aiida_pet.data.left_out import LeftOut
-from aiida_pet.data.own_record import ATOM_RESULTS, RESULTS, Plain, own_crystal
+from aiida_pet.data.own_record import ATOM_RESULTS, RESULTS, Plain, own_crystal, parsed
 from aiida_pet.data.symbols import ISOTOPE_NOTE, ISOTOPES, atomic_number
+from aiida_pet.engine.fixed_atoms import CARTESIAN
 from aiida_pet.engine.table import Array
 
 _CELL_KEYS = ("lattice", "cell")
@@ -117,10 +118,10 @@ def _crystal(
     atoms = checked(Atoms(numbers=numbers, positions=positions, cell=cell, pbc=pbc))
     held = _held(arrays, len(atoms))
     if held is not None:
-        arrays["fixed_cartesian"] = held
+        arrays[CARTESIAN] = held
     fields = {key: comment_line.typed(value) for key, value in values.items()}
-    own = fields.pop(OWN_KEY, None)
-    if isinstance(own, Mapping):
+    own = parsed(fields.pop(OWN_KEY, None))
+    if own is not None:
         results: dict[str, Any] = {name: fields.pop(name) for name in RESULTS if name in fields}
         results |= {name: arrays.pop(name) for name in ATOM_RESULTS if name in arrays}
         return own_crystal(own, atoms, Plain(fields, arrays, results), id_key, left_out)

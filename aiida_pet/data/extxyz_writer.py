@@ -92,7 +92,7 @@ class _FrameWriter:
                 words.append(f"{name}={_quoted(text)}")
             else:
                 own["columns"][name] = text
-        words.append(f"{OWN_KEY}={_quoted('_JSON ' + json.dumps(own_object(own)))}")
+        words.append(f"{OWN_KEY}={_quoted(_json(own_object(own)))}")
         lines = [str(part.stop - part.start), " ".join(words), *self._atom_lines(part)]
         return "\n".join(lines) + "\n"
 
@@ -145,6 +145,14 @@ def _number(value: Any) -> str:
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def _json(value: Any) -> str:
+    """Return JSON in which no quote is escaped by a backslash.
+
+    For ASE it is a text, without the mark ``_JSON``: what ASE reads as JSON and writes again, it cannot read.
+    """
+    return re.sub(r'\\(["\\])', lambda found: f"\\u{ord(found[1]):04x}", json.dumps(value))
 
 
 def _one_line(text: str) -> str:

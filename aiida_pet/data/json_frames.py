@@ -45,6 +45,11 @@ class ColumnFrame:
         self._reasons: dict[str, str] = {}
         self._fields: dict[str, dict[str, Any]] = {}
 
+    @property
+    def has_structures(self) -> bool:
+        """Whether some column holds structures, or is to hold them."""
+        return self._column is not None
+
     def add_column(self, name: str, entries: Iterable[tuple[str, Any]]) -> None:
         """Take in column ``name``: (row label, value) pairs."""
         for label, value in entries:

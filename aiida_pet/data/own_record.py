@@ -17,6 +17,7 @@ Each column stands in one place only: who edits a plain key need not know of the
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,10 +34,10 @@ from aiida_pet.data.crystal import (
     OWN_KEY,
     Crystal,
     id_text,
-    input_results,
     reason_of,
     scalar,
 )
+from aiida_pet.data.input_results import ResultOptions, take_fields
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.engine.table import Array, StructureTable, Table
 
@@ -122,6 +123,21 @@ def _listed(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _listed(item) for key, item in value.items()}
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def parsed(raw: Any) -> Mapping[str, Any] | None:
+    """Return the object that stands somewhere as itself or as JSON, None if there is none.
+
+    :raises ValueError: if it is damaged.
+    """
+    if isinstance(raw, str):
+        try:
+            raw = json.loads(raw)
+        except ValueError as error:
+            raise ValueError(
+                f"what aiida-pet wrote under {OWN_KEY!r} is damaged: {reason_of(error)}"
+            ) from error
+    return raw if isinstance(raw, Mapping) else None
 
 
 @dataclass
@@ -265,5 +281,6 @@ def _results(
             columns[name] = full_3x3_to_voigt_6_stress(stress.reshape(3, 3)) if stress.size == 9 else stress
         elif name == "energy":
             columns[name] = float(value)
-    found, found_atoms = input_results(results, n_atoms)
+    forces = {name: np.asarray(results.pop(name)) for name in ATOM_RESULTS if name in results}
+    found, found_atoms = take_fields(results, forces, (n_atoms, np.zeros((3, 3))), ResultOptions(), LeftOut())
     return found | columns, found_atoms | atom_columns

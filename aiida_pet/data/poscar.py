@@ -26,6 +26,7 @@ from aiida_pet.data.crystal import Broken, Crystal, Item, checked
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.data.poscar_writer import ID_MARK
 from aiida_pet.data.symbols import ISOTOPE_NOTE, ISOTOPES, atomic_number
+from aiida_pet.engine.fixed_atoms import SCALED
 from aiida_pet.engine.table import Array
 
 _FRAME = re.compile(r"\s*(direct|cartesian|konfig)\w*\s*(configuration)?\s*=", re.IGNORECASE)
@@ -309,7 +310,7 @@ def _read_atoms(lines: Sequence[str], head: _Head, left_out: LeftOut) -> tuple[C
     if any(part.capitalize() in ISOTOPES for part in _symbols_of(lines, head)):
         left_out.note(ISOTOPE_NOTE)
     held = _held(flags, place) if has_flags else None
-    return Crystal(None, atoms, {}, {} if held is None else {"fixed_scaled": held}), behind
+    return Crystal(None, atoms, {}, {} if held is None else {SCALED: held}), behind
 
 
 def _symbols_of(lines: Sequence[str], head: _Head) -> list[str]:

@@ -160,9 +160,33 @@ def _read_objects(
     else:
         frame = ColumnFrame(options)
         frame.add_column(name, chain(head.items(), rest))
-        for key in names:
+        yield from _frame_or_lists(frame, stream, names, options)
+
+
+def _frame_or_lists(
+    frame: ColumnFrame, stream: JsonStream, names: Iterator[str], options: JsonOptions
+) -> Iterator[Item]:
+    """Yield the rows of ``frame`` with its other columns, or of the lists of records that follow what was none."""
+    has_lists = False
+    for key in names:
+        if has_lists or (stream.peek() == "[" and not frame.has_structures):
+            has_lists = True
+            yield from _dictionaries(stream, options)
+        else:
             frame.add_column(key, _entries(stream, key, is_id(key, options)))
+    if not has_lists:
         yield from frame.items()
+
+
+def _dictionaries(stream: JsonStream, options: JsonOptions) -> Iterator[Item]:
+    """Yield the crystals of the records at the cursor, if it is a list; what is no record is passed over."""
+    if stream.peek() != "[":
+        stream.value()
+        return
+    for _ in stream.array():
+        raw = stream.value()
+        if isinstance(raw, dict) and not is_no_structure(raw):
+            yield item_of_record(raw, options, text=stream.last)
 
 
 def _entries(stream: JsonStream, name: str, exact: bool = False) -> Iterator[tuple[str, Any]]:

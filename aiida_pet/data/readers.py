@@ -10,6 +10,7 @@ from __future__ import annotations
 import lzma
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -44,7 +45,7 @@ _FILE_ERRORS = (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfi
 class DuplicateImportError(DuplicateIdError):
     """Raised when structures of an import share an id; the message names ids and files."""
 
-    def __init__(self, places: dict[str, list[str]]) -> None:
+    def __init__(self, places: dict[str, list[str]], given_twice: Sequence[str] = ()) -> None:
         super().__init__(list(places))
         self.places = places
         lines = [
@@ -53,18 +54,20 @@ class DuplicateImportError(DuplicateIdError):
         more = f"\n  and {len(places) - 10} more" if len(places) > 10 else ""
         listed = "\n  " + "\n  ".join(lines) + more
         self.reason = f"{len(places)} ids occur more than once:{listed}"
-        self.remedy = _remedy_of_duplicates(places)
+        self.remedy = _remedy_of_duplicates(places, given_twice)
         self.args = (f"{self.reason}\n({self.remedy})",)
 
 
-def _remedy_of_duplicates(places: dict[str, list[str]]) -> str:
-    """Return what helps; a file that is given twice keeps its ids twice, whatever they are made of."""
-    if any(len(set(files)) == 1 and len(files) > 1 for files in places.values()):
-        return "rename the structures, id_key='NAME' takes another field, or id_key='' numbers them"
-    return (
-        "import the files as one set each, rename the structures, id_key='NAME' takes another field, or "
-        "id_key='' names them by file and number"
+def _remedy_of_duplicates(places: dict[str, list[str]], given_twice: Sequence[str]) -> str:
+    """Return what helps."""
+    if given_twice:
+        return f"{given_twice[0]} is given twice: give it once"
+    kind = (
+        "numbers them"
+        if all(len(set(files)) == 1 for files in places.values())
+        else "takes the names of the files"
     )
+    return f"rename the structures, id_key='NAME' takes another field, or id_key='' {kind}"
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,8 @@ def read_structures(
         collector.add_crystal(len(builder), crystal)
         builder.add(row_id, crystal.atoms)
     if duplicates:
-        raise DuplicateImportError(duplicates)
+        given = Counter(map(str, names))
+        raise DuplicateImportError(duplicates, [name for name, count in given.items() if count > 1])
     unknown = sorted(set(options.results.column_map) - left_out.mapped)
     if unknown and len(builder):
         raise StructureFileError(f"no structure has a field {unknown[0]!r}", "column_map names it")

@@ -172,6 +172,56 @@ def test_a_set_with_corrections_of_its_own_competes_with_them() -> None:
     assert result.table.columns["correction"].tolist() == [-3.0]
 
 
+# Of WBM (Wang, Botti, Marques, npj Comput. Mater. 7, 12 (2021), CC-BY): atoms, energy and corrected energy (eV),
+# corrected formation energy (eV/atom); and the lowest crystals of the elements (Materials Project, CC-BY), eV/atom
+WBM = {
+    "wbm-5-19374": ({"I": 2, "Sc": 2, "Te": 2}, -29.45579593, -31.05779593, -1.509703451),
+    "wbm-1-38707": ({"Fe": 1, "O": 3}, -20.67250077, -24.98950077, -0.418899136),
+    "wbm-5-7105": ({"Sr": 1, "W": 1, "F": 6}, -45.81912969, -53.02912969, -3.364079025),
+    "wbm-1-32020": ({"Lu": 2, "N": 2}, -32.80957292, -33.53157292, -1.954170508),
+    "wbm-1-50492": ({"S": 2, "Rh": 2, "Cl": 2}, -29.9935069, -32.2275069, -0.921486351),
+    "wbm-1-12782": ({"Cr": 1, "Rh": 1}, -16.86525659, -16.86525659, 0.076049375),
+    "wbm-1-55798": ({"Si": 1, "Fe": 1, "Ti": 1}, -22.76518965, -22.69418965, -0.301119464),
+}
+ELEMENTS = {
+    "Cl": -1.84853666, "Cr": -9.65304747, "F": -1.9114789675, "Fe": -8.47002121, "I": -1.524012615,
+    "Lu": -4.52095052, "N": -8.336494925, "O": -4.947961005, "Rh": -7.36430787, "S": -4.136449866875,
+    "Sc": -6.332469105, "Si": -5.42531803, "Sr": -1.6894934533, "Te": -3.1433058933, "Ti": -7.8954920167,
+    "W": -12.95813023,
+}  # fmt: skip
+
+
+def test_some_crystals_of_wbm_are_corrected_as_published(tmp_path: Path) -> None:
+    """The atoms stand apart: O is not bonded to O and S has metals beside it, which is all that the scheme looks at."""
+    cells = []
+    for name, (formula, *_) in WBM.items():
+        symbols = [symbol for symbol, count in formula.items() for _ in range(count)]
+        if "S" in formula:
+            symbols = ["S", "Rh", "Cl", "Cl", "Rh", "S"]
+        places = [[2.5 * i, 2.5 * (i % 2), 0] for i in range(len(symbols))]
+        cells.append((name, Atoms(symbols, positions=places, cell=[2.5 * len(symbols), 5, 4], pbc=True)))
+    table = StructureTable.from_ase(cells)
+    table.set_column("energy", [energy for _, energy, *_ in WBM.values()], "eV")
+    path = tmp_path / "elements.json"
+    path.write_text(
+        json.dumps(
+            [
+                {"composition": {name: 1}, "energy": value, "entry_id": name}
+                for name, value in ELEMENTS.items()
+            ]
+        )
+    )
+    references = read_references(path, level_of_theory=MP)
+    columns = energies_above_hull(
+        table, references, hull="references", theory=Theory(MP), corrections="mp2020"
+    ).table.columns
+    corrected = table.columns["energy"] + columns["correction"]
+    np.testing.assert_allclose(corrected, [one[2] for one in WBM.values()], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        columns["formation_energy"], [one[3] for one in WBM.values()], rtol=0, atol=1e-6
+    )
+
+
 def test_wbm_is_corrected_as_published(shared_data: Path) -> None:
     with gzip.open(shared_data / "wbm-sample.json.gz", "rt") as text:
         raw: list[dict[str, Any]] = json.load(text)

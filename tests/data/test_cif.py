@@ -158,6 +158,10 @@ def test_choice_of_the_origin_is_taken_and_a_missing_one_told(
             "_space_group_name_H-M_alt 'I m -3 m'\n_space_group_IT_number 221",
             "space group 229, its number 221",
         ),
+        (
+            "_space_group_name_Hall '-P 4 2 3'\n_space_group_name_H-M_alt 'F m -3 m'",
+            "and it is named 'F m -3 m'",
+        ),
         ("_space_group_IT_number 0", "expected 1 to 230"),
         ("loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n-x,y,z\nx,-y,z", "are no group"),
         ("_symmetry_equiv_pos_as_xyz -x,-y,-z", "are no group"),
@@ -324,6 +328,7 @@ def test_names_that_are_no_ids_leave_them_to_the_file_with_a_word(tmp_path: Path
         "data blocks of a CIF share a name, and file name and number are the ids: 1 crystal",
     ]
     assert read(tmp_path, block(name="image0") + block(name="image1")).table.ids.tolist() == ["a-0", "a-1"]
+    assert read(tmp_path, block(name="mp-1") + block(name="global")).table.ids.tolist() == ["mp-1", "a-1"]
 
 
 @pytest.mark.parametrize("row_id", ["007", "1e3", "two words", "it's", "nan", "結晶", "a\nb"])

@@ -308,3 +308,11 @@ def test_cases_are_read(name: str, first: str, count: int) -> None:
     assert table.volumes()[0] == pytest.approx(
         bulk("Mo", a=float(table.cells[0][0, 0]), cubic=True).cell.volume
     )
+
+
+@pytest.mark.parametrize(
+    "before", [{"version": 1}, {"about": {"a": 1}}, {"about": {"a": 1}, "elements": ["Mo", "W"]}]
+)
+def test_a_list_of_records_is_found_behind_other_fields(tmp_path: Path, before: dict[str, Any]) -> None:
+    records = [{"id": i, "structure": d} for i, d in zip(IDS, DICTS, strict=True)]
+    assert_read(read(tmp_path / "s.json", before | {"crystals": records, "n": 3}), IDS)

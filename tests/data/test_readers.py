@@ -156,6 +156,31 @@ def test_ids_must_be_unique_over_all_files_and_all_are_named(extxyz: Path) -> No
     assert f"'wbm-1-4' in {extxyz}, {other}" in str(caught.value)
 
 
+def test_files_of_one_name_in_several_folders_are_told_apart(tmp_path: Path) -> None:
+    for number, name in enumerate(["d1/a.xyz", "d2/a.xyz", "d2/b.xyz", "d2/b.cif"]):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        ase.io.write(tmp_path / name, Atoms("W", cell=[3 + number, 3, 3], pbc=True))
+    expected = ["d1/a", "d2/a", "d2/b.cif", "d2/b.xyz"]
+    assert read_structures(tmp_path).table.ids.tolist() == expected
+    assert read_structures(sorted(tmp_path.rglob("*.*"))).table.ids.tolist() == expected
+
+
+def test_advice_on_duplicates_works_when_it_is_followed(tmp_path: Path) -> None:
+    frames = [bulk("W", a=3 + number / 10) for number in range(3)]
+    for number, folder in enumerate(("d1", "d2")):
+        (tmp_path / folder).mkdir()
+        for atoms in frames:
+            atoms.info["id"] = "same" if number else "other"
+        ase.io.write(tmp_path / folder / "a.xyz", frames[number : number + 2], format="extxyz")
+    files = [tmp_path / "d1/a.xyz", tmp_path / "d2/a.xyz"]
+    with pytest.raises(DuplicateImportError, match="id_key='' numbers them"):
+        read_structures(files)
+    ids = read_structures(files, ReadOptions(id_key="")).table.ids.tolist()
+    assert ids == ["d1/a-0", "d1/a-1", "d2/a-0", "d2/a-1"]
+    with pytest.raises(DuplicateImportError, match=r"a\.xyz is given twice: give it once"):
+        read_structures([files[0], files[0]], ReadOptions(id_key=""))
+
+
 def test_numbering_avoids_duplicate_names(tmp_path: Path, crystals: list[Atoms]) -> None:
     for atoms in crystals:
         atoms.info["name"] = "all the same"

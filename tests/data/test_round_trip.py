@@ -264,3 +264,22 @@ def test_results_of_phonons_at_several_temperatures_come_back(tmp_path: Path, na
     again = read_structures(tmp_path / name).table
     assert_same_crystals(again, table, 1e-8)
     assert_same_columns(again, table)
+
+
+def test_what_ase_read_and_wrote_again_comes_back(tmp_path: Path) -> None:
+    table = StructureTable.from_ase([("0031", screw(1)), ('q"x \\y', screw(-1))])
+    table.set_column("energy", [-1.0, 2.0], "eV")
+    table.set_column("stress", np.arange(12.0).reshape(2, 6), "eV/A^3")
+    table.set_column("free_energy", [1.0, 2.0], "kJ/mol")
+    table.set_column("path", np.arange(6.0).reshape(2, 3), "A")
+    table.set_column("tensor", np.arange(18.0).reshape(2, 3, 3))
+    table.set_column("label", ["7", 'a "quoted" text'])
+    table.atom_columns["born"] = np.arange(72.0).reshape(8, 3, 3)
+    write_table(table, tmp_path / "ours.xyz")
+    frames = ase.io.read(tmp_path / "ours.xyz", ":")
+    frames[0].info["e_above_hull"] = 0.25
+    ase.io.write(tmp_path / "theirs.xyz", frames)
+    again = read_structures(tmp_path / "theirs.xyz").table
+    assert_array_equal(again.columns.pop("e_above_hull"), [0.25, np.nan])
+    assert_same_crystals(again, table, 1e-8)
+    assert_same_columns(again, table)

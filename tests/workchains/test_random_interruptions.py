@@ -1,6 +1,6 @@
 """Random interruptions of random screenings: the final table is that of the undisturbed run, or the launch is refused.
 
-``AIIDA_PET_INTERRUPTIONS=40`` runs so many of them, of seeds of their own; two are enough for every day.
+``AIIDA_PET_INTERRUPTIONS=40`` runs so many of them, of seeds of their own; one is enough for every day.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def changed(structures: StructureSetData) -> StructureSetData:
     return StructureSetData.from_table(table).store()
 
 
-@pytest.mark.parametrize("seed", range(int(os.environ.get("AIIDA_PET_INTERRUPTIONS", "2"))))
+@pytest.mark.parametrize("seed", range(int(os.environ.get("AIIDA_PET_INTERRUPTIONS", "1"))))
 def test_screening_that_is_interrupted(
     seed: int, module_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
