@@ -236,7 +236,8 @@ def iter_crystals(
         except StructureFileError as error:
             if not options.skip_invalid:
                 raise
-            _report(ImportProblem(str(path), "", error.reason, error.remedy), options, problems)
+            reason = error.reason.removeprefix(f"{path}: ")
+            _report(ImportProblem(str(path), "", reason, error.remedy), options, problems)
 
 
 def _is_table(source: Source) -> bool:

@@ -233,6 +233,7 @@ def test_broken_file_costs_no_other(tmp_path: Path, extxyz: Path) -> None:
     )
     assert len(result.table) == 5
     assert [Path(problem.file).name for problem in result.problems] == ["b.db", "c.zip", "gone"]
+    assert result.problems[2].reason == "no such file or folder"
 
 
 def test_broken_archive_in_a_folder_costs_no_other_file(tmp_path: Path, extxyz: Path) -> None:
