@@ -8,9 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 # What `aiida-pet status` tells to type, as it stands in its advice.
-ADVISED = re.compile(
-    r"`(aiida-pet resume \d+|verdi process (?:play \d+|repair)|verdi daemon (?:start|stop))`"
-)
+ADVISED = re.compile(r"`(aiida-pet (?:resume \d+|repair)|verdi process play \d+|verdi daemon start)`")
 CONCERN_S = 20.0  # advice that stands so long is followed
 AGAIN_S = 180.0  # and what was typed is given so long to take effect
 STALL_S = 1200.0  # without a row or a command; advice on lost jobs comes after five minutes

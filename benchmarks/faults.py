@@ -172,8 +172,11 @@ class Campaigns:
         def type_in(command: str, status: dict[str, Any]) -> int:
             outcome.steps.append(without_numbers(command))
             arguments = command.split()[1:]
-            if arguments[0] != "resume":
+            if command.startswith("verdi"):
                 profile.verdi(*arguments)
+                return int(status["pk"])
+            if arguments == ["repair"]:
+                profile.pet(*arguments)
                 return int(status["pk"])
             outcome.jobs += len(status["jobs"])
             outcome.said = outcome.said or status["message"] or status["state"]

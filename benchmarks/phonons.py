@@ -176,7 +176,7 @@ def with_phonopy(results: StructureTable, parameters: PhononParameters, cores: i
             phonopy.produce_force_constants()
             phonopy.symmetrize_force_constants()
             mesh = phonopy.run_mesh(parameters.mesh)
-            low, high = parameters.dos_range
+            low, high = results.columns["dos_frequencies"][row, [0, -1]]
             pitch = (high - low) / (parameters.dos_points - 1)
             phonopy.run_total_dos(sigma=parameters.dos_sigma, freq_min=low, freq_max=high, freq_pitch=pitch)
             phonopy.run_thermal_properties(temperatures=[*parameters.temperatures, 300.0])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -195,13 +196,17 @@ def _draw_case(panel: SubFigure, case: Case, limits: tuple[float, float]) -> Non
 
 
 def _draw_bands(axes: Axes, bands: orm.BandsData) -> None:
-    """Draw one segment after the other; imaginary modes in red."""
-    places, names = zip(*bands.labels, strict=True)
+    """Draw one segment after the other; imaginary modes in red.
+
+    Labels side by side are where the path breaks off; elsewhere a segment begins where the last one ended.
+    """
     reciprocal = np.linalg.inv(np.asarray(bands.cell))
     points, values, begin = bands.get_kpoints(), bands.get_bands(), 0.0
     ticks: list[tuple[float, str]] = []
-    for first, last, start, end in zip(places[::2], places[1::2], names[::2], names[1::2], strict=True):
-        part = slice(first, last + 1)
+    for (first, start), (last, end) in pairwise(bands.labels):
+        if last == first + 1:
+            continue
+        part = slice(first + 1 if ticks and first and ticks[-1][1] == start else first, last + 1)
         steps = np.linalg.norm(np.diff(points[part], axis=0) @ reciprocal.T, axis=1)
         distances = begin + np.concatenate([[0.0], np.cumsum(steps)])
         segment = values[part]

@@ -1,7 +1,9 @@
 """Stands in for `pet-engine` in tests of the plugin: the same job folder, exit statuses and ways to die; no torch.
 
 Energies are -8 eV per atom, and 0.5 eV more for crystals called `high*`; phonons are stable, but not of those called
-`soft*`.
+`soft*`. Crystals called `saddle*` leave their cell, stretched along c, for an energy 0.1 eV per atom lower, if they are
+relaxed without symmetry; their phonons are unstable as long as they have not. The highest frequency is that of the
+geometry: 10 THz per 30 A^3. `has_nac` tells of Born charges that came along.
 
 What it does wrong is asked for in two ways. An id that begins with `killer` kills it (signal 9) when its row is
 reached, `max_steps` ends so. Environment variables: STAND_IN_FAIL=<ExitStatus> fails at the start; STAND_IN_ROWS=N
@@ -28,11 +30,15 @@ from aiida_pet.engine.table import StructureTable
 SHARD_ROWS = int(os.environ.get("STAND_IN_SHARD", "2"))
 
 
-def finish_rows(rows: StructureTable, task: Task = Task.RELAX) -> StructureTable:
+def finish_rows(rows: StructureTable, task: Task = Task.RELAX, *, free: bool = False) -> StructureTable:
     """Rows as the engine would leave them."""
     n_rows, n_atoms = len(rows), len(rows.numbers)
     names = rows.ids.tolist()
     raised = np.array([0.5 if name.startswith("high") else 0.0 for name in names])
+    has_nac = "born_charges" in rows.atom_columns and "dielectric_tensor" in rows.columns
+    if task is Task.RELAX and free:
+        raised -= _leave_saddles(rows)
+    rows.columns, rows.atom_columns, rows.units = {}, {}, {}
     statuses = [
         RowStatus.MAX_STEPS.value if name.startswith("max_steps") else RowStatus.CONVERGED.value
         for name in names
@@ -52,13 +58,35 @@ def finish_rows(rows: StructureTable, task: Task = Task.RELAX) -> StructureTable
     ):
         rows.set_column(name, values, unit)
     if task is Task.PHONONS:
-        lowest = np.array([-2.0 if name.startswith("soft") else 0.0 for name in names])
+        soft = np.array([name.startswith("soft") for name in names])
+        on_saddle = np.array([name.startswith("saddle") for name in names]) & ~_is_long(rows)
+        lowest = np.where(soft | on_saddle, -2.0, 0.0)
         rows.set_column("min_frequency", lowest, "THz")
+        rows.set_column("max_frequency", rows.volumes() / 3, "THz")
+        if has_nac:
+            rows.set_column("has_nac", np.ones(n_rows, bool))
         rows.set_column("is_dynamically_stable", lowest == 0)
     if task is Task.ELASTIC:
         rows.set_column("bulk_modulus", np.full(n_rows, 200.0), "GPa")
     rows.atom_columns["forces"] = np.zeros((n_atoms, 3))
     return rows
+
+
+def _is_long(rows: StructureTable) -> np.ndarray:
+    """Whether the third lattice vector is longer than the first by far."""
+    lengths = np.linalg.norm(rows.cells, axis=2)
+    return lengths[:, 2] > 1.1 * lengths[:, 0]
+
+
+def _leave_saddles(rows: StructureTable) -> np.ndarray:
+    """Stretch the crystals on a saddle, and return by how much that lowers their energies, eV."""
+    gained = np.zeros(len(rows))
+    for row, name in enumerate(rows.ids.tolist()):
+        if name.startswith("saddle"):
+            rows.cells[row, 2] *= 1.2
+            rows.positions[rows.atoms_of(row), 2] *= 1.2
+            gained[row] = 0.1 * rows.n_atoms[row]
+    return gained
 
 
 class Engine:
@@ -104,6 +132,7 @@ class Engine:
         spec = self.folder.read_spec()
         table = self.folder.read_structures()
         self.total, self.task = len(table), spec.task
+        self.free = spec.parameters.get("symmetry") == "none"
         failure = os.environ.get("STAND_IN_FAIL")
         if failure:
             return self.end(ExitStatus[failure], "failed", "as the test asked")
@@ -126,7 +155,7 @@ class Engine:
                 os.kill(os.getpid(), signal.SIGKILL)
             if not rows:
                 return self.end(ExitStatus.ROWS_LEFT, "stopped", "time is up")
-            shard = finish_rows(table.take(rows), self.task)
+            shard = finish_rows(table.take(rows), self.task, free=self.free)
             path = self.folder.write_shard(shard)
             if first == 0 and "STAND_IN_DAMAGE" in os.environ:
                 path.write_bytes(path.read_bytes()[:100])

@@ -63,3 +63,40 @@ def test_no_interpreter_is_named_with_the_remedy(tmp_path):
     assert done.returncode != 0
     assert "no Python >= 3.12 found" in done.stderr
     assert "set PYTHON=" in done.stderr
+
+
+SERVICES = Path(__file__).parents[1] / "scripts" / "install-services.sh"
+
+
+def test_services_that_an_installation_sets_to_start_are_set_off_again(tmp_path):
+    """What started by itself before is left alone; here a machine without systemd, in folders of its own."""
+    wants, rc = tmp_path / "systemd" / "multi-user.target.wants", tmp_path / "etc" / "rc2.d"
+    for folder, names in (
+        (wants, ("munge.service", "ssh.service", "cron.service")),
+        (rc, ("S01slurmd", "S01dbus")),
+    ):
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / name).symlink_to("/dev/null")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("bash", "env", "rm"):
+        (tools / name).symlink_to(
+            next(p for p in (Path("/usr/bin") / name, Path("/bin") / name) if p.exists())
+        )
+    for name in ("systemctl", "update-rc.d"):
+        (tools / name).symlink_to("/bin/true")  # those of this machine are not to be touched
+    environment = {
+        "PATH": str(tools),
+        "SYSTEMD_UNITS": str(tmp_path / "systemd"),
+        "RC_FOLDERS": str(tmp_path / "etc"),
+    }
+    done = subprocess.run(
+        [SERVICES, "--set-off", "ssh"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert sorted(path.name for path in wants.iterdir()) == ["cron.service", "ssh.service"]
+    assert [path.name for path in rc.iterdir()] == ["S01dbus"]
+    assert done.stderr.splitlines() == [
+        "install-services: munge does not start by itself",
+        "install-services: slurmd does not start by itself",
+    ]

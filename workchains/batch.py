@@ -26,17 +26,20 @@ from aiida_pet.calculations.validation import (
     check_remote_folders,
     check_rows,
 )
-from aiida_pet.data.merging import DONE
+from aiida_pet.data.merging import DONE, places_of
 from aiida_pet.data.model import PetModelData
+from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import Task
 from aiida_pet.engine.table import Array
 from aiida_pet.workchains.done import check_done, left_to_do
+from aiida_pet.workchains.groups import put_results_into_group
 from aiida_pet.workchains.inputs import define_done, define_job_inputs, define_sharing
 from aiida_pet.workchains.jobs import called_as, job_record, jobs_of
 from aiida_pet.workchains.lane import LaneWorkChain
 from aiida_pet.workchains.protocols import Protocol, protocol_inputs
+from aiida_pet.workchains.protocols.mixin import TaskProtocols
 from aiida_pet.workchains.sharing import default_job_size, share_out
 from aiida_pet.workchains.staging import StagingWorkChain
 from aiida_pet.workchains.taking_up import define_resumes, taken_up_code
@@ -61,7 +64,7 @@ _PASSED_ON = (
 )
 
 
-class BatchWorkChain(WorkChain):
+class BatchWorkChain(TaskProtocols, WorkChain):
     """One task over a set of crystals, in ``lanes`` that run at the same time."""
 
     @classmethod
@@ -98,8 +101,8 @@ class BatchWorkChain(WorkChain):
         spec.exit_code(
             300,
             "ERROR_STAGING",
-            message="The model could not be brought to computer `{computer}` (process <{pk}>). {message} Check it with "
-            "`verdi computer test {computer}` and launch again.",
+            message="The model could not be brought to computer `{computer}` (process <{pk}>). {message} `verdi "
+            "computer test {computer}` checks the connection, `aiida-pet doctor` the folder; launch again then.",
         )
         spec.exit_code(301, "ERROR_NO_RESULTS", message="No row has a result. {message}")
         spec.exit_code(
@@ -177,7 +180,9 @@ class BatchWorkChain(WorkChain):
             if node is None:
                 rows = TableData.from_ids(ids[share])
                 inputs["options"] = lane_options(self.inputs.get("options", {}), scheduler, number)
-                node = self.submit(LaneWorkChain, rows=rows, metadata={"call_link_label": label}, **inputs)
+                told = f"lane {number + 1} of {lanes}: {self.inputs.task.value} of {len(share)} crystals"
+                metadata = {"call_link_label": label, "label": told}
+                node = self.submit(LaneWorkChain, rows=rows, metadata=metadata, **inputs)
                 self.report(f"lane <{node.pk}>: {len(share)} rows in jobs of {job_size.value}")
             self.to_context(lanes=append_(node))
 
@@ -219,13 +224,18 @@ class BatchWorkChain(WorkChain):
             )
         return None
 
+    def on_terminated(self) -> None:
+        """Put what there is into the group of the campaign."""
+        super().on_terminated()
+        put_results_into_group(self.node)
+
     def _rows(self) -> tuple[Array, Array]:
         """Return ids and numbers of atoms of all rows."""
-        table = self.structures.to_table()
+        structures = fresh(self.structures)
         if "rows" not in self.inputs:
-            return table.ids, table.n_atoms
+            return structures.ids, structures.row_sizes()
         ids = self.inputs.rows.ids
-        return ids, table.n_atoms[table.positions_of(ids)]
+        return ids, structures.row_sizes()[places_of(structures.ids, ids)]
 
     def _done(self) -> dict[str, StructureSetData]:
         return dict(self.inputs.get("done", {}))

@@ -8,7 +8,7 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessBuilder
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
-from aiida_pet.calculations.functions import collect_structures, extract_structure
+from aiida_pet.calculations.functions import SINGLE_ID, collect_structures, extract_structure
 from aiida_pet.calculations.records import row_parameters
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
@@ -16,8 +16,6 @@ from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import RowStatus, Task
 from aiida_pet.workchains.batch import BatchWorkChain, fill_builder, fill_sharing, fill_site, validate_batch
 from aiida_pet.workchains.protocols import protocol_inputs
-
-SINGLE_ID = "structure"
 
 
 class CrystalsWorkChain(BatchWorkChain):

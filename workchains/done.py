@@ -1,20 +1,33 @@
-"""Rows that another campaign has done: which tables of it may be taken over, and what is left to do."""
+"""Rows that another campaign has done: which of them may be taken over, and what is left to do.
+
+A row is taken over if it is of the same task, model, parameters and version of the engine, and if its job was given
+what it would be given now: the fingerprint of crystal and columns tells (:mod:`aiida_pet.data.fingerprints`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from aiida import orm
 from aiida.engine import CalcJob
 
+from aiida_pet.calculations.functions import SINGLE_ID, keep_rows
+from aiida_pet.data.fingerprints import Fingerprints, Taken, compare, fingerprints_of, named
+from aiida_pet.data.input_columns import READ
+from aiida_pet.data.merging import places_of
+from aiida_pet.data.partial import fresh, part_of
 from aiida_pet.data.structures import StructureSetData
+from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import RowStatus, Task
 from aiida_pet.engine.parameters import parse_parameters
 from aiida_pet.engine.table import Array
 from aiida_pet.workchains.jobs import calls_of, is_job, jobs_of
 from aiida_pet.workchains.lane import LANE_TYPE
+
+KEEP_ROWS_TYPE = f"{keep_rows.__module__}.keep_rows"
 
 
 def results_below(node: orm.ProcessNode) -> dict[str, StructureSetData]:
@@ -37,6 +50,18 @@ def results_below(node: orm.ProcessNode) -> dict[str, StructureSetData]:
     return found
 
 
+def outdated_rows(node: orm.ProcessNode) -> set[str]:
+    """Return the ids of the rows below the batch ``node`` that are done, but by a version whose results differ."""
+    found, outdated = results_below(node), dict(_taken_over(node))
+    task = Task(node.inputs.task.value)
+    jobs = [
+        job for job in calls_of(node).jobs() if job.process_class.TASK is task and "results" in job.outputs
+    ]
+    outdated |= {f"job_{job.pk}": job.outputs.results for job in jobs}
+    ids = {str(name) for key, table in outdated.items() if key not in found for name in fresh(table).ids}
+    return ids - {str(name) for table in found.values() for name in fresh(table).ids}
+
+
 def has_current_results(node: orm.ProcessNode) -> bool:
     """Return whether the batch ``node`` would have the same results today, as far as versions of the engine tell."""
     tables = _taken_over(node).values()
@@ -45,9 +70,8 @@ def has_current_results(node: orm.ProcessNode) -> bool:
 
 def of_jobs(tables: Mapping[str, StructureSetData]) -> dict[str, StructureSetData]:
     """Return those of ``tables`` that are results of jobs, without rows that were given up."""
-    return {
-        name: table for name, table in tables.items() if table.creator is not None and is_job(table.creator)
-    }
+    makers = {name: maker_of(table) for name, table in tables.items()}
+    return {name: tables[name] for name, maker in makers.items() if maker is not None and is_job(maker)}
 
 
 def current(tables: Mapping[str, StructureSetData]) -> dict[str, StructureSetData]:
@@ -56,7 +80,7 @@ def current(tables: Mapping[str, StructureSetData]) -> dict[str, StructureSetDat
 
 
 def _is_current_table(table: StructureSetData) -> bool:
-    maker = _maker(table)
+    maker = maker_of(table)
     if maker is None or is_job(maker):
         return _is_current(maker)
     # rows that a lane gave up; versions before called them left, and these are tried again
@@ -76,30 +100,122 @@ def _is_current(maker: Any) -> bool:
     return bool(made_by.get("calc_job") == maker.process_class.CACHE_VERSION)
 
 
+@dataclass
+class Given:
+    """Tells what rows were given, of one task: of the rows that are asked for, and of those of tables of results.
+
+    Of a table that does not say it, of a version before, it is worked out from the inputs of the job; each set of
+    crystals is read once.
+
+    :ivar task: of the jobs.
+    """
+
+    task: Task
+    _sets: dict[int | None, tuple[Array, Fingerprints]] = field(default_factory=dict)
+
+    def of_set(self, structures: StructureSetData, ids: Array | None = None) -> Fingerprints:
+        """Return the fingerprints of ``structures`` as the input of the task, or of its rows ``ids``, (N, 16)."""
+        if structures.pk not in self._sets:
+            read = READ[self.task]
+            table = part_of(structures, read.rows, read.atoms)
+            self._sets[structures.pk] = (table.ids, fingerprints_of(table, read))
+        known, found = self._sets[structures.pk]
+        return found if ids is None else found[places_of(known, ids)]
+
+    def of_results(self, table: StructureSetData) -> Fingerprints:
+        """Return the fingerprints of what the job was given whose results ``table`` are, (M, 16)."""
+        found = table.fingerprints()
+        if found is not None:
+            return found
+        maker = maker_of(table)
+        if maker is None:
+            raise ValueError(f"<{table.pk}> is not the result of a job, nor rows that a lane gave up")
+        return self.of_set(maker.inputs.structures, fresh(table).ids)
+
+    def compare(self, structures: StructureSetData, ids: Array, table: StructureSetData) -> Taken:
+        """Return which rows of ``table`` stand for the rows ``ids`` of ``structures``."""
+        return compare(ids, self.of_set(structures, ids), fresh(table).ids, self.of_results(table))
+
+
 def left_to_do(ids: Array, tables: Mapping[str, StructureSetData]) -> Array:
-    """Return which of ``ids`` have no result, (N,) bool."""
+    """Return which of ``ids`` are in none of ``tables``, (N,) bool; these hold rows that may be taken over only."""
     left = np.ones(len(ids), bool)
     for table in tables.values():
-        left &= ~np.isin(ids, table.ids)
+        left &= ~np.isin(ids, fresh(table).ids)
     return left
 
 
+def still_valid(
+    tables: Mapping[str, StructureSetData], task: Task, structures: StructureSetData, ids: Array
+) -> tuple[dict[str, StructureSetData], list[str]]:
+    """Return of ``tables`` what stands for the rows ``ids`` of ``structures``, and the ids of rows that do not.
+
+    A table some of whose rows are of other crystals is replaced by one of the rest.
+    """
+    given = Given(task)
+    valid: dict[str, StructureSetData] = {}
+    others: list[str] = []
+    for name, table in tables.items():
+        taken = given.compare(structures, ids, table)
+        others += taken.other
+        if not taken.other:
+            valid[name] = table
+        elif len(taken.same):
+            rows = TableData.from_ids(fresh(table).ids[taken.same])
+            valid[name] = keep_rows(results=table, rows=rows)
+    return valid, sorted(set(others))
+
+
 def check_done(inputs: Mapping[str, Any]) -> str | None:
-    """Return which table of ``done`` is not of the same task, model and parameters, None if all are."""
+    """Return which table of ``done`` is not of the same task, model, parameters and crystals, None if all are."""
     tables = inputs.get("done")
     if not tables:
         return None
     task = Task(inputs["task"].value)
-    wanted = parse_parameters(task, inputs["parameters"].get_dict())
+    problem = check_science(tables, task, inputs["model"].sha256, inputs["parameters"].get_dict())
+    if problem is None:
+        single = inputs.get("structure")
+        structures = _set_of(single) if single is not None else inputs["structures"]
+        ids = fresh(inputs.get("rows", structures)).ids
+        problem = check_crystals(tables, task, structures, ids)
+    return f"done.{problem}" if problem else None
+
+
+def check_science(
+    tables: Mapping[str, StructureSetData], task: Task, sha256: str, parameters: dict[str, Any]
+) -> str | None:
+    """Return which of ``tables`` is not of this task, model and these parameters, None if all are."""
+    wanted = parse_parameters(task, parameters)
     for name, table in tables.items():
-        problem = _problem_of(table, task, inputs["model"].sha256, wanted)
+        problem = _problem_of(table, task, sha256, wanted)
         if problem:
-            return f"done.{name} <{table.pk}> {problem}"
+            return f"{name} <{table.pk}> {problem}"
     return None
 
 
+def check_crystals(
+    tables: Mapping[str, StructureSetData], task: Task, structures: StructureSetData, ids: Array
+) -> str | None:
+    """Return which of ``tables`` holds rows of other crystals than ``structures`` has under their ids."""
+    given = Given(task)
+    for name, table in tables.items():
+        other = given.compare(structures, ids, table).other
+        if other:
+            return (
+                f"{name} <{table.pk}> was made of other crystals than the input has under the ids "
+                f"{named(other)}: geometry, or columns that the task reads, differ; launch this set anew"
+            )
+    return None
+
+
+def _set_of(structure: orm.StructureData) -> StructureSetData:
+    """Return the unstored set of a single crystal, as a batch makes it."""
+    atoms = structure.get_ase()  # type: ignore[no-untyped-call]
+    return StructureSetData.from_iterator([(SINGLE_ID, atoms)])
+
+
 def _problem_of(table: StructureSetData, task: Task, sha256: str, parameters: Any) -> str | None:
-    maker = _maker(table)
+    maker = maker_of(table)
     if maker is None:
         return "is not the result of a job, nor rows that a lane gave up"
     its_task = maker.process_class.TASK if is_job(maker) else Task(maker.inputs.task.value)
@@ -112,10 +228,12 @@ def _problem_of(table: StructureSetData, task: Task, sha256: str, parameters: An
     return None if _is_current_table(table) else "is of a version of the engine whose results differ"
 
 
-def _maker(table: StructureSetData) -> Any | None:
+def maker_of(table: StructureSetData) -> Any | None:
     """Return the job whose result ``table`` is, or the lane that gave its rows up; None if it is neither."""
     creator: Any = table.creator
     if creator is None or is_job(creator):
         return creator
+    if creator.process_type == KEEP_ROWS_TYPE:
+        return maker_of(creator.inputs.results)
     caller = creator.caller
     return caller if caller is not None and caller.process_type == LANE_TYPE else None

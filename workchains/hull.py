@@ -16,28 +16,46 @@ from aiida_pet.calculations.hull import (
     check_reference,
     energies_above_hull,
     mixture_in,
+    pressure_mixture,
+    problem_within,
     theories_in,
     to_plain,
 )
-from aiida_pet.calculations.theory import parameters_behind, theory_of, theory_of_models
+from aiida_pet.calculations.screening import combine_relaxations, rattle_structures
+from aiida_pet.calculations.theory import (
+    freed_from,
+    parameters_behind,
+    theory_if_one,
+    theory_of_models,
+    with_neutrality,
+)
 from aiida_pet.data.model import PetModelData
+from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.workchains.done import has_current_results
+from aiida_pet.engine.job import RowStatus, Task
+from aiida_pet.workchains.groups import put_results_into_group
 from aiida_pet.workchains.jobs import called_as
+from aiida_pet.workchains.protocols.mixin import TaskProtocols
 from aiida_pet.workchains.relax import RelaxWorkChain
+from aiida_pet.workchains.relaxed_before import find_relaxed
 
 # the name of the references that are relaxed here
 RELAXED = "relaxed_references"
+# Options of references that are relaxed as a `constrained_then_free` screening relaxes its set.
+FREE_OPTIONS = ("rattle", "seed", "min_gain")
 
 
-class HullWorkChain(WorkChain):
+class HullWorkChain(TaskProtocols, WorkChain):
     """Formation energies, energies above hull and decomposition products of a set.
 
     References are sets of the same model, tables of reference phases, and crystals that are relaxed here first. Such a
     relaxation is done once: a finished one of the same crystals with the same model and parameters is taken up,
-    whatever campaign it was of.
+    whatever campaign it was of. With `free`, they are then relaxed once more, freely from a rattle, as the set of a
+    `constrained_then_free` screening is.
     """
+
+    PROTOCOL_TASK = Task.RELAX  # of references that are relaxed
 
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:  # type: ignore[override]
@@ -73,6 +91,15 @@ class HullWorkChain(WorkChain):
                 "help": "How `reference_structures` are relaxed: model and parameters those of the set.",
             },
         )
+        spec.input(
+            "free",
+            valid_type=orm.Dict,
+            serializer=orm.to_aiida_type,
+            required=False,
+            validator=validate_free,
+            help="`rattle` (A), `seed` and `min_gain` (eV/atom): after `relax`, which holds their symmetry, references "
+            "are relaxed freely from a rattle, and the lower of the two stands.",
+        )
         spec.inputs["relax"].validator = None  # the child checks the crystals together with the rest
         spec.input(
             "parameters",
@@ -86,6 +113,9 @@ class HullWorkChain(WorkChain):
         spec.outline(
             cls.check,
             if_(cls.should_relax)(cls.relax, cls.inspect_relaxation),
+            if_(cls.should_free)(
+                cls.rattle, if_(cls.should_relax_freely)(cls.relax_freely, cls.inspect_free)
+            ),
             cls.evaluate,
         )
         spec.output("results", valid_type=TableData, required=False, help="One row for each of the set.")
@@ -103,33 +133,51 @@ class HullWorkChain(WorkChain):
         )
         spec.exit_code(310, "ERROR_MIXED_THEORY", message="Two levels of theory on one hull: {message}")
         spec.exit_code(
+            311, "ERROR_MIXED_PRESSURE", message="Energies at two pressures on one hull: {message}"
+        )
+        spec.exit_code(
             411,
             "ERROR_REFERENCES_NOT_RELAXED",
             message="The references are not all relaxed (process <{pk}>): {message} If rows are left, `aiida-pet "
             "resume {pk}` goes on with them; launch the hull again then.",
         )
 
+    def on_terminated(self) -> None:
+        """Put what there is into the group of the campaign."""
+        super().on_terminated()
+        put_results_into_group(self.node)
+
     def check(self) -> Any:
         """Compare levels of theory before anything is computed."""
         parameters = DEFAULTS | self.inputs.parameters.get_dict()
-        own = theory_of(self.inputs.structures)
+        own = theory_if_one(self.inputs.structures)
         if not own.level and parameters["level_of_theory"]:
-            own = type(own)(parameters["level_of_theory"], own.models)
+            own = with_neutrality(
+                type(own)(parameters["level_of_theory"], own.models), self.inputs.structures
+            )
         self.ctx.theories = {LABEL: own}
         found = dict(self.ctx.theories)
         for name, node in self.inputs.get("references", {}).items():
             if isinstance(node, StructureSetData):
-                self.ctx.theories[name] = theory_of(node)
+                self.ctx.theories[name] = theory_if_one(node)
                 found[name] = self.ctx.theories[name]
             else:
                 found |= theories_in(node)
         if "reference_structures" in self.inputs:
-            self.ctx.theories[RELAXED] = theory_of_models(self.inputs.relax.model)
+            self.ctx.theories[RELAXED] = with_neutrality(
+                theory_of_models(self.inputs.relax.model), self.inputs.reference_structures
+            )
             found[RELAXED] = self.ctx.theories[RELAXED]
-        mixture = mixture_in(found)
-        if mixture and not parameters["force_mixture"]:
+        mixture = mixture_in(found, list(self.ctx.theories), parameters)
+        if mixture:
             return self.exit_codes.ERROR_MIXED_THEORY.format(message=mixture)
-        return None
+        to_relax = "reference_structures" in self.inputs
+        mixture = pressure_mixture(
+            self.inputs.structures,
+            self.inputs.get("references", {}),
+            self.inputs.relax.parameters.get_dict().get("pressure", 0.0) if to_relax else None,
+        )
+        return self.exit_codes.ERROR_MIXED_PRESSURE.format(message=mixture) if mixture else None
 
     def should_relax(self) -> bool:
         """Return whether there are references that nobody relaxed before."""
@@ -147,17 +195,64 @@ class HullWorkChain(WorkChain):
 
     def relax(self) -> Any:
         """Relax the references."""
+        return ToContext(relaxation=self._relax(self.inputs.reference_structures, "relax_references"))
+
+    def _relax(self, structures: StructureSetData, label: str, **changes: Any) -> Any:
         inputs = self.exposed_inputs(RelaxWorkChain, namespace="relax")
-        inputs["structures"] = self.inputs.reference_structures
-        label = "relax_references"
+        inputs["structures"] = structures
+        if changes:
+            inputs["parameters"] = orm.Dict(self.inputs.relax.parameters.get_dict() | changes)
         inputs.setdefault("metadata", {})["call_link_label"] = label
         node = called_as(self.node, label) or self.submit(RelaxWorkChain, **inputs)
-        self.report(f"relaxing {len(self.inputs.reference_structures)} references: <{node.pk}>")
-        return ToContext(relaxation=node)
+        self.report(f"relaxing {len(structures)} references: <{node.pk}>")
+        return node
 
     def inspect_relaxation(self) -> Any:
         """Take the references that are relaxed."""
-        node = self.ctx.relaxation
+        return self._take(self.ctx.relaxation)
+
+    # -- freely, from a rattle -------------------------------------------------------------------------------
+
+    def should_free(self) -> bool:
+        """Return whether references are relaxed freely once more, which those are that converged."""
+        if "free" not in self.inputs or "reference_structures" not in self.inputs:
+            return False
+        return bool((fresh(self.ctx.relaxed).column("status") == RowStatus.CONVERGED.value).any())
+
+    def rattle(self) -> None:
+        """Move atoms and cells of the references at random."""
+        self.ctx.constrained = self.ctx.relaxed
+        self.ctx.rattled = rattle_structures(structures=self.ctx.constrained, parameters=self.inputs.free)
+
+    def should_relax_freely(self) -> bool:
+        """Return whether nobody did that before; what was found stands."""
+        parameters = orm.Dict(self.inputs.relax.parameters.get_dict() | {"symmetry": "none"})
+        found = find_relaxed(self.ctx.rattled, self.inputs.relax.model, parameters)
+        if found is not None:
+            self.report(f"references are relaxed freely already: <{found.pk}>")
+            self._combine(found.outputs.results)
+        return found is None
+
+    def relax_freely(self) -> Any:
+        """Relax the rattled references."""
+        return ToContext(freeing=self._relax(self.ctx.rattled, "relax_references_free", symmetry="none"))
+
+    def inspect_free(self) -> Any:
+        """Take of each reference the relaxation that stands."""
+        problem = self._take(self.ctx.freeing)
+        if problem is None:
+            self._combine(self.ctx.relaxed)
+        return problem
+
+    def _combine(self, free: StructureSetData) -> None:
+        self.ctx.relaxed = combine_relaxations(
+            constrained=self.ctx.constrained, free=free, parameters=self.inputs.free
+        )
+
+    # -- what came of it -------------------------------------------------------------------------------------
+
+    def _take(self, node: Any) -> Any:
+        """Remember what a relaxation gave, or return why it cannot be used."""
         results = node.outputs.results if "results" in node.outputs else None
         if results is None or not node.is_finished_ok:
             problem = (
@@ -236,9 +331,12 @@ class HullWorkChain(WorkChain):
             resources=resources,
             lanes=lanes,
         )
-        own = parameters_behind(structures)
+        freed = freed_from(structures)
+        own = parameters_behind(freed[0] if freed else structures)
         if protocol is None and overrides is None and own is not None:
             child.parameters = orm.Dict(own)
+            if freed:
+                builder.free = orm.Dict(freed[1])
         builder.reference_structures = reference_structures
         builder.relax = {
             name: value
@@ -248,39 +346,22 @@ class HullWorkChain(WorkChain):
         return builder
 
 
-def find_relaxed(structures: StructureSetData, model: PetModelData, parameters: orm.Dict) -> Any | None:
-    """Return the newest finished relaxation of crystals like ``structures``, all of them, with model and parameters."""
-    query = orm.QueryBuilder()
-    query.append(
-        orm.WorkChainNode,
-        filters={"process_type": RelaxWorkChain.build_process_type(), "attributes.exit_status": 0},
-        tag="relaxation",
-        project="*",
-    )
-    query.append(
-        StructureSetData,
-        filters={"extras._aiida_hash": structures.base.caching.get_hash()},
-        with_outgoing="relaxation",
-        edge_filters={"label": "structures"},
-    )
-    query.append(
-        PetModelData,
-        filters={"attributes.sha256": model.sha256},
-        with_outgoing="relaxation",
-        edge_filters={"label": "model"},
-    )
-    query.order_by({"relaxation": {"id": "desc"}})
-    for node in query.all(flat=True):
-        same = node.inputs.parameters.get_dict() == parameters.get_dict()
-        if same and "rows" not in node.inputs and "results" in node.outputs and has_current_results(node):
-            return node
-    return None
-
-
 def validate_structures(node: StructureSetData | None, _: Any) -> str | None:
     """Return that the set has no energies."""
     if node is not None and ENERGY not in node.column_names:
         return f"the set has no column {ENERGY!r} (eV per cell): relax or evaluate it first"
+    return None
+
+
+def validate_free(node: orm.Dict | None, _: Any) -> str | None:
+    """Return what is missing of the options of a free relaxation, or is not a number."""
+    if node is None:
+        return None
+    given = node.get_dict()
+    for name in FREE_OPTIONS:
+        value = given.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            return f"free: {name} = {value!r}: expected a number that is not negative"
     return None
 
 
@@ -301,7 +382,19 @@ def validate_hull(inputs: Any, _: Any) -> str | None:
         return (
             "`reference_structures` and `relax` (code, model, parameters) go together: give both or neither"
         )
-    kind = (inputs["parameters"].get_dict() if "parameters" in inputs else {}).get("hull", DEFAULTS["hull"])
-    if kind == "references" and not inputs.get("references") and "reference_structures" not in inputs:
+    options = DEFAULTS | (inputs["parameters"].get_dict() if "parameters" in inputs else {})
+    if not options["force_mixture"]:
+        sets = {LABEL: inputs["structures"]} | dict(inputs.get("references") or {})
+        for name, node in sets.items():
+            problem = problem_within(node)
+            if problem:
+                return f"{name}: {problem}"
+    if "free" in inputs and "reference_structures" not in inputs:
+        return "`free` is for `reference_structures`, which are relaxed here: give these, or leave it out"
+    if (
+        options["hull"] == "references"
+        and not inputs.get("references")
+        and "reference_structures" not in inputs
+    ):
         return "hull = 'references' needs `references` or `reference_structures`"
     return None

@@ -26,6 +26,8 @@ from aiida_pet.calculations.relax import RelaxCalculation
 from aiida_pet.calculations.staging import was_staged
 from aiida_pet.calculations.static import StaticCalculation
 from aiida_pet.calculations.validation import check_remote_folders, check_rows
+from aiida_pet.data.merging import places_of
+from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import Task
@@ -102,18 +104,19 @@ class LaneWorkChain(WorkChain):
         spec.exit_code(
             301,
             "ERROR_JOB_KILLED",
-            message="Job <{pk}> was killed, so the lane stops with {left} rows left. Launch the rows that are left "
-            "again to go on.",
+            message="Job <{pk}> was killed, so the lane stops with {left} rows left. `aiida-pet resume` of the "
+            "launch goes on with them.",
         )
         spec.exit_code(
             302,
             "ERROR_STOPPED",
-            message="Stopped as asked, with {left} rows left: `aiida-pet resume` goes on with them.",
+            message="Stopped as asked, with {left} rows left: `aiida-pet resume` of the launch goes on with them.",
         )
         spec.exit_code(
             303,
             "ERROR_OUT_OF_RESOURCES",
-            message="{what} ran out twice for rows that were alone in a job ({count} of them): jobs need more of it.",
+            message="{what} ran out twice for rows that were alone in a job ({count} of them): jobs need more of it "
+            "(`--walltime`, `--memory`).",
         )
         spec.exit_code(
             400,
@@ -163,7 +166,12 @@ class LaneWorkChain(WorkChain):
             inputs["remote_state"] = before.outputs.remote_folder
         inputs["settings"] = settings
         label = f"job_{self.ctx.n_jobs:05d}"
-        inputs["metadata"] = {"options": dict(self.inputs.get("options", {})), "call_link_label": label}
+        options = dict(self.inputs.get("options", {}))
+        inputs["metadata"] = {
+            "options": options,
+            "call_link_label": label,
+            "label": self._label_of_job(len(ids)),
+        }
         self.ctx.n_jobs += 1
         self.ctx.walk = walk.to_dict()
         started = called_as(self.node, label)
@@ -178,6 +186,10 @@ class LaneWorkChain(WorkChain):
             node = self.submit(calculation, **inputs)
         self.report(f"job <{node.pk}>: {len(rows)} rows, {walk.n_waiting} wait")
         return ToContext(job=node)
+
+    def _label_of_job(self, n_rows: int) -> str:
+        """Return what a job is called: the same for the same work, since one from the cache takes its source's."""
+        return f"{self.inputs.task.value} of {n_rows} crystal{'' if n_rows == 1 else 's'}"
 
     def inspect_job(self) -> ExitCode | None:
         """Take note of what the job finished, and put the rest back."""
@@ -293,7 +305,8 @@ class LaneWorkChain(WorkChain):
             return
         ids = self.inputs.rows.ids
         # below a key, since those at the top may hold no dots
-        reasons = orm.Dict({"reasons": {str(ids[row]): reason for row, reason in walk.given_up.items()}})
+        texts = {str(ids[row]): reason for row, reason in walk.given_up.items()}
+        reasons = orm.Dict({"reasons": texts, "task": self.inputs.task.value})
         self.out("given_up", record_given_up(structures=self.inputs.structures, reasons=reasons))
 
     def _most_rows(self, walk: Walk) -> int | None:
@@ -306,19 +319,20 @@ class LaneWorkChain(WorkChain):
 
     def _sizes(self) -> Array:
         """Return the numbers of atoms of the lane's rows, in the order of the walk."""
-        table = self.inputs.structures.to_table()
-        return table.n_atoms[table.positions_of(self.inputs.rows.ids)]
+        structures = fresh(self.inputs.structures)
+        return structures.row_sizes()[places_of(structures.ids, self.inputs.rows.ids)]
 
     def _in_order_of_structures(self, rows: list[int]) -> Any:
         """Return the ids of the lane's ``rows``, in the order in which they stand in ``structures``."""
-        ids = self.inputs.structures.ids
+        ids = fresh(self.inputs.structures).ids
         return ids[np.isin(ids, self.inputs.rows.ids[rows])]
 
     def _finished(self, job: orm.CalcJobNode) -> set[int]:
         """Return the lane's rows that ``job`` has results of."""
         if "results" not in job.outputs:
             return set()
-        return set(np.flatnonzero(np.isin(self.inputs.rows.ids, job.outputs.results.ids)).tolist())
+        found = fresh(job.outputs.results).ids
+        return set(np.flatnonzero(np.isin(self.inputs.rows.ids, found)).tolist())
 
 
 def _validate(inputs: Any, _: Any) -> str | None:

@@ -10,7 +10,7 @@ import logging
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,17 @@ from aiida.common.links import LinkType
 from aiida.transports import Transport
 
 from aiida_pet.data.structures import StructureSetData
+from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import PROGRESS_FILE, JobFolderError, Progress, RowStatus
+from aiida_pet.tables import warnings
 from aiida_pet.workchains.jobs import Calls, calls_of, summaries_of
 from aiida_pet.workchains.lane import LANE_TYPE
 
 logger = logging.getLogger(__name__)
+
+CACHED = "cached"
+_TABLES = [TableData, StructureSetData]  # a query for the one finds none of the other
+_WARNINGS_COUNTED = f"attributes.counts.{warnings.COLUMN}"
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,8 @@ class JobProgress:
 
     :ivar pk: of the job.
     :ivar state: of the process, as AiiDA calls it; with its exit status if it ended.
-    :ivar step: of the engine: loading, running, done, stopped, failed; empty before it started.
+    :ivar step: of the engine: loading, running, done, stopped, failed; empty before it started; cached for a job from
+        the cache, whether its process has ended or not: its folder and heartbeat are those of another job.
     :ivar rows_total: rows of the job; 0 while unknown.
     :ivar rows_done: finished rows.
     :ivar statuses: of the finished rows, status -> count.
@@ -100,6 +107,8 @@ class CampaignProgress:
     :ivar engine_s: seconds of engines, summed over jobs.
     :ivar lanes: of each lane, oldest first.
     :ivar jobs: of each job, oldest first.
+    :ivar warnings: code of the column ``warnings`` -> rows that carry it, the most frequent first; of the results, and
+        while there are none of the jobs that ended, those of all stages.
     """
 
     pk: int
@@ -115,6 +124,12 @@ class CampaignProgress:
     engine_s: float
     lanes: list[LaneProgress]
     jobs: list[JobProgress]
+    warnings: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def n_cached(self) -> int:
+        """How many of the jobs are from the cache: their results are those of jobs of before."""
+        return sum(job.step == CACHED for job in self.jobs)
 
     @property
     def rows_left(self) -> int:
@@ -163,7 +178,31 @@ def campaign_progress(
         engine_s=sum(entry.engine_s for entry in entries),
         lanes=lanes,
         jobs=entries,
+        warnings=warnings_of(node, jobs),
     )
+
+
+def warnings_of(node: Any, jobs: Collection[Any]) -> dict[str, int]:
+    """Return code -> rows that carry it, of the results of ``node``, or of ``jobs`` while there are none."""
+    query, project = orm.QueryBuilder(), ["id", _WARNINGS_COUNTED]
+    filters: dict[str, Any] = {"attributes.columns": {"has_key": warnings.COLUMN}}
+    if "results" in node.outputs:
+        query.append(_TABLES, filters=filters | {"id": node.outputs.results.pk}, project=project)
+    else:
+        query.append(orm.CalcJobNode, filters={"id": {"in": [job.pk for job in jobs] or [0]}}, tag="job")
+        edge = {"label": "results", "type": LinkType.CREATE.value}
+        query.append(_TABLES, with_incoming="job", filters=filters, edge_filters=edge, project=project)
+    total: Counter[str] = Counter()
+    for pk, by_text in query.all():
+        for text, count in (by_text or _count_texts(pk)).items():
+            total.update(dict.fromkeys(warnings.codes_in(text), count))
+    return dict(total.most_common())
+
+
+def _count_texts(pk: int) -> Counter[str]:
+    """Return how often each text stands in the column of a table whose attributes do not tell, as they are too many."""
+    table: Any = orm.load_node(pk)
+    return Counter(table.column(warnings.COLUMN).tolist())
 
 
 def _given_up(lanes: list[Any]) -> dict[int, int]:
@@ -224,10 +263,11 @@ def state_of(node: Any) -> str:
 
 
 def _progress_of(jobs: list[Any], heartbeats: Heartbeats) -> Iterable[JobProgress]:
-    beats = heartbeats.read([job for job in jobs if not job.is_terminated])
+    cached = {job.pk for job in jobs if job.base.caching.is_created_from_cache}
+    beats = heartbeats.read([job for job in jobs if not job.is_terminated and job.pk not in cached])
     summaries = summaries_of(jobs)
     for job in jobs:
-        if job.is_terminated:
+        if job.is_terminated or job.pk in cached:
             yield _finished(job, summaries.get(job.pk, {}))
         else:
             yield _running(job, beats.get(job.pk))
@@ -238,7 +278,7 @@ def _finished(job: Any, summary: dict[str, Any]) -> JobProgress:
     return JobProgress(
         pk=job.pk,
         state=state_of(job),
-        step="cached" if cached else "done" if job.is_finished_ok else "ended",
+        step=CACHED if cached else "done" if job.is_finished_ok else "ended",
         rows_total=summary.get("rows_total", 0),
         rows_done=summary.get("rows_done", 0),
         statuses=summary.get("statuses", {}),

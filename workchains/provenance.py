@@ -8,6 +8,7 @@ from typing import Any
 
 from aiida import orm
 
+from aiida_pet.calculations.screening import VERDICT
 from aiida_pet.data.table import TableData
 from aiida_pet.workchains.jobs import is_job
 
@@ -133,7 +134,8 @@ def _describe(node: Any) -> str:
 def _sources_in(function: Any, row_id: str) -> list[tuple[str, TableData]]:
     """Return the inputs of a function that hold the row, each with what it is on the way."""
     links = [link for link in function.base.links.get_incoming().all() if isinstance(link.node, TableData)]
-    links = [link for link in links if link.link_label != ROWS]
+    # a choice of rows, and verdicts on them, say nothing of where their values come from
+    links = [link for link in links if link.link_label != ROWS and not link.link_label.startswith(VERDICT)]
     # the order in which they came about, and what was asked for last
     links = sorted(links, key=lambda link: (link.link_label == INPUT, link.node.pk))
     if function.process_label == HULL:  # a reference may have the id of a row, and is another crystal

@@ -333,7 +333,7 @@ def _rows_of(campaign: Campaign, question: Question, limit: int | None) -> pd.Da
         if not len(positions):
             break
         frame = source.read(columns_in(where, names), positions)
-        positions = positions[frame.index.get_indexer(filter_frame(frame, where).index)]
+        positions = positions[frame.index.get_indexer(filter_frame(frame, where, names).index)]
     positions = positions[:limit]
     if not len(positions):
         return pd.DataFrame()
@@ -445,7 +445,9 @@ class _Condition(NamedTuple):
 
 
 def _is_formula(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and node.id == "formula"
+    return (isinstance(node, ast.Name) and node.id == "formula") or (
+        isinstance(node, ast.Constant) and node.value == "formula"
+    )
 
 
 @lru_cache(maxsize=32)

@@ -11,7 +11,7 @@ from aiida.orm import AbstractCode, ProcessNode, WorkChainNode
 
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.workchains.batch import BatchWorkChain
-from aiida_pet.workchains.done import current, of_jobs, results_below
+from aiida_pet.workchains.done import current, of_jobs, outdated_rows, results_below
 from aiida_pet.workchains.screening import WORKCHAINS, ScreeningWorkChain
 from aiida_pet.workchains.taking_up import RESUMES, latest_of
 
@@ -60,11 +60,32 @@ def what_is_done(node: WorkChainNode) -> Done:
         return {WHOLE: results_below(node)}
     before = dict(node.inputs.done) if "done" in node.inputs else {}
     done = {step: current(dict(tables)) for step, tables in before.items()}
-    for link in node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all():
-        called: Any = link.node
-        if called.process_class in WORKCHAINS.values():
-            done[link.link_label] = done.get(link.link_label, {}) | results_below(called)
+    for link in _steps_of(node):
+        done[link.link_label] = done.get(link.link_label, {}) | results_below(link.node)
     return {step: tables for step, tables in done.items() if tables}
+
+
+def computed_again(node: WorkChainNode) -> list[str]:
+    """Return a sentence for each step of which rows are done, but by a version of this package whose results differ.
+
+    :raises NotResumableError: if ``node`` is neither a batch nor a screening.
+    """
+    batches = {WHOLE: node}
+    if issubclass(_kind_of(node), ScreeningWorkChain):
+        batches = {link.link_label: link.node for link in _steps_of(node)}
+    counts = {step: len(outdated_rows(batch)) for step, batch in batches.items()}
+    return [
+        f"{count} finished rows{f' of {step}' if step else ''} are computed again: they are of a version whose results "
+        "have other columns or values, as docs/migration.md says"
+        for step, count in counts.items()
+        if count
+    ]
+
+
+def _steps_of(node: WorkChainNode) -> list[Any]:
+    """Return the links to the batches that a screening called, one for each of its steps."""
+    links = node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all()
+    return [link for link in links if link.node.process_class in WORKCHAINS.values()]
 
 
 def without_given_up(done: Done) -> Done:

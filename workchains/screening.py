@@ -13,34 +13,49 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessBuilder, ToContext, WorkChain, while_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
-from aiida_pet.analysis.funnel import Funnel, run_funnel
+from aiida_pet.calculations.hull import problem_ahead
 from aiida_pet.calculations.screening import (
-    bare,
+    VERDICT,
     combine_relaxations,
     find_symmetry,
+    judge_stage,
     rattle_structures,
     screening_table,
-    stages_of,
 )
-from aiida_pet.data.filter import FilterError
+from aiida_pet.data.fingerprints import named
 from aiida_pet.data.model import PetModelData
+from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import Task
+from aiida_pet.engine.job import RowStatus, Task
+from aiida_pet.engine.parameters import parse_parameters
 from aiida_pet.workchains.batch import fill_options, fill_sharing, validate_batch
+from aiida_pet.workchains.done import check_crystals, check_science, still_valid
 from aiida_pet.workchains.elastic import ElasticWorkChain
-from aiida_pet.workchains.hull import HullWorkChain
+from aiida_pet.workchains.groups import put_results_into_group
+from aiida_pet.workchains.hull import FREE_OPTIONS, HullWorkChain
 from aiida_pet.workchains.inputs import TO_CHILDREN, define_job_inputs, define_sharing
 from aiida_pet.workchains.jobs import called_as
 from aiida_pet.workchains.phonons import PhononWorkChain
 from aiida_pet.workchains.relax import RelaxWorkChain
-from aiida_pet.workchains.stages import STAGES, TASKS, check_stages, make_stages
+from aiida_pet.workchains.stages import (
+    STAGES,
+    TASKS,
+    check_stages,
+    columns_of_set,
+    default_screening_protocol,
+    known_columns,
+    make_stages,
+    names_of_input,
+    screening_protocols,
+)
 from aiida_pet.workchains.stopping import is_stop_requested
 from aiida_pet.workchains.taking_up import define_resumes, taken_up_code
 
 WORKCHAINS = {"relax": RelaxWorkChain, "phonons": PhononWorkChain, "elastic": ElasticWorkChain}
 # Steps of one stage: held to its symmetry, then free from a rattle.
 FREE = "relax_free"
+_MOST_CHARACTERS = 200  # of a reason that all rows share
 
 
 class ScreeningWorkChain(WorkChain):
@@ -93,13 +108,15 @@ class ScreeningWorkChain(WorkChain):
             "stages", dynamic=True, valid_type=TableData, help="The table of each stage, whole."
         )
         spec.exit_code(
-            320, "ERROR_CONDITION", message="The condition of stage {stage} cannot be applied: {message}"
+            320,
+            "ERROR_CONDITION",
+            message="The condition of stage {stage} (`--keep`) cannot be applied: {message}",
         )
         spec.exit_code(
             400,
             "ERROR_ROWS_LEFT",
             message="Stage {stage} left rows without a result (status `left`), see <{pk}>: {message} "
-            "`aiida-pet resume` goes on with them.",
+            "`aiida-pet resume` of the screening goes on with them.",
         )
         spec.exit_code(
             410,
@@ -121,10 +138,14 @@ class ScreeningWorkChain(WorkChain):
         self.ctx.steps = steps
         self.ctx.place = 0
         self.ctx.tables = {}
+        self.ctx.verdicts = {}  # stage -> the verdict on it, made once
         self.ctx.records = []
         self.ctx.geometry = self.inputs.structures
-        self.ctx.passing = None  # ids of the rows that are still in; None for all
+        self.ctx.verdict = None  # the last one; None as long as all rows are in
+        self.ctx.n_passing = len(self.inputs.structures)
         self.ctx.complaint = None
+        # settled before anything runs, and kept: a later version may know of other columns
+        self.ctx.names = names_of_input(self.ctx.stages, self.inputs.structures.column_names)
         return None
 
     def has_steps(self) -> bool:
@@ -137,7 +158,7 @@ class ScreeningWorkChain(WorkChain):
                 "Stopped as asked, before it began.",
             )
             return False
-        return more and (self.ctx.passing is None or len(self.ctx.passing) > 0)
+        return more and self.ctx.n_passing > 0
 
     def run_step(self) -> Any:
         """Start the next step; symmetry needs no job and is looked at here."""
@@ -149,30 +170,42 @@ class ScreeningWorkChain(WorkChain):
         if step == "hull":
             node = self._submit_hull()
         elif step == FREE:
-            options = orm.Dict({name: self.ctx.stages["relax"][name] for name in ("rattle", "seed")})
+            relax = self.ctx.stages["relax"]
+            options = orm.Dict({"rattle": relax["rattle"], "seed": relax["seed"], "cell": self._cell()})
             rattled = rattle_structures(structures=self.ctx.constrained, parameters=options)
-            node = self._submit_task("relax", rattled, step, symmetry="none")
-        elif step == "relax":
-            symmetry = "none" if self.ctx.stages[step].get("mode", "free") == "free" else "constrained"
-            node = self._submit_task(step, self.ctx.geometry, step, symmetry=symmetry)
+            node = self._submit_task("relax", rattled, step)
         else:
             node = self._submit_task(step, self.ctx.geometry, step)
-        rows = len(self.inputs.structures) if self.ctx.passing is None else len(self.ctx.passing)
-        self.report(f"{step}: {rows} rows, process <{node.pk}>")
+        self.report(f"{step}: {self.ctx.n_passing} rows, process <{node.pk}>")
         return ToContext(child=node)
 
-    def _submit_task(self, stage: str, structures: StructureSetData, label: str, **parameters: Any) -> Any:
+    def _submit_task(self, stage: str, structures: StructureSetData, label: str) -> Any:
         inputs: dict[str, Any] = {name: self.inputs[name] for name in TO_CHILDREN if name in self.inputs}
         inputs["structures"] = structures
-        inputs["parameters"] = orm.Dict(self.ctx.stages[stage].get("parameters", {}) | parameters)
-        if self.ctx.passing is not None:
-            known = set(structures.ids.tolist())
-            inputs["rows"] = TableData.from_ids(name for name in self.ctx.passing if name in known)
+        inputs["parameters"] = orm.Dict(parameters_of(label, self.ctx.stages))
+        if self.ctx.verdict is not None:
+            verdict = fresh(self.ctx.verdict)
+            inputs["rows"] = TableData.from_ids(verdict.ids[verdict.column("passes")])
         inputs["metadata"] = {"call_link_label": label}
-        done = self.inputs.get("done", {}).get(label)
+        before = called_as(self.node, label)
+        if before is not None:
+            return before
+        done = self._done_of(label, Task(stage), structures, inputs.get("rows"))
         if done:
-            inputs["done"] = dict(done)
-        return called_as(self.node, label) or self.submit(WORKCHAINS[stage], **inputs)
+            inputs["done"] = done
+        return self.submit(WORKCHAINS[stage], **inputs)
+
+    def _done_of(
+        self, step: str, task: Task, structures: StructureSetData, rows: TableData | None
+    ) -> dict[str, StructureSetData]:
+        """Return the results of before that are of the crystals that ``step`` is given now."""
+        ids = fresh(structures if rows is None else rows).ids
+        done, others = still_valid(dict(self.inputs.get("done", {}).get(step, {})), task, structures, ids)
+        if others:
+            self.report(
+                f"{step}: {len(others)} rows are computed again, as they are other crystals now: {named(others)}"
+            )
+        return done
 
     def _submit_hull(self) -> Any:
         inputs = dict(self.inputs.get("hull", {}))
@@ -180,15 +213,13 @@ class ScreeningWorkChain(WorkChain):
         inputs |= {"structures": self.ctx.geometry, "parameters": orm.Dict(options)}
         if "reference_structures" in inputs and "relax" not in inputs:
             inputs["relax"] = {name: self.inputs[name] for name in TO_CHILDREN if name in self.inputs}
-            inputs["relax"]["parameters"] = self._relax_parameters()
+            inputs["relax"]["parameters"] = orm.Dict(parameters_of("relax", self.ctx.stages))
+            if FREE in self.ctx.steps:
+                options = self.ctx.stages["relax"]
+                chosen = {name: options[name] for name in FREE_OPTIONS}
+                inputs["free"] = orm.Dict(chosen | {"cell": self._cell()})
         metadata = {"call_link_label": "hull"}
         return called_as(self.node, "hull") or self.submit(HullWorkChain, metadata=metadata, **inputs)
-
-    def _relax_parameters(self) -> orm.Dict:
-        """Return the parameters with which the set is relaxed, for its references."""
-        relax = self.ctx.stages.get("relax", {})
-        symmetry = "none" if relax.get("mode", "free") == "free" else "constrained"
-        return orm.Dict(relax.get("parameters", {}) | {"symmetry": symmetry})
 
     # -- what came of it -----------------------------------------------------------------------------------------
 
@@ -209,6 +240,10 @@ class ScreeningWorkChain(WorkChain):
             child = self.ctx.child
             if "results" not in child.outputs:
                 message = child.exit_message or child.exception or f"it ended as {child.process_state.value}"
+                if is_stop_requested(self.node):  # before its first job: nothing failed
+                    self.ctx.left = (step, child.pk, message)
+                    self.ctx.place = len(self.ctx.steps)
+                    return None
                 self.ctx.complaint = ("ERROR_STAGE_FAILED", step, child.pk, message)
                 return None
             if not child.is_finished_ok:
@@ -218,45 +253,63 @@ class ScreeningWorkChain(WorkChain):
             record |= _cost_of(child)
         if step == "relax" and FREE in self.ctx.steps:
             self.ctx.constrained, self.ctx.cost = self.ctx.table, record
-            return None
-        if step == FREE:
-            options = orm.Dict({"min_gain": self.ctx.stages["relax"]["min_gain"]})
+            if (fresh(self.ctx.table).column("status") == RowStatus.CONVERGED.value).any():
+                return None
+            self.report(f"{FREE}: no row converged, so there is nothing to relax freely")
+            self.ctx.place += 1
             self.ctx.table = combine_relaxations(
-                constrained=self.ctx.constrained, free=self.ctx.table, parameters=options
+                constrained=self.ctx.constrained, parameters=self._min_gain()
+            )
+        if step == FREE:
+            self.ctx.table = combine_relaxations(
+                constrained=self.ctx.constrained, free=self.ctx.table, parameters=self._min_gain()
             )
             step = "relax"
             before = self.ctx.cost
             record |= {key: record[key] + before[key] for key in ("wall_s", "engine_s", "compute_s", "jobs")}
         return self._settle(step, record)
 
+    def _cell(self) -> str:
+        """Return what of the cell is relaxed."""
+        parameters = parse_parameters(Task.RELAX, parameters_of(FREE, self.ctx.stages))
+        return str(parameters.model_dump(mode="json")["cell"])
+
+    def _min_gain(self) -> orm.Dict:
+        return orm.Dict({"min_gain": self.ctx.stages["relax"]["min_gain"]})
+
     def _settle(self, stage: str, record: dict[str, Any]) -> None:
+        """Judge the rows that came to ``stage``, and store the verdict."""
         record |= {"name": stage, "keep": self.ctx.stages[stage].get("keep")}
         self.ctx.records = [*self.ctx.records, record]
         self.ctx.tables = self.ctx.tables | {stage: self.ctx.table}
         self.out(f"stages.{stage}", self.ctx.table)
-        try:
-            funnel = self._funnel()
-        except FilterError as error:
-            self.ctx.records[-1]["keep"] = None
-            self.ctx.complaint = ("ERROR_CONDITION", stage, None, str(error))
-            return
+        ran = [one["name"] for one in self.ctx.records]
+        known = [name for one in ran for name in known_columns(one, self.ctx.stages[one])]
+        plan = orm.Dict({"names": self.ctx.names, "stages": ran, "keep": record["keep"], "known": known})
+        tables = self.ctx.tables | ({} if self.ctx.verdict is None else {"before": self.ctx.verdict})
+        made = judge_stage(structures=self.inputs.structures, plan=plan, **tables)
+        self.ctx.verdict = made["verdict"]
+        self.ctx.verdicts = self.ctx.verdicts | {f"{VERDICT}{stage}": self.ctx.verdict}
+        if "problem" in made:
+            self.ctx.complaint = ("ERROR_CONDITION", stage, None, made["problem"].value)
         if stage == "relax":
             self.ctx.geometry = self.ctx.table
-        came, self.ctx.passing = len(funnel.verdicts[-1].ids), funnel.passing.tolist()
-        self.report(f"{stage}: {len(self.ctx.passing)} of {came} rows go on")
+        self.ctx.n_passing = int(fresh(self.ctx.verdict).column("passes").sum())
+        self.report(f"{stage}: {self.ctx.n_passing} of {len(self.ctx.verdict)} rows go on")
 
-    def _funnel(self) -> Funnel:
-        structures = bare(self.inputs.structures)
-        return run_funnel(structures, stages_of(self.ctx.records, self.ctx.tables))  # type: ignore[arg-type]
+    def on_terminated(self) -> None:
+        """Put what there is into the group of the campaign."""
+        super().on_terminated()
+        put_results_into_group(self.node)
 
     def finish(self) -> Any:
         """Make the final table, and say what did not go well."""
-        if self.ctx.tables:
-            planned = [stage for stage in STAGES if stage in self.ctx.stages]
-            records = orm.Dict({"stages": self.ctx.records, "planned": planned})
-            made = screening_table(structures=self.inputs.structures, stages=records, **self.ctx.tables)
-            self.out("results", made["results"])
-            self.out("summary", made["summary"])
+        planned = [stage for stage in STAGES if stage in self.ctx.stages]
+        plan = {"stages": self.ctx.records, "planned": planned, "names": self.ctx.names, "why": self._why()}
+        tables = self.ctx.tables | self.ctx.verdicts
+        made = screening_table(structures=self.inputs.structures, stages=orm.Dict(plan), **tables)
+        self.out("results", made["results"])
+        self.out("summary", made["summary"])
         if self.ctx.complaint is not None:
             code, stage, pk, message = self.ctx.complaint
             return self.exit_codes[code].format(stage=stage, pk=pk, message=message)
@@ -264,6 +317,34 @@ class ScreeningWorkChain(WorkChain):
             stage, pk, message = self.ctx.left
             return self.exit_codes.ERROR_ROWS_LEFT.format(stage=stage, pk=pk, message=message)
         return None
+
+    def _why(self) -> str:
+        """Return why later stages did not run, empty if they did."""
+        if self.ctx.complaint is not None:
+            _, stage, pk, message = self.ctx.complaint
+            return f"stage {stage} failed{f' (process <{pk}>)' if pk else ''}: {message}"[:_MOST_CHARACTERS]
+        return f"stopped at stage {self.ctx.left[0]}" if "left" in self.ctx else ""
+
+    @classmethod
+    def get_default_protocol(cls) -> str:
+        """Return the name of the protocol that is taken if none is named."""
+        return default_screening_protocol()
+
+    @classmethod
+    def get_available_protocols(cls) -> dict[str, dict[str, str]]:
+        """Return name -> ``{"description": ...}`` of each protocol; ``balanced`` and ``stringent`` are other names."""
+        return {name: {"description": text} for name, text in screening_protocols().items()}
+
+    @classmethod
+    def get_protocol_inputs(
+        cls, protocol: str | None = None, overrides: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return the stages that ``protocol`` sets, with ``overrides`` over them: ``{"stages": {...}}``.
+
+        :param overrides: stage -> options to change.
+        :raises ProtocolError: for an unknown protocol, stage or option.
+        """
+        return {"stages": make_stages(protocol=protocol, overrides=overrides)}
 
     @classmethod
     def get_builder_from_protocol(
@@ -323,11 +404,18 @@ def validate_screening(inputs: Any, port: Any) -> str | None:
     """Return what is wrong with the inputs of a screening taken together."""
     stages, structures = inputs["stages"], inputs["structures"]
     chosen = stages.get_dict()
-    problem = check_stages(chosen, structures.column_names)
+    problem = check_stages(chosen, columns_of_set(structures))
     if problem:
         return problem
     if "hull" in chosen and "relax" not in chosen and "energy" not in structures.column_names:
         return "stage hull without stage relax needs a column `energy` (eV per cell) in `structures`, which has none"
+    if {"relax", "hull"} <= set(chosen):
+        pressure = chosen["relax"].get("parameters", {}).get("pressure", 0.0)
+        options = {name: value for name, value in chosen["hull"].items() if name != "keep"}
+        competing = inputs.get("hull", {}).get("references", {})
+        problem = problem_ahead(structures, inputs["model"], pressure, competing, options)
+        if problem:
+            return f"stage hull would be refused: {problem}"
     for stage in TASKS:
         if stage in chosen:
             parameters = orm.Dict(chosen[stage].get("parameters", {}))
@@ -337,7 +425,36 @@ def validate_screening(inputs: Any, port: Any) -> str | None:
             )
             if problem:
                 return f"stage {stage}: {problem}"
+    return check_taken_over(inputs)
+
+
+def check_taken_over(inputs: Any) -> str | None:
+    """Return which results of before are of other science, or of other crystals of the input, None if none are.
+
+    Steps behind a relaxation find out for themselves which of their crystals are still the same.
+    """
+    chosen, structures = inputs["stages"].get_dict(), inputs["structures"]
+    for step, tables in (inputs.get("done") or {}).items():
+        stage = "relax" if step == FREE else step
+        if stage not in chosen:
+            continue
+        task, parameters = Task(stage), parameters_of(step, chosen)
+        problem = check_science(tables, task, inputs["model"].sha256, parameters)
+        if problem is None and step != FREE and (stage == "relax" or "relax" not in chosen):
+            problem = check_crystals(tables, task, structures, fresh(structures).ids)
+        if problem:
+            return f"done.{step}.{problem}"
     return None
+
+
+def parameters_of(step: str, stages: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of the jobs of ``step``, whose symmetry is for the mode of a relaxation to say."""
+    stage = "relax" if step == FREE else step
+    parameters: dict[str, Any] = dict(stages.get(stage, {}).get("parameters", {}))
+    if stage == "relax":
+        free = step == FREE or stages.get(stage, {}).get("mode", "free") == "free"
+        parameters["symmetry"] = "none" if free else "constrained"
+    return parameters
 
 
 def _cost_of(child: Any) -> dict[str, Any]:

@@ -10,14 +10,17 @@ from typing import Any
 
 import yaml
 
+from aiida_pet.analysis.funnel import settle_names
 from aiida_pet.calculations.hull import DEFAULTS as HULL_DEFAULTS
 from aiida_pet.calculations.hull import check_hull_parameters
 from aiida_pet.calculations.validation import check_parameters
 from aiida_pet.data.filter import FilterError, check_condition
+from aiida_pet.data.frame import component_names
+from aiida_pet.data.structures import StructureSetData
 from aiida_pet.engine.job import Task
 from aiida_pet.engine.parameters import parse_parameters
-from aiida_pet.tables.columns import INPUT, REPEATED, Source, scalar_names
-from aiida_pet.workchains.protocols import ProtocolError, protocol_inputs
+from aiida_pet.tables.columns import REPEATED, Source, columns_of, scalar_names
+from aiida_pet.workchains.protocols import ProtocolError, name_of, protocol_inputs
 
 STAGES = ("relax", "symmetry", "hull", "phonons", "elastic")
 TASKS = {"relax": Task.RELAX, "phonons": Task.PHONONS, "elastic": Task.ELASTIC}
@@ -27,6 +30,8 @@ PROTOCOL = (
 MODES = ("free", "constrained", "constrained_then_free")
 # Inputs of a protocol that a screening has once, for the jobs of all its stages.
 OF_ALL_STAGES = ("settings", "options", "resources", "max_failures")
+
+_OF_ALL_CRYSTALS = ("id", "formula", "n_atoms")  # which every table of crystals has
 
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "relax": ("mode", "rattle", "seed", "min_gain", "parameters", "keep"),
@@ -48,6 +53,11 @@ def _protocols() -> dict[str, Any]:
 def screening_protocols() -> dict[str, str]:
     """Return name -> description of each protocol of a screening."""
     return {name: content["description"] for name, content in _protocols()["protocols"].items()}
+
+
+def default_screening_protocol() -> str:
+    """Return the name of the protocol of a screening that is taken if none is named."""
+    return str(_protocols()["default_protocol"])
 
 
 def stage_options(stage: str) -> tuple[str, ...]:
@@ -78,11 +88,7 @@ def make_stages(
         raise ProtocolError(
             f"options are given for {', '.join(missing)}, which is none of the stages asked for"
         )
-    name = protocol or content["default_protocol"]
-    if name not in content["protocols"]:
-        raise ProtocolError(
-            f"no protocol {name!r} of a screening: there are {', '.join(content['protocols'])}"
-        )
+    name = name_of(protocol, content, "of a screening")
     stages = {}
     for stage in STAGES:
         if stage not in wanted:
@@ -107,28 +113,73 @@ def make_stages(
     return stages
 
 
-def check_stages(stages: Mapping[str, Any], columns: Iterable[str] | None = None) -> str | None:
+def check_stages(
+    stages: Mapping[str, Any], columns: Iterable[str] | Mapping[str, tuple[int, ...]] | None = None
+) -> str | None:
     """Return what is wrong with ``stages``, None if nothing is.
 
-    :param columns: of the input set; None leaves it open which there are, and conditions are only read.
+    :param columns: of the input set, with their shapes (:func:`columns_of_set`) if some are no single values; None
+        leaves it open which there are, and conditions are only read.
     """
     unknown = sorted(set(stages) - set(STAGES))
     if unknown or not stages:
         return f"unknown stages {unknown}: expected some of {', '.join(STAGES)}"
-    given = list(columns or ())
-    so_far = [*given, *(f"{INPUT}{name}" for name in given)]
-    for stage in STAGES:
-        if stage not in stages:
-            continue
-        options = stages[stage]
-        problem = _check_options(stage, options)
-        if problem is None:
-            so_far += known_columns(stage, options)
-            if options.get("keep"):
-                problem = _check_keep(options["keep"], so_far, columns is not None)
+    planned = [stage for stage in STAGES if stage in stages]
+    for stage in planned:
+        problem = _check_options(stage, stages[stage])
         if problem:
             return f"stage {stage}: {problem}"
+    shapes = columns if isinstance(columns, Mapping) else dict.fromkeys(columns or (), (0,))
+    names = names_of_input(stages, shapes)
+    so_far = [*_OF_ALL_CRYSTALS]
+    for name, shape in shapes.items():
+        so_far += component_names(names[name], shape)
+    for stage in planned:
+        options = stages[stage]
+        so_far += known_columns(stage, options)
+        if options.get("keep"):
+            problem = _check_keep(options["keep"], so_far, columns is not None)
+            if problem:
+                return f"stage {stage}: {problem}{_renamed(options['keep'], names, so_far)}"
     return None
+
+
+def columns_of_set(structures: StructureSetData) -> dict[str, tuple[int, ...]]:
+    """Return the columns of a set with their shapes (N, ...)."""
+    return structures.column_shapes(structures.base.attributes.all)
+
+
+def names_of_input(stages: Mapping[str, Any], columns: Iterable[str]) -> dict[str, str]:
+    """Return what the input's ``columns`` are called in a screening with ``stages``, from the first stage to the last.
+
+    One whose name a planned stage makes is called ``input_<name>``, whether that stage has run or not.
+    """
+    made = {name for stage in STAGES if stage in stages for name in made_columns(stage, stages[stage])}
+    return settle_names(columns, made)
+
+
+def made_columns(stage: str, options: Mapping[str, Any]) -> set[str]:
+    """Return all names that ``stage`` may give the table, those of vectors as a table and as a data frame has them.
+
+    :param options: of the stage, valid ones.
+    """
+    if stage not in TASKS:
+        return {*known_columns(stage, options), *(column.name for column in columns_of(Source(stage)))}
+    parameters = parse_parameters(TASKS[stage], options.get("parameters", {}))
+    sources = [Source(stage), *([Source.COMBINED] if stage == "relax" else [])]
+    found = [column for source in sources for column in columns_of(source, parameters)]
+    names = {name for column in found for name in column.names(parameters.symprecs)}
+    return names | set(known_columns(stage, options))
+
+
+def _renamed(condition: Any, names: Mapping[str, str], so_far: list[str]) -> str:
+    """Return what to write for columns of the input in ``condition`` that make way for those of a stage."""
+    hints = [
+        f"{name!r} is made by a stage that has not run by then; the column of the input is called {names[name]!r} here"
+        for name in (_names(condition) if isinstance(condition, str) else ())
+        if name not in so_far and names.get(name, name) != name
+    ]
+    return f" ({'; '.join(hints)})" if hints else ""
 
 
 def known_columns(stage: str, options: Mapping[str, Any]) -> list[str]:
@@ -143,7 +194,7 @@ def known_columns(stage: str, options: Mapping[str, Any]) -> list[str]:
     if stage != "relax":
         return [*row, *(f"{stage}_{name}" for name in REPEATED)]
     both = scalar_names(Source.COMBINED, parameters, parameters.symprecs)
-    return ["id", "formula", *row, *(both if options.get("mode") == "constrained_then_free" else [])]
+    return [*row, *(both if options.get("mode") == "constrained_then_free" else [])]
 
 
 def _check_options(stage: str, options: Mapping[str, Any]) -> str | None:

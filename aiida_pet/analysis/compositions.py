@@ -6,8 +6,10 @@ of each. Crystals have whole amounts; entries of files may have any.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -17,6 +19,8 @@ from aiida_pet.engine.table import Array, StructureTable
 
 # Amounts closer to whole numbers than this are whole.
 _WHOLE = 1e-8
+# Fractions are ratios of whole amounts up to so many atoms, if they are so near: those of databases have few digits.
+_DENOMINATORS = ((500, 1e-6), (20_000, 1e-10))
 # Fractions of compositions that are not of whole atoms are compared to so many decimals.
 _DECIMALS = 9
 
@@ -100,10 +104,17 @@ class Compositions:
         return mean
 
     def reduced(self) -> NDArray[np.float64]:
-        """(N, L) smallest whole amounts of the same composition; fractions where amounts are not whole."""
+        """(N, L) smallest whole amounts of the same composition; fractions where no whole amounts are near.
+
+        Fractions and formulas of one composition give the same: {Mo: 0.5, W: 0.5} is MoW.
+        """
         whole = np.rint(self.amounts)
+        is_whole = (np.abs(self.amounts - whole) < _WHOLE).all(axis=1) & (whole > 0).any(axis=1)
+        for row in np.flatnonzero(~is_whole & (self.totals > 0)).tolist():
+            found = _whole_amounts(self.fractions_of(np.array([row]))[0])
+            if found is not None:
+                whole[row], is_whole[row] = found, True
         divisor = np.gcd.reduce(whole.astype(np.int64), axis=1)
-        is_whole = (np.abs(self.amounts - whole) < _WHOLE).all(axis=1) & (divisor > 0)
         return np.where(
             is_whole[:, None],
             whole / np.maximum(divisor, 1)[:, None],
@@ -133,6 +144,21 @@ class Compositions:
                     if number
                 )
             )
+
+
+def _whole_amounts(fractions: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return whole amounts in the ratios of ``fractions`` (L,), None if there are none near."""
+    for largest, tolerance in _DENOMINATORS:
+        ratios = [Fraction(value).limit_denominator(largest) for value in fractions.tolist()]
+        total = math.lcm(*(ratio.denominator for ratio in ratios))
+        amounts = np.array([float(ratio * total) for ratio in ratios])
+        if (
+            total <= largest
+            and (np.abs(amounts / total - fractions) < tolerance).all()
+            and amounts.sum() == total
+        ):
+            return amounts
+    return None
 
 
 def element_names(numbers: Iterable[int]) -> str:

@@ -9,6 +9,9 @@ With ``all`` there is also the phase separation energy: the distance to the hull
 negative for what is stable, by so much (Bartel et al., npj Comput. Mater. 6, 97 (2020); pymatgen's
 ``get_phase_separation_energy``). For a composition that has no phase on the hull it is the energy above the hull.
 
+Crystals that were relaxed under pressure compete by their enthalpies, all at one pressure; energies may carry the
+Materials Project's corrections of 2020. The column ``hull_of`` says what was compared.
+
 Energies are in eV/atom. Formation energies refer to the lowest phase of each element among those that make the hull.
 """
 
@@ -16,16 +19,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_pet.analysis.competing import Competing, competing_energies
 from aiida_pet.analysis.compositions import Compositions, element_names
 from aiida_pet.analysis.convex_hull import PhaseSet, System
-from aiida_pet.analysis.levels import Theory, check_theories, theory_in
+from aiida_pet.analysis.levels import (
+    CorrectionKind,
+    Theory,
+    check_theories,
+    corrected_theory,
+    has_corrections,
+    is_corrected,
+    theory_in,
+    to_correct,
+)
+from aiida_pet.analysis.mp2020 import Corrections, can_be_corrected
 from aiida_pet.analysis.references import References, converged
 from aiida_pet.engine.table import Array, StructureTable, Table
 from aiida_pet.tables.columns import units_of
@@ -58,7 +72,8 @@ class HullResult:
     :ivar table: columns ``formation_energy``, ``e_above_hull``, with the hull of everything
         ``phase_separation_energy`` (eV/atom, NaN without an answer), ``is_stable``, ``decomposition`` (text: atomic
         fractions, formulas and ids of the products, largest first), ``decomposition_amounts`` ((N, L), the fractions in
-        the same order, then zeros), ``hull_status``, ``hull_message``.
+        the same order, then zeros), ``hull_status``, ``hull_message``, ``hull_of`` (what competes: ``energy``,
+        ``enthalpy at 60 GPa + correction``), ``correction`` (eV per cell) and ``correction_terms`` (its parts).
     :ivar summary: counts and levels of theory as plain values.
     :ivar warnings: what the user should know, in words.
     """
@@ -78,6 +93,9 @@ def energies_above_hull(
     stability_threshold: float = 0.0,
     column: str = "energy",
     label: str = "structures",
+    pressure: float | None = None,
+    corrections: CorrectionKind | str = CorrectionKind.AUTO,
+    count_unconverged: bool = False,
 ) -> HullResult:
     """Return how far each row of ``table`` is above the hull, and what it decomposes into.
 
@@ -90,31 +108,53 @@ def energies_above_hull(
     :param force_mixture: compare levels of theory that differ nevertheless.
     :param stability_threshold: eV/atom; up to this energy above the hull a row counts as stable.
     :param label: names the rows in messages.
-    :raises MixedTheoryError: if rows and references are of different levels of theory or models.
+    :param pressure: GPa, at which the rows were relaxed, where something else than the table says so.
+    :param corrections: whether the rows get the Materials Project's corrections of 2020.
+    :param count_unconverged: give numbers to rows as well whose relaxation ran out of steps, as matbench-discovery
+        counts them; only where these rows do not make the hull.
+    :raises MixedTheoryError: if rows and references are of different levels of theory or models, or the rows need
+        corrections that are not for their level.
+    :raises PressureError: if rows and references were relaxed at different pressures.
     :raises ValueError: if there are no energies, or no references where only they make the hull.
     """
     hull = HullKind(hull)
-    if column not in table.columns:
-        raise ValueError(
-            f"{label} have no column {column!r} (eV per cell), only: {', '.join(table.columns) or 'none'}"
-        )
     if hull is HullKind.REFERENCES and references is None:
         raise ValueError("hull = 'references' needs references: give some, or use hull = 'all'")
+    if count_unconverged and hull is HullKind.ALL:
+        raise ValueError(
+            "count_unconverged = true needs hull = 'references': crystals that did not converge make no hull"
+        )
     theories = {label: theory or theory_in(table.columns)} | (references.theories if references else {})
+    if has_corrections(table.columns):
+        theories[label] = corrected_theory(theories[label])
+    elif not can_be_corrected(Compositions.of_table(table)).any():
+        theories[label] = replace(theories[label], neutral=not is_corrected(theories[label].level))
+    correct = label in to_correct(theories, [label], corrections, force_mixture)
+    competing = competing_energies(table, label, pressure=pressure, column=column, correct=correct)
+    if correct:
+        theories[label] = corrected_theory(theories[label])
     warnings = check_theories(theories, force_mixture) + (references.warnings if references else [])
+    if references is not None:
+        references.check_pressure(competing.pressure)
 
-    rows = _Rows.of_table(table, column)
+    rows = _Rows.of_table(table, competing, count_unconverged)
     phases, row_of_phase, name_of = _gather(rows, table.ids, references, hull)
     missing = rows.find_missing(phases)
     columns = _evaluate(rows, phases, row_of_phase, hull, name_of)
     units = units_of(columns)
     columns["is_stable"] = columns["e_above_hull"] <= stability_threshold + NUMERICAL_TOLERANCE
     columns |= {"hull_status": rows.status.astype(str), "hull_message": np.array(rows.message, dtype=str)}
+    columns["hull_of"] = np.full(len(table), competing.words)
+    added = competing.corrections or Corrections(np.zeros(len(table)), [""] * len(table))
+    columns["correction"] = added.values
+    columns["correction_terms"] = np.array(added.terms, dtype=str)
+    units["correction"] = "eV"
     result = Table(table.ids, columns, units)
     if missing:
         warnings.append(f"no reference for {element_names(missing)}")
     summary = _summary(result, hull, theories, references, missing)
-    return HullResult(result, summary | {"warnings": warnings}, warnings)
+    summary |= {"compared": competing.words, "pressure": competing.pressure, "warnings": warnings}
+    return HullResult(result, summary, warnings)
 
 
 @dataclass
@@ -129,22 +169,26 @@ class _Rows:
     message: list[str]
 
     @classmethod
-    def of_table(cls, table: StructureTable, column: str) -> _Rows:
+    def of_table(cls, table: StructureTable, competing: Competing, count_unconverged: bool) -> _Rows:
         compositions = Compositions.of_table(table)
-        energies = np.asarray(table.columns[column], dtype=np.float64)
+        energies = competing.values
         per_atom = energies / np.where(table.n_atoms > 0, table.n_atoms, np.nan)
         status = np.where(np.isfinite(per_atom), HullStatus.OK.value, HullStatus.NO_ENERGY.value).astype(
             "U16"
         )
-        status[~converged(table)] = HullStatus.NOT_CONVERGED.value
+        status[~converged(table, or_out_of_steps=count_unconverged)] = HullStatus.NOT_CONVERGED.value
         message = [""] * len(table)
         for row in np.flatnonzero(status != HullStatus.OK.value).tolist():
             if status[row] == HullStatus.NOT_CONVERGED.value:
                 message[row] = f"status {table.columns['status'][row]}: expected converged"
             else:
                 message[row] = (
-                    f"energy {energies[row]} eV of {table.n_atoms[row]} atoms: expected a finite one of some"
+                    f"{competing.column} {energies[row]} eV of {table.n_atoms[row]} atoms: "
+                    "expected a finite one of some"
                 )
+                terms = competing.corrections.terms[row] if competing.corrections else ""
+                if terms and np.isnan(competing.corrections.values[row]):  # type: ignore[union-attr]
+                    message[row] = f"its energy cannot be corrected: {terms}"
         systems, system_of = compositions.systems()
         return cls(compositions, per_atom, systems, system_of, status, message)
 

@@ -10,57 +10,39 @@ Nothing is ever unpickled, and no class is looked up by the name that a file giv
 from __future__ import annotations
 
 import io
-import re
-import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any, NoReturn, TypeGuard
+from typing import Any
 
 import numpy as np
-from ase.data import atomic_numbers
 
 from aiida_pet.analysis.compositions import Compositions
+from aiida_pet.analysis.entry_levels import MixedLevelsError, choose_level
 from aiida_pet.analysis.levels import Theory
+from aiida_pet.analysis.mp2020 import NAME
+from aiida_pet.analysis.reference_entries import (
+    ENTRY_FIELDS,
+    EXPECTED,
+    ID_FIELDS,
+    EnergyKind,
+    Phase,
+    ReferenceFileError,
+    entry_in,
+    id_of_entry,
+    phase_of,
+)
 from aiida_pet.analysis.references import References
 from aiida_pet.data.json_stream import JsonStream, JsonStreamError
 from aiida_pet.data.pymatgen_json import structure_of
 from aiida_pet.data.sources import COMPRESSION
 from aiida_pet.engine.table import Table
 
-_ENTRY_FIELDS = ("entry", "computed_structure_entry", "computed_entry")
-_ID_FIELDS = ("entry_id", "material_id", "task_id", "id", "name")
-_ISOTOPES = {"D": 1, "T": 1}
+__all__ = ["EnergyKind", "MixedLevelsError", "ReferenceFileError", "read_references"]
+
 _PICKLES = (".pkl", ".pickle", ".p")
 # pymatgen corrects entries in batches: objects of so many entries stand in memory at once.
 _BATCH = 2000
-
-
-class ReferenceFileError(ValueError):
-    """Raised when a file of references cannot be read; the message names file, entry, value and what was expected."""
-
-
-class EnergyKind(StrEnum):
-    """Which energy of an entry counts.
-
-    ``corrected``: with the corrections that the entry carries (those of its ``energy_adjustments``), as pymatgen's
-    ``entry.energy``. ``uncorrected``: as calculated. ``mp2020``: as calculated, with the corrections that pymatgen's
-    MaterialsProject2020Compatibility gives; entries that it rejects are left out, with a warning.
-    """
-
-    CORRECTED = "corrected"
-    UNCORRECTED = "uncorrected"
-    MP2020 = "mp2020"
-
-
-@dataclass(frozen=True)
-class _Phase:
-    row_id: str | None
-    composition: dict[int, float]
-    energy_per_atom: float
-    corrected: bool
 
 
 def read_references(
@@ -69,12 +51,16 @@ def read_references(
     label: str | None = None,
     level_of_theory: str = "",
     energies: EnergyKind | str = EnergyKind.CORRECTED,
+    level: str | None = None,
 ) -> References:
     """Return the reference phases in the file ``path``.
 
     :param label: names the source; the file's name without suffixes if not given.
-    :param level_of_theory: of the energies as calculated; ", corrected" is added to it where corrections are on.
+    :param level_of_theory: of the energies as calculated; ", corrected" is added to it where corrections are on. Empty
+        takes what the entries say themselves.
     :param energies: which energy of an entry counts.
+    :param level: keep the entries of this level of theory alone (``r2SCAN``); what was left out is a warning.
+    :raises MixedLevelsError: if entries are of several levels of theory and ``level`` names none.
     :raises ReferenceFileError: if it is no such file, is a pickle, or an entry is damaged.
     """
     path, energies = Path(path), EnergyKind(energies)
@@ -87,22 +73,19 @@ def read_references(
     warnings: list[str] = []
     phases = list(_read_phases(path, energies, warnings))
     if not phases:
-        raise ReferenceFileError(f"{path}: no entries in it. {_EXPECTED}")
-    corrected = any(phase.corrected for phase in phases)
-    if corrected and not level_of_theory:
+        raise ReferenceFileError(f"{path}: no entries in it. {EXPECTED}")
+    phases, found = choose_level(phases, str(path), level=level, stated=level_of_theory, warnings=warnings)
+    if not found and any(phase.corrected for phase in phases):
         warnings.append(f"{path.name}: energies carry corrections, those of the crystals must have them too")
-    level = f"{level_of_theory}, corrected" if corrected and level_of_theory else level_of_theory
     return References(
         np.array(_unique_ids(phases), dtype=str),
         Compositions.of_mappings([phase.composition for phase in phases]),
         np.array([phase.energy_per_atom for phase in phases]),
         np.full(len(phases), label),
-        {label: Theory(level)},
+        {label: Theory(found)},
         warnings,
+        np.array([phase.pressure for phase in phases]),
     )
-
-
-_EXPECTED = "Expected pymatgen entries, a PhaseDiagram, or records with a structure and an energy, as JSON"
 
 
 def _read_table(path: Path) -> References:
@@ -134,11 +117,11 @@ def _open(path: Path) -> Any:
     return COMPRESSION[suffix](path) if suffix in COMPRESSION else path.open("rb")
 
 
-def _read_phases(path: Path, energies: EnergyKind, warnings: list[str]) -> Iterator[_Phase]:
+def _read_phases(path: Path, energies: EnergyKind, warnings: list[str]) -> Iterator[Phase]:
     records = _read_records(path)
     if energies is not EnergyKind.MP2020:
         for label, record in records:
-            yield _phase_of(record, label, energies, path)
+            yield phase_of(record, label, energies, path)
         return
     from pymatgen.entries.compatibility import MaterialsProject2020Compatibility  # noqa: PLC0415 - seconds
 
@@ -148,9 +131,9 @@ def _read_phases(path: Path, energies: EnergyKind, warnings: list[str]) -> Itera
         for label, record in batch:
             entry = _corrected_entry(record, label, scheme, path)
             if entry is None:
-                rejected.append(str(_id_of(_entry_in(record), label)))
+                rejected.append(str(id_of_entry(entry_in(record), label)))
             else:
-                yield _phase_of(entry, label, EnergyKind.CORRECTED, path)
+                yield phase_of(entry, label, EnergyKind.CORRECTED, path)
     if rejected:
         warnings.append(
             f"{path.name}: MaterialsProject2020Compatibility rejects {len(rejected)} entries, which are left out: "
@@ -159,13 +142,13 @@ def _read_phases(path: Path, energies: EnergyKind, warnings: list[str]) -> Itera
 
 
 def _corrected_entry(record: Any, label: str | None, scheme: Any, path: Path) -> dict[str, Any] | None:
-    raw = _entry_in(record)
+    raw = entry_in(record)
     try:
         found = scheme.process_entries([_computed_entry(raw)], clean=True, verbose=False)
     except Exception as error:  # pymatgen raises whatever its parts raise
         raise ReferenceFileError(
-            f"{path}: entry {_id_of(raw, label)} cannot be corrected, expected a ComputedEntry with its parameters: "
-            f"{error}"
+            f"{path}: entry {id_of_entry(raw, label)} cannot be corrected, expected a ComputedEntry with its "
+            f"parameters: {error}"
         ) from error
     if not found:
         return None
@@ -173,7 +156,8 @@ def _corrected_entry(record: Any, label: str | None, scheme: Any, path: Path) ->
     return (
         energy
         | {"energy": found[0].uncorrected_energy, "correction": found[0].correction}
-        | {name: raw[name] for name in _ID_FIELDS if name in raw}
+        | {"parameters": {"run_type": "GGA"}, "energy_adjustments": [{"name": NAME}]}
+        | {name: raw[name] for name in ID_FIELDS if name in raw}
     )
 
 
@@ -191,7 +175,11 @@ def _computed_entry(raw: Any) -> Any:
         raise TypeError(f"got {type(raw).__name__} {str(raw)[:40]!r}")
     # copies, as the scheme notes the oxidation states that it guesses in data
     fields: dict[str, Any] = {name: dict(raw.get(name) or {}) for name in ("parameters", "data")}
-    fields |= {"energy": raw["energy"], "composition": raw.get("composition"), "entry_id": _id_of(raw, None)}
+    fields |= {
+        "energy": raw["energy"],
+        "composition": raw.get("composition"),
+        "entry_id": id_of_entry(raw, None),
+    }
     kind = raw.get("@class")
     if kind == ComputedStructureEntry.__name__:
         return ComputedStructureEntry(structure_of(raw["structure"]), **fields)
@@ -210,11 +198,11 @@ def _read_records(path: Path) -> Iterator[tuple[str | None, Any]]:
             stream = JsonStream(text)
             if stream.peek() == "[":
                 for _ in stream.array():
-                    yield None, stream.value()
+                    yield from _opened(None, stream.value())
             elif stream.peek() == "{":
                 yield from _in_object(stream)
             else:
-                raise ReferenceFileError(f"{path}: {_EXPECTED}, got {stream.peek()!r} at its start")
+                raise ReferenceFileError(f"{path}: {EXPECTED}, got {stream.peek()!r} at its start")
             stream.end()
     except (JsonStreamError, UnicodeDecodeError, OSError, EOFError) as error:
         raise ReferenceFileError(f"{path}: {error}") from error
@@ -223,9 +211,9 @@ def _read_records(path: Path) -> Iterator[tuple[str | None, Any]]:
 def _in_object(stream: JsonStream) -> Iterator[tuple[str | None, Any]]:
     fields: dict[str, Any] = {}
     for key in stream.object():
-        if key in ("all_entries", "entries") and stream.peek() == "[":
+        if key in ("all_entries", "entries", "data") and stream.peek() == "[":
             for _ in stream.array():
-                yield None, stream.value()
+                yield from _opened(None, stream.value())
         elif key == "computed_data" and stream.peek() == "{":
             yield from _in_diagram(stream)
         elif stream.peek() == "{" and key not in ("composition", "structure", "parameters", "data"):
@@ -234,6 +222,17 @@ def _in_object(stream: JsonStream) -> Iterator[tuple[str | None, Any]]:
             fields[key] = stream.value()
     if "energy" in fields or "energy_per_atom" in fields:
         yield None, fields  # the file is one entry
+
+
+def _opened(key: str | None, record: Any) -> Iterator[tuple[str | None, Any]]:
+    """Yield a record, or the entries by run type that a document of the Materials Project holds."""
+    entries = record.get("entries") if isinstance(record, dict) else None
+    if not isinstance(entries, dict) or not all(map(_is_entry, entries.values())):
+        yield key, record
+        return
+    outer = {name: record[name] for name in (*ID_FIELDS, "thermo_type") if record.get(name) is not None}
+    for run_type, entry in entries.items():
+        yield key, {"run_type": run_type} | outer | entry
 
 
 def _in_diagram(stream: JsonStream) -> Iterator[tuple[str | None, Any]]:
@@ -252,12 +251,12 @@ def _in_value(stream: JsonStream, key: str) -> Iterator[tuple[str | None, Any]]:
     is_column = False
     for inner in stream.object():
         value = stream.value()
-        if _is_entry(value) and inner not in _ENTRY_FIELDS:
+        if _is_entry(value) and inner not in ENTRY_FIELDS:
             is_column = True
             yield inner, value
         else:
             fields[inner] = value
-    if not is_column and (_is_entry(fields) or _is_entry(_entry_in(fields))):
+    if not is_column and (_is_entry(fields) or _is_entry(entry_in(fields))):
         yield from _in_record(key, fields)
 
 
@@ -279,82 +278,7 @@ def _is_entry(value: Any) -> bool:
     )
 
 
-# -- one entry ---------------------------------------------------------------------------------------------------------
-
-
-def _entry_in(record: Any) -> Any:
-    """Return the entry that a record holds in one of its fields, else the record."""
-    if isinstance(record, dict):
-        for name in _ENTRY_FIELDS:
-            if isinstance(record.get(name), dict):
-                return {key: record[key] for key in _ID_FIELDS if key in record} | record[name]
-    return record
-
-
-def _phase_of(record: Any, label: str | None, energies: EnergyKind, path: Path) -> _Phase:
-    entry = _entry_in(record)
-    row_id = _id_of(entry, label)
-
-    def refuse(what: str) -> NoReturn:
-        raise ReferenceFileError(f"{path}: entry {row_id or 'without id'}: {what}")
-
-    if not isinstance(entry, dict):
-        refuse(f"{_EXPECTED}, got {type(entry).__name__} {str(entry)[:40]!r}")
-    try:
-        composition = _composition_of(entry)
-    except (ValueError, TypeError, KeyError) as error:
-        refuse(f"no composition: {error}")
-    n_atoms = sum(composition.values())
-    if not n_atoms > 0 or min(composition.values()) < 0:
-        refuse(f"composition {composition}, expected positive amounts")
-    per_atom = "energy" not in entry
-    value = entry.get("energy_per_atom" if per_atom else "energy")
-    correction = 0.0 if energies is EnergyKind.UNCORRECTED else entry.get("correction") or 0.0
-    if not _is_number(value):
-        refuse(f"energy {value!r}, expected a number in eV")
-    if not _is_number(correction):
-        refuse(f"correction {correction!r}, expected a number in eV")
-    energy = float(value) if per_atom else (value + correction) / n_atoms
-    return _Phase(row_id, composition, energy, bool(correction))
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    # integers of JSON may be larger than any float
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-
-
-def _id_of(entry: Any, label: str | None) -> str | None:
-    if isinstance(entry, dict):
-        data = entry.get("data") if isinstance(entry.get("data"), dict) else {}
-        for name in _ID_FIELDS:
-            value = entry.get(name) or (data or {}).get(name)
-            if isinstance(value, str | int) and not isinstance(value, bool):
-                return str(value)
-    return label
-
-
-def _composition_of(entry: Mapping[str, Any]) -> dict[int, float]:
-    found = entry.get("composition")
-    if isinstance(found, str):
-        from pymatgen.core import Composition  # noqa: PLC0415 - seconds to import, hardly ever needed
-
-        found = Composition(found).as_dict()
-    if found is None:
-        sites = entry["structure"]["sites"]
-        pairs = [(part["element"], part["occu"]) for site in sites for part in site["species"]]
-    else:
-        pairs = list(found.items())
-    composition: dict[int, float] = {}
-    for symbol, amount in pairs:
-        match = re.match(r"[A-Z][a-z]?", str(symbol))  # an oxidation state may follow
-        number = _ISOTOPES.get(match[0], atomic_numbers.get(match[0], 0)) if match else 0
-        if not number:
-            raise ValueError(f"unknown element {symbol!r}")
-        composition[number] = composition.get(number, 0.0) + float(amount)
-    return {number: amount for number, amount in composition.items() if amount}
-
-
-def _unique_ids(phases: list[_Phase]) -> list[str]:
+def _unique_ids(phases: list[Phase]) -> list[str]:
     """Return the ids of ``phases``; where they lack or repeat, the place in the file is part of it."""
     counts: dict[str, int] = {}
     for phase in phases:

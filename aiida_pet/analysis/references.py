@@ -7,13 +7,15 @@ becomes a plain table and back. Files are read by :mod:`aiida_pet.analysis.refer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_pet.analysis.competing import PressureError, competing_energies, same_pressure, told_pressure
 from aiida_pet.analysis.compositions import Compositions
-from aiida_pet.analysis.levels import Theory, theory_in
+from aiida_pet.analysis.levels import Theory, corrected_theory, has_corrections, is_corrected, theory_in
+from aiida_pet.analysis.mp2020 import can_be_corrected
 from aiida_pet.engine.job import RowStatus
 from aiida_pet.engine.table import Array, StructureTable, Table, check_unique
 
@@ -26,10 +28,11 @@ class References:
 
     :ivar ids: (M,) str, unique.
     :ivar compositions: of each phase.
-    :ivar energy_per_atom: (M,) float64, eV/atom.
+    :ivar energy_per_atom: (M,) float64, eV/atom: the enthalpy where ``pressure`` is not 0.
     :ivar source: (M,) str, label of the table or file.
     :ivar theories: by source, where the energies come from.
     :ivar warnings: what was left out or could not be told, in words.
+    :ivar pressure: (M,) float64, GPa, at which the phases were relaxed; zeros if not given.
     """
 
     ids: Array
@@ -38,15 +41,19 @@ class References:
     source: Array
     theories: dict[str, Theory]
     warnings: list[str] = field(default_factory=list)
+    pressure: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         self.ids = np.asarray(self.ids, dtype=str)
         self.source = np.asarray(self.source, dtype=str)
         self.energy_per_atom = np.asarray(self.energy_per_atom, dtype=np.float64)
+        given = np.asarray(self.pressure, dtype=np.float64)
+        self.pressure = given if len(given) else np.zeros(len(self.ids))
         sizes = [len(self.ids), len(self.compositions), len(self.energy_per_atom), len(self.source)]
+        sizes.append(len(self.pressure))
         if len(set(sizes)) > 1:
             raise ValueError(
-                f"ids, compositions, energies and sources must be equally many, got {sizes} of them"
+                f"ids, compositions, energies, sources and pressures must be equally many, got {sizes} of them"
             )
         check_unique(self.ids.tolist())
         bad = np.flatnonzero(~np.isfinite(self.energy_per_atom) | (self.compositions.totals <= 0))
@@ -55,6 +62,12 @@ class References:
                 f"reference {self.ids[bad[0]]!r} has energy {self.energy_per_atom[bad[0]]} eV/atom and "
                 f"{self.compositions.totals[bad[0]]:g} atoms: expected a finite energy and at least one atom"
             )
+
+        correctable = set(self.source[can_be_corrected(self.compositions)].tolist())
+        self.theories = {
+            name: replace(theory, neutral=name not in correctable and not is_corrected(theory.level))
+            for name, theory in self.theories.items()
+        }
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -67,20 +80,29 @@ class References:
 
     @classmethod
     def of_structures(
-        cls, table: StructureTable, label: str, theory: Theory | None = None, *, column: str = "energy"
+        cls,
+        table: StructureTable,
+        label: str,
+        theory: Theory | None = None,
+        *,
+        column: str = "energy",
+        pressure: float | None = None,
+        correct: bool = False,
     ) -> References:
-        """Return the converged rows of ``table`` as reference phases.
+        """Return the converged rows of ``table`` as reference phases: by enthalpy if they were relaxed under pressure.
 
         :param label: names the table.
         :param theory: of its energies; None takes the column ``level_of_theory``, if there is one.
         :param column: energies in eV per cell.
+        :param pressure: GPa, at which they were relaxed, where something else than the table says so.
+        :param correct: add the Materials Project's corrections of 2020.
+        :raises PressureError: if they were relaxed under pressure and have no enthalpies.
         :raises ValueError: naming the table, if it has no energies or none of its rows converged.
         """
-        if column not in table.columns:
-            raise ValueError(
-                f"references {label!r} have no column {column!r} (eV per cell), only: {', '.join(table.columns)}"
-            )
-        usable = converged(table) & np.isfinite(table.columns[column]) & (table.n_atoms > 0)
+        found = competing_energies(
+            table, f"references {label!r}", pressure=pressure, column=column, correct=correct
+        )
+        usable = converged(table) & np.isfinite(found.values) & (table.n_atoms > 0)
         if not usable.any():
             raise ValueError(f"none of the {len(table)} references {label!r} converged with a finite energy")
         warnings = []
@@ -88,13 +110,17 @@ class References:
             left_out = ", ".join(table.ids[~usable][:10].tolist())
             warnings.append(f"{(~usable).sum()} references of {label!r} did not converge: {left_out}")
         index = np.flatnonzero(usable)
+        theory = theory or theory_in(table.columns)
+        if correct or has_corrections(table.columns):
+            theory = corrected_theory(theory)
         return cls(
             table.ids[index],
             Compositions.of_table(table).take(index),
-            (table.columns[column] / np.maximum(table.n_atoms, 1))[index],
+            (found.values / np.maximum(table.n_atoms, 1))[index],
             np.full(len(index), label),
-            {label: theory or theory_in(table.columns)},
+            {label: theory},
             warnings,
+            np.full(len(index), found.pressure),
         )
 
     @classmethod
@@ -127,6 +153,7 @@ class References:
             source,
             theories,
             [warning for part in parts for warning in part.warnings],
+            np.concatenate([part.pressure for part in parts]),
         )
 
     def to_table(self) -> Table:
@@ -141,7 +168,11 @@ class References:
             "level_of_theory": np.array([theory.level for theory in theory_of], dtype=str),
             "model": np.array([" ".join(theory.models) for theory in theory_of], dtype=str),
         }
-        return Table(self.ids, columns, {"energy_per_atom": "eV/atom"})
+        units = {"energy_per_atom": "eV/atom"}
+        if self.pressure.any():  # energies are enthalpies at it
+            columns["pressure"] = self.pressure
+            units["pressure"] = "GPa"
+        return Table(self.ids, columns, units)
 
     @classmethod
     def of_table(cls, table: Table) -> References:
@@ -165,12 +196,38 @@ class References:
         compositions = Compositions(
             columns["atomic_numbers"].astype(np.int64), columns["amounts"].astype(np.float64)
         )
-        return cls(table.ids, compositions, columns["energy_per_atom"], source, theories)
+        pressure = columns.get("pressure", np.zeros(len(table)))
+        return cls(table.ids, compositions, columns["energy_per_atom"], source, theories, pressure=pressure)
+
+    def check_pressure(self, pressure: float) -> None:
+        """Check that all phases were relaxed at ``pressure`` GPa.
+
+        :raises PressureError: saying how many of which source were not, with an example.
+        """
+        wrong = [
+            row for row, value in enumerate(self.pressure.tolist()) if not same_pressure(value, pressure)
+        ]
+        if not wrong:
+            return
+        first = wrong[0]
+        given, one = (
+            told_pressure(float(self.pressure[first])),
+            f"{self.ids[first]} of {str(self.source[first])!r}",
+        )
+        raise PressureError(
+            f"the crystals compete by {told_pressure(pressure)}, but {len(wrong)} of {len(self)} references are given "
+            f"by {given}, {one} for example. "
+            "Relax them at the same pressure; a phase of a file must state `enthalpy` (eV) and `pressure` (GPa) itself"
+        )
 
 
-def converged(table: Table) -> NDArray[np.bool_]:
-    """Return (N,) whether each row has its answer: all of them where there is no column ``status``."""
+def converged(table: Table, or_out_of_steps: bool = False) -> NDArray[np.bool_]:
+    """Return (N,) whether each row has its answer: all of them where there is no column ``status``.
+
+    :param or_out_of_steps: count relaxations that ran out of steps as well.
+    """
     if "status" not in table.columns:
         return np.ones(len(table), dtype=bool)
-    found: NDArray[np.bool_] = table.columns["status"] == RowStatus.CONVERGED.value
+    counted = [RowStatus.CONVERGED.value, *([RowStatus.MAX_STEPS.value] if or_out_of_steps else [])]
+    found: NDArray[np.bool_] = np.isin(table.columns["status"], counted)
     return found

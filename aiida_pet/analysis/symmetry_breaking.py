@@ -1,7 +1,7 @@
 """A crystal relaxed twice: held to its symmetry, then free from a rattle, and what that changed.
 
 Held to its symmetry, a crystal cannot leave a symmetric saddle; a free relaxation leaves it, but also strays from a
-true minimum by the noise of an unconstrained model. The energy tells the two apart.
+true minimum by the noise of an unconstrained model. The energy tells the two apart, under pressure the enthalpy.
 """
 
 from __future__ import annotations
@@ -10,47 +10,61 @@ from dataclasses import replace
 
 import numpy as np
 
+from aiida_pet.analysis.competing import gains
+from aiida_pet.data.input_columns import only_carried
+from aiida_pet.engine.fixed_atoms import dual_vectors, is_fixed, projectors
 from aiida_pet.engine.table import Array, StructureTable
 
 CONVERGED = "converged"
 
 
-def rattle(table: StructureTable, stdev: float, seed: int) -> StructureTable:
+def rattle(table: StructureTable, stdev: float, seed: int, *, strained: bool = True) -> StructureTable:
     """Return the crystals with atoms moved and cells strained at random, each by a stream of its own.
 
-    The displacement of a row depends on its id and ``seed`` alone, not on the rows around it.
+    The displacement of a row depends on its id and ``seed`` alone, not on the rows around it. What holds an atom in
+    place holds it here too, and columns that travel with a row stay with it.
 
     :param stdev: of each coordinate, A; the strain has the same displacement at the mean distance of atoms, that is a
         standard deviation of ``stdev`` over the cube root of the volume per atom.
+    :param strained: false leaves the cells as they are.
     """
     positions, cells = table.positions.copy(), table.cells.copy()
-    volumes = table.volumes()
+    volumes, held = table.volumes(), is_fixed(table)
     for row, name in enumerate(table.ids.tolist()):
         random = np.random.default_rng([seed, *name.encode()])
         atoms = table.atoms_of(row)
         strain = random.normal(scale=stdev / np.cbrt(volumes[row] / table.n_atoms[row]), size=(3, 3))
-        deformation = np.eye(3) + (strain + strain.T) / 2
+        deformation = np.eye(3) + (strain + strain.T) / 2 * strained
         cells[row] = cells[row] @ deformation
         positions[atoms] = positions[atoms] @ deformation
-        positions[atoms] += random.normal(scale=stdev, size=positions[atoms].shape)
-    return replace(table, positions=positions, cells=cells, columns={}, units={}, atom_columns={}, ragged={})
+        moves = random.normal(scale=stdev, size=positions[atoms].shape)
+        if held[atoms].any():
+            directions = np.concatenate([np.eye(3), dual_vectors(cells[row], table.pbc[row])])
+            moves = np.einsum("aij,aj->ai", projectors(held[atoms], directions), moves)
+        positions[atoms] += moves
+    return replace(only_carried(table), positions=positions, cells=cells)
 
 
-def combine(constrained: StructureTable, free: StructureTable, *, min_gain: float) -> StructureTable:
+def combine(
+    constrained: StructureTable, free: StructureTable, *, min_gain: float, pressure: float | None = None
+) -> StructureTable:
     """Return the rows of ``constrained``, those that left a saddle with what the free relaxation made of them.
 
     Columns: those of the relaxation that stands; ``relaxation`` says which (constrained, free), ``energy_gained`` how
-    far the free one came down (eV/atom), ``free_status`` how it ended, ``free_spacegroup_*`` where it landed and
-    ``constrained_spacegroup_*`` where it came from.
+    far the free one came down (eV/atom; in enthalpy where both were relaxed under pressure), ``free_status`` how it
+    ended, ``free_spacegroup_*`` where it landed and ``constrained_spacegroup_*`` where it came from.
 
     :param constrained: held to their symmetry.
     :param free: of the same crystals from a rattle; rows may be missing.
     :param min_gain: eV/atom; below this, what the free relaxation changed is noise of the model.
+    :param pressure: GPa, at which they were relaxed, where something else than the tables says so.
+    :raises PressureError: if they were relaxed at different pressures, or enthalpies are missing.
     """
     places = constrained.positions_of(free.ids)
     gained = np.full(len(constrained), np.nan)
-    per_atom = (constrained.columns["energy"] / constrained.n_atoms)[places]
-    gained[places] = per_atom - free.columns["energy"] / free.n_atoms
+    both = ("the constrained relaxations", "the free relaxations")
+    if len(free):  # where nothing was freed, there may be no energies at all
+        gained[places] = gains(constrained.take(places), free, both, pressure)
     status = np.full(len(constrained), "", dtype=object)
     status[places] = free.columns["status"]
     leaves = (gained > min_gain) & (status == CONVERGED)

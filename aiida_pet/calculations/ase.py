@@ -91,6 +91,8 @@ def relax_parameters(
     :param dtype: precision of the model, ``float32`` or ``float64``.
     :raises ValueError: if ``optimizer`` or ``cell`` is not one of the choices.
     """
+    if CellFilter(cell) not in _FILTERS:
+        raise ValueError(f"cell = {cell!r}: expected one of {', '.join(_FILTERS)}")
     return static_parameters(dtype=dtype) | {
         "optimizer": {
             "name": AseOptimizer(optimizer).value,
@@ -129,7 +131,7 @@ def _check_calculator(calculator: Any) -> str | None:
 
 
 def _check_cell(parameters: dict[str, Any]) -> str | None:
-    choices = [choice.value for choice in CellFilter]
+    choices = [choice.value for choice in _FILTERS]
     cell = parameters.get("cell", CellFilter.FULL.value)
     if cell not in choices:
         return f"cell = {cell!r}: expected one of {', '.join(choices)}"

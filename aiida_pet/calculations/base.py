@@ -22,10 +22,13 @@ from aiida_pet.calculations.validation import (
     validate_batch_inputs,
     validate_settings,
 )
+from aiida_pet.data.input_columns import READ
 from aiida_pet.data.model import PetModelData
+from aiida_pet.data.partial import part_of
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import (
+    JOB_FILE,
     LOG_FILE,
     MODEL_FILE,
     PROGRESS_FILE,
@@ -67,10 +70,7 @@ class PetCalculation(CalcJob):
 
     TASK: ClassVar[Task]
     # Raise it when the same inputs give other results: a default of the parameters changed, or the engine was wrong.
-    CACHE_VERSION = 3
-    # Columns of the input set that the engine reads; all others stay behind.
-    COLUMNS: ClassVar[tuple[str, ...]] = ()
-    ATOM_COLUMNS: ClassVar[tuple[str, ...]] = ()
+    CACHE_VERSION = 4
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
@@ -122,6 +122,9 @@ class PetCalculation(CalcJob):
         options["parser_name"].default = "pet.batch"
         options["resources"].default = lambda: {"num_machines": 1, "num_mpiprocs_per_machine": 1}
         options["withmpi"].default = False
+        # what `verdi calcjob inputcat` and `outputcat` show
+        options["input_filename"].default = JOB_FILE
+        options["output_filename"].default = LOG_FILE
         spec.output(
             "results",
             valid_type=StructureSetData,
@@ -192,16 +195,8 @@ class PetCalculation(CalcJob):
 
     def select_structures(self) -> StructureTable:
         """Return the geometry of the job's rows, with those columns of the input set that the engine reads."""
-        table = self.inputs.structures.to_table()
-        geometry = replace(
-            table,
-            columns={name: table.columns[name] for name in self.COLUMNS if name in table.columns},
-            atom_columns={
-                name: table.atom_columns[name] for name in self.ATOM_COLUMNS if name in table.atom_columns
-            },
-            ragged={},
-            units={},
-        )
+        read = READ[self.TASK]
+        geometry = replace(part_of(self.inputs.structures, read.rows, read.atoms), units={})
         return geometry.select(self.inputs.rows.ids) if "rows" in self.inputs else geometry
 
     def engine_settings(self) -> EngineSettings:

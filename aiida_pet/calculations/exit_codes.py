@@ -38,13 +38,14 @@ CODES = (
     _Code(
         300,
         Failure.NO_RETRIEVED_TEMPORARY_FOLDER,
-        "The shards of the job were not retrieved: run it again, the job's folder or its link may have gone.",
+        "The results of the job were not fetched, as its folder on the computer or the link to it may have gone: run "
+        "it again.",
     ),
     _Code(
         301,
         Failure.NO_RESULTS,
-        "The engine ended without a single result: {reason}. Look at `engine.log` and `_scheduler-stderr.txt` with "
-        "`verdi calcjob outputcat PK FILE`.",
+        "The engine ended without a single result: {reason}. `verdi calcjob outputcat {pk}` shows its log, `verdi "
+        "calcjob outputcat {pk} _scheduler-stderr.txt` what else it said.",
     ),
     _Code(
         302,
@@ -61,8 +62,8 @@ CODES = (
     _Code(
         304,
         Failure.BAD_DEVICE,
-        "The device is not there: {reason}. Ask the scheduler for a GPU (`custom_scheduler_commands`), or set "
-        "`settings.device` to auto or cpu.",
+        "The device is not there: {reason}. Ask the queue for a GPU (`--gpus 1`), or compute on cores (`--setting "
+        "device=cpu`).",
     ),
     _Code(
         305,
@@ -79,20 +80,18 @@ CODES = (
     _Code(
         311,
         Failure.NOT_STARTED,
-        "The engine ended before it began with its rows: {reason}. Look at `_scheduler-stderr.txt` with `verdi calcjob "
-        "outputcat PK FILE`; check that the code is `pet-engine` in an environment with the extra `engine`.",
+        "The engine ended before it began with its rows: {reason}. {remedy}.",
     ),
     _Code(
         400,
         Failure.ROWS_LEFT,
-        "Time ran out after {done} of {total} rows. Run the others again, or ask for a longer "
-        "`max_wallclock_seconds`.",
+        "Time ran out after {done} of {total} rows. Run the others again, or ask for more time (`--walltime`).",
     ),
     _Code(
         410,
         Failure.OUT_OF_MEMORY,
-        "Memory ran out after {done} of {total} rows: {reason}. Set a smaller `settings.max_batch_cost`, give the job "
-        "fewer rows, or ask for more memory.",
+        "Memory ran out after {done} of {total} rows: {reason}. Ask for more memory (`--memory`, or a larger GPU), "
+        "give a job fewer rows (`--job-size`), or make its batches smaller (`--setting max_batch_cost=N`).",
     ),
 )
 

@@ -9,7 +9,9 @@ import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 
+from aiida_pet.analysis.competing import PressureError, gains
 from aiida_pet.calculations.harmonic_parameters import FollowParameters, read_parameters
+from aiida_pet.calculations.theory import pressure_behind
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import RowStatus
@@ -76,15 +78,23 @@ def compare_followed(
     :param displaced: of :func:`displace_along_modes`.
     :param relaxed: these, relaxed freely.
     :return: columns of ``displaced``; ``status`` and ``message`` of the relaxation; ``energy_gained``, eV/atom, before
-        minus after; ``volume_change``, A^3/atom, after minus before; ``initial_spacegroup_*`` before and
-        ``spacegroup_*`` after, at each tolerance; ``symmetry_warning``; ``heads``. NaN and 0 for a row without result.
+        minus after, in enthalpy under pressure; ``volume_change``, A^3/atom, after minus before;
+        ``initial_spacegroup_*`` before and ``spacegroup_*`` after, at each tolerance; ``symmetry_warning``;
+        ``heads``. NaN and 0 for a row without result.
     """
     after = relaxed.to_table().select(displaced.ids)
     before = results.to_table().select(displaced.ids)
     moved = displaced.to_table()
     columns: dict[str, Array] = {name: after.columns[name] for name in ("status", "message")}
     columns |= {name: moved.columns[name] for name in _CARRIED}
-    columns["energy_gained"] = _per_atom(before, "energy") - _per_atom(after, "energy")
+    told = ("the crystals with imaginary modes", "the crystals relaxed from them")
+    columns["energy_gained"] = np.full(len(after), np.nan)
+    if all("energy" in table.columns for table in (before, after)):
+        try:
+            columns["energy_gained"] = gains(before, after, told, pressure_behind(relaxed))
+        except PressureError as error:  # no energies that compare: the rest of the table stands
+            silent = columns["message"] == ""
+            columns["message"] = np.where(silent, f"no energy_gained: {error}", columns["message"])
     columns["volume_change"] = after.volumes() / after.n_atoms - before.volumes() / before.n_atoms
     columns["volume_change"][columns["status"] == RowStatus.LEFT.value] = np.nan
     begun, ended = _groups(before), _groups(after)
@@ -100,14 +110,6 @@ def compare_followed(
     units = {name: moved.units[name] for name in _CARRIED if name in moved.units}
     units |= {"energy_gained": "eV/atom", "volume_change": "A^3/atom"}
     return TableData.from_table(Table(displaced.ids, columns, units))
-
-
-def _per_atom(table: StructureTable, column: str) -> Array:
-    """Return (N,) values per atom; NaN where nothing is known."""
-    if column not in table.columns:
-        return np.full(len(table), np.nan)
-    values: Array = table.columns[column] / table.n_atoms
-    return values
 
 
 def _groups(table: StructureTable) -> dict[str, Array]:

@@ -13,9 +13,12 @@ from aiida import orm
 from aiida.engine import calcfunction
 from ase import Atoms
 
-from aiida_pet.data.merging import merge_nodes
+from aiida_pet.data.merging import merge_nodes, places_of
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
+
+SINGLE_ID = "structure"
+"""Id of a crystal that is a row by itself."""
 
 
 @calcfunction
@@ -67,6 +70,21 @@ def merge_tables(
     """
     ids = structures.ids if rows is None else rows.ids
     return merge_nodes(structures, ids, dict(_flat(results)))
+
+
+@calcfunction
+def keep_rows(results: StructureSetData, rows: TableData) -> StructureSetData:
+    """Return those rows of ``results`` that still stand for what is asked for.
+
+    :param results: of a job, or rows that a lane gave up.
+    :param rows: the ids of the rows to keep.
+    :raises KeyError: naming ids that are not there.
+    """
+    kept = StructureSetData.from_table(results.select(rows.ids))
+    given = results.fingerprints()
+    if given is not None:
+        kept.set_fingerprints(given[places_of(results.ids, rows.ids)])
+    return kept
 
 
 def _flat(namespace: Mapping[str, Any]) -> Iterator[tuple[str, StructureSetData]]:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from aiida import orm
 from aiida.engine import calcfunction
 
 from aiida_pet.analysis import hull
-from aiida_pet.analysis.levels import Theory, find_mixture
+from aiida_pet.analysis.competing import PressureError, competing_energies, same_pressure, told_pressure
+from aiida_pet.analysis.levels import (
+    CorrectionKind,
+    MixedTheoryError,
+    Theory,
+    corrected_theory,
+    find_mixture,
+    to_correct,
+)
 from aiida_pet.analysis.references import References
+from aiida_pet.calculations.theory import pressure_behind, theory_of, theory_of_models, with_neutrality
+from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 
@@ -22,6 +33,8 @@ DEFAULTS: dict[str, Any] = {
     "force_mixture": False,
     "stability_threshold": 0.0,  # eV/atom
     "level_of_theory": "",  # of the set, where its provenance does not tell
+    "corrections": CorrectionKind.AUTO.value,
+    "count_unconverged": False,
 }
 
 
@@ -31,16 +44,20 @@ def check_hull_parameters(parameters: Mapping[str, Any]) -> str | None:
     if unknown:
         return f"unknown parameters {unknown}: known are {', '.join(DEFAULTS)}"
     values = DEFAULTS | dict(parameters)
-    if values["hull"] not in list(hull.HullKind):
-        return f"hull = {values['hull']!r}: expected {' or '.join(hull.HullKind)}"
-    if not isinstance(values["force_mixture"], bool):
-        return f"force_mixture = {values['force_mixture']!r}: expected true or false"
+    for name, kinds in (("hull", hull.HullKind), ("corrections", CorrectionKind)):
+        if values[name] not in list(kinds):
+            return f"{name} = {values[name]!r}: expected {' or '.join(kinds)}"
+    for name in ("force_mixture", "count_unconverged"):
+        if not isinstance(values[name], bool):
+            return f"{name} = {values[name]!r}: expected true or false"
     threshold = values["stability_threshold"]
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold):
         return f"stability_threshold = {threshold!r}: expected a number in eV/atom"
     if not isinstance(values["level_of_theory"], str):
         return f"level_of_theory = {values['level_of_theory']!r}: expected a text such as 'PBE, VASP'"
-    return None
+    alone = values["hull"] == hull.HullKind.REFERENCES
+    told = "count_unconverged = true needs hull = references: crystals that did not converge make no hull"
+    return told if values["count_unconverged"] and not alone else None
 
 
 def check_reference(name: str, node: TableData) -> str | None:
@@ -61,14 +78,115 @@ def check_reference(name: str, node: TableData) -> str | None:
     return None
 
 
+def problem_within(node: TableData) -> str | None:
+    """Return that rows of a set are of different levels of theory, by its columns; None if they are not."""
+    if not isinstance(node, StructureSetData):
+        return None
+    try:
+        theory_of(node)
+    except MixedTheoryError as error:
+        return str(error)
+    return None
+
+
 def theories_in(node: TableData) -> dict[str, Theory]:
     """Return the level of theory of each source in a table of references."""
     return References.of_table(node.to_table()).theories
 
 
-def mixture_in(theories: Mapping[str, Theory]) -> str | None:
-    """Return in words which sources must not be on one hull, None if nothing speaks against it."""
-    return find_mixture(theories)
+def mixture_in(
+    theories: Mapping[str, Theory], sets: Sequence[str], parameters: Mapping[str, Any]
+) -> str | None:
+    """Return in words which sources must not be on one hull, None if nothing speaks against it.
+
+    :param theories: by the name of their source.
+    :param sets: the sources whose crystals are known, and which can be corrected.
+    :param parameters: of the hull.
+    """
+    if parameters["force_mixture"]:
+        return None
+    try:
+        corrected = to_correct(theories, sets, parameters["corrections"])
+    except MixedTheoryError as error:
+        return str(error)
+    return find_mixture(
+        {name: corrected_theory(one) if name in corrected else one for name, one in theories.items()}
+    )
+
+
+def pressure_mixture(
+    structures: StructureSetData,
+    references: Mapping[str, TableData],
+    relaxed_at: float | None,
+) -> str | None:
+    """Return in words which references were relaxed, or would be, at another pressure than the set.
+
+    :param relaxed_at: GPa, at which references are relaxed first; None if none are.
+    """
+    try:
+        if not relaxed_at and not any(map(_may_be_under_pressure, [structures, *references.values()])):
+            return None
+        pressure = competing_energies(
+            structures.to_table(), LABEL, pressure=pressure_behind(structures)
+        ).pressure
+        if relaxed_at is not None and not same_pressure(relaxed_at, pressure):
+            return (
+                f"{LABEL} are given by {told_pressure(pressure)}, but the references would be relaxed at "
+                f"{relaxed_at:g} GPa: give `relax.parameters` the same pressure"
+            )
+        for name, node in references.items():
+            _references(name, node).check_pressure(pressure)
+    except PressureError as error:
+        return str(error)
+    return None
+
+
+def problem_ahead(
+    structures: StructureSetData,
+    model: PetModelData,
+    pressure: float,
+    references: Mapping[str, TableData],
+    options: Mapping[str, Any],
+) -> str | None:
+    """Return in words why a hull will be refused once ``structures`` are relaxed; None if nothing speaks against it.
+
+    :param model: by which they are relaxed.
+    :param pressure: GPa, at which they are.
+    :param references: those that are finished.
+    :param options: parameters of the hull.
+    """
+    own = theory_of_models(model)
+    own = own if own.level else replace(own, level=str(options.get("level_of_theory", "")))
+    found = {LABEL: with_neutrality(own, structures)}
+    try:
+        for name, node in references.items():
+            if isinstance(node, StructureSetData):
+                found[name] = theory_of(node)
+        sets = list(found)
+        for name in set(references) - set(sets):
+            found |= theories_in(references[name])
+        for name, node in references.items():
+            if pressure or _may_be_under_pressure(node):
+                _references(name, node).check_pressure(pressure)
+    except (MixedTheoryError, PressureError) as error:
+        return str(error)
+    return mixture_in(found, sets, DEFAULTS | dict(options))
+
+
+def _may_be_under_pressure(node: TableData) -> bool:
+    if not isinstance(node, StructureSetData):
+        return "pressure" in node.column_names
+    return "enthalpy" in node.column_names or bool(pressure_behind(node))
+
+
+def _references(
+    name: str, node: TableData, theory: Theory | None = None, correct: bool = False
+) -> References:
+    if not isinstance(node, StructureSetData):
+        return References.of_table(node.to_table())
+    return References.of_structures(
+        node.to_table(), name, theory, pressure=pressure_behind(node), correct=correct
+    )
 
 
 def to_plain(theories: Mapping[str, Theory]) -> dict[str, Any]:
@@ -83,28 +201,39 @@ def energies_above_hull(
     """Return ``results``, a table under the ids of the set, and ``summary``: see :mod:`aiida_pet.analysis.hull`.
 
     :param structures: with energies (eV per cell) and statuses.
-    :param parameters: ``hull``, ``force_mixture``, ``stability_threshold`` (eV/atom).
+    :param parameters: ``hull``, ``force_mixture``, ``stability_threshold`` (eV/atom), ``corrections``.
     :param theories: name -> {level, models} of the set (as ``structures``) and of references that are sets.
     :param references: sets of the same model, or tables of reference phases, by name.
     :raises MixedTheoryError: if levels of theory or models differ, and that is not forced.
+    :raises PressureError: if the set and its references were relaxed at different pressures.
     """
     known = {
         name: Theory(theory["level"], tuple(theory["models"])) for name, theory in theories.get_dict().items()
     }
     values = DEFAULTS | parameters.get_dict()
+    sets = [name for name, node in references.items() if isinstance(node, StructureSetData)]
+    nodes: dict[str, Any] = {name: references[name] for name in sets} | {LABEL: structures}
+    found = {
+        name: with_neutrality(known[name], node) if name in known else theory_of(node)
+        for name, node in nodes.items()
+    }
+    for name, node in references.items():
+        found |= {} if name in sets else theories_in(node)
+    corrected = to_correct(found, [LABEL, *sets], values["corrections"], values["force_mixture"])
     parts = [
-        References.of_structures(node.to_table(), name, known.get(name))
-        if isinstance(node, StructureSetData)
-        else References.of_table(node.to_table())
+        _references(name, node, found.get(name), name in corrected)
         for name, node in sorted(references.items())
     ]
     result = hull.energies_above_hull(
         structures.to_table(),
         References.concatenate(parts) if parts else None,
         hull=values["hull"],
-        theory=known.get(LABEL),
+        theory=found[LABEL],
         force_mixture=values["force_mixture"],
         stability_threshold=values["stability_threshold"],
         label=LABEL,
+        pressure=pressure_behind(structures),
+        corrections=values["corrections"],
+        count_unconverged=values["count_unconverged"],
     )
     return {"results": TableData.from_table(result.table), "summary": orm.Dict(result.summary)}

@@ -10,5 +10,3 @@ class PhononCalculation(PetCalculation):
     """Force constants and what follows from them for a batch of crystals in one job."""
 
     TASK = Task.PHONONS
-    COLUMNS = ("dielectric_tensor",)
-    ATOM_COLUMNS = ("born_charges",)

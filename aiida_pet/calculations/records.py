@@ -9,8 +9,11 @@ import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 
+from aiida_pet.data.fingerprints import fingerprints_of
+from aiida_pet.data.input_columns import CARRIED, READ
+from aiida_pet.data.partial import part_of
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.engine.job import RowStatus
+from aiida_pet.engine.job import RowStatus, Task
 
 _MOST_CHARACTERS = 160  # each row of a table takes as much memory for a message as the longest
 
@@ -20,19 +23,22 @@ def record_given_up(structures: StructureSetData, reasons: orm.Dict) -> Structur
     """Return the crystals that ended their jobs, so that they have no result and will have none.
 
     :param structures: the set they are of.
-    :param reasons: ``reasons``: id -> what the last job said.
+    :param reasons: ``reasons``: id -> what the last job said; ``task``: of the jobs.
     :return: their geometry as it was, with ``status`` failed and ``message``.
     """
+    told = reasons.get_dict()
     texts = {
         name: f"given up: it ended its job twice, at last alone: {reason}"[:_MOST_CHARACTERS]
-        for name, reason in reasons.get_dict()["reasons"].items()
+        for name, reason in told["reasons"].items()
     }
-    table = structures.to_table()
+    table = part_of(structures, CARRIED.rows, CARRIED.atoms)
     rows = table.select([name for name in table.ids.tolist() if name in texts])
-    rows.columns, rows.units, rows.atom_columns = {}, {}, {}
+    given = fingerprints_of(rows, READ[Task(told["task"])])
     rows.set_column("status", np.full(len(rows), RowStatus.FAILED.value))
     rows.set_column("message", np.array([texts[name] for name in rows.ids.tolist()], dtype=str))
-    return StructureSetData.from_table(rows)
+    node = StructureSetData.from_table(rows)
+    node.set_fingerprints(given)
+    return node
 
 
 @calcfunction

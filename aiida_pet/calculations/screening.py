@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 
-from aiida_pet.analysis.funnel import Stage, final_table, run_funnel
+from aiida_pet.analysis.funnel import (
+    LONGEST,
+    Stage,
+    Verdict,
+    add_stage,
+    begin,
+    came_to,
+    final_table,
+    judge,
+    not_judged,
+)
 from aiida_pet.analysis.symmetry_breaking import combine, rattle
+from aiida_pet.calculations.theory import pressure_behind
+from aiida_pet.data.filter import FilterError
+from aiida_pet.data.input_columns import CARRIED
+from aiida_pet.data.partial import fresh, part_of
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
+from aiida_pet.engine.job import RowStatus
 from aiida_pet.engine.spacegroup import spacegroup_numbers
 from aiida_pet.engine.table import Array, StructureTable, Table
 
@@ -28,13 +44,16 @@ _SYSTEMS = (
 )
 
 
+_FREE_LEFT = "no job finished its free relaxation"
+
+
 @calcfunction
 def find_symmetry(structures: StructureSetData, symprec: orm.Float) -> TableData:
     """Return ``spacegroup`` (number, 0 for what has none), ``crystal_system`` and ``n_elements`` of each crystal.
 
     :param symprec: tolerance, A.
     """
-    table = structures.to_table()
+    table = part_of(structures)
     groups = spacegroup_numbers(table, (symprec.value,))
     numbers: Array = next(iter(groups.values()))
     ends = np.array([end for end, _ in _SYSTEMS])
@@ -49,25 +68,62 @@ def find_symmetry(structures: StructureSetData, symprec: orm.Float) -> TableData
 def rattle_structures(structures: StructureSetData, parameters: orm.Dict) -> StructureSetData:
     """Return the converged crystals with atoms and cells moved at random.
 
-    :param parameters: ``rattle`` (A, standard deviation of a coordinate), ``seed``.
+    :param parameters: ``rattle`` (A, standard deviation of a coordinate), ``seed``, ``cell``: what of the cell is
+        relaxed after it; where that is not all of it, cells stay as they are.
     :raises ValueError: if no crystal converged.
     """
-    table = structures.to_table()
+    table = part_of(structures, ("status", *CARRIED.rows), CARRIED.atoms)
     table = table.take(np.flatnonzero(table.columns["status"] == "converged"))
     given = parameters.get_dict()
-    return StructureSetData.from_table(rattle(table, given["rattle"], given["seed"]))
+    strained = given.get("cell", "full") == "full"
+    return StructureSetData.from_table(rattle(table, given["rattle"], given["seed"], strained=strained))
 
 
 @calcfunction
 def combine_relaxations(
-    constrained: StructureSetData, free: StructureSetData, parameters: orm.Dict
+    constrained: StructureSetData, parameters: orm.Dict, free: StructureSetData | None = None
 ) -> StructureSetData:
     """Return one table of two relaxations: see :func:`aiida_pet.analysis.symmetry_breaking.combine`.
 
     :param parameters: ``min_gain`` (eV/atom).
+    :param free: None if no crystal converged that could be relaxed freely.
     """
-    table = combine(constrained.to_table(), free.to_table(), min_gain=parameters["min_gain"])
+    held = fresh(constrained).to_table()
+    freed = held.take([]) if free is None else fresh(free).to_table()
+    pressure = pressure_behind(constrained)
+    table = combine(held, freed, min_gain=parameters["min_gain"], pressure=pressure)
+    left = table.columns["free_status"] == RowStatus.LEFT
+    if (
+        left.any()
+    ):  # what stands is not known yet, so that the row does not go on with the crystal that was held
+        table.set_column("status", np.where(left, RowStatus.LEFT.value, table.columns["status"]))
+        table.set_column("message", np.where(left, _FREE_LEFT, table.columns["message"]))
     return StructureSetData.from_table(table)
+
+
+@calcfunction
+def judge_stage(structures: StructureSetData, plan: orm.Dict, **tables: TableData) -> dict[str, Any]:
+    """Return the ``verdict`` on the stage that ran last, a row for each that came to it: ``passes`` and ``reason``.
+
+    It is made once. A condition that cannot be applied lets no row through, and ``problem`` says what is wrong with it.
+
+    :param structures: the input.
+    :param plan: ``names``, what its columns are called; ``stages`` that ran, in order; ``keep``, the condition of the
+        last; ``known``, columns that these stages may make.
+    :param tables: name of a stage -> its table; ``before``, the verdict on the stage before.
+    """
+    given = plan.get_dict()
+    table, last = _grown(structures, given, tables)
+    passing = _passing(tables["before"]) if "before" in tables else table.ids
+    came = came_to(last.result, passing)
+    problem = {}
+    try:
+        verdict = judge(table, came, given["keep"], given["known"])
+    except FilterError as error:
+        verdict = not_judged(came, error)
+        problem = {"problem": orm.Str(str(error))}
+    columns = {"passes": verdict.passes, "reason": verdict.reasons}
+    return {"verdict": TableData.from_table(Table(verdict.ids, columns))} | problem
 
 
 @calcfunction
@@ -78,15 +134,18 @@ def screening_table(
 
     :param structures: the input.
     :param stages: ``stages``: of each that ran, in order, its ``name``, ``keep`` (condition or None) and what else
-        there is to remember of it; ``planned``: names of all.
-    :param tables: name of a stage -> its table.
+        there is to remember of it; ``planned``: names of all; ``names``: what the input's columns are called; ``why``
+        later stages did not run.
+    :param tables: name of a stage -> its table; ``verdict_<stage>`` -> of :func:`judge_stage`.
     """
     given = stages.get_dict()
     records = given["stages"]
-    ran = stages_of(records, tables)
-    funnel = run_funnel(structures.to_table(), ran)
-    table = final_table(funnel.table, [stage.name for stage in ran], funnel.verdicts)
-    for record, verdict in zip(records, funnel.verdicts, strict=True):
+    ran = [record["name"] for record in records]
+    table, _ = _grown(structures, given | {"stages": ran}, tables)
+    verdicts = [_verdict_of(tables[f"{VERDICT}{name}"]) for name in ran]
+    planned = given["planned"] if given["why"] else given["planned"][: len(ran)]
+    table = final_table(table, planned, verdicts, given["why"])
+    for record, verdict in zip(records, verdicts, strict=True):
         record["rows_in"], record["rows_out"] = len(verdict.ids), int(verdict.passes.sum())
     summary = {
         "rows": len(table),
@@ -98,22 +157,42 @@ def screening_table(
     return {"results": StructureSetData.from_table(table), "summary": orm.Dict(summary)}
 
 
-def stages_of(records: list[dict[str, Any]], tables: dict[str, TableData]) -> list[Stage]:
-    """Return the stages that ran, from their records and tables."""
-    return [
-        Stage(one["name"], bare(tables[one["name"]]), one["keep"], moves=one["name"] == "relax")
-        for one in records
-    ]
+VERDICT = "verdict_"
+
+
+def _grown(
+    structures: StructureSetData, plan: Mapping[str, Any], tables: Mapping[str, TableData]
+) -> tuple[StructureTable, Stage]:
+    """Return the input with the columns of the stages of ``plan`` that ran, and the last of them."""
+    names = plan["names"]
+    own = set(names.values())
+    first = bare(structures)
+    table = begin(first, names)  # type: ignore[arg-type]
+    stage = Stage("", first)
+    for name in plan["stages"]:
+        stage = Stage(name, bare(tables[name]), moves=name == "relax")
+        table = add_stage(table, stage, own)
+    return table, stage
+
+
+def _passing(verdict: TableData) -> Array:
+    found: Array = verdict.ids[verdict.column("passes")]
+    return found
+
+
+def _verdict_of(node: TableData) -> Verdict:
+    return Verdict(node.ids, node.column("passes"), node.column("reason"))
 
 
 def bare(node: TableData) -> Table:
-    """Return rows and columns of ``node`` without what is read per atom or of any length."""
-    if not isinstance(node, StructureSetData):
-        return Table(node.ids, {name: node.column(name) for name in node.column_names}, _units(node))
-    table: StructureTable = node.to_table()
-    table.atom_columns, table.ragged = {}, {}
-    return table
+    """Return rows and columns of ``node`` as far as a funnel has them: nothing per atom, long or of any length.
 
-
-def _units(node: TableData) -> dict[str, str]:
-    return {name: node.unit(name) for name in node.column_names if node.unit(name)}
+    What it leaves out is not read, and what it reads does not stay with the node.
+    """
+    source = fresh(node)
+    shapes = source.column_shapes(source.base.attributes.all)
+    names = [name for name, shape in shapes.items() if all(side <= LONGEST for side in shape[1:])]
+    if isinstance(source, StructureSetData):
+        return part_of(source, names)
+    units = {name: source.unit(name) for name in names if source.unit(name)}
+    return Table(source.ids, {name: source.column(name) for name in names}, units)

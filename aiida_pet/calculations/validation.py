@@ -10,6 +10,7 @@ from aiida import orm
 from aiida.engine.processes.calcjobs.calcjob import validate_calc_job
 from aiida.engine.processes.ports import PortNamespace
 
+from aiida_pet.data.partial import fresh
 from aiida_pet.engine.job import EngineSettings, Task
 from aiida_pet.engine.parameters import ParameterError, parse_parameters
 
@@ -69,7 +70,7 @@ def check_rows(inputs: Mapping[str, Any]) -> str | None:
     wanted = rows.ids.tolist()
     if not wanted:
         return "rows holds no ids: leave it out to take all structures"
-    missing = sorted(set(wanted) - set(structures.ids.tolist()))
+    missing = sorted(set(wanted) - set(fresh(structures).ids.tolist()))
     if missing:
         shown = ", ".join(map(repr, missing[:10])) + (" ..." if len(missing) > 10 else "")
         return f"{len(missing)} of {len(wanted)} ids in rows are not in structures ({structures}): {shown}"

@@ -22,6 +22,7 @@ from aiida_pet.cli.launch import launch as launch_command
 from aiida_pet.cli.metrics import metrics as metrics_command
 from aiida_pet.cli.model import model as model_command
 from aiida_pet.cli.params import params as params_command
+from aiida_pet.cli.repair import repair as repair_command
 from aiida_pet.cli.results import results as results_command
 from aiida_pet.cli.resume import resume as resume_command
 from aiida_pet.cli.session import Session
@@ -80,6 +81,7 @@ for _command in (
     trace_command,
     stop_command,
     resume_command,
+    repair_command,
     params_command,
     columns_command,
 ):

@@ -22,18 +22,19 @@ from aiida_pet.cli.output import (
     table_text,
 )
 from aiida_pet.cli.session import Session, load_as, pass_session
+from aiida_pet.cli.targets import check_target, force_option
 
 if TYPE_CHECKING:
     from aiida_pet.data.crystal import ImportProblem
     from aiida_pet.data.structures import StructureSetData
 
 # Written out rather than imported, so that `--help` waits for nothing; tests compare them.
-FILE_FORMATS = ("extxyz", "cif", "poscar", "ase-db", "json", "jsonl")
+FILE_FORMATS = ("extxyz", "cif", "poscar", "ase-db", "json", "jsonl", "csv", "parquet")
 STRESS_UNITS = ("eV/A^3", "GPa", "kbar")
 SIGNS = ("plus", "minus")
 IMPORTED_FROM = "imported_from"
 """Extra of a set: its files."""
-EXPORT_FORMATS = ("extxyz", "csv", "parquet", "json", "cif")
+EXPORT_FORMATS = ("extxyz", "csv", "parquet", "json", "cif", "poscar", "ase-db")
 
 
 @click.group()
@@ -83,8 +84,9 @@ def import_(
 ) -> None:
     """Import the crystals of FILES (files, zip archives, folders) as one set and print its pk.
 
-    Read are extxyz, CIF, POSCAR, ASE databases, pymatgen JSON (structures, entries, records, data frames) and
-    folders of these, each also as .gz, .bz2, .xz or in a .zip. Ids come from the files and must be unique.
+    Read are extxyz, CIF, POSCAR, ASE databases, JSON of pymatgen, pandas and databases of materials, csv and parquet
+    with structures as text, and folders of these, each also as .gz, .bz2, .xz or in a .zip. A table without structures
+    gives its columns to the crystals of the same ids. Ids come from the files and must be unique.
     """
     session.load()
     summary: list[str] = []
@@ -200,11 +202,16 @@ def show(session: Session, *, pk: str, row_id: str | None, as_json: bool) -> Non
 @data.command("export")
 @click.argument("pk")
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="File, or folder for cif."
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="File, or folder for cif and poscar.",
 )
 @click.option("--where", metavar="CONDITION", help="Only crystals that fulfil it, such as 'n_atoms < 10'.")
 @click.option("--format", "file_format", type=click.Choice(EXPORT_FORMATS), help="Else what the name tells.")
-@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@click.option("--overwrite", "force", is_flag=True, hidden=True)
+@force_option
 @json_option
 @pass_session
 def export(
@@ -214,21 +221,19 @@ def export(
     output: Path,
     where: str | None,
     file_format: str | None,
-    overwrite: bool,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Write the crystals of the set or launch PK with their columns to a file.
 
-    The name tells the format: .xyz or .extxyz, .csv (columns only), .json (pymatgen), each also with .gz, .bz2 or
-    .xz; .parquet (columns only, needs pyarrow); a name without a suffix is a folder of CIF files.
+    The name tells the format: .xyz or .extxyz, .json (pymatgen), .db (ASE database), .vasp or .poscar, .cif, .csv
+    (columns only), each also with .gz, .bz2 or .xz; .parquet (columns only, needs pyarrow); a name without a suffix is
+    a folder of CIF files, or of POSCARs with --format poscar.
     """
     from aiida_pet.cli.rows import load_rows, select_ids
     from aiida_pet.data.writers import format_of, write_table
 
-    if output.exists() and not overwrite:
-        raise click.ClickException(f"{output} is there already: --overwrite replaces it")
-    if not output.absolute().parent.is_dir():
-        raise click.ClickException(f"there is no folder {output.parent}")
+    check_target(output, force)
     try:
         file_format = file_format or format_of(output).value
     except ValueError as error:
@@ -244,7 +249,7 @@ def export(
     else:
         click.echo(f"wrote {plural(len(table) - len(left_out), 'row')} to {output}")
     if left_out:
-        note(f"not written, since CIF needs a cell with a volume: {shortened(left_out)}")
+        note(f"not written, since {file_format} cannot hold them: {shortened(left_out)}")
     if rows.missing:
         note(rows.missing)
 

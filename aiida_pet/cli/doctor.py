@@ -15,12 +15,12 @@ import click
 from aiida_pet.cli.checks import LEAST_FREE_KIB, Check, check_computer
 from aiida_pet.cli.launching import CODE, load_code
 from aiida_pet.cli.output import echo_json, json_option, plural
+from aiida_pet.cli.services import repository_folder
 from aiida_pet.cli.session import Session, daemon_client, daemon_problem, pass_session
 from aiida_pet.cli.setup_computer import echo_check
 
 if TYPE_CHECKING:
     from aiida.engine.daemon.client import DaemonClient
-    from aiida.manage.configuration import Profile
     from aiida.orm import InstalledCode
 
 LEAST_OPEN_FILES = 1024
@@ -114,7 +114,7 @@ def check_storage() -> Check:
     if profile is None:
         return Check("storage", False, "no profile", "`aiida-pet setup`")
     remedy = (
-        f"see that the disk of {_repository_folder(profile)} is there, and `verdi status --print-traceback`"
+        f"see that the disk of {repository_folder(profile)} is there, and `verdi status --print-traceback`"
     )
     if "psql" in profile.storage_backend:
         remedy = f"start the database (`service postgresql start`), or {remedy}"
@@ -134,22 +134,12 @@ def check_storage() -> Check:
     )
 
 
-def _repository_folder(profile: Profile) -> Path | None:
-    """Return where the files of ``profile`` are, with SQLite its database too; None if its storage names no folder."""
-    from aiida.storage.psql_dos.backend import get_filepath_container
-
-    config = profile.storage_config
-    if "repository_uri" in config:
-        return get_filepath_container(profile).parent
-    return Path(config["filepath"]) if config.get("filepath") else None
-
-
 def check_repository_disk() -> Iterator[Check]:
     """Compare the space left where the profile keeps its files with the limit that computers have."""
     from aiida.manage import get_manager
 
     profile = get_manager().get_profile()
-    folder = _repository_folder(profile) if profile is not None else None
+    folder = repository_folder(profile) if profile is not None else None
     if folder is None:
         return
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 from typing import Any
@@ -20,8 +21,25 @@ def explanation(error: Exception) -> str | None:
     thing at fault; any other exception was not foreseen.
     """
     module = f"{type(error).__module__}."
+    told = _of_services(error, module)
+    if told is not None:
+        return told
     if isinstance(error, OSError) or module.startswith(_EXPLAINING_MODULES):
         return message_of(error) or f"{type(error).__name__} without a message; -vv shows where it came from"
+    return None
+
+
+def _of_services(error: Exception, module: str) -> str | None:
+    """Return what a full disk, or a broker or database that does not answer, comes to; None for other errors."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" with {error.filename}" if error.filename else ""
+        return f"the disk{where} is full: free space there, then try again (`aiida-pet doctor` looks at the profile's)"
+    refused = isinstance(error, OSError) and error.errno == errno.ECONNREFUSED
+    if refused or (isinstance(error, ConnectionError) and "onnect call failed" in str(error)):
+        return f"a service does not answer ({error}): `aiida-pet doctor` says whether it is the broker or the database"
+    if module.startswith("sqlalchemy.exc.") and type(error).__name__ == "OperationalError":
+        line = next(iter(str(error).strip().splitlines()), "no reason given")
+        return f"the database of the profile does not answer: {line}: `aiida-pet doctor` says what to start"
     return None
 
 

@@ -246,6 +246,7 @@ def _tell_plan(plan: Plan, request: Request) -> None:
     table = _table(plan)
     expected = estimate_launch(Task(plan.task), table.n_atoms, request, plan.site)
     unsupported = _unsupported(table, plan.site.model)
+    refused = _refused(plan, table)
     if request.as_json:
         record = asdict(expected) | {
             "task": plan.task,
@@ -253,7 +254,7 @@ def _tell_plan(plan: Plan, request: Request) -> None:
             "parameters": plan.parameters,
             "options": plan.site.options,
         }
-        record |= {"unsupported_elements": unsupported}
+        record |= {"unsupported_elements": unsupported, "refused": refused}
         record["rate"]["basis"] = expected.rate.basis
         echo_json(record)
         return
@@ -263,7 +264,22 @@ def _tell_plan(plan: Plan, request: Request) -> None:
             f"Warning: {plan.site.model.name} does not know {shortened(unsupported)}: crystals with them will end as "
             "unsupported_element"
         )
+    for why, ids in refused.items():
+        note(f"Warning: {plural(len(ids), 'crystal')} ({shortened(ids)}) will not be computed: {why}")
     click.echo("nothing was started")
+
+
+def _refused(plan: Plan, table: StructureTable) -> dict[str, list[str]]:
+    """Return why -> ids of the crystals that the task will not take."""
+    from aiida_pet.engine.job import Task
+    from aiida_pet.engine.parameters import parse_parameters
+    from aiida_pet.engine.suitability import foreseen
+
+    task = Task(plan.task)
+    refused: dict[str, list[str]] = {}
+    for row, why in foreseen(task, table, parse_parameters(task, plan.parameters)).items():
+        refused.setdefault(why, []).append(str(table.ids[row]))
+    return refused
 
 
 def _echo_estimate(plan: Plan, expected: Estimate) -> None:

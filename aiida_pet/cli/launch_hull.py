@@ -33,7 +33,8 @@ from aiida_pet.cli.session import Session
     "set_",
     multiple=True,
     metavar="NAME=VALUE",
-    help="hull=all|references, force_mixture, stability_threshold (eV/atom), level_of_theory.",
+    help="hull=all|references, corrections=auto|mp2020|none, count_unconverged, force_mixture, "
+    "stability_threshold (eV/atom), level_of_theory.",
 )
 @launch_options
 def hull(
@@ -42,6 +43,7 @@ def hull(
     pk: str,
     references: tuple[str, ...],
     level_of_theory: str,
+    level: str | None,
     relax_references: str | None,
     protocol: str | None,
     set_: tuple[str, ...],
@@ -84,7 +86,7 @@ def hull(
     problem = validate_structures(rows.node, None)
     if problem:
         raise click.ClickException(problem)
-    competing = load_references(references, level_of_theory, store=not request.dry_run)
+    competing = load_references(references, level_of_theory, store=not request.dry_run, level=level)
     inputs: dict[str, Any] = {"references": competing, "parameters": parameters}
     relaxed: Any = None
     site: Site | None = None

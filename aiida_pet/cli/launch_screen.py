@@ -28,6 +28,14 @@ from aiida_pet.cli.status import STAGES
 MODES = ("free", "constrained", "constrained_then_free")
 
 
+def _no_where(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        raise click.UsageError(
+            "a screening takes all rows of its set: --keep 'STAGE: CONDITION' says which go on after a stage, and "
+            f"`aiida-pet data export SET -o FILE --where '{value}'` makes a file of some to screen"
+        )
+
+
 @click.command()
 @targets_argument
 @click.option("--stages", default=",".join(STAGES), show_default=True, help="Which of them, in this order.")
@@ -53,6 +61,7 @@ MODES = ("free", "constrained", "constrained_then_free")
     show_default=True,
     help="Take jobs that were done before, with the same inputs, from the cache.",
 )
+@click.option("--where", hidden=True, expose_value=False, callback=_no_where)
 @launch_options
 def screen(
     session: Session,
@@ -65,6 +74,7 @@ def screen(
     protocol: str | None,
     references: tuple[str, ...],
     level_of_theory: str,
+    level: str | None,
     relax_references: str | None,
     reuse: bool,
     request: Request,
@@ -91,7 +101,7 @@ def screen(
     if not isinstance(structures, StructureSetData):
         raise click.ClickException("a screening takes a set or files, not a single structure")
     _check(chosen, structures)
-    competing = load_references(references, level_of_theory, store=not request.dry_run)
+    competing = load_references(references, level_of_theory, store=not request.dry_run, level=level)
     relaxed: Any = None
     if relax_references is not None:
         relaxed = load_targets((relax_references,), store=not request.dry_run)
@@ -164,9 +174,9 @@ def _stages(
 
 
 def _check(stages: dict[str, dict[str, Any]], structures: Any) -> None:
-    from aiida_pet.workchains.stages import check_stages
+    from aiida_pet.workchains.stages import check_stages, columns_of_set
 
-    problem = check_stages(stages, structures.column_names)
+    problem = check_stages(stages, columns_of_set(structures))
     if problem:
         raise click.ClickException(problem)
     if "hull" in stages and "relax" not in stages and "energy" not in structures.column_names:

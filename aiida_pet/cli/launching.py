@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_pet.cli.errors import in_options
 from aiida_pet.cli.options import WALLTIME, parse_settings
 from aiida_pet.cli.output import cell, echo_json, json_option, note, plural
 from aiida_pet.cli.session import Session, daemon_problem, load_as, pass_session
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 CODE = "pet-engine@localhost"
 PROTOCOLS = ("fast", "moderate", "precise")
+ALIASES = ("balanced", "stringent")  # what aiida-quantumespresso calls moderate and precise
 POLL_S = 2.0
 
 # Option of the command line -> option of the scheduler that says the same.
@@ -143,7 +145,9 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 protocol_option = click.option(
-    "--protocol", type=click.Choice(PROTOCOLS), help="Set of parameters.  [default: moderate]"
+    "--protocol",
+    type=click.Choice((*PROTOCOLS, *ALIASES)),
+    help="Set of parameters; `aiida-pet params TASK` says what each is for.  [default: moderate]",
 )
 targets_argument = click.argument("targets", nargs=-1, required=True, metavar="SET|FILE...")
 
@@ -155,9 +159,20 @@ def check_request(request: Request) -> None:
     """
     if request.dry_run and request.wait:
         raise click.UsageError("--dry-run starts nothing that --wait could wait for")
-    problem = None if request.dry_run else daemon_problem()
+    if request.dry_run:
+        return
+    problem = daemon_problem() or _disk_problem()
     if problem:
         raise click.ClickException(f"{problem}; nothing was started")
+
+
+def _disk_problem() -> str | None:
+    from aiida.manage import get_manager
+
+    from aiida_pet.cli.services import disk_problems
+
+    profile = get_manager().get_profile()
+    return None if profile is None else next(iter(disk_problems(profile)), None)
 
 
 def read_site(request: Request) -> Site:
@@ -227,7 +242,7 @@ def check_options(options: dict[str, Any], settings: dict[str, Any]) -> None:
         (validate_settings(settings, None), "--setting"),
     ):
         if problem:
-            raise click.BadParameter(problem, param_hint=hint)
+            raise click.BadParameter(problem.replace("settings.", ""), param_hint=hint)
 
 
 def load_code(identifier: str) -> AbstractCode:
@@ -292,9 +307,12 @@ def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | Stru
     paths = [Path(target) for target in targets]
     are_files = [path.exists() and not str(path).isdecimal() for path in paths]
     if all(are_files):
-        node, _ = import_files(paths, store=store)
+        summary: list[str] = []
+        node, _ = import_files(paths, store=store, summary=summary)
         if store:
             note(f"imported {plural(len(node), 'crystal')} as <{node.pk}>")
+        for line in summary:
+            note(in_options(line))
         return node
     if len(targets) > 1:
         missing = [target for target, is_file in zip(targets, are_files, strict=True) if not is_file]
@@ -305,6 +323,38 @@ def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | Stru
         targets[0], StructureSetData, StructureData, hint="`aiida-pet data import` makes a set of crystals"
     )
     return found
+
+
+def label_of(builder: Any, what: str) -> str:
+    """Return what a launch is called for which nobody gave a label: ``relax 64 of alloys``.
+
+    :param what: is launched, in a word.
+    """
+    crystals = builder.get("structures")
+    if crystals is None:
+        structure = builder.get("structure")
+        return what if structure is None else f"{what} {structure.label or structure.get_formula()}"
+    count = len(builder["rows"]) if builder.get("rows") is not None else len(crystals)
+    name = crystals.label or _file_of(crystals)
+    return f"{what} {count} of {name}" if name else f"{what} {plural(count, 'crystal')}"
+
+
+def _file_of(crystals: Any) -> str:
+    """Return the name of the one file that a set was imported from, without suffixes; empty if there is none."""
+    from aiida_pet.cli.data import IMPORTED_FROM
+
+    files = crystals.base.extras.get(IMPORTED_FROM, None) or []
+    return Path(files[0]["path"]).name.partition(".")[0] if len(files) == 1 else ""
+
+
+def description_of(builder: Any, what: str, record: dict[str, Any]) -> str:
+    """Return a sentence on what a launch is given, and which launch it takes up."""
+    model = builder.get("model")
+    crystals = builder.get("structures") or builder.get("structure")
+    given = "" if crystals is None or crystals.pk is None else f" of <{crystals.pk}>"
+    with_model = "" if model is None else f" with {model.name}"
+    resumed = f", goes on with <{record['resumed']}>" if "resumed" in record else ""
+    return f"{what}{given}{with_model}{resumed}"
 
 
 def start(
@@ -318,16 +368,22 @@ def start(
     :raises click.exceptions.Exit: with status 1 if it was followed and did not end well.
     """
     from aiida.engine import submit
-    from aiida.orm import Bool, Int
+    from aiida.orm import Bool, Int, load_node
 
-    if request.label:
-        builder.metadata.label = request.label
+    from aiida_pet.workchains.groups import open_group
+
+    task = what.removesuffix("WorkChain").lower()
+    builder.metadata.label = request.label or label_of(builder, task)
+    builder.metadata.description = description_of(builder, task, record)
     jobs = builder if jobs is None else jobs
     if request.job_duration is not None:
         jobs.job_duration = Int(request.job_duration)
     if request.clean_workdir is not None:
         jobs.clean_workdir = Bool(request.clean_workdir)
     node = submit(builder)
+    resumed: Any = None if "resumed" not in record else load_node(record["resumed"])
+    group = open_group(node, task, resumed)
+    record = record | {"group": group.label}
     if not request.wait:
         if request.as_json:
             echo_json({"pk": node.pk, "uuid": node.uuid, **record})

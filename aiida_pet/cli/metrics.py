@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
     from aiida_pet.analysis.metrics.report import Metric
     from aiida_pet.cli.rows import Rows
+    from aiida_pet.data.table import TableData
     from aiida_pet.engine.table import StructureTable
 
 # What columns of references are called while they stand beside those of the results.
 PREFIX = "reference:"
 TABLES = (".csv", ".parquet")
+# What stands for a missing value in a csv file, as pandas has it.
+MISSING = ["", "NA", "N/A", "NaN", "nan", "-nan", "-NaN", "n/a", "None", "null", "NULL", "<NA>", "#N/A"]
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip", ".zst")
 
 
@@ -32,11 +35,13 @@ class Reference:
     :ivar name: file or node, for messages.
     :ivar frame: its columns, indexed by id.
     :ivar structures: its crystals, None if it has none.
+    :ivar units: of its columns, where they are known.
     """
 
     name: str
     frame: pd.DataFrame
     structures: StructureTable | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 @click.command()
@@ -72,6 +77,12 @@ class Reference:
 @click.option(
     "--all-references", is_flag=True, help="References without a row count as rows without an answer."
 )
+@click.option(
+    "--structures",
+    "with_structures",
+    is_flag=True,
+    help="Compare crystals too, where --column names what else is compared; without --column they are.",
+)
 @json_option
 @pass_session
 def metrics(
@@ -86,6 +97,7 @@ def metrics(
     stability_threshold: float,
     symprec: float,
     all_references: bool,
+    with_structures: bool,
     as_json: bool,
 ) -> None:
     """Print how the results of the launch (or table) PK compare with references.
@@ -108,13 +120,21 @@ def metrics(
     frame = joined.frame
     unique = _place(frame, unique_prototype, "--unique-prototype")
     atoms = _place(frame, n_atoms, "--n-atoms")
-    if unique:
-        frame = frame.assign(**{unique: frame[unique].eq(True)})  # what is not known is none
+    units = common_units(pairs, _units_of(rows.node), given)
     theirs = {name: other if given is None else PREFIX + other for name, other in pairs.items()}
-    numbers = compare_with_references(
-        frame, theirs, unique_prototype=unique, n_atoms=atoms, stability_threshold=stability_threshold
-    )
-    numbers |= _structure_metrics(rows, given, symprec)
+    try:
+        numbers = compare_with_references(
+            frame,
+            theirs,
+            unique_prototype=unique,
+            n_atoms=atoms,
+            stability_threshold=stability_threshold,
+            units=units,
+        )
+    except ValueError as error:
+        raise click.ClickException(str(error).replace(PREFIX, "")) from error
+    if with_structures or not columns:
+        numbers |= _structure_metrics(rows, given, symprec, all_references)
     if as_json:
         echo_json(_document(rows, pairs, numbers, joined, given))
         return
@@ -150,13 +170,37 @@ def load_reference(named: str, id_column: str | None = None) -> Reference:
         if _is_table(path):
             return Reference(named, read_table(path, id_column))
         table = read_structures(path).table
-        return Reference(named, frame_of(table), table)
+        return Reference(named, frame_of(table), table, dict(table.units))
     try:
         rows = load_rows(named)
     except click.ClickException as error:
         raise click.ClickException(f"--reference {named}: no such file, and {error.message}") from error
     crystals = rows.node.to_table() if isinstance(rows.node, StructureSetData) else None
-    return Reference(f"<{rows.pk}>", rows.node.to_dataframe(), crystals)
+    return Reference(f"<{rows.pk}>", rows.node.to_dataframe(), crystals, _units_of(rows.node))
+
+
+def _units_of(node: TableData) -> dict[str, str]:
+    return {name: node.unit(name) for name in node.column_names if node.unit(name)}
+
+
+def common_units(
+    pairs: Mapping[str, str], ours: Mapping[str, str], given: Reference | None
+) -> dict[str, str]:
+    """Return the unit of each column that is compared, where one side says it.
+
+    :raises click.ClickException: if the two columns of a pair are in different units.
+    """
+    theirs = ours if given is None else given.units
+    found: dict[str, str] = {}
+    for name, other in pairs.items():
+        first, second = ours.get(name, ""), theirs.get(other, "")
+        if first and second and first != second:
+            raise click.ClickException(
+                f"{name} of the results is in {first}, {other} of the references in {second}: compare columns of one "
+                "unit"
+            )
+        found[name] = first or second
+    return found
 
 
 def _is_table(path: Path) -> bool:
@@ -170,6 +214,7 @@ def read_table(path: Path, id_column: str | None = None) -> pd.DataFrame:
     :param id_column: that holds the ids; None for `id` and what else they are usually called.
     :raises click.ClickException: if it cannot be read, has no such column, or an id occurs twice.
     """
+    import numpy as np
     import pandas as pd
 
     from aiida_pet.data.crystal import ID_KEYS
@@ -177,7 +222,15 @@ def read_table(path: Path, id_column: str | None = None) -> pd.DataFrame:
     try:
         # ids as texts: 0012 is another than 12
         if TABLES[0] in path.name.lower():
-            frame = pd.read_csv(path, dtype=dict.fromkeys((*ID_KEYS, id_column or "id"), str))
+            keys = (*ID_KEYS, id_column or "id")
+            # an id of NA (a formula, say) is a text, so missing values are looked for in the other columns alone
+            others = [name for name in pd.read_csv(path, nrows=0).columns if name not in keys]
+            frame = pd.read_csv(
+                path,
+                dtype=dict.fromkeys(keys, str),
+                keep_default_na=False,
+                na_values=dict.fromkeys(others, MISSING),
+            )
         else:
             frame = pd.read_parquet(path).reset_index()  # ids may be the index
     except ImportError as error:
@@ -191,7 +244,14 @@ def read_table(path: Path, id_column: str | None = None) -> pd.DataFrame:
             f"{path}: no column {' or '.join(dict.fromkeys(names))} that holds ids; columns are "
             f"{shortened(list(frame.columns), 30)} (--id-column names another)"
         )
-    frame.index = pd.Index(frame.pop(name).astype(str), name="id")
+    ids = frame.pop(name)
+    without = np.flatnonzero(ids.isna() | (ids.astype(str) == ""))
+    if len(without):
+        raise click.ClickException(
+            f"{path}: {plural(len(without), 'row')} without an id in column {name}, the first is row "
+            f"{without[0] + 1}"
+        )
+    frame.index = pd.Index(ids.astype(str), name="id")
     if not frame.index.is_unique:
         twice = frame.index[frame.index.duplicated()].unique().tolist()
         raise click.ClickException(f"{path}: ids occur more than once in column {name}: {shortened(twice)}")
@@ -286,7 +346,9 @@ def _place(frame: pd.DataFrame, name: str | None, option: str) -> str | None:
 # -- structures --------------------------------------------------------------------------------------------------------
 
 
-def _structure_metrics(rows: Rows, given: Reference | None, symprec: float) -> dict[str, Metric]:
+def _structure_metrics(
+    rows: Rows, given: Reference | None, symprec: float, count_all: bool
+) -> dict[str, Metric]:
     from aiida_pet.analysis.metrics.report import Metric
     from aiida_pet.analysis.metrics.structures import compare_structures, structure_metrics
     from aiida_pet.data.structures import StructureSetData
@@ -297,7 +359,7 @@ def _structure_metrics(rows: Rows, given: Reference | None, symprec: float) -> d
         note(f"structures are not compared: the results of <{rows.pk}> hold no crystals")
         return {}
     comparison = compare_structures(rows.node.to_table(), given.structures, symprec=symprec)
-    found = structure_metrics(comparison, n_references=len(given.structures))
+    found = structure_metrics(comparison, len(given.structures), count_all)
     return {f"structures/{name}": Metric(value) for name, value in found.items()}
 
 

@@ -34,7 +34,7 @@ def plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int | str):
         return value
-    return str(value)
+    return None if type(value).__name__ == "NAType" else str(value)  # pandas' word for a missing flag
 
 
 def echo_json(document: Any) -> None:

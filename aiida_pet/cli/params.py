@@ -7,19 +7,25 @@ from typing import Any
 
 import click
 
-from aiida_pet.cli.output import echo_json, json_option, table_text
+from aiida_pet.cli.output import cell, echo_json, json_option, table_text
 
 TASKS = ("relax", "static", "phonons", "elastic")
 
 
 @click.command()
 @click.argument("task", type=click.Choice(TASKS))
+@click.option(
+    "--protocols", "only_protocols", is_flag=True, help="Print the protocols only, with what each sets."
+)
 @json_option
-def params(task: str, as_json: bool) -> None:
-    """Print the parameters of TASK with their defaults and units.
+def params(task: str, only_protocols: bool, as_json: bool) -> None:
+    """Print the parameters of TASK with their defaults and units, and its protocols.
 
-    Each can be given to `aiida-pet launch TASK --set NAME=VALUE`.
+    Each can be given to `aiida-pet launch TASK --set NAME=VALUE`, a protocol with --protocol NAME.
     """
+    if only_protocols:
+        _echo_protocols(task, as_json, with_parameters=True)
+        return
     from aiida_pet.engine.job import Task
     from aiida_pet.engine.parameters import PARAMETERS, describe_parameters, parse_parameters
 
@@ -44,6 +50,32 @@ def params(task: str, as_json: bool) -> None:
         for name, default, unit, text in rows
     ]
     click.echo(table_text(lines, ("parameter", "default", "unit", "meaning")))
+    click.echo()
+    _echo_protocols(task, as_json=False, with_parameters=False)
+
+
+def _echo_protocols(task: str, as_json: bool, *, with_parameters: bool) -> None:
+    """Print what each protocol of ``task`` is for, and the parameters that it sets."""
+    from aiida_pet.engine.job import Task
+    from aiida_pet.workchains.protocols import (
+        ALIASES,
+        available_protocols,
+        default_protocol,
+        protocol_inputs,
+    )
+
+    found = available_protocols(Task(task))
+    sets = {name: protocol_inputs(Task(task), name).parameters for name in found}
+    if as_json:
+        echo_json({name: {"description": text, "parameters": sets[name]} for name, text in found.items()})
+        return
+    marks = {name: f"{name} (or {alias})" for alias, name in ALIASES.items()}
+    default = default_protocol(Task(task))
+    for name, text in found.items():
+        told = ", the default" if name == default else ""
+        click.echo(f"--protocol {marks.get(name, name)}{told}: {text}")
+        if with_parameters:
+            click.echo("  " + " ".join(f"{key}={cell(value)}" for key, value in sets[name].items()))
 
 
 def _choices(annotation: Any) -> list[str]:

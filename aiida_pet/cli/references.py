@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def reference_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--reference``, ``--level-of-theory`` and ``--relax-references``."""
+    """Add ``--reference``, ``--level-of-theory``, ``--level`` and ``--relax-references``."""
     for decorator in (
         click.option(
             "--relax-references",
@@ -28,7 +28,13 @@ def reference_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--level-of-theory",
             default="",
             metavar="TEXT",
-            help="Of the energies in files of references, such as PBE; it must be that of the model.",
+            help="Of the energies in files of references, such as PBE, where entries do not say it; it must be that of "
+            "the model.",
+        ),
+        click.option(
+            "--level",
+            metavar="NAME",
+            help="Of files that hold entries of several levels of theory, keep those of one, such as r2SCAN.",
         ),
         click.option(
             "--reference",
@@ -42,12 +48,15 @@ def reference_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def load_references(given: Sequence[str], level_of_theory: str, store: bool) -> dict[str, TableData]:
+def load_references(
+    given: Sequence[str], level_of_theory: str, store: bool, level: str | None = None
+) -> dict[str, TableData]:
     """Return the references by name.
 
     :param given: as ``NAME=12``, ``12`` or ``mp.json.gz``.
     :param level_of_theory: of the energies in files.
     :param store: whether to store those that come from files.
+    :param level: of files with entries of several levels of theory, keep those of this one.
     :raises click.ClickException: if one is not there, or cannot be read, or two have one name.
     """
     found: dict[str, TableData] = {}
@@ -57,7 +66,7 @@ def load_references(given: Sequence[str], level_of_theory: str, store: bool) -> 
             name, target = "", text
         path = Path(target)
         if path.is_file() and not target.isdecimal():
-            node = _read(path, level_of_theory, store)
+            node = _read(path, level_of_theory, store, level)
             name = name or path.name.split(".", 1)[0]
         else:
             rows = load_rows(target)
@@ -74,12 +83,16 @@ def load_references(given: Sequence[str], level_of_theory: str, store: bool) -> 
     return found
 
 
-def _read(path: Path, level_of_theory: str, store: bool) -> TableData:
-    from aiida_pet.analysis.reference_files import ReferenceFileError, read_references
+def _read(path: Path, level_of_theory: str, store: bool, level: str | None) -> TableData:
+    from aiida_pet.analysis.reference_files import MixedLevelsError, ReferenceFileError, read_references
     from aiida_pet.data.table import TableData
 
     try:
-        references = read_references(path, level_of_theory=level_of_theory)
+        references = read_references(path, level_of_theory=level_of_theory, level=level)
+    except MixedLevelsError as error:
+        raise click.ClickException(
+            f"{error.what}. --level '{error.levels[0]}' keeps the entries of one"
+        ) from error
     except ReferenceFileError as error:
         raise click.ClickException(str(error)) from error
     for warning in references.warnings:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from aiida_pet.cli.output import note, plural, table_text
+from aiida_pet.cli.output import note, plural, shortened, table_text
 from aiida_pet.cli.session import Session, load_any, pass_session
+from aiida_pet.cli.targets import check_target, force_option
+from aiida_pet.tables import warnings
 from aiida_pet.tables.columns import first_look, told_in_words
 
 if TYPE_CHECKING:
@@ -25,20 +27,23 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How rows are written; the last three need crystals."""
+    """How rows are written; those from ``extxyz`` on need crystals."""
 
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
     PARQUET = "parquet"
     EXTXYZ = "extxyz"
+    ASE_DATABASE = "ase-db"
+    CIF = "cif"
+    POSCAR = "poscar"
     PYMATGEN = "pymatgen"
     MATBENCH_DISCOVERY = "matbench-discovery"
 
     @property
     def of_crystals(self) -> bool:
         """Whether geometries are written beside the columns."""
-        return self in (Format.EXTXYZ, Format.PYMATGEN, Format.MATBENCH_DISCOVERY)
+        return self not in (Format.TABLE, Format.CSV, Format.JSON, Format.PARQUET)
 
     @property
     def for_files(self) -> bool:
@@ -52,6 +57,11 @@ SUFFIXES = {
     ".parquet": Format.PARQUET,
     ".xyz": Format.EXTXYZ,
     ".extxyz": Format.EXTXYZ,
+    ".db": Format.ASE_DATABASE,
+    ".cif": Format.CIF,
+    ".vasp": Format.POSCAR,
+    ".poscar": Format.POSCAR,
+    ".txt": Format.TABLE,
 }
 COMPRESSED = (".gz", ".bz2", ".xz")
 
@@ -89,9 +99,7 @@ class Choice:
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
-@click.option(
-    "--model-name", metavar="NAME", help="Of the columns of matbench-discovery; else the model's own."
-)
+@force_option
 @pass_session
 def results(
     session: Session,
@@ -104,7 +112,7 @@ def results(
     form: str | None,
     as_json: bool,
     output: Path | None,
-    model_name: str | None,
+    force: bool,
 ) -> None:
     """Print the rows of the launch (or set) PK: its results, or what of them there is so far.
 
@@ -113,7 +121,7 @@ def results(
     aiida-pet results 12 --columns formula,energy,volume --sort energy --limit 10
     aiida-pet results 12 -o results.csv
     aiida-pet results 12 -o relaxed.xyz.gz --where 'e_above_hull < 0.02'
-    aiida-pet results 12 -o pet-wbm.csv.gz --format matbench-discovery
+    aiida-pet results 12 -o 2026-11-21-discovery.csv.gz --format matbench-discovery
     """
     from aiida_pet.cli.rows import load_rows
     from aiida_pet.data.frame_writers import check_parquet
@@ -122,8 +130,9 @@ def results(
     chosen = _format(form, as_json, output)
     if chosen.for_files and output is None:
         raise click.UsageError(f"{chosen.value} is a format of files: name one with -o")
-    if output is not None and not output.absolute().parent.is_dir():
-        raise click.ClickException(f"there is no folder {output.parent}")
+    if output is not None:
+        for path in _files_of(chosen, output):
+            check_target(path, force)
     if chosen is Format.PARQUET:
         check_parquet()
     session.load()
@@ -140,15 +149,27 @@ def results(
     if chosen.of_crystals and output is not None:
         table = _crystals(rows, choice)
         if chosen is Format.MATBENCH_DISCOVERY:
-            _write_submission(pk, rows, table, output, model_name)
+            _write_submission(pk, rows, table, output)
         else:
             _write_crystals(table, chosen, output)
     else:
         _write_frame(rows, choice, chosen, output)
     if len(choice.positions) < found and limit is None:
         note(f"{plural(found - len(choice.positions), 'more row')}: --limit 0 for all, -o FILE for a file")
+    _note_warnings(rows.node, positions if for_people else positions[:0])
     if rows.missing:
         note(rows.missing)
+
+
+def _note_warnings(node: TableData, positions: Array) -> None:
+    """Say how many of the rows at ``positions`` carry which code, and what it means."""
+    if warnings.COLUMN not in node.column_names:
+        return
+    counts = warnings.counted(node.column(warnings.COLUMN)[positions].tolist())
+    if counts:
+        note(f"warnings: {warnings.told(counts)}")
+    for code in counts:
+        note(f"  {code}: {warnings.meaning_of(code)}")
 
 
 def _format(form: str | None, as_json: bool, output: Path | None) -> Format:
@@ -158,18 +179,40 @@ def _format(form: str | None, as_json: bool, output: Path | None) -> Format:
         return Format(form)
     if as_json:
         return Format.JSON
-    suffixes = [suffix.lower() for suffix in output.suffixes] if output else []
+    if output is None:
+        return Format.TABLE
+    suffixes = [suffix.lower() for suffix in output.suffixes]
     if suffixes and suffixes[-1] in COMPRESSED:
         suffixes.pop()
-    return SUFFIXES.get(suffixes[-1], Format.TABLE) if suffixes else Format.TABLE
+    if not suffixes or suffixes[-1] not in SUFFIXES:
+        raise click.UsageError(
+            f"{output}: its name tells no format: expected {', '.join(SUFFIXES)}, or --format with one of "
+            f"{', '.join(Format)}"
+        )
+    return SUFFIXES[suffixes[-1]]
+
+
+def _files_of(form: Format, output: Path) -> tuple[Path, ...]:
+    """Return the files that are written.
+
+    :raises click.ClickException: if they cannot be called so.
+    """
+    if form is not Format.MATBENCH_DISCOVERY:
+        return (output,)
+    from aiida_pet.data.matbench_discovery import SubmissionError, submission_paths
+
+    try:
+        return submission_paths(output)
+    except SubmissionError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _known(names: list[str], name: str, option: str) -> str:
     known = ["id", *(column for column in names if column != "id")]
     if name not in known:
-        raise click.BadParameter(
-            f"there is no column {name!r}: columns are {', '.join(known)}", param_hint=option
-        )
+        from aiida_pet.data.filter import no_such_column
+
+        raise click.BadParameter(no_such_column(name, known), param_hint=option)
     return name
 
 
@@ -278,28 +321,33 @@ def _write_crystals(table: Table, form: Format, output: Path) -> None:
     from aiida_pet.data.writers import ExportFormat, write_table
     from aiida_pet.engine.table import StructureTable
 
-    file_format = ExportFormat.JSON if form is Format.PYMATGEN else ExportFormat.EXTXYZ
+    file_format = ExportFormat.JSON if form is Format.PYMATGEN else ExportFormat(form.value)
     if form is Format.PYMATGEN and not isinstance(table, StructureTable):
         raise click.ClickException("pymatgen needs crystals, but the table has none: use csv or json")
     try:
-        write_table(table, output, file_format)
+        left_out = write_table(table, output, file_format)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     note(f"wrote {output}")
+    if left_out:
+        note(f"not written, since {file_format.value} cannot hold them: {shortened(left_out)}")
 
 
-def _write_submission(pk: str, rows: Rows, table: Table, output: Path, model_name: str | None) -> None:
-    """Write the two files of a submission to matbench-discovery, and say what their columns are called."""
+def _write_submission(pk: str, rows: Rows, table: Table, output: Path) -> None:
+    """Write the two files of a submission to matbench-discovery, and say what is in them."""
     from aiida_pet.data.matbench_discovery import SubmissionError, write_submission
 
-    model = model_name or _model_name(pk, rows.node)
     try:
-        done = write_submission(table, _crystals_of(pk, rows), output, model)
+        done = write_submission(table, _crystals_of(pk, rows), output)
     except SubmissionError as error:
         raise click.ClickException(str(error)) from error
-    note(f"wrote {done.energies}, pred_col {done.energy_column}, {plural(done.n_rows, 'row')}")
     note(
-        f"wrote {done.structures}, struct_col {done.structure_column}, {done.n_rows - done.n_missing} of them"
+        f"wrote {done.energies}, pred_col e_form_per_atom, {plural(done.n_rows, 'row')}, {done.n_missing} without a "
+        "formation energy"
+    )
+    note(
+        f"wrote {done.structures}, struct_col structure, {plural(done.n_structures, 'crystal')}, "
+        f"{done.n_unconverged} of them not converged"
     )
 
 
@@ -340,23 +388,3 @@ def _crystals_of(pk: str, rows: Rows) -> StructureTable:
         crystals: StructureSetData = named.inputs.structures
         return crystals.to_table()
     raise click.ClickException(f"there are no crystals behind {pk}: name the launch that made the table")
-
-
-def _model_name(pk: str, node: TableData) -> str:
-    """Return the name of the model behind the rows of ``pk``.
-
-    :raises click.UsageError: if it is not one.
-    """
-    from aiida.orm import ProcessNode
-
-    from aiida_pet.calculations.theory import jobs_behind
-    from aiida_pet.workchains.queries import models_of
-
-    named = load_any(pk)
-    if isinstance(named, ProcessNode):
-        names = {model.name for model in models_of([named.pk]).get(named.pk, [])}
-    else:
-        names = {job.inputs.model.name for job in jobs_behind(node) if "model" in job.inputs}
-    if len(names) != 1:
-        raise click.UsageError(f"--model-name is needed: {plural(len(names), 'model')} behind {pk}")
-    return str(names.pop())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -52,12 +53,13 @@ def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request)
     """
     from aiida.orm import WorkChainNode
 
-    from aiida_pet.workchains.resume import what_is_done, without_given_up
+    from aiida_pet.workchains.resume import computed_again, what_is_done, without_given_up
 
     session.load()
     check_request(request)
     node = load_as(pk, WorkChainNode, hint=HINT)
     _check_end(node)
+    _check_not_taken_up(node)
     done = what_is_done(node)
     sure = without_given_up(done)
     _check_left(node, _count(done) - _count(sure), retry_given_up)
@@ -66,6 +68,8 @@ def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request)
         done = sure
     builder = _builder(node, request, done)
     rows = _count(done)
+    for sentence in computed_again(node):
+        note(sentence)
     if request.dry_run:
         options = dict(builder.options or {})
         if request.as_json:
@@ -79,6 +83,7 @@ def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request)
             click.echo("nothing was started")
         return
     note(f"taking over {plural(rows, 'finished row')} of <{node.pk}>")
+    request = replace(request, label=request.label or str(node.label))
     start(builder, str(node.process_label), request, {"resumed": node.pk, "rows_done": rows})
 
 
@@ -95,15 +100,32 @@ def _check_end(node: WorkChainNode) -> None:
         )
 
 
+def _check_not_taken_up(node: WorkChainNode) -> None:
+    from aiida_pet.workchains.resume import TakenUpError, check_not_taken_up
+
+    try:
+        check_not_taken_up(node)
+    except TakenUpError as error:
+        by = error.by
+        if error.is_running:
+            advice = f"`aiida-pet status {by}` shows how far it is, `aiida-pet stop {by}` stops it"
+        elif error.is_finished_ok:
+            advice = f"`aiida-pet results {by}` shows its rows"
+        else:
+            advice = f"`aiida-pet resume {by}` goes on"
+        raise click.ClickException(f"{error}: {advice}") from error
+
+
 def _check_left(node: WorkChainNode, given_up: int, retry_given_up: bool) -> None:
     if not node.is_finished_ok:
         return
     if not given_up:
         raise click.ClickException(f"<{node.pk}> has ended well: nothing is left to do")
     if not retry_given_up:
+        jobs = "its job" if given_up == 1 else "their jobs"
         raise click.ClickException(
-            f"<{node.pk}> has ended well: nothing is left to do but {plural(given_up, 'row')} that ended their "
-            "jobs, which --retry-given-up tries again"
+            f"<{node.pk}> has ended well: nothing is left to do but {plural(given_up, 'row')} that ended {jobs}, "
+            "which --retry-given-up tries again"
         )
 
 

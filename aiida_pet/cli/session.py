@@ -155,19 +155,24 @@ def daemon_runs(client: DaemonClient) -> bool:
 
 def daemon_problem() -> str | None:
     """Return why nothing would run if it were submitted now, with the remedy; None if all is well."""
+    from aiida_pet.cli.services import REPAIR, broker_problem
+
     client = daemon_client()
     if client is None:
         return (
             "the profile has no message broker, so nothing can be submitted: "
             "`verdi profile configure-broker core.zeromq` gives it one"
         )
+    problem = broker_problem(client.profile)
+    if problem:
+        return problem
     if not daemon_runs(client):
         was_killed = client.get_daemon_pid() is not None
         if was_killed and client.profile.process_control_backend == "core.zeromq":
             # its broker died with it, and what was on its way to the workers is in no queue
             return (
-                "the daemon was killed, so nothing moves: `verdi daemon stop` clears up after it, "
-                "`verdi process repair` finds what was lost, and `verdi daemon start` goes on"
+                f"the daemon was killed, so nothing moves: {REPAIR} clears up after it, finds what was lost, and "
+                "starts it again"
             )
         return "the daemon is not running, so nothing moves: start it with `verdi daemon start`"
     return None

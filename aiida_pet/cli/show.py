@@ -11,6 +11,7 @@ import click
 from aiida_pet.cli.data import IMPORTED_FROM
 from aiida_pet.cli.output import cell, echo_json, echo_pairs, json_option, note, plain, shortened
 from aiida_pet.cli.session import Session, pass_session
+from aiida_pet.tables import warnings
 from aiida_pet.tables.columns import VOIGT, Section, section_of
 
 if TYPE_CHECKING:
@@ -290,6 +291,8 @@ def _echo_values(section: str, values: Mapping[str, Any], units: Mapping[str, st
     echo_pairs(
         {f"  {_named(name, units)}": _shown(value) for name, value in values.items() if name not in matrices}
     )
+    for code in warnings.codes_in(str(values.get(warnings.COLUMN, ""))):
+        click.echo(f"  {code}: {warnings.meaning_of(code)}")
     for name, matrix in matrices.items():
         click.echo(f"  {_named(name, units)}:")
         click.echo("    " + " " * 4 + "".join(f"{axis:>10}" for axis in VOIGT))

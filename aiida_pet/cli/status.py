@@ -10,6 +10,7 @@ import click
 
 from aiida_pet.cli.output import duration, echo_json, json_option, plural, table_text
 from aiida_pet.cli.session import Session, daemon_problem, load_as, pass_session
+from aiida_pet.tables import warnings
 
 if TYPE_CHECKING:
     from aiida.orm import ProcessNode
@@ -69,6 +70,7 @@ def report(node: ProcessNode) -> dict[str, Any]:
     return asdict(progress) | {
         "label": node.process_label,
         "rows_left": progress.rows_left,
+        "jobs_cached": progress.n_cached,
         "stages": _stages(calls, progress),
         "advice": advice(calls, progress),
     }
@@ -122,6 +124,7 @@ def _rows_done(child: Any, calls: Calls, progress: CampaignProgress) -> int | No
 def advice(calls: Calls, progress: CampaignProgress) -> list[str]:
     """Return what can be done now, each as a sentence with a command."""
     from aiida_pet.workchains.resume import is_campaign
+    from aiida_pet.workchains.taking_up import latest_of
 
     node, pk = calls.node, calls.node.pk
     if not progress.finished:
@@ -134,13 +137,22 @@ def advice(calls: Calls, progress: CampaignProgress) -> list[str]:
         told.append(f"it did not end well: `verdi process report {pk}` shows what happened")
     if progress.rows_done:
         told.append(f"`aiida-pet results {pk}` shows the rows")
+    for code in list(progress.warnings)[:1]:
+        told.append(
+            f"`aiida-pet results {pk} --where '{code} in warnings'` shows the rows that carry a warning"
+        )
     failed = sum(progress.statuses.values()) - progress.statuses.get("converged", 0)
     if failed > 0:
         told.append(
             f"`aiida-pet results {pk} --where 'status != converged'` shows the {plural(failed, 'row')} that failed"
         )
     goes_on = progress.rows_left or "stages" in node.inputs or "results" not in node.outputs
-    if not node.is_finished_ok and goes_on and is_campaign(node):
+    by = latest_of(node) if not node.is_finished_ok else None
+    if by is not None:
+        told.append(
+            f"it was taken up by <{by.pk}>, which has its rows: `aiida-pet status {by.pk}` shows how far that is"
+        )
+    elif not node.is_finished_ok and goes_on and is_campaign(node):
         rest = f"the {plural(progress.rows_left, 'row')} left" if progress.rows_left else "what is left"
         told.append(
             f"`aiida-pet resume {pk}` goes on with {rest}, with more or fewer --lanes, or another --code"
@@ -149,15 +161,23 @@ def advice(calls: Calls, progress: CampaignProgress) -> list[str]:
 
 
 def _some_job_ended(progress: CampaignProgress) -> bool:
-    return any(job.step in ("done", "ended", "cached") and job.rows_done for job in progress.jobs)
+    # an engine that is done is not enough: its rows are no node before its process has ended
+    return any(
+        job.rows_done and (job.step == "cached" or job.state.startswith(ENDED_STATES))
+        for job in progress.jobs
+    )
 
 
 def obstacles(calls: Calls, progress: CampaignProgress) -> list[str]:
     """Return what keeps a launch that has not ended from going on, each with its remedy."""
+    from aiida_pet.cli.services import REPAIR, service_problems
+
     told = []
     problem = daemon_problem()
     if problem:
         told.append(problem)
+    running = [job for job in calls.jobs() if not job.is_terminated]
+    told += service_problems(running, daemon_lives=not problem)
     processes = [calls.node, *calls.below()]
     for process in processes:
         if process.paused and not process.is_terminated:
@@ -171,8 +191,7 @@ def obstacles(calls: Calls, progress: CampaignProgress) -> list[str]:
         pks = " ".join(f"<{pk}>" for pk in (unclaimed + unnoticed)[:5])
         told.append(
             f"no worker seems to look after process {pks}, which has not been taken up or whose engine ended minutes "
-            "ago: unless all workers are busy, `verdi daemon stop`, `verdi process repair` and `verdi daemon start` "
-            "find what was lost"
+            f"ago: unless all workers are busy, {REPAIR} finds what was lost (it stops the daemon and starts it again)"
         )
     silent = [job for job in progress.jobs if _is_silent(job)]
     if silent:
@@ -208,12 +227,14 @@ def line(progress: CampaignProgress) -> str:
         if progress.rate:
             parts.append(f"{progress.rate:.3g} rows/s, {duration(progress.eta_s)} left")
     statuses = _statuses(progress.statuses)
+    if progress.n_cached:
+        parts.append(f"{plural(progress.n_cached, 'job')} from the cache")
     return ", ".join(parts) + (f" ({statuses})" if statuses else "")
 
 
 def _running_steps(progress: CampaignProgress) -> str:
     active = [job for job in progress.jobs if not job.state.startswith(ENDED_STATES)]
-    steps = sorted({job.step or "queued" for job in active})
+    steps = sorted({"from the cache" if job.step == "cached" else job.step or "queued" for job in active})
     return f"{plural(len(active), 'job')} {'/'.join(steps)}" if active else ""
 
 
@@ -264,10 +285,15 @@ def echo_report(document: dict[str, Any], most_jobs: int | None) -> None:
     click.echo(f"rows      {done:,} of {total:,} done{share}, {document['rows_left']:,} left")
     if document["statuses"]:
         click.echo(f"statuses  {_statuses(document['statuses'])}")
+    if document["warnings"]:
+        click.echo(f"warnings  {warnings.told(document['warnings'])}")
     if not document["finished"]:
         rate = f"{document['rate']:.3g} rows/s" if document["rate"] else "no rate yet"
         click.echo(f"speed     {rate}, {duration(document['eta_s'])} left")
-    click.echo(f"engines   {duration(document['engine_s'])} in {plural(len(document['jobs']), 'job')}")
+    cached = f", {document['jobs_cached']:,} of them from the cache" if document["jobs_cached"] else ""
+    click.echo(
+        f"engines   {duration(document['engine_s'])} in {plural(len(document['jobs']), 'job')}{cached}"
+    )
     _echo_stages(document["stages"])
     _echo_lanes(document["lanes"])
     _echo_jobs(document["jobs"], most_jobs)

@@ -82,6 +82,8 @@ def _call_off(node: WorkChainNode) -> list[Any]:
         # a lane that did not see the mark in time may still start one
         jobs = [job for job in jobs_of(node) if not job.is_terminated and job.pk not in called_off]
         called_off |= {job.pk: job for job in jobs}
+        # a job from the cache has the id in the queue that another had: it ends by itself
+        jobs = [job for job in jobs if not job.base.caching.is_created_from_cache]
         in_queue = [job for job in jobs if job.get_job_id() is not None]
         problems = cancel_jobs(in_queue)
         paused = [job for job in in_queue if job.paused]

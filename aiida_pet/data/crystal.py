@@ -8,8 +8,7 @@ An id is the text that stands in the file. Readers hand :func:`id_of` the text i
 one, before anything types it. Writers put the id under :data:`EXPORTED_ID_KEY`, as a quoted text, which every
 reader prefers to all other keys; an ASE database, whose key-value pairs refuse texts that look like numbers,
 has it in ``data[OWN_KEY]["id"]``. What a format cannot say by itself stands beside the crystal under
-:data:`OWN_KEY`: an object with any of ``id``, ``columns`` (name -> scalar or list), ``atom_columns``
-(name -> list or array of one entry per atom) and ``units`` (name -> unit), read by :func:`own_record`.
+:data:`OWN_KEY`, an object that :mod:`~aiida_pet.data.own_record` writes and reads.
 """
 
 from __future__ import annotations
@@ -23,10 +22,9 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.stress import full_3x3_to_voigt_6_stress
 
 from aiida_pet.data.left_out import LeftOut
-from aiida_pet.engine.table import Array
+from aiida_pet.engine.ragged import Array, Ragged
 
 # The key under which this program writes ids.
 EXPORTED_ID_KEY = "id"
@@ -112,6 +110,8 @@ class Crystal:
     :ivar columns: name -> scalar or (6,) array (stress).
     :ivar atom_columns: name -> (n_atoms, ...) array, of bool or of numbers.
     :ivar units: name of a column -> unit, where the file says it.
+    :ivar ragged: name -> array whose length differs from crystal to crystal.
+    :ivar is_own: whether this program wrote it, so that names of columns are kept as they stand.
     """
 
     id: str | None
@@ -119,6 +119,8 @@ class Crystal:
     columns: dict[str, Any] = field(default_factory=dict)
     atom_columns: dict[str, Array] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
+    ragged: dict[str, Array] = field(default_factory=dict)
+    is_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -210,28 +212,6 @@ def id_of(fields: Mapping[str, Any], id_key: str | None) -> tuple[str | None, st
     return None, None
 
 
-def own_record(raw: Any, n_atoms: int) -> Crystal | None:
-    """Return what stands under :data:`OWN_KEY` as a crystal without atoms; None where it is nothing of ours.
-
-    :raises ValueError: if a column per atom has another number of atoms than ``n_atoms``.
-    """
-    if not isinstance(raw, Mapping):
-        return None
-    columns = {name: _own_value(value) for name, value in dict(raw.get("columns") or {}).items()}
-    atom_columns = {name: np.asarray(value) for name, value in dict(raw.get("atom_columns") or {}).items()}
-    for name, values in atom_columns.items():
-        if values.shape[:1] != (n_atoms,):
-            raise ValueError(
-                f"column {name!r} has {len(values)} values: expected one for each of {n_atoms} atoms"
-            )
-    units = {str(name): str(unit) for name, unit in dict(raw.get("units") or {}).items()}
-    return Crystal(id_text(raw.get("id")), Atoms(), columns, atom_columns, units)
-
-
-def _own_value(value: Any) -> Any:
-    return np.asarray(value) if isinstance(value, list | np.ndarray) else scalar(value)
-
-
 def split_fields(
     fields: Mapping[str, Any], n_atoms: int, dropped: LeftOut
 ) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -265,27 +245,6 @@ def _numbers(value: Any) -> Array | None:
         return None
 
 
-def input_results(results: Mapping[str, Any], n_atoms: int) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Return columns and columns per atom of results in ASE's units: energy, free_energy, stress, forces.
-
-    Stress is (6,) eV/A^3 in the order xx yy zz yz xz xy; what has another shape than it should is left out.
-    """
-    columns: dict[str, Any] = {}
-    atom_columns: dict[str, Array] = {}
-    for name in ("energy", "free_energy"):
-        if results.get(name) is not None:
-            columns[f"input_{name}"] = float(results[name])
-    stress = _numbers(results.get("stress"))
-    if stress is not None and stress.shape == (3, 3):
-        stress = full_3x3_to_voigt_6_stress(stress)
-    if stress is not None and stress.shape == (6,):
-        columns["input_stress"] = stress
-    forces = _numbers(results.get("forces"))
-    if forces is not None and forces.shape == (n_atoms, 3):
-        atom_columns["input_forces"] = forces
-    return columns, atom_columns
-
-
 def column_name(name: str) -> str:
     """Return ``name`` as a name that can stand in files, in queries and in Python: ``E (eV)`` -> ``E_eV``."""
     clean = re.sub(r"[^0-9a-zA-Z_]+", "_", name).strip("_") or "column"
@@ -307,6 +266,8 @@ class ColumnCollector:
         self._clean: dict[str, str] = {}
         self._atom_values: dict[str, dict[int, Array]] = {}
         self._units: dict[str, set[str]] = {}
+        self._ragged: dict[str, dict[int, Array]] = {}
+        self.own: set[str] = set()  # names of columns that this program wrote, which say their units
 
     def add(
         self,
@@ -316,20 +277,34 @@ class ColumnCollector:
         units: Mapping[str, str] | None = None,
     ) -> None:
         """Append the values of row number ``row``; rows come in ascending order."""
-        for name, unit in (units or {}).items():
-            self._units.setdefault(self._name(name), set()).add(unit)
-        for name, value in columns.items():
+        self.add_crystal(row, Crystal(None, Atoms(), dict(columns), dict(atom_columns), dict(units or {})))
+
+    def add_crystal(self, row: int, crystal: Crystal) -> None:
+        """Append what stands beside ``crystal``, row number ``row``; rows come in ascending order."""
+        is_own = crystal.is_own
+        for name, unit in crystal.units.items():
+            self._units.setdefault(self._name(name, is_own), set()).add(unit)
+        for name, value in crystal.columns.items():
             if value is None:
                 continue
-            values = self._values.setdefault(self._name(name), [])
+            values = self._values.setdefault(self._name(name, is_own), [])
             values.extend([None] * (row - len(values)))
             values.append(value)
-        for name, array in atom_columns.items():
-            self._atom_values.setdefault(self._name(name), {})[row] = array
+        for name, array in crystal.atom_columns.items():
+            self._atom_values.setdefault(self._name(name, is_own), {})[row] = array
+        for name, array in crystal.ragged.items():
+            self._ragged.setdefault(self._name(name, is_own), {})[row] = array
 
-    def _name(self, name: str) -> str:
+    def names(self) -> set[str]:
+        """Return the names of all columns so far."""
+        return set(self._clean.values())
+
+    def _name(self, name: str, is_own: bool) -> str:
+        if is_own:
+            self.own.add(name)
         if name not in self._clean:
-            base = clean = column_name(name)
+            kept = is_own and name != "id" and re.fullmatch(r"[a-zA-Z][0-9a-zA-Z_]*", name)
+            base = clean = name if kept else column_name(name)
             number = 2
             while clean in self._clean.values():
                 clean, number = f"{base}_{number}", number + 1
@@ -349,7 +324,8 @@ class ColumnCollector:
     def build_atoms(self, offsets: Array) -> dict[str, Array]:
         """Return name -> (A, ...) array; row i owns ``offsets[i]:offsets[i + 1]``.
 
-        Columns of bool are False where a row lacks them, those of numbers are float64 and NaN there.
+        Columns of bool are False where a row lacks them, those of texts empty. Columns of integers that every row has
+        are int64; others of numbers are float64, and NaN where a row lacks them.
         """
         built = {}
         for name, by_row in self._atom_values.items():
@@ -357,12 +333,21 @@ class ColumnCollector:
                 self._leave_out(name, "its values per atom have different shapes", len(by_row))
                 continue
             shape = next(iter(by_row.values())).shape[1:]
-            flags = all(array.dtype.kind == "b" for array in by_row.values())
-            size = (int(offsets[-1]), *shape)
-            column = np.zeros(size, dtype=bool) if flags else np.full(size, np.nan)
+            column = _blank((int(offsets[-1]), *shape), by_row, len(by_row) == len(offsets) - 1)
             for row, array in by_row.items():
                 column[offsets[row] : offsets[row + 1]] = array
             built[name] = column
+        return built
+
+    def build_ragged(self, n_rows: int) -> dict[str, Ragged]:
+        """Return name -> column of ``n_rows`` arrays of any length, empty where a row has none."""
+        built = {}
+        for name, by_row in self._ragged.items():
+            filled = {row: array for row, array in by_row.items() if len(array)} or by_row
+            try:
+                built[name] = Ragged.of([filled.get(row) for row in range(n_rows)])
+            except ValueError as error:
+                self._leave_out(name, str(error), len(by_row))
         return built
 
     def units(self) -> dict[str, str]:
@@ -382,6 +367,20 @@ class ColumnCollector:
         self._left_out.notes[f"column {name!r} is left out, since {reason}"] += count
 
 
+def _blank(shape: tuple[int, ...], by_row: Mapping[int, Array], everywhere: bool) -> Array:
+    """Return a column per atom without values, of the type that holds those of all rows."""
+    kinds = {array.dtype.kind for array in by_row.values() if len(array)}
+    if kinds <= {"b"}:
+        return np.zeros(shape, dtype=bool)
+    if kinds <= {"i", "u"} and everywhere:
+        return np.zeros(shape, dtype=np.int64)
+    if "U" in kinds:
+        return np.zeros(
+            shape, dtype=np.result_type(*(a.dtype for a in by_row.values() if a.dtype.kind == "U"))
+        )
+    return np.full(shape, np.nan)
+
+
 def _column(values: list[Any]) -> Array:
     types = {type(value) for value in values if value is not None}
     missing = any(value is None for value in values)
@@ -391,6 +390,8 @@ def _column(values: list[Any]) -> Array:
         shapes = {value.shape for value in values if value is not None}
         if len(shapes) != 1:
             raise ValueError("its arrays have different shapes")
+        if not missing:
+            return np.stack(values)
         blank = np.full(shapes.pop(), np.nan)
         return np.stack([blank if value is None else value for value in values])
     if str in types:

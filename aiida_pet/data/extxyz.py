@@ -18,10 +18,12 @@ from ase import Atoms
 
 from aiida_pet.data import comment_line
 from aiida_pet.data.comment_line import Value
-from aiida_pet.data.crystal import Broken, Crystal, Item, checked, id_of
+from aiida_pet.data.crystal import OWN_KEY, Broken, Crystal, Item, checked, id_of
 from aiida_pet.data.input_results import ResultOptions, take_fields
 from aiida_pet.data.left_out import LeftOut
+from aiida_pet.data.own_record import ATOM_RESULTS, RESULTS, Plain, own_crystal, parsed
 from aiida_pet.data.symbols import ISOTOPE_NOTE, ISOTOPES, atomic_number
+from aiida_pet.engine.fixed_atoms import CARTESIAN
 from aiida_pet.engine.table import Array
 
 _CELL_KEYS = ("lattice", "cell")
@@ -59,11 +61,11 @@ def read_extxyz(
             if complaint or unreadable:
                 raise FrameError(complaint or f"the comment line {unreadable}")
             fields = {key: value for key, value in values.items() if key != id_name}
-            found = _crystal(fields, frame[2:], start + 2, options, dropped)
+            found = _crystal(fields, frame[2:], start + 2, options, dropped, id_key=id_key)
         except ValueError as error:
             yield Broken(row_id, f"frame at line {start}: {error}")
             continue
-        found.id = row_id
+        found.id = row_id if found.id is None else found.id
         yield found
 
 
@@ -93,9 +95,15 @@ def _id_of(values: dict[str, Value], id_key: str | None) -> tuple[str | None, st
 
 
 def _crystal(
-    values: dict[str, Value], rows: list[str], first_line: int, options: ResultOptions, left_out: LeftOut
+    values: dict[str, Value],
+    rows: list[str],
+    first_line: int,
+    options: ResultOptions,
+    left_out: LeftOut,
+    *,
+    id_key: str | None,
 ) -> Crystal:
-    """Return the crystal of a frame.
+    """Return the crystal of a frame; its id is left to the caller, unless this program wrote it elsewhere.
 
     :raises ValueError: naming the value that is wrong and what was expected.
     """
@@ -110,8 +118,13 @@ def _crystal(
     atoms = checked(Atoms(numbers=numbers, positions=positions, cell=cell, pbc=pbc))
     held = _held(arrays, len(atoms))
     if held is not None:
-        arrays["fixed_cartesian"] = held
+        arrays[CARTESIAN] = held
     fields = {key: comment_line.typed(value) for key, value in values.items()}
+    own = parsed(fields.pop(OWN_KEY, None))
+    if own is not None:
+        results: dict[str, Any] = {name: fields.pop(name) for name in RESULTS if name in fields}
+        results |= {name: arrays.pop(name) for name in ATOM_RESULTS if name in arrays}
+        return own_crystal(own, atoms, Plain(fields, arrays, results), id_key, left_out)
     geometry = (len(atoms), atoms.cell.array)
     return Crystal(None, atoms, *take_fields(fields, arrays, geometry, options, left_out))
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from ase.data import chemical_symbols
 
 from aiida_pet.engine.table import Array, StructureTable, Table
+from aiida_pet.tables.columns import Kind, kinds_of
 
 _VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 
@@ -19,9 +21,10 @@ def frame_of(table: Table) -> pd.DataFrame:
     """Return the columns as a data frame indexed by ``id``; for crystals ``formula`` and ``n_atoms`` come first.
 
     A column of vectors becomes one column per component: ``stress_xx`` ... ``stress_xy`` for six, else
-    numbered. Columns per atom are left out.
+    numbered. Columns per atom are left out. Flags and counts that are not known of all rows, NaN among numbers in the
+    table, become pandas' types ``boolean`` and ``Int64``, whose missing values are neither True nor False.
     """
-    data: dict[str, Array] = {}
+    data: dict[str, Any] = {}
     if isinstance(table, StructureTable):
         data |= {"formula": formulas(table.numbers, table.offsets), "n_atoms": table.n_atoms}
     for name, values in table.columns.items():
@@ -29,11 +32,23 @@ def frame_of(table: Table) -> pd.DataFrame:
     return pd.DataFrame(data, index=pd.Index(table.ids, name="id"))
 
 
-def flat_columns(name: str, values: Array) -> dict[str, Array]:
-    """Return column ``name``, (N, ...), as the columns (N,) that a data frame has of it."""
+def flat_columns(name: str, values: Array) -> dict[str, Any]:
+    """Return column ``name``, (N, ...), as the columns (N,) that a data frame has of it: arrays of numpy or pandas."""
     labels = component_names(name, values.shape)
     flat = values.reshape(len(values), len(labels))
-    return {label: flat[:, index] for index, label in enumerate(labels)}
+    kinds = kinds_of(name) if values.dtype.kind == "f" else set()
+    return {label: _as_known(flat[:, index], kinds) for index, label in enumerate(labels)}
+
+
+def _as_known(values: Array, kinds: Collection[Kind]) -> Any:
+    """Return flags and counts, NaN where they are missing, as pandas has them; other numbers as they are."""
+    missing = np.isnan(values) if kinds else np.zeros(0, dtype=bool)
+    known = np.where(missing, 0.0, values) if kinds else values
+    if Kind.FLAG in kinds and np.isin(known, (0.0, 1.0)).all():
+        return pd.arrays.BooleanArray(known.astype(bool), missing)
+    if Kind.COUNT in kinds and np.isfinite(known).all() and (known == np.round(known)).all():
+        return pd.arrays.IntegerArray(known.astype(np.int64), missing)
+    return values  # another one's column of that name
 
 
 def component_names(name: str, shape: Sequence[int]) -> list[str]:

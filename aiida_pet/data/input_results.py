@@ -17,6 +17,7 @@ from ase.units import GPa
 
 from aiida_pet.data.crystal import scalar, split_fields
 from aiida_pet.data.left_out import LeftOut
+from aiida_pet.engine.fixed_atoms import COLUMNS
 from aiida_pet.engine.table import Array
 
 STRESS_UNITS = {"eV/A^3": 1.0, "GPa": GPa, "kbar": 0.1 * GPa}
@@ -98,7 +99,7 @@ def take_fields(
         if name in atom_fields:
             forces = _floats(atom_fields.pop(name), (n_atoms, 3))
             _keep(atom_columns, "input_forces", forces, name, left_out)
-    for name in [name for name in ("fixed_cartesian", "fixed_scaled") if name in atom_fields]:
+    for name in [name for name in COLUMNS if name in atom_fields]:
         flags = np.asarray(atom_fields.pop(name))
         _keep(atom_columns, name, flags if _are_flags(flags, n_atoms) else None, name, left_out)
     targets = set(options.column_map.values())
@@ -195,6 +196,7 @@ def _keep(kept: dict[str, Any], name: str, value: Any, source: str, left_out: Le
 def remedy_of(left_out: LeftOut) -> str:
     """Return how fields of results that were left out are read, in words of Python arguments."""
     names = [name for name in left_out.fields if _LOOKS_LIKE_RESULT.search(name) and " " not in name]
+    names = [name for name in names if name == "virial" or name not in TARGETS]
     others = [name for name in names if name.lower() != "virial"]
     parts = []
     if others:

@@ -19,6 +19,21 @@ class JsonStreamError(ValueError):
     """Raised where the text is not valid JSON; the message says at which character and what was expected."""
 
 
+class FloatText(float):
+    """A number of JSON that remembers how it is written, for ids: ``1e3``, ``1.10``.
+
+    :ivar text: as it stands in the file.
+    """
+
+    text: str
+
+    def __new__(cls, text: str) -> FloatText:
+        """Return the number that ``text`` is."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
 class JsonStream:
     """A cursor over JSON text.
 
@@ -31,6 +46,7 @@ class JsonStream:
         self._chunk = chunk
         self._buffer = ""
         self._at = 0
+        self._start = 0  # of the last value
         self._before = 0  # characters dropped from the front of the buffer
         self._ended = False
         self._decode = json.JSONDecoder().raw_decode
@@ -45,9 +61,10 @@ class JsonStream:
             if not self._fill():
                 return ""
 
-    def value(self) -> Any:
+    def value(self, exact: bool = False) -> Any:
         """Decode the value at the cursor and step over it.
 
+        :param exact: return a number that is not an integer as a :class:`FloatText`.
         :raises JsonStreamError: if there is none or it is damaged.
         """
         self.peek()
@@ -62,11 +79,18 @@ class JsonStream:
                 raise JsonStreamError(f"not valid JSON at {where}: {error.msg}") from error
             except RecursionError as error:
                 raise JsonStreamError("JSON nested too deeply") from error
+            except ValueError as error:  # Python reads no integer of more than 4300 digits
+                where = f"after character {self._before + self._at}"
+                raise JsonStreamError(f"a number cannot be read {where}: {error}") from error
             # a number that ends with the buffer may go on after it
             if end == len(self._buffer) and not isinstance(value, str | dict | list) and self._fill():
                 continue
-            self._at = end
-            return value
+            self._start, self._at = self._at, end
+            return FloatText(self.last()) if exact and type(value) is float else value
+
+    def last(self) -> str:
+        """Return the text of the last value, as long as the cursor has not moved on."""
+        return self._buffer[self._start : self._at]
 
     def array(self) -> Iterator[None]:
         """Step into the array at the cursor: before each element, yield; the caller consumes the element.

@@ -14,12 +14,14 @@ class LeftOut:
 
     :ivar fields: name of a field -> number of crystals that have it and came in without it.
     :ivar notes: sentence -> number of crystals (or files) that it is true of.
+    :ivar files: that were passed over, since their names tell no format.
     :ivar mapped: fields that were taken under another name, as ``column_map`` asks.
     """
 
     def __init__(self) -> None:
         self.fields: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
+        self.files: list[str] = []
         self.mapped: set[str] = set()
 
     def add(self, name: str) -> None:
@@ -38,14 +40,21 @@ class LeftOut:
         """Add what ``other`` counted."""
         self.fields.update(other.fields)
         self.notes.update(other.notes)
+        self.files += other.files
         self.mapped |= other.mapped
 
     def __bool__(self) -> bool:
-        return bool(self.fields or self.notes)
+        return bool(self.fields or self.notes or self.files)
 
     def lines(self) -> list[str]:
         """Return the sentences of a summary: fields by how often they occur, then notes."""
         lines = []
+        if self.files:
+            shown = ", ".join(self.files[:5]) + (", ..." if len(self.files) > 5 else "")
+            were = "file was" if len(self.files) == 1 else "files were"
+            lines.append(
+                f"{len(self.files)} {were} passed over, as no format is known by such a name: {shown}"
+            )
         if self.fields:
             named = [f"{name}: {_crystals(count)}" for name, count in self.fields.most_common(_SHOWN)]
             if len(self.fields) > _SHOWN:

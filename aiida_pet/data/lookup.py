@@ -17,7 +17,6 @@ from aiida_pet.data.filter import check_condition, conjuncts, filter_frame
 from aiida_pet.data.frame import component_names, flat_columns
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.table import Array
 
 _OF_CRYSTALS = ("formula", "n_atoms")
 
@@ -47,7 +46,7 @@ def read_columns(
     """
     wanted = list(names)
     rows: Any = slice(None) if positions is None else positions
-    found: dict[str, Array] = {}
+    found: dict[str, Any] = {}
     # the attributes at once: each look at those of a stored node is a query
     for name, shape in TableData.column_shapes(node.base.attributes.all).items():
         if not set(component_names(name, shape)).isdisjoint(wanted):
@@ -82,5 +81,6 @@ def select_positions(node: TableData, where: str | None) -> NDArray[np.int64]:
     """
     if where is None:
         return np.arange(len(node))
-    frame = read_columns(node, columns_in(where, frame_columns(node)))
-    return frame.index.get_indexer(filter_frame(frame, where).index).astype(np.int64)
+    known = frame_columns(node)
+    frame = read_columns(node, columns_in(where, known))
+    return frame.index.get_indexer(filter_frame(frame, where, known).index).astype(np.int64)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_pet.data.partial import part_of
 from aiida_pet.data.segments import is_worth_while
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.engine.job import RowStatus
@@ -31,7 +32,7 @@ def merge_nodes(
     :param parts: the tables by name.
     :raises ValueError: naming a row of a table that is none of ``ids``.
     """
-    order, tables = _chosen(ids, parts, structures.select)
+    order, tables = _chosen(ids, parts, lambda left: part_of(structures).select(left))
     if is_worth_while(len(tables), len(ids)):
         return StructureSetData.from_segments(ids, order, tables)
     whole = [table if isinstance(table, StructureTable) else table.to_table() for table in tables]
@@ -112,6 +113,13 @@ def places(ids: Array, parts: Mapping[str, Array]) -> NDArray[np.int64]:
         is_first = found[rows] < 0
         found[rows[is_first]] = at[is_first]
         start += len(own)
+    return found
+
+
+def places_of(ids: Array, wanted: Array) -> NDArray[np.int64]:
+    """Return where each of ``wanted`` stands among ``ids``, which has them all; without a Python object per row."""
+    sorter = np.argsort(ids)
+    found: NDArray[np.int64] = sorter[np.searchsorted(ids, wanted, sorter=sorter)]
     return found
 
 

@@ -24,10 +24,11 @@ from ase import Atoms
 
 from aiida_pet.data.crystal import Broken, Crystal, Item, checked
 from aiida_pet.data.left_out import LeftOut
+from aiida_pet.data.poscar_writer import ID_MARK
 from aiida_pet.data.symbols import ISOTOPE_NOTE, ISOTOPES, atomic_number
+from aiida_pet.engine.fixed_atoms import SCALED
 from aiida_pet.engine.table import Array
 
-_ID = "id="
 _FRAME = re.compile(r"\s*(direct|cartesian|konfig)\w*\s*(configuration)?\s*=", re.IGNORECASE)
 _MODE = re.compile(r"\s*[a-zA-Z]")
 _VELOCITIES = re.compile(r"\s*(direct|cartesian|lattice velocities.*)\s*\Z", re.IGNORECASE)
@@ -129,9 +130,9 @@ def read_poscar(text: TextIO, id_key: str | None, dropped: LeftOut) -> Iterator[
 def id_in_comment(comment: str) -> str | None:
     """Return the id in a comment line that this program wrote, None if it is none."""
     text = comment.strip()
-    if not text.startswith(_ID) or text == _ID:
+    if not text.startswith(ID_MARK) or text == ID_MARK:
         return None
-    text = text.removeprefix(_ID)
+    text = text.removeprefix(ID_MARK)
     if not text.startswith('"'):
         return text
     try:
@@ -187,10 +188,10 @@ def _read_head(lines: Sequence[str], place: int) -> _Head:
     if len(lines) < place + 7:
         raise PoscarError(
             f"not a POSCAR from line {place + 1} on: it ends after {len(lines) - place} lines: expected comment, "
-            "scaling factor, three lattice vectors, element symbols, numbers of atoms, Direct or Cartesian, and the atoms"
+            "scaling factor, three lattice vectors, element symbols, numbers of atoms, Direct or Cartesian, atoms"
         )
     factors = _scale(lines[place + 1])
-    if factors is None:
+    if factors is None or not all(factors):
         raise PoscarError(
             f"line {place + 2}: expected one scaling factor or three, got {_shown(lines[place + 1])}"
         )
@@ -309,7 +310,7 @@ def _read_atoms(lines: Sequence[str], head: _Head, left_out: LeftOut) -> tuple[C
     if any(part.capitalize() in ISOTOPES for part in _symbols_of(lines, head)):
         left_out.note(ISOTOPE_NOTE)
     held = _held(flags, place) if has_flags else None
-    return Crystal(None, atoms, {}, {} if held is None else {"fixed_scaled": held}), behind
+    return Crystal(None, atoms, {}, {} if held is None else {SCALED: held}), behind
 
 
 def _symbols_of(lines: Sequence[str], head: _Head) -> list[str]:

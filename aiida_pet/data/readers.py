@@ -7,16 +7,17 @@ files of an import. Units are those of ASE and pymatgen (A, eV), nothing is conv
 
 from __future__ import annotations
 
-import logging
 import lzma
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from aiida_pet.data.ase_formats import read_ase_database, read_cif
+from aiida_pet.data.ase_database import read_ase_database
+from aiida_pet.data.cif import read_cif
 from aiida_pet.data.crystal import (
     KNOWN_UNITS,
     Broken,
@@ -34,9 +35,8 @@ from aiida_pet.data.left_out import LeftOut
 from aiida_pet.data.poscar import read_poscar
 from aiida_pet.data.pymatgen_json import AseDatabaseFoundError, JsonOptions, read_json, read_json_lines
 from aiida_pet.data.sources import FileFormat, Source, find_sources, names_by_folder
+from aiida_pet.data.tabular import Row, RowsBeside, read_csv, read_parquet
 from aiida_pet.engine.table import DuplicateIdError, StructureTable, StructureTableBuilder
-
-logger = logging.getLogger(__name__)
 
 # What reading a damaged file may raise; anything else is a mistake of ours and must show.
 _FILE_ERRORS = (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
@@ -45,7 +45,7 @@ _FILE_ERRORS = (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfi
 class DuplicateImportError(DuplicateIdError):
     """Raised when structures of an import share an id; the message names ids and files."""
 
-    def __init__(self, places: dict[str, list[str]]) -> None:
+    def __init__(self, places: dict[str, list[str]], given_twice: Sequence[str] = ()) -> None:
         super().__init__(list(places))
         self.places = places
         lines = [
@@ -54,18 +54,20 @@ class DuplicateImportError(DuplicateIdError):
         more = f"\n  and {len(places) - 10} more" if len(places) > 10 else ""
         listed = "\n  " + "\n  ".join(lines) + more
         self.reason = f"{len(places)} ids occur more than once:{listed}"
-        self.remedy = _remedy_of_duplicates(places)
+        self.remedy = _remedy_of_duplicates(places, given_twice)
         self.args = (f"{self.reason}\n({self.remedy})",)
 
 
-def _remedy_of_duplicates(places: dict[str, list[str]]) -> str:
-    """Return what helps; a file that is given twice keeps its ids twice, whatever they are made of."""
-    if any(len(set(files)) == 1 and len(files) > 1 for files in places.values()):
-        return "rename the structures, id_key='NAME' takes another field, or id_key='' numbers them"
-    return (
-        "import the files as one set each, rename the structures, id_key='NAME' takes another field, or "
-        "id_key='' names them by file and number"
+def _remedy_of_duplicates(places: dict[str, list[str]], given_twice: Sequence[str]) -> str:
+    """Return what helps."""
+    if given_twice:
+        return f"{given_twice[0]} is given twice: give it once"
+    kind = (
+        "numbers them"
+        if all(len(set(files)) == 1 for files in places.values())
+        else "takes the names of the files"
     )
+    return f"rename the structures, id_key='NAME' takes another field, or id_key='' {kind}"
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class ReadOptions:
         try:
             options = ResultOptions(**results)
         except ValueError as error:
-            raise StructureFileError(str(error)) from error
+            raise StructureFileError("these options do not fit", str(error)) from error
         return cls(
             FileFormat(file_format) if file_format else None, id_key, structure_key, skip_invalid, options
         )
@@ -159,16 +161,18 @@ def read_structures(
     duplicates: dict[str, list[str]] = {}
     problems: list[ImportProblem] = []
     names = [paths] if isinstance(paths, str | Path) else list(paths)
-    for file, crystal in iter_crystals(names, options, problems, left_out):
+    beside = RowsBeside()
+    for file, crystal in iter_crystals(names, options, problems, left_out, beside):
         row_id = str(crystal.id)
         if row_id in seen:
             duplicates.setdefault(row_id, [seen[row_id]]).append(file)
             continue
         seen[row_id] = file
-        collector.add(len(builder), crystal.columns, crystal.atom_columns, crystal.units)
+        collector.add_crystal(len(builder), crystal)
         builder.add(row_id, crystal.atoms)
     if duplicates:
-        raise DuplicateImportError(duplicates)
+        given = Counter(map(str, names))
+        raise DuplicateImportError(duplicates, [name for name, count in given.items() if count > 1])
     unknown = sorted(set(options.results.column_map) - left_out.mapped)
     if unknown and len(builder):
         raise StructureFileError(f"no structure has a field {unknown[0]!r}", "column_map names it")
@@ -177,14 +181,18 @@ def read_structures(
         raise StructureFileError(
             f"no structures in {', '.join(map(str, names)) or 'an empty list of files'}{why}"
         )
+    beside.join({row_id: place for place, row_id in enumerate(seen)}, collector, left_out)
     table = builder.build(collector.build(len(builder)))
     table.atom_columns = collector.build_atoms(table.offsets)
-    named = [*table.columns, *table.atom_columns]
+    table.ragged = collector.build_ragged(len(table))
+    named = [*table.columns, *table.atom_columns, *table.ragged]
     try:
         stated = collector.units()
     except ValueError as error:
-        raise StructureFileError(str(error)) from error
-    table.units = {name: KNOWN_UNITS[name] for name in named if name in KNOWN_UNITS}
+        raise StructureFileError(f"{', '.join(map(str, names[:5]))}: {error}") from error
+    table.units = {
+        name: KNOWN_UNITS[name] for name in named if name in KNOWN_UNITS and name not in collector.own
+    }
     table.units |= {name: unit for name, unit in stated.items() if name in named}
     return ImportResult(table, problems, left_out, equal_crystals(table))
 
@@ -194,32 +202,46 @@ def iter_crystals(
     options: ReadOptions,
     problems: list[ImportProblem],
     left_out: LeftOut | None = None,
+    beside: RowsBeside | None = None,
 ) -> Iterator[tuple[str, Crystal]]:
     """Yield (file, crystal) of all files, every crystal with an id; ids are not compared.
 
     :param problems: what is broken is appended here, if ``options.skip_invalid``.
     :param left_out: counts what was not taken over.
+    :param beside: takes rows of tables that have no structures.
     :raises StructureFileError: at the first broken structure or file, unless ``options.skip_invalid``.
     """
     left_out = LeftOut() if left_out is None else left_out
+    beside = RowsBeside() if beside is None else beside
     files = [Path(path) for path in paths]
     folders = names_by_folder(files)
     for path in files:
         try:
             for source in find_sources(path, options.file_format, folders):
                 if source.format is None and (path.is_dir() or source.path is None):
-                    logger.warning("%s is passed over: its name tells no format", source.name)
+                    left_out.files.append(source.name)
                     continue
                 for item in _named_items(source, options, left_out):
                     if isinstance(item, Crystal):
                         yield source.name, item
+                        continue
+                    if isinstance(item, Row):
+                        beside.add(item)
+                        continue
+                    if item.whole_file and _is_table(source) and path.is_dir():
+                        left_out.files.append(source.name)  # a folder may hold tables of something else
                         continue
                     problem = ImportProblem(source.name, item.id or "", item.reason, item.remedy)
                     _report(problem, options, problems)
         except StructureFileError as error:
             if not options.skip_invalid:
                 raise
-            _report(ImportProblem(str(path), "", error.reason, error.remedy), options, problems)
+            reason = error.reason.removeprefix(f"{path}: ")
+            _report(ImportProblem(str(path), "", reason, error.remedy), options, problems)
+
+
+def _is_table(source: Source) -> bool:
+    return source.format in (FileFormat.CSV, FileFormat.PARQUET)
 
 
 def _report(problem: ImportProblem, options: ReadOptions, problems: list[ImportProblem]) -> None:
@@ -231,14 +253,18 @@ def _report(problem: ImportProblem, options: ReadOptions, problems: list[ImportP
     problems.append(problem)
 
 
-def _named_items(source: Source, options: ReadOptions, left_out: LeftOut) -> Iterator[Item]:
+def _named_items(source: Source, options: ReadOptions, left_out: LeftOut) -> Iterator[Item | Row]:
     """Yield the items of a file, those without an id named by it; a damaged file ends with a Broken."""
-    waiting: Item | None = None  # the first, until it is known whether it is the only one
+    waiting: Item | Row | None = None  # the first, until it is known whether it is the only one
     for count, item in enumerate(_items(source, options, left_out)):
         whole_file = isinstance(item, Broken) and item.whole_file
         if waiting is not None:
             yield _with_id(waiting, source.stem if whole_file and count == 1 else f"{source.stem}-0")
             waiting = None
+        if item.id is None and options.id_key and isinstance(item, Crystal):
+            left_out.note(
+                f"there is no field {options.id_key!r} that holds an id, and the name of the file was taken"
+            )
         if whole_file:
             yield item
         elif item.id is None and count == 0:
@@ -249,13 +275,13 @@ def _named_items(source: Source, options: ReadOptions, left_out: LeftOut) -> Ite
         yield _with_id(waiting, source.stem)
 
 
-def _with_id(item: Item, default: str) -> Item:
-    if item.id is not None:
+def _with_id(item: Item | Row, default: str) -> Item | Row:
+    if isinstance(item, Row) or item.id is not None:
         return item
     return replace(item, id=default)
 
 
-def _items(source: Source, options: ReadOptions, left_out: LeftOut) -> Iterator[Item]:
+def _items(source: Source, options: ReadOptions, left_out: LeftOut) -> Iterator[Item | Row]:
     count = 0
     try:
         for item in _read(source, options, left_out):
@@ -268,22 +294,29 @@ def _items(source: Source, options: ReadOptions, left_out: LeftOut) -> Iterator[
         yield Broken(None, reason, whole_file=True, remedy=getattr(error, "remedy", ""))
 
 
-def _read(source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[Item]:
+def _read(source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[Item | Row]:
     """Yield the items of a file by its format.
 
     :raises ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile: if it cannot be
         read.
     """
     key = options.id_key
-    json_options = JsonOptions(key, options.structure_key, dropped)
+    json_options = JsonOptions(key, options.structure_key, dropped, options.results)
     if source.format is None:
         known = ", ".join(FileFormat)
         raise StructureFileError(
             "its name tells no format", f"file_format=NAME says it, where NAME is one of {known}"
         )
+    if source.format is FileFormat.CSV:
+        yield from read_csv(source.open, json_options)
+        return
+    if source.format is FileFormat.PARQUET:
+        with source.as_path() as path:
+            yield from read_parquet(path, json_options)
+        return
     if source.format is FileFormat.ASE_DATABASE:
         with source.as_path() as path:
-            yield from read_ase_database(path, path.suffix == ".json", key, dropped)
+            yield from read_ase_database(path, path.suffix == ".json", key, dropped, options.results)
         return
     try:
         with source.open() as text:
@@ -295,7 +328,7 @@ def _read(source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[It
                 yield from _read_text(text, source, options, dropped)
     except AseDatabaseFoundError:
         with source.as_path() as path:
-            yield from read_ase_database(path, True, key, dropped)
+            yield from read_ase_database(path, True, key, dropped, options.results)
 
 
 def _read_text(text: TextIO, source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[Item]:

@@ -38,6 +38,8 @@ class FileFormat(StrEnum):
     ASE_DATABASE = "ase-db"
     JSON = "json"
     JSON_LINES = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
 
 
 _SUFFIXES = {
@@ -46,10 +48,15 @@ _SUFFIXES = {
     ".cif": FileFormat.CIF,
     ".vasp": FileFormat.POSCAR,
     ".poscar": FileFormat.POSCAR,
+    ".contcar": FileFormat.POSCAR,
+    ".xdatcar": FileFormat.POSCAR,
     ".db": FileFormat.ASE_DATABASE,
     ".json": FileFormat.JSON,
     ".jsonl": FileFormat.JSON_LINES,
     ".ndjson": FileFormat.JSON_LINES,
+    ".csv": FileFormat.CSV,
+    ".tsv": FileFormat.CSV,
+    ".parquet": FileFormat.PARQUET,
 }
 _POSCAR_NAMES = ("POSCAR", "CONTCAR", "XDATCAR")
 # USPEX: gatheredPOSCARS, goodStructures_POSCARS
@@ -129,16 +136,20 @@ def find_sources(
 def names_by_folder(paths: Sequence[Path]) -> dict[Path, str]:
     """Return what names the structures of files that were given one by one, as by ``runs/*/CONTCAR``.
 
-    Named are those that VASP calls the same in every folder, if they are of several folders.
+    Named by folder are those that VASP calls the same in every folder, if they are of several folders, and other files
+    whose names are the same.
     """
-    files = [
-        path for path in dict.fromkeys(paths) if _is_of_vasp(_parse_name(path.name)[0]) and path.is_file()
-    ]
-    parents = {path: path.absolute().parent for path in files}
-    if len(set(parents.values())) < 2:
-        return {}
-    base = Path(os.path.commonpath([*parents.values()]))
-    return _names_by_folder({path: _folder_of(parents[path] / path.name, base) for path in files})
+    files = [path for path in dict.fromkeys(paths) if path.is_file()]
+    of_vasp = [path for path in files if _is_of_vasp(_parse_name(path.name)[0])]
+    names: dict[Path, str] = {}
+    for group in (of_vasp, [path for path in files if path not in of_vasp]):
+        parents = {path: path.absolute().parent for path in group}
+        several = len(set(parents.values())) > 1
+        base = Path(os.path.commonpath([*parents.values()])) if several else None
+        names |= _names_by_folder(
+            {path: _folder_of(parents[path] / path.name, base) if base else "" for path in group}
+        )
+    return names
 
 
 def _is_shown(child: Path, folder: Path) -> bool:
@@ -156,16 +167,27 @@ def _is_of_vasp(stem: str) -> bool:
 
 
 def _names_by_folder(folders: Mapping[Path, str]) -> dict[Path, str]:
-    """Return what names the structures of files of VASP's, of file -> folder; those without a folder are left out."""
-    stems = {path: _parse_name(path.name)[0] for path, folder in folders.items() if folder}
-    found = {path: stem for path, stem in stems.items() if _is_of_vasp(stem)}
-    counts = Counter(folders[path] for path in found)
-    return {
+    """Return what names the structures of files, of file -> folder, where that is not the file's own name.
+
+    Files of VASP's in a folder are named by it; others whose names are the same, by folder and name.
+    """
+    stems = {path: _parse_name(path.name)[0] for path in folders}
+    of_vasp = {path: stem for path, stem in stems.items() if folders[path] and _is_of_vasp(stem)}
+    counts = Counter(folders[path] for path in of_vasp)
+    names = {
         path: folders[path]
         if counts[folders[path]] == 1 and stem in _POSCAR_NAMES
         else f"{folders[path]}/{stem}"
-        for path, stem in found.items()
+        for path, stem in of_vasp.items()
     }
+    others = {path: stem for path, stem in stems.items() if path not in of_vasp}
+    alike = Counter(others.values())
+    again = Counter((folders[path], stem) for path, stem in others.items())
+    for path, stem in others.items():
+        if alike[stem] > 1:
+            name = stem if again[folders[path], stem] == 1 else path.name
+            names[path] = f"{folders[path]}/{name}" if folders[path] else name
+    return names
 
 
 def _from_file(path: Path, file_format: FileFormat | None, names: Mapping[Path, str]) -> Iterator[Source]:

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from aiida_pet.data.table import TableData, check_name
 from aiida_pet.engine.ragged import within
-from aiida_pet.engine.table import Array, StructureTable, StructureTableBuilder, Table
+from aiida_pet.engine.table import Array, StructureTable, Table
 
 if TYPE_CHECKING:
     from aiida_pet.data.crystal import ImportProblem
@@ -37,25 +37,46 @@ class StructureSetData(TableData):
 
     # -- in --------------------------------------------------------------------------------------------------
 
+    def __init__(self, crystals: Any = None, **kwargs: Any) -> None:
+        """Return an unstored node of ``crystals``, what :meth:`from_iterator` takes; empty without any.
+
+        :param kwargs: of the node, such as ``label``.
+        """
+        super().__init__(**kwargs)
+        if crystals is not None:
+            from aiida_pet.data.from_python import table_of_crystals  # noqa: PLC0415 - ase.constraints
+
+            self.set_table(table_of_crystals(crystals))
+
     @classmethod
     def from_iterator(
         cls,
-        structures: Iterable[tuple[str, Atoms]],
+        structures: Any,
         columns: Mapping[str, ArrayLike] | None = None,
         units: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Return an unstored node of (id, atoms) pairs, taken one at a time; of atoms only geometry counts.
+        """Return an unstored node of crystals from Python, taken one at a time.
 
+        Held atoms and results that a calculator has come along: :mod:`aiida_pet.data.from_python`.
+
+        :param structures: an iterable of ASE Atoms, pymatgen Structures or ComputedStructureEntries, StructureData, or
+            pairs (id, one of these); or a mapping id -> one of these. Ids are made where there are none.
         :param columns: name -> array of N values.
         :param units: name -> unit of a column.
         :raises DuplicateIdError: if an id occurs more than once.
-        :raises ValueError: if there are none, or a column has another number of rows.
+        :raises TypeError: naming the place and type of what is no crystal.
+        :raises ValueError: if there are none, one cannot be taken, or a column has another number of rows.
         """
-        builder = StructureTableBuilder()
-        for row_id, atoms in structures:
-            builder.add(row_id, atoms)
-        return cls.from_table(builder.build(columns, units), **kwargs)
+        from aiida_pet.data.from_python import table_of_crystals  # noqa: PLC0415 - ase.constraints
+
+        table = table_of_crystals(structures)
+        for name, values in (columns or {}).items():
+            table.set_column(name, values)
+        table.units = {
+            name: unit for name, unit in table.units.items() if name not in (columns or {})
+        } | dict(units or {})
+        return cls.from_table(table, **kwargs)
 
     @classmethod
     def from_file(
@@ -191,6 +212,14 @@ class StructureSetData(TableData):
         """Return the shapes (A, ...) of the columns per atom by name, without reading any."""
         return {name: self.get_shape(_ATOMS + name) for name in self.base.attributes.get("atom_columns", {})}
 
+    def atom_unit(self, name: str) -> str:
+        """Return the unit of column per atom ``name``, empty for what has none."""
+        return str(self.base.attributes.get("atom_columns", {}).get(name, ""))
+
+    def geometry(self) -> dict[str, Any]:
+        """Return numbers, positions, cells, pbc and offsets by name, read-only and shared with the node."""
+        return {name: self._array(name) for name in _GEOMETRY}
+
     def to_table(self) -> StructureTable:
         """Return all crystals; the arrays are read-only and shared with the node."""
         atom_columns = self.base.attributes.get("atom_columns", {})
@@ -199,7 +228,7 @@ class StructureSetData(TableData):
             columns=self._columns(),
             ragged=self._ragged(),
             units=self._units(),
-            **{name: self._array(name) for name in _GEOMETRY},
+            **self.geometry(),
             atom_columns={name: self.atom_column(name) for name in atom_columns},
         )
 

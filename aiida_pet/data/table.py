@@ -22,9 +22,10 @@ from aiida import orm
 from aiida.common.exceptions import ModificationNotAllowed, ValidationError
 from aiida.orm.nodes.caching import NodeCaching
 
-from aiida_pet.data import segments
+from aiida_pet.data import fingerprints, segments
 from aiida_pet.engine.ragged import Ragged
 from aiida_pet.engine.table import Array, Table, check_unique, decode_strings, encode_strings, merge_units
+from aiida_pet.tables.columns import Kind, kinds_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,8 @@ _RAGGED = "ragged_"
 _OFFSETS = "offsets_"
 _CONTENT = "content_sha256"
 _SEGMENTS = "segments"
+# What the rows of a job were given: of no interest to the tables that are made of them.
+_BESIDE = (fingerprints.ARRAY,)
 # More distinct texts than this are names or messages, not categories, and would only swell the attributes.
 MAX_CATEGORIES = 32
 
@@ -156,7 +159,8 @@ class TableData(orm.ArrayData):
         repository = self.base.repository
         if isinstance(part, TableData) and not part.is_segmented:
             columns = [_COLUMN + name for name in part.column_names]  # attributes have no order in PostgreSQL
-            found = list(dict.fromkeys([*columns, *part.get_arraynames()]))
+            names = dict.fromkeys([*columns, *part.get_arraynames()])
+            found = [name for name in names if name not in _BESIDE]
             for name in found:
                 with part.base.repository.open(f"{name}.npy", "rb") as handle:
                     repository.put_object_from_filelike(handle, segments.segment_file(number, name))  # type: ignore[arg-type]
@@ -187,6 +191,25 @@ class TableData(orm.ArrayData):
             self.base.attributes.delete(_CONTENT)
         self._clear()
 
+    def set_fingerprints(self, values: fingerprints.Fingerprints) -> None:
+        """Write down what the rows were given, (N, 16); it is no column, and no part of the content that is hashed.
+
+        :raises ValueError: if it is of another number of rows.
+        """
+        if values.shape != (len(self), fingerprints.SIZE):
+            raise ValueError(
+                f"fingerprints must have shape {(len(self), fingerprints.SIZE)}, got {values.shape}"
+            )
+        super().set_array(fingerprints.ARRAY, np.ascontiguousarray(values))
+
+    def fingerprints(self) -> fingerprints.Fingerprints | None:
+        """Return what the rows were given, (N, 16), None if it is not written down; it is read anew each time."""
+        if self.base.attributes.get(f"{self.array_prefix}{fingerprints.ARRAY}", None) is None:
+            return None
+        found: fingerprints.Fingerprints = super().get_array(fingerprints.ARRAY)
+        self._cached_arrays.pop(fingerprints.ARRAY, None)
+        return found
+
     def _arrays_of(self, table: Table) -> dict[str, Array]:
         return (
             {_IDS: table.ids}
@@ -211,8 +234,11 @@ class TableData(orm.ArrayData):
             digests.update(hashlib.sha256(plain.data if plain.size else b"").digest())
             self.base.attributes.set(f"{self.array_prefix}{name}", list(values.shape))
             if name.startswith(_COLUMN):
-                counts[name.removeprefix(_COLUMN)] = _counts(values)
-                ranges[name.removeprefix(_COLUMN)] = _range(values)
+                column = name.removeprefix(_COLUMN)
+                if values.ndim == 1 and values.dtype.kind == "f" and Kind.FLAG in kinds_of(column):
+                    values = values[~np.isnan(values)].astype(bool)  # those that are known
+                counts[column] = _counts(values)
+                ranges[column] = _range(values)
         columns = [name.removeprefix(_COLUMN) for name in names if name.startswith(_COLUMN)]
         ragged = [name.removeprefix(_RAGGED) for name in names if name.startswith(_RAGGED)]
         attributes = {
@@ -405,7 +431,9 @@ class TableData(orm.ArrayData):
         :raises KeyError: if there is no such row.
         """
         index = self.place(row_id)
-        return {"id": row_id} | {name: self.column(name)[index].tolist() for name in self.column_names}
+        return {"id": row_id} | {
+            name: _known(name, self.column(name)[index].tolist()) for name in self.column_names
+        }
 
     def to_table(self) -> Table:
         """Return all rows; its arrays are read-only and shared with the node."""
@@ -434,6 +462,18 @@ class TableData(orm.ArrayData):
         from aiida_pet.data.frame import frame_of  # noqa: PLC0415 - pandas takes a second to import
 
         return frame_of(self.to_table())
+
+
+def _known(name: str, value: Any) -> Any:
+    """Return ``value`` of column ``name``: a flag as True or False, a count as int, None where they are missing."""
+    if not isinstance(value, float):
+        return value
+    kinds = kinds_of(name)
+    if Kind.FLAG in kinds and value in (0.0, 1.0):
+        return bool(value)
+    if Kind.COUNT in kinds and value.is_integer():
+        return int(value)
+    return None if np.isnan(value) and kinds & {Kind.FLAG, Kind.COUNT} else value
 
 
 def check_name(name: str) -> None:

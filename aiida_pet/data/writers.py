@@ -1,31 +1,31 @@
-"""Writes a table to extxyz, csv, parquet, pymatgen JSON or a folder of CIFs, row by row. No AiiDA.
+"""Writes a table to a file of any format, row by row. No AiiDA.
 
-What was written as extxyz or JSON can be imported again under the same ids. extxyz holds ``energy``,
-``forces`` and ``stress`` where ASE looks for them, and 8 decimals of positions; JSON is complete, with null
-for NaN.
+What was written as extxyz, JSON or ASE database can be imported again under the same ids, with the same columns, units
+and missing values; POSCAR and CIF keep ids and crystals, csv and parquet all but the crystals.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import re
+import shutil
+import tempfile
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
-import numpy as np
-from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.data import chemical_symbols
-from ase.io.cif import write_cif
-from ase.io.extxyz import write_xyz
-
+from aiida_pet.data.ase_db_writer import write_ase_database
+from aiida_pet.data.cif_writer import block_name, is_writable, write_block
+from aiida_pet.data.extxyz_writer import write_extxyz
 from aiida_pet.data.frame import frame_of
 from aiida_pet.data.frame_writers import write_csv, write_parquet
+from aiida_pet.data.own_json import structure_dict, write_json
+from aiida_pet.data.poscar_writer import reason_against, write_poscar
 from aiida_pet.data.sources import COMPRESSION
-from aiida_pet.data.whole_files import open_whole
-from aiida_pet.engine.table import Array, StructureTable, Table
+from aiida_pet.data.whole_files import open_whole, whole_file
+from aiida_pet.engine.table import StructureTable, Table
+
+__all__ = ["ExportFormat", "format_of", "is_folder", "structure_dict", "write_table"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ class ExportFormat(StrEnum):
     PARQUET = "parquet"
     JSON = "json"
     CIF = "cif"
+    POSCAR = "poscar"
+    ASE_DATABASE = "ase-db"
 
 
 _SUFFIXES = {
@@ -46,14 +48,17 @@ _SUFFIXES = {
     ".csv": ExportFormat.CSV,
     ".parquet": ExportFormat.PARQUET,
     ".json": ExportFormat.JSON,
+    ".cif": ExportFormat.CIF,
+    ".vasp": ExportFormat.POSCAR,
+    ".poscar": ExportFormat.POSCAR,
+    ".db": ExportFormat.ASE_DATABASE,
 }
-_RESULTS = ("energy", "stress")
 # Names of files are cut to so many bytes; most file systems take 255, with the suffix and a number.
 _NAME_BYTES = 200
 
 
 def format_of(path: Path) -> ExportFormat:
-    """Return the format that a name tells, after any of ``.gz .bz2 .xz``; without a suffix it is CIF's folder.
+    """Return the format that a name tells, after any of ``.gz .bz2 .xz``; without a suffix it is a folder of CIFs.
 
     :raises ValueError: if it tells none.
     """
@@ -70,13 +75,19 @@ def format_of(path: Path) -> ExportFormat:
     return _SUFFIXES[suffixes[-1]]
 
 
+def is_folder(path: Path, chosen: ExportFormat) -> bool:
+    """Return whether ``path`` becomes a folder with a file per crystal."""
+    return chosen in (ExportFormat.CIF, ExportFormat.POSCAR) and (path.is_dir() or not path.suffix)
+
+
 def write_table(table: Table, path: str | Path, file_format: ExportFormat | str | None = None) -> list[str]:
     """Write ``table`` to ``path``, compressed if the name ends in ``.gz``, ``.bz2`` or ``.xz``.
 
-    :param path: a file, written whole or not at all; for ``cif`` a folder, made if need be.
+    :param path: a file, written whole or not at all; for ``cif`` and ``poscar`` a name without a suffix is a folder,
+        made if need be, with a file per crystal.
     :param file_format: instead of what the name tells.
-    :return: ids of the rows that could not be written: with ``cif`` those without a finite cell of some
-        volume.
+    :return: ids of the rows that could not be written: with ``cif`` and ``poscar`` those without a finite cell of some
+        volume, with ``poscar`` also those with atoms held in a way that it cannot say.
     :raises ValueError: if the format is unknown, or it needs crystals and the table has none.
     :raises MissingParquetError: if pyarrow is not there to write parquet.
     """
@@ -86,62 +97,31 @@ def write_table(table: Table, path: str | Path, file_format: ExportFormat | str 
     chosen = ExportFormat(file_format) if file_format is not None else format_of(path)
     if chosen is ExportFormat.CSV:
         write_csv(frame_of(table).reset_index(), path)
-        return []
-    if chosen is ExportFormat.PARQUET:
+    elif chosen is ExportFormat.PARQUET:
         write_parquet(frame_of(table).reset_index(), path, table.units)
-        return []
-    if chosen is ExportFormat.JSON:
+    elif chosen is ExportFormat.JSON:
         with open_whole(path) as handle:
-            _write_json(table, handle)
-        return []
-    if not isinstance(table, StructureTable):
+            write_json(table, handle)
+    elif not isinstance(table, StructureTable):
         raise ValueError(f"{chosen.value} needs crystals, but the table has none: use csv or json")
-    if chosen is ExportFormat.CIF:
-        return _write_cifs(table, path)
-    with open_whole(path) as handle:
-        for index in range(len(table)):
-            write_xyz(handle, [_atoms_with_columns(table, index)])
+    elif chosen is ExportFormat.ASE_DATABASE:
+        _write_database(table, path)
+    elif chosen is ExportFormat.EXTXYZ:
+        with open_whole(path) as handle:
+            write_extxyz(table, handle)
+    else:
+        write = _write_folder if is_folder(path, chosen) else _write_collected
+        return write(table, path, chosen)
     return []
 
 
-def _atoms_with_columns(table: StructureTable, index: int) -> Atoms:
-    """Return row ``index`` with columns in ``info``, and energy, stress and forces in a calculator."""
-    atoms = table.ase_at(index)
-    atoms.info["id"] = _one_line(atoms.info["id"])
-    values = {name: column[index] for name, column in table.columns.items()}
-    results: dict[str, Any] = {name: values.pop(name) for name in _RESULTS if name in values}
-    for name, value in values.items():
-        if not (isinstance(value, np.str_) and not value):  # an empty text cannot be written
-            atoms.info[name] = _one_line(str(value)) if isinstance(value, np.str_) else value
-    part = table.atoms_of(index)
-    for name, array in table.atom_columns.items():
-        if name == "forces":
-            results[name] = array[part]
-        else:
-            atoms.new_array(name, array[part])
-    if results:
-        atoms.calc = SinglePointCalculator(atoms, **results)
-    return atoms
-
-
-def _one_line(text: str) -> str:
-    """Return ``text`` as ASE's extxyz writes it in one line and reads it back.
-
-    What breaks lines or would be read as JSON is written as JSON. Backslashes are doubled, since ASE escapes quotes
-    only and its reader takes every backslash for an escape.
-    """
-    plain = text.splitlines() == [text] and not text.startswith("_JSON")
-    return (text if plain else f"_JSON {json.dumps(text)}").replace("\\", "\\\\")
-
-
-def _write_cifs(table: StructureTable, folder: Path) -> list[str]:
+def _write_folder(table: StructureTable, folder: Path, chosen: ExportFormat) -> list[str]:
+    """Write a file per crystal, named by its id."""
     folder.mkdir(parents=True, exist_ok=True)
-    left_out, names = [], set()
+    suffix = ".cif" if chosen is ExportFormat.CIF else ".vasp"
+    left_out, names = [], set[str]()
     for index, row_id in enumerate(table.ids.tolist()):
-        atoms = table.ase_at(index)
-        cell = atoms.cell.array
-        if not (np.isfinite(cell).all() and np.isfinite(atoms.positions).all() and atoms.cell.volume > 1e-3):
-            logger.warning("%s is not written as CIF: its cell is not finite or has no volume", row_id)
+        if _is_left_out(table, index, chosen):
             left_out.append(row_id)
             continue
         base = name = _file_name(row_id)
@@ -149,66 +129,54 @@ def _write_cifs(table: StructureTable, folder: Path) -> list[str]:
         while name.lower() in names:  # some file systems do not tell a from A
             name, number = f"{base}_{number}", number + 1
         names.add(name.lower())
-        write_cif(folder / f"{name}.cif", atoms)
+        with open_whole(folder / f"{name}{suffix}") as handle:
+            _write_one(table, index, chosen, handle, set())
     return left_out
+
+
+def _write_collected(table: StructureTable, path: Path, chosen: ExportFormat) -> list[str]:
+    """Write all crystals into one file, one after the other."""
+    left_out, names = [], set[str]()
+    with open_whole(path) as handle:
+        for index, row_id in enumerate(table.ids.tolist()):
+            if _is_left_out(table, index, chosen):
+                left_out.append(row_id)
+            else:
+                _write_one(table, index, chosen, handle, names)
+    return left_out
+
+
+def _is_left_out(table: StructureTable, index: int, chosen: ExportFormat) -> bool:
+    if chosen is ExportFormat.POSCAR:
+        reason = reason_against(table, index)
+    else:
+        reason = "" if is_writable(table, index) else "its cell is not finite or has no volume"
+    if reason:
+        logger.warning("%s is not written as %s: %s", table.ids[index], chosen.value, reason)
+    return bool(reason)
+
+
+def _write_one(
+    table: StructureTable, index: int, chosen: ExportFormat, handle: TextIO, names: set[str]
+) -> None:
+    if chosen is ExportFormat.POSCAR:
+        write_poscar(table, index, handle)
+    else:
+        write_block(table, index, block_name(str(table.ids[index]), names), handle)
 
 
 def _file_name(row_id: str) -> str:
     """Return ``row_id`` as the name of a file: without separators or leading dots, and not too long."""
     name = re.sub(r"^\.|[^\w.+-]", "_", row_id)
-    return name.encode()[:_NAME_BYTES].decode(errors="ignore")
+    return name.encode()[:_NAME_BYTES].decode(errors="ignore") or "_"
 
 
-def _write_json(table: Table, handle: TextIO) -> None:
-    """Write a list of records, one per line: ``material_id``, columns and, of crystals, a pymatgen ``structure``."""
-    id_key = "id" if "material_id" in table.columns else "material_id"
-    for index, row_id in enumerate(table.ids.tolist()):
-        record: dict[str, Any] = {id_key: row_id}
-        if isinstance(table, StructureTable):
-            record["structure"] = structure_dict(table, index)
-            part = table.atoms_of(index)
-            record |= {name: _plain(array[part]) for name, array in table.atom_columns.items()}
-        record |= {name: _plain(values[index]) for name, values in table.columns.items()}
-        handle.write("[" if index == 0 else ",\n")
-        json.dump(record, handle, allow_nan=False)
-    handle.write("]\n" if len(table) else "[]\n")
-
-
-def structure_dict(table: StructureTable, index: int) -> dict[str, Any]:
-    """Return row ``index`` as the dictionary of a pymatgen Structure, null for what is not finite.
-
-    Fractional coordinates of a cell without volume are null.
-    """
-    part = table.atoms_of(index)
-    cell, positions = table.cells[index], table.positions[part]
-    try:
-        fractional = np.linalg.solve(cell.T, positions.T).T
-    except np.linalg.LinAlgError:
-        fractional = np.full_like(positions, np.nan)
-    symbols = [chemical_symbols[number] for number in table.numbers[part].tolist()]
-    sites = [
-        {
-            "species": [{"element": symbol, "occu": 1}],
-            "abc": abc,
-            "xyz": xyz,
-            "properties": {},
-            "label": symbol,
-        }
-        for symbol, abc, xyz in zip(symbols, _plain(fractional), _plain(positions), strict=True)
-    ]
-    return {
-        "@module": "pymatgen.core.structure",
-        "@class": "Structure",
-        "charge": 0,
-        "lattice": {"matrix": _plain(cell), "pbc": table.pbc[index].tolist()},
-        "properties": {},
-        "sites": sites,
-    }
-
-
-def _plain(values: Array) -> Any:
-    """Return Python values, None for what is not finite."""
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        objects = values.astype(object)
-        return np.where(np.isfinite(values), objects, np.array(None, dtype=object)).tolist()
-    return values.tolist()
+def _write_database(table: StructureTable, path: Path) -> None:
+    with whole_file(path) as part, tempfile.TemporaryDirectory(dir=path.absolute().parent) as folder:
+        made = Path(folder) / "part.db"
+        write_ase_database(table, made)
+        if path.suffix.lower() not in COMPRESSION:
+            made.replace(part)
+            return
+        with made.open("rb") as source, COMPRESSION[path.suffix.lower()](part, "xb") as target:
+            shutil.copyfileobj(source, target)

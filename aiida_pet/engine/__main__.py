@@ -35,18 +35,31 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.folder.is_dir():
         parser.error(f"{options.folder} is not a folder")
     refused = _keep_private(options.folder)
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        handlers=[logging.FileHandler(options.folder / LOG_FILE), logging.StreamHandler(sys.stderr)],
-    )
-    logging.captureWarnings(True)
+    _log_to(options.folder / LOG_FILE)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     if refused:
-        logging.getLogger(__name__).warning("others can read %s: %s", options.folder, refused)
+        logging.getLogger(f"{aiida_pet.__name__}.engine").warning(
+            "others can read %s: %s", options.folder, refused
+        )
     from aiida_pet.engine.run import run_folder  # noqa: PLC0415 - after logging is set up
 
     return int(run_folder(options.folder))
+
+
+def _log_to(path: Path) -> None:
+    """Log to ``path``: what this package says, and warnings of others; only errors go to standard error as well.
+
+    What is on standard error AiiDA shows as errors of the scheduler.
+    """
+    on_stderr = logging.StreamHandler(sys.stderr)
+    on_stderr.setLevel(logging.ERROR)
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        handlers=[logging.FileHandler(path), on_stderr],
+    )
+    logging.getLogger(aiida_pet.__name__).setLevel(logging.INFO)
+    logging.captureWarnings(True)
 
 
 def _keep_private(folder: Path) -> str:

@@ -69,9 +69,20 @@ class BandStructure:
 
     @property
     def labels(self) -> list[tuple[int, str]]:
-        """(index of a point, label) of both ends of each segment."""
-        ends = zip(self.path.segments, pairwise(self.offsets.tolist()), strict=True)
-        return [end for names, (first, last) in ends for end in zip((first, last - 1), names, strict=True)]
+        """(index of a point, label): of each end of a segment, once where the next segment goes on from it.
+
+        Where the path breaks off, both points have a label, one after the other: ``H|P``. Where it goes on, the point
+        is there twice all the same, since modes at Gamma may depend on the side from which it is reached.
+        """
+        found: list[tuple[int, str]] = []
+        before = ""
+        for (start, end), (first, last) in zip(
+            self.path.segments, pairwise(self.offsets.tolist()), strict=True
+        ):
+            found += [] if start == before else [(first, start)]
+            found.append((last - 1, end))
+            before = end
+        return found
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import torch
 
 from aiida_pet.engine.averaging import DEVIATIONS, Average, Rotations, Turn
 from aiida_pet.engine.batch import Batch, Tensor
-from aiida_pet.engine.chunks import Chunk, Cost, plan
+from aiida_pet.engine.chunks import MAX_ATOMS, Chunk, Cost, plan
 from aiida_pet.engine.evaluation import NET_FORCE, VIRIAL, Evaluation
 from aiida_pet.engine.neighbors import Pairs
 from aiida_pet.engine.parameters import Derivation, Dtype, Output
@@ -48,14 +48,14 @@ class Strained:
 
 
 class RowTooLargeError(RuntimeError):
-    """Raised when a row does not fit into memory even alone.
+    """Raised when a row cannot be evaluated even alone.
 
     :ivar place: of the row in the batch.
     """
 
     def __init__(self, place: int, reason: str) -> None:
         self.place = place
-        super().__init__(f"does not fit into memory alone: {reason}")
+        super().__init__(reason)
 
 
 class ModelOptions(TypedDict, total=False):
@@ -113,6 +113,8 @@ class BatchModel(ABC):
         self.dtype = {Dtype.FLOAT32: torch.float32, Dtype.FLOAT64: torch.float64}[dtype]
         self.device = torch.device(device)
         self.max_tokens = max_tokens or (CUDA_TOKENS if self.device.type == "cuda" else CPU_TOKENS)
+        #: Whether slabs have a stress, per volume of their cell with its vacuum; NaN if not, as of wires and molecules.
+        self.stress_of_slabs = False
         self.cost = Cost()
         self.halvings = 0
         self._n_features = n_features
@@ -145,9 +147,10 @@ class BatchModel(ABC):
         """Return energies, forces and stresses of ``batch``, whose neighbour pairs are ``pairs``.
 
         :param rotations: of each row, over which to average; None for the model as it is.
-        :raises RowTooLargeError: if memory does not suffice for one row.
+        :raises RowTooLargeError: if memory does not suffice for one row, or a GPU cannot take so many atoms.
         """
         if self._planned is None or self._planned[0] is not pairs or self._planned[1] is not rotations:
+            self._check_sizes(batch)
             self._planned = (pairs, rotations, self._plan(batch, pairs, range(len(batch)), rotations))
         work, done = self._planned[2], []
         while work:
@@ -187,6 +190,16 @@ class BatchModel(ABC):
             positions = positions + torch.einsum("ai,aij->aj", positions, strain[batch.row_of_atom])
             cells = cells + cells @ strain
         return Strained(positions, cells, leaves)
+
+    def _check_sizes(self, batch: Batch) -> None:
+        """:raises RowTooLargeError: if a row has more atoms than the kernels of a GPU take at once."""
+        if self.device.type != "cuda" or not len(batch):
+            return
+        largest, place = batch.n_atoms.max(dim=0)
+        if int(largest) > MAX_ATOMS:
+            raise RowTooLargeError(
+                int(place), f"has {int(largest)} atoms: a GPU takes at most {MAX_ATOMS} of one crystal"
+            )
 
     # -- chunks --------------------------------------------------------------------------------------------------
 
@@ -234,7 +247,8 @@ class BatchModel(ABC):
             torch.cuda.empty_cache()
         for chunk, error in failed:
             if len(chunk.rows) == 1:
-                raise RowTooLargeError(int(chunk.rows), str(error).splitlines()[0])
+                reason = str(error).splitlines()[0]
+                raise RowTooLargeError(int(chunk.rows), f"does not fit into memory alone: {reason}")
         self.halvings += 1
         self.max_tokens = max(chunk.tokens for chunk, _ in failed) / 2.0
         self._planned = None
@@ -277,17 +291,25 @@ def net_force_removed(forces: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     return forces - (net / batch.n_atoms[:, None])[batch.row_of_atom], torch.linalg.vector_norm(net, dim=1)
 
 
-def solid_volumes(batch: Batch) -> Tensor:
-    """Return the (N, 1, 1) volumes, A^3; NaN for rows that are not periodic in three directions."""
-    return torch.where(batch.pbc.all(dim=1), batch.volumes(), torch.nan)[:, None, None]
+def stress_volumes(batch: Batch, *, of_slabs: bool) -> Tensor:
+    """Return the (N, 1, 1) volumes by which a stress is taken, A^3; NaN for rows that have none.
+
+    :param of_slabs: whether rows that are periodic in two directions have a stress.
+    """
+    enough = 2 if of_slabs else 3
+    return torch.where(batch.pbc.sum(dim=1) >= enough, batch.volumes(), torch.nan)[:, None, None]
 
 
 def _finished(answer: Evaluation, chunk: Chunk, batch: Batch) -> Evaluation:
-    """Return ``answer`` with the columns that are made of others, and NaN for rows that are not finite themselves.
+    """Return ``answer`` with the columns that are made of others, and NaN for rows that are not finite or not searched.
 
     Such a row has no pairs, and would get the energy of free atoms.
     """
-    finite = batch.row_sum(batch.positions.sum(dim=1)).isfinite() & batch.cells.sum(dim=(1, 2)).isfinite()
+    finite = (
+        chunk.pairs.searched
+        & batch.row_sum(batch.positions.sum(dim=1)).isfinite()
+        & batch.cells.sum(dim=(1, 2)).isfinite()
+    )
     rows = dict(answer.rows)
     virial = rows.pop(VIRIAL, None)
     if virial is not None:

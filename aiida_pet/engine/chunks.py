@@ -9,7 +9,7 @@ cache, and pieces run side by side on the cores; on a GPU a piece is as large as
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from aiida_pet.engine.averaging import Rotations, Turn
 from aiida_pet.engine.batch import Batch, Tensor
+from aiida_pet.engine.frames import Frame
 from aiida_pet.engine.neighbors import Pairs
 
 MIN_TOKENS = 300.0  # of a piece that is worth a core of its own
@@ -51,7 +52,8 @@ class Chunk:
     :ivar rows: their places in the batch.
     :ivar atoms: places of their atoms in the batch.
     :ivar like: these rows as they were at planning: only positions and cells may have changed since.
-    :ivar pairs: their neighbour pairs.
+    :ivar pairs: their neighbour pairs, in ``frame``.
+    :ivar frame: how they are written for the model; None for as they are.
     :ivar turns: the rotations over which they are averaged, see :mod:`aiida_pet.engine.averaging`; empty for none.
     :ivar averaged: (rows,) bool, which of them are averaged; None where the whole batch is taken as it is.
     :ivar tokens: what it costs: atoms x (largest neighbour count + 1), and its pairs.
@@ -64,10 +66,12 @@ class Chunk:
     turns: list[Turn]
     averaged: Tensor | None
     tokens: float
+    frame: Frame | None = None
 
     def of(self, batch: Batch) -> Batch:
-        """Return these rows of ``batch`` where they are now."""
-        return self.like.moved(batch.positions[self.atoms], batch.cells[self.rows])
+        """Return these rows of ``batch`` where they are now, in the frame."""
+        now = self.like.moved(batch.positions[self.atoms], batch.cells[self.rows])
+        return now if self.frame is None else self.frame.batch(now)
 
 
 def cut(
@@ -138,7 +142,7 @@ def plan(
             n_atoms[selected[share]], widths[selected[share]], pair_costs[selected[share]], limit
         )
     ]
-    chunks = []
+    chunks, frame_of_all = [], Frame.of(batch)
     for piece in pieces:
         own, turns, averaged = piece, [], None
         if rotations is not None:
@@ -146,12 +150,18 @@ def plan(
             averaged = torch.as_tensor(rotations.averaged[own], device=batch.device)
             turns = rotations.turns(own.tolist(), n_atoms[own].tolist(), batch.device)
         places = torch.as_tensor(own, device=batch.device)
+        atoms, like, listed = batch.atoms_of(places), batch.take(places), pairs.take(places, batch)
+        frame = None if frame_of_all is None else frame_of_all.take(places, atoms)
+        if frame is not None:
+            shifts = frame.shifts(like, listed.centers, listed.neighbors, listed.shifts)
+            listed = replace(listed, shifts=shifts)
         chunks.append(
             Chunk(
                 rows=places,
-                atoms=batch.atoms_of(places),
-                like=batch.take(places),
-                pairs=pairs.take(places, batch),
+                atoms=atoms,
+                like=like,
+                pairs=listed,
+                frame=frame,
                 turns=turns,
                 averaged=averaged,
                 tokens=float(n_atoms[own].sum() * (widths[own].max() + 1.0) + pair_costs[own].sum()),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,15 +22,19 @@ from aiida_pet.engine.batch import Batch, Tensor
 from aiida_pet.engine.batch_model import BatchModel, RowTooLargeError
 from aiida_pet.engine.batching import WaitingRows, neighbor_counts
 from aiida_pet.engine.evaluation import Evaluation
+from aiida_pet.engine.fixed_atoms import allowed_directions, rows_with_fixed_atoms
 from aiida_pet.engine.geometry import check_geometry
 from aiida_pet.engine.job import RowStatus
-from aiida_pet.engine.neighbors import NeighborList
+from aiida_pet.engine.neighbors import NeighborList, Pairs
+from aiida_pet.engine.pair_search import why_not_searched
 from aiida_pet.engine.parameters import Averaging, Derivation, StaticParameters
 from aiida_pet.engine.row_rotations import RotationsOfRows
-from aiida_pet.engine.spacegroup import spacegroup_numbers
+from aiida_pet.engine.row_warnings import row_warnings
+from aiida_pet.engine.spacegroup import Groups, groups_of, kinds_of
 from aiida_pet.engine.symmetry_warning import symmetry_warnings
 from aiida_pet.engine.table import Array, StructureTable
 from aiida_pet.tables.columns import units_of
+from aiida_pet.tables.warnings import COLUMN, Warned
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +58,7 @@ class Driver(ABC):
     :param parameters: of the task.
     :param finished: called with each set of rows that finished, statuses and results in their columns.
     :param proceed: called before each step; False stops the run and leaves what is in flight.
+    :param refused: row of the table -> why the task does not take it: it is ``failed``.
     """
 
     relaxes_cell = False
@@ -66,6 +71,7 @@ class Driver(ABC):
         *,
         finished: Callable[[StructureTable], None],
         proceed: Callable[[], bool] = lambda: True,
+        refused: Mapping[int, str] | None = None,
     ) -> None:
         self.table = table
         self.model = model
@@ -75,6 +81,14 @@ class Driver(ABC):
         self.batch = Batch.from_table(table.take([]), model.device)
         self._finished = finished
         self._proceed = proceed
+        self._refused = refused or {}
+        #: whether a row is periodic in exactly two directions, so that there are layer groups to report
+        self.has_slabs = bool((table.pbc.sum(axis=1) == 2).any())
+        self._has_fixed_atoms = rows_with_fixed_atoms(table)
+        # (A, 3, 3) projectors on the directions in which the atoms of the batch may move; None where all may
+        self._allowed: Tensor | None = (
+            self.batch.positions.new_zeros(0, 3, 3) if self._has_fixed_atoms.any() else None
+        )
         self._neighbors = NeighborList(model.cutoff)
         self.rotations_of_rows = RotationsOfRows(table, self.parameters)
         self._row_rotations: list[RowRotations | None] = []  # in the order of the batch
@@ -96,9 +110,13 @@ class Driver(ABC):
             if not self._proceed():
                 return False
             self._admit()
+            pairs = self._neighbors.update(self.batch)
+            if not bool(pairs.searched.all()):
+                self._retire_unsearched(pairs)
+                continue
             rotations = self._rotations_now()
             try:
-                evaluation = self.model.evaluate(self.batch, self._neighbors.update(self.batch), rotations)
+                evaluation = self.model.evaluate(self.batch, pairs, rotations)
             except RowTooLargeError as error:
                 logger.warning("row %s %s", self.table.ids[self.rows[error.place]], error)
                 self.retire({error.place: (RowStatus.TOO_LARGE, str(error))}, None)
@@ -129,6 +147,25 @@ class Driver(ABC):
         """Return for which rows of the batch averaging is on by now, (N,) bool; None for all."""
         return None
 
+    def codes_of(self, rows: Array) -> list[set[str]]:
+        """Return the codes of :class:`~aiida_pet.tables.warnings.Warned` of each of ``rows`` of the table."""
+        lacking = self.rotations_of_rows.without_group
+        return [{Warned.SYMMETRY_NOT_HELD} if row in lacking else set() for row in rows.tolist()]
+
+    def refusals(self) -> dict[int, str]:
+        """Return row -> why the task does not take it, for rows of the table whose geometry is good."""
+        return dict(self._refused)
+
+    def reference_cells(self) -> Tensor:
+        """Return the cells (N, 3, 3) of the batch along whose vectors atoms are held."""
+        return self.batch.cells
+
+    def free_forces(self, evaluation: Evaluation) -> Tensor:
+        """Return the forces (A, 3) on the batch without what acts on components that are held."""
+        if self._allowed is None:
+            return evaluation.forces
+        return torch.einsum("aij,aj->ai", self._allowed, evaluation.forces)
+
     def snapshot(self) -> StructureTable | None:
         """Return the rows that have begun, as given, with their state in the columns; None if a task keeps none."""
         return None
@@ -152,10 +189,13 @@ class Driver(ABC):
         self._take_out(kept)
         return kept
 
-    def columns_of(self, places: Tensor, rows: Array, columns: dict[str, Array]) -> dict[str, Array]:
+    def columns_of(
+        self, places: Tensor, rows: Array, columns: dict[str, Array], groups: Mapping[str, Groups]
+    ) -> dict[str, Array]:
         """Return further columns for the rows at ``places`` of the batch, which are ``rows`` of the table.
 
         :param columns: those that all tasks have, of these rows.
+        :param groups: label of a tolerance -> the groups of these rows.
         """
         return {}
 
@@ -172,6 +212,9 @@ class Driver(ABC):
             self.parameters.min_distance,
             relaxes_cell=self.relaxes_cell,
         )
+        for row, why in self.refusals().items():
+            if problems[row][0] is None:
+                problems[row] = (RowStatus.FAILED, why)
         bad = [row for row, (status, _) in enumerate(problems) if status is not None]
         if bad:
             self._hand_over_invalid(bad, [problems[row] for row in bad])
@@ -183,8 +226,11 @@ class Driver(ABC):
         part = self.table.take(rows)
         nothing = self._nothing(Batch.from_table(part))
         ends = [(status or RowStatus.INVALID_GEOMETRY, message) for status, message in problems]
-        columns = self._columns(ends, part, nothing, torch.full((len(part),), torch.nan))
+        groups = groups_of(part, self.parameters.symprecs)
+        residual = torch.full((len(part),), torch.nan)
+        columns = self._columns(ends, part, nothing, residual=residual, free=nothing.forces, groups=groups)
         columns |= self.columns_of_refused(columns)
+        columns[COLUMN] = np.full(len(part), "", dtype=str)
         self._finished(_result(part, columns, nothing))
 
     def _admit(self) -> None:
@@ -195,9 +241,37 @@ class Driver(ABC):
         self._neighbors.append(fresh)
         self.batch = Batch.cat([self.batch, fresh])
         self.rows = torch.cat([self.rows, torch.tensor(admitted)])
+        self._hold(admitted)
         entered = range(len(self.rows) - len(admitted), len(self.rows))
         self._row_rotations += [self.rotations(place) for place in entered]
         self._rotations = None
+
+    def _retire_unsearched(self, pairs: Pairs) -> None:
+        """End the rows whose neighbours could not be looked for: they are not free atoms."""
+        reach = self._neighbors.cutoff + self._neighbors.skin
+        ends = {
+            place: why_not_searched(self.batch, place, reach)
+            for place in (~pairs.searched).nonzero().flatten().tolist()
+        }
+        for place, (_, message) in ends.items():
+            logger.warning("row %s: %s", self.table.ids[self.rows[place]], message)
+        self.retire(ends, None)
+
+    def _hold(self, admitted: list[int]) -> None:
+        """Take up what of the atoms of the rows that just entered, the last of the batch, is held."""
+        if self._allowed is None:
+            return
+        cells = self.reference_cells()[-len(admitted) :].cpu().numpy()
+        parts = [self._allowed]
+        for row, cell in zip(admitted, cells, strict=True):
+            allowed = allowed_directions(self.table, row, cell)
+            size = int(self.table.n_atoms[row])
+            parts.append(
+                torch.as_tensor(np.tile(np.eye(3), (size, 1, 1)) if allowed is None else allowed).to(
+                    self._allowed
+                )
+            )
+        self._allowed = torch.cat(parts)
 
     def _rotations_now(self) -> Rotations | None:
         """Return the rotations of the batch, the same object as long as they are the same."""
@@ -218,6 +292,8 @@ class Driver(ABC):
     def _take_out(self, kept: Tensor) -> None:
         self._neighbors.keep(self.batch, kept)
         self.keep(kept)
+        if self._allowed is not None:
+            self._allowed = self._allowed[self.batch.atoms_of(kept)]
         self.batch = self.batch.take(kept)
         self.rows = self.rows[kept.cpu()]
         self._row_rotations = [self._row_rotations[place] for place in kept.tolist()]
@@ -236,8 +312,14 @@ class Driver(ABC):
         if evaluation is None:
             evaluation = self._nothing(self.batch)
         mine = evaluation.take(self.batch, places).cpu()
-        columns = self._columns(ends, final, mine, self.residual_stress(evaluation)[places].cpu())
-        columns |= self.columns_of(places, rows, columns)
+        free = self.free_forces(evaluation)[self.batch.atoms_of(places)].cpu()
+        codes = self.codes_of(rows)
+        ends = [_with_notes(end, its) for end, its in zip(ends, codes, strict=True)]
+        groups = groups_of(final, self.parameters.symprecs)
+        residual = self.residual_stress(evaluation)[places].cpu()
+        columns = self._columns(ends, final, mine, residual=residual, free=free, groups=groups)
+        columns |= self.columns_of(places, rows, columns, groups)
+        columns[COLUMN] = row_warnings(columns, codes)
         self._finished(_result(final, columns, mine))
 
     def _nothing(self, batch: Batch) -> Evaluation:
@@ -255,9 +337,12 @@ class Driver(ABC):
         ends: list[tuple[RowStatus, str]],
         final: StructureTable,
         evaluation: Evaluation,
+        *,
         residual: Tensor,
+        free: Tensor,
+        groups: Mapping[str, Groups],
     ) -> dict[str, Array]:
-        norms = np.linalg.norm(evaluation.forces.numpy(), axis=1)
+        norms = np.linalg.norm(free.numpy(), axis=1)
         fmax = [norms[final.atoms_of(i)].max(initial=0.0) for i in range(len(final))]
         columns: dict[str, Array] = {
             "status": np.array([status.value for status, _ in ends], dtype=str),
@@ -271,10 +356,19 @@ class Driver(ABC):
             **{name: values.numpy() for name, values in evaluation.rows.items()},
         }
         columns["heads"] = np.full(len(final), heads_in_words(self.parameters))
-        groups = spacegroup_numbers(final, self.parameters.symprecs)
         if groups:
-            columns["symmetry_warning"] = symmetry_warnings(groups)
-        return columns | {f"spacegroup_{label}": numbers for label, numbers in groups.items()}
+            columns["symmetry_warning"] = symmetry_warnings(kinds_of(groups), None, final.pbc)
+        if self.has_slabs:
+            columns |= {f"layergroup_{label}": found.layer for label, found in groups.items()}
+        return columns | {f"spacegroup_{label}": found.space for label, found in groups.items()}
+
+
+def _with_notes(end: tuple[RowStatus, str], codes: set[str]) -> tuple[RowStatus, str]:
+    """Return status and message of a row, with a word on symmetry that was asked for and could not be held."""
+    if Warned.SYMMETRY_NOT_HELD not in codes:
+        return end
+    note = "no symmetry could be held or averaged over: at symprec, and down to a hundredth of it, none was found"
+    return end[0], f"{end[1]}; {note}" if end[1] else note
 
 
 def heads_in_words(parameters: StaticParameters) -> str:

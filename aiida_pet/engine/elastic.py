@@ -10,6 +10,7 @@ that, so that strains do not let a crystal fall off a symmetric saddle.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,6 +37,11 @@ from aiida_pet.engine.static import Static
 from aiida_pet.engine.strains import PROTOCOLS, StrainAmounts, deformation_gradients, strain_tensors
 from aiida_pet.engine.table import StructureTable
 from aiida_pet.engine.voigt import Floats, voigt_to_stress
+from aiida_pet.tables.columns import Source
+from aiida_pet.tables.warnings import Warned
+
+#: Share of the stresses that a fit may leave, and of the largest component that its symmetry may cost.
+ROUGH = 0.05
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,14 @@ class Elastic(Expansion[StrainPlan]):
     """
 
     parameters: ElasticParameters
+
+    SOURCE = Source.ELASTIC
+
+    def codes_of(self, columns: Mapping[str, Any]) -> set[str]:
+        """Return whether the tensor is too rough to be trusted."""
+        largest = np.abs(columns["elastic_tensor"]).max()
+        is_rough = columns["fit_relative_residual"] > ROUGH or columns["laue_deviation"] > ROUGH * largest
+        return {Warned.ROUGH} if is_rough else set()
 
     def expand(self, crystal: StructureTable) -> tuple[StructureTable, StrainPlan]:
         """Return the crystal as it is and under each strain.

@@ -20,7 +20,8 @@ class Evaluation:
 
     :ivar energy: (N,) eV.
     :ivar forces: (A, 3) eV/A.
-    :ivar stress: (N, 3, 3) eV/A^3, symmetric; NaN for rows that are not periodic in three directions.
+    :ivar stress: (N, 3, 3) eV/A^3, symmetric; NaN for rows that are not periodic in three directions,
+        unless the model was asked for the stress of slabs.
     :ivar rows: further results per row by name, (N, ...); see :mod:`aiida_pet.engine.parameters` for the names.
     :ivar atoms: further results per atom by name, (A, ...).
     """

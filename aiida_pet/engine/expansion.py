@@ -12,19 +12,22 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from aiida_pet.engine.batch_model import BatchModel
 from aiida_pet.engine.driver import Counters, Driver
 from aiida_pet.engine.job import RowStatus
+from aiida_pet.engine.missing_columns import with_missing
 from aiida_pet.engine.parameters import RelaxParameters, StaticParameters, TightRelaxParameters
 from aiida_pet.engine.ragged import Array, Ragged
 from aiida_pet.engine.relax import Relax
 from aiida_pet.engine.static import Static
+from aiida_pet.engine.suitability import why_not_derived
 from aiida_pet.engine.table import StructureTable
-from aiida_pet.tables.columns import units_of
+from aiida_pet.tables.columns import Source, units_of
+from aiida_pet.tables.warnings import COLUMN, codes_in, joined
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +71,8 @@ class Expansion[Plan](ABC):
     :param finished: called with each set of rows that finished, statuses and results in their columns.
     :param proceed: called before each step; False stops the run and leaves what is in flight.
     """
+
+    SOURCE: ClassVar[Source]
 
     def __init__(
         self,
@@ -128,6 +133,18 @@ class Expansion[Plan](ABC):
         """Return the parameters of a relaxation as the task's say, with ``changes``."""
         return _part(RelaxParameters, self.parameters, changes)
 
+    def sizes(self) -> dict[str, int]:
+        """Return the lengths of dimensions that the catalogue of columns names by a letter."""
+        return {}
+
+    def columns_of_the_set(self) -> tuple[str, ...]:
+        """Return the columns that the task makes since the set has what they need."""
+        return ()
+
+    def codes_of(self, columns: Mapping[str, Any]) -> set[str]:
+        """Return the codes of :class:`~aiida_pet.tables.warnings.Warned` of a row, given what its children said."""
+        return set()
+
     # -- the run -------------------------------------------------------------------------------------------------
 
     @property
@@ -158,7 +175,11 @@ class Expansion[Plan](ABC):
         return not self._stopped
 
     def _make_first(self, table: StructureTable) -> Driver:
-        options: dict[str, Any] = {"finished": self._take_relaxed, "proceed": self._proceed_with_first}
+        options: dict[str, Any] = {
+            "finished": self._take_relaxed,
+            "proceed": self._proceed_with_first,
+            "refused": why_not_derived(table, type(self).__name__.lower()),
+        }
         if not self.parameters.relax_first:
             return Static(table, self.model, self.static_parameters(), **options)
         relax = Relax(table, self.model, self.relax_parameters(), **options)
@@ -181,13 +202,13 @@ class Expansion[Plan](ABC):
         """Expand the rows that the first stage finished."""
         ok = rows.columns["status"] == RowStatus.CONVERGED.value if len(rows) else np.zeros(0, bool)
         if not ok.all():
-            self._finished(rows.take(np.flatnonzero(~ok)))
+            self._finished(self._without_answer(rows.take(np.flatnonzero(~ok))))
         for place in np.flatnonzero(ok).tolist():
             crystal = rows.take([place])
             try:
                 children, plan = self.expand(crystal)
             except ValueError as error:
-                self._finished(_ended(crystal, RowStatus.FAILED, str(error)))
+                self._finished(self._ended(crystal, RowStatus.FAILED, str(error)))
                 continue
             name = str(crystal.ids[0])
             self._open[name] = _Open(crystal, plan, [None] * len(children))
@@ -220,12 +241,14 @@ class Expansion[Plan](ABC):
         ):
             if status != RowStatus.CONVERGED:
                 text = f"{number + 1} of the {len(children)} crystals made of it: {message or status}"
-                return _ended(row.crystal, RowStatus(status), text)
+                return self._ended(row.crystal, RowStatus(status), text)
         try:
             reduced = self.reduce(row.crystal, row.plan, children)
         except ValueError as error:
-            return _ended(row.crystal, RowStatus.FAILED, str(error))
+            return self._ended(row.crystal, RowStatus.FAILED, str(error))
         columns = {name: np.asarray(value)[None] for name, value in reduced.columns.items()}
+        codes = codes_in(str(row.crystal.columns[COLUMN][0])) if COLUMN in row.crystal.columns else []
+        columns[COLUMN] = np.array([joined([*codes, *self.codes_of(reduced.columns)])])
         named: Iterable[str] = (*reduced.columns, *reduced.ragged)
         return replace(
             row.crystal,
@@ -233,6 +256,15 @@ class Expansion[Plan](ABC):
             ragged={name: Ragged.of([values]) for name, values in reduced.ragged.items()},
             units=row.crystal.units | units_of(named),
         )
+
+    def _ended(self, crystal: StructureTable, status: RowStatus, message: str) -> StructureTable:
+        """Return the row with what is known of it by now, as one that ended like this."""
+        columns = crystal.columns | {"status": np.array([status.value]), "message": np.array([message])}
+        return self._without_answer(replace(crystal, columns=columns))
+
+    def _without_answer(self, rows: StructureTable) -> StructureTable:
+        """Return ``rows`` with the columns of the task, in which there is nothing."""
+        return with_missing(rows, self.SOURCE, self.parameters, self.sizes(), self.columns_of_the_set())
 
     # -- going on where it was left ------------------------------------------------------------------------------
 
@@ -299,9 +331,3 @@ def _part[P: StaticParameters](schema: type[P], parameters: StaticParameters, ch
 
 def _unprefixed[T](known: Mapping[str, T]) -> dict[str, T]:
     return {key.removeprefix(_RELAXED): value for key, value in known.items() if key.startswith(_RELAXED)}
-
-
-def _ended(crystal: StructureTable, status: RowStatus, message: str) -> StructureTable:
-    """Return the row with what is known of it by now, as one that ended like this."""
-    columns = crystal.columns | {"status": np.array([status.value]), "message": np.array([message])}
-    return replace(crystal, columns=columns)

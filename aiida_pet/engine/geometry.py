@@ -6,6 +6,8 @@ periodic in all directions, or if two of its atoms, periodic images included, ar
 distance; looked for in this order. Lengths in A. Left-handed and huge cells are fine, and so are molecules
 and slabs without a third vector.
 
+Skewed lattices are reduced first (:mod:`~aiida_pet.engine.lattice_reduction`).
+
 Close pairs of all small crystals are found in one pass over flat arrays of pairs. There the nearest image is
 had by rounding fractional coordinates, which is exact under a condition that is checked, however skewed the
 cell: in a cell whose heights all exceed 2 d, a separation shorter than d has fractional components below 1/2.
@@ -20,18 +22,20 @@ from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
-from ase.geometry import complete_cell, minkowski_reduce
+from ase.geometry import complete_cell
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from aiida_pet.engine.job import RowStatus
+from aiida_pet.engine.lattice_reduction import LARGEST_COORDINATE, LatticeReductionError, reduced_basis
+from aiida_pet.engine.suitability import why_cell_cannot_relax
 from aiida_pet.engine.table import StructureTable
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Problem = tuple[RowStatus | None, str]
 
-_FLAT = 1e-8  # a cell with less than this share of the volume of a box with the same edges has none
+_SKEWED = 0.01  # a cell with less than this share of the volume of a box with the same edges is reduced first
 _SHORT = 1e-6  # A; a lattice vector that is shorter has no length
 _PAIRS = 2_000_000  # pairs in memory at once
 _LARGE = 300  # atoms from which a tree is faster than all pairs
@@ -88,19 +92,34 @@ def _check_numbers(table: StructureTable, problems: list[Problem]) -> None:
 
 
 def _check_volumes(table: StructureTable, problems: list[Problem]) -> None:
-    """Mark rows whose periodic lattice vectors are linearly dependent."""
+    """Mark rows whose periodic lattice vectors are linearly dependent, or known too badly to tell."""
     rows = np.flatnonzero(_good(problems))
     pbc = table.pbc[rows]
     vectors = table.cells[rows] * pbc[:, :, None]
     lengths = np.where(pbc, np.linalg.norm(vectors, axis=2), 1.0)
+    for place in np.flatnonzero((_spans(vectors, pbc) < _SKEWED) | (lengths < _SHORT).any(axis=1)):
+        cell, periodic = table.cells[rows[place]], pbc[place]
+        what = {1: "length", 2: "area", 3: "volume"}[int(periodic.sum())]
+        message = f"the periodic lattice vectors span no {what}: cell {cell.tolist()}"
+        try:
+            short = reduced_basis(cell, periodic) @ vectors[place]
+        except LatticeReductionError as error:
+            if np.abs(vectors[place]).max() >= LARGEST_COORDINATE:
+                message = str(error)
+            _invalid(problems, rows[place], message)
+            continue
+        # a skewed basis may span a good lattice; one that spans nothing reduces to nothing
+        if (np.linalg.norm(short, axis=1)[periodic] < _SHORT).any():
+            _invalid(problems, rows[place], message)
+
+
+def _spans(vectors: Floats, pbc: NDArray[np.bool_]) -> Floats:
+    """Return the (M,) volumes, areas or lengths that ``vectors`` (M, 3, 3) would span if their lengths were 1."""
+    lengths = np.where(pbc, np.linalg.norm(vectors, axis=2), 1.0)
     unit = vectors / np.where(lengths > 0, lengths, 1.0)[:, :, None]
     metric = unit @ unit.transpose(0, 2, 1)
     metric += np.eye(3) * ~pbc[:, :, None]  # the non-periodic directions do not count
-    span = np.sqrt(np.maximum(np.linalg.det(metric), 0.0))
-    for place in np.flatnonzero((span < _FLAT) | (lengths < _SHORT).any(axis=1)):
-        what = {1: "length", 2: "area", 3: "volume"}[int(pbc[place].sum())]
-        cell = table.cells[rows[place]].tolist()
-        _invalid(problems, rows[place], f"the periodic lattice vectors span no {what}: cell {cell}")
+    return np.asarray(np.sqrt(np.maximum(np.linalg.det(metric), 0.0)))
 
 
 def _check_elements(table: StructureTable, supported: Collection[int], problems: list[Problem]) -> None:
@@ -119,13 +138,10 @@ def _check_elements(table: StructureTable, supported: Collection[int], problems:
 
 def _check_periodic(table: StructureTable, problems: list[Problem]) -> None:
     """Mark rows that are not periodic in all directions, unless marked already."""
-    for index in np.flatnonzero(_good(problems) & ~table.pbc.all(axis=1)).tolist():
-        pbc = "".join("T" if flag else "F" for flag in table.pbc[index])
-        _invalid(
-            problems,
-            index,
-            f"a relaxing cell needs a crystal periodic in all directions, but pbc is {pbc}: use cell=fixed",
-        )
+    good = _good(problems)
+    for index, message in why_cell_cannot_relax(table).items():
+        if good[index]:
+            _invalid(problems, index, message)
 
 
 def _check_distances(table: StructureTable, min_distance: float, problems: list[Problem]) -> None:
@@ -143,8 +159,8 @@ def _check_distances(table: StructureTable, min_distance: float, problems: list[
         pbc, positions = table.pbc[rows[place]], table.positions[part]
         try:
             closest = _closest(cells[place], pbc, positions, min_distance)
-        except RuntimeError as error:  # of the lattice reduction
-            _invalid(problems, rows[place], f"the lattice is too skewed to look for close atoms: {error}")
+        except LatticeReductionError as error:
+            _invalid(problems, rows[place], f"no close atoms can be looked for: {error}")
             continue
         if closest is not None:
             _invalid(problems, rows[place], _overlap(table.numbers[part], closest, min_distance))
@@ -154,8 +170,12 @@ def _check_distances(table: StructureTable, min_distance: float, problems: list[
 
 
 def _completed_cells(table: StructureTable, rows: Integers) -> Floats:
-    """Return the cells (M, 3, 3) of ``rows``, vectors that are not periodic replaced by orthogonal unit vectors."""
-    cells = table.cells[rows].copy()
+    """Return the cells (M, 3, 3) of ``rows``, skewed ones reduced, vectors that are not periodic replaced by
+    orthogonal unit vectors.
+    """
+    cells, pbc = table.cells[rows].copy(), table.pbc[rows]
+    for place in np.flatnonzero(_spans(cells * pbc[:, :, None], pbc) < _SKEWED):
+        cells[place] = reduced_basis(cells[place], pbc[place]) @ (cells[place] * pbc[place][:, None])
     molecule = ~table.pbc[rows].any(axis=1)
     cells[molecule] = np.eye(3)
     for place in np.flatnonzero(~table.pbc[rows].all(axis=1) & ~molecule):
@@ -195,7 +215,7 @@ def _closest(
 
     The cell is reduced first, so that few images matter; memory is linear in the atoms, on one spot or not.
     """
-    reduced, _ = minkowski_reduce(cell, pbc)
+    reduced = reduced_basis(cell, pbc) @ cell
     lengths = np.linalg.norm(reduced, axis=1)[pbc]
     if len(lengths) and lengths.min() < cutoff:  # each atom and its own image
         return 0, 0, float(lengths.min())

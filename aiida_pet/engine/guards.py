@@ -31,8 +31,8 @@ def faults_of_move(
     :param volumes_before: (N,) A^3, at the start of the relaxation.
     """
     ratio = moved.volumes() / volumes_before
-    solid = moved.pbc.all(dim=1)
-    swollen = solid & ~((ratio < volume_ratio_max) & (ratio > 1.0 / volume_ratio_max))
+    has_volume = (moved.pbc.sum(dim=1) >= 2) & (volumes_before > 0)
+    swollen = has_volume & ~((ratio < volume_ratio_max) & (ratio > 1.0 / volume_ratio_max))
     distances = closest_distances(moved, pairs)
     finite = moved.row_sum(moved.positions.sum(dim=1)).isfinite()
     lost = (~finite | swollen | (distances < min_distance)).nonzero().flatten().tolist()

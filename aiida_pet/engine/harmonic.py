@@ -140,6 +140,7 @@ class HarmonicProperties:
     :ivar n_atoms_primitive: P, to which everything per cell belongs.
     :ivar min_frequency: smallest over mesh and commensurate points, the acoustic modes at Gamma left out, THz.
     :ivar max_frequency: largest, THz.
+    :ivar max_frequency_commensurate: largest over the commensurate points alone, THz.
     :ivar acoustic_gamma: largest absolute frequency of the three acoustic modes at Gamma, THz; zero but for rounding
         if the sum rule holds.
     :ivar is_dynamically_stable: whether ``min_frequency`` is not below -threshold.
@@ -148,7 +149,8 @@ class HarmonicProperties:
     :ivar imaginary_at_gamma_only: whether there are imaginary modes of the supercell and all are at Gamma, where the
         primitive cell can follow them.
     :ivar imaginary_q: (3,) where ``min_frequency`` is, in the reciprocal basis of the primitive cell; NaN if stable.
-    :ivar phonon_dos: (G,) density of states, 1/THz, on the given grid; its integral over all frequencies is 3 P.
+    :ivar phonon_dos: (G,) density of states, 1/THz; its integral over all frequencies is 3 P.
+    :ivar dos_frequencies: (G,) where, THz.
     :ivar zero_point_energy: kJ/mol.
     :ivar free_energy: (T,) Helmholtz, kJ/mol; imaginary modes are left out of all thermal properties.
     :ivar entropy: (T,) J/(K mol).
@@ -159,6 +161,7 @@ class HarmonicProperties:
     n_atoms_primitive: int
     min_frequency: float
     max_frequency: float
+    max_frequency_commensurate: float
     acoustic_gamma: float
     is_dynamically_stable: bool
     n_imaginary: int
@@ -166,6 +169,7 @@ class HarmonicProperties:
     imaginary_at_gamma_only: bool
     imaginary_q: Floats
     phonon_dos: Floats
+    dos_frequencies: Floats
     zero_point_energy: float
     free_energy: Floats
     entropy: Floats
@@ -187,7 +191,7 @@ def thermal_temperatures(temperatures: Sequence[float]) -> Floats:
 def harmonic_properties(
     phonopy: Phonopy,
     *,
-    frequencies: Floats,
+    frequencies: Floats | int = 701,
     mesh: float = 40.0,
     temperatures: Sequence[float] | Floats = (ROOM_TEMPERATURE,),
     imaginary_threshold: float = 0.1,
@@ -196,11 +200,13 @@ def harmonic_properties(
     """Return what the force constants of ``phonopy`` say. About 50 ms for a small primitive cell.
 
     :param phonopy: with force constants.
-    :param frequencies: (G,) evenly spaced, of the density of states, THz.
+    :param frequencies: of the density of states: (G,), evenly spaced, THz, modes beyond which are left out; or their
+        number G, for a range that holds all modes.
     :param mesh: length that gives the mesh of q-points, A.
     :param temperatures: (T,) K.
     :param imaginary_threshold: a mode is imaginary if its frequency is below minus this, THz.
-    :param dos_sigma: standard deviation of the Gaussian that each mode is in it, THz.
+    :param dos_sigma: standard deviation of the Gaussian that each mode is in it, THz; if the range is to hold all
+        modes, at least what the integral needs, 0.75 times the distance of the frequencies.
     """
     points = get_commensurate_points(phonopy.supercell_matrix)
     at_points = phonopy.run_qpoints(points).frequencies
@@ -210,6 +216,7 @@ def harmonic_properties(
         sampled = phonopy.run_mesh(mesh)
     weights = sampled.weights
 
+    largest_at_points = float(at_points.max())
     gamma = np.flatnonzero((np.abs(points - np.round(points)) < 1e-9).all(axis=1))[0]
     at_points, acoustic = _without_acoustic(at_points, gamma)
     on_mesh, _ = _without_acoustic(sampled.frequencies, sampled.gamma_index)
@@ -220,13 +227,14 @@ def harmonic_properties(
     limit = -imaginary_threshold
     imaginary = at_points < limit
     stable = smallest >= limit
-    dos = smeared_dos(sampled.frequencies, weights, frequencies, dos_sigma)
+    grid, sigma = _dos_grid(sampled.frequencies, frequencies, dos_sigma)
     wanted = np.append(np.asarray(temperatures, dtype=np.float64), ROOM_TEMPERATURE)
     thermal = phonopy.run_thermal_properties(temperatures=wanted, exclude_gamma_acoustic=True)
     return HarmonicProperties(
         n_atoms_primitive=len(phonopy.primitive),
         min_frequency=smallest,
         max_frequency=max(float(np.nanmax(everything)), acoustic),
+        max_frequency_commensurate=largest_at_points,
         acoustic_gamma=acoustic,
         is_dynamically_stable=stable,
         n_imaginary=int(imaginary.sum()),
@@ -235,7 +243,8 @@ def harmonic_properties(
         ),
         imaginary_at_gamma_only=bool(imaginary.any() and imaginary.sum() == imaginary[gamma].sum()),
         imaginary_q=np.full(3, np.nan) if stable else np.concatenate([points, sampled.qpoints])[softest],
-        phonon_dos=dos,
+        phonon_dos=smeared_dos(sampled.frequencies, weights, grid, sigma),
+        dos_frequencies=grid,
         zero_point_energy=float(thermal.zero_point_energy),
         free_energy=thermal.free_energy[:-1],
         entropy=thermal.entropy[:-1],
@@ -244,6 +253,21 @@ def harmonic_properties(
         entropy_300=float(thermal.entropy[-1]),
         heat_capacity_300=float(thermal.heat_capacity[-1]),
     )
+
+
+def _dos_grid(modes: Floats, frequencies: Floats | int, sigma: float) -> tuple[Floats, float]:
+    """Return the frequencies (G,) of a density of states and the width of its Gaussians, THz.
+
+    The trapezoidal sum of a Gaussian of width s on a grid of pitch p is off by 2 exp(-2 (pi s / p)^2), which is below
+    1e-4 from s = 0.75 p on, and the range ends 5 s beyond the last mode, where 3e-7 of it is left.
+    """
+    if not isinstance(frequencies, int):
+        return frequencies, sigma
+    lowest, highest = min(0.0, float(modes.min())), max(0.0, float(modes.max()))
+    # pitch p = (highest - lowest + 10 s) / (G - 1), and s = max(sigma, 0.75 p); few points cannot reach so far
+    steps = frequencies - 1
+    width = max(sigma, 0.75 * (highest - lowest) / (steps - 7.5)) if steps > 7.5 else max(sigma, 0.75)
+    return np.linspace(lowest - 5.0 * width, highest + 5.0 * width, frequencies), width
 
 
 def smeared_dos(modes: Floats, weights: NDArray[Any], frequencies: Floats, sigma: float) -> Floats:

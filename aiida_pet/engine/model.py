@@ -27,7 +27,7 @@ from aiida_pet.engine.batch_model import (
     ModelOptions,
     gradients_of,
     net_force_removed,
-    solid_volumes,
+    stress_volumes,
 )
 from aiida_pet.engine.checkpoint import load_checkpoint
 from aiida_pet.engine.chunks import Cost
@@ -205,7 +205,7 @@ class BatchedPet(BatchModel):
         """Return sums per row, forces and stresses; direct ones are turned back by ``rotation``, (N, 3, 3)."""
         heads, of = self._heads, predicted.heads
         energies = of[heads.energy.name].detach().reshape(-1).double() + heads.composition[batch.numbers]
-        volumes = solid_volumes(batch)
+        volumes = stress_volumes(batch, of_slabs=self.stress_of_slabs)
         rows: dict[str, Tensor] = {}
         if heads.forces is None:
             forces = -gradients["positions"].double()

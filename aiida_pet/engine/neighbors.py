@@ -29,6 +29,8 @@ class Pairs:
     :ivar counts: (N,) int64, pairs of each row.
     :ivar widths: (N,) int64, largest number of neighbours within the cutoff, without the skin, that an atom of the row
         had when its pairs were last found.
+    :ivar searched: (N,) bool, False for rows whose pairs were not looked for, see
+        :mod:`~aiida_pet.engine.pair_search`.
     """
 
     centers: Tensor
@@ -36,6 +38,7 @@ class Pairs:
     shifts: Tensor
     counts: Tensor
     widths: Tensor
+    searched: Tensor
 
     def take(self, rows: Tensor, batch: Batch) -> Pairs:
         """Return the pairs of ``rows`` of ``batch``, with atoms counted in ``batch.take(rows)``."""
@@ -50,6 +53,7 @@ class Pairs:
             self.shifts[chosen],
             counts,
             self.widths[rows],
+            self.searched[rows],
         )
 
 
@@ -65,7 +69,7 @@ class _Built:
         found = find_pairs(batch, cutoff + skin)
         counts = torch.bincount(batch.row_of_atom[found.centers], minlength=len(batch))
         widths = _largest_counts(batch, found.centers[found.distances <= cutoff])
-        return cls(batch, Pairs(found.centers, found.neighbors, found.shifts, counts, widths))
+        return cls(batch, Pairs(found.centers, found.neighbors, found.shifts, counts, widths, found.searched))
 
     def take(self, rows: Tensor) -> _Built:
         return _Built(self.batch.take(rows), self.pairs.take(rows, self.batch))
@@ -79,6 +83,7 @@ class _Built:
             torch.cat([mine.shifts, its.shifts]),
             torch.cat([mine.counts, its.counts]),
             torch.cat([mine.widths, its.widths]),
+            torch.cat([mine.searched, its.searched]),
         )
         return _Built(Batch.cat([self.batch, other.batch]), pairs)
 
@@ -111,7 +116,7 @@ class NeighborList:
     def update(self, batch: Batch) -> Pairs:
         """Return the pairs of ``batch``: the rows of the last call, moved.
 
-        A row whose positions or cell are not finite has no pairs.
+        A row that cannot be searched has no pairs, and ``searched`` says so.
         """
         if self._built is None:
             self._built = self._build(batch)

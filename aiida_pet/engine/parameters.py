@@ -50,6 +50,7 @@ class CellFilter(StrEnum):
     FULL = "full"  # all six strains
     SHAPE = "shape"  # strains at constant volume
     VOLUME = "volume"  # isotropic strain only
+    PLANE = "plane"  # of a slab: strains within the plane of its two periodic vectors
     FIXED = "fixed"  # nothing
 
 
@@ -134,7 +135,8 @@ class StaticParameters(BaseModel):
         0.01,
         gt=0,
         lt=10,
-        description="tolerance of the space group that is held, or averaged over",
+        description="tolerance of the space group that is held, or averaged over; of a slab its layer group, of a wire "
+        "or a molecule the group that it has in a box with vacuum",
         json_schema_extra=_unit("A"),
     )
     averaging: str = Field(
@@ -181,21 +183,34 @@ class RelaxParameters(StaticParameters):
     """Minimise energy (or enthalpy) over positions and cell."""
 
     fmax: float = Field(
-        0.02, gt=0, description="largest force norm at convergence", json_schema_extra=_unit("eV/A")
+        0.02,
+        gt=0,
+        description="largest force norm at convergence, without the components of atoms that are held "
+        "(columns per atom fixed_cartesian and fixed_scaled)",
+        json_schema_extra=_unit("eV/A"),
     )
     stress_max: float = Field(
         0.1,
         gt=0,
-        description="largest component of the free stress (plus pressure) at convergence",
+        description="largest component of the free stress (plus pressure) at convergence; with cell=plane of that in "
+        "the plane of the slab, per volume of its cell with the vacuum",
         json_schema_extra=_unit("GPa"),
     )
     max_steps: int = Field(
         500, ge=0, description="steps of the optimiser after which a row ends as max_steps"
     )
     optimizer: Optimizer = Field(Optimizer.FIRE, description="minimisation algorithm")
-    cell: CellFilter = Field(CellFilter.FULL, description="what of the cell may relax")
+    cell: CellFilter = Field(
+        CellFilter.FULL,
+        description="what of the cell may relax: full (all six strains), shape (at constant volume), volume "
+        "(isotropic), plane (a slab within the plane of its two periodic vectors) or fixed (nothing)",
+    )
     pressure: float = Field(0.0, description="external hydrostatic pressure", json_schema_extra=_unit("GPa"))
-    symmetry: Symmetry = Field(Symmetry.NONE, description="hold each crystal to the space group of its start")
+    symmetry: Symmetry = Field(
+        Symmetry.NONE,
+        description="none, or constrained: hold each crystal to the space group of its start, a slab to its layer "
+        "group; where atoms are held, to the operations that map them onto each other",
+    )
     average_from_fmax: float | None = Field(
         None,
         gt=0,
@@ -218,9 +233,23 @@ class RelaxParameters(StaticParameters):
 
     @model_validator(mode="after")
     def _pressure_needs_a_cell(self) -> Self:
+        if self.pressure and self.cell is CellFilter.PLANE:
+            raise ValueError(
+                f"pressure {self.pressure} GPa does not go with cell=plane, since a slab has vacuum on both sides: "
+                "leave it out"
+            )
         if self.pressure and self.cell in (CellFilter.FIXED, CellFilter.SHAPE):
             raise ValueError(
                 f"pressure {self.pressure} GPa has no effect with cell={self.cell.value}: use full or volume"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _stress_of_a_slab(self) -> Self:
+        if self.cell is CellFilter.PLANE and self.stress is Derivation.DIRECT:
+            raise ValueError(
+                "cell=plane takes the stress from the derivative of the energy, since direct stress is that of a "
+                "crystal without vacuum: use stress=conservative"
             )
         return self
 
@@ -259,8 +288,17 @@ class TightRelaxParameters(RelaxParameters):
         2000, ge=0, description="steps of the optimiser after which a row ends as max_steps"
     )
     symmetry: Symmetry = Field(
-        Symmetry.CONSTRAINED, description="hold each crystal to the space group of its start"
+        Symmetry.CONSTRAINED,
+        description="none, or constrained: hold each crystal to the space group of its start",
     )
+
+    @model_validator(mode="after")
+    def _crystals_only(self) -> Self:
+        if self.cell is CellFilter.PLANE:
+            raise ValueError(
+                "cell=plane is for slabs, and this task needs crystals periodic in all directions: use full"
+            )
+        return self
 
 
 Integers3 = tuple[int, int, int]
@@ -320,14 +358,17 @@ class PhononParameters(TightRelaxParameters):
         description="frequencies below minus this are imaginary modes",
         json_schema_extra=_unit("THz"),
     )
-    dos_range: Annotated[tuple[float, float], Field(json_schema_extra=_unit("THz"))] = Field(
-        (-10.0, 60.0), description="frequencies of the density of states, lowest and highest"
+    dos_range: Annotated[tuple[float, float] | None, Field(json_schema_extra=_unit("THz"))] = Field(
+        None,
+        description="lowest and highest frequency of the density of states, the same for all rows; modes beyond are "
+        "left out. If not given, each row has the range that holds all of its modes",
     )
-    dos_points: int = Field(701, ge=2, description="frequencies of the density of states")
+    dos_points: int = Field(701, ge=2, description="number of frequencies of the density of states")
     dos_sigma: float = Field(
         0.1,
         gt=0,
-        description="width of the Gaussian that smears the density of states",
+        description="width of the Gaussian that smears the density of states; three quarters of the distance of its "
+        "frequencies at least, where dos_range is not given",
         json_schema_extra=_unit("THz"),
     )
     nac: bool = Field(
@@ -338,7 +379,7 @@ class PhononParameters(TightRelaxParameters):
 
     @model_validator(mode="after")
     def _frequencies_and_temperatures_in_order(self) -> Self:
-        if self.dos_range[0] >= self.dos_range[1]:
+        if self.dos_range is not None and self.dos_range[0] >= self.dos_range[1]:
             raise ValueError(f"dos_range must be lowest, then highest frequency, got {list(self.dos_range)}")
         if any(temperature < 0 for temperature in self.temperatures):
             raise ValueError(f"temperatures must not be negative, got {list(self.temperatures)} K")
@@ -353,7 +394,9 @@ class ElasticParameters(TightRelaxParameters):
         None, description="strains along the axes, such as 0.005, instead of those of the set"
     )
     shear_strains: tuple[float, ...] | None = Field(
-        None, description="shear strains (twice the off-diagonal element) instead of those of the set"
+        None,
+        description="off-diagonal elements of the strain, half of the engineering shear strain, instead of those of "
+        "the set",
     )
     ions: Ions = Field(Ions.RELAXED, description="what atoms do while the cell is strained")
     symmetrize: bool = Field(

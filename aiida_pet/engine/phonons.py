@@ -8,6 +8,7 @@ in it: :mod:`~aiida_pet.engine.stored_phonons`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,8 @@ from aiida_pet.engine.parameters import Derivation, PhononParameters
 from aiida_pet.engine.ragged import Array
 from aiida_pet.engine.supercells import Supercell, choose_supercell
 from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.columns import Source
+from aiida_pet.tables.warnings import Warned
 
 #: Lengths of displacements if none is asked for, A. Direct forces are rougher: in longer ones their noise weighs less.
 DEFAULT_DISPLACEMENT = {Derivation.CONSERVATIVE: 0.03, Derivation.DIRECT: 0.1}
@@ -98,6 +101,8 @@ class Phonons(Expansion[PhononPlan]):
 
     parameters: PhononParameters
 
+    SOURCE = Source.PHONONS
+
     @property
     def displacement(self) -> float:
         """Length of the displacements, A."""
@@ -156,6 +161,26 @@ class Phonons(Expansion[PhononPlan]):
         }
         return Reduced(columns, ragged)
 
+    def sizes(self) -> dict[str, int]:
+        """Return the lengths of the grids of the columns."""
+        return {"T": len(thermal_temperatures(self.parameters.temperatures)), "G": self.parameters.dos_points}
+
+    def columns_of_the_set(self) -> tuple[str, ...]:
+        """Return what is stored of the correction, where the set has what it needs."""
+        return ("has_nac", "dielectric_tensor", "primitive_born_charges") if self._knows_charges() else ()
+
+    def _knows_charges(self) -> bool:
+        known = "born_charges" in self.table.atom_columns and "dielectric_tensor" in self.table.columns
+        return self.parameters.nac and known
+
+    def codes_of(self, columns: Mapping[str, Any]) -> set[str]:
+        """Return what there is to say of a supercell that is too small, and of modes at Gamma."""
+        codes = {
+            Warned.SUPERCELL_CAPPED: columns["supercell_capped"],
+            Warned.IMAGINARY_AT_GAMMA: columns["imaginary_at_gamma_only"],
+        }
+        return {code for code, holds in codes.items() if holds}
+
     def _displaced(self, crystal: StructureTable, *, min_image: float, supercell: Any) -> DisplacedSupercell:
         given = self.parameters
         chosen = choose_supercell(
@@ -196,7 +221,9 @@ class Phonons(Expansion[PhononPlan]):
         given = self.parameters
         return harmonic_properties(
             displaced.phonopy,
-            frequencies=np.linspace(*given.dos_range, given.dos_points),
+            frequencies=given.dos_points
+            if given.dos_range is None
+            else np.linspace(*given.dos_range, given.dos_points),
             mesh=given.mesh,
             temperatures=thermal_temperatures(given.temperatures),
             imaginary_threshold=given.imaginary_threshold,
@@ -220,8 +247,7 @@ class Phonons(Expansion[PhononPlan]):
         self, crystal: StructureTable, plan: PhononPlan
     ) -> tuple[dict[str, Any], dict[str, Array]]:
         """Set the non-analytical term correction of the row, if it is wanted and known; return what is stored of it."""
-        known = "born_charges" in self.table.atom_columns and "dielectric_tensor" in self.table.columns
-        if not (self.parameters.nac and known):
+        if not self._knows_charges():
             return {}, {}
         row = self.table.index(str(crystal.ids[0]))
         kept = plan.main.supercell.primitive_atoms

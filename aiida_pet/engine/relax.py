@@ -3,7 +3,11 @@
 A row ends as soon as, before a step, its largest force norm is below ``fmax`` and the largest component of its free
 stress below ``stress_max``. Held to its symmetry (``symmetry = constrained``), a row starts from the exactly symmetric
 structure nearest to the one given, and forces and stress are projected onto its space group each step: it cannot leave
-a symmetric saddle. The force and stress reported then are the projected ones, those that were converged.
+a symmetric saddle. The force and stress reported then are the projected ones, those that were converged. A slab is held
+to its layer group, a wire or a molecule to the group it has in a box with vacuum (:mod:`aiida_pet.engine.vacuum`).
+
+Atoms that are held (:mod:`aiida_pet.engine.fixed_atoms`) keep those components of their coordinates, and forces on them
+do not count; what is held stays where it was given even if that is off the symmetry by up to ``symprec``.
 
 Averaged over rotations from ``average_from_fmax`` on, a row cannot converge before it is averaged; its
 ``initial_energy`` is that of the model as it is.
@@ -11,6 +15,7 @@ Averaged over rotations from ``average_from_fmax`` on, a row cannot converge bef
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,19 +25,27 @@ import torch
 from aiida_pet.engine import rowstate
 from aiida_pet.engine.averaging import RowRotations
 from aiida_pet.engine.batch import Batch, Tensor
-from aiida_pet.engine.cellfilter import Coordinates, free_stress, to_forces, to_geometry
+from aiida_pet.engine.cellfilter import Coordinates, free_forces, free_stress, to_forces, to_geometry
 from aiida_pet.engine.driver import GPA, Driver
 from aiida_pet.engine.evaluation import Evaluation
+from aiida_pet.engine.fixed_atoms import (
+    COLUMNS,
+    allowed_directions,
+    completed_cell,
+)
 from aiida_pet.engine.guards import faults_of_move
 from aiida_pet.engine.job import RowStatus
 from aiida_pet.engine.operations import Operations
 from aiida_pet.engine.optimizers import OPTIMIZERS, Fire, Lbfgs
 from aiida_pet.engine.parameters import CellFilter, RelaxParameters, Symmetry
 from aiida_pet.engine.projection import SymmetryProjector
-from aiida_pet.engine.spacegroup import operations_of_row, spacegroup_numbers
+from aiida_pet.engine.row_rotations import EXACT
+from aiida_pet.engine.spacegroup import Groups, groups_of, kinds_of, operations_of_row
+from aiida_pet.engine.suitability import RELAXING, why_not_relaxed
 from aiida_pet.engine.symmetry_warning import symmetry_warnings
 from aiida_pet.engine.table import Array, StructureTable
 from aiida_pet.tables.columns import symprec_label
+from aiida_pet.tables.warnings import Warned
 
 
 @dataclass
@@ -80,14 +93,32 @@ class Relax(Driver):
     def __init__(
         self, table: StructureTable, model: Any, parameters: RelaxParameters, **options: Any
     ) -> None:
-        self.relaxes_cell = parameters.cell is not CellFilter.FIXED
+        self.relaxes_cell = parameters.cell in RELAXING
+        model.stress_of_slabs = parameters.cell is CellFilter.PLANE
         super().__init__(table, model, parameters, **options)
         self._state = _Rows.start(self.batch, parameters)
         self._operations: list[Operations | None] = []
+        self._off_symmetry: set[int] = (
+            set()
+        )  # rows of the table with held atoms that are not where it wants them
+        self._not_held: dict[
+            int, Warned
+        ] = {}  # row of the table -> what is to be said of the group it is held to
         self._projector: SymmetryProjector | None = None
         self._resumed = table.take([])  # rows that wait to go on from their state, which is in the columns
 
     # -- rows come and go ----------------------------------------------------------------------------------------
+
+    def codes_of(self, rows: Array) -> list[set[str]]:
+        """Return the codes of ``rows``: also of those that should be held to a group and have none."""
+        return [
+            codes | ({self._not_held[row]} if row in self._not_held else set())
+            for row, codes in zip(rows.tolist(), super().codes_of(rows), strict=True)
+        ]
+
+    def refusals(self) -> dict[int, str]:
+        """Return row -> why it is not relaxed."""
+        return super().refusals() | why_not_relaxed(self.table, self.parameters)
 
     def enter(self, rows: list[int], batch: Batch) -> Batch:
         """Return the geometry with which ``rows`` enter: symmetric if held to it, or where they were left."""
@@ -107,14 +138,52 @@ class Relax(Driver):
         positions, cells = batch.positions.clone(), batch.cells.clone()
         ends = torch.cumsum(batch.n_atoms, 0).tolist()
         for place, row in enumerate(rows):
-            if self.table.pbc[row].all():
-                operations = operations_of_row(self.table, row, self.parameters.symprec)
-                cells[place] = torch.as_tensor(operations.cell)
-                positions[ends[place] - len(operations.positions) : ends[place]] = torch.as_tensor(
-                    operations.positions
-                )
-                held[place] = operations
+            operations = operations_of_row(self.table, row, self.parameters.symprec, respects_fixed=True)
+            code = self._what_is_not_held(row, operations)
+            if code is not None:
+                self._not_held[row] = code
+            kept = self._where_held(row, operations)
+            if np.abs(kept - operations.positions).max(initial=0.0) > EXACT:
+                self._off_symmetry.add(row)
+            cells[place] = torch.as_tensor(operations.cell)
+            positions[ends[place] - len(kept) : ends[place]] = torch.as_tensor(kept)
+            held[place] = operations
         return batch.moved(positions, cells), held
+
+    def _what_is_not_held(self, row: int, operations: Operations) -> Warned | None:
+        """Return the code of a row of which nothing is held, or less than there is at ``symprec``; else None."""
+        if not operations.symprec:
+            return Warned.SYMMETRY_NOT_HELD
+        symprec = self.parameters.symprec
+        if operations.symprec >= symprec * (1 - 1e-9) or self.table.pbc[row].sum() < 2:
+            return None
+        if self._has_fixed_atoms[row]:  # what is held has a group of its own
+            return None
+        (found,) = groups_of(self.table.take([row]), (symprec,)).values()
+        return Warned.SYMMETRY_HELD_IN_PART if found.kind[0] not in (0, operations.number) else None
+
+    def _where_held(self, row: int, operations: Operations) -> Array:
+        """Return the positions (A, 3) of ``operations``, but what is held of ``row`` where it was given."""
+        allowed = allowed_directions(self.table, row, operations.cell) if self._has_fixed_atoms[row] else None
+        if allowed is None:
+            return operations.positions
+        pbc = self.table.pbc[row]
+        deformation = np.linalg.solve(
+            completed_cell(self.table.cells[row], pbc), completed_cell(operations.cell, pbc)
+        )
+        given = self.table.positions[self.table.atoms_of(row)] @ deformation
+        kept: Array = given + np.einsum("aij,aj->ai", allowed, operations.positions - given)
+        return kept
+
+    def reference_cells(self) -> Tensor:
+        """Return the cells (N, 3, 3) at the origin of the coordinates."""
+        return self._state.cells0
+
+    def free_forces(self, evaluation: Evaluation) -> Tensor:
+        """Return the forces (A, 3) without what acts on coordinates that are held."""
+        if self._allowed is None:
+            return evaluation.forces
+        return free_forces(self._state.x, evaluation.forces, self._allowed, self.batch)
 
     def keep(self, kept: Tensor) -> None:
         """Forget what is kept of all rows but those at ``kept`` of the batch."""
@@ -125,7 +194,9 @@ class Relax(Driver):
     def rotations(self, place: int) -> RowRotations | None:
         """Return the rotations of the row at ``place``, reduced if it is held to its symmetry."""
         row, held = int(self.rows[place]), self._operations[place]
-        return self.rotations_of_rows.free(row) if held is None else self.rotations_of_rows.held(row, held)
+        if held is None or row in self._off_symmetry:
+            return self.rotations_of_rows.free(row)
+        return self.rotations_of_rows.held(row, held)
 
     def is_averaged(self) -> Tensor:
         """Return for which rows of the batch averaging has begun, (N,) bool."""
@@ -142,13 +213,15 @@ class Relax(Driver):
 
         :raises ValueError: if it is none of a relaxation like this one.
         """
-        rowstate.from_columns(self._state, rows.columns, rows.atom_columns)
-        self._resumed = rows
+        state = {name: values for name, values in rows.atom_columns.items() if name not in COLUMNS}
+        rowstate.from_columns(self._state, rows.columns, state)
+        self._resumed = replace(rows, atom_columns=state)
 
     def _in_flight(self) -> StructureTable:
         columns, atom_columns = rowstate.to_columns(self._state)
         given = self.table.take(self.rows.numpy())
-        return replace(given, columns=columns, atom_columns=atom_columns, units={})
+        fixed = {name: given.atom_columns[name] for name in COLUMNS if name in given.atom_columns}
+        return replace(given, columns=columns, atom_columns=atom_columns | fixed, units={})
 
     def _going_on(self, rows: list[int], batch: Batch, fresh: _Rows) -> _Rows:
         """Return ``fresh``, the state of ``rows`` that are about to begin, with those replaced that go on."""
@@ -174,7 +247,7 @@ class Relax(Driver):
         state = self._state
         state.energy0 = torch.where(state.steps == 0, evaluation.energy, state.energy0)
         evaluation = self._projected(evaluation)
-        largest = self.batch.row_max(torch.linalg.vector_norm(evaluation.forces, dim=1))
+        largest = self.batch.row_max(torch.linalg.vector_norm(self.free_forces(evaluation), dim=1))
         ends = self._judged(evaluation, largest)
         if ends:
             before = self.batch
@@ -199,7 +272,9 @@ class Relax(Driver):
 
     def residual_stress(self, evaluation: Evaluation) -> Tensor:
         """Return the (N,) largest component of the free stress, GPa; of the whole stress where the cell is fixed."""
-        free = free_stress(evaluation.stress, self.parameters.pressure / GPA, self.parameters.cell)
+        free = free_stress(
+            evaluation.stress, self.parameters.pressure / GPA, self.parameters.cell, self.batch
+        )
         return free.abs().amax(dim=(1, 2)) * GPA
 
     def _judged(self, evaluation: Evaluation, largest: Tensor) -> dict[int, tuple[RowStatus, str]]:
@@ -242,8 +317,8 @@ class Relax(Driver):
 
     def _move(self, evaluation: Evaluation, largest: Tensor) -> None:
         p, state, batch = self.parameters, self._state, self.batch
-        free = free_stress(evaluation.stress, p.pressure / GPA, p.cell)
-        forces = to_forces(state.x, evaluation.forces, free, batch, p.cell)
+        free = free_stress(evaluation.stress, p.pressure / GPA, p.cell, batch)
+        forces = to_forces(state.x, evaluation.forces, free, batch, p.cell, allowed=self._allowed)
         state.x = state.x + state.optimizer.step(batch, state.x, forces, p.max_step)
         state.steps = state.steps + 1
         if p.average_from_fmax is not None:
@@ -278,32 +353,47 @@ class Relax(Driver):
 
     # -- results -------------------------------------------------------------------------------------------------
 
-    def columns_of(self, places: Tensor, rows: Array, columns: dict[str, Array]) -> dict[str, Array]:
+    def columns_of(
+        self, places: Tensor, rows: Array, columns: dict[str, Array], groups: Mapping[str, Groups]
+    ) -> dict[str, Array]:
         """Return where each row started and how many steps it took."""
-        groups = spacegroup_numbers(self.table.take(rows), self.parameters.symprecs)
+        start = self.table.take(rows)
+        initial = groups_of(start, self.parameters.symprecs)
         further: dict[str, Array] = {
             "initial_energy": self._state.energy0[places].cpu().numpy(),
             "initial_volume": self._state.volume0[places].cpu().numpy(),
             "n_steps": self._state.steps[places].cpu().numpy(),
         }
-        for label in map(symprec_label, self.parameters.symprecs):
-            ends = columns[f"spacegroup_{label}"]
-            further[f"initial_spacegroup_{label}"] = groups[label]
-            further[f"symmetry_kept_{label}"] = (groups[label] == ends) & (groups[label] > 0)
+        if self.parameters.pressure:
+            further["enthalpy"] = columns["energy"] + self.parameters.pressure / GPA * columns["volume"]
+        # what the model never said anything of was not relaxed
+        begun = np.isfinite(further["initial_energy"])
+        for label, before in initial.items():
+            further[f"initial_spacegroup_{label}"] = before.space
+            if self.has_slabs:
+                further[f"initial_layergroup_{label}"] = before.layer
+            kept = (before.kind == groups[label].kind) & (before.kind > 0)
+            further[f"symmetry_kept_{label}"] = kept if begun.all() else np.where(begun, kept, np.nan)
         if groups:
-            after = {label: columns[f"spacegroup_{label}"] for label in groups}
-            further["symmetry_warning"] = symmetry_warnings(after, groups)
+            further["symmetry_warning"] = symmetry_warnings(kinds_of(groups), kinds_of(initial), start.pbc)
         return further
 
     def columns_of_refused(self, columns: dict[str, Array]) -> dict[str, Array]:
-        """Return the start of rows that never entered, which is where they still are."""
+        """Return the start of rows that never entered, which is where they still are.
+
+        They have taken no step. Whether a relaxation would have kept their symmetry is not known.
+        """
+        nothing = np.full(len(columns["volume"]), np.nan)
         further: dict[str, Array] = {
-            "initial_energy": columns["energy"],
+            "initial_energy": nothing,
             "initial_volume": columns["volume"],
-            "n_steps": np.zeros(len(columns["volume"]), dtype=np.int64),
+            "n_steps": np.zeros(len(nothing), dtype=np.int64),
         }
+        if self.parameters.pressure:
+            further["enthalpy"] = nothing
         for label in map(symprec_label, self.parameters.symprecs):
             further[f"initial_spacegroup_{label}"] = columns[f"spacegroup_{label}"]
-            # nothing was relaxed, so nothing was kept
-            further[f"symmetry_kept_{label}"] = np.zeros(len(columns["volume"]), dtype=bool)
+            if self.has_slabs:
+                further[f"initial_layergroup_{label}"] = columns[f"layergroup_{label}"]
+            further[f"symmetry_kept_{label}"] = nothing
         return further

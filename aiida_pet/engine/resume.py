@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from aiida_pet.engine.fixed_atoms import is_fixed
 from aiida_pet.engine.job import JobSpec, write_atomically
 from aiida_pet.engine.table import Array, StructureTable
 
-STATE_VERSION = 1  # raise it when the same columns mean something else
+STATE_VERSION = 2  # raise it when the same columns mean something else
 
 _PURPOSE = "purpose"
 _GEOMETRY = ("numbers", "positions", "cells", "pbc", "offsets")
@@ -71,6 +72,8 @@ def read_state(path: Path, purpose: dict[str, Any], structures: StructureTable) 
     wanted = set(structures.ids.tolist())
     rows = rows.take([place for place, name in enumerate(rows.ids.tolist()) if name in wanted])
     given = structures.select(rows.ids)
-    if not all(np.array_equal(getattr(rows, name), getattr(given, name)) for name in _GEOMETRY):
+    if not all(np.array_equal(getattr(rows, name), getattr(given, name)) for name in _GEOMETRY) or (
+        not np.array_equal(is_fixed(rows), is_fixed(given))
+    ):
         raise StateError("it is of other structures with the same ids")
     return rows

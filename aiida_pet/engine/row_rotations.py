@@ -26,9 +26,11 @@ class RotationsOfRows:
 
     :param table: the rows, as they start.
     :param parameters: of the task.
+    :ivar without_group: rows that should be averaged over their group, and of which none was found.
     """
 
     def __init__(self, table: StructureTable, parameters: StaticParameters) -> None:
+        self.without_group: set[int] = set()
         self._table = table
         self._parameters = parameters
         self.averaging = parameters.averaging
@@ -43,12 +45,12 @@ class RotationsOfRows:
     def free(self, row: int) -> RowRotations | None:
         """Return the rotations of a ``row`` that may move as it likes."""
         if self.averaging == Averaging.SPACEGROUP:
-            return RowRotations.of(_group(self._operations(row))) if self._table.pbc[row].all() else None
+            return RowRotations.of(_group(self._operations(row, respects_fixed=True)))
         return None if self._set is None else RowRotations.of(self._set)
 
     def still(self, row: int) -> RowRotations | None:
         """Return the rotations of a ``row`` that does not move."""
-        if self.averaging in (Averaging.NONE, Averaging.RANDOM) or not self._table.pbc[row].all():
+        if self.averaging in (Averaging.NONE, Averaging.RANDOM):
             return self.free(row)
         operations = self._operations(row)
         cell, positions = self._table.cells[row], self._table.positions[self._table.atoms_of(row)]
@@ -56,7 +58,11 @@ class RotationsOfRows:
             np.abs(operations.cell - cell).max() < EXACT
             and np.abs(operations.positions - positions).max() < EXACT
         )
-        return self.held(row, operations) if exact else self.free(row)
+        if exact:
+            return self.held(row, operations)
+        if self.averaging == Averaging.SPACEGROUP:
+            return RowRotations.of(_group(operations))
+        return self.free(row)
 
     def random(self, rows: list[int], step: int) -> list[RowRotations | None]:
         """Return one rotation for each of ``rows`` at ``step``, that follows from its id and the seed."""
@@ -66,8 +72,12 @@ class RotationsOfRows:
             for matrix in random_rotations(keys, self._parameters.seed, step)
         ]
 
-    def _operations(self, row: int) -> Operations:
-        return operations_of_row(self._table, row, self._parameters.symprec)
+    def _operations(self, row: int, *, respects_fixed: bool = False) -> Operations:
+        """Return the group of ``row``; where nothing moves, it does not matter what is held."""
+        found = operations_of_row(self._table, row, self._parameters.symprec, respects_fixed=respects_fixed)
+        if not found.symprec and self.averaging == Averaging.SPACEGROUP:
+            self.without_group.add(row)
+        return found
 
 
 def _fixed_set(averaging: str) -> RotationSet | None:

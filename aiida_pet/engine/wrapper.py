@@ -23,7 +23,7 @@ from aiida_pet.engine.batch_model import (
     ModelOptions,
     gradients_of,
     net_force_removed,
-    solid_volumes,
+    stress_volumes,
 )
 from aiida_pet.engine.chunks import Cost
 from aiida_pet.engine.evaluation import NET_FORCE, VIRIAL, Evaluation
@@ -158,7 +158,7 @@ class WrappedModel(BatchModel):
         return self._assembled(batch, blocks, {name: values.double() for name, values in gradients.items()})
 
     def _assembled(self, batch: Batch, blocks: dict[str, Any], gradients: dict[str, Tensor]) -> Evaluation:
-        names, volumes = self._names, solid_volumes(batch)
+        names, volumes = self._names, stress_volumes(batch, of_slabs=self.stress_of_slabs)
         rows: dict[str, Tensor] = {}
         atoms: dict[str, Tensor] = {}
 

@@ -73,7 +73,7 @@ def _partial_card(entry: RegistryEntry, version: str, sha256: str) -> dict[str, 
         "sha256": sha256,
         "name": entry.name,
         "version": version,
-        "level_of_theory": entry.level_of_theory,
+        "level_of_theory": entry.theory_of(version),
         "licence": entry.licence,
     }
 

@@ -19,8 +19,12 @@ from aiida.engine import CalcJob, ExitCode
 from aiida.parsers import Parser
 
 from aiida_pet.calculations.exit_codes import Failure
+from aiida_pet.data.fingerprints import fingerprints_of
+from aiida_pet.data.input_columns import CARRIED, READ, carried
+from aiida_pet.data.partial import part_of
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.engine.job import (
+    LOG_FILE,
     PROGRESS_FILE,
     SHARD_GLOB,
     ExitStatus,
@@ -38,6 +42,17 @@ _FAILURES = {
     ExitStatus.ROWS_LEFT.name: Failure.ROWS_LEFT,
     ExitStatus.OUT_OF_MEMORY.name: Failure.OUT_OF_MEMORY,
 }
+_LOOK = (
+    "`verdi calcjob outputcat {pk} _scheduler-stderr.txt` shows what it said; check that the code is `pet-engine` in "
+    "an environment with the extra `engine` (`aiida-pet doctor --job`)"
+)
+_FOLDER_GONE = (
+    "nothing of it was there to fetch, neither its log nor the files of the queue: its folder is gone"
+)
+_KEEP_FOLDER = (
+    "Find out who removes files on the computer while jobs run (its work directory may be on a file system that is "
+    "cleaned), choose another one there (`verdi computer duplicate`), and run it again"
+)
 _REASON_LENGTH = 500  # characters; the exit message stands in one line of `verdi process list`
 _NODE_FAILURE = CalcJob.exit_codes.ERROR_SCHEDULER_NODE_FAILURE.status
 _SUMMARY_KEYS = ("engine_s", "compute_s", "evaluations", "steps", "rate", "memory_mb", "device", "starts")
@@ -72,7 +87,7 @@ class _Outcome:
 class BatchParser(Parser):
     """Parser of all jobs of the engine."""
 
-    CACHE_VERSION = 1
+    CACHE_VERSION = 2
 
     def parse(self, **kwargs: Any) -> ExitCode:
         """Attach ``results`` and ``summary``; return how the job ended."""
@@ -81,7 +96,7 @@ class BatchParser(Parser):
             return self._fail(Failure.NO_RETRIEVED_TEMPORARY_FOLDER)
         outcome = self._read(Path(folder))
         if outcome.results is not None:
-            self.out("results", StructureSetData.from_table(outcome.results))
+            self.out("results", self._node_of(outcome.results))
         self.out("summary", orm.Dict(self._summarise(outcome)))
         return self._exit_code(outcome)
 
@@ -107,6 +122,14 @@ class BatchParser(Parser):
         if strangers:
             self.logger.warning(f"{len(strangers)} rows in the shards are none of this job's: left out")
         return table.take(wanted) if wanted else None
+
+    def _node_of(self, results: StructureTable) -> StructureSetData:
+        """Return the node of the finished rows: what travels with them, and what they were given."""
+        structures = part_of(self.node.inputs.structures, CARRIED.rows, CARRIED.atoms)
+        given = structures.select(results.ids)
+        node = StructureSetData.from_table(carried(results, given))
+        node.set_fingerprints(fingerprints_of(given, READ[self.node.process_class.TASK]))
+        return node
 
     def _heartbeat(self) -> tuple[Progress | None, dict[str, Any]]:
         text = self._retrieved_text(PROGRESS_FILE)
@@ -178,9 +201,19 @@ class BatchParser(Parser):
             )
         if self.node.exit_status:
             return self._broken_down(outcome, self.node.exit_message or f"scheduler: {self.node.exit_status}")
+        if outcome.heartbeat is None and self._left_nothing():
+            return self._fail(Failure.NOT_STARTED, reason=_FOLDER_GONE, remedy=_KEEP_FOLDER)
         stderr = (self._retrieved_text(self.node.get_option("scheduler_stderr")) or "").strip()
         reason = "it was killed" if outcome.heartbeat is not None else "it left no sign of life"
-        return self._broken_down(outcome, f"{reason}; the end of its stderr: {stderr[-300:] or 'empty'}")
+        reason = f"{reason}; the end of its stderr: {stderr[-300:] or 'empty'}"
+        log = (self._retrieved_text(LOG_FILE) or "").strip().splitlines()
+        return self._broken_down(
+            outcome, f"{reason}; of its log: {log[-1][-150:]}" if log and not stderr else reason
+        )
+
+    def _left_nothing(self) -> bool:
+        """Return whether not one file of the job was fetched, those that a queue opens for each job included."""
+        return not self.retrieved.base.repository.list_object_names()
 
     def _broken_down(self, outcome: _Outcome, reason: str) -> ExitCode:
         if not outcome.done:
@@ -194,7 +227,7 @@ class BatchParser(Parser):
                 if begun and self.node.exit_status != _NODE_FAILURE
                 else Failure.NOT_STARTED
             )
-            return self._fail(failure, reason=reason)
+            return self._fail(failure, reason=reason, remedy=_LOOK.format(pk=self.node.pk))
         return self._fail(Failure.CRASHED, reason=reason, done=outcome.done, total=len(outcome.ids))
 
     def _fail(self, failure: Failure, **values: Any) -> ExitCode:
@@ -203,4 +236,4 @@ class BatchParser(Parser):
             # a disk that died leaves NUL bytes in a log, which PostgreSQL does not take
             readable = "".join(c if c.isprintable() else " " for c in values["reason"])
             values["reason"] = " ".join(readable.split())[:_REASON_LENGTH].rstrip(".")
-        return code.format(**values) if values else code
+        return code.format(pk=str(self.node.pk), **values)

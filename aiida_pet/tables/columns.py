@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -124,8 +125,11 @@ class Column:
 
 
 def symprec_label(symprec: float) -> str:
-    """Return the suffix of columns at tolerance ``symprec`` (A), usable in queries: 0.01 -> ``0_01``."""
-    return f"{symprec:.10f}".rstrip("0").rstrip(".").replace(".", "_")
+    """Return the suffix of columns at tolerance ``symprec`` (A), usable in queries: 0.01 -> ``0_01``.
+
+    All its digits are in it, so that two tolerances never share a label.
+    """
+    return f"{Decimal(repr(float(symprec))):f}".removesuffix(".0").replace(".", "_")
 
 
 # -- when --------------------------------------------------------------------------------------------------------------
@@ -226,7 +230,8 @@ _OF_ALL = (
         "Codes of what needs a second look, separated by spaces.",
         kind=Kind.TEXT,
         section=Section.STATUS,
-        sources=(),
+        sources=EVALUATED,
+        searched=True,
         told=True,
     ),
     Column(
@@ -261,7 +266,8 @@ _EVALUATION = (
     ),
     Column(
         "stress",
-        "Stress, positive under tension as in ASE; Voigt's order xx yy zz yz xz xy.",
+        "Stress, positive under tension as in ASE; Voigt's order xx yy zz yz xz xy. Missing for rows not "
+        "periodic in all directions, but for slabs with `cell=plane`.",
         "eV/A^3",
         shape=("6",),
         section=Section.RELAXATION,
@@ -269,7 +275,7 @@ _EVALUATION = (
     ),
     Column(
         "fmax",
-        "Largest norm of a force.",
+        "Largest norm of a force, without the components of atoms that are held.",
         "eV/A",
         section=Section.RELAXATION,
         sources=EVALUATED,
@@ -448,7 +454,7 @@ _SYMMETRY = (
     ),
     Column(
         "spacegroup_{symprec}",
-        "Number of the space group at that tolerance (A); 0 where there is none.",
+        "Number of the space group at that tolerance (A); 0 where there is none, as of slabs, wires and molecules.",
         kind=Kind.COUNT,
         section=Section.SYMMETRY,
         sources=EVALUATED,
@@ -458,8 +464,26 @@ _SYMMETRY = (
         shown=(_R, _P, _E, _SCREEN),
     ),
     Column(
+        "initial_layergroup_{symprec}",
+        "Number of the layer group of a slab as it was given, at that tolerance; where the set has slabs.",
+        kind=Kind.COUNT,
+        section=Section.SYMMETRY,
+        sources=RELAXED,
+        when=_groups_of_a_relaxation,
+    ),
+    Column(
+        "layergroup_{symprec}",
+        "Number of the layer group of a slab (1 to 80) at that tolerance (A), 0 for rows that are not slabs; where the "
+        "set has slabs.",
+        kind=Kind.COUNT,
+        section=Section.SYMMETRY,
+        sources=EVALUATED,
+        when=_has_groups,
+    ),
+    Column(
         "symmetry_kept_{symprec}",
-        "True if the relaxation kept the space group at that tolerance.",
+        "True if the relaxation kept the group at that tolerance: of a crystal its space group, of a slab its layer "
+        "group, of a wire or a molecule the operations that it has.",
         kind=Kind.FLAG,
         section=Section.SYMMETRY,
         sources=RELAXED,
@@ -468,7 +492,8 @@ _SYMMETRY = (
     ),
     Column(
         "symmetry_warning",
-        "Which space group the crystal has at which tolerance, where they differ or the relaxation changed it.",
+        "Which space group (or layer group) the row has at which tolerance, where they differ or the relaxation "
+        "changed it.",
         kind=Kind.TEXT,
         section=Section.SYMMETRY,
         sources=EVALUATED,
@@ -562,6 +587,28 @@ _HULLS = (
         section=Section.HULL,
         sources=(_HULL,),
     ),
+    Column(
+        "hull_of",
+        "What competes on the hull: energy, or enthalpy at a pressure, with or without corrections.",
+        kind=Kind.TEXT,
+        section=Section.HULL,
+        sources=(_HULL,),
+    ),
+    Column(
+        "correction",
+        "Correction of the Materials Project that was added to the energy on the hull, per cell; 0 without one.",
+        "eV",
+        section=Section.HULL,
+        sources=(_HULL,),
+    ),
+    Column(
+        "correction_terms",
+        "The parts of `correction` in eV per atom of an element: oxide -0.687, Fe +U -2.256.",
+        kind=Kind.TEXT,
+        section=Section.HULL,
+        sources=(_HULL,),
+        told=True,
+    ),
 )
 
 
@@ -586,6 +633,11 @@ _PHONON = (
         "THz",
         shown=(_P,),
         compared=True,
+    ),
+    _phonons(
+        "max_frequency_commensurate",
+        "Highest frequency over the q-points of the supercell alone, where nothing is interpolated.",
+        "THz",
     ),
     _phonons("acoustic_gamma", "What is left of the acoustic modes at Gamma.", "THz"),
     _phonons(
@@ -612,7 +664,8 @@ _PHONON = (
         "Where the softest mode is, in the reciprocal basis of the primitive cell; missing if the crystal is stable.",
         shape=("3",),
     ),
-    _phonons("phonon_dos", "Density of states on the grid of the parameters.", "1/THz", shape=("G",)),
+    _phonons("phonon_dos", "Density of states at `dos_frequencies`.", "1/THz", shape=("G",)),
+    _phonons("dos_frequencies", "Frequencies of the density of states.", "THz", shape=("G",)),
     _phonons("zero_point_energy", "Zero-point energy per mole of primitive cells.", "kJ/mol"),
     _phonons("temperatures", "Temperatures of the thermal properties.", "K", shape=("T",)),
     _phonons(
@@ -789,19 +842,19 @@ _INPUT = (
     ),
     Column(
         "fixed_cartesian",
-        "True where the relaxation holds an atom along x, y or z.",
+        "True where an atom is held along x, y or z.",
         shape=(PER_ATOM, "3"),
         kind=Kind.FLAG,
     ),
     Column(
         "fixed_scaled",
-        "True where the relaxation holds an atom along a lattice vector.",
+        "True where an atom is held along a lattice vector: its fractional coordinate stays the same.",
         shape=(PER_ATOM, "3"),
         kind=Kind.FLAG,
     ),
     Column(
         "constraints_not_read",
-        "Names of constraints of the input that no task can hold.",
+        "Names of constraints of the input that are not read; relaxations refuse the row.",
         kind=Kind.TEXT,
     ),
 )
@@ -833,6 +886,11 @@ def find_columns(name: str) -> tuple[Column, ...]:
     if exact or prefix not in _PREFIXES or not rest:
         return exact
     return find_columns(rest)
+
+
+def kinds_of(name: str) -> set[Kind]:
+    """Return what column ``name`` may hold; in a table flags and counts that are missing are NaN among numbers."""
+    return {column.kind for column in find_columns(name)}
 
 
 def unit_of(name: str) -> str:

@@ -6,7 +6,7 @@ A row holds any number of codes, sorted and separated by one space; an empty tex
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 COLUMN = "warnings"
@@ -32,6 +32,11 @@ class Warned(StrEnum):
     SYMMETRY_NOT_HELD = (
         "symmetry_not_held",
         "`symmetry=constrained` or an average over the group was asked for, and no symmetry could be held.",
+    )
+    SYMMETRY_HELD_IN_PART = (
+        "symmetry_held_in_part",
+        "`symmetry=constrained` was asked for, and the group found at `symprec` does not hold for all atoms: a smaller "
+        "one was held.",
     )
     VOLUME_CHANGE = (
         "volume_change",
@@ -71,3 +76,13 @@ def counted(texts: Iterable[str]) -> dict[str, int]:
         code for text, rows in Counter(texts).items() for code in codes_in(text) for _ in range(rows)
     )
     return dict(counts.most_common())
+
+
+def told(counts: Mapping[str, int]) -> str:
+    """Return how many rows carry each code, as ``symmetry_changed 12, rough 3``."""
+    return ", ".join(f"{code} {count:,}" for code, count in counts.items())
+
+
+def meaning_of(code: str) -> str:
+    """Return what ``code`` means, empty for one of another version."""
+    return next((member.meaning for member in Warned if member.value == code), "")

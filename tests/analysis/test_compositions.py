@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from ase.data import atomic_numbers
 from phases import phase_table
 from pymatgen.core import Composition
 
@@ -46,3 +48,27 @@ def test_parts_of_different_width_are_joined() -> None:
     )
     assert joined.numbers.tolist() == [[1, 0, 0], [1, 8, 11]]
     assert element_names([73, 42]) == "Mo, Ta"
+
+
+@pytest.mark.parametrize(
+    ("fractions", "formula"),
+    [
+        ({"Mo": 0.5, "W": 0.5}, {"Mo": 1, "W": 1}),
+        ({"Mo": 1 / 3, "W": 2 / 3}, {"Mo": 2, "W": 4}),
+        ({"Mo": 0.333333, "W": 0.666667}, {"Mo": 1, "W": 2}),
+        ({"Al": 0.1, "Mo": 0.2, "W": 0.7}, {"Al": 1, "Mo": 2, "W": 7}),
+        ({"Mo": 12.5, "W": 87.5}, {"Mo": 1, "W": 7}),
+    ],
+)
+def test_fractions_and_formulas_of_one_composition_are_one_key(
+    fractions: dict[str, float], formula: dict[str, float]
+) -> None:
+    other = {"Mo": 3, "W": 5}
+    both = Compositions.of_mappings(
+        [{atomic_numbers[s]: n for s, n in one.items()} for one in (fractions, formula, other)]
+    )
+    groups = both.groups().tolist()
+    assert groups[0] == groups[1] != groups[2]
+    names = list(both.formulas())
+    assert names[0] == names[1]
+    assert Composition(names[0]) == Composition(formula).reduced_composition

@@ -157,3 +157,39 @@ def test_bad_input_is_named() -> None:
         discovery_metrics(frame, pd.Series({"mp-1": 0.0}))
     with pytest.raises(ValueError, match="columns unique are missing: there are e_above_hull_dft"):
         discovery_metrics(frame, predicted, unique_prototype="unique")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [True, False, np.nan, True],
+        ["True", "False", "", "yes"],
+        ["1", "0", None, "1.0"],
+        [1, 0, 0, 1],
+    ],
+    ids=["nan", "texts", "figures", "numbers"],
+)
+def test_unique_prototypes_are_those_that_say_so(values: list[Any]) -> None:
+    frame = pd.DataFrame(
+        {
+            "e_above_hull_dft": [0.0, 0.1, 0.0, 0.2],
+            "formation_energy_dft": [-1.0, -1.0, -1.0, -1.0],
+            "unique_prototype": pd.Series(values, dtype=object),
+        }
+    )
+    found = discovery_metrics(frame, frame["formation_energy_dft"])["unique_prototypes"]
+    assert sum(found[name] for name in ("TP", "FP", "TN", "FN")) == 2
+    assert (found["TP"], found["TN"]) == (1, 1)
+
+
+def test_a_text_that_is_neither_is_named() -> None:
+    columns = {
+        "e_above_hull_dft": [0.0],
+        "formation_energy_dft": [-1.0],
+        "unique_prototype": ["AB_cP2_221_a_b"],
+    }
+    frame = pd.DataFrame(columns, index=["wbm-1"])
+    with pytest.raises(
+        ValueError, match="'unique_prototype' of wbm-1 is 'AB_cP2_221_a_b': expected true or false"
+    ):
+        discovery_metrics(frame, frame["formation_energy_dft"])

@@ -27,6 +27,7 @@ METRICS = {
     "symmetry_match": 0.5,
     "symmetry_increase": 0.125,
     "n_structures": 8,
+    "n_missing": 0,
 }
 
 
@@ -80,10 +81,34 @@ def test_broken_rows_count_as_unmatched_and_missing_ones_are_counted(
     found = structure_metrics(compare_structures(predicted, reference), n_references=len(reference))
     assert (found["rmsd"], found["symmetry_match"], found["n_structures"], found["n_missing"]) == (
         0.5,
-        1.0,
+        0.5,
         1,
-        6,
+        7,
     )
+    all_counted = structure_metrics(compare_structures(predicted, reference), len(reference), count_all=True)
+    assert (all_counted["rmsd"], all_counted["symmetry_match"]) == (7 / 8, 1 / 8)
+
+
+def test_the_fewer_rows_answer_the_worse_the_numbers(tables: tuple[StructureTable, StructureTable]) -> None:
+    """A row without an answer has the geometry that it was given, which may be the reference itself."""
+    _, reference = tables
+    predicted = reference.select(reference.ids)
+    found = []
+    for answered in (8, 5, 0):
+        statuses = ["converged", "max_steps"] * 4
+        statuses[answered:] = [
+            "left",
+            "unsupported_element",
+            "invalid_geometry",
+            "failed",
+            "too_large",
+            "diverged",
+        ][: 8 - answered] + ["left"] * max(0, 2 - answered)
+        predicted.set_column("status", statuses)
+        found.append(structure_metrics(compare_structures(predicted, reference)))
+    assert [one["n_missing"] for one in found] == [0, 3, 8]
+    assert [one["rmsd"] for one in found] == pytest.approx([0.0, 3 / 8, 1.0], abs=1e-6)
+    assert [one["symmetry_match"] for one in found] == [1.0, 5 / 8, 0.0]
 
 
 def test_tables_without_common_ids_are_refused(tables: tuple[StructureTable, StructureTable]) -> None:

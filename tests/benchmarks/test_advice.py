@@ -19,7 +19,7 @@ def test_commands_are_those_that_status_tells() -> None:
 
 
 def test_advice_is_followed_when_it_has_stood_for_a_while_and_not_at_once_again() -> None:
-    patience, told = Patience(), ["verdi daemon stop", "verdi daemon start"]
+    patience, told = Patience(), ["aiida-pet repair", "verdi daemon start"]
     assert patience.due(told, 0.0, at_once=False) == []
     assert patience.due(told, 25.0, at_once=False) == told
     assert patience.due(told, 50.0, at_once=False) == []

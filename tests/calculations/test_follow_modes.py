@@ -179,3 +179,27 @@ def test_row_that_was_left_has_no_numbers(results: Any, relaxed: StructureTable)
     assert np.isnan(found.column("volume_change")[1])
     assert found.column("spacegroup_0_01")[1] == 0
     assert found.column("mode_frequency")[1] < 0
+
+
+def test_gain_under_pressure_is_one_of_enthalpies(made: Any, results: Any, relaxed: StructureTable) -> None:
+    from aiida_pet.calculations.follow_modes import compare_followed
+    from aiida_pet.data.structures import StructureSetData
+
+    def pressed(table: StructureTable, gpa: float) -> Any:
+        part = table.select(table.ids)
+        part.set_column("enthalpy", part.columns["energy"] + gpa / 160.21766 * part.volumes(), "eV")
+        return StructureSetData.from_table(part).store()
+
+    start = displaced(results)
+    plain = compare_followed(results, start, StructureSetData.from_table(relaxed).store())
+    before = pressed(made[0], 20.0)
+    found = compare_followed(before, start, pressed(relaxed, 20.0))
+    expected = plain.column("energy_gained") - 20.0 / 160.21766 * plain.column("volume_change")
+    np.testing.assert_allclose(found.column("energy_gained"), expected, rtol=0, atol=1e-10)
+    other = compare_followed(before, start, pressed(relaxed, 10.0))  # the rest of the table stands
+    assert np.isnan(other.column("energy_gained")).all()
+    assert (
+        "enthalpies at 20 GPa, but the crystals relaxed from them by enthalpies at 10 GPa"
+        in other.column("message")[0]
+    )
+    assert np.isfinite(other.column("volume_change")).all()

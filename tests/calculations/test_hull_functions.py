@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -85,6 +86,101 @@ def test_tables_of_references_are_taken_and_levels_compared(aiida_profile: Any) 
     other = orm.Dict({"structures": {"level": "PBEsol", "models": []}})
     with pytest.raises(MixedTheoryError, match="structures is PBEsol, but mp is PBE, VASP"):
         energies_above_hull(structures, parameters, other, mp=references)
+
+
+def oxides(names: list[str], **columns: Any) -> Any:
+    """A set of VO and of the elements, eV per cell."""
+    from ase import Atoms
+
+    from aiida_pet.data.structures import StructureSetData
+
+    symbols = {"VO": "VO", "V": "V", "O": "O2"}
+    cells = [
+        (
+            name,
+            Atoms(
+                symbols[name],
+                positions=[[0, 0, 0], [2, 2, 2]][: len(Atoms(symbols[name]))],
+                cell=[4] * 3,
+                pbc=True,
+            ),
+        )
+        for name in names
+    ]
+    table = StructureTable.from_ase(cells)
+    energies = {"VO": -18.0, "V": -9.0, "O": -10.0}
+    table.set_column("energy", [energies[name] for name in names], "eV")
+    table.set_column("status", ["converged"] * len(names))
+    for name, values in columns.items():
+        table.set_column(name, values)
+    return StructureSetData.from_table(table)
+
+
+def test_set_and_relaxed_references_of_the_materials_projects_level_are_corrected(
+    aiida_profile: Any, tmp_path: Any
+) -> None:
+    from aiida_pet.analysis.reference_files import read_references
+    from aiida_pet.calculations.hull import DEFAULTS, energies_above_hull, mixture_in, theories_in, to_plain
+    from aiida_pet.calculations.theory import theory_of
+    from aiida_pet.data.table import TableData
+
+    path = tmp_path / "mp.json"
+    entry = {"composition": {"V": 1, "O": 2}, "energy": -25.0, "correction": -3.074, "entry_id": "mp-VO2"}
+    path.write_text(json.dumps([entry | {"parameters": {"run_type": "GGA+U"}}]))
+    published = TableData.from_table(read_references(path).to_table()).store()
+    of_model = {}
+    for level in ("PBE (Materials Project)", "PBE (OMat24)"):
+        model = make_model(level[:7].encode() + level[-3:].encode(), tmp_path, level)
+        structures = made_by_job(oxides(["VO"]), model)
+        references = made_by_job(oxides(["V", "O"]), model)
+        found = {"structures": theory_of(structures), "own": theory_of(references)}
+        problem = mixture_in(found | theories_in(published), ["structures", "own"], DEFAULTS)
+        of_model[level] = (structures, references, found, problem)
+    structures, references, found, problem = of_model["PBE (OMat24)"]
+    assert "structures is PBE (OMat24)" in problem
+    assert "they are not made for PBE (OMat24)" in problem
+    structures, references, found, problem = of_model["PBE (Materials Project)"]
+    assert problem is None
+    results = energies_above_hull(
+        structures, orm.Dict({}), orm.Dict(to_plain(found)), own=references, mp=published
+    )["results"]
+    assert results.column("correction").tolist() == pytest.approx([-1.7 - 0.687], abs=1e-9)
+    expected = (-18.0 - 1.7 - 0.687 + 9.0 + 5.0) / 2
+    assert results.column("formation_energy").tolist() == pytest.approx([expected], abs=1e-9)
+
+
+def test_a_set_relaxed_under_pressure_without_enthalpies_is_refused(
+    aiida_profile: Any, tmp_path: Any
+) -> None:
+    """As version 0.1.0 made them."""
+    from aiida_pet.analysis.competing import PressureError
+    from aiida_pet.calculations.hull import energies_above_hull, pressure_mixture
+
+    model = make_model(b"pressed", tmp_path, "PBE")
+    structures = made_by_job(make_set(["Mo", "Ta", "MoTa"]), model, {"pressure": 60.0})
+    told = "were relaxed under 60 GPa and have no column 'enthalpy'"
+    assert told in str(pressure_mixture(structures, {}, None))
+    with pytest.raises(PressureError, match=told):
+        energies_above_hull(structures, orm.Dict({}), orm.Dict({}))
+
+
+def test_levels_within_a_set_are_read_from_its_run_types_and_can_be_forced(aiida_profile: Any) -> None:
+    from aiida.engine import run_get_node
+
+    from aiida_pet.calculations.theory import theory_of
+    from aiida_pet.workchains.hull import HullWorkChain
+
+    names = ["Mo", "Ta", "MoTa"]
+    one = make_set(names, run_type=["GGA", "GGA", "GGA"]).store()
+    assert theory_of(one) == Theory("PBE")
+    corrected = make_set(names, run_type=["GGA", "GGA+U", "GGA"], correction=[0.0, -1.0, 0.0]).store()
+    assert theory_of(corrected) == Theory("PBE, corrected")
+    mixed = make_set(names, run_type=["GGA", "R2SCAN", "GGA"]).store()
+    told = r"structures: rows of one table are of different levels of theory: PBE \(2\); r2SCAN \(1\)"
+    with pytest.raises(ValueError, match=told):
+        run_get_node(HullWorkChain, structures=mixed)
+    _, node = run_get_node(HullWorkChain, structures=mixed, parameters={"force_mixture": True})
+    assert node.is_finished_ok, node.exit_message
 
 
 def test_theory_is_found_through_merges(aiida_profile: Any, tmp_path: Any) -> None:

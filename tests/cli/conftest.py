@@ -174,8 +174,8 @@ class Campaign:
         self.jobs.append(job)
         return job
 
-    def finish_job(self, ids: list[str]) -> Any:
-        """Add a lane with a job that finished all its rows."""
+    def finish_job(self, ids: list[str], warnings: list[str] | None = None) -> Any:
+        """Add a lane with a job that finished all its rows, with what stands in their column `warnings`."""
         from aiida import orm
         from aiida.common import LinkType
         from stand_in_engine import finish_rows
@@ -183,7 +183,10 @@ class Campaign:
         from aiida_pet.data.structures import StructureSetData
 
         job = self.add_job(ids)
-        results = StructureSetData.from_table(finish_rows(self.structures.select(ids)))
+        rows = finish_rows(self.structures.select(ids))
+        if warnings is not None:
+            rows.set_column("warnings", warnings)
+        results = StructureSetData.from_table(rows)
         statuses = dict(results.base.attributes.get("counts")["status"])
         summary = orm.Dict(
             {"rows_total": len(ids), "rows_done": len(ids), "statuses": statuses, "engine_s": 60.0}

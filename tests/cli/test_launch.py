@@ -2,6 +2,7 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 from aiida import orm
@@ -127,6 +128,9 @@ def test_walltime_and_option_reach_the_scheduler(prepare, alloys):
 
 def test_label_is_that_of_the_process(prepare, alloys):
     assert prepare("relax", alloys, "--label", "first try").metadata.label == "first try"
+    unnamed = prepare("relax", alloys, "--where", "series == odd").metadata
+    assert unnamed.label == "relax 3 of alloys"
+    assert unnamed.description.startswith("relax of <")
 
 
 def test_where_chooses_rows(prepare, alloys):
@@ -188,6 +192,19 @@ def test_dry_run_names_elements_that_the_model_does_not_know(invoke, plan, read,
     assert "does not know Na" in invoke("launch", "relax", path, *given).output
 
 
+def test_dry_run_tells_which_crystals_the_task_will_not_take(invoke, read, *, tmp_path, site):
+    path = tmp_path / "mixture.xyz"
+    crystal = '1\nLattice="3 0 0 0 3 0 0 0 9" pbc="T T {}" id={}\nW 0 0 0\n'
+    path.write_text(crystal.format("T", "bulk") + crystal.format("F", "slab"))
+    given = [path, *site, "--dry-run"]
+    (why,) = (refused := read("launch", "relax", *given)["refused"])
+    assert refused[why] == ["slab"]
+    assert why.endswith("pbc is TTF: use cell=plane or cell=fixed")
+    assert "1 crystal (slab) will not be computed" in invoke("launch", "relax", *given).output
+    plane = read("launch", "relax", *given, "--set", "cell=plane")["refused"]
+    assert list(plane.values()) == [["bulk"]]
+
+
 def test_unknown_parameter_is_refused_with_the_known_ones(invoke, alloys, site):
     given = [*site, "--dry-run"]
     output = invoke("launch", "relax", alloys, *given, "--set", "fmx=0.1", status=1).output
@@ -206,7 +223,7 @@ def test_parameter_out_of_bounds_is_refused_with_its_unit(invoke, alloys, site):
     ("arguments", "status", "message"),
     [
         (["--option", "queu_name=x"], 2, "unknown options ['queu_name']"),
-        (["--setting", "device=tpu"], 2, "settings.device = 'tpu'"),
+        (["--setting", "device=tpu"], 2, "device = 'tpu'"),
         (["--wait"], 2, "--dry-run starts nothing that --wait could wait for"),
         (["--model", "no-such-model"], 1, "there is no model 'no-such-model': see `aiida-pet model list`"),
         (["--model", "pet-oam-xl"], 1, "`aiida-pet model import pet-oam-xl` brings it"),
@@ -250,6 +267,8 @@ def test_launch_without_broker_says_so_and_starts_nothing(invoke, alloys, site):
 
 def test_launch_while_the_daemon_is_stopped_names_the_remedy(invoke, alloys, monkeypatch):
     class Stopped:
+        profile = SimpleNamespace(process_control_backend="core.zeromq")
+
         def get_daemon_pid(self):
             return None
 

@@ -5,9 +5,11 @@ import json
 import pytest
 from ase.build import bulk
 from ase.io import write
+from click.testing import CliRunner
 from pymatgen.core import Composition
 from pymatgen.entries.computed_entries import ComputedEntry
 
+from aiida_pet.cli import main
 from aiida_pet.cli.launch_screen import MODES
 from aiida_pet.cli.status import STAGES
 from aiida_pet.workchains import stages
@@ -184,6 +186,29 @@ def test_hull_of_a_launch_with_entries_of_a_file(launch, read, invoke, alloys, e
     assert told == {"rows": 6, "references": {"published_1": 2}, "references_to_relax": 0}
 
 
+def test_file_of_two_levels_is_refused_or_split(launch, invoke, alloys, site, tmp_path):
+    """As `MPRester` gives entries by default: GGA and r2SCAN."""
+    relaxed = launch("relax", alloys)
+    path = tmp_path / "mp.json"
+    found = [
+        ComputedEntry(
+            name, -9.0 * factor, parameters={"run_type": run_type}, entry_id=f"mp-{name}-{run_type}"
+        )
+        for run_type, factor in (("GGA", 1), ("R2SCAN", 3))
+        for name in ("W", "Mo")
+    ]
+    path.write_text(json.dumps([entry.as_dict() for entry in found]))
+    for command in (("hull", relaxed.pk), ("screen", alloys, "--stages", "relax,hull")):
+        given = ("launch", *command, *site, "--reference", path, "--dry-run")
+        output = invoke(*given, status=1).output
+        assert "PBE (2, mp-W-GGA for example), r2SCAN (2, mp-W-R2SCAN for example)" in output
+        assert "--level 'PBE' keeps the entries of one" in output
+        assert "level=" not in output
+    kept = invoke("launch", "hull", relaxed.pk, *site, "--reference", path, "--level", "GGA", "--dry-run")
+    assert "2 of 4 entries are of the level PBE and were kept, 2 of r2SCAN left out" in kept.stderr
+    assert "mp: 2 phases" in kept.stdout
+
+
 def test_hull_relaxes_references(launch, alloys, elements):
     relaxed = launch("relax", alloys, "--set", "fmax=0.04")
     node = launch("hull", relaxed.pk, "--relax-references", elements)
@@ -228,3 +253,12 @@ def test_what_is_of_jobs_is_refused_for_a_hull_that_runs_none(invoke, site, give
     told = " ".join(output.split())
     assert given[0] in told
     assert "for launches that run jobs: --relax-references" in told
+
+
+def test_where_of_a_screening_says_what_there_is_instead():
+    result = CliRunner().invoke(main, ["launch", "screen", "12", "--where", "n_atoms < 3"])
+    assert result.exit_code == 2
+    told = " ".join(result.output.split())
+    assert "--keep 'STAGE: CONDITION'" in told
+    assert "aiida-pet data export SET -o FILE --where 'n_atoms < 3'" in told
+    assert "--where" not in CliRunner().invoke(main, ["launch", "screen", "--help"]).output

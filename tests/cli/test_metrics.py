@@ -117,7 +117,8 @@ def test_parquet_without_its_library_says_what_to_install(
 
 def test_a_node_may_be_the_reference(read: Any, frame: pd.DataFrame) -> None:
     reference = stored(theirs(frame))
-    document = read("metrics", stored(ours(frame)).pk, "--reference", reference.pk, "--column", "volume")
+    pk = stored(ours(frame)).pk
+    document = read("metrics", pk, "--reference", reference.pk, "--column", "volume", "--structures")
     assert values(document, "volume") == expected(regression_metrics(frame.volume_dft, frame.volume))
     assert document["reference"] == f"<{reference.pk}>"
     assert values(document, "structures")["symmetry_match"] == 1.0
@@ -215,7 +216,7 @@ def test_results_without_crystals_say_that_structures_are_not_compared(
 
     table = Table(np.array(frame.index), {"volume": frame.volume.to_numpy()})
     node = TableData.from_table(table).store()
-    result = invoke("metrics", node.pk, "--reference", stored(theirs(frame)).pk, "--column", "volume")
+    result = invoke("metrics", node.pk, "--reference", stored(theirs(frame)).pk)
     assert "structures are not compared" in result.stderr
     assert "structures/" not in result.stdout
 
@@ -228,6 +229,70 @@ def test_text_has_names_values_and_units(invoke: Any, frame: pd.DataFrame) -> No
     line = next(line.split() for line in lines if line.startswith("elastic/mae_bulk_modulus"))
     error = (frame.bulk_modulus - frame.bulk_modulus_dft).abs().mean()
     assert (float(line[1]), line[2]) == (pytest.approx(error, rel=1e-5), "GPa")
+
+
+def with_units(frame: pd.DataFrame, units: dict[str, str]) -> Any:
+    """A stored set of bcc crystals with columns in units."""
+    from aiida_pet.data.structures import StructureSetData
+
+    table = StructureTable.from_ase((name, bulk("Mo", a=3.15)) for name in frame.index)
+    for name, unit in units.items():
+        table.set_column(name, frame[name].to_numpy(), unit)
+    return StructureSetData.from_table(table).store()
+
+
+def test_errors_are_in_the_unit_of_the_columns_and_nothing_else_is_printed(
+    invoke: Any, read: Any, frame: pd.DataFrame
+) -> None:
+    pk = with_units(frame, {"volume": "A^3", "bulk_modulus": "GPa"}).pk
+    other = with_units(frame, {"volume": "A^3", "bulk_modulus": "GPa"}).pk
+    document = read("metrics", pk, "--reference", other, "--column", "volume")
+    units = {name: number["unit"] for name, number in document["metrics"].items()}
+    assert units == {"volume/MAE": "A^3", "volume/RMSE": "A^3", "volume/R2": ""}
+    both = read("metrics", pk, "--reference", other, "--column", "volume", "--structures")
+    assert "structures/rmsd" in both["metrics"]
+    third = with_units(frame, {"volume": "A^3/atom"}).pk
+    message = invoke("metrics", pk, "--reference", third, "--column", "volume", status=1).output
+    assert "volume of the results is in A^3, volume of the references in A^3/atom" in message
+
+
+def test_rows_without_an_answer_are_no_prediction(read: Any, frame: pd.DataFrame) -> None:
+    """The geometry that a row was given is that of the reference."""
+    reference = stored(frame[["volume"]])
+    few = frame[["volume"]].assign(status=["converged"] * 4 + ["left", "unsupported_element"] * 8)
+    found = values(read("metrics", stored(few).pk, "--reference", reference.pk), "structures")
+    assert (found["rmsd"], found["symmetry_match"]) == (pytest.approx(16 / 20), 4 / 20)
+    assert found["n_missing"] == 16
+    some = read("metrics", stored(few.iloc[:8]).pk, "--reference", reference.pk, "--all-references")
+    assert values(some, "structures")["rmsd"] == pytest.approx(16 / 20)
+
+
+def test_ids_of_a_csv_file_are_texts(read: Any, invoke: Any, frame: pd.DataFrame, tmp_path: Path) -> None:
+    names = ["NA", "nan", "NaN", "0012", "1e3", "None", "null"]
+    few = frame.iloc[: len(names)].set_axis(pd.Index(names, name="id"))
+    path = tmp_path / "dft.csv"
+    theirs(few).to_csv(path)
+    document = read("metrics", stored(ours(few)).pk, "--reference", path, "--column", "volume")
+    assert (document["n_compared"], document["n_without_reference"]) == (7, 0)
+    path.write_text(path.read_text().replace("0012,", ","))
+    message = invoke("metrics", stored(ours(few)).pk, "--reference", path, status=1).output
+    assert "1 row without an id in column id, the first is row 4" in message
+
+
+@pytest.mark.parametrize("texts", [("true", "false"), ("True", "False"), ("yes", ""), ("1", "0")])
+def test_unique_prototypes_may_be_texts(
+    read: Any, invoke: Any, frame: pd.DataFrame, tmp_path: Path, texts: tuple[str, str]
+) -> None:
+    pairs = ["--column", "e_above_hull", "--column", "formation_energy", "--unique-prototype", "unique"]
+    path = tmp_path / "dft.csv"
+    told = np.where(frame.unique, *texts)
+    theirs(frame).assign(unique=told).to_csv(path)
+    pk = stored(ours(frame).drop(columns="unique")).pk
+    found = values(read("metrics", pk, "--reference", path, *pairs), "hull/unique_prototypes")
+    assert sum(found[name] for name in ("TP", "FP", "TN", "FN")) == frame.unique.sum()
+    theirs(frame).assign(unique="maybe").to_csv(path)
+    message = invoke("metrics", pk, "--reference", path, *pairs, status=1).output
+    assert "column 'unique' of 0000 is 'maybe': expected true or false" in message
 
 
 @pytest.mark.parametrize(

@@ -31,3 +31,17 @@ def test_params_of_an_unknown_task_names_the_known():
     result = CliRunner().invoke(main, ["params", "boil"])
     assert result.exit_code == 2
     assert "'boil' is not one of 'relax', 'static', 'phonons', 'elastic'" in result.output
+
+
+def test_params_say_what_each_protocol_is_for_and_what_it_sets():
+    output = CliRunner().invoke(main, ["params", "relax"]).output
+    assert (
+        "--protocol moderate (or balanced), the default: Energies and cells for hulls and screening" in output
+    )
+    only = CliRunner().invoke(main, ["params", "relax", "--protocols"]).output
+    precise = only.splitlines()[
+        only.splitlines().index(next(x for x in only.splitlines() if "stringent" in x)) + 1
+    ]
+    assert "fmax=0.0001" in precise.split()
+    document = json.loads(CliRunner().invoke(main, ["params", "relax", "--protocols", "--json"]).output)
+    assert document["fast"]["parameters"]["dtype"] == "float32"

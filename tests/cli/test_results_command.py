@@ -8,6 +8,7 @@ import json
 import ase.io
 import pandas as pd
 import pytest
+from ase.db import connect
 from pymatgen.core import Structure
 
 IDS = ["b", "a", "max_steps-c", "d"]
@@ -91,7 +92,7 @@ def test_columns_all_shows_in_a_table_what_csv_has(invoke, campaign, rows):
 def test_unknown_column_is_refused_with_the_known(invoke, campaign):
     for option in ("--columns", "--sort"):
         output = invoke("results", campaign.node.pk, option, "enrgy", status=2).output
-        assert "there is no column 'enrgy': columns are id, formula" in " ".join(output.split())
+        assert "no column 'enrgy' (did you mean energy?): columns are id, formula" in " ".join(output.split())
 
 
 def test_sort_sorts_up_and_down(rows):
@@ -186,10 +187,10 @@ def test_extxyz_has_only_the_columns_that_were_asked_for(invoke, campaign, tmp_p
     path = tmp_path / "relaxed.extxyz"
     invoke("results", campaign.node.pk, "-o", path, "--limit", 1, "--columns", "formula,fmax,stress_xx")
     atoms = ase.io.read(path)
-    assert set(atoms.info) == {"id", "fmax"}
+    assert set(atoms.info) == {"id", "fmax", "aiida_pet"}
     assert set(atoms.calc.results) == {"stress"}
-    output = invoke("results", campaign.node.pk, "-o", path, "--columns", "fmx", status=2).output
-    assert "there is no column 'fmx'" in " ".join(output.split())
+    output = invoke("results", campaign.node.pk, "-o", path, "--force", "--columns", "fmx", status=2).output
+    assert "no column 'fmx' (did you mean fmax?)" in " ".join(output.split())
 
 
 def test_pymatgen_json_is_read_by_pymatgen(invoke, campaign, tmp_path):
@@ -238,11 +239,11 @@ def test_nothing_is_written_where_no_row_is_left_or_no_folder_is_there(invoke, c
 
 
 def test_submission_needs_formation_energies_and_takes_those_of_a_hull(
-    invoke, launch, make_structures, own_model, tmp_path
+    invoke, launch, make_structures, tmp_path
 ):
     structures = make_structures(["a", "b", "max_steps", "d"])
     node = launch("relax", structures.pk)
-    path = tmp_path / "pet.csv.gz"
+    path = tmp_path / "2026-11-21-discovery.csv.gz"
     arguments = ("results", node.pk, "-o", path, "--format", "matbench-discovery")
     assert "no column 'formation_energy'" in invoke(*arguments, status=1).output
     assert not path.exists()
@@ -257,17 +258,43 @@ def test_submission_needs_formation_energies_and_takes_those_of_a_hull(
     hull = launch("hull", node.pk, "--relax-references", references.pk)
     assert hull.is_finished_ok, hull.exit_message
     result = invoke("results", hull.pk, "-o", path, "--format", "matbench-discovery")
-    column = f"e_form_per_atom_{own_model.name.replace('-', '_')}"
-    assert f"pred_col {column}, 4 rows" in result.stderr
+    column = "e_form_per_atom"
+    assert f"pred_col {column}, 4 rows, 1 without a formation energy" in result.stderr
+    assert "struct_col structure, 4 crystals, 1 of them not converged" in result.stderr
     frame = pd.read_csv(path).set_index("material_id")
     expected = dict(
         zip(hull.outputs.results.ids, hull.outputs.results.column("formation_energy"), strict=True)
     )
     assert frame[column].drop("max_steps").to_dict() == {
-        name: value for name, value in expected.items() if name != "max_steps"
+        name: round(value, 4) for name, value in expected.items() if name != "max_steps"
     }
     assert pd.isna(frame.loc["max_steps", column])
-    relaxed = pd.read_json(tmp_path / "pet.jsonl.gz", lines=True)
-    assert relaxed["material_id"].tolist() == ["a", "b", "d"]
-    invoke(*arguments[:1], hull.pk, *arguments[2:], "--model-name", "My PET")
-    assert list(pd.read_csv(path)) == ["material_id", "e_form_per_atom_my_pet"]
+    relaxed = pd.read_json(tmp_path / "2026-11-21-geo-opt.jsonl.gz", lines=True).set_index("material_id")
+    assert list(relaxed) == ["structure", "energy", "converged", "n_steps"]
+    assert relaxed["converged"].to_dict() == {"a": True, "b": True, "max_steps": False, "d": True}
+    refused = invoke(*arguments[:3], tmp_path / "pet.csv.gz", *arguments[4:], status=1).output
+    assert "expected a date and -discovery.csv.gz" in refused
+
+
+def test_nothing_is_overwritten_unless_it_is_asked_for(campaign, invoke, tmp_path):
+    path = tmp_path / "mine.xyz"
+    path.write_text("mine")
+    output = invoke("results", campaign.node.pk, "-o", path, status=1).output
+    assert f"{path} is there already: --force replaces it" in output
+    assert path.read_text() == "mine"
+    invoke("results", campaign.node.pk, "-o", path, "--force")
+    assert path.read_text() != "mine"
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.foo.gz", "a"])
+def test_unknown_suffix_is_refused_with_those_known(campaign, invoke, tmp_path, name):
+    output = invoke("results", campaign.node.pk, "-o", tmp_path / name, status=2).output
+    assert "its name tells no format" in output
+    assert ".parquet" in output
+    assert not (tmp_path / name).exists()
+
+
+def test_ase_database_is_written(campaign, invoke, tmp_path):
+    invoke("results", campaign.node.pk, "-o", tmp_path / "a.db")
+    with connect(tmp_path / "a.db") as database:
+        assert database.count() > 0

@@ -7,6 +7,7 @@ import pytest
 from aiida import orm
 
 from aiida_pet.calculations.resources import SITE_PROPERTY
+from aiida_pet.workchains.groups import group_of
 from aiida_pet.workchains.jobs import jobs_of
 
 IDS = ["a", "b", "c", "d"]
@@ -51,6 +52,24 @@ def test_resume_computes_what_is_left_with_the_options_of_before_or_those_given(
     assert (options["account"], options["max_wallclock_seconds"]) == ("x", 3600)
     assert node.inputs.job_size == 2
     assert "has ended well: nothing is left" in invoke("resume", node.pk, status=1).output
+    # a third launch would compute the same rows again
+    output = " ".join(invoke("resume", stopped.pk, status=1).output.split())
+    assert f"<{stopped.pk}> was taken up by <{node.pk}>, which ended well and has the whole table" in output
+    assert f"`aiida-pet results {node.pk}` shows its rows" in output
+    # both are in the group of the campaign, with the rows that there were and those that there are
+    group = group_of(stopped)
+    assert group.label.startswith("aiida-pet/relax 6 of")
+    assert {member.pk for member in group.nodes} == {
+        stopped.pk,
+        node.pk,
+        stopped.outputs.results.pk,
+        node.outputs.results.pk,
+    }
+    assert group_of(node).pk == group.pk
+    assert f"goes on with <{stopped.pk}>" in node.description
+    told = invoke("status", stopped.pk).output
+    assert f"it was taken up by <{node.pk}>" in told
+    assert f"aiida-pet resume {stopped.pk}" not in told
 
 
 def test_rows_that_ended_their_jobs_are_tried_again_only_if_asked_for(invoke, launch, read, make_structures):
@@ -58,10 +77,23 @@ def test_rows_that_ended_their_jobs_are_tried_again_only_if_asked_for(invoke, la
     node = launch("relax", structures.pk, "--job-size", 1)
     assert node.is_finished_ok, node.exit_message
     told = " ".join(invoke("resume", node.pk, status=1).output.split())
-    assert "nothing is left to do but 1 row that ended their jobs, which --retry-given-up tries again" in told
+    assert "nothing is left to do but 1 row that ended its job, which --retry-given-up tries again" in told
     assert read("resume", node.pk, "--dry-run", "--retry-given-up")["rows_done"] == 1
     invoke("resume", node.pk, "--retry-given-up")
     assert len(jobs_of(launch.node)) == 2
+
+
+def test_launch_that_is_being_taken_up_says_so_with_the_pk_and_what_can_be_done(
+    invoke, launch, stopped, make_campaign
+):
+    campaign = make_campaign(IDS)
+    campaign.node.backend_entity.set_attribute("metadata_inputs", {"resumes": stopped.uuid})
+    pk = campaign.node.pk
+    output = " ".join(invoke("resume", stopped.pk, status=1).output.split())
+    assert (
+        f"<{stopped.pk}> is being taken up by <{pk}>, which goes on: `aiida-pet status {pk}` shows how far"
+        in output
+    )
 
 
 def test_dry_run_of_resume_starts_nothing(invoke, read, stopped):

@@ -129,12 +129,60 @@ def test_process_that_no_worker_takes_up_is_named(read, running, monkeypatch):
 
     def told():
         advice = read("status", running.node.pk)["advice"]
-        return [sentence for sentence in advice if "verdi process repair" in sentence]
+        return [sentence for sentence in advice if "aiida-pet repair" in sentence]
 
     assert told() == []
     monkeypatch.setattr("aiida_pet.cli.status.UNCLAIMED_S", 0.0)
     (sentence,) = told()
     assert f"process <{job.pk}>, " in sentence
+
+
+def from_cache(job):
+    job.base.extras.set(job.base.caching.CACHED_FROM_KEY, "of another campaign")
+
+
+@pytest.mark.parametrize("step", ["done", "running"])
+@pytest.mark.usefixtures("daemon_runs")
+def test_job_from_the_cache_raises_no_alarm_over_the_heartbeat_of_another(
+    read, make_campaign, tmp_path, step
+):
+    campaign = make_campaign(IDS)
+    beat_of_then = beat(step=step, rows_done=4, updated=time.time() - 7200, rate=3.0, engine_s=9.0)
+    job = campaign.add_job(IDS, beat_of_then, tmp_path / "job")
+    alarmed = " ".join(read("status", campaign.node.pk)["advice"])
+    assert ("aiida-pet repair" in alarmed) or ("no sign of life" in alarmed)
+    from_cache(job)
+    document = read("status", campaign.node.pk)
+    assert document["advice"] == []
+    assert (document["rate"], document["engine_s"], document["jobs_cached"]) == (0.0, 0.0, 1)
+    assert [job["step"] for job in document["jobs"]] == ["cached"]
+
+
+@pytest.mark.usefixtures("daemon_runs")
+def test_lane_in_flight_with_a_cached_job_says_so_and_counts_its_rows(invoke, make_campaign, tmp_path):
+    campaign = make_campaign(IDS)
+    from_cache(campaign.finish_job(["a", "b"]))
+    campaign.jobs[0].set_process_state(
+        "waiting"
+    )  # the worker has not come to it: its rows are there all the same
+    running = beat(rows_done=1, statuses={"max_steps": 1}, rate=0.5, engine_s=2.0)
+    campaign.add_job(["max_steps-c", "d"], running, tmp_path / "job")
+    output = invoke("status", campaign.node.pk).output
+    assert "rows      3 of 4 done (75 %), 1 left" in output
+    assert "engines   2.0 s in 2 jobs, 1 of them from the cache" in output
+    assert "aiida-pet repair" not in output
+    assert f"`aiida-pet results {campaign.node.pk}` shows the rows" in output
+    invoke("results", campaign.node.pk)
+
+
+@pytest.mark.usefixtures("daemon_runs")
+def test_results_are_not_advised_before_a_job_has_ended_and_following_advice_works(
+    invoke, read, make_campaign, tmp_path
+):
+    campaign = make_campaign(IDS)
+    campaign.add_job(IDS, beat(step="done", rows_done=4), tmp_path / "job")
+    assert read("status", campaign.node.pk)["advice"] == []  # its engine is done, its rows are not stored yet
+    invoke("results", campaign.node.pk, status=1)
 
 
 @pytest.mark.parametrize(("minutes", "is_told"), [(1, False), (10, True)])
@@ -145,7 +193,7 @@ def test_end_of_an_engine_that_no_worker_notices_is_told(read, make_campaign, tm
     job = campaign.add_job(IDS, beat(step="done", rows_done=4, updated=updated), tmp_path / "job")
     advice = " ".join(read("status", campaign.node.pk)["advice"])
     assert (f"no worker seems to look after process <{job.pk}>" in advice) == is_told
-    assert ("`verdi process repair`" in advice) == is_told
+    assert ("`aiida-pet repair`" in advice) == is_told
 
 
 def test_silent_engine_is_named(read, make_campaign, tmp_path, daemon_runs):
@@ -158,6 +206,8 @@ def test_silent_engine_is_named(read, make_campaign, tmp_path, daemon_runs):
 
 def test_daemon_that_does_not_run_is_told_with_its_remedy(read, running, monkeypatch):
     class Stopped:
+        profile = SimpleNamespace(process_control_backend="core.zeromq")
+
         def get_daemon_pid(self):
             return None
 
@@ -169,19 +219,20 @@ def test_daemon_that_does_not_run_is_told_with_its_remedy(read, running, monkeyp
 @pytest.mark.parametrize(
     ("broker", "remedies"),
     [
-        ("core.zeromq", ["verdi daemon stop", "verdi process repair", "verdi daemon start"]),
+        ("core.zeromq", ["aiida-pet repair"]),
         ("core.rabbitmq", ["verdi daemon start"]),  # which keeps what a worker did not end
     ],
 )
 def test_daemon_that_was_killed_is_told_with_what_its_broker_needs(monkeypatch, broker, remedies):
     class Killed:
-        profile = SimpleNamespace(process_control_backend=broker)
+        profile = SimpleNamespace(process_control_backend=broker, process_control_config={})
 
         def get_daemon_pid(self):
             return 2**22 + 1  # beyond the largest PID
 
     monkeypatch.setattr("aiida_pet.cli.session.daemon_client", Killed)
-    assert re.findall(r"`(verdi [^`]+)`", daemon_problem()) == remedies
+    monkeypatch.setattr("aiida_pet.cli.services.broker_problem", lambda _: None)
+    assert re.findall(r"`((?:verdi|aiida-pet) [^`]+)`", daemon_problem()) == remedies
 
 
 def test_job_without_a_heartbeat_is_queued(invoke, make_campaign, daemon_runs):
@@ -246,3 +297,29 @@ def test_status_of_a_set_says_what_it_expects(invoke, make_structures):
     output = invoke("status", structures.pk, status=1).output
     assert "is a StructureSetData, expected a ProcessNode" in output
     assert "`aiida-pet launch` prints the pk" in output
+
+
+def test_codes_of_warnings_are_counted_and_their_rows_can_be_had(invoke, read, make_campaign):
+    campaign = make_campaign(IDS)
+    campaign.finish_job(["a", "b"], ["rough symmetry_changed", "rough"])
+    campaign.finish_job(["max_steps-c", "d"], ["", ""])
+    pk = campaign.node.pk
+    assert read("status", pk)["warnings"] == {"rough": 2, "symmetry_changed": 1}  # of the jobs, while it runs
+    campaign.set_results(IDS)
+    campaign.end(campaign.node)
+    told = invoke("status", pk).output
+    assert "warnings  rough 2, symmetry_changed 1" in told
+    assert f"`aiida-pet results {pk} --where 'rough in warnings'`" in told
+    shown = invoke("results", pk)
+    assert "warnings: rough 2, symmetry_changed 1" in shown.stderr
+    assert "rough: The elastic tensor leaves more than 5 %" in shown.stderr
+    assert "rough symmetry_changed" in shown.stdout
+    where = "rough in warnings and 'symmetry_changed' not in warnings"
+    assert [row["id"] for row in read("results", pk, "--where", where)["rows"]] == ["b"]
+    assert "rough: The elastic tensor leaves" in invoke("show", pk, "a").output
+    assert "rough" not in invoke("show", pk, "d").output
+    found = read("find", "--campaign", pk, "--where", "rough in warnings")
+    assert sorted((row["id"], row["warnings"]) for row in found["rows"]) == [
+        ("a", "rough symmetry_changed"),
+        ("b", "rough"),
+    ]

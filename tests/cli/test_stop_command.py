@@ -97,6 +97,16 @@ def test_stop_tells_that_the_launch_has_ended(invoke, in_queue, monkeypatch):
 
 
 @pytest.mark.usefixtures("with_daemon")
+def test_job_from_the_cache_cancels_nothing_that_has_the_id_of_its_source(invoke, in_queue, killed):
+    campaign, process = in_queue
+    job = campaign.jobs[0]
+    job.base.extras.set(job.base.caching.CACHED_FROM_KEY, "of another campaign")
+    invoke("stop", campaign.node.pk)
+    assert process.poll() is None
+    assert killed == []
+
+
+@pytest.mark.usefixtures("with_daemon")
 def test_job_that_no_queue_has_is_killed(invoke, in_queue, killed):
     campaign, process = in_queue
     campaign.jobs[0].base.attributes.delete("job_id")

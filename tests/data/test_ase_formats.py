@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.constraints import FixAtoms, FixBondLength, FixCartesian, FixScaled
 from ase.db import connect
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifParser, CifWriter
@@ -20,6 +21,7 @@ from pymatgen.io.vasp import Poscar
 from aiida_pet.data.crystal import StructureFileError
 from aiida_pet.data.readers import ReadOptions, read_structures
 from aiida_pet.data.sources import FileFormat
+from aiida_pet.data.structures import StructureSetData
 
 Same = Callable[..., bool]
 
@@ -268,3 +270,41 @@ def test_file_format_overrides_the_name(tmp_path: Path, crystals: list[Atoms]) -
     with pytest.raises(StructureFileError, match=r"its name tells no format.*extxyz, cif, poscar"):
         read_structures(tmp_path / "dump.txt")
     assert len(read_structures(tmp_path / "dump.txt", ReadOptions(file_format=FileFormat.EXTXYZ)).table) == 5
+
+
+def test_constraints_of_a_database_become_what_is_held(tmp_path: Path) -> None:
+    slab = bulk("Mo", "bcc", a=3.15, cubic=True).repeat((1, 1, 2))
+    path = tmp_path / "a.db"
+    with connect(path) as target:
+        slab.set_constraint([FixAtoms([0]), FixCartesian([1, 2], mask=[True, False, False])])
+        target.write(slab, name="cartesian")
+        slab.set_constraint([FixScaled([3], mask=[False, False, True])])
+        target.write(slab, name="scaled", data={"history": [1, 2]})
+        slab.set_constraint([FixBondLength(0, 1), FixAtoms([1])])
+        slab.set_initial_magnetic_moments([1, 1, 1, 1])
+        target.write(slab, name="other")
+    read: list[str] = []
+    node = StructureSetData.from_file(path, summary=read)
+    table = node.to_table()
+    held = table.atom_columns["fixed_cartesian"].reshape(3, 4, 3)
+    assert held[0].tolist() == [[True] * 3, [True, False, False], [True, False, False], [False] * 3]
+    assert not held[1].any()
+    assert held[2].any(axis=1).tolist() == [False, True, False, False]
+    scaled = table.atom_columns["fixed_scaled"].reshape(3, 4, 3)
+    assert scaled[1].tolist() == [[False] * 3] * 3 + [[False, False, True]]
+    assert not scaled[[0, 2]].any()
+    assert table.columns["constraints_not_read"].tolist() == ["", "", "FixBondLengths"]
+    assert read[0] == "left out of the set: data: 1 crystal, initial_magmoms: 1 crystal"
+    assert "stand in the column constraints_not_read: 1 crystal" in read[1]
+    assert len(read) == 3  # the slabs are equal, too
+
+
+def test_results_of_a_database_are_mapped_by_option(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with connect(path) as target:
+        target.write(bulk("Mo"), uid="a", dft_energy=-10.5, magmom_total=2)
+    options = ReadOptions.of(None, "uid", None, False, column_map={"dft_energy": "energy"})
+    table = read_structures(path, options).table
+    assert table.ids.tolist() == ["a"]
+    assert table.columns["input_energy"].tolist() == [-10.5]
+    assert table.columns["magmom_total"].tolist() == [2]

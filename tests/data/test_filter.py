@@ -103,3 +103,138 @@ def test_parts_of_a_condition_are_those_joined_by_and() -> None:
         ("status == x", ["status"]),
     ]
     assert conjuncts("a < 1 or b > 2", frame) == [("a < 1 or b > 2", ["a", "b"])]
+
+
+# -- texts against numbers, words that are columns, missing values -------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mixed() -> pd.DataFrame:
+    """Ids that look like numbers, a column that is called as a status, and values that are missing."""
+    return pd.DataFrame(
+        {
+            "status": ["converged", "left", None],
+            "left": ["a", "b", "c"],
+            "e": [0.05, 0.5, np.nan],
+            "stable": pd.Series([True, False, None], dtype=object).to_numpy(),
+            "warnings": ["rough symmetry_lowered", "roughness", ""],
+            "a b": [1.0, 2.0, 3.0],
+            "nothing": pd.Series([None, None, None], dtype=object).to_numpy(),
+        },
+        index=pd.Index(["123", "124", "125"], name="id"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "remedy"),
+    [
+        ("id == 123", "id holds texts and 123 is a number: write id == '123'"),
+        ("id != 123", "write id != '123'"),
+        ("123 == id", "write '123' == id"),
+        ("id == -1", "write id == '-1'"),
+        ("id > 100", "write id > '100'"),
+        ("id in [123]", r"write id in \['123'\]"),
+        ("id not in ['123', 124]", r"write id in \['123', '124'\]"),
+        ("status == e", "can be read in two ways.*status == 'e'"),
+        ("id == e + 1", "id holds texts and the other side numbers"),
+        ("e < '0.1'", "e holds numbers and '0.1' is a text: write e < 0.1"),
+        ("e == 'small'", "compare it with a number"),
+        ("e in ['0.1', 2]", r"write e in \[0.1, 2\]"),
+        ("stable == 'yes'", "write stable or not stable"),
+        ("status + 1 == 2", "status holds texts, expected numbers"),
+        ("status and e < 1", "status holds texts and is no condition"),
+        ("rough in e", "wants a list on its right"),
+        ("e == [1]", "write `in`"),
+        ("e in [left]", "e holds numbers|can be|left"),
+    ],
+)
+def test_texts_are_not_compared_with_numbers_and_the_remedy_is_told(
+    mixed: pd.DataFrame, where: str, remedy: str
+) -> None:
+    with pytest.raises(FilterError, match=remedy):
+        filter_frame(mixed, where)
+
+
+def test_a_word_that_is_a_column_too_is_refused_with_both_readings(mixed: pd.DataFrame) -> None:
+    with pytest.raises(FilterError, match=r"two ways.*status == 'left'.*status == column\(left\)"):
+        filter_frame(mixed, "status == left")
+    assert filter_frame(mixed, "status == 'left'").index.tolist() == ["124"]
+    assert filter_frame(mixed, "status == column(left)").index.tolist() == []
+    assert filter_frame(mixed, "status in [left]").index.tolist() == ["124"]
+    assert filter_frame(mixed, "column('a b') > 1.5").index.tolist() == ["124", "125"]
+    with pytest.raises(FilterError, match="no column 'a c'"):
+        filter_frame(mixed, "column('a c') > 1.5")
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("e < 0.1 && status == converged", ["123"]),
+        ("e < 0.1||status == 'left'", ["123", "124"]),
+        ("!stable", ["124"]),
+        ("!(e < 0.1)", ["124", "125"]),
+        ("status == '&&'", []),
+        # what is missing fulfils no comparison but !=
+        ("e != 0.05", ["124", "125"]),
+        ("e <= 0.1", ["123"]),
+        ("e > 0.1", ["124"]),
+        ("not e <= 0.1", ["124", "125"]),
+        ("e not in [0.05]", ["124", "125"]),
+        ("e == e and not e <= 0.1", ["124"]),
+        ("status != converged", ["124", "125"]),
+        ("stable", ["123"]),
+        ("stable == False", ["124"]),
+        ("not stable", ["124"]),
+        ("stable != True or e != e", ["124", "125"]),
+        ("not (stable and e < 0.01)", ["123", "124", "125"]),
+        ("nothing == 3", []),
+        ("nothing == word", []),
+        ("nothing != 3", ["123", "124", "125"]),
+        # words of a text
+        ("rough in warnings", ["123"]),
+        ("'rough' in warnings", ["123"]),
+        ("symmetry in warnings", []),
+        ("rough not in warnings", ["124", "125"]),
+        ("warnings != ''", ["123", "124"]),
+        ("id in ['123', '125']", ["123", "125"]),
+        ("status < m", ["123", "124"]),
+    ],
+)
+def test_signs_missing_values_and_words_of_texts(
+    mixed: pd.DataFrame, where: str, expected: list[str]
+) -> None:
+    assert filter_frame(mixed, where).index.tolist() == expected
+
+
+def test_an_error_tells_close_names_and_not_all_of_hundreds() -> None:
+    frame = pd.DataFrame({f"elastic_tensor_{i}": [0.0] for i in range(300)} | {"energy": [1.0]})
+    with pytest.raises(FilterError, match=r"did you mean elastic_tensor_\d") as caught:
+        filter_frame(frame, "elastic_tensor > 1")
+    assert len(str(caught.value)) < 600
+    assert "and 289 more" in str(caught.value)
+    with pytest.raises(FilterError, match=r"columns are id, a, b"):
+        filter_frame(pd.DataFrame({"a": [1.0]}, index=pd.Index(["x"], name="id")), "a < abc", ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "where", ["1" + "+1" * 5000 + " > energy", "9" * 500 + " > energy", "not " * 3000 + "kept"]
+)
+def test_what_is_too_long_is_refused(frame: pd.DataFrame, where: str) -> None:
+    with pytest.raises(FilterError):
+        filter_frame(frame, where)
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("kept", ["a"]),
+        ("not kept", ["b"]),
+        ("kept == False", ["b"]),
+        ("kept != True", ["b"]),
+        ("kept == True or n_atoms == 3", ["a", "c"]),
+    ],
+)
+def test_a_flag_that_is_missing_is_neither_true_nor_false(where: str, expected: list[str]) -> None:
+    flags = pd.array([True, False, None], dtype="boolean")
+    frame = pd.DataFrame({"kept": flags, "n_atoms": [1, 2, 3]}, index=pd.Index(["a", "b", "c"], name="id"))
+    assert list(filter_frame(frame, where).index) == expected

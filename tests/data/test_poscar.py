@@ -125,6 +125,7 @@ def test_text_behind_the_atoms_is_told_and_what_follows_is_read(tmp_path: Path) 
         (poscar("a").replace("1 1\n", "2 1\n"), "expected 3 atoms, got 2"),
         (poscar("my alloy").replace("Mo W\n", ""), "no element symbols: write them in line 6"),
         (poscar("a").replace("Direct\n", ""), "line 8: expected Direct or Cartesian, got '0 0 0'"),
+        (poscar("a").replace("1.0\n", "0\n"), "line 2: expected one scaling factor or three, got '0'"),
         (poscar("a").replace("1.0\n", "one\n"), "line 2: expected one scaling factor or three, got 'one'"),
         (poscar("a").replace(" 0 0 3.15", " 0 3.15"), "line 5: expected a lattice vector, got '0 3.15'"),
         (poscar("a").replace("1 1\n", "1 1 1\n"), "as many element symbols as numbers of atoms: 2 and 3"),

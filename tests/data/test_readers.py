@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import logging
 import lzma
 import shutil
 import zipfile
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.db import connect
 
 from aiida_pet.data.crystal import (
     ColumnCollector,
@@ -129,13 +129,12 @@ def test_folder_is_walked_in_order_of_names(tmp_path: Path, crystals: list[Atoms
     assert ids == [*(f"a-{i}" for i in range(5)), "mp-1", "mp-2", "runs/x", "runs/y/z"]
 
 
-def test_folder_passes_over_what_has_no_format(
-    tmp_path: Path, extxyz: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_folder_passes_over_what_has_no_format(tmp_path: Path, extxyz: Path) -> None:
     (tmp_path / "README.md").write_text("read me")
-    with caplog.at_level(logging.WARNING):
-        assert len(read_structures(tmp_path).table) == 5
-    assert "README.md is passed over" in caplog.text
+    result = read_structures(tmp_path)
+    assert len(result.table) == 5
+    (line,) = result.summary()
+    assert line == f"1 file was passed over, as no format is known by such a name: {tmp_path / 'README.md'}"
 
 
 def test_ids_must_be_unique_within_a_file(tmp_path: Path, crystals: list[Atoms]) -> None:
@@ -157,6 +156,31 @@ def test_ids_must_be_unique_over_all_files_and_all_are_named(extxyz: Path) -> No
     assert f"'wbm-1-4' in {extxyz}, {other}" in str(caught.value)
 
 
+def test_files_of_one_name_in_several_folders_are_told_apart(tmp_path: Path) -> None:
+    for number, name in enumerate(["d1/a.xyz", "d2/a.xyz", "d2/b.xyz", "d2/b.cif"]):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        ase.io.write(tmp_path / name, Atoms("W", cell=[3 + number, 3, 3], pbc=True))
+    expected = ["d1/a", "d2/a", "d2/b.cif", "d2/b.xyz"]
+    assert read_structures(tmp_path).table.ids.tolist() == expected
+    assert read_structures(sorted(tmp_path.rglob("*.*"))).table.ids.tolist() == expected
+
+
+def test_advice_on_duplicates_works_when_it_is_followed(tmp_path: Path) -> None:
+    frames = [bulk("W", a=3 + number / 10) for number in range(3)]
+    for number, folder in enumerate(("d1", "d2")):
+        (tmp_path / folder).mkdir()
+        for atoms in frames:
+            atoms.info["id"] = "same" if number else "other"
+        ase.io.write(tmp_path / folder / "a.xyz", frames[number : number + 2], format="extxyz")
+    files = [tmp_path / "d1/a.xyz", tmp_path / "d2/a.xyz"]
+    with pytest.raises(DuplicateImportError, match="id_key='' numbers them"):
+        read_structures(files)
+    ids = read_structures(files, ReadOptions(id_key="")).table.ids.tolist()
+    assert ids == ["d1/a-0", "d1/a-1", "d2/a-0", "d2/a-1"]
+    with pytest.raises(DuplicateImportError, match=r"a\.xyz is given twice: give it once"):
+        read_structures([files[0], files[0]], ReadOptions(id_key=""))
+
+
 def test_numbering_avoids_duplicate_names(tmp_path: Path, crystals: list[Atoms]) -> None:
     for atoms in crystals:
         atoms.info["name"] = "all the same"
@@ -167,6 +191,19 @@ def test_numbering_avoids_duplicate_names(tmp_path: Path, crystals: list[Atoms])
     table = read_structures(tmp_path / "set.xyz", ReadOptions(id_key="")).table
     assert table.ids.tolist() == [f"set-{i}" for i in range(5)]
     assert set(table.columns["name"].tolist()) == {"all the same"}
+
+
+def test_field_of_ids_that_is_not_there_is_told(tmp_path: Path, extxyz: Path) -> None:
+    with connect(tmp_path / "a.db") as target:
+        target.write(bulk("W"))
+    for path, count in ((extxyz, 5), (tmp_path / "a.db", 1)):
+        result = read_structures(path, ReadOptions(id_key="uid"))
+        assert result.table.ids[0].startswith(path.stem)
+        crystals = "5 crystals" if count == 5 else "1 crystal"
+        assert any(
+            line.startswith("there is no field 'uid'") and line.endswith(crystals)
+            for line in result.summary()
+        )
 
 
 def test_nothing_to_import_is_refused(tmp_path: Path) -> None:
@@ -196,6 +233,7 @@ def test_broken_file_costs_no_other(tmp_path: Path, extxyz: Path) -> None:
     )
     assert len(result.table) == 5
     assert [Path(problem.file).name for problem in result.problems] == ["b.db", "c.zip", "gone"]
+    assert result.problems[2].reason == "no such file or folder"
 
 
 def test_broken_archive_in_a_folder_costs_no_other_file(tmp_path: Path, extxyz: Path) -> None:
@@ -207,15 +245,13 @@ def test_broken_archive_in_a_folder_costs_no_other_file(tmp_path: Path, extxyz: 
     assert [Path(problem.file).name for problem in result.problems] == ["a.zip"]
 
 
-def test_member_of_an_archive_without_format_is_passed_over(
-    extxyz: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_member_of_an_archive_without_format_is_passed_over(extxyz: Path) -> None:
     with zipfile.ZipFile(extxyz.with_suffix(".zip"), "w") as archive:
         archive.write(extxyz, "set.xyz")
         archive.writestr("LICENSE", "text")
-    with caplog.at_level(logging.WARNING):
-        assert len(read_structures(extxyz.with_suffix(".zip")).table) == 5
-    assert "LICENSE is passed over" in caplog.text
+    result = read_structures(extxyz.with_suffix(".zip"))
+    assert len(result.table) == 5
+    assert result.summary()[0].endswith("set.zip:LICENSE")
 
 
 def test_text_encodings_do_not_matter_to_the_numbers(tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ def test_extxyz_can_be_imported_again(tmp_path: Path, structure_table: Structure
     assert again.ids.tolist() == structure_table.ids.tolist()
     for name in ("status", "n_steps", "symmetry_kept_0_01", "message"):
         assert again.columns[name].tolist() == structure_table.columns[name].tolist()
-    np.testing.assert_array_equal(again.columns["input_energy"], structure_table.columns["energy"])
+    np.testing.assert_array_equal(again.columns["energy"], structure_table.columns["energy"])
+    assert "input_energy" not in again.columns
 
 
 def test_csv_is_read_by_pandas(tmp_path: Path, structure_table: StructureTable) -> None:

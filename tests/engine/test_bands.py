@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import seekpath
@@ -154,11 +156,26 @@ def test_bands_are_phonopys_at_each_point(prototypes):
     )
     assert bands.frequencies.shape == (len(bands.qpoints), 6)
     labels = bands.labels
-    assert len(labels) == 2 * len(path.segments)
     for index, label in labels:
         np.testing.assert_allclose(bands.qpoints[index], path.points[label], atol=1e-12)
     assert bands.offsets[0] == 0
     assert bands.offsets[-1] == len(bands.qpoints)
+
+
+@pytest.mark.parametrize("name", ["b2", "bcc"])
+def test_each_point_has_its_label_once_as_in_seekpath(prototypes, name):
+    """seekpath's own list of points has each once where the path goes on; AiiDA's plots join labels side by side."""
+    crystal = prototypes[name]
+    bands = band_structure(with_forces(crystal), band_path(*parts(crystal)), spacing=0.05)
+    labels = bands.labels
+    given = (crystal.cell[:], crystal.get_scaled_positions(), crystal.numbers)
+    reference = seekpath.get_explicit_k_path_orig_cell(given, recipe="hpkot")
+    assert [label for _, label in labels] == [
+        label for label in reference["explicit_kpoints_labels"] if label
+    ]
+    breaks = [(a, b) for (i, a), (j, b) in pairwise(labels) if j == i + 1]
+    segments = bands.path.segments
+    assert breaks == [(a[1], b[0]) for a, b in pairwise(segments) if a[1] != b[0]]
 
 
 def test_distances_are_lengths_in_reciprocal_space_and_spacing_bounds_them(prototypes):

@@ -11,6 +11,7 @@ from ase.build import bulk
 from ase.neighborlist import neighbor_list
 from pair_forces import displaced_forces, pair_forces
 from phonopy import Phonopy
+from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
 from phonopy.harmonic.force_constants import compact_fc_to_full_fc
 from phonopy.physical_units import get_physical_units
 from phonopy.structure.atoms import PhonopyAtoms
@@ -132,6 +133,7 @@ def test_imaginary_modes_are_those_of_the_hessian_of_the_supercell(pairs, name):
     frequencies = np.delete(frequencies, np.argsort(np.abs(frequencies))[:3])
     threshold = 0.5
     found = properties(made, mesh=MESH, imaginary_threshold=threshold)
+    assert found.max_frequency_commensurate == pytest.approx(frequencies.max(), abs=1e-6)
     assert found.n_imaginary == (frequencies < -threshold).sum()
     assert found.min_frequency <= frequencies.min() + 1e-6
     assert found.is_dynamically_stable == (found.min_frequency >= -threshold)
@@ -227,6 +229,38 @@ def test_density_of_states_integrates_to_three_per_atom(pairs):
         grid = np.linspace(-15.0, 30.0, 451)
         found = properties(made, mesh=MESH, frequencies=grid)
         assert np.trapezoid(found.phonon_dos, grid) == pytest.approx(3 * found.n_atoms_primitive, rel=1e-6)
+
+
+@pytest.mark.parametrize(("name", "n_points"), [(name, 701) for name in NAMES] + [("bi2te3", 101)])
+def test_density_of_states_holds_all_modes_whatever_their_frequency(pairs, name, n_points):
+    """Force constants 10,000 times as stiff make modes of 100 THz and more, as O-H stretches are."""
+    made = pairs[name][0]
+    stiff = restore_phonopy(
+        made.unitcell.cell,
+        made.unitcell.positions,
+        made.unitcell.numbers,
+        made.supercell_matrix,
+        made.force_constants * 1e4,
+    )
+    for phonopy in (made, stiff):
+        found = properties(phonopy, mesh=MESH, frequencies=n_points)
+        grid = found.dos_frequencies
+        assert grid.shape == found.phonon_dos.shape == (n_points,)
+        assert grid[0] < found.min_frequency
+        assert grid[-1] > found.max_frequency
+        integral = np.trapezoid(found.phonon_dos, grid)
+        assert integral == pytest.approx(3 * found.n_atoms_primitive, rel=1e-3)
+    assert found.max_frequency > 90
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_largest_commensurate_frequency_is_that_of_phonopy_at_the_points_of_the_supercell(pairs, name):
+    made, hand = pairs[name]
+    found = properties(made, mesh=MESH)
+    points = get_commensurate_points(hand.supercell_matrix)
+    expected = hand.run_qpoints(points).frequencies.max()
+    assert found.max_frequency_commensurate == pytest.approx(expected, abs=1e-7)
+    assert found.max_frequency_commensurate <= found.max_frequency + 1e-9
 
 
 def test_300_kelvin_is_always_there(pairs):

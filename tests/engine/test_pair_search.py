@@ -13,7 +13,14 @@ from ase.neighborlist import neighbor_list
 
 from aiida_pet.engine import pair_search
 from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.pair_search import FoundPairs, find_pairs, search_images, search_with_vesin
+from aiida_pet.engine.job import RowStatus
+from aiida_pet.engine.pair_search import (
+    FoundPairs,
+    find_pairs,
+    search_images,
+    search_with_vesin,
+    why_not_searched,
+)
 from aiida_pet.engine.table import StructureTable
 
 Search = Callable[[Batch, float], FoundPairs]
@@ -150,8 +157,77 @@ def test_batches_without_pairs_have_none(search):
     empty = nothing.take(torch.zeros(0, dtype=torch.int64))
     for batch in (nothing, empty, batch_of(Atoms("H"), Atoms("He"))):
         found = search(batch, 4.5)
-        assert [tensor.shape for tensor in found] == [(0,), (0,), (0, 3), (0,)]
-        assert [tensor.dtype for tensor in found] == [*[torch.int64] * 3, torch.float64]
+        assert [tensor.shape for tensor in found] == [(0,), (0,), (0, 3), (0,), (len(batch),)]
+        assert [tensor.dtype for tensor in found] == [*[torch.int64] * 3, torch.float64, torch.bool]
+        assert found.searched.tolist() == [batch is not nothing] * len(batch)
+
+
+def skewed(atoms: Atoms, vector: int, times: int, by: int) -> Atoms:
+    """Return the same crystal in a basis whose ``vector`` has ``times`` that of ``by`` added."""
+    other = atoms.copy()
+    other.cell[vector] += times * other.cell[by]
+    return other
+
+
+@both
+@pytest.mark.parametrize("times", [3_000, -3_000, 1_000_000, -100_000_000])
+def test_pairs_of_skewed_bases_are_those_of_the_short_basis(search, times):
+    short = [
+        rattled(ase.build.bulk("W", cubic=True), seed=2),
+        rattled(ase.build.bcc110("Mo", (1, 2, 3), vacuum=6), seed=3),
+        Atoms("Mo2", [[0, 0, 0], [1.5, 1.4, 2.0]], cell=[3.0, 3.1, 0.0], pbc=[True, True, False]),
+    ]
+    short[1].pbc = [True, True, False]
+    pairs_of = [(2, 0), (0, 1), (1, 0)]
+    long = [skewed(atoms, a, times, b) for atoms, (a, b) in zip(short, pairs_of, strict=True)]
+    batch, plain = batch_of(*long, *short), batch_of(*short)
+    found, expected = search(batch, 4.5), search(plain, 4.5)
+    assert found.searched.all()
+    for row, (a, b) in enumerate(pairs_of):
+        mine = pairs_of_row(batch, found, row)
+        theirs = {}
+        for (i, j, *shift), distance in pairs_of_row(plain, expected, row).items():
+            shift[b] -= times * shift[a]  # the same vector, in the skewed basis
+            theirs[i, j, *shift] = distance
+        assert mine == pytest.approx(theirs, abs=1e-6)
+
+
+@both
+def test_rows_with_too_many_pairs_are_not_searched_and_say_so(search, monkeypatch):
+    large, small = ase.build.bulk("W", cubic=True) * (4, 4, 4), ase.build.bulk("W")
+    slab = large.copy()
+    slab.pbc, slab.cell[2] = [True, True, False], [0, 0, 0]
+    batch = batch_of(large, small, slab)
+    monkeypatch.setattr(pair_search, "FEW_CANDIDATES", 100.0)
+    found = search(batch, 4.5)
+    assert found.searched.all()
+    number = len(pairs_of_row(batch, found, 0))
+    monkeypatch.setattr(pair_search, "MAX_PAIRS", number // 2)
+    found = search(batch, 4.5)
+    assert found.searched.tolist() == [False, True, False]
+    assert not pairs_of_row(batch, found, 0)
+    assert pairs_of_row(batch, found, 1) == pytest.approx(pairs_of_ase(small, 4.5), abs=1e-9)
+    status, message = why_not_searched(batch, 0, 4.5)
+    assert status is RowStatus.TOO_LARGE
+    estimate = float(message.split("about ")[1].split()[0])
+    assert estimate == pytest.approx(number, rel=0.2)
+
+
+def test_reasons_for_not_searching_tell_what_is_wrong():
+    rows = [ase.build.bulk("W") for _ in range(3)]
+    rows[0].positions[0] = np.nan
+    rows[1].positions[0] = 3e9
+    rows[2].cell[2] = 2 * rows[2].cell[0]
+    batch = batch_of(*rows)
+    assert not find_pairs(batch, 4.5).searched.any()
+    reasons = [why_not_searched(batch, row, 4.5) for row in range(3)]
+    assert [status for status, _ in reasons] == [
+        RowStatus.DIVERGED,
+        RowStatus.INVALID_GEOMETRY,
+        RowStatus.INVALID_GEOMETRY,
+    ]
+    assert "coordinate of 3e+09 A" in reasons[1][1]
+    assert "no reduced basis" in reasons[2][1]
 
 
 def test_many_atoms_are_searched_in_blocks_with_the_same_pairs(monkeypatch):

@@ -195,7 +195,7 @@ SPOILED = {
     "no purpose": (lambda folder, raw: changed(folder, purpose=np.zeros(3)), "damaged"),
     "other version": (
         lambda folder, raw: changed(folder, purpose=purpose(folder, version=99)),
-        "version = 99 and not 1",
+        "version = 99 and not 2",
     ),
     "other model": (
         lambda folder, raw: changed(folder, purpose=purpose(folder, model_sha256="0" * 64)),

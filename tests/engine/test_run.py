@@ -246,7 +246,7 @@ def test_static_columns_are_complete(make_job, alloys):
     result = folder.read_results()[0]
     assert set(result.columns) == {
         "status", "message", "energy", "n_atoms", "volume", "stress", "fmax", "stress_max", "spacegroup_0_05",
-        "symmetry_warning", "heads",
+        "symmetry_warning", "heads", "warnings",
     }  # fmt: skip
     assert result.units["energy"] == "eV"
     assert result.atom_columns["forces"].shape == (result.offsets[-1], 3)

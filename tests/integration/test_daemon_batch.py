@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 from aiida.engine import submit
 from aiida.engine.daemon.client import get_daemon_client
+from aiida.engine.processes.control import iterate_process_tasks
 from aiida.manage import get_manager
+from click.testing import CliRunner
 
+from aiida_pet.cli import main
+from aiida_pet.cli.repair import find
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.progress import campaign_progress
@@ -61,3 +65,37 @@ def test_batch_goes_on_after_the_daemon_was_restarted(
     finished = [name for job in jobs_of(node) if "results" in job.outputs for name in job.outputs.results.ids]
     assert sorted(finished) == list("abdef")  # none done twice
     assert campaign_progress(node).rows_done == 6
+
+
+def repaired(*options: str) -> str:
+    result = CliRunner().invoke(main, ["repair", *options], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_repair_finds_what_the_broker_lost_and_changes_nothing_where_all_is_well(
+    daemon: Any, module_inputs: Callable[..., dict[str, Any]]
+) -> None:
+    node = submit(BatchWorkChain, lanes=2, job_size=1, **module_inputs(["g", "h"], STAND_IN_SLEEP=8))
+    wait_until(
+        lambda: len([job for job in jobs_of(node) if job.get_job_id()]) == 2, "no two jobs were started"
+    )
+    assert "nothing was done" in repaired("--dry-run")
+    assert daemon.is_daemon_running
+    daemon.stop_daemon(wait=True)
+    lost = find(get_manager().get_broker()).active
+    for task in iterate_process_tasks(get_manager().get_broker()):
+        with task.processing() as outcome:
+            outcome.set_result(False)
+    assert f"{len(lost)} processes lost to the queue: would be given to it again" in repaired("--dry-run")
+    told = repaired()
+    assert "the daemon was not running" in told
+    assert f"{len(lost)} processes lost to the queue: given to it again" in told
+    assert "started the daemon with 1 worker" in told
+    wait_until(lambda: node.is_terminated, "the batch runs")
+    assert node.is_finished_ok, node.exit_message
+    assert sorted(node.outputs.results.ids) == ["g", "h"]
+    told = repaired()
+    assert "stopped the daemon (1 worker)" in told
+    assert "nothing was lost: 0 processes to go on with" in told
+    assert daemon.is_daemon_running

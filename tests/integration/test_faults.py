@@ -17,15 +17,13 @@ WHOLE = Outcome("engine_killed", ended=True, rows=60, jobs=5, seconds=70.4)
 def test_steps_are_the_commands_that_status_tells() -> None:
     advice = (
         "`aiida-pet results 12` shows the rows; `aiida-pet resume 12` goes on with the 3 rows left, with more or fewer "
-        "--lanes; process <7> is paused: `verdi process play 7` lets it go on; `verdi daemon stop`, "
-        "`verdi process repair` and `verdi daemon start` find what was lost"
+        "--lanes; process <7> is paused: `verdi process play 7` lets it go on; "
+        "`aiida-pet repair` finds what was lost"
     )
     assert ADVISED.findall(advice) == [
         "aiida-pet resume 12",
         "verdi process play 7",
-        "verdi daemon stop",
-        "verdi process repair",
-        "verdi daemon start",
+        "aiida-pet repair",
     ]
 
 
@@ -34,7 +32,8 @@ def test_daemon_that_does_not_run_is_told_as_a_step(monkeypatch: pytest.MonkeyPa
 
     from aiida_pet.cli import session
 
-    stopped = SimpleNamespace(get_daemon_pid=lambda: None, profile=SimpleNamespace(name="pet"))
+    profile = SimpleNamespace(name="pet", process_control_backend="core.zeromq")
+    stopped = SimpleNamespace(get_daemon_pid=lambda: None, profile=profile)
     monkeypatch.setattr(session, "daemon_client", lambda: stopped)
     assert ADVISED.findall(session.daemon_problem() or "") == ["verdi daemon start"]
 

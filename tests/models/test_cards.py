@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
@@ -50,6 +51,23 @@ def test_identify_knows_a_published_model_by_its_hash(
     assert card is not None
     assert (card["name"], card["version"], card["licence"]) == ("pet-oam-xl", "1.0.0", "BSD-3-Clause")
     assert card["cutoff"] is None
+
+
+def test_level_of_theory_is_that_of_the_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pet-mad-s 1.0.2 is PBEsol, the versions after it are r2SCAN."""
+    entry = models.get_entry("pet-mad-s")
+    hashes = {version: str(number) * 64 for number, version in enumerate(entry.versions)}
+    known = dataclasses.replace(entry, sha256=hashes)
+    monkeypatch.setattr("aiida_pet.models.cards.list_models", lambda: [known])
+    path = tmp_path / "whatever.ckpt"
+    path.write_bytes(b"stands for 100 MB")
+    found = {}
+    for version, sha256 in hashes.items():
+        monkeypatch.setattr("aiida_pet.models.cards.sha256_of", lambda path, sha256=sha256: sha256)
+        card = identify(path)
+        assert card is not None
+        found[version] = card["level_of_theory"]
+    assert found == {version: "PBEsol" if version == "1.0.2" else "r2SCAN" for version in entry.versions}
 
 
 def test_identify_returns_none_for_an_unknown_file(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 from aiida import orm
+from aiida.cmdline.commands.cmd_calcjob import calcjob_inputcat, calcjob_outputcat
 from aiida.common import LinkType
 from aiida.engine import run_get_node
+from click.testing import CliRunner
 
+from aiida_pet.calculations.exit_codes import CODES
 from aiida_pet.calculations.relax import RelaxCalculation
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import JobFolder, Progress
@@ -61,6 +67,44 @@ def test_only_heartbeat_and_log_are_stored_with_the_job(job_inputs: Inputs) -> N
     assert "job.json" in node.base.repository.list_object_names()
 
 
+def test_inputcat_and_outputcat_show_the_job_and_its_log(job_inputs: Inputs) -> None:
+    _, node = run_job(job_inputs())
+    runner = CliRunner()
+    shown = runner.invoke(calcjob_inputcat, [str(node.pk)])
+    assert shown.exit_code == 0, shown.output
+    assert json.loads(shown.stdout)["task"] == "relax"
+    shown = runner.invoke(calcjob_outputcat, [str(node.pk)])
+    assert shown.exit_code == 0, shown.output
+    assert "stand-in engine" in shown.stdout
+
+
+LOGGING = """
+import logging, sys, warnings
+from pathlib import Path
+from aiida_pet.engine.__main__ import _log_to
+_log_to(Path(sys.argv[1]))
+logging.info("Using best model from epoch 11")
+logging.getLogger("aiida_pet.engine.run").info("12 rows")
+warnings.warn("of some library")
+logging.getLogger("aiida_pet.engine.run").error("it broke down")
+"""
+
+
+def test_log_of_the_engine_goes_to_its_file_and_only_errors_to_standard_error(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOGGING, str(tmp_path / "engine.log")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [line.split(": ")[-1] for line in done.stderr.splitlines()] == ["it broke down"]
+    log = (tmp_path / "engine.log").read_text()
+    assert "12 rows" in log
+    assert "of some library" in log
+    assert "it broke down" in log
+    assert "best model" not in log
+
+
 @pytest.mark.parametrize(
     ("environment", "status", "message", "rows"),
     [
@@ -68,13 +112,13 @@ def test_only_heartbeat_and_log_are_stored_with_the_job(job_inputs: Inputs) -> N
             {"STAND_IN_ABSENT": 1},
             311,
             "The engine ended before it began with its rows: it left no sign of life; the end of its stderr: "
-            "pet-engine: command not found. Look at `_scheduler-stderr.txt`",
+            "pet-engine: command not found. `verdi calcjob outputcat {pk} _scheduler-stderr.txt` shows",
             0,
         ),
         (
             {"STAND_IN_FAIL": "CRASHED"},
             311,
-            "before it began with its rows: CRASHED: as the test asked. Look at",
+            "before it began with its rows: CRASHED: as the test asked. `verdi calcjob outputcat {pk}",
             0,
         ),
         (
@@ -92,7 +136,7 @@ def test_only_heartbeat_and_log_are_stored_with_the_job(job_inputs: Inputs) -> N
         (
             {"STAND_IN_FAIL": "BAD_DEVICE"},
             304,
-            "The device is not there: as the test asked. Ask the scheduler for a GPU",
+            "The device is not there: as the test asked. Ask the queue for a GPU (`--gpus 1`)",
             0,
         ),
         (
@@ -106,7 +150,7 @@ def test_only_heartbeat_and_log_are_stored_with_the_job(job_inputs: Inputs) -> N
         (
             {"STAND_IN_MEMORY": 4},
             410,
-            "Memory ran out after 0 of 5 rows: 5 rows do not fit. Set a smaller `settings.max_batch_cost`",
+            "Memory ran out after 0 of 5 rows: 5 rows do not fit. Ask for more memory (`--memory`",
             0,
         ),
     ],
@@ -117,7 +161,7 @@ def test_each_ending_has_its_exit_code_and_message(
 ) -> None:
     outputs, node = run_job(job_inputs(5, **environment))
     assert node.exit_status == status, node.exit_message
-    assert message in node.exit_message
+    assert message.replace("{pk}", str(node.pk)) in node.exit_message
     assert outputs["summary"]["rows_done"] == rows
     assert len(outputs["results"]) == rows if rows else "results" not in outputs
     assert not node.base.caching.is_valid_cache
@@ -228,7 +272,22 @@ def test_no_temporary_folder_says_so(finished_job: Any) -> None:
     node, _ = finished_job(None)
     _, exit_code = parse(node, None)
     assert exit_code.status == 300
-    assert "The shards of the job were not retrieved: run it again" in exit_code.message
+    assert "The results of the job were not fetched" in exit_code.message
+
+
+def test_job_whose_folder_was_removed_is_told_so_and_the_code_is_not_blamed(finished_job: Any) -> None:
+    node, shards = finished_job(None)  # nothing was fetched, not even the files that the queue opens
+    _, exit_code = parse(node, shards)
+    assert exit_code.status == 311
+    assert "its folder is gone" in exit_code.message
+    assert "check that the code" not in exit_code.message
+
+
+def test_no_exit_message_holds_a_placeholder(finished_job: Any) -> None:
+    node, shards = finished_job(Progress(rows_total=4, step="running", begun=True))
+    _, exit_code = parse(node, shards)
+    assert f"`verdi calcjob outputcat {node.pk}` shows its log" in exit_code.message
+    assert not [code.label for code in CODES if "PK" in code.message or "settings." in code.message]
 
 
 def test_heartbeat_that_cannot_be_read_is_as_good_as_none(finished_job: Any) -> None:

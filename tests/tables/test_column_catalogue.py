@@ -67,6 +67,15 @@ def test_families_have_one_name_per_tolerance() -> None:
     assert symprec_label(0.01) == "0_01"
 
 
+def test_no_two_tolerances_share_a_label() -> None:
+    tolerances = [1.0, 2.5, 0.1, 0.3, 0.1 + 0.2, 1e-5, 1e-10, 5e-11, 4e-11, 1e-11, 1e-15, 1.234567890123]
+    labels = [symprec_label(symprec) for symprec in tolerances]
+    assert len(set(labels)) == len(tolerances)
+    assert [float(label.replace("_", ".")) for label in labels] == tolerances
+    assert all(find_columns(f"spacegroup_{label}") for label in labels)
+    assert labels[:3] == ["1", "2_5", "0_1"]
+
+
 def test_what_is_not_relaxed_first_has_no_start() -> None:
     names = scalar_names(Source.PHONONS, PhononParameters(relax_first=False), (0.01,))
     assert "n_steps" not in names

@@ -168,6 +168,62 @@ def test_levels_in_words_are_compared_and_can_be_forced(finished: dict[str, Any]
     assert node.outputs.summary["warnings"][0].startswith("levels of theory are mixed, as was forced")
 
 
+def under_pressure(pressure: float, *symbols: str) -> StructureSetData:
+    """Pure crystals of -8 eV/atom, with enthalpies at `pressure` GPa."""
+    table = elements(*symbols, energy=-8.0).to_table()
+    volumes = np.abs(np.linalg.det(table.cells))
+    table.set_column("enthalpy", table.columns["energy"] + pressure * volumes / 160.21766, "eV")
+    return StructureSetData.from_table(table).store()
+
+
+def test_references_of_another_pressure_are_refused_before_anything_runs(finished: dict[str, Any]) -> None:
+    given = {"structures": under_pressure(60.0, "W"), "references": {"mp": under_pressure(60.0, "Nb", "W")}}
+    _, node = run_get_node(HullWorkChain, **given)
+    assert node.is_finished_ok, node.exit_message
+    assert set(node.outputs.results.column("hull_of").tolist()) == {"enthalpy at 60 GPa"}
+    for other, told in (
+        (elements("W", energy=-8.0), "energies at 0 GPa"),
+        (under_pressure(30.0, "W"), "30 GPa"),
+    ):
+        _, node = run_get_node(HullWorkChain, **given | {"references": {"mp": other}})
+        assert node.exit_status == 311
+        assert told in node.exit_message
+    relaxed = {"reference_structures": elements("W"), "relax": relax_inputs(finished)}
+    _, node = run_get_node(HullWorkChain, structures=given["structures"], **relaxed)
+    assert node.exit_status == 311
+    assert "would be relaxed at 0 GPa" in node.exit_message
+    assert node.called == []
+
+
+def test_references_are_freed_as_the_set_of_a_screening_is(finished: dict[str, Any]) -> None:
+    """A free relaxation from a rattle follows; both are done once."""
+    inputs = {
+        "structures": finished["results"],
+        "reference_structures": elements("Nb", "Mo", "W"),
+        "relax": relax_inputs(finished, symmetry="constrained", max_steps=77),
+        "free": {"rattle": 0.05, "seed": 1, "min_gain": 0.001},
+    }
+    _, node = run_get_node(HullWorkChain, **inputs)
+    assert node.is_finished_ok, node.exit_message
+    jobs = jobs_of(node)
+    assert sorted(job.inputs.parameters["symmetry"] for job in jobs) == ["constrained", "none"]
+    assert all(job.inputs.parameters["max_steps"] == 77 for job in jobs)
+    references = node.outputs.relaxed_references
+    assert set(references.column("relaxation").tolist()) <= {"constrained", "free"}
+    assert "energy_gained" in references.column_names
+    _, again = run_get_node(HullWorkChain, **inputs)
+    assert again.is_finished_ok
+    assert jobs_of(again) == []
+    builder = HullWorkChain.get_builder_from_protocol(
+        references,
+        reference_structures=elements("W"),
+        code=finished["code"],
+        model=finished["model"],
+    )
+    assert builder.free.get_dict() == inputs["free"]
+    assert builder.relax["parameters"]["symmetry"] == "constrained"
+
+
 def test_references_that_do_not_relax_end_it(finished: dict[str, Any]) -> None:
     table = elements("W").to_table()
     table.ids = table.ids.astype("U20")

@@ -14,6 +14,8 @@ from aiida_pet.calculations.resources import ResourceError
 from aiida_pet.engine.job import Task
 from aiida_pet.engine.parameters import ParameterError, parse_parameters
 from aiida_pet.workchains.batch import BatchWorkChain
+from aiida_pet.workchains.elastic import ElasticWorkChain
+from aiida_pet.workchains.hull import HullWorkChain
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.phonons import PhononWorkChain
 from aiida_pet.workchains.protocols import (
@@ -24,6 +26,7 @@ from aiida_pet.workchains.protocols import (
 )
 from aiida_pet.workchains.relax import RelaxWorkChain
 from aiida_pet.workchains.screening import ScreeningWorkChain
+from aiida_pet.workchains.stages import make_stages
 
 
 @pytest.mark.parametrize("task", list(Task))
@@ -133,3 +136,39 @@ def test_duration_and_cleaning_of_jobs_reach_the_builder(
     assert (told["job_duration"], told["clean_workdir"].value, told["job_size"]) == (1800, True, 7)
     assert builder(clean_workdir=False)["clean_workdir"].value is False
     assert not {"job_duration", "clean_workdir"} & set(builder())
+
+
+@pytest.mark.parametrize(
+    ("workchain", "task"),
+    [
+        (BatchWorkChain, Task.STATIC),
+        (RelaxWorkChain, Task.RELAX),
+        (PhononWorkChain, Task.PHONONS),
+        (ElasticWorkChain, Task.ELASTIC),
+        (HullWorkChain, Task.RELAX),
+    ],
+)
+def test_workchains_tell_their_protocols_as_those_of_quantumespresso_do(workchain: Any, task: Task) -> None:
+    """Names and forms are those of its `ProtocolMixin`, which AiiDAlab and common workflows call."""
+    available = workchain.get_available_protocols()
+    assert {name: entry["description"] for name, entry in available.items()} == available_protocols(task)
+    assert workchain.get_default_protocol() in available
+    for name in available:
+        assert workchain.get_protocol_inputs(name)["parameters"] == protocol_inputs(task, name).parameters
+    changed = workchain.get_protocol_inputs("precise", {"parameters": {"dtype": "float32"}})
+    assert changed["parameters"]["dtype"] == "float32"
+    assert workchain.get_protocol_inputs() == workchain.get_protocol_inputs(workchain.get_default_protocol())
+    for alias, name in (("balanced", "moderate"), ("stringent", "precise")):
+        assert workchain.get_protocol_inputs(alias) == workchain.get_protocol_inputs(name)
+    with pytest.raises(
+        ProtocolError, match=r"no protocol 'boil'.*fast, moderate, precise.*balanced \(moderate\)"
+    ):
+        workchain.get_protocol_inputs("boil")
+
+
+def test_screenings_tell_their_protocols_too() -> None:
+    assert list(ScreeningWorkChain.get_available_protocols()) == ["fast", "moderate", "precise"]
+    assert ScreeningWorkChain.get_default_protocol() == "moderate"
+    stages = ScreeningWorkChain.get_protocol_inputs("stringent")["stages"]
+    assert stages == make_stages(protocol="precise")
+    assert stages["relax"]["parameters"]["fmax"] == 1e-4

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiida.engine import run_get_node
 
+from aiida_pet.workchains.groups import open_group
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.relax import RelaxWorkChain
 
@@ -42,7 +43,7 @@ def printed(campaigns: dict[float, Any], capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_every_block_is_run_here() -> None:
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 8
 
 
 def test_rows_are_found(printed: Callable[[str], str], campaigns: dict[float, Any]) -> None:
@@ -95,3 +96,14 @@ def test_cost_of_campaigns_is_that_of_their_jobs(
         rest = lines[str(node.pk)].partition(" ")[2]
         assert rest.startswith(f"{LABELS[fmax]} 4 2 ")
         assert float(rest.split()[-2]) == pytest.approx(engine_s)
+
+
+def test_launches_are_told_by_the_group_of_their_campaign(
+    printed: Callable[[str], str], campaigns: dict[float, Any]
+) -> None:
+    for node in campaigns.values():
+        group = open_group(node, "relax")
+        assert {member.pk for member in group.nodes} == {node.pk, node.outputs.results.pk}
+    found = eval(printed('with_group="campaign"'))
+    for node in campaigns.values():
+        assert [f"aiida-pet/{node.label}", node.pk, node.label, 0] in found

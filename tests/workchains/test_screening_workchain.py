@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from aiida import orm
 from aiida.engine import run_get_node
 from ase.build import bulk
 
+from aiida_pet.analysis.reference_files import read_references
 from aiida_pet.data.structures import StructureSetData
+from aiida_pet.data.table import TableData
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.protocols import Protocol, ProtocolError
 from aiida_pet.workchains.screening import ScreeningWorkChain
@@ -159,18 +162,6 @@ def test_a_condition_that_names_no_column_is_refused_before_anything_runs(module
         screening(inputs, overrides={"hull": {"keep": "e_hull < 1"}})
 
 
-def test_a_condition_that_cannot_be_applied_ends_it_with_what_there_is(module_inputs: Inputs) -> None:
-    # a column that the engine has but the one that stands in has not
-    node = screening(
-        module_inputs(3), stages=("relax", "elastic"), overrides={"relax": {"keep": "heads == x"}}
-    )
-    assert node.exit_status == 320
-    assert "stage relax" in node.exit_message
-    assert "heads" in node.exit_message
-    assert len(node.outputs.results) == 3
-    assert [one["name"] for one in node.outputs.summary["stages"]] == ["relax"]
-
-
 def test_constrained_then_free_says_what_changed(module_inputs: Inputs) -> None:
     inputs = module_inputs(["w-1", "w-2", "max_steps"])
     node = screening(inputs, stages=("relax",), overrides={"relax": {"mode": "constrained_then_free"}})
@@ -201,7 +192,11 @@ def test_rattle_seed_and_bar_reach_their_functions(module_inputs: Inputs) -> Non
     options = {"mode": "constrained_then_free", "rattle": 0.0, "seed": 3, "min_gain": -0.0}
     node = screening(module_inputs(2), stages=("relax",), overrides={"relax": options})
     called = {one.process_label: one for one in node.called}
-    assert called["rattle_structures"].inputs.parameters.get_dict() == {"rattle": 0.0, "seed": 3}
+    assert called["rattle_structures"].inputs.parameters.get_dict() == {
+        "rattle": 0.0,
+        "seed": 3,
+        "cell": "full",
+    }
     assert called["combine_relaxations"].inputs.parameters.get_dict() == {"min_gain": 0.0}
     moved = called["rattle_structures"].outputs.result.to_table()
     assert moved.positions == pytest.approx(node.inputs.structures.to_table().positions)
@@ -223,11 +218,51 @@ def test_references_compete(module_inputs: Inputs) -> None:
     assert node.is_finished_ok, node.exit_message
     found = node.outputs.results.column("e_above_hull").tolist()
     assert found[0] == pytest.approx(0.25)
-    finished = node.called[1].outputs.relaxed_references
+    [hull] = [one for one in node.called if one.process_label == "HullWorkChain"]
+    finished = hull.outputs.relaxed_references
     given = screening(inputs, stages=("relax", "hull"), references={"phases": finished})
     assert given.outputs.results.column("e_above_hull").tolist() == pytest.approx(found)
     alone = screening(inputs, stages=("relax", "hull"))
     assert alone.outputs.results.column("e_above_hull")[0] == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ({"hull": {"level_of_theory": "r2SCAN"}}, "structures is r2SCAN.* but phases is PBE"),
+        ({"relax": {"parameters": {"pressure": 60.0}}}, "by enthalpies at 60 GPa, but 1 of 1 references"),
+    ],
+)
+def test_references_that_cannot_compete_are_refused_before_the_relaxation(
+    module_inputs: Inputs, tmp_path: Path, overrides: dict[str, Any], told: str
+) -> None:
+    """Not after all rows are relaxed."""
+    path = tmp_path / "phases.json"
+    path.write_text(json.dumps([{"composition": {"W": 1}, "energy": -8.0, "entry_id": "w"}]))
+    phases = TableData.from_table(read_references(path, level_of_theory="PBE").to_table()).store()
+    with pytest.raises(ValueError, match=told):
+        screening(
+            module_inputs(1), stages=("relax", "hull"), overrides=overrides, references={"phases": phases}
+        )
+
+
+def test_references_are_freed_as_the_set_is(module_inputs: Inputs) -> None:
+    inputs = module_inputs(1) | {"structures": tungsten(["high-3"])}
+    options = {"mode": "constrained_then_free", "rattle": 0.02, "seed": 5}
+    node = screening(
+        inputs,
+        stages=("relax", "hull"),
+        overrides={"relax": options},
+        reference_structures=tungsten(["w-3", "high-4"]),
+    )
+    assert node.is_finished_ok, node.exit_message
+    hull = next(one for one in node.called if one.process_label == "HullWorkChain")
+    assert hull.inputs.free["rattle"] == 0.02
+    assert hull.inputs.free["seed"] == 5
+    symmetries = [job.inputs.parameters["symmetry"] for job in jobs_of(hull)]
+    assert sorted(symmetries) == ["constrained", "none"]
+    assert "relaxation" in hull.outputs.relaxed_references.column_names
+    assert node.outputs.results.column("e_above_hull").tolist() == pytest.approx([0.25])
 
 
 def test_hull_without_relaxation_takes_the_energies_of_the_set(whole: dict[str, Any]) -> None:

@@ -18,7 +18,13 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.workchains.done import current
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.relax import RelaxWorkChain
-from aiida_pet.workchains.resume import NotResumableError, resume_builder, what_is_done, without_given_up
+from aiida_pet.workchains.resume import (
+    NotResumableError,
+    computed_again,
+    resume_builder,
+    what_is_done,
+    without_given_up,
+)
 from aiida_pet.workchains.screening import ScreeningWorkChain
 from aiida_pet.workchains.stopping import is_stop_requested, request_stop
 
@@ -295,9 +301,12 @@ def test_results_of_an_engine_that_was_wrong_are_not_taken_over(
 ) -> None:
     first = relax(whole)
     tables = what_is_done(first)[""]
+    assert computed_again(first) == []
     assert set(tables) == {f"job_{jobs_of(first)[0].pk}"}
     monkeypatch.setattr(RelaxCalculation, "CACHE_VERSION", RelaxCalculation.CACHE_VERSION + 1)
     assert what_is_done(first) == {"": {}}
+    [sentence] = computed_again(first)
+    assert sentence.startswith("5 finished rows are computed again: they are of a version whose results")
     with pytest.raises(ValueError, match="is of a version of the engine whose results differ"):
         relax(whole, done=tables)
 

@@ -47,6 +47,27 @@ def _read(task: Task) -> dict[str, Any]:
     return content
 
 
+#: Names that others have for the same: those of aiida-quantumespresso.
+ALIASES = {"balanced": "moderate", "stringent": "precise"}
+
+
+def name_of(protocol: str | None, content: dict[str, Any], what: str) -> str:
+    """Return the name of a protocol in ``content``, which has protocols and a default.
+
+    :param protocol: a name or an alias; None for the default.
+    :param what: it is of, for the error.
+    :raises ProtocolError: if there is none of that name.
+    """
+    name = protocol or content["default_protocol"]
+    name = str(ALIASES.get(name, name))
+    if name not in content["protocols"]:
+        aliases = ", ".join(f"{alias} ({real})" for alias, real in ALIASES.items())
+        raise ProtocolError(
+            f"no protocol {name!r} {what}: there are {', '.join(content['protocols'])}, and as other names {aliases}"
+        )
+    return name
+
+
 def default_protocol(task: Task) -> str:
     """Return the name of the protocol that is taken if none is named."""
     name: str = _read(task)["default_protocol"]
@@ -67,11 +88,7 @@ def protocol_inputs(task: Task, name: str | None = None, overrides: dict[str, An
     :raises ParameterError: if the parameters are unknown or out of bounds.
     """
     content = _read(task)
-    name = name or content["default_protocol"]
-    if name not in content["protocols"]:
-        raise ProtocolError(
-            f"no protocol {name!r} for {task.value}: there are {', '.join(content['protocols'])}"
-        )
+    name = name_of(name, content, f"for {task.value}")
     known = [f.name for f in fields(Protocol)]
     unknown = sorted(set(overrides or {}) - set(known))
     if unknown:

@@ -36,6 +36,7 @@ def compare_with_references(
     unique_prototype: str | None = None,
     n_atoms: str | None = None,
     stability_threshold: float = stability.STABILITY_THRESHOLD,
+    units: Mapping[str, str] | None = None,
 ) -> dict[str, Metric]:
     """Return the numbers that the field reports.
 
@@ -47,6 +48,7 @@ def compare_with_references(
     :param unique_prototype: column that says which rows are unique prototypes; adds the subsets of these.
     :param n_atoms: column of atoms of the primitive cells: errors of thermal quantities are then per atom.
     :param stability_threshold: eV/atom above the hull, for energies compared as they are.
+    :param units: of columns that belong to no family, for their errors.
     :raises ValueError: if columns are missing.
     """
     wanted = [*references, *references.values(), *(name for name in (unique_prototype, n_atoms) if name)]
@@ -76,7 +78,11 @@ def compare_with_references(
     for name in references:
         if name not in families:
             numbers = stability.regression_metrics(theirs[name], ours[name])
-            found |= {f"{name}/{key}": Metric(value) for key, value in numbers.items()}
+            unit = (units or {}).get(name, "")
+            found |= {
+                f"{name}/{key}": Metric(value, unit if key in stability.UNITS else "")
+                for key, value in numbers.items()
+            }
     return found
 
 

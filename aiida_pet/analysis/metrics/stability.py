@@ -107,7 +107,7 @@ def discovery_metrics(
     :param predicted: formation energies by the frame's index; rows that are missing count as not predicted.
     :param e_above_hull: column of reference energies above hull.
     :param formation_energy: column of reference formation energies.
-    :param unique_prototype: column that says which rows are.
+    :param unique_prototype: column that says which rows are: true or false, in words or numbers; missing is false.
     :param unique_prevalence: share of stable rows among the unique prototypes, if the frame's energies are rounded,
         which makes barely unstable rows stable.
     :raises ValueError: if predictions are of no row of the frame, or columns are missing.
@@ -127,7 +127,7 @@ def discovery_metrics(
     true = pd.to_numeric(frame[e_above_hull], errors="coerce")
     aligned = pd.to_numeric(predicted.reindex(frame.index), errors="coerce")
     distance = true + aligned - pd.to_numeric(frame[formation_energy], errors="coerce")
-    unique = frame.index[frame[unique_prototype].astype(bool)]
+    unique = frame.index[flags_of(frame[unique_prototype])]
     most_stable = distance.loc[unique].sort_values(na_position="last", kind="stable").head(MOST_STABLE).index
     found = {
         name: stable_metrics(true.loc[rows], distance.loc[rows])
@@ -143,6 +143,29 @@ def discovery_metrics(
         found[name]["DAF"] = _ratio(found[name]["Precision"], unique_prevalence)
     return found
 
+
+def flags_of(values: pd.Series) -> NDArray[np.bool_]:
+    """Return (N,) whether each value is true: a bool, 1 or 0, or a text that says so; what is missing is not.
+
+    :raises ValueError: naming the column and a value that is neither true nor false.
+    """
+    found = np.zeros(len(values), dtype=bool)
+    for place, value in enumerate(values.tolist()):
+        if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+            continue
+        text = str(value).strip().casefold()
+        if text in _TRUE:
+            found[place] = True
+        elif text not in _FALSE:
+            raise ValueError(
+                f"column {values.name!r} of {values.index[place]} is {value!r}: expected true or false, such as true, "
+                "yes, 1 or false, no, 0, or nothing"
+            )
+    return found
+
+
+_TRUE = ("true", "t", "yes", "y", "1", "1.0")
+_FALSE = ("false", "f", "no", "n", "0", "0.0", "", "nan", "none", "na", "n/a", "<na>")
 
 UNITS: Mapping[str, str] = {"MAE": "eV/atom", "RMSE": "eV/atom"}
 

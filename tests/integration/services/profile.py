@@ -106,6 +106,8 @@ class Profile:
         transport: str = "core.local",
         work_dir: Path | None = None,
         authentication: Mapping[str, Any] | None = None,
+        *,
+        executable: Path = BIN / "pet-engine",
     ) -> str:
         """Make a computer and its engine, and return the label of the code."""
         asked = {
@@ -113,12 +115,20 @@ class Profile:
             "scheduler": scheduler,
             "transport": transport,
             "work_dir": str(work_dir or self.folder / "work"),
-            "executable": str(BIN / "pet-engine"),
+            "executable": str(executable),
             "authentication": dict(authentication or {}),
         }
         script = Path(__file__).with_name("make_computer.py")
         self.run(sys.executable, str(script), json.dumps(asked))
         return f"pet-engine@{label}"
+
+    def held_engine(self) -> tuple[Path, Path]:
+        """Return an engine that waits once it has finished some rows, and the file that lets it go on."""
+        go, engine = self.folder / "go", self.folder / "held-engine"
+        script = Path(__file__).with_name("held_engine.sh")
+        engine.write_text(f'#!/bin/sh\nexec {script} {BIN / "pet-engine"} {go} "$@"\n')
+        engine.chmod(0o755)
+        return engine, go
 
     def launch(self, crystals: Path, code: str, *arguments: str) -> int:
         """Start a relaxation in two lanes on the CPU and return its pk."""
