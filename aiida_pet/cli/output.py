@@ -86,7 +86,11 @@ def wrapped_table(rows: Iterable[Sequence[str]], headers: Sequence[str]) -> str:
     from tabulate import tabulate
 
     data = [list(row) for row in rows]
-    widths = [max(len(row[column]) for row in [headers, *data]) for column in range(len(headers) - 1)]
+    # tabulate keeps two more characters than a heading has
+    widths = [
+        max(len(heading) + 2, *(len(row[column]) for row in data))
+        for column, heading in enumerate(headers[:-1])
+    ]
     left = min(shutil.get_terminal_size().columns, 120) - sum(widths) - 2 * len(widths)
     return str(
         tabulate(

@@ -12,7 +12,7 @@ _HEAD = """# The columns of the results
 
 <!-- This page is made by `python -m aiida_pet.tables.page > docs/columns.md`. Change the catalogue, not the page. -->
 
-Every table that a launch makes holds columns of this list. `aiida-pet columns TASK` prints the ones of a task, and
+Every table that a launch makes holds columns of this list. `aiida-pet columns relax` prints those of a task, and
 `--json` gives all that is known of them. A name with `{symprec}` stands for one column per tolerance of `symprecs`:
 `spacegroup_0_01` is the space group at 0.01 A.
 
