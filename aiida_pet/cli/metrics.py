@@ -225,12 +225,8 @@ def read_table(path: Path, id_column: str | None = None) -> pd.DataFrame:
             keys = (*ID_KEYS, id_column or "id")
             # an id of NA (a formula, say) is a text, so missing values are looked for in the other columns alone
             others = [name for name in pd.read_csv(path, nrows=0).columns if name not in keys]
-            frame = pd.read_csv(
-                path,
-                dtype=dict.fromkeys(keys, str),
-                keep_default_na=False,
-                na_values=dict.fromkeys(others, MISSING),
-            )
+            texts, missing = dict.fromkeys(keys, str), dict.fromkeys(others, MISSING)
+            frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=missing)
         else:
             frame = pd.read_parquet(path).reset_index()  # ids may be the index
     except ImportError as error:
