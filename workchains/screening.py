@@ -405,7 +405,7 @@ def validate_screening(inputs: Any, port: Any) -> str | None:
     """Return what is wrong with the inputs of a screening taken together."""
     stages, structures = inputs["stages"], inputs["structures"]
     chosen = stages.get_dict()
-    problem = check_stages(chosen, columns_of_set(structures))
+    problem = check_stages(chosen, columns_of_set(structures), structures.column)
     if problem:
         return problem
     if "hull" in chosen and "relax" not in chosen and "energy" not in structures.column_names:
