@@ -91,6 +91,8 @@ class Column:
     :ivar searched: whether a search over all campaigns shows it first.
     :ivar repeated: whether a later stage of a screening says it again under its own name.
     :ivar told: whether it speaks in words, so that it is shown only where it says something.
+    :ivar zero_with: of a count that is 0 where a table lacks it: the column that tells by its values in which rows,
+        ``id`` for all of them. Empty for a column that is missing where a table lacks it.
     """
 
     name: str
@@ -106,6 +108,7 @@ class Column:
     searched: bool = False
     repeated: bool = False
     told: bool = False
+    zero_with: str = ""
 
     @property
     def is_family(self) -> bool:
@@ -392,12 +395,13 @@ _RELAXATION = (
     ),
     Column(
         "n_steps",
-        "Steps of the optimiser.",
+        "Steps of the optimiser; 0 of what was not relaxed.",
         kind=Kind.COUNT,
         section=Section.RELAXATION,
         sources=RELAXED,
         when=_relaxes,
         shown=(_R,),
+        zero_with="id",
     ),
     Column(
         "relaxation",
@@ -470,6 +474,7 @@ _SYMMETRY = (
         section=Section.SYMMETRY,
         sources=RELAXED,
         when=_groups_of_a_relaxation,
+        zero_with="initial_spacegroup_{symprec}",
     ),
     Column(
         "layergroup_{symprec}",
@@ -479,6 +484,7 @@ _SYMMETRY = (
         section=Section.SYMMETRY,
         sources=EVALUATED,
         when=_has_groups,
+        zero_with="spacegroup_{symprec}",
     ),
     Column(
         "symmetry_kept_{symprec}",
@@ -891,6 +897,15 @@ def find_columns(name: str) -> tuple[Column, ...]:
 def kinds_of(name: str) -> set[Kind]:
     """Return what column ``name`` may hold; in a table flags and counts that are missing are NaN among numbers."""
     return {column.kind for column in find_columns(name)}
+
+
+def zero_with(name: str) -> str:
+    """Return the column in whose rows ``name`` is 0 where a table lacks it; ``id`` for all rows, empty for none."""
+    for column in find_columns(name):
+        if column.zero_with and column.pattern.fullmatch(name):
+            head, _, tail = column.name.partition(SYMPREC)
+            return column.zero_with.replace(SYMPREC, name[len(head) : len(name) - len(tail)])
+    return ""
 
 
 def unit_of(name: str) -> str:

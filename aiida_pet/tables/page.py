@@ -17,7 +17,7 @@ Every table that a launch makes holds columns of this list. `aiida-pet columns r
 `spacegroup_0_01` is the space group at 0.01 A.
 
 The shape is that of the value of one row: `A` is the number of its atoms, `*` a number of its own. Rows that have no
-value hold NaN, 0, false or an empty text in arrays, and nothing in csv and JSON where the column knows it as missing.
+value hold NaN or an empty text in arrays, flags and counts included, and nothing in csv and JSON.
 """
 _WARNINGS = """
 ## The codes of `warnings`
