@@ -36,7 +36,13 @@ _MESSAGE = {"status": "message", "hull_status": "hull_message"}
 LONGEST = 6
 # Columns that every data frame of crystals or the final table has.
 _OF_THE_FUNNEL = ("id", "formula", "n_atoms", "stage", "passed", "reason")
-_MISSING: dict[Kind, Any] = {Kind.NUMBER: np.nan, Kind.COUNT: np.nan, Kind.FLAG: False, Kind.TEXT: ""}
+# What a data frame has of a column that is missing in all rows: value and type.
+_MISSING: dict[Kind, tuple[Any, str]] = {
+    Kind.NUMBER: (np.nan, "float64"),
+    Kind.COUNT: (pd.NA, "Int64"),
+    Kind.FLAG: (pd.NA, "boolean"),
+    Kind.TEXT: ("", "object"),
+}
 
 
 @dataclass(frozen=True)
@@ -198,7 +204,8 @@ def judge(
         there, named = {frame.index.name, *frame.columns}, set(re.findall(r"\w+", condition))
         missing = [name for name in dict.fromkeys(known) if name in named and name not in there]
         for name in missing:
-            frame[name] = _MISSING[_kind_of(name)]
+            value, dtype = _MISSING[_kind_of(name)]
+            frame[name] = pd.Series(value, index=frame.index, dtype=dtype)
         holds = frame.index.isin(filter_frame(frame, condition).index)
         failing = _failing_parts(frame, condition, missing)
         for row in np.flatnonzero(~holds & (reasons == "")).tolist():
@@ -285,7 +292,7 @@ def _failing_parts(
             if not holding[row]:
                 values = ", ".join(
                     f"{name} is missing"
-                    if name in missing
+                    if name in missing or pd.isna(_value(frame, name, row))
                     else f"{name} = {_shown(_value(frame, name, row))}"
                     for name in columns
                 )

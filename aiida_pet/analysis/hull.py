@@ -70,10 +70,11 @@ class HullResult:
     """Energies above hull of N rows.
 
     :ivar table: columns ``formation_energy``, ``e_above_hull``, with the hull of everything
-        ``phase_separation_energy`` (eV/atom, NaN without an answer), ``is_stable``, ``decomposition`` (text: atomic
-        fractions, formulas and ids of the products, largest first), ``decomposition_amounts`` ((N, L), the fractions in
-        the same order, then zeros), ``hull_status``, ``hull_message``, ``hull_of`` (what competes: ``energy``,
-        ``enthalpy at 60 GPa + correction``), ``correction`` (eV per cell) and ``correction_terms`` (its parts).
+        ``phase_separation_energy`` (eV/atom, NaN without an answer), ``is_stable`` (bool; 1, 0, NaN where some have no
+        answer), ``decomposition`` (text: atomic fractions, formulas and ids of the products, largest first),
+        ``decomposition_amounts`` ((N, L), the fractions in the same order, then zeros), ``hull_status``,
+        ``hull_message``, ``hull_of`` (what competes: ``energy``, ``enthalpy at 60 GPa + correction``), ``correction``
+        (eV per cell) and ``correction_terms`` (its parts).
     :ivar summary: counts and levels of theory as plain values.
     :ivar warnings: what the user should know, in words.
     """
@@ -142,7 +143,7 @@ def energies_above_hull(
     missing = rows.find_missing(phases)
     columns = _evaluate(rows, phases, row_of_phase, hull, name_of)
     units = units_of(columns)
-    columns["is_stable"] = columns["e_above_hull"] <= stability_threshold + NUMERICAL_TOLERANCE
+    columns["is_stable"] = _is_stable(columns["e_above_hull"], stability_threshold)
     columns |= {"hull_status": rows.status.astype(str), "hull_message": np.array(rows.message, dtype=str)}
     columns["hull_of"] = np.full(len(table), competing.words)
     added = competing.corrections or Corrections(np.zeros(len(table)), [""] * len(table))
@@ -291,6 +292,13 @@ def _evaluate(
     return columns | {"decomposition": np.array(texts, dtype=str), "decomposition_amounts": amounts}
 
 
+def _is_stable(above: Array, threshold: float) -> Array:
+    """Return (N,) bool, or 1, 0 and NaN where some are not known."""
+    known = np.isfinite(above)
+    stable: Array = above <= threshold + NUMERICAL_TOLERANCE
+    return stable if known.all() else np.where(known, stable, np.nan)
+
+
 def _figures(amount: float) -> str:
     return f"{amount:.2f}" if amount >= 0.005 else f"{amount:.1g}"
 
@@ -305,7 +313,7 @@ def _summary(
     statuses = Counter(result.columns["hull_status"].tolist())
     return {
         "rows": len(result),
-        "stable": int(result.columns["is_stable"].sum()),
+        "stable": int(np.nansum(result.columns["is_stable"])),
         "statuses": dict(statuses),
         "no_reference": statuses.get(HullStatus.NO_REFERENCE.value, 0),
         "not_converged": statuses.get(HullStatus.NOT_CONVERGED.value, 0),

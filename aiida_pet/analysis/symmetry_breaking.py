@@ -76,11 +76,16 @@ def combine(
     table.set_column("free_status", status.astype(str))
     for name in [name for name in constrained.columns if name.startswith("spacegroup_")]:
         table.set_column(f"constrained_{name}", constrained.columns[name])
-        table.set_column(f"free_{name}", _spread(free.columns[name], places, len(constrained)))
+        table.set_column(f"free_{name}", _spread(free.columns.get(name), places, len(constrained)))
     return table
 
 
-def _spread(values: Array, places: Array, size: int) -> Array:
-    spread = np.zeros(size, dtype=values.dtype)
+def _spread(values: Array | None, places: Array, size: int) -> Array:
+    """Return (size,) with ``values`` at ``places``, and NaN where there are none."""
+    spread = np.full(size, np.nan)
+    if values is None:
+        return spread
+    if len(values) == size:
+        spread = np.empty_like(values)
     spread[places] = values
     return spread

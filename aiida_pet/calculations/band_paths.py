@@ -146,7 +146,7 @@ def _columns(row: StructureTable, prefix: str) -> Mapping[float, int]:
     return {
         float(name.removeprefix(prefix).replace("_", ".")): int(values[0])
         for name, values in row.columns.items()
-        if name.startswith(prefix)
+        if name.startswith(prefix) and not np.isnan(values[0])
     }
 
 

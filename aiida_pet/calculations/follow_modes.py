@@ -80,7 +80,7 @@ def compare_followed(
     :return: columns of ``displaced``; ``status`` and ``message`` of the relaxation; ``energy_gained``, eV/atom, before
         minus after, in enthalpy under pressure; ``volume_change``, A^3/atom, after minus before;
         ``initial_spacegroup_*`` before and ``spacegroup_*`` after, at each tolerance; ``symmetry_warning``;
-        ``heads``. NaN and 0 for a row without result.
+        ``heads``. NaN for a row without result.
     """
     after = relaxed.to_table().select(displaced.ids)
     before = results.to_table().select(displaced.ids)

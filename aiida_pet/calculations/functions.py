@@ -60,7 +60,7 @@ def merge_tables(
 ) -> StructureSetData:
     """Return one table of the results of many jobs, with a row for each of ``structures``, in their order.
 
-    A row that no job finished has the status ``left``, its input geometry, and NaN, 0 or empty in other columns.
+    A row that no job finished has the status ``left``, its input geometry, and nothing in other columns.
 
     :param structures: the input of the jobs.
     :param rows: the ids of the rows that were to be done, in the order of the merged table; all if not given.

@@ -24,8 +24,9 @@ def merge_nodes(
 ) -> StructureSetData:
     """Return an unstored node with a row for each of ``ids``, in their order.
 
-    A row that is in no table has the status ``left``, its geometry of ``structures``, and NaN, 0 or empty in other
-    columns. Where it pays, the node is made of the files of its parts, which AiiDA's repository then holds once.
+    A row that is in no table has the status ``left``, its geometry of ``structures``, and nothing in other columns: see
+    :mod:`aiida_pet.engine.filling`. Where it pays, the node is made of the files of its parts, which AiiDA's repository
+    then holds once.
 
     :param structures: the crystals.
     :param ids: (N,) of those to be there.

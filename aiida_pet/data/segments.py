@@ -13,9 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_pet.engine.filling import concatenate_column, concatenate_filled
 from aiida_pet.engine.ragged import offsets_of, within
-from aiida_pet.engine.table import Array, concatenate_filled
+from aiida_pet.engine.table import Array
 
+COLUMN = "column_"
+"""Prefix of the arrays that have a value for each row."""
 FOLDER = "segments"
 ORDER = "order"
 ORDER_FILE = f"{ORDER}.npy"
@@ -54,8 +57,11 @@ class Segments:
 
     def per_row(self, name: str) -> Array:
         """Return (N, ...) of an array whose first dimension are rows; filled where a segment has none."""
-        joined: Array = concatenate_filled(list(zip(self.sizes, self.read(name), strict=True)))[self.order]
-        return joined
+        prefix = COLUMN if name.startswith(COLUMN) else ""
+        column = name.removeprefix(prefix)
+        joined = concatenate_column(column, self.sizes, lambda other: self.read(f"{prefix}{other}"))
+        chosen: Array = joined[self.order]
+        return chosen
 
     def offsets(self, name: str) -> NDArray[np.int64]:
         """Return (N + 1,) offsets; rows of a segment without them own nothing."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _IDS = "ids"
 IDS_FILE = f"{_IDS}.npy"
 """Where the repository of a node has its ids, as UTF-8 bytes."""
-_COLUMN = "column_"
+_COLUMN = segments.COLUMN
 _RAGGED = "ragged_"
 _OFFSETS = "offsets_"
 _CONTENT = "content_sha256"

@@ -25,7 +25,7 @@ def symmetry_warnings(
     """Return (N,) str, empty for a row of which there is nothing to say.
 
     :param groups: tolerance as :func:`~aiida_pet.engine.spacegroup.groups_of` labels it (``0_01``) -> (N,) its ``kind``
-        of each row, 0 where there is none.
+        of each row, 0 where there is none, NaN where it is not known.
     :param initial: the same before the relaxation; None if there was none.
     :param pbc: (N, 3), which says what kind of group it is; crystals if not given.
     """
@@ -34,7 +34,7 @@ def symmetry_warnings(
     before = after if initial is None else np.stack([initial[at] for at in groups], axis=1)
     differs = (after != after[:, :1]).any(axis=1)
     changed = (after != before).any(axis=1)
-    none = (after == 0).any(axis=1)
+    none = ((after == 0) | np.isnan(after) | np.isnan(before)).any(axis=1)
     periodic = np.full(len(after), 3) if pbc is None else pbc.sum(axis=1)
     texts = np.full(len(after), "", dtype=object)
     for row in np.flatnonzero((differs | changed) & ~none).tolist():
@@ -58,6 +58,7 @@ def symmetry_warnings(
     return texts.astype(str)
 
 
-def _shown(kinds: Sequence[int], name: str) -> list[str]:
+def _shown(kinds: Sequence[float], name: str) -> list[str]:
     """Return the numbers of groups as texts; of a wire or a molecule, whose groups have none here, their orders."""
-    return [str(kind) if name in _NAMES.values() else f"of order {kind // KINDS}" for kind in kinds]
+    whole = map(int, kinds)  # numbers where some row has none
+    return [str(kind) if name in _NAMES.values() else f"of order {kind // KINDS}" for kind in whole]

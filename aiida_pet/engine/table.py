@@ -19,6 +19,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
+from aiida_pet.engine.filling import concatenate_columns, concatenate_filled
 from aiida_pet.engine.ragged import Array, Ragged, within
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     "StructureTableBuilder",
     "Table",
     "check_unique",
-    "concatenate_filled",
     "decode_strings",
     "encode_strings",
     "merge_units",
@@ -164,7 +164,9 @@ class Table:
 
     @classmethod
     def concatenate(cls, tables: Sequence[Self]) -> Self:
-        """Return all rows of ``tables``, in order. A column that a table lacks is filled (NaN, "", 0, False).
+        """Return all rows of ``tables``, in order. A column that a table lacks is filled.
+
+        See :mod:`aiida_pet.engine.filling`.
 
         :raises DuplicateIdError: if two tables share an id.
         :raises ValueError: if ``tables`` is empty, or two tables give a column different units.
@@ -177,7 +179,7 @@ class Table:
     def _concatenated(cls, tables: Sequence[Self]) -> dict[str, Any]:
         return {
             "ids": np.concatenate([table.ids for table in tables]),
-            "columns": _concatenate_columns([(len(t), t.columns) for t in tables]),
+            "columns": concatenate_columns([(len(t), t.columns) for t in tables]),
             "units": merge_units([table.units for table in tables]),
             "ragged": {
                 name: Ragged.concatenate([(len(t), t.ragged.get(name)) for t in tables])
@@ -340,7 +342,10 @@ class StructureTable(Table):
             "cells": np.concatenate([table.cells for table in tables]),
             "pbc": np.concatenate([table.pbc for table in tables]),
             "offsets": np.concatenate([[0], np.cumsum(sizes)]),
-            "atom_columns": _concatenate_columns([(len(t.numbers), t.atom_columns) for t in tables]),
+            "atom_columns": {
+                name: concatenate_filled([(len(t.numbers), t.atom_columns.get(name)) for t in tables])
+                for name in dict.fromkeys(name for table in tables for name in table.atom_columns)
+            },
         }
 
     def to_arrays(self) -> dict[str, Array]:
@@ -428,33 +433,6 @@ def _prefixed(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
         name.removeprefix(prefix): decode_strings(values)
         for name, values in arrays.items()
         if name.startswith(prefix)
-    }
-
-
-def _fill_value(dtype: np.dtype[Any]) -> Any:
-    return {"f": np.nan, "U": "", "S": b"", "b": False}.get(dtype.kind, 0)
-
-
-def concatenate_filled(parts: Sequence[tuple[int, Array | None]]) -> Array:
-    """Return the arrays of ``parts`` end to end, filled (NaN, "", 0, False) where there is none.
-
-    :param parts: (length, the array or None), one array at least.
-    """
-    like = next(array for _, array in parts if array is not None)
-    return np.concatenate(
-        [
-            np.full((size, *like.shape[1:]), _fill_value(like.dtype), dtype=like.dtype)
-            if array is None
-            else array
-            for size, array in parts
-        ]
-    )
-
-
-def _concatenate_columns(parts: Sequence[tuple[int, Mapping[str, Array]]]) -> dict[str, Array]:
-    names = dict.fromkeys(name for _, columns in parts for name in columns)
-    return {
-        name: concatenate_filled([(size, columns.get(name)) for size, columns in parts]) for name in names
     }
 
 

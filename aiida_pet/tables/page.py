@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from aiida_pet.tables.columns import COLUMNS, Section, Source
-from aiida_pet.tables.warnings import Warned
 
 _HEAD = """# The columns of the results
 
@@ -16,13 +15,8 @@ Every table that a launch makes holds columns of this list. `aiida-pet columns r
 `--json` gives all that is known of them. A name with `{symprec}` stands for one column per tolerance of `symprecs`:
 `spacegroup_0_01` is the space group at 0.01 A.
 
-The shape is that of the value of one row: `A` is the number of its atoms, `*` a number of its own. Rows that have no
-value hold NaN, 0, false or an empty text in arrays, and nothing in csv and JSON where the column knows it as missing.
-"""
-_WARNINGS = """
-## The codes of `warnings`
-
-A row holds any number of these codes, separated by spaces. `aiida-pet status` counts them.
+The shape is that of the value of one row: `A` is the number of its atoms, `*` a number of its own. A missing value is
+NaN in arrays, empty in csv and null in JSON. [warnings.md](warnings.md) lists the codes of `warnings`.
 """
 _TITLES = {Section.OTHER: "Everything else"}
 
@@ -38,8 +32,7 @@ def page() -> str:
         ]
         title = _TITLES.get(section, section.value.capitalize())
         parts.append(f"\n## {title}\n\n{_table(('column', 'unit', 'shape', 'written by', 'meaning'), rows)}")
-    codes = _table(("code", "meaning"), [(f"`{code}`", code.meaning) for code in Warned])
-    return "".join([*parts, _WARNINGS, "\n", codes])
+    return "".join(parts)
 
 
 def _written_by(sources: Sequence[Source]) -> str:

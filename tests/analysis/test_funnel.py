@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from aiida_pet.analysis.funnel import Stage, final_table, run_funnel
+from aiida_pet.analysis.funnel import Stage, final_table, judge, run_funnel
 from aiida_pet.data.filter import FilterError
 from aiida_pet.engine.ragged import Ragged
 from aiida_pet.engine.table import StructureTable, Table
@@ -80,7 +80,26 @@ def test_a_reason_names_all_parts_that_fail_with_their_values() -> None:
 def test_missing_values_fulfil_no_condition() -> None:
     funnel = run_funnel(crystals(IDS), [Stage("hull", hull([0.0, np.nan, 0.1, 0.0]), "e_above_hull < 1")])
     assert funnel.passing.tolist() == ["a", "c", "d"]
-    assert funnel.verdicts[0].reasons[1] == "not e_above_hull < 1 (e_above_hull = nan)"
+    assert funnel.verdicts[0].reasons[1] == "not e_above_hull < 1 (e_above_hull is missing)"
+
+
+def test_a_flag_that_is_missing_is_said_to_be() -> None:
+    stable = hull([0.0, np.nan, 0.1, 0.0])
+    stable.set_column("is_stable", np.array([1.0, np.nan, 0.0, 1.0]))
+    for condition, passing in (("is_stable", ["a", "d"]), ("not is_stable", ["c"])):
+        funnel = run_funnel(crystals(IDS), [Stage("hull", stable, condition)])
+        assert funnel.passing.tolist() == passing
+        assert funnel.verdicts[0].reasons[1] == f"not {condition} (is_stable is missing)"
+
+
+@pytest.mark.parametrize(
+    "condition", ["is_dynamically_stable", "not is_dynamically_stable", "n_imaginary < 1"]
+)
+def test_a_flag_or_count_that_no_row_has_fulfils_nothing(condition: str) -> None:
+    table = crystals(IDS, status=["converged"] * 4)
+    verdict = judge(table, table, condition, ["is_dynamically_stable", "n_imaginary"])
+    assert not verdict.passes.any()
+    assert verdict.reasons[0].endswith("is missing)")
 
 
 def test_geometry_is_that_of_the_stage_that_moves() -> None:

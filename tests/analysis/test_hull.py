@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from ase.data import atomic_numbers, chemical_symbols
+from numpy.testing import assert_array_equal
 from phases import element_rows, entries_of, phase_table, random_rows, references_of
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition, Structure
@@ -20,6 +22,8 @@ from aiida_pet.analysis.convex_hull import PhaseSet
 from aiida_pet.analysis.hull import HullResult, energies_above_hull
 from aiida_pet.analysis.levels import MixedTheoryError, Theory
 from aiida_pet.analysis.reference_files import read_references
+from aiida_pet.data.filter import filter_frame
+from aiida_pet.data.frame import frame_of
 from aiida_pet.engine.table import StructureTable
 
 TIGHT = {"rtol": 0, "atol": 1e-9}  # eV/atom
@@ -257,7 +261,10 @@ def test_rows_without_answer_stay_and_say_why() -> None:
     assert columns["hull_message"][3] == "no reference for Fe, Cs"
     assert np.isnan(columns["e_above_hull"]).tolist() == [False, True, True, True, True]
     assert np.isnan(columns["formation_energy"][1:]).all()
-    assert columns["is_stable"].tolist() == [True, False, False, False, False]
+    assert_array_equal(columns["is_stable"], [1, np.nan, np.nan, np.nan, np.nan])
+    assert frame_of(result.table)["is_stable"].tolist() == [True, pd.NA, pd.NA, pd.NA, pd.NA]
+    assert filter_frame(frame_of(result.table), "not is_stable").empty
+    assert result.summary["stable"] == 1
     assert result.table.ids.tolist() == table.ids.tolist()
     assert result.summary["missing_elements"] == ["Fe", "Cs"]
     assert (result.summary["no_reference"], result.summary["not_converged"]) == (1, 1)
@@ -267,7 +274,7 @@ def test_rows_without_answer_stay_and_say_why() -> None:
 def test_rows_that_did_not_converge_make_no_hull() -> None:
     rows = [*element_rows("Mo Ta"), ("good", {"Mo": 1, "Ta": 1}, -6.0), ("bad", {"Mo": 1, "Ta": 1}, -60.0)]
     table = phase_table(rows, ["converged", "converged", "converged", "diverged"])
-    assert energies_above_hull(table).table.columns["is_stable"].tolist() == [True, True, True, False]
+    assert_array_equal(energies_above_hull(table).table.columns["is_stable"], [1, 1, 1, np.nan])
 
 
 def test_an_id_in_both_set_and_references_is_told_apart() -> None:

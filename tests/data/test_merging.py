@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from aiida import orm
 from aiida.manage import get_manager
@@ -43,10 +44,16 @@ def results(rows: list[int], seed: int, *, phonons: bool = False) -> StructureTa
     table.set_column("message", np.array(["x" * (row % 3) for row in rows]))
     table.set_column("energy", random.random(len(rows)), "eV")
     table.set_column("stress", random.random((len(rows), 6)), "eV/A^3")
-    table.set_column("n_steps", random.integers(0, 9, len(rows)))
+    table.set_column("n_steps", random.integers(1, 9, len(rows)))
+    table.set_column("mine", random.integers(1, 9, len(rows)))
+    table.set_column("spacegroup_0_01", random.integers(1, 230, len(rows)))
     table.atom_columns["forces"] = random.random((len(table.numbers), 3))
     table.units["forces"] = "eV/A"
     if phonons:
+        table.set_column("is_dynamically_stable", np.arange(len(rows)) % 2 == 0)
+        table.set_column("n_imaginary", np.arange(len(rows)))
+        table.set_column("supercell_matrix", np.tile(np.eye(3, dtype=int), (len(rows), 1, 1)))
+        table.set_column("layergroup_0_01", random.integers(1, 80, len(rows)))
         table.ragged["curve"] = Ragged.of([random.random((row % 4, 2)) for row in rows])
         table.units["curve"] = "THz"
     return table
@@ -106,6 +113,28 @@ def test_table_in_segments_reads_as_the_whole_one(in_segments: None, stored: boo
     places = select_positions(node, "status == converged and energy < 0.8")
     np.testing.assert_array_equal(places, select_positions(whole, "status == converged and energy < 0.8"))
     assert read_columns(node, ["energy", "formula"]).equals(read_columns(whole, ["energy", "formula"]))
+
+
+@pytest.mark.parametrize("least", [1, 1000])
+def test_flags_and_counts_that_a_part_lacks_are_missing(monkeypatch: pytest.MonkeyPatch, least: int) -> None:
+    """Row 6 is in no part, rows 0, 1 and 11 are in the part with phonons."""
+    monkeypatch.setattr(segments, "LEAST_ROWS", least)
+    node = merge(parts())
+    assert node.is_segmented == (least == 1)
+    frame = node.to_dataframe().set_axis(range(N), axis=0)
+    own = [0, 1, 11]
+    others = [row for row in range(N) if row not in own]
+    for name in ("is_dynamically_stable", "n_imaginary", "supercell_matrix_0"):
+        assert frame[name].isna().to_numpy().nonzero()[0].tolist() == others
+    assert frame["is_dynamically_stable"][own].tolist() == [False, True, True]  # in the part: 1, 0, 11
+    assert frame["n_imaginary"][own].tolist() == [1, 0, 2]
+    assert frame["n_steps"][6] == 0  # was not relaxed
+    assert pd.isna(frame["spacegroup_0_01"][6])
+    # no slab was in the parts that lack it, and what row 6 is nobody looked at
+    assert frame["layergroup_0_01"][[2, 3, 4, 5, 7, 8, 9, 10]].tolist() == [0] * 8
+    assert pd.isna(frame["layergroup_0_01"][6])
+    assert node.row("crystal-6ü")["is_dynamically_stable"] is None
+    assert node.row("crystal-0ü")["n_imaginary"] == 1
 
 
 def test_hash_is_that_of_the_content(in_segments: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
@@ -127,6 +128,22 @@ def test_killer_has_failed_and_the_others_are_done(module_inputs: Inputs) -> Non
     )
     assert results.base.attributes.get("counts")["status"] == {"converged": 2, "failed": 1}
     assert node.outputs.summary["rows_left"] == 0
+    # it was not relaxed, and nobody looked at its space group
+    assert results.to_dataframe()["spacegroup_0_01"].tolist() == [229, pd.NA, 229]
+    assert results.to_dataframe()["n_steps"].tolist() == [7, 0, 7]
+    assert results.row("killer_0.5")["spacegroup_0_01"] is None
+
+
+def test_flags_of_rows_given_up_or_left_are_missing(module_inputs: Inputs) -> None:
+    inputs = module_inputs(["a", "killer_0.5", "soft"]) | {"task": "phonons"}
+    _, node = run_get_node(BatchWorkChain, lanes=1, **inputs)
+    frame = node.outputs.results.to_dataframe()
+    assert "converged" in frame["status"].tolist()
+    assert set(frame["status"]) - {"converged"}
+    told = {"a": True, "soft": False}
+    assert [None if pd.isna(flag) else flag for flag in frame["is_dynamically_stable"]] == [
+        told[row] if status == "converged" else None for row, status in frame["status"].items()
+    ]
 
 
 def test_lanes_that_stop_early_leave_rows_and_say_why(module_inputs: Inputs) -> None:

@@ -1,0 +1,84 @@
+"""Columns: what every table says of a row."""
+
+from __future__ import annotations
+
+from aiida_pet.tables import warnings
+from aiida_pet.tables.column import EVALUATED, Column, Kind, Section, Source
+
+GENERAL: tuple[Column, ...] = (
+    Column(
+        "formula",
+        "Formula of the whole cell, elements in alphabetical order.",
+        kind=Kind.TEXT,
+        shown=(Source.STATIC, Source.RELAX, Source.PHONONS, Source.ELASTIC, Source.SCREEN),
+    ),
+    Column(
+        "stage",
+        "Stage at which the row left the screening, or `done`.",
+        kind=Kind.TEXT,
+        section=Section.STATUS,
+        sources=(Source.SCREEN,),
+        shown=(Source.SCREEN,),
+        compared=True,
+        searched=True,
+    ),
+    Column(
+        "passed",
+        "True if the row came through all stages.",
+        kind=Kind.FLAG,
+        section=Section.STATUS,
+        sources=(Source.SCREEN,),
+        compared=True,
+    ),
+    Column(
+        "reason",
+        "Why the row left: its status and message, or the part of the condition that fails.",
+        kind=Kind.TEXT,
+        section=Section.STATUS,
+        sources=(Source.SCREEN,),
+        shown=(Source.SCREEN,),
+    ),
+    Column(
+        "status",
+        "How the row ended: converged, max_steps, left, or the reason why there is no answer.",
+        kind=Kind.TEXT,
+        section=Section.STATUS,
+        sources=EVALUATED,
+        shown=(Source.STATIC, Source.RELAX, Source.PHONONS, Source.ELASTIC),
+        searched=True,
+        repeated=True,
+    ),
+    Column(
+        "message",
+        "What there is to say of the status, in words.",
+        kind=Kind.TEXT,
+        section=Section.STATUS,
+        sources=EVALUATED,
+        repeated=True,
+        told=True,
+    ),
+    Column(
+        warnings.COLUMN,
+        "Codes of what needs a second look, separated by spaces.",
+        kind=Kind.TEXT,
+        section=Section.STATUS,
+        sources=EVALUATED,
+        searched=True,
+        told=True,
+    ),
+    Column(
+        "heads",
+        "The model's heads that forces and stress come from: conservative, or which of them are direct.",
+        kind=Kind.TEXT,
+        section=Section.RELAXATION,
+        sources=EVALUATED,
+        shown=(Source.STATIC, Source.RELAX, Source.PHONONS, Source.ELASTIC, Source.SCREEN),
+    ),
+    Column(
+        "n_atoms",
+        "Number of atoms of the cell.",
+        kind=Kind.COUNT,
+        sources=EVALUATED,
+        shown=(Source.STATIC, Source.RELAX),
+    ),
+)

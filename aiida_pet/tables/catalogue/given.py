@@ -1,0 +1,32 @@
+"""Columns: columns of the input that tasks read."""
+
+from __future__ import annotations
+
+from aiida_pet.tables.column import PER_ATOM, Column, Kind, Section
+
+GIVEN: tuple[Column, ...] = (
+    Column(
+        "born_charges",
+        "Born effective charges of the input.",
+        "e",
+        shape=(PER_ATOM, "3", "3"),
+        section=Section.PHONONS,
+    ),
+    Column(
+        "fixed_cartesian",
+        "True where an atom is held along x, y or z.",
+        shape=(PER_ATOM, "3"),
+        kind=Kind.FLAG,
+    ),
+    Column(
+        "fixed_scaled",
+        "True where an atom is held along a lattice vector: its fractional coordinate stays the same.",
+        shape=(PER_ATOM, "3"),
+        kind=Kind.FLAG,
+    ),
+    Column(
+        "constraints_not_read",
+        "Names of constraints of the input that are not read; relaxations refuse the row.",
+        kind=Kind.TEXT,
+    ),
+)

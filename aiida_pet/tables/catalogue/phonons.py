@@ -1,0 +1,179 @@
+"""Columns: frequencies, thermal properties and what force constants are worth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida_pet.tables import when
+from aiida_pet.tables.column import RAGGED, Column, Kind, Section, Source
+
+
+def _phonons(name: str, meaning: str, unit: str = "", **further: Any) -> Column:
+    return Column(
+        name, meaning, unit, **({"section": Section.PHONONS, "sources": (Source.PHONONS,)} | further)
+    )
+
+
+PHONONS: tuple[Column, ...] = (
+    _phonons(
+        "n_atoms_primitive",
+        "Number of atoms of the primitive cell.",
+        kind=Kind.COUNT,
+        shown=(Source.PHONONS,),
+    ),
+    _phonons(
+        "min_frequency",
+        "Lowest frequency over the mesh and the q-points of the supercell, acoustic modes at Gamma left out; imaginary "
+        "ones are negative.",
+        "THz",
+        shown=(Source.PHONONS, Source.SCREEN),
+        compared=True,
+        searched=True,
+    ),
+    _phonons(
+        "max_frequency",
+        "Highest frequency over the mesh and the q-points of the supercell.",
+        "THz",
+        shown=(Source.PHONONS,),
+        compared=True,
+    ),
+    _phonons(
+        "max_frequency_commensurate",
+        "Highest frequency over the q-points of the supercell alone, where nothing is interpolated.",
+        "THz",
+    ),
+    _phonons("acoustic_gamma", "What is left of the acoustic modes at Gamma.", "THz"),
+    _phonons(
+        "is_dynamically_stable",
+        "True if `min_frequency` is not below minus `imaginary_threshold`.",
+        kind=Kind.FLAG,
+        shown=(Source.PHONONS,),
+        compared=True,
+    ),
+    _phonons(
+        "n_imaginary",
+        "Number of imaginary modes at the q-points of the supercell.",
+        kind=Kind.COUNT,
+        shown=(Source.PHONONS,),
+    ),
+    _phonons("imaginary_fraction", "Share of imaginary modes on the mesh."),
+    _phonons(
+        "imaginary_at_gamma_only",
+        "True if all imaginary modes of the supercell are at Gamma.",
+        kind=Kind.FLAG,
+    ),
+    _phonons(
+        "imaginary_q",
+        "Where the softest mode is, in the reciprocal basis of the primitive cell; missing if the crystal is stable.",
+        shape=("3",),
+    ),
+    _phonons("phonon_dos", "Density of states at `dos_frequencies`.", "1/THz", shape=("G",)),
+    _phonons("dos_frequencies", "Frequencies of the density of states.", "THz", shape=("G",)),
+    _phonons("zero_point_energy", "Zero-point energy per mole of primitive cells.", "kJ/mol"),
+    _phonons("temperatures", "Temperatures of the thermal properties.", "K", shape=("T",)),
+    _phonons(
+        "free_energy",
+        "Helmholtz free energy of vibration at `temperatures`, per mole of primitive cells.",
+        "kJ/mol",
+        shape=("T",),
+    ),
+    _phonons("entropy", "Entropy at `temperatures`, per mole of primitive cells.", "J/(K mol)", shape=("T",)),
+    _phonons(
+        "heat_capacity",
+        "Heat capacity at constant volume at `temperatures`, per mole of primitive cells.",
+        "J/(K mol)",
+        shape=("T",),
+    ),
+    _phonons("free_energy_300", "`free_energy` at 300 K.", "kJ/mol", shown=(Source.PHONONS,)),
+    _phonons("entropy_300", "`entropy` at 300 K.", "J/(K mol)", shown=(Source.PHONONS,)),
+    _phonons("heat_capacity_300", "`heat_capacity` at 300 K.", "J/(K mol)", shown=(Source.PHONONS,)),
+    _phonons("net_force", "Largest sum of the forces on a displaced cell, before it was removed.", "eV/A"),
+    _phonons(
+        "acoustic_sum_rule_before", "Violation of the acoustic sum rule before it was enforced.", "eV/A^2"
+    ),
+    _phonons("acoustic_sum_rule", "Violation of the acoustic sum rule that is left.", "eV/A^2"),
+    _phonons(
+        "hessian_asymmetry", "Asymmetry of the force constants before they were made symmetric.", "eV/A^2"
+    ),
+    _phonons("hessian_relative_asymmetry", "`hessian_asymmetry` as a share of the force constants."),
+    _phonons(
+        "supercell_matrix", "Supercell relative to the primitive cell.", shape=("3", "3"), kind=Kind.COUNT
+    ),
+    _phonons("primitive_matrix", "Primitive cell relative to the cell of the row.", shape=("3", "3")),
+    _phonons("n_atoms_supercell", "Number of atoms of the supercell.", kind=Kind.COUNT),
+    _phonons("supercell_image", "Shortest distance between images of an atom in the supercell.", "A"),
+    _phonons(
+        "supercell_capped",
+        "True if `max_atoms` forbade the supercell that `min_image` asks for.",
+        kind=Kind.FLAG,
+    ),
+    _phonons("n_displacements", "Number of displaced supercells.", kind=Kind.COUNT),
+    _phonons("displacement", "Length of the displacements.", "A"),
+    _phonons("force_constants", "Compact force constants of phonopy.", "eV/A^2", shape=(RAGGED, "3", "3")),
+    _phonons(
+        "primitive_atoms",
+        "Atoms of the cell that make the primitive cell.",
+        shape=(RAGGED,),
+        kind=Kind.COUNT,
+    ),
+    _phonons(
+        "check_n_atoms_supercell",
+        "Number of atoms of the second supercell.",
+        kind=Kind.COUNT,
+        when=when.checked,
+    ),
+    _phonons(
+        "check_supercell_image", "Distance between images in the second supercell.", "A", when=when.checked
+    ),
+    _phonons("check_min_frequency", "Lowest frequency in the second supercell.", "THz", when=when.checked),
+    _phonons("check_max_frequency", "Highest frequency in the second supercell.", "THz", when=when.checked),
+    _phonons(
+        "check_is_dynamically_stable",
+        "True if the crystal is dynamically stable in the second supercell.",
+        kind=Kind.FLAG,
+        when=when.checked,
+    ),
+    _phonons(
+        "check_frequency_change",
+        "Largest change of a frequency of the mesh from the first supercell to the second.",
+        "THz",
+        when=when.checked,
+    ),
+    # of crystals with Born charges and a dielectric tensor
+    _phonons(
+        "has_nac",
+        "True if the non-analytical term correction was made.",
+        kind=Kind.FLAG,
+        when=lambda _: False,
+    ),
+    _phonons(
+        "dielectric_tensor", "High-frequency dielectric tensor.", shape=("3", "3"), when=lambda _: False
+    ),
+    _phonons(
+        "primitive_born_charges",
+        "Born effective charges of the atoms of the primitive cell.",
+        "e",
+        shape=(RAGGED, "3", "3"),
+        when=lambda _: False,
+    ),
+    _phonons("mode_frequency", "Frequency of the mode that was followed.", "THz", sources=(Source.MODES,)),
+    _phonons(
+        "mode_q",
+        "Where the mode is that was followed, in the reciprocal basis of the primitive cell.",
+        shape=("3",),
+        sources=(Source.MODES,),
+    ),
+    _phonons("mode_amplitude", "How far the atoms were moved along the mode.", "A", sources=(Source.MODES,)),
+    _phonons(
+        "n_cells",
+        "Number of primitive cells of the cell in which the mode was followed.",
+        kind=Kind.COUNT,
+        sources=(Source.MODES,),
+    ),
+    _phonons(
+        "volume_change",
+        "Change of the volume by following the mode, after minus before.",
+        "A^3/atom",
+        sources=(Source.MODES,),
+    ),
+)

@@ -1,0 +1,65 @@
+"""Columns: where a relaxation began and how far it went."""
+
+from __future__ import annotations
+
+from aiida_pet.tables import when
+from aiida_pet.tables.column import RELAXED, Column, Kind, Section, Source
+
+RELAXATION: tuple[Column, ...] = (
+    Column(
+        "enthalpy",
+        "Enthalpy of the cell under the pressure of the relaxation, H = E + P V.",
+        "eV",
+        section=Section.RELAXATION,
+        sources=RELAXED,
+        when=when.pressed,
+        searched=True,
+    ),
+    Column(
+        "initial_energy",
+        "Energy of the cell as it was given.",
+        "eV",
+        section=Section.RELAXATION,
+        sources=RELAXED,
+        when=when.relaxes,
+    ),
+    Column(
+        "initial_volume",
+        "Volume of the cell as it was given.",
+        "A^3",
+        section=Section.RELAXATION,
+        sources=RELAXED,
+        when=when.relaxes,
+    ),
+    Column(
+        "n_steps",
+        "Steps of the optimiser; 0 of what was not relaxed.",
+        kind=Kind.COUNT,
+        section=Section.RELAXATION,
+        sources=RELAXED,
+        when=when.relaxes,
+        shown=(Source.RELAX,),
+        zero_with="id",
+    ),
+    Column(
+        "relaxation",
+        "Which of two relaxations stands: constrained or free.",
+        kind=Kind.TEXT,
+        section=Section.RELAXATION,
+        sources=(Source.COMBINED,),
+    ),
+    Column(
+        "energy_gained",
+        "How far the second relaxation came down below the first.",
+        "eV/atom",
+        section=Section.RELAXATION,
+        sources=(Source.COMBINED, Source.MODES),
+    ),
+    Column(
+        "free_status",
+        "How the free relaxation ended.",
+        kind=Kind.TEXT,
+        section=Section.STATUS,
+        sources=(Source.COMBINED,),
+    ),
+)
