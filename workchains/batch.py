@@ -8,6 +8,7 @@ for another. The model is brought to the computer once (:mod:`aiida_pet.workchai
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -154,7 +155,7 @@ class BatchWorkChain(TaskProtocols, WorkChain):
         """Take the folder that holds the model."""
         staging = self.ctx.staging
         if not staging.is_finished_ok:
-            computer = self.inputs.code.computer.label
+            computer = shlex.quote(self.inputs.code.computer.label)
             message = staging.exit_message or staging.exception or "It gave no reason."
             return self.exit_codes.ERROR_STAGING.format(computer=computer, pk=staging.pk, message=message)
         self.ctx.remote_model = staging.outputs.remote_model

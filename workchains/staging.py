@@ -6,6 +6,7 @@ What is asked of the computer, and what makes two of these at the same time safe
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from aiida import orm
@@ -77,7 +78,7 @@ class StagingWorkChain(WorkChain):
         """Put the upload at the address of the model, if it is the model."""
         model, computer, upload = self.inputs.model, self.inputs.computer, self.ctx.upload
         if not upload.is_finished_ok:
-            return self.exit_codes.ERROR_UPLOAD.format(pk=upload.pk, computer=computer.label)
+            return self.exit_codes.ERROR_UPLOAD.format(pk=upload.pk, computer=shlex.quote(computer.label))
         folder = upload.outputs.remote_folder
         try:
             address, outcome = publish(model, computer, f"{folder.get_remote_path()}/{MODEL_FILE}")

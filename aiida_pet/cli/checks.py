@@ -47,14 +47,17 @@ def check_computer(computer: Computer, code: InstalledCode | None) -> Iterator[C
     from aiida.orm import User
 
     label = computer.label
-    configure = f"`verdi computer configure {computer.transport_type} {label}`"
+    configure = f"`verdi computer configure {computer.transport_type} {shlex.quote(label)}`"
     if not computer.is_configured:
         yield Check("connection", False, f"computer {label!r} is not configured", configure)
         return
     user = User.collection.get_default()
     if user is not None and not computer.is_user_enabled(user):
         yield Check(
-            "connection", False, f"computer {label!r} is disabled", f"`verdi computer enable {label}`"
+            "connection",
+            False,
+            f"computer {label!r} is disabled",
+            f"`verdi computer enable {shlex.quote(label)}`",
         )
         return
     transport = computer.get_transport()

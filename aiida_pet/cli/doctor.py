@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.checks import LEAST_FREE_KIB, Check, check_computer
+from aiida_pet.cli.codes import CODE, load_code
 from aiida_pet.cli.errors import without_codes
-from aiida_pet.cli.launching import CODE, load_code
 from aiida_pet.cli.output import echo_json, json_option, plural
 from aiida_pet.cli.services import repository_folder
 from aiida_pet.cli.session import Session, daemon_client, daemon_problem, pass_session
@@ -271,7 +272,7 @@ def check_model(code: InstalledCode, identifier: str | None) -> Check:
     try:
         place = find_place(model, code.computer)
     except ModelStoreError as error:
-        return Check("model", False, str(error), f"`verdi computer test {code.computer.label}`")
+        return Check("model", False, str(error), f"`verdi computer test {shlex.quote(code.computer.label)}`")
     if not place.is_whole:
         return Check(
             "model", True, f"{model.name} is not staged yet: the first launch uploads it to {place.folder}"

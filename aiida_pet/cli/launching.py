@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_pet.cli.codes import CODE, check_configured, load_code, share_of_cores
 from aiida_pet.cli.errors import in_options
 from aiida_pet.cli.options import WALLTIME, parse_settings
 from aiida_pet.cli.output import cell, echo_json, json_option, note, plural
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from aiida_pet.data.model import PetModelData
     from aiida_pet.data.structures import StructureSetData
 
-CODE = "pet-engine@localhost"
 PROTOCOLS = ("fast", "moderate", "precise")
 ALIASES = ("balanced", "stringent")  # what aiida-quantumespresso calls moderate and precise
 POLL_S = 2.0
@@ -188,6 +187,7 @@ def read_site(request: Request) -> Site:
     check_options(options, settings)
     model = resolve(request.model)
     code = load_code(request.code)
+    check_configured(code)
     rendered = _rendered(code, resources, options)
     settings = share_of_cores(code, request.lanes, rendered) | settings
     inputs = {"options": options, "resources": resources, "settings": settings, "lanes": request.lanes}
@@ -243,44 +243,6 @@ def check_options(options: dict[str, Any], settings: dict[str, Any]) -> None:
     ):
         if problem:
             raise click.BadParameter(problem.replace("settings.", ""), param_hint=hint)
-
-
-def load_code(identifier: str) -> AbstractCode:
-    """Return the code named by a pk or label.
-
-    :raises click.ClickException: if there is none, or several.
-    """
-    from aiida.common.exceptions import MultipleObjectsError, NotExistent
-    from aiida.orm import load_code
-
-    try:
-        code: AbstractCode = load_code(int(identifier) if identifier.isdecimal() else identifier)
-    except NotExistent as error:
-        made = (
-            "`aiida-pet setup` makes it" if identifier == CODE else "`verdi code list` shows those there are"
-        )
-        raise click.ClickException(f"there is no code {identifier!r}: {made}") from error
-    except MultipleObjectsError as error:
-        raise click.ClickException(f"several codes are called {identifier!r}: name one by its pk") from error
-    return code
-
-
-def share_of_cores(code: AbstractCode, lanes: int, options: dict[str, Any]) -> dict[str, int]:
-    """Return the threads of each job on this machine, where no scheduler keeps jobs off each other's cores.
-
-    :param options: of each job; nothing is set if they ask for cores.
-    """
-    from aiida_pet.calculations.base import cores_of
-
-    computer = code.computer
-    if (
-        computer is None
-        or computer.transport_type != "core.local"
-        or computer.scheduler_type != "core.direct"
-        or cores_of(options.get("resources") or {}) is not None
-    ):
-        return {}
-    return {"threads": max(1, len(os.sched_getaffinity(0)) // lanes)}
 
 
 def told_options(options: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_pet.cli.codes import check_configured, load_code, share_of_cores
 from aiida_pet.cli.launching import (
     SAME,
     Request,
@@ -14,9 +15,7 @@ from aiida_pet.cli.launching import (
     check_request,
     flag_of,
     launch_options,
-    load_code,
     read_resources,
-    share_of_cores,
     start,
     told_options,
 )
@@ -145,6 +144,7 @@ def _builder(node: WorkChainNode, request: Request, done: Done) -> Any:
     source = click.get_current_context().get_parameter_source
     code = load_code(request.code) if source("code") is not click.core.ParameterSource.DEFAULT else None
     builder: Any = resume_builder(node, code, done)
+    check_configured(builder.code)
     lanes = builder.lanes.value
     if source("lanes") is not click.core.ParameterSource.DEFAULT:
         builder.lanes = Int(request.lanes)

@@ -72,6 +72,23 @@ def test_resume_computes_what_is_left_with_the_options_of_before_or_those_given(
     assert f"aiida-pet resume {stopped.pk}" not in told
 
 
+def test_a_computer_that_came_with_an_archive_is_told_before_anything_starts(invoke, stopped, monkeypatch):
+    monkeypatch.setattr(orm.Computer, "is_configured", property(lambda _: False))
+    before = orm.QueryBuilder().append(orm.WorkChainNode).count()
+    code = stopped.inputs.code
+    crystals, model = stopped.inputs.structures.pk, stopped.inputs.model.pk
+    anew = ("launch", "relax", crystals, "--code", code.pk, "--model", model)
+    for command in (("resume", stopped.pk), anew):
+        output = " ".join(invoke(*command, status=1).output.split())
+        told = (
+            f"{code.computer.label!r} <{code.computer.pk}> of code <{code.pk}> is not set up in this profile"
+        )
+        assert told in output
+        assert f"`verdi computer configure core.local {code.computer.pk}`" in output
+        assert "nothing was started" in output
+    assert orm.QueryBuilder().append(orm.WorkChainNode).count() == before
+
+
 def test_rows_that_ended_their_jobs_are_tried_again_only_if_asked_for(invoke, launch, read, make_structures):
     structures = make_structures(["killer", "b"]).store()
     node = launch("relax", structures.pk, "--job-size", 1)
