@@ -217,7 +217,7 @@ def read_table(path: Path, id_column: str | None = None) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from aiida_pet.data.crystal import ID_KEYS
+    from aiida_pet.data.ids import ID_KEYS
 
     try:
         # ids as texts: 0012 is another than 12

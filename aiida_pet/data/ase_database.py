@@ -17,7 +17,8 @@ from ase import Atoms
 from ase.calculators.calculator import all_properties
 from ase.db import connect
 
-from aiida_pet.data.crystal import OWN_KEY, Broken, Crystal, Item, checked, id_of, id_text, reason_of
+from aiida_pet.data.crystal import OWN_KEY, Broken, Crystal, Item, checked, reason_of
+from aiida_pet.data.ids import id_of, id_text
 from aiida_pet.data.input_results import ResultOptions, take_fields
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.data.own_record import ATOM_RESULTS, HELD, RESULTS, Plain, own_crystal

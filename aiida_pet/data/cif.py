@@ -46,6 +46,10 @@ _FRACTIONAL = tuple(f"_atom_site_fract_{axis}" for axis in "xyz")
 _CARTESIAN = tuple(f"_atom_site_cartn_{axis}" for axis in "xyz")
 _SYMBOL, _LABEL, _OCCUPANCY = "_atom_site_type_symbol", "_atom_site_label", "_atom_site_occupancy"
 _CALCULATED = "_atom_site_calc_flag"
+_ASSEMBLY = "_atom_site_disorder_assembly"
+_GROUP = "_atom_site_disorder_group"
+_OF_SITES = (_SYMBOL, _LABEL, _OCCUPANCY, _CALCULATED, _ASSEMBLY, _GROUP)
+_MULTIPLICITY = "_atom_site_symmetry_multiplicity"
 _FORMULA = "_chemical_formula_sum"
 _UNCERTAINTY = re.compile(r"\([0-9]*\)?\Z")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
@@ -116,6 +120,7 @@ def _atoms(block: Block, left_out: LeftOut) -> Atoms:
         )
     where, owners = _images(sites, symmetry, cell, left_out)
     atoms = checked(Atoms(sites.numbers[owners], where @ cell, cell=cell, pbc=True))
+    _compare_multiplicities(block, sites, owners, left_out)
     _compare_formula(block, atoms, left_out)
     return atoms
 
@@ -182,12 +187,13 @@ def _sites(block: Block, cell: Array | None, left_out: LeftOut) -> _Sites:
     """
     fractional = all(name in block.values for name in _FRACTIONAL)
     columns = _FRACTIONAL if fractional else _CARTESIAN
-    names = [*columns, *(name for name in (_SYMBOL, _LABEL, _OCCUPANCY, _CALCULATED) if name in block.values)]
+    names = [*columns, *(name for name in _OF_SITES if name in block.values)]
     n_sites = len(block.values[columns[0]])
     if any(len(block.values[name]) != n_sites for name in names):
         raise CifError("its items _atom_site have different numbers of values: expected one for each site")
     labels, numbers, coordinates = [], [], []
     unknown, isotopes = 0, False
+    groups: dict[str, dict[str, str]] = {}
     for site in range(n_sites):
         row = {name: block.values[name][site] for name in names}
         if _CALCULATED in row and row[_CALCULATED].text.lower() == "dum":
@@ -204,6 +210,8 @@ def _sites(block: Block, cell: Array | None, left_out: LeftOut) -> _Sites:
         coordinates.append([_number(row[name], f"site {label}: {name}") for name in columns])
         unknown += _check_occupancy(row.get(_OCCUPANCY), label, symbol)
         labels.append(label)
+        groups.setdefault(_text(row.get(_ASSEMBLY)), {}).setdefault(_text(row.get(_GROUP)), label)
+    _refuse_alternatives(groups)
     if unknown:
         left_out.note("an occupancy of a CIF is not said, and 1 was taken")
     if isotopes:
@@ -212,6 +220,23 @@ def _sites(block: Block, cell: Array | None, left_out: LeftOut) -> _Sites:
     if not fractional and cell is not None:
         where = np.linalg.solve(cell.T, where.T).T
     return _Sites(labels, np.array(numbers, dtype=np.int64), where)
+
+
+def _text(token: Token | None) -> str:
+    return "" if token is None or token.missing else token.text
+
+
+def _refuse_alternatives(groups: dict[str, dict[str, str]]) -> None:
+    """:raises CifError: if sites are alternatives of each other: several groups of one assembly."""
+    for assembly, found in groups.items():
+        several = {group: label for group, label in found.items() if group not in ("", "0")}
+        if len(several) > 1:
+            shown = ", ".join(f"{label} of group {group}" for group, label in list(several.items())[:3])
+            raise CifError(
+                f"its sites are alternatives of each other, as _atom_site_disorder_group says ({shown}"
+                f"{f', assembly {assembly}' if assembly else ''}): expected an ordered crystal; "
+                "leave one group in the file"
+            )
 
 
 def _symbol(row: dict[str, Token], label: str) -> str:
@@ -301,6 +326,22 @@ def _wrapped(fractional: Array) -> Array:
     wrapped = fractional - np.floor(fractional)
     wrapped[wrapped > 1 - 1e-10] = 0
     return wrapped
+
+
+def _compare_multiplicities(block: Block, sites: _Sites, owners: Array, left_out: LeftOut) -> None:
+    """Note stated multiplicities of sites that are not the numbers of their atoms."""
+    stated = block.values.get(_MULTIPLICITY, [])
+    if len(stated) != len(sites.labels):
+        return
+    counts = np.bincount(owners, minlength=len(stated)).tolist()
+    texts = [token.text.strip() for token in stated]
+    if any(
+        text.isdecimal() and count not in (0, int(text)) for text, count in zip(texts, counts, strict=True)
+    ):
+        left_out.note(
+            "the multiplicity that a CIF states of a site is not the number of its atoms, so that coordinates or "
+            "origin may be wrong"
+        )
 
 
 def _compare_formula(block: Block, atoms: Atoms, left_out: LeftOut) -> None:

@@ -31,6 +31,8 @@ _FLAGS = {"T": True, "F": False, "true": True, "false": False, "True": True, "Fa
           "FALSE": False}  # fmt: skip
 _PARTS = re.compile(r"[^\s,\[\]{}]+")
 _JSON = "_JSON "
+# What Python writes for a missing value.
+_NO_ID = re.compile("[nN][aA][nN]|None")
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,11 @@ class Value:
     flag: bool = False
 
 
-def parse(line: str) -> tuple[dict[str, Value], str]:
-    """Return the values by key and what is wrong with the line, empty where nothing is; the last of a key counts."""
+def parse(line: str, again: set[str] | None = None) -> tuple[dict[str, Value], str]:
+    """Return the values by key and what is wrong with the line, empty where nothing is; the last of a key counts.
+
+    :param again: takes the keys that stand there more than once, with different values.
+    """
     values: dict[str, Value] = {}
     place = 0
     while True:
@@ -61,15 +66,18 @@ def parse(line: str) -> tuple[dict[str, Value], str]:
         quoted = _QUOTED[line[place]].match(line, place) if line[place] in _QUOTED else None
         found = quoted or _KEY.match(line, place)
         if found is None:
-            return values, f"cannot be read from {line[place : place + 20]!r} on"
+            return values, f"the comment line cannot be read from {line[place : place + 20]!r} on"
         key, place = _plain(found[1] if quoted else found[0]), found.end()
+        value: Value | None
         after = _after_blanks(line, place)
         if after >= len(line) or line[after] != "=":
-            values[key] = Value("T", flag=True)
-            continue
-        value, place = _value(line, after + 1)
+            value = Value("T", flag=True)
+        else:
+            value, place = _value(line, after + 1)
         if value is None:
-            return values, f"the value of {key!r} has no closing quote or bracket"
+            return values, f"the value of {key!r} in the comment line has no closing quote or bracket"
+        if again is not None and key in values and values[key].text != value.text:
+            again.add(key)
         values[key] = value
 
 
@@ -110,11 +118,11 @@ def _plain(text: str) -> str:
 
 
 def text_of(value: Value) -> str | None:
-    """Return the text of ``value`` that is an id; None for a flag, for bare ``nan`` and where there is none.
+    """Return the text of ``value`` that is an id; None for a flag, bare ``nan`` or ``None``, and where there is none.
 
     A text that this program or ASE wrote as JSON, since it has line breaks, is what it stands for.
     """
-    if value.flag or not value.text.strip() or (not value.quoted and value.text.lower() == "nan"):
+    if value.flag or not value.text.strip() or (not value.quoted and _NO_ID.fullmatch(value.text)):
         return None
     if value.text.startswith(_JSON):
         decoded = json_of(value)
@@ -164,7 +172,7 @@ def typed(value: Value) -> Any:
         return _float(text)
     if text.startswith(_JSON):
         decoded = json_of(value)
-        return text if decoded is None else decoded
+        return text if decoded is None and text.removeprefix(_JSON).strip() != "null" else decoded
     several = numbers(text) if any(blank in text for blank in " ,\t") else None
     if several is not None and several.size:
         parts = _PARTS.findall(text)

@@ -4,9 +4,8 @@ A reader yields :class:`Crystal` or, for one that is broken, :class:`ImportProbl
 sinks the others. Scalars of a row keep their value, name and unit; results that ASE attached to a structure
 are kept under the prefix ``input_``, so that they are never taken for results of a calculation made here.
 
-An id is the text that stands in the file. Readers hand :func:`id_of` the text itself wherever the format has
-one, before anything types it. Writers put the id under :data:`EXPORTED_ID_KEY`, as a quoted text, which every
-reader prefers to all other keys; an ASE database, whose key-value pairs refuse texts that look like numbers,
+Writers put the id (:mod:`~aiida_pet.data.ids`) under ``id``, as a quoted text, which every reader prefers to all other
+keys; an ASE database, whose key-value pairs refuse texts that look like numbers,
 has it in ``data[OWN_KEY]["id"]``. What a format cannot say by itself stands beside the crystal under
 :data:`OWN_KEY`, an object that :mod:`~aiida_pet.data.own_record` writes and reads.
 """
@@ -14,7 +13,6 @@ has it in ``data[OWN_KEY]["id"]``. What a format cannot say by itself stands bes
 from __future__ import annotations
 
 import keyword
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,15 +21,9 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from aiida_pet.data.ids import without_empty_ids
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.engine.ragged import Array, Ragged
-
-# The key under which this program writes ids.
-EXPORTED_ID_KEY = "id"
-
-# Names that may hold the id of a crystal, in order of preference. Names in other cases (ID, Material_ID) count
-# where none of these is there.
-ID_KEYS = (EXPORTED_ID_KEY, "material_id", "entry_id", "name")
 
 # The key of an object in which this program writes what a format cannot say by itself.
 OWN_KEY = "aiida_pet"
@@ -56,6 +48,9 @@ KNOWN_UNITS = {
 # A longer text is no label or formula, and a fixed-width column of such would take N times its length in
 # memory.
 MAX_TEXT = 1000
+
+# What stands for a missing value among numbers, in small letters.
+MISSING_WORDS = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>"})
 
 _VOIGT_KEYS = ("stress", "input_stress")
 _FORCE_KEYS = ("forces", "input_forces")
@@ -144,11 +139,14 @@ def reason_of(error: BaseException) -> str:
     return text or type(error).__name__
 
 
-def checked(atoms: Atoms) -> Atoms:
-    """Return ``atoms``; geometry is left to the engine to judge, but every atom must be of an element.
+def checked(atoms: Atoms, may_be_empty: bool = False) -> Atoms:
+    """Return ``atoms``; geometry is left to the engine to judge, but there must be atoms, each of an element.
 
-    :raises ValueError: naming the atoms that are not.
+    :param may_be_empty: whether there may be none, which the engine judges too; in a file it means damage.
+    :raises ValueError: if there are none, or naming those that are not.
     """
+    if not len(atoms) and not may_be_empty:
+        raise ValueError("it has no atoms: expected at least one")
     wrong = np.flatnonzero((atoms.numbers < 1) | (atoms.numbers > 118))
     if len(wrong):
         raise ValueError(
@@ -171,47 +169,6 @@ def scalar(value: Any) -> bool | int | float | str | None:
     raise TypeError(f"not a scalar: {type(value).__name__}")
 
 
-def id_text(value: Any) -> str | None:
-    """Return the id that ``value`` is, None where it is none: null, NaN, an empty text, a list, an object.
-
-    A text is itself. What a parser has typed already is written as JSON writes it; a number that remembers its
-    text in an attribute ``text`` is that text.
-    """
-    if isinstance(value, np.generic):
-        value = value.item()
-    text = getattr(value, "text", None)
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    if isinstance(text, str):
-        return text if text.strip() else None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value) if str(value).strip() else None
-    return None
-
-
-def id_of(fields: Mapping[str, Any], id_key: str | None) -> tuple[str | None, str | None]:
-    """Return the id in ``fields`` and the key it stood under, (None, None) if there is none.
-
-    :param id_key: the key to look under; None for :data:`ID_KEYS`, empty for no key at all.
-    """
-    if id_key is not None:
-        text = id_text(fields.get(id_key)) if id_key else None
-        return (None, None) if text is None else (text, id_key)
-    for key in ID_KEYS:
-        text = id_text(fields.get(key))
-        if text is not None:
-            return text, key
-    by_lower = {key.lower(): key for key in fields if key not in ID_KEYS}
-    for name in ID_KEYS:
-        key = by_lower.get(name, "")
-        text = id_text(fields.get(key))
-        if text is not None:
-            return text, key
-    return None, None
-
-
 def split_fields(
     fields: Mapping[str, Any], n_atoms: int, dropped: LeftOut
 ) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -222,7 +179,7 @@ def split_fields(
     """
     columns: dict[str, Any] = {}
     atom_columns: dict[str, Array] = {}
-    for name, value in fields.items():
+    for name, value in without_empty_ids(fields).items():
         try:
             columns[name] = scalar(value)
             continue
@@ -315,11 +272,25 @@ class ColumnCollector:
         """Return name -> array of ``n_rows`` values; what cannot be one is left out and counted."""
         built = {}
         for name, values in self._values.items():
+            kept = self._without_words(name, values)
             try:
-                built[name] = _column(values + [None] * (n_rows - len(values)))
+                built[name] = _column(kept + [None] * (n_rows - len(kept)))
             except ValueError as error:
                 self._leave_out(name, str(error), sum(value is not None for value in values))
         return built
+
+    def _without_words(self, name: str, values: list[Any]) -> list[Any]:
+        """Return ``values``, words for what is missing as None where the others are numbers; say what was changed."""
+        texts = {value for value in values if isinstance(value, str)}
+        if not texts or all(value is None or isinstance(value, str) for value in values):
+            return values
+        if all(text.strip().lower() in MISSING_WORDS for text in texts):
+            for value in values:
+                if isinstance(value, str):
+                    self._left_out.note(f"{value!r} in column {name!r}, among numbers, was taken as missing")
+            return [None if isinstance(value, str) else value for value in values]
+        self._left_out.remark(f"column {name!r} holds numbers and texts: all were taken as texts")
+        return values
 
     def build_atoms(self, offsets: Array) -> dict[str, Array]:
         """Return name -> (A, ...) array; row i owns ``offsets[i]:offsets[i + 1]``.

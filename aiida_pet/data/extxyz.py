@@ -18,7 +18,8 @@ from ase import Atoms
 
 from aiida_pet.data import comment_line
 from aiida_pet.data.comment_line import Value
-from aiida_pet.data.crystal import OWN_KEY, Broken, Crystal, Item, checked, id_of
+from aiida_pet.data.crystal import OWN_KEY, Broken, Crystal, Item, checked
+from aiida_pet.data.ids import id_of
 from aiida_pet.data.input_results import ResultOptions, take_fields
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.data.own_record import ATOM_RESULTS, RESULTS, Plain, own_crystal, parsed
@@ -27,7 +28,9 @@ from aiida_pet.engine.fixed_atoms import CARTESIAN
 from aiida_pet.engine.table import Array
 
 _CELL_KEYS = ("lattice", "cell")
-_PROPERTY = re.compile(r"(.+?):([RISL]):([0-9]{1,4})(?::|\Z)")
+# Names that others give to lattice vectors; they may mean lengths, other units or columns.
+_CELL_LIKE = re.compile(r"lattice|cell|\bbox\b|^(vec|tv)_?1$")
+_PROPERTY = re.compile(r"(.+?):([RISLrisl]):([0-9]{1,4})(?::|\Z)")
 _PLAIN = "species:S:1:pos:R:3"
 _SPECIES = ("species", "symbols", "symbol", "element")
 _NUMBERS = ("z", "numbers", "atomic_numbers")
@@ -55,16 +58,19 @@ def read_extxyz(
             lines.skip_to_count()
             continue
         frame, complaint = _frame(lines, head)
-        values, unreadable = comment_line.parse(frame[1].strip()) if len(frame) > 1 else ({}, "")
+        again: set[str] = set()
+        values, unreadable = comment_line.parse(frame[1].strip(), again) if len(frame) > 1 else ({}, "")
         row_id, id_name = _id_of(values, id_key)
         try:
             if complaint or unreadable:
-                raise FrameError(complaint or f"the comment line {unreadable}")
+                raise FrameError(complaint or unreadable)
             fields = {key: value for key, value in values.items() if key != id_name}
             found = _crystal(fields, frame[2:], start + 2, options, dropped, id_key=id_key)
         except ValueError as error:
             yield Broken(row_id, f"frame at line {start}: {error}")
             continue
+        for key in sorted(again):
+            dropped.note(f"{key!r} stands more than once in a comment line, and the last was taken")
         found.id = row_id if found.id is None else found.id
         yield found
 
@@ -144,6 +150,7 @@ def _take(values: dict[str, Value], names: tuple[str, ...]) -> Value | None:
 def _cell(values: dict[str, Value]) -> Array | None:
     value = _take(values, _CELL_KEYS)
     if value is None:
+        _refuse_other_cells(values)
         return None
     numbers = comment_line.numbers(value.text)
     if numbers is None or numbers.shape != (9,):
@@ -157,6 +164,20 @@ def _cell(values: dict[str, Value]) -> Array | None:
             "vectors: expected nine numbers in quotes, a, b and c one after the other"
         )
     return cell
+
+
+def _refuse_other_cells(values: dict[str, Value]) -> None:
+    """:raises FrameError: if a frame without ``Lattice`` has lattice vectors under another name."""
+    for key, value in values.items():
+        found = comment_line.numbers(value.text)
+        if found is None or found.size < 3:
+            continue
+        vectors = all(name in values for name in "abc") and key == "a"
+        if vectors or _CELL_LIKE.search(key.lower()):
+            raise FrameError(
+                f"it has no Lattice, but {key}={value.text[:60]!r}: expected the cell as "
+                'Lattice="ax ay az bx by bz cx cy cz" in A; rename the key, or remove it if the frame has no cell'
+            )
 
 
 def _pbc(values: dict[str, Value], has_cell: bool) -> list[bool]:
@@ -184,7 +205,7 @@ def _properties(text: str) -> tuple[tuple[str, str, int], ...]:
             raise FrameError(
                 f"Properties is {text[:80]!r}: expected NAME:KIND:COLUMNS one after the other, KIND one of R I S L"
             )
-        found.append((match[1], match[2], int(match[3])))
+        found.append((match[1], match[2].upper(), int(match[3])))
         place = match.end()
     return tuple(found)
 

@@ -15,7 +15,8 @@ from typing import Any, TextIO
 import numpy as np
 from ase.data import chemical_symbols
 
-from aiida_pet.data.crystal import EXPORTED_ID_KEY, OWN_KEY
+from aiida_pet.data.crystal import OWN_KEY
+from aiida_pet.data.ids import EXPORTED_ID_KEY
 from aiida_pet.data.known_values import known_in
 from aiida_pet.data.own_record import HELD, held_in, is_free, is_result, own_object, ragged_parts, results_in
 from aiida_pet.engine.table import StructureTable

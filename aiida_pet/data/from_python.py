@@ -15,7 +15,8 @@ import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms, FixCartesian, FixScaled
 
-from aiida_pet.data.crystal import KNOWN_UNITS, Broken, ColumnCollector, Crystal, checked, id_of, reason_of
+from aiida_pet.data.crystal import KNOWN_UNITS, Broken, ColumnCollector, Crystal, checked, reason_of
+from aiida_pet.data.ids import id_of
 from aiida_pet.data.input_results import ResultOptions, take_fields
 from aiida_pet.data.json_records import JsonOptions, item_of_record
 from aiida_pet.data.left_out import LeftOut
@@ -130,7 +131,7 @@ def _of_atoms(atoms: Atoms) -> Crystal:
     others = _other_constraints(atoms)
     if others:
         columns["constraints_not_read"] = others
-    return Crystal(row_id, checked(bare), columns, atom_columns)
+    return Crystal(row_id, checked(bare, may_be_empty=True), columns, atom_columns)
 
 
 def _is_stale(calculator: Any, atoms: Atoms) -> bool:

@@ -21,7 +21,13 @@ from aiida_pet.data.cif import read_cif
 from aiida_pet.data.crystal import Broken, checked, reason_of
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.data.poscar import read_poscar
-from aiida_pet.data.pymatgen_structures import ISOTOPES, OCCUPANCY_TOLERANCE, atoms_from_structure, held_of
+from aiida_pet.data.pymatgen_structures import (
+    ISOTOPES,
+    OCCUPANCY_TOLERANCE,
+    atoms_from_structure,
+    beside_sites,
+    held_of,
+)
 from aiida_pet.engine.table import Array
 
 # A text of less is no crystal; looking at short texts would cost as much as reading them.
@@ -92,10 +98,9 @@ def _crystal_of_dict(raw: Mapping[str, Any]) -> Found:
         fields = (data if isinstance(data, dict) else {}) | fields
         return Found(inner.atoms, inner.fields | fields, inner.atom_columns)
     if _is_structure(raw):
-        properties = raw.get("properties")
         atoms = atoms_from_structure(raw)
         held = held_of(raw)
-        fields = dict(properties) if isinstance(properties, dict) else {}
+        fields = beside_sites(raw)
         return Found(atoms, fields, {} if held is None else {"fixed_scaled": held})
     if _is_jarvis(raw):
         return Found(_jarvis_atoms(raw))
@@ -192,6 +197,7 @@ def _optimade_atoms(raw: Mapping[str, Any]) -> Atoms:
         raise ValueError("it has no species_at_sites: expected the name of a species for each site")
     if raw.get("cartesian_site_positions") is None:
         raise ValueError("it has no cartesian_site_positions (some servers send them only if asked)")
+    _check_optimade_whole(raw, len(names))
     species = _optimade_species(raw.get("species") or [])
     symbols = [_optimade_symbol(index, name, species) for index, name in enumerate(names)]
     positions = _array(raw, "cartesian_site_positions", (len(names), 3))
@@ -202,6 +208,21 @@ def _optimade_atoms(raw: Mapping[str, Any]) -> Atoms:
     if len(pbc) != 3:
         raise ValueError(f"dimension_types is {pbc}: expected three of 0 and 1")
     return checked(Atoms(_numbers(symbols), positions, cell=cell, pbc=pbc))
+
+
+def _check_optimade_whole(raw: Mapping[str, Any], n_sites: int) -> None:
+    """:raises ValueError: if the sites are not the crystal: some are missing, or stand for one another."""
+    stated = raw.get("nsites")
+    if isinstance(stated, int) and stated != n_sites:
+        raise ValueError(f"nsites is {stated}, but species_at_sites names {n_sites}: expected all sites")
+    features = raw.get("structure_features") or []
+    if raw.get("assemblies") or "assemblies" in features:
+        raise ValueError(
+            "its sites are alternatives of each other (assemblies): expected an ordered crystal, in which "
+            "every site is occupied"
+        )
+    if "implicit_atoms" in features:
+        raise ValueError("it has atoms that are not among its sites (implicit_atoms): expected all atoms")
 
 
 def _optimade_species(listed: Any) -> dict[str, Mapping[str, Any]]:
@@ -218,6 +239,9 @@ def _optimade_symbol(index: int, name: Any, species: Mapping[str, Mapping[str, A
         return str(name)
     symbols = one.get("chemical_symbols") or []
     shares = one.get("concentration") or [1.0] * len(symbols)
+    if len(shares) == len(symbols):  # an occupancy of 0 is none
+        present = [place for place, share in enumerate(shares) if float(share) > OCCUPANCY_TOLERANCE]
+        symbols, shares = [symbols[place] for place in present], [shares[place] for place in present]
     whole = len(symbols) == 1 and len(shares) == 1 and abs(float(shares[0]) - 1) <= OCCUPANCY_TOLERANCE
     if not whole or symbols[0] == "vacancy":
         held = ", ".join(f"{symbol} {share}" for symbol, share in zip(symbols, shares, strict=False))

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from aiida_pet.data.crystal import ID_KEYS, Broken, Crystal, Item, id_of, reason_of
+from aiida_pet.data.crystal import Broken, Crystal, Item, reason_of
+from aiida_pet.data.ids import id_of
 from aiida_pet.data.json_crystals import (
     Found,
     crystal_of_dict,
@@ -16,7 +17,6 @@ from aiida_pet.data.json_crystals import (
     is_crystal_text,
 )
 from aiida_pet.data.json_records import (
-    FURTHER_ID_KEYS,
     AmbiguousStructureError,
     JsonOptions,
     columns_of,
@@ -25,11 +25,6 @@ from aiida_pet.data.json_records import (
 )
 from aiida_pet.data.json_stream import FloatText
 from aiida_pet.engine.table import StructureTableBuilder
-
-
-def is_id(name: str, options: JsonOptions) -> bool:
-    """Return whether field ``name`` may hold the ids, whose numbers are to remember how they are written."""
-    return name in (*ID_KEYS, *FURTHER_ID_KEYS) if options.id_key is None else name == options.id_key
 
 
 class ColumnFrame:
@@ -44,6 +39,7 @@ class ColumnFrame:
         self._inner: list[Found] = []
         self._reasons: dict[str, str] = {}
         self._fields: dict[str, dict[str, Any]] = {}
+        self._seen: dict[str, None] = {}
 
     @property
     def has_structures(self) -> bool:
@@ -52,6 +48,7 @@ class ColumnFrame:
 
     def add_column(self, name: str, entries: Iterable[tuple[str, Any]]) -> None:
         """Take in column ``name``: (row label, value) pairs."""
+        self._seen[name] = None
         for label, value in entries:
             self._labels.setdefault(label)
             crystal = holds_crystal(value) or is_crystal_text(value)
@@ -81,6 +78,7 @@ class ColumnFrame:
         self._structures.add(label, found.atoms)
         meant = self._options.results.column_map
         fields = {k: v for k, v in found.fields.items() if k in meant or not isinstance(v, dict | list)}
+        self._options.dropped.update(k for k in found.fields if k not in fields)
         self._inner.append(replace(found, atoms=None, fields=fields))  # type: ignore[arg-type]
 
     def items(self) -> Iterator[Item]:
@@ -90,7 +88,9 @@ class ColumnFrame:
         """
         if self._column is None:
             raise ValueError(
-                f"no column of the data frame holds structures, columns are {', '.join(sorted(self._fields))[:300]}"
+                "neither is it a list of records nor does a column of a data frame hold structures; its fields are "
+                f"{', '.join(self._seen)[:300]}: expected the records in a list at the top, or in one of the fields "
+                "entries, data, structures"
             )
         table = self._structures.build()
         for label in self._labels:
@@ -98,7 +98,7 @@ class ColumnFrame:
             fields = {} if place is None else dict(self._inner[place].fields)
             fields |= {name: values[label] for name, values in self._fields.items() if label in values}
             fields = {key: value for key, value in fields.items() if not key.startswith("@")}
-            row_id, key = self._id_of(fields)
+            row_id, key = id_of(fields, self._options.id_key)
             fields.pop(key or "", None)
             if row_id is None and self._options.id_key != "" and not label.isdigit():
                 row_id = label
@@ -111,14 +111,6 @@ class ColumnFrame:
             atoms = table.ase_at(place)
             columns, atom_columns = columns_of(fields, atoms, self._options)
             yield Crystal(row_id, atoms, columns, atom_columns | self._inner[place].atom_columns)
-
-    def _id_of(self, fields: dict[str, Any]) -> tuple[str | None, str | None]:
-        found = id_of(fields, self._options.id_key)
-        if found[0] is None and self._options.id_key is None:
-            return next(
-                (pair for key in FURTHER_ID_KEYS if (pair := id_of(fields, key))[0] is not None), found
-            )
-        return found
 
 
 class SplitFrame:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from aiida_pet.data.crystal import Broken, Crystal, Item, id_of, reason_of, split_fields
+from aiida_pet.data.crystal import Broken, Crystal, Item, reason_of, split_fields
+from aiida_pet.data.ids import id_of
 from aiida_pet.data.input_results import ResultOptions, take_fields
 from aiida_pet.data.json_crystals import (
     Found,
@@ -32,10 +33,12 @@ from aiida_pet.data.left_out import LeftOut
 from aiida_pet.data.own_json import own_item
 from aiida_pet.engine.table import Array
 
-# Where no field of crystal.ID_KEYS is there: Alexandria's, JARVIS' and the Materials Project's.
-FURTHER_ID_KEYS = ("mat_id", "jid", "task_id")
 # Of which nothing is left out: the correction is their sum, the formula that of the structure.
 _PARTS_OF_ENTRIES = frozenset({"energy_adjustments", "composition"})
+_FORMS = (
+    "crystals are read from pymatgen's Structures and entries, the attributes of OPTIMADE, the atoms of JARVIS, and "
+    "texts of CIF or POSCAR: fetch them in one of these forms, for instance from the database's OPTIMADE interface"
+)
 _OPTIMADE_OTHERS = frozenset({"info", "references", "calculations", "files", "links"})
 
 
@@ -107,7 +110,7 @@ def item_of_record(
     if make is not None:
         return _named(make, fields, options, label, text)
     row_id, _ = _id_of(fields, options, label)
-    return Broken(row_id, _nothing(raw, name, value))
+    return Broken(row_id, _nothing(raw, name, value), remedy=_FORMS if value is None else "")
 
 
 def _candidates(raw: Mapping[str, Any]) -> list[str]:
@@ -171,11 +174,7 @@ def _id_of(
     """Return the id and the field it stood in; a label counts first, but a row's number is no id."""
     if label is not None and options.id_key is None and not label.isdigit():
         return label, None
-    found = id_of(fields, options.id_key)
-    if found[0] is None and options.id_key is None:
-        further = ((id_of(fields, key)[0], key) for key in FURTHER_ID_KEYS)
-        return next(((text, key) for text, key in further if text is not None), found)
-    return found
+    return id_of(fields, options.id_key)
 
 
 def _named(

@@ -15,6 +15,7 @@ class LeftOut:
     :ivar fields: name of a field -> number of crystals that have it and came in without it.
     :ivar notes: sentence -> number of crystals (or files) that it is true of.
     :ivar files: that were passed over, since their names tell no format.
+    :ivar remarks: sentences about files, each said once.
     :ivar mapped: fields that were taken under another name, as ``column_map`` asks.
     """
 
@@ -22,6 +23,7 @@ class LeftOut:
         self.fields: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
         self.files: list[str] = []
+        self.remarks: dict[str, None] = {}
         self.mapped: set[str] = set()
 
     def add(self, name: str) -> None:
@@ -36,15 +38,20 @@ class LeftOut:
         """Count ``sentence`` for one crystal; it reads well before ``: 3 crystals``."""
         self.notes[sentence] += 1
 
+    def remark(self, sentence: str) -> None:
+        """Keep ``sentence``, which is about a file rather than a crystal."""
+        self.remarks[sentence] = None
+
     def merge(self, other: LeftOut) -> None:
         """Add what ``other`` counted."""
         self.fields.update(other.fields)
         self.notes.update(other.notes)
         self.files += other.files
+        self.remarks |= other.remarks
         self.mapped |= other.mapped
 
     def __bool__(self) -> bool:
-        return bool(self.fields or self.notes or self.files)
+        return bool(self.fields or self.notes or self.files or self.remarks)
 
     def lines(self) -> list[str]:
         """Return the sentences of a summary: fields by how often they occur, then notes."""
@@ -61,7 +68,7 @@ class LeftOut:
                 named.append(f"and {len(self.fields) - _SHOWN} more")
             lines.append(f"left out of the set: {', '.join(named)}")
         lines.extend(f"{sentence}: {_crystals(count)}" for sentence, count in self.notes.items())
-        return lines
+        return [*lines, *self.remarks]
 
 
 def _crystals(count: int) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
 
-from aiida_pet.data.crystal import EXPORTED_ID_KEY, OWN_KEY, Broken, Item, checked, reason_of
+from aiida_pet.data.crystal import OWN_KEY, Broken, Item, checked, reason_of
+from aiida_pet.data.ids import EXPORTED_ID_KEY
 from aiida_pet.data.known_values import known_in
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.data.own_record import Plain, held_in, own_crystal, own_object, ragged_parts

@@ -31,15 +31,8 @@ from ase.calculators.calculator import all_properties
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from aiida_pet.data.comment_line import flags
-from aiida_pet.data.crystal import (
-    EXPORTED_ID_KEY,
-    ID_KEYS,
-    OWN_KEY,
-    Crystal,
-    id_text,
-    reason_of,
-    scalar,
-)
+from aiida_pet.data.crystal import OWN_KEY, Crystal, reason_of, scalar
+from aiida_pet.data.ids import EXPORTED_ID_KEY, ID_KEYS, id_text
 from aiida_pet.data.input_results import ResultOptions, take_fields
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.engine.table import Array, StructureTable, Table
@@ -138,7 +131,8 @@ def parsed(raw: Any) -> Mapping[str, Any] | None:
             raw = json.loads(raw)
         except ValueError as error:
             raise ValueError(
-                f"what aiida-pet wrote under {OWN_KEY!r} is damaged: {reason_of(error)}"
+                f"what aiida-pet wrote under {OWN_KEY!r} is damaged: {reason_of(error)}: expected its whole JSON; "
+                f"export the set again, or remove {OWN_KEY!r} and read the plain keys"
             ) from error
     return raw if isinstance(raw, Mapping) else None
 

@@ -94,13 +94,16 @@ class _Reader:
             is_frame = place < len(self.lines) and bool(_FRAME.match(self.lines[place]))
             try:
                 crystal, place = _read_atoms(self.lines, head, self.left_out)
-            except PoscarError as error:
+            except ValueError as error:
                 self.found.append(_Found(comment, Broken(None, str(error))))
                 return self._next_head(place + 1)
             self.found.append(_Found(comment, crystal))
             behind = _behind_blanks(self.lines, place)
             if not (is_frame and behind < len(self.lines) and _FRAME.match(self.lines[behind])):
-                return _behind_velocities(self.lines, place, len(head.numbers))
+                behind = _behind_velocities(self.lines, place, len(head.numbers))
+                if any(re.search("[1-9]", line) for line in self.lines[place:behind] if "." in line):
+                    self.left_out.add("velocities")
+                return behind
             head = replace(head, end=behind)
             place = behind
 
@@ -175,7 +178,7 @@ def _is_head(lines: Sequence[str], place: int) -> bool:
         return False
     if any(_floats(line, 3) is None for line in part[2:5]):
         return False
-    if _VELOCITIES.match(part[0]) and part[0].strip():
+    if (_VELOCITIES.match(part[0]) and part[0].strip()) or not part[5].strip():
         return False
     if _integers(part[5]):  # without symbols, which zero velocities look like
         return _floats(part[0], 3) is None and bool(np.linalg.det([_floats(line, 3) for line in part[2:5]]))
@@ -194,6 +197,11 @@ def _read_head(lines: Sequence[str], place: int) -> _Head:
     if factors is None or not all(factors):
         raise PoscarError(
             f"line {place + 2}: expected one scaling factor or three, got {_shown(lines[place + 1])}"
+        )
+    if len(factors) == 3 and min(factors) < 0:
+        raise PoscarError(
+            f"line {place + 2}: expected three positive scaling factors, or one that is negative for a volume in A^3, "
+            f"got {_shown(lines[place + 1])}"
         )
     vectors = []
     for line in range(place + 2, place + 5):

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain, islice
 from typing import Any, TextIO
 
 from aiida_pet.data.crystal import Broken, Item, reason_of
-from aiida_pet.data.json_crystals import holds_crystal, is_entry
-from aiida_pet.data.json_frames import ColumnFrame, SplitFrame, is_id
+from aiida_pet.data.ids import is_id_key
+from aiida_pet.data.json_crystals import holds_crystal, is_crystal, is_crystal_text
+from aiida_pet.data.json_frames import ColumnFrame, SplitFrame
 from aiida_pet.data.json_records import AmbiguousStructureError, JsonOptions, is_no_structure, item_of_record
 from aiida_pet.data.json_stream import JsonStream, JsonStreamError
 from aiida_pet.data.pymatgen_structures import atoms_from_structure, structure_of
@@ -43,9 +45,15 @@ _OBJECT_FIELDS = frozenset(
     {"lattice", "properties", "data", "parameters", "composition", "energy_adjustments", "entries"}
 )
 # Fields before a list of records or the rows of a data frame, and the lists themselves.
-_BEFORE = frozenset({"meta", "links", "jsonapi", "schema", "response", "included", "representation"})
+_BEFORE = frozenset(
+    {"meta", "links", "jsonapi", "schema", "response", "included", "representation", "errors", "resource"}
+)
 _FRAME = frozenset({"columns", "index", "column_names", "index_names"})
-_LISTS = frozenset({"entries", "data", "structures", "records", "results", "documents", "docs", "materials"})
+_LISTS = frozenset(
+    {"entries", "data", "structures", "records", "results", "documents", "docs", "materials", "response"}
+)
+# Fields of an object that are no column of a data frame.
+_NO_COLUMNS = frozenset({"structures", "results", "result", "payload", "body"})
 _VALUES = (
     "it is a list of lists, a data frame in orient='values', which does not say what its columns are called: "
     "write it with orient='split' or orient='records'"
@@ -136,7 +144,7 @@ def _read_objects(
 ) -> Iterator[Item]:
     """Tell by its first value, an object, what an object is: records by id, one record or a data frame by columns."""
     inner = stream.object()
-    exact = is_id(name, options)
+    exact = is_id_key(name, options.id_key)
     head = {key: stream.value(exact) for key in islice(inner, _HEAD)}
     rest = ((key, stream.value(exact)) for key in inner)
     whole_head = len(head) < _HEAD
@@ -148,7 +156,12 @@ def _read_objects(
         return
     single = name in _OBJECT_FIELDS or name == options.structure_key or name in _STRUCTURE_FIELDS
     crystal = holds_crystal(head) or any(holds_crystal(value) for key, value in head.items() if not _row(key))
-    if _is_nested(head, single):
+    lists = _buried_lists(head) if name in _LISTS | _NO_COLUMNS and whole_head and not crystal else []
+    if lists:
+        for records in chain(lists, *(_buried_lists(stream.value()) for _ in names)):
+            for raw in records:
+                yield item_of_record(raw, options)
+    elif _is_nested(head, single):
         yield from _nested(name, chain(head.items(), rest), options)
         for key in names:
             yield from _nested(key, _entries(stream, key), options)
@@ -163,6 +176,24 @@ def _read_objects(
         yield from _frame_or_lists(frame, stream, names, options)
 
 
+def _buried_lists(value: Any, depth: int = 5) -> list[list[dict[str, Any]]]:
+    """Return the lists of records within an object, as a client of OPTIMADE keeps them by filter and by server."""
+    if not isinstance(value, dict) or not depth:
+        return []
+    found = []
+    for key, inner in value.items():
+        if (
+            key in _LISTS
+            and isinstance(inner, list)
+            and inner
+            and all(isinstance(one, dict) for one in inner)
+        ):
+            found += [inner] if any(map(_is_record, inner)) else []
+        else:
+            found += _buried_lists(inner, depth - 1)
+    return found
+
+
 def _frame_or_lists(
     frame: ColumnFrame, stream: JsonStream, names: Iterator[str], options: JsonOptions
 ) -> Iterator[Item]:
@@ -173,7 +204,7 @@ def _frame_or_lists(
             has_lists = True
             yield from _dictionaries(stream, options)
         else:
-            frame.add_column(key, _entries(stream, key, is_id(key, options)))
+            frame.add_column(key, _entries(stream, key, is_id_key(key, options.id_key)))
     if not has_lists:
         yield from frame.items()
 
@@ -220,14 +251,24 @@ def _records_within(whole: dict[str, Any], options: JsonOptions) -> Iterator[Ite
     if len(lists) == 1 and not _is_record(whole):
         for raw in whole[lists[0]]:
             yield item_of_record(raw, options)
+    elif len(lists) > 1 and not _is_record(whole):
+        for group in lists:
+            yield from _grouped(group, whole[group], options)
     elif isinstance(data, dict) and not _is_record(whole) and _is_record(data):
         yield item_of_record(data, options)  # OPTIMADE's answer for one structure
     else:
         yield item_of_record(whole, options)
 
 
+def _grouped(group: str, records: list[Any], options: JsonOptions) -> Iterator[Item]:
+    """Yield the crystals of one of several lists (``material -> frames``); its name is the column ``group``."""
+    for number, raw in enumerate(records):
+        item = item_of_record({"group": group} | raw if isinstance(raw, dict) else raw, options)
+        yield item if item.id is not None else replace(item, id=f"{group}-{number}")
+
+
 def _is_record(raw: dict[str, Any]) -> bool:
-    return holds_crystal(raw) or any(holds_crystal(value) for value in raw.values())
+    return holds_crystal(raw) or any(holds_crystal(v) or is_crystal_text(v) for v in raw.values())
 
 
 # -- MPtrj ---------------------------------------------------------------------------------------------------
@@ -240,9 +281,10 @@ def _is_nested(head: dict[str, Any], single: bool) -> bool:
     """
     if single or holds_crystal(head) or not head:
         return False
-    return all(isinstance(v, dict) and is_entry(v) and "@class" not in v for v in head.values()) and not (
-        set(head) <= _STRUCTURE_FIELDS
-    )
+    return all(
+        isinstance(v, dict) and "@class" not in v and not holds_crystal(v.get("attributes")) and _is_record(v)
+        for v in head.values()
+    ) and not (set(head) <= _STRUCTURE_FIELDS or any(map(is_crystal, head.values())))
 
 
 def _nested(group: str, frames: Iterable[tuple[str, Any]], options: JsonOptions) -> Iterator[Item]:
@@ -292,7 +334,31 @@ def _read_envelope(stream: JsonStream, names: Iterator[str], options: JsonOption
     if frame is not None:
         yield from frame.rest(beside)
     elif not found:
+        _refuse_errors(beside)
         yield from _records_within(beside, options)
+    _remark_page(beside, options)
+
+
+def _refuse_errors(beside: dict[str, Any]) -> None:
+    """:raises ValueError: if a server answered with an error instead of structures."""
+    errors = beside.get("errors")
+    if isinstance(errors, list) and errors and isinstance(errors[0], dict):
+        text = errors[0].get("detail") or errors[0].get("title") or errors[0]
+        raise ValueError(f"it is a server's answer with an error instead of structures: {str(text)[:200]!r}")
+
+
+def _remark_page(beside: dict[str, Any], options: JsonOptions) -> None:
+    """Say that the file is one page of an answer, where it says so."""
+    meta, links = beside.get("meta"), beside.get("links")
+    next_page = links.get("next") if isinstance(links, dict) else None
+    more = isinstance(meta, dict) and meta.get("more_data_available") is True
+    if more or next_page:
+        total = meta.get("data_returned") if isinstance(meta, dict) else None
+        of = f" of {total} structures" if isinstance(total, int) else ""
+        options.dropped.remark(
+            f"a file is one page of a server's answer{of}, and says that there are more: fetch the other pages too "
+            "(links.next)"
+        )
 
 
 def _primary_key(beside: dict[str, Any]) -> str | None:

@@ -94,6 +94,18 @@ def held_of(raw: Mapping[str, Any]) -> Array | None:
     return held if held.any() else None
 
 
+def beside_sites(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a Structure says beside lattice and sites: its properties, a charge, and lists of values per site."""
+    per_site: dict[str, list[Any]] = {}
+    for place, site in enumerate(raw["sites"]):
+        for name, value in (site.get("properties") or {}).items():
+            if value is not None and name != "selective_dynamics":
+                per_site.setdefault(name, [None] * len(raw["sites"]))[place] = value
+    properties = raw.get("properties")
+    charge = {"charge": raw["charge"]} if raw.get("charge") else {}
+    return per_site | charge | (dict(properties) if isinstance(properties, dict) else {})
+
+
 def _disorder(index: int, species: Any) -> ValueError:
     return ValueError(f"site {index} is disordered ({species}): expected one species of occupancy 1")
 

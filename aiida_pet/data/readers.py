@@ -1,6 +1,6 @@
 """Reads crystals from files into one table, as a stream: memory is that of the table. No AiiDA.
 
-Ids come from the file: a field of the structure (:data:`~aiida_pet.data.crystal.ID_KEYS`), else the file's
+Ids come from the file: a field of the structure (:data:`~aiida_pet.data.ids.ID_KEYS`), else the file's
 name for a file of one structure, else ``<file name>-<number>``, counted from 0. They must be unique over all
 files of an import. Units are those of ASE and pymatgen (A, eV), nothing is converted.
 """
@@ -28,8 +28,10 @@ from aiida_pet.data.crystal import (
     StructureFileError,
     reason_of,
 )
+from aiida_pet.data.encodings import bytes_taken_as_latin
 from aiida_pet.data.equal_crystals import equal_crystals
 from aiida_pet.data.extxyz import read_extxyz
+from aiida_pet.data.ids import EXPORTED_ID_KEY, sounds_like_id
 from aiida_pet.data.input_results import ResultOptions, remedy_of
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.data.poscar import read_poscar
@@ -265,6 +267,8 @@ def _named_items(source: Source, options: ReadOptions, left_out: LeftOut) -> Ite
             left_out.note(
                 f"there is no field {options.id_key!r} that holds an id, and the name of the file was taken"
             )
+        if item.id is None and options.id_key is None and isinstance(item, Crystal):
+            _note_likely_ids(item, left_out)
         if whole_file:
             yield item
         elif item.id is None and count == 0:
@@ -275,6 +279,17 @@ def _named_items(source: Source, options: ReadOptions, left_out: LeftOut) -> Ite
         yield _with_id(waiting, source.stem)
 
 
+def _note_likely_ids(crystal: Crystal, left_out: LeftOut) -> None:
+    """Say which field may hold the id of a crystal that is named by its file."""
+    for name, value in crystal.columns.items():
+        if name != EXPORTED_ID_KEY and isinstance(value, str | int) and sounds_like_id(name):
+            left_out.note(
+                "no field is known to hold the id, and the name of the file was taken; "
+                f"id_key={name!r} takes this field"
+            )
+            return
+
+
 def _with_id(item: Item | Row, default: str) -> Item | Row:
     if isinstance(item, Row) or item.id is not None:
         return item
@@ -282,11 +297,23 @@ def _with_id(item: Item | Row, default: str) -> Item | Row:
 
 
 def _items(source: Source, options: ReadOptions, left_out: LeftOut) -> Iterator[Item | Row]:
-    count = 0
+    count, latin = 0, bytes_taken_as_latin()
     try:
         for item in _read(source, options, left_out):
             count += 1
             yield item
+        if bytes_taken_as_latin() > latin:
+            left_out.remark(
+                f"{source.name}: letters that are not UTF-8 were taken as Latin-1: where they are wrong, save the file "
+                "as UTF-8 and import it again"
+            )
+    except UnicodeDecodeError as error:
+        yield Broken(
+            None,
+            f"cannot be read: it is not {error.encoding.upper()} at byte {error.object[error.start :][:1]!r}",
+            whole_file=True,
+            remedy="save the file as UTF-8",
+        )
     except _FILE_ERRORS as error:
         after = f" after {count} structures" if count else ""
         # errors of ours say apart what helps

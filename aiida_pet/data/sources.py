@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import io
 import lzma
 import os
 import shutil
@@ -27,6 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, TextIO
 
 from aiida_pet.data.crystal import StructureFileError
+from aiida_pet.data.encodings import as_text
 
 
 class FileFormat(StrEnum):
@@ -93,8 +93,7 @@ class Source:
         with self.open_raw() as raw:
             content = COMPRESSION[self.compression](raw) if self.compression else raw
             # a stray byte in the comment of a CIF costs nothing, in JSON it means damage
-            errors = "strict" if self.format in (FileFormat.JSON, FileFormat.JSON_LINES) else "replace"
-            with io.TextIOWrapper(content, encoding="utf-8-sig", errors=errors) as text:
+            with as_text(content, strict=self.format in (FileFormat.JSON, FileFormat.JSON_LINES)) as text:
                 yield text
 
     @contextmanager

@@ -21,17 +21,17 @@ from typing import Any, TextIO
 
 from ase import Atoms
 
-from aiida_pet.data.crystal import ID_KEYS, Broken, ColumnCollector, Crystal, Item, id_of
+from aiida_pet.data.crystal import MISSING_WORDS, Broken, ColumnCollector, Crystal, Item
+from aiida_pet.data.ids import id_of, is_id_key
 from aiida_pet.data.json_crystals import holds_crystal, is_crystal_text
-from aiida_pet.data.json_records import FURTHER_ID_KEYS, AmbiguousStructureError, JsonOptions, item_of_record
+from aiida_pet.data.json_records import AmbiguousStructureError, JsonOptions, item_of_record
 from aiida_pet.data.left_out import LeftOut
 
 # Texts of CIFs and of JSON are longer than csv's own limit, 128 kB.
 _LONGEST_FIELD = 1 << 27
-_DELIMITERS = ",;\t"
+_DELIMITERS = ",;\t|"
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?inf(inity)?", re.IGNORECASE)
-_MISSING = frozenset({"nan", "na", "n/a", "null", "none", "<na>"})
 _FLAGS = {"true": True, "false": False}
 # What an export makes of the crystals, and of a column with several values per crystal.
 _DERIVED = ("formula", "n_atoms")
@@ -98,7 +98,12 @@ def read_csv(
         _, rows = _rows(text)
         for number, values in rows:
             if len(values) != len(names):
-                yield Broken(None, f"line {number} has {len(values)} values: expected {len(names)}")
+                known = dict(zip(names, values, strict=False))
+                yield Broken(
+                    id_of(known, options.id_key)[0],
+                    f"line {number} has {len(values)} values: expected {len(names)}, one for each column that the "
+                    f"first line names ({', '.join(names)[:100]})",
+                )
                 continue
             record = {
                 name: value if _is_text(name, structure, options) else _typed(value, kind)
@@ -135,18 +140,23 @@ def _checked(reader: Any) -> Iterator[tuple[int, list[str]]]:
             if values:
                 yield reader.line_num, values
     except csv.Error as error:
-        raise ValueError(f"line {reader.line_num} is not valid csv: {error}") from error
+        raise ValueError(
+            f"line {reader.line_num} is not valid csv: {error}: expected a value in quotes to begin right behind the "
+            'separator, and quotes in it twice ("")'
+        ) from error
 
 
 def _look(names: list[str], rows: Iterable[tuple[int, list[str]]]) -> tuple[list[str], list[str]]:
-    """Return the kind of each column, and the columns whose first value is the text of a structure."""
+    """Return the kind of each column, and the columns of which some value is the text of a structure."""
     kinds, structures = [""] * len(names), []
     for _, values in rows:
         for place, value in enumerate(values[: len(names)]):
-            if not value or kinds[place] == "text":
+            if not value:
                 continue
-            if not kinds[place] and is_crystal_text(value):
+            if names[place] not in structures and is_crystal_text(value):
                 structures.append(names[place])
+            if kinds[place] == "text":
+                continue
             kinds[place] = _merged(kinds[place], _kind(value))
     return kinds, structures
 
@@ -159,7 +169,7 @@ def _kind(value: str) -> str:
     if _FLOAT.fullmatch(value):
         # 0031 is a label, 0.5 is a number
         return "text" if re.match(r"[+-]?0[0-9]", value) else "number"
-    return "missing" if value.lower() in _MISSING else "text"
+    return "missing" if value.lower() in MISSING_WORDS else "text"
 
 
 def _merged(one: str, other: str) -> str:
@@ -175,7 +185,7 @@ def _merged(one: str, other: str) -> str:
 def _typed(value: str, kind: str) -> Any:
     if kind in ("text", "missing"):
         return value
-    if not value or value.lower() in _MISSING:
+    if value.lower() in MISSING_WORDS:
         return None
     if kind == "flag":
         return _FLAGS[value.lower()]
@@ -186,7 +196,7 @@ def _is_text(name: str, structure: str | None, options: JsonOptions) -> bool:
     """Return whether column ``name`` is taken as it stands: the structure, and what may be the id."""
     if name in (structure, "", options.id_key):
         return True
-    return options.id_key is None and name.lower() in (*ID_KEYS, *FURTHER_ID_KEYS)
+    return options.id_key is None and is_id_key(name, None)
 
 
 def _structure_column(names: list[str], found: list[str], options: JsonOptions) -> str | None:
@@ -217,8 +227,6 @@ def _item(
         named = item.id is None and label is not None and options.id_key is None
         return replace(item, id=label) if named else item
     row_id, key = id_of(record, options.id_key)
-    for name in FURTHER_ID_KEYS if row_id is None and options.id_key is None else ():
-        row_id, key = (row_id, key) if row_id is not None else id_of(record, name)
     row_id = row_id if row_id is not None or options.id_key is not None else label
     if row_id is None:
         raise ValueError(

@@ -356,3 +356,24 @@ def test_broken_block_costs_no_other(tmp_path: Path) -> None:
 def test_counting_of_what_is_left_out_is_empty_for_a_clean_file(tmp_path: Path) -> None:
     assert not read(tmp_path, block("_space_group_IT_number 229")).left_out
     assert LeftOut().lines() == []
+
+
+def test_alternatives_of_a_disordered_crystal_are_refused(tmp_path: Path) -> None:
+    items = "label type_symbol fract_x fract_y fract_z occupancy disorder_group"
+    two = block(sites="Mo1 Mo 0 0 0 1 1\nW1 W 0.1 0 0 1 2\nTa1 Ta 0.5 0.5 0.5 1 .", items=items)
+    with pytest.raises(
+        StructureFileError, match=r"alternatives .*Mo1 of group 1, W1 of group 2.*leave one group"
+    ):
+        read(tmp_path, two)
+    one = block(sites="Mo1 Mo 0 0 0 1 1\nTa1 Ta 0.5 0.5 0.5 1 .", items=items)
+    assert read(tmp_path, one).table.n_atoms.tolist() == [2]
+
+
+def test_multiplicity_that_is_not_that_of_the_atoms_is_told(tmp_path: Path) -> None:
+    items = "label type_symbol symmetry_multiplicity fract_x fract_y fract_z"
+    symmetry = "_symmetry_space_group_name_H-M 'P m -3 m'"
+    right = read(tmp_path, block(symmetry, "Mo1 Mo 1 0 0 0\nW1 W 1 0.5 0.5 0.5", items=items))
+    assert right.summary() == []
+    wrong = read(tmp_path, block(symmetry, "Mo1 Mo 1 0 0 0\nW1 W 1 0.5 0.5 0.4", items=items))
+    assert wrong.table.n_atoms.tolist() == [7]
+    assert any("multiplicity" in line and "1 crystal" in line for line in wrong.summary())

@@ -234,3 +234,70 @@ def test_move_mask_of_one_column_holds_in_all_directions(tmp_path: Path) -> None
     assert read(tmp_path, text).table.atom_columns["fixed_cartesian"].tolist() == [[True] * 3, [False] * 3]
     with pytest.raises(StructureFileError, match="line 3: move_mask is '2': expected T or F"):
         read(tmp_path, text.replace(" F\n", " 2\n"))
+
+
+# -- strange frames ------------------------------------------------------------------------------------------------
+
+
+def test_key_that_stands_twice_is_told(tmp_path: Path) -> None:
+    twice = f"{CELL} {PROPERTIES} id=a id=b energy=-1 energy=-2 note=x note=x"
+    result = read(tmp_path, frame(twice), frame(f"{CELL} {PROPERTIES} id=c"))
+    assert result.table.ids.tolist() == ["b", "c"]
+    told = [line for line in result.summary() if "stands more than once" in line]
+    assert [line.split("'")[1] for line in told] == ["energy", "id"]
+    assert all(line.endswith("the last was taken: 1 crystal") for line in told)
+
+
+def test_frame_without_atoms_is_refused_by_its_id(tmp_path: Path) -> None:
+    result = read(tmp_path, f"0\n{CELL} {PROPERTIES} id=none\n", frame(f"{CELL} id=one"), skip=True)
+    assert result.table.ids.tolist() == ["one"]
+    assert [(p.id, "no atoms" in p.reason) for p in result.problems] == [("none", True)]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        'unit_cell="3 0 0 0 3 0 0 0 3"',
+        'Lattice_vectors="3 0 0 0 3 0 0 0 3"',
+        'box="3 3 3"',
+        'a="3 0 0" b="0 3 0" c="0 0 3"',
+        'vec1="3 0 0" vec2="0 3 0" vec3="0 0 3"',
+        "supercell=[3,0,0,0,3,0,0,0,3]",
+    ],
+)
+def test_cell_under_another_name_is_no_molecule(tmp_path: Path, cell: str) -> None:
+    message = r"'a'.*has no Lattice, but .*expected the cell as Lattice=.*rename the key"
+    with pytest.raises(StructureFileError, match=message):
+        read(tmp_path, frame(f"{PROPERTIES} id=a {cell}"))
+    kept = read(tmp_path, frame(f"{CELL} {PROPERTIES} id=a {cell}", ATOM))
+    assert kept.table.cells[0].diagonal().tolist() == [3.16, 3.2, 3.3]
+
+
+def test_numbers_that_are_no_cell_leave_a_molecule(tmp_path: Path) -> None:
+    result = read(tmp_path, frame(f'{PROPERTIES} id=a dipole="0 0 1" cell_volume=27 a="1 2 3"'))
+    assert not result.table.pbc.any()
+
+
+def test_kinds_in_small_letters_and_json_null_are_read(tmp_path: Path) -> None:
+    comment = f'{CELL} properties=species:s:1:pos:r:3 id=a gap="_JSON null" n="_JSON 3"'
+    table = read(tmp_path, frame(comment)).table
+    assert {name: values.tolist() for name, values in table.columns.items()} == {"n": [3]}
+
+
+def test_own_object_that_was_cut_says_what_helps(tmp_path: Path) -> None:
+    comment = f'{CELL} {PROPERTIES} id=a aiida_pet="{{\\"columns\\": {{\\"e\\": 1.0}}, \\"un"'
+    with pytest.raises(
+        StructureFileError, match=r"'a'.*'aiida_pet' is damaged.*export the set again, or remove"
+    ):
+        read(tmp_path, frame(comment))
+
+
+def test_words_for_missing_among_numbers_are_missing(tmp_path: Path) -> None:
+    frames = [
+        frame(f"{CELL} {PROPERTIES} id={i} gap={v} kind={k}") for i, v, k in (("a", "na", 1), ("b", 0.5, "x"))
+    ]
+    result = read(tmp_path, *frames)
+    np.testing.assert_array_equal(result.table.columns["gap"], [np.nan, 0.5])
+    assert result.table.columns["kind"].tolist() == ["1", "x"]
+    assert "'na' in column 'gap', among numbers, was taken as missing: 1 crystal" in result.summary()
+    assert "column 'kind' holds numbers and texts: all were taken as texts" in result.summary()

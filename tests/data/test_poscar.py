@@ -108,7 +108,8 @@ def test_broken_structure_costs_no_other(tmp_path: Path) -> None:
 def test_velocities_are_known_and_the_next_structure_is_found(tmp_path: Path, behind: str) -> None:
     result = read_structures(write(tmp_path, poscar("a") + behind + poscar("b", 3.2) + behind))
     assert result.table.ids.tolist() == ["a", "b"]
-    assert result.summary() == []
+    moves = "0.1" in behind or "0.5E" in behind
+    assert result.summary() == (["left out of the set: velocities: 2 crystals"] if moves else [])
 
 
 def test_text_behind_the_atoms_is_told_and_what_follows_is_read(tmp_path: Path) -> None:
@@ -220,3 +221,31 @@ def test_many_structures_are_equal_to_those_of_ase(tmp_path: Path) -> None:
         np.testing.assert_allclose(
             table.ase_at(index).get_scaled_positions(), atoms.get_scaled_positions(), atol=1e-12
         )
+
+
+def test_lattice_velocities_and_velocities_are_passed_over_with_a_word(tmp_path: Path) -> None:
+    lattice = "Lattice velocities and vectors\n  1\n" + " 0 0 0\n" * 3 + " 3.2 0 0\n 0 3.2 0\n 0 0 3.2\n"
+    for name, behind in (
+        ("still", "\n" + " 0 0 0\n" * 2),
+        ("box", lattice + "\n" + " 0 0 0\n" * 2),
+        ("moving", lattice.replace(" 0 0 0", " 0.1 0.2 -0.3") + "\n 0.1 0.2 0.3\n 0.1 0.1 -0.2\n"),
+        ("plain", "\n 0.1 0 0\n 0 0 0\n"),
+    ):
+        result = read_structures(write(tmp_path, poscar("Mo W") + behind, f"{name}.vasp"))
+        assert result.table.ids.tolist() == [name]
+        np.testing.assert_allclose(result.table.cells[0], 3.15 * np.eye(3))
+        assert result.summary() == ([] if name == "still" else ["left out of the set: velocities: 1 crystal"])
+
+
+def test_three_factors_of_which_one_is_negative_are_no_mirror(tmp_path: Path) -> None:
+    with pytest.raises(
+        StructureFileError, match=r"line 2: expected three positive scaling factors, .*got '-1 1 1'"
+    ):
+        read_structures(write(tmp_path, poscar("x").replace("\n1.0\n", "\n-1 1 1\n")))
+
+
+def test_poscar_without_atoms_costs_no_other(tmp_path: Path) -> None:
+    empty = poscar("none").replace("\n1 1\n", "\n0 0\n").replace("0 0 0\n.5 .5 .5\n", "")
+    result = read_structures(write(tmp_path, empty + poscar("one")), ReadOptions(skip_invalid=True))
+    assert result.table.ids.tolist() == ["one"]
+    assert [(problem.id, "no atoms" in problem.reason) for problem in result.problems] == [("none", True)]

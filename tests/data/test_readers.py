@@ -21,11 +21,10 @@ from aiida_pet.data.crystal import (
     ColumnCollector,
     StructureFileError,
     column_name,
-    id_of,
-    id_text,
     scalar,
 )
 from aiida_pet.data.equal_crystals import equal_crystals
+from aiida_pet.data.ids import id_of, id_text
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.data.readers import DuplicateImportError, ReadOptions, read_structures
 from aiida_pet.engine.table import DuplicateIdError, StructureTable

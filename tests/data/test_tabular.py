@@ -132,3 +132,28 @@ def test_a_folder_passes_over_tables_of_something_else(tmp_path: Path) -> None:
     write_table(crystals(), tmp_path / "set.xyz")
     (tmp_path / "times.csv").write_text("a,b\n1,2\n")
     assert len(read_structures(tmp_path).table) == 6
+
+
+def test_broken_first_row_costs_no_other(tmp_path: Path) -> None:
+    cif = texts()["cif"]
+    (tmp_path / "t.csv").write_text(f'id|cif|e\na|data_broken|1\n0b|"{cif}"|2\nc|"{cif}"\n')
+    result = read_structures(tmp_path / "t.csv", ReadOptions(skip_invalid=True))
+    assert result.table.ids.tolist() == ["0b"]
+    assert [problem.id for problem in result.problems] == ["a", "c"]
+    assert (
+        "expected 3, one for each column that the first line names (id, cif, e)" in result.problems[1].reason
+    )
+
+
+def test_blanks_before_quotes_are_told(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f'id, cif\na, "{texts()["cif"]}"\n')
+    with pytest.raises(StructureFileError, match=r"expected a value in quotes to begin right behind"):
+        read_structures(tmp_path / "t.csv")
+
+
+def test_fields_in_the_style_of_gnome_go_to_the_crystals(tmp_path: Path) -> None:
+    (tmp_path / "gnome.csv").write_text("MaterialId,Composition,Formation Energy\n12345e6,W,-0.1\n")
+    (tmp_path / "set.xyz").write_text('1\nLattice="3 0 0 0 3 0 0 0 3" id=12345e6\nW 0 0 0\n')
+    table = read_structures([tmp_path / "set.xyz", tmp_path / "gnome.csv"]).table
+    assert table.ids.tolist() == ["12345e6"]
+    assert table.columns["Formation_Energy"].tolist() == [-0.1]
