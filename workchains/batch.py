@@ -34,7 +34,7 @@ from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import Task
 from aiida_pet.engine.table import Array
 from aiida_pet.workchains.done import check_done, left_to_do
-from aiida_pet.workchains.groups import put_results_into_group
+from aiida_pet.workchains.groups import join_campaign, put_results_into_group
 from aiida_pet.workchains.inputs import define_done, define_job_inputs, define_sharing
 from aiida_pet.workchains.jobs import called_as, job_record, jobs_of
 from aiida_pet.workchains.lane import LaneWorkChain
@@ -121,6 +121,7 @@ class BatchWorkChain(TaskProtocols, WorkChain):
         """Take the crystals from the inputs, unless another launch does what this one resumes."""
         code: ExitCode | None = taken_up_code(self)
         if code is None:
+            join_campaign(self)
             self.take_structures()
         return code
 

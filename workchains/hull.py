@@ -34,7 +34,7 @@ from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.engine.job import RowStatus, Task
-from aiida_pet.workchains.groups import put_results_into_group
+from aiida_pet.workchains.groups import join_campaign, put_results_into_group
 from aiida_pet.workchains.jobs import called_as
 from aiida_pet.workchains.protocols.mixin import TaskProtocols
 from aiida_pet.workchains.relax import RelaxWorkChain
@@ -149,6 +149,7 @@ class HullWorkChain(TaskProtocols, WorkChain):
 
     def check(self) -> Any:
         """Compare levels of theory before anything is computed."""
+        join_campaign(self)
         parameters = DEFAULTS | self.inputs.parameters.get_dict()
         own = theory_if_one(self.inputs.structures)
         if not own.level and parameters["level_of_theory"]:

@@ -32,7 +32,7 @@ from aiida_pet.engine.parameters import parse_parameters
 from aiida_pet.workchains.batch import fill_options, fill_sharing, validate_batch
 from aiida_pet.workchains.done import check_crystals, check_science, still_valid
 from aiida_pet.workchains.elastic import ElasticWorkChain
-from aiida_pet.workchains.groups import put_results_into_group
+from aiida_pet.workchains.groups import join_campaign, put_results_into_group
 from aiida_pet.workchains.hull import FREE_OPTIONS, HullWorkChain
 from aiida_pet.workchains.inputs import TO_CHILDREN, define_job_inputs, define_sharing
 from aiida_pet.workchains.jobs import called_as
@@ -131,6 +131,7 @@ class ScreeningWorkChain(WorkChain):
         code: ExitCode | None = taken_up_code(self)
         if code is not None:
             return code
+        join_campaign(self)
         self.ctx.stages = self.inputs.stages.get_dict()
         steps = [stage for stage in STAGES if stage in self.ctx.stages]
         if self.ctx.stages.get("relax", {}).get("mode") == "constrained_then_free":
@@ -404,7 +405,7 @@ def validate_screening(inputs: Any, port: Any) -> str | None:
     """Return what is wrong with the inputs of a screening taken together."""
     stages, structures = inputs["stages"], inputs["structures"]
     chosen = stages.get_dict()
-    problem = check_stages(chosen, columns_of_set(structures))
+    problem = check_stages(chosen, columns_of_set(structures), structures.column)
     if problem:
         return problem
     if "hull" in chosen and "relax" not in chosen and "energy" not in structures.column_names:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from aiida_pet.analysis.funnel import settle_names
 from aiida_pet.calculations.hull import DEFAULTS as HULL_DEFAULTS
 from aiida_pet.calculations.hull import check_hull_parameters
 from aiida_pet.calculations.validation import check_parameters
+from aiida_pet.data.condition_values import Kind, expected_kind, value_of_column
 from aiida_pet.data.filter import FilterError, check_condition
-from aiida_pet.data.frame import component_names
+from aiida_pet.data.frame import component_names, flat_columns
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.engine.job import Task
 from aiida_pet.engine.parameters import parse_parameters
+from aiida_pet.engine.table import Array
 from aiida_pet.tables.columns import REPEATED, Source, columns_of, scalar_names
 from aiida_pet.workchains.protocols import ProtocolError, name_of, protocol_inputs
 
@@ -114,12 +118,16 @@ def make_stages(
 
 
 def check_stages(
-    stages: Mapping[str, Any], columns: Iterable[str] | Mapping[str, tuple[int, ...]] | None = None
+    stages: Mapping[str, Any],
+    columns: Iterable[str] | Mapping[str, tuple[int, ...]] | None = None,
+    values: Callable[[str], Array] | None = None,
 ) -> str | None:
     """Return what is wrong with ``stages``, None if nothing is.
 
     :param columns: of the input set, with their shapes (:func:`columns_of_set`) if some are no single values; None
         leaves it open which there are, and conditions are only read.
+    :param values: returns a column of the input set, (N, ...), by which conditions are checked that name it; None
+        leaves it open what such columns hold.
     """
     unknown = sorted(set(stages) - set(STAGES))
     if unknown or not stages:
@@ -131,17 +139,33 @@ def check_stages(
             return f"stage {stage}: {problem}"
     shapes = columns if isinstance(columns, Mapping) else dict.fromkeys(columns or (), (0,))
     names = names_of_input(stages, shapes)
-    so_far = [*_OF_ALL_CRYSTALS]
+    words = {word for stage in planned for word in _names(str(stages[stage].get("keep") or ""))}
+    so_far = {name: expected_kind(name) for name in _OF_ALL_CRYSTALS}
     for name, shape in shapes.items():
-        so_far += component_names(names[name], shape)
+        so_far |= _kinds_of_input(names[name], shape, words, values and partial(values, name))
     for stage in planned:
         options = stages[stage]
-        so_far += known_columns(stage, options)
+        so_far |= {name: expected_kind(name) for name in known_columns(stage, options)}
         if options.get("keep"):
             problem = _check_keep(options["keep"], so_far, columns is not None)
             if problem:
                 return f"stage {stage}: {problem}{_renamed(options['keep'], names, so_far)}"
     return None
+
+
+def _kinds_of_input(
+    name: str, shape: tuple[int, ...], words: AbstractSet[str], read: Callable[[], Array] | None
+) -> dict[str, Kind]:
+    """Return what a column of the input holds, by the names that it has in a data frame.
+
+    :param words: that conditions name: other columns are not read.
+    :param read: returns the column, (N, ...).
+    """
+    labels = component_names(name, shape)
+    if read is None or words.isdisjoint(labels):
+        return dict.fromkeys(labels, Kind.UNKNOWN)
+    flat = flat_columns(name, read())
+    return {label: value_of_column(label, pd.Series(values)).kind for label, values in flat.items()}
 
 
 def columns_of_set(structures: StructureSetData) -> dict[str, tuple[int, ...]]:
@@ -172,7 +196,7 @@ def made_columns(stage: str, options: Mapping[str, Any]) -> set[str]:
     return names | set(known_columns(stage, options))
 
 
-def _renamed(condition: Any, names: Mapping[str, str], so_far: list[str]) -> str:
+def _renamed(condition: Any, names: Mapping[str, str], so_far: Iterable[str]) -> str:
     """Return what to write for columns of the input in ``condition`` that make way for those of a stage."""
     hints = [
         f"{name!r} is made by a stage that has not run by then; the column of the input is called {names[name]!r} here"
@@ -240,11 +264,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _check_keep(condition: Any, columns: list[str], all_known: bool) -> str | None:
+def _check_keep(condition: Any, columns: Mapping[str, Kind], all_known: bool) -> str | None:
     if not isinstance(condition, str):
         return f"keep = {condition!r}: expected a condition such as 'e_above_hull <= 0.025'"
     try:
-        check_condition(condition, columns if all_known else [*columns, *_names(condition)])
+        open_ones = {} if all_known else dict.fromkeys(_names(condition), Kind.UNKNOWN)
+        check_condition(condition, {**open_ones, **columns})
     except FilterError as error:
         return f"keep: {error}"
     return None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.checks import LEAST_FREE_KIB, Check, check_computer
+from aiida_pet.cli.errors import without_codes
 from aiida_pet.cli.launching import CODE, load_code
 from aiida_pet.cli.output import echo_json, json_option, plural
 from aiida_pet.cli.services import repository_folder
@@ -122,7 +123,7 @@ def check_storage() -> Check:
         count = QueryBuilder().append(Node).count()
     except Exception as error:  # each backend has errors of its own
         # the first line: what follows in those of SQLAlchemy is the query and a link
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = next(iter(without_codes(error).splitlines()), type(error).__name__)
         return Check("storage", False, f"{profile.storage_backend} of {profile.name}: {reason}", remedy)
     limits = ""
     if "sqlite" in profile.storage_backend:
@@ -172,7 +173,8 @@ def check_broker() -> Check:
     try:
         broker.get_communicator()
     except Exception as error:  # of kiwipy, aiormq and the system alike
-        return Check("broker", False, f"{broker}: {error}", "start it (`service rabbitmq-server start`)")
+        reason = without_codes(error) or type(error).__name__
+        return Check("broker", False, f"{broker}: {reason}", "start it (`service rabbitmq-server start`)")
     told = str(broker)
     if isinstance(broker, RabbitmqBroker):
         told += (
@@ -198,7 +200,9 @@ def check_daemon(*, with_slots: bool = True) -> Iterator[Check]:
     try:
         workers = client.get_number_of_workers()
     except Exception as error:  # a daemon that does not answer in time, or of another version
-        yield Check("daemon", False, f"it runs but does not answer: {error}", "`verdi daemon restart`")
+        yield Check(
+            "daemon", False, f"it runs but does not answer: {without_codes(error)}", "`verdi daemon restart`"
+        )
         return
     drift = validate_daemon_env(client)
     if drift:

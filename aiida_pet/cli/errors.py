@@ -36,11 +36,17 @@ def _of_services(error: Exception, module: str) -> str | None:
         return f"the disk{where} is full: free space there, then try again (`aiida-pet doctor` looks at the profile's)"
     refused = isinstance(error, OSError) and error.errno == errno.ECONNREFUSED
     if refused or (isinstance(error, ConnectionError) and "onnect call failed" in str(error)):
-        return f"a service does not answer ({error}): `aiida-pet doctor` says whether it is the broker or the database"
+        told = without_codes(error)
+        return f"a service does not answer ({told}): `aiida-pet doctor` says whether it is the broker or the database"
     if module.startswith("sqlalchemy.exc.") and type(error).__name__ == "OperationalError":
         line = next(iter(str(error).strip().splitlines()), "no reason given")
         return f"the database of the profile does not answer: {line}: `aiida-pet doctor` says what to start"
     return None
+
+
+def without_codes(error: BaseException) -> str:
+    """Return the message of ``error`` without the system's numbers: ``[Errno 111]`` says nothing to most people."""
+    return re.sub(r"\[Errno -?\d+\] ", "", str(error)).strip()
 
 
 def message_of(error: BaseException) -> str:

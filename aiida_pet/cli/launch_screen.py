@@ -176,7 +176,7 @@ def _stages(
 def _check(stages: dict[str, dict[str, Any]], structures: Any) -> None:
     from aiida_pet.workchains.stages import check_stages, columns_of_set
 
-    problem = check_stages(stages, columns_of_set(structures))
+    problem = check_stages(stages, columns_of_set(structures), structures.column)
     if problem:
         raise click.ClickException(problem)
     if "hull" in stages and "relax" not in stages and "energy" not in structures.column_names:

@@ -368,9 +368,7 @@ def start(
     :raises click.exceptions.Exit: with status 1 if it was followed and did not end well.
     """
     from aiida.engine import submit
-    from aiida.orm import Bool, Int, load_node
-
-    from aiida_pet.workchains.groups import open_group
+    from aiida.orm import Bool, Int
 
     task = what.removesuffix("WorkChain").lower()
     builder.metadata.label = request.label or label_of(builder, task)
@@ -381,9 +379,6 @@ def start(
     if request.clean_workdir is not None:
         jobs.clean_workdir = Bool(request.clean_workdir)
     node = submit(builder)
-    resumed: Any = None if "resumed" not in record else load_node(record["resumed"])
-    group = open_group(node, task, resumed)
-    record = record | {"group": group.label}
     if not request.wait:
         if request.as_json:
             echo_json({"pk": node.pk, "uuid": node.uuid, **record})

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.data import IMPORTED_FROM
-from aiida_pet.cli.output import cell, echo_json, echo_pairs, json_option, note, plain, shortened
+from aiida_pet.cli.geometry import echo_geometry, geometry_of, shown
+from aiida_pet.cli.output import echo_json, echo_pairs, json_option, note, plain, shortened
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.tables import warnings
 from aiida_pet.tables.columns import VOIGT, Section, section_of
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 # Arrays of at most so many values are shown, of larger ones their shape.
 MOST_VALUES = 36
-MOST_POSITIONS = 24
 CLOSEST = 5
 # Ids that are compared letter by letter with one that is not there.
 MOST_ALIKE = 2000
@@ -138,13 +138,25 @@ def sheet_of(table: TableData, row_id: str, crystals: StructureSetData | None) -
         if value.size > MOST_VALUES:
             arrays[name] = list(value.shape)
         else:
-            sections[section_of(name, table.column_names)][name] = value.tolist()
+            sections[section_of(name, table.column_names)][name] = _as_known(name, value.tolist())
     structure = None if crystals is None else geometry_of(crystals, row_id, sections["symmetry"])
     arrays |= _atom_columns(table, index)
     units = {
         name: table.unit(name) for name in (*table.column_names, *table.ragged_names) if table.unit(name)
     }
     return Sheet(structure, {name: values for name, values in sections.items() if values}, arrays, units)
+
+
+def _as_known(name: str, value: Any) -> Any:
+    """Return a flag or a count as such: where some row has none, a table has them as numbers, NaN where missing."""
+    from aiida_pet.tables.columns import Kind, kinds_of
+
+    kinds = kinds_of(name) if isinstance(value, float) else set()
+    if Kind.FLAG in kinds and value in (0.0, 1.0):
+        return bool(value)
+    if Kind.COUNT in kinds and value.is_integer():
+        return int(value)
+    return value
 
 
 def _atom_columns(table: TableData, index: int) -> dict[str, list[int]]:
@@ -155,32 +167,6 @@ def _atom_columns(table: TableData, index: int) -> dict[str, list[int]]:
         return {}
     size = int(table.row_sizes()[index])
     return {name: [size, *shape[1:]] for name, shape in table.atom_column_shapes().items()}
-
-
-def geometry_of(crystals: StructureSetData, row_id: str, symmetry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the geometry of a row; its space groups are looked for if ``symmetry`` names none."""
-    from aiida_pet.engine.spacegroup import spacegroup_numbers
-    from aiida_pet.engine.table import StructureTable
-
-    atoms = crystals.get_ase(row_id)
-    groups = {name: value for name, value in symmetry.items() if name.startswith("spacegroup")}
-    if not groups:
-        found = spacegroup_numbers(StructureTable.from_ase([(row_id, atoms)]), (0.001, 0.01, 0.1))
-        groups = {f"spacegroup_{label}": int(numbers[0]) for label, numbers in found.items()}
-    lengths_angles = atoms.cell.cellpar().tolist()
-    return {
-        "pk": crystals.pk,
-        "formula": atoms.get_chemical_formula(),
-        "n_atoms": len(atoms),
-        "volume_A3": abs(float(atoms.cell.volume)),
-        "lengths_A": lengths_angles[:3],
-        "angles_deg": lengths_angles[3:],
-        "spacegroups": groups,
-        "pbc": atoms.pbc.tolist(),
-        "cell_A": atoms.cell.tolist(),
-        "symbols": atoms.get_chemical_symbols(),
-        "positions_A": atoms.positions.tolist(),
-    }
 
 
 def stage_sheets(named: Node, row_id: str, known: Sheet) -> dict[str, tuple[int | None, Sheet | None]]:
@@ -274,9 +260,9 @@ def _echo_sheet(row_id: str, sheet: Sheet) -> None:
     for section, values in sheet.sections.items():
         _echo_values(section, values, sheet.units)
         if section == "status" and sheet.structure:
-            _echo_structure(sheet.structure)
+            echo_geometry(sheet.structure)
     if sheet.structure and "status" not in sheet.sections:
-        _echo_structure(sheet.structure)
+        echo_geometry(sheet.structure)
     if sheet.arrays:
         click.echo("\narrays")
         echo_pairs({f"  {_named(name, sheet.units)}": _shape(shape) for name, shape in sheet.arrays.items()})
@@ -289,7 +275,7 @@ def _echo_values(section: str, values: Mapping[str, Any], units: Mapping[str, st
     click.echo(f"\n{section}")
     matrices = {name: value for name, value in values.items() if _is_voigt_matrix(value)}
     echo_pairs(
-        {f"  {_named(name, units)}": _shown(value) for name, value in values.items() if name not in matrices}
+        {f"  {_named(name, units)}": shown(value) for name, value in values.items() if name not in matrices}
     )
     for code in warnings.codes_in(str(values.get(warnings.COLUMN, ""))):
         click.echo(f"  {code}: {warnings.meaning_of(code)}")
@@ -300,37 +286,15 @@ def _echo_values(section: str, values: Mapping[str, Any], units: Mapping[str, st
             click.echo(f"    {axis:<4}" + "".join(f"{_decimals(value):>10}" for value in line))
 
 
-def _echo_structure(structure: Mapping[str, Any]) -> None:
-    click.echo("\ngeometry")
-    echo_pairs(
-        {
-            "  formula": structure["formula"],
-            "  n_atoms": structure["n_atoms"],
-            "  volume (A^3)": structure["volume_A3"],
-            "  a, b, c (A)": _shown(structure["lengths_A"]),
-            "  alpha, beta, gamma (degrees)": _shown(structure["angles_deg"]),
-            "  space groups": ", ".join(f"{_tolerance(k)}: {v}" for k, v in structure["spacegroups"].items()),
-        }
-    )
-    click.echo("  cell (A):")
-    for vector in plain(structure["cell_A"]):
-        click.echo("    " + "".join(f"{x:12.6f}" for x in vector))
-    atoms = list(zip(structure["symbols"], plain(structure["positions_A"]), strict=True))
-    click.echo("  positions (A):")
-    for symbol, position in atoms[:MOST_POSITIONS]:
-        click.echo(f"    {symbol:<2}" + "".join(f"{x:12.6f}" for x in position))
-    if len(atoms) > MOST_POSITIONS:
-        click.echo(f"    and {len(atoms) - MOST_POSITIONS} more (--json has all)")
-
-
 def _echo_stages(stages: Mapping[str, tuple[int | None, Sheet | None]]) -> None:
     for name, (pk, sheet) in stages.items():
         if sheet is None:
             click.echo(f"\nstage {name} <{pk}>: did not come to it")
             continue
         click.echo(f"\nstage {name} <{pk}>")
-        values = {key: value for section in sheet.sections.values() for key, value in section.items()}
-        echo_pairs({f"  {_named(key, sheet.units)}": _shown(value) for key, value in values.items()})
+        sections = sheet.sections.values()
+        values = {key: value for section in sections for key, value in section.items() if value != ""}
+        echo_pairs({f"  {_named(key, sheet.units)}": shown(value) for key, value in values.items()})
         echo_pairs({f"  {_named(key, sheet.units)}": _shape(shape) for key, shape in sheet.arrays.items()})
 
 
@@ -354,12 +318,6 @@ def _shape(shape: list[int]) -> str:
     return f"array {' x '.join(map(str, shape))}"
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(_shown(item) for item in value)}]"
-    return cell(value)
-
-
 def _decimals(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
@@ -370,9 +328,3 @@ def _is_voigt_matrix(value: Any) -> bool:
         and len(value) == 6
         and all(isinstance(v, list) and len(v) == 6 for v in value)
     )
-
-
-def _tolerance(column: str) -> str:
-    """Return ``0.01 A`` for ``spacegroup_0_01``, and nothing but ``found`` where the name has no tolerance."""
-    label = column.removeprefix("spacegroup").strip("_").replace("_", ".")
-    return f"{label} A" if label else "found"

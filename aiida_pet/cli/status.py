@@ -62,13 +62,16 @@ def status(session: Session, *, pk: str, watch: bool, interval: float, all_jobs:
 
 def report(node: ProcessNode) -> dict[str, Any]:
     """Return how far ``node`` is, as a JSON document: totals, stages of a screening, lanes, jobs, advice."""
+    from aiida_pet.workchains.groups import group_of
     from aiida_pet.workchains.jobs import calls_of
     from aiida_pet.workchains.progress import campaign_progress
 
     calls = calls_of(node)
     progress = campaign_progress(node, calls)
+    group = group_of(node)
     return asdict(progress) | {
         "label": node.process_label,
+        "group": None if group is None else group.label,
         "rows_left": progress.rows_left,
         "jobs_cached": progress.n_cached,
         "stages": _stages(calls, progress),

@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 
 from aiida_pet.engine.table import Array
+from aiida_pet.tables.columns import VOIGT, kinds_of
+from aiida_pet.tables.columns import Kind as ColumnKind
 
 
 class FilterError(ValueError):
@@ -52,6 +54,13 @@ _COMPUTE: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Mod: operator.mod,
     ast.USub: operator.sub,
     ast.UAdd: operator.add,
+}
+_DTYPES: dict[Kind, type] = {Kind.NUMBER: float, Kind.TRUTH: bool}
+_OF_CATALOGUE = {
+    ColumnKind.NUMBER: Kind.NUMBER,
+    ColumnKind.COUNT: Kind.NUMBER,
+    ColumnKind.FLAG: Kind.TRUTH,
+    ColumnKind.TEXT: Kind.TEXT,
 }
 _INFERRED = {
     "string": Kind.TEXT,
@@ -107,6 +116,11 @@ class Value:
         )
         return cls(Kind.TRUTH, sure, possible & ~sure)
 
+    @classmethod
+    def of_no_rows(cls, kind: Kind, name: str) -> Value:
+        """Return column ``name`` of a table without rows."""
+        return cls(kind, np.empty(0, dtype=_DTYPES.get(kind, object)), np.empty(0, dtype=bool), name)
+
     @property
     def is_column(self) -> bool:
         """Whether there is a value for each row."""
@@ -150,6 +164,16 @@ def value_of_column(name: str, values: pd.Series) -> Value:
         numbers[~missing] = values[~missing].to_numpy(dtype=float)
         return Value(kind, numbers, missing, name)
     return Value(kind, np.asarray(values, dtype=object), missing, name)
+
+
+def expected_kind(name: str) -> Kind:
+    """Return what column ``name`` of a task or a stage holds, before there are values; UNKNOWN if that is not known."""
+    if name == "id":
+        return Kind.TEXT
+    whole, _, component = name.rpartition("_")
+    kinds = kinds_of(name) or (kinds_of(whole) if component in VOIGT else set())
+    found = {_OF_CATALOGUE[kind] for kind in kinds}
+    return found.pop() if len(found) == 1 else Kind.UNKNOWN
 
 
 def _kind_of(values: pd.Series) -> Kind:

@@ -14,7 +14,7 @@ import ast
 import difflib
 import io
 import tokenize
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -80,17 +80,22 @@ def filter_frame(frame: pd.DataFrame, where: str, known: Iterable[str] | None = 
     names = _names(frame) if known is None else list(dict.fromkeys([*_names(frame), *known]))
     mask = _Reader(_columns(frame), names, where).condition(_parse(where, frame))
     if mask.kind is not Kind.TRUTH or not mask.is_column:
-        raise FilterError(f"{where!r} is no condition: compare with something, as in {_example(frame)}")
+        raise _no_condition(where, frame)
     return frame[mask.present_and_true()]
 
 
-def check_condition(where: str, columns: Iterable[str]) -> None:
-    """Check that ``where`` can be understood on a table with ``columns``, whatever their types.
+def check_condition(where: str, columns: Iterable[str] | Mapping[str, Kind]) -> None:
+    """Check that ``where`` can be applied to a table with ``columns``, before there are values.
 
-    :raises FilterError: if it cannot be read, or names no column.
+    :param columns: their names, or what each holds, as far as that is known.
+    :raises FilterError: if it cannot be read, names no column, compares texts with numbers, or is no condition.
     """
-    frame = pd.DataFrame(columns=list(columns))
-    _Reader(_columns(frame), _names(frame), where).condition(_parse(where, frame))
+    kinds = columns if isinstance(columns, Mapping) else dict.fromkeys(columns, Kind.UNKNOWN)
+    values = {name: Value.of_no_rows(kind, name) for name, kind in kinds.items()}
+    frame = pd.DataFrame({name: value.data for name, value in values.items()})
+    found = _Reader(values, list(values), where).condition(_parse(where, frame))
+    if found.kind not in (Kind.TRUTH, Kind.UNKNOWN) or not found.is_column:
+        raise _no_condition(where, frame)
 
 
 def conjuncts(where: str, frame: pd.DataFrame) -> list[tuple[str, list[str]]]:
@@ -308,6 +313,10 @@ def _columns(frame: pd.DataFrame) -> dict[str, Value]:
         name = str(frame.index.name)
         columns[name] = value_of_column(name, frame.index.to_series())
     return columns
+
+
+def _no_condition(where: str, frame: pd.DataFrame) -> FilterError:
+    return FilterError(f"{where!r} is no condition: compare with something, as in {_example(frame)}")
 
 
 def _example(frame: pd.DataFrame) -> str:

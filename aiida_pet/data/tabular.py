@@ -12,6 +12,7 @@ import csv
 import importlib
 import importlib.util
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -26,6 +27,7 @@ from aiida_pet.data.ids import id_of, is_id_key, is_row_number
 from aiida_pet.data.json_crystals import holds_crystal, is_crystal_text
 from aiida_pet.data.json_records import AmbiguousStructureError, JsonOptions, item_of_record
 from aiida_pet.data.left_out import LeftOut
+from aiida_pet.tables.columns import Kind, kinds_of
 
 # Texts of CIFs and of JSON are longer than csv's own limit, 128 kB.
 _LONGEST_FIELD = 1 << 27
@@ -96,12 +98,13 @@ def read_csv(
         names, rows = _rows(text)
         kinds, structures = _look(names, rows)
     structure = _structure_column(names, structures, options)
-    for name, kind in zip(names, kinds, strict=True):
-        if kind == "comma" and not _is_text(name, structure, options):
-            options.dropped.remark(
-                f"column {name!r} holds numbers with a decimal comma, which were taken as texts: write them with a "
-                "point"
-            )
+    _remark_commas(names, kinds, structure, options)
+    # columns of nothing are columns all the same
+    empty = {
+        name: _nothing(name)
+        for name, kind in zip(names, kinds, strict=True)
+        if not kind and not _is_text(name, structure, options)
+    }
     with open_text() as text:
         _, rows = _rows(text)
         for number, values in rows:
@@ -117,6 +120,8 @@ def read_csv(
                 name: value if _is_text(name, structure, options) else _typed(value, kind)
                 for name, value, kind in zip(names, values, kinds, strict=True)
             }
+            if structure is None:
+                record |= empty
             yield _item(record, structure, options)
 
 
@@ -206,6 +211,20 @@ def _typed(value: str, kind: str) -> Any:
     return int(value) if kind == "integer" else float(value)
 
 
+def _nothing(name: str) -> Any:
+    return "" if kinds_of(name) == {Kind.TEXT} else math.nan
+
+
+def _remark_commas(names: list[str], kinds: list[str], structure: str | None, options: JsonOptions) -> None:
+    """Say which columns hold numbers with a decimal comma."""
+    for name, kind in zip(names, kinds, strict=True):
+        if kind == "comma" and not _is_text(name, structure, options):
+            options.dropped.remark(
+                f"column {name!r} holds numbers with a decimal comma, which were taken as texts: write them with a "
+                "point"
+            )
+
+
 def _is_text(name: str, structure: str | None, options: JsonOptions) -> bool:
     """Return whether column ``name`` is taken as it stands: the structure, and what may be the id."""
     if name in (structure, "", options.id_key):
@@ -258,12 +277,19 @@ def read_parquet(path: Path, options: JsonOptions) -> Iterator[Item | Row]:
     """
     if importlib.util.find_spec("pyarrow") is None:
         raise ValueError("parquet needs pyarrow, which is not installed: `pip install 'aiida-pet[parquet]'`")
-    arrow, parquet = (importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet"))
+    arrow, parquet, types = (
+        importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet", "pyarrow.types")
+    )
     try:
         file = parquet.ParquetFile(path)
         stated = json.loads((file.schema_arrow.metadata or {}).get(b"units", b"{}"))
         units = {str(name): str(unit) for name, unit in stated.items()} if isinstance(stated, dict) else {}
         structure: str | None = None
+        numeric = [
+            field.name
+            for field in file.schema_arrow
+            if any(test(field.type) for test in (types.is_boolean, types.is_integer, types.is_floating))
+        ]
         for number, batch in enumerate(file.iter_batches(batch_size=1000)):
             records = batch.to_pylist()
             if number == 0:
@@ -275,6 +301,8 @@ def read_parquet(path: Path, options: JsonOptions) -> Iterator[Item | Row]:
                 structure = _structure_column(batch.schema.names, structures, options)
             for record in records:
                 label = record.pop("__index_level_0__", None)
+                if structure is None:  # columns of nothing are columns all the same
+                    record |= {name: math.nan for name in numeric if record.get(name, "") is None}
                 yield _item({str(k): v for k, v in record.items()} | {"": label}, structure, options, units)
     except (arrow.ArrowException, OSError) as error:
         raise ValueError(f"not a parquet file: {error}") from error

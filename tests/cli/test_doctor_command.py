@@ -243,7 +243,7 @@ def test_daemon_that_is_not_sound_is_told(aiida_profile, daemon, monkeypatch):
 def test_broker_that_is_not_reached_is_told(aiida_profile, monkeypatch):
     class Broker:
         def get_communicator(self):
-            raise ConnectionError("refused")
+            raise ConnectionError("[Errno 111] Connect call failed ('127.0.0.1', 5672)")
 
         def __str__(self):
             return "RabbitMQ @ host"
@@ -254,7 +254,7 @@ def test_broker_that_is_not_reached_is_told(aiida_profile, monkeypatch):
 
     monkeypatch.setattr("aiida.manage.get_manager", Manager)
     found = check_broker()
-    assert (found.ok, found.detail) == (False, "RabbitMQ @ host: refused")
+    assert (found.ok, found.detail) == (False, "RabbitMQ @ host: Connect call failed ('127.0.0.1', 5672)")
     assert "rabbitmq-server" in found.remedy
 
 

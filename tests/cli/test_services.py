@@ -127,5 +127,6 @@ def test_log_that_is_not_there_says_nothing(tmp_path):
 def test_errors_of_services_are_told_in_words_with_what_looks_at_them(error, told):
     line = explanation(error)
     assert line.startswith(told)
+    assert "Errno" not in line
     assert "`aiida-pet doctor`" in line
     assert "\n" not in line

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from aiida import orm
 from aiida.common import LinkType
-from ase.build import bulk
+from ase.build import bcc100, bulk
 
 from aiida_pet.engine.ragged import Ragged
 from aiida_pet.engine.table import StructureTable, Table
 from aiida_pet.tables.columns import section_of
 
+P4_MMM = 61  # layer group of a square lattice of atoms and of those between them
 TENSOR = np.diag([250.0, 251.0, 252.0, 61.0, 62.0, 63.0]) + 0.5
 
 
@@ -263,3 +264,44 @@ def test_closest_ids_of_a_large_table_are_looked_for_beside_it(invoke, aiida_pro
     assert compared == [2000]
     output = invoke("show", node.pk, "zzz", status=1).output
     assert "there are wbm-09000 wbm-08999" in output
+
+
+def test_slabs_have_layer_groups_and_what_is_less_periodic_has_neither(
+    invoke: Any, read: Any, aiida_profile: Any
+) -> None:
+    from aiida_pet.data.structures import StructureSetData
+
+    slab = bcc100("W", (1, 1, 3), a=3.17, vacuum=8)
+    slab.pbc = (True, True, False)
+    wire = slab.copy()
+    wire.pbc = (True, False, False)
+    crystals = [("slab", slab), ("wire", wire), ("solid", bulk("W"))]
+    node = StructureSetData.from_table(StructureTable.from_ase(crystals)).store()
+    assert read("show", node.pk, "slab")["structure"]["layergroups"]["layergroup_0_01"] == P4_MMM
+    lines = {name: invoke("show", node.pk, name).output.splitlines() for name, _ in crystals}
+    told = {name: next(line for line in of if "groups" in line).split() for name, of in lines.items()}
+    assert " ".join(told["slab"]) == f"layer groups: 0.001 A: {P4_MMM}, 0.01 A: {P4_MMM}, 0.1 A: {P4_MMM}"
+    assert " ".join(told["solid"]) == "space groups: 0.001 A: 229, 0.01 A: 229, 0.1 A: 229"
+    assert " ".join(told["wire"]) == "space groups: none: it is not periodic in two directions or three"
+    assert not any("groups: 0" in line for of in lines.values() for line in of)
+
+
+def test_layer_groups_of_the_table_are_told(invoke: Any, aiida_profile: Any) -> None:
+    from aiida_pet.data.structures import StructureSetData
+
+    slab = bcc100("W", (1, 1, 3), a=3.17, vacuum=8)
+    slab.pbc = (True, True, False)
+    table = StructureTable.from_ase([("slab", slab), ("solid", bulk("W"))])
+    for name, values in (
+        ("spacegroup_0_01", np.array([0, 229])),
+        ("layergroup_0_01", np.array([55, 0])),
+        ("symmetry_kept_0_01", np.array([1.0, np.nan])),  # the second was refused
+        ("n_steps", np.array([7.0, np.nan])),
+    ):
+        table.set_column(name, values, None)
+    node = StructureSetData.from_table(table).store()
+    for name, told in (("slab", "layer groups: 0.01 A: 55"), ("solid", "space groups: 0.01 A: 229")):
+        lines = [" ".join(line.split()) for line in invoke("show", node.pk, name).output.splitlines()]
+        assert told in lines
+        known = {"slab": ("yes", "7"), "solid": ("-", "-")}[name]
+        assert {f"symmetry_kept_0_01: {known[0]}", f"n_steps: {known[1]}"} <= set(lines)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from aiida_pet.data.condition_values import Kind
 from aiida_pet.data.filter import FilterError, check_condition, conjuncts, filter_frame
 
 
@@ -93,6 +94,42 @@ def test_a_condition_is_checked_without_values() -> None:
         check_condition("energy <", columns)
     with pytest.raises(FilterError, match="no column 'converged'"):
         check_condition("converged", columns)
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("status == 3", r"status holds texts and 3 is a number: write status == '3'"),
+        ("energy < 'low'", r"energy holds numbers and 'low' is a text"),
+        ("status in [1, 2]", "status holds texts"),
+        ("energy", "is no condition"),
+        ("status + 1 > 2", "status holds texts, expected numbers"),
+        ("energy and kept", "energy holds numbers and is no condition"),
+        ("1 < 2", "is no condition"),
+    ],
+)
+def test_kinds_are_compared_before_there_are_values_as_with_them(where: str, told: str) -> None:
+    kinds = {"status": Kind.TEXT, "energy": Kind.NUMBER, "kept": Kind.TRUTH}
+    frame = pd.DataFrame({"status": ["left"], "energy": [1.0], "kept": [True]})
+    for check in (lambda: check_condition(where, kinds), lambda: filter_frame(frame, where)):
+        with pytest.raises(FilterError, match=told):
+            check()
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "status == left and energy < -1",
+        "kept",
+        "kept == 1 or status in [left, failed]",
+        "rough in status",
+        "other == 3 and other == 'three' or other",  # nobody knows what it holds
+    ],
+)
+def test_conditions_that_fit_the_kinds_pass(where: str) -> None:
+    check_condition(
+        where, {"status": Kind.TEXT, "energy": Kind.NUMBER, "kept": Kind.TRUTH, "other": Kind.UNKNOWN}
+    )
 
 
 def test_parts_of_a_condition_are_those_joined_by_and() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiida.engine import run_get_node
 
-from aiida_pet.workchains.groups import open_group
+from aiida_pet.workchains.groups import group_of
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.relax import RelaxWorkChain
 
@@ -102,7 +102,7 @@ def test_launches_are_told_by_the_group_of_their_campaign(
     printed: Callable[[str], str], campaigns: dict[float, Any]
 ) -> None:
     for node in campaigns.values():
-        group = open_group(node, "relax")
+        group = group_of(node)
         assert {member.pk for member in group.nodes} == {node.pk, node.outputs.results.pk}
     found = eval(printed('with_group="campaign"'))
     for node in campaigns.values():

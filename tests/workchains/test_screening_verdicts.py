@@ -85,6 +85,48 @@ def test_names_are_settled_by_the_stages_that_are_planned() -> None:
     assert check_stages(keep, shapes) is None
 
 
+@pytest.mark.parametrize(
+    ("stage", "keep", "told"),
+    [
+        ("relax", "status == 3", "status holds texts and 3 is a number"),
+        ("relax", "spacegroup_0_01 == cubic", None),  # `cubic` is no column, and no text beside a number
+        ("relax", "stress_xx < 'low'", "stress_xx holds numbers and 'low' is a text"),
+        ("hull", "series < 2", "series holds texts and 2 is a number"),
+        ("hull", "is_stable == 'yes'", "is_stable holds yes and no"),
+        ("hull", "phase == 'bcc'", "phase holds numbers and 'bcc' is a text"),
+        ("hull", "input_energy == 'low'", "input_energy holds numbers"),
+        ("hull", "weights_1 == 'low'", "weights_1 holds numbers"),
+        ("hull", "id == 7", "id holds texts and 7 is a number"),
+    ],
+)
+def test_a_text_is_not_compared_with_a_number_and_that_is_told_before_anything_runs(
+    stage: str, keep: str, told: str | None
+) -> None:
+    columns = {
+        "series": np.array(["odd", "even"]),
+        "phase": np.array([1, 2]),
+        "energy": np.array([-1.0, np.nan]),
+        "weights": np.ones((2, 3)),
+    }
+    stages = make_stages(("relax", "hull"))
+    stages[stage]["keep"] = keep
+    shapes = {name: values.shape for name, values in columns.items()}
+    problem = check_stages(stages, shapes, columns.__getitem__)
+    assert problem is not None
+    assert problem.startswith(f"stage {stage}: keep: ")
+    assert (told or "no column 'cubic'") in problem
+
+
+def test_conditions_on_columns_of_the_set_that_fit_are_let_through() -> None:
+    columns = {"series": np.array(["odd", ""]), "kept": np.array([True, False]), "empty": np.full(2, np.nan)}
+    keep = (
+        "series == odd and kept and not empty > 1 and symmetry_kept_0_01 and status in [converged, max_steps]"
+    )
+    stages = make_stages(("relax",), overrides={"relax": {"keep": keep}})
+    shapes = {name: values.shape for name, values in columns.items()}
+    assert check_stages(stages, shapes, columns.__getitem__) is None
+
+
 def test_where_nothing_converges_there_is_nothing_to_relax_freely(module_inputs: Inputs) -> None:
     inputs = module_inputs(["max_steps_1", "max_steps_2"])
     overrides = {"relax": {"mode": "constrained_then_free"}}
@@ -113,7 +155,11 @@ def test_a_column_that_nobody_has_is_missing(module_inputs: Inputs) -> None:
     ]
 
 
-def test_a_condition_that_cannot_be_applied_ends_it_with_reasons(module_inputs: Inputs) -> None:
+def test_a_condition_that_cannot_be_applied_ends_it_with_reasons(
+    module_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as of a column that holds something else than the catalogue says
+    monkeypatch.setattr("aiida_pet.workchains.screening.check_stages", lambda *_: None)
     inputs = with_columns(module_inputs, ["a", "max_steps"], series=["x", "y"])
     node = screening(inputs, ("relax", "phonons"), overrides={"relax": {"keep": "series - 1 > 3"}})
     assert node.exit_status == 320
