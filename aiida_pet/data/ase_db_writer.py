@@ -20,6 +20,7 @@ from ase.db.core import check
 from ase.db.row import AtomsRow
 
 from aiida_pet.data.crystal import OWN_KEY
+from aiida_pet.data.known_values import known_in
 from aiida_pet.data.own_record import HELD, held_in, is_free, is_result, own_object, ragged_parts, results_in
 from aiida_pet.engine.table import StructureTable
 
@@ -46,6 +47,7 @@ class _RowWriter:
         self._table = table
         self._results = results_in(table)
         self._held = held_in(table)
+        self._known = known_in(table)
         rest = [name for name in table.columns if not is_result(name, self._results, per_atom=False)]
         self._pairs = [
             name
@@ -87,7 +89,10 @@ class _RowWriter:
         atom_columns |= {n: results[n] for n in unsaid if is_result(n, self._results, True)}
         pairs: dict[str, Any] = {}
         for name in self._pairs:
-            value = table.columns[name][index].item()
+            known = self._known.get(name)
+            is_there = known is not None and not known.missing[index]
+            column = known.values if known is not None and is_there else table.columns[name]
+            value = column[index].item()
             usable = bool(np.isfinite(value)) if isinstance(value, float) else _is_accepted(name, value)
             (pairs if usable else columns)[name] = value
         row_id = str(table.ids[index])
@@ -97,6 +102,7 @@ class _RowWriter:
             "id": row_id,
             "results": list(finite),
             "units": table.units,
+            "numbers": list(self._known),
             "columns": columns,
             "atom_columns": atom_columns,
         } | ragged_parts(table, index)

@@ -18,6 +18,7 @@ from typing import TextIO
 
 import numpy as np
 from ase import Atoms
+from ase.data import chemical_symbols
 from ase.geometry import cellpar_to_cell
 from scipy.spatial import cKDTree
 
@@ -25,6 +26,7 @@ from aiida_pet.data.cif_symmetry import Symmetry, symmetry_of
 from aiida_pet.data.cif_text import Block, CifError, Token, blocks_of
 from aiida_pet.data.cif_writer import ID_ITEM
 from aiida_pet.data.crystal import Broken, Crystal, Item, checked
+from aiida_pet.data.ids import is_row_number
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.data.symbols import ISOTOPE_NOTE, ISOTOPES, atomic_number
 from aiida_pet.engine.table import Array
@@ -55,7 +57,7 @@ _UNCERTAINTY = re.compile(r"\([0-9]*\)?\Z")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
 _CHARGE = re.compile(r"(?:[0-9.]*[+-]|[+-][0-9.]+|[0-9]+)\Z")
 _GENERIC = re.compile(
-    r"(|global|image[0-9]*|vesta_phase_[0-9]+|[0-9]*|x|i|structure|crystal|untitled|unnamed)\Z", re.I
+    r"(|global|image[0-9]*|vesta_phase_[0-9]+|x|i|structure|crystal|untitled|unnamed)\Z", re.I
 )
 _MAX_ATOMS = 1_000_000
 
@@ -77,15 +79,21 @@ def read_cif(text: TextIO, id_key: str | None, dropped: LeftOut) -> Iterator[Ite
         if block not in with_atoms and block.name.lower() != "global":
             dropped.note("a data block of a CIF has no atoms and was passed over")
     names = Counter(block.name for block in with_atoms)
-    if any(count > 1 and not _GENERIC.match(name) for name, count in names.items()):
+    if any(count > 1 and not _is_generic(name, len(blocks)) for name, count in names.items()):
         dropped.note("data blocks of a CIF share a name, and file name and number are the ids")
     for block in with_atoms:
-        usable = len(with_atoms) > 1 and names[block.name] == 1 and not _GENERIC.match(block.name)
+        usable = len(with_atoms) > 1 and names[block.name] == 1 and not _is_generic(block.name, len(blocks))
         row_id = _id_of(block, id_key, usable)
         try:
             yield Crystal(row_id, _atoms(block, dropped))
         except ValueError as error:
             yield Broken(row_id, f"data block {block.name!r}: {error}")
+
+
+def _is_generic(name: str, n_blocks: int) -> bool:
+    """Return whether a program puts ``name`` there, as a word or to count the blocks; ``1000017`` is an id, of COD."""
+    counts = is_row_number(name) and len(name) < 7 and int(name) <= n_blocks
+    return counts or _GENERIC.match(name) is not None
 
 
 def _has_atoms(block: Block) -> bool:
@@ -240,10 +248,19 @@ def _refuse_alternatives(groups: dict[str, dict[str, str]]) -> None:
 
 
 def _symbol(row: dict[str, Token], label: str) -> str:
-    """Return the element symbol of a site, without its charge; from its label where it has no symbol."""
+    """Return the element symbol of a site, without its charge; from its label where it has no symbol.
+
+    :raises CifError: if a label in capitals may be one element or another: ``SI1``, ``HO1``.
+    """
     token = row.get(_SYMBOL)
     if token is not None and not token.missing:
         return _CHARGE.sub("", token.text.strip()) or token.text
+    capitals = re.match(r"[A-Z][A-Z]", label)
+    if capitals and {capitals[0].capitalize(), label[0]} <= set(chemical_symbols[1:]):
+        raise CifError(
+            f"site {label} has no _atom_site_type_symbol, and by its label it may be {label[0]} or "
+            f"{capitals[0].capitalize()}: expected the element symbol"
+        )
     match = re.match(r"([A-Z][a-z]?)(?![a-z])", label)
     return match[1] if match else label
 

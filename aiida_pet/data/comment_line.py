@@ -162,7 +162,7 @@ def flags(text: str) -> list[bool] | None:
 
 
 def typed(value: Value) -> Any:
-    """Return ``value`` as bool, int, float, list of numbers or flags, JSON, or else as text."""
+    """Return ``value`` as bool, int, float, list of integers or numbers, JSON, or else as text."""
     text = value.text
     if text in _FLAGS:
         return _FLAGS[text]
@@ -175,5 +175,7 @@ def typed(value: Value) -> Any:
         return text if decoded is None and text.removeprefix(_JSON).strip() != "null" else decoded
     several = numbers(text) if any(blank in text for blank in " ,\t") else None
     if several is not None and several.size:
-        return several.tolist()
+        parts = _PARTS.findall(text)
+        whole = all(_INTEGER.match(part) and len(part) < 20 for part in parts)
+        return [int(part) for part in parts] if whole else several.tolist()
     return text

@@ -18,6 +18,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_HEAD = 32  # bytes by which an encoding is told
 _found = 0
 
 
@@ -37,12 +38,22 @@ def _as_latin(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(LATIN, _as_latin)
 
 
+def _encoding(head: bytes) -> str:
+    """Return the encoding that the first bytes of a file tell: by a mark, or by the zeros of UTF-16 without one."""
+    marked = next((name for mark, name in _MARKS if head.startswith(mark)), "")
+    if marked or len(head) < 4:
+        return marked or "utf-8-sig"
+    first, second = head[0:-1:2], head[1::2]
+    if not any(second) and all(first):
+        return "utf-16-le"
+    return "utf-16-be" if not any(first) and all(second) else "utf-8-sig"
+
+
 def as_text(raw: IO[bytes], strict: bool) -> TextIO:
-    """Return the text of ``raw``: UTF-8, with a mark or without, or UTF-16 or UTF-32 with a mark.
+    """Return the text of ``raw``: UTF-8 or UTF-16, with a mark or without, or UTF-32 with one.
 
     :param strict: raise ``UnicodeDecodeError`` at bytes that are not UTF-8, rather than take them as Latin-1.
     """
     buffered = io.BufferedReader(cast(Any, raw))
-    head = buffered.peek(4)[:4]
-    encoding = next((name for mark, name in _MARKS if head.startswith(mark)), "utf-8-sig")
+    encoding = _encoding(buffered.peek(_HEAD)[:_HEAD])
     return io.TextIOWrapper(buffered, encoding=encoding, errors="strict" if strict else LATIN)

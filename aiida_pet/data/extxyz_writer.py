@@ -2,7 +2,8 @@
 
 Other programs find in a frame: ``Lattice`` and ``pbc``, ``energy`` (eV), ``stress`` (eV/A^3) and ``forces`` (eV/A)
 where ASE looks for them, ``move_mask`` for atoms that are held along x, y or z, and each column under its name, unless
-the name means something else to them. The rest stands in the object of :mod:`~aiida_pet.data.own_record`.
+the name means something else to them. A flag or count that is missing has no key. The rest stands in the object of
+:mod:`~aiida_pet.data.own_record`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ase.data import chemical_symbols
 
 from aiida_pet.data.crystal import OWN_KEY
 from aiida_pet.data.ids import EXPORTED_ID_KEY
+from aiida_pet.data.known_values import known_in
 from aiida_pet.data.own_record import HELD, held_in, is_free, is_result, own_object, ragged_parts, results_in
 from aiida_pet.engine.table import StructureTable
 
@@ -44,6 +46,8 @@ class _FrameWriter:
         self._table = table
         self._results = results_in(table)
         self._held = held_in(table)
+        self._known = known_in(table)
+        self._missing = {name: known.missing_rows() for name, known in self._known.items()}
         numeric = "fiub"
         rest = {
             name: values
@@ -78,15 +82,21 @@ class _FrameWriter:
             "id": None if _is_plain(row_id) else row_id,
             "results": self._results,
             "units": table.units,
+            "numbers": list(self._known),
             "columns": {name: table.columns[name][index] for name in self._hidden},
             "atom_columns": {name: table.atom_columns[name][part] for name in self._hidden_atoms},
             "shapes": {name: list(table.columns[name].shape[1:]) for name in self._arrays},
             "atom_shapes": {name: list(table.atom_columns[name].shape[1:]) for name in self._properties},
         } | ragged_parts(table, index)
         words = self._head(index, part, row_id)
-        words += [f"{name}={_number(table.columns[name][index])}" for name in self._scalars]
-        for name in self._arrays:
-            words.append(f'{name}="{" ".join(map(_number, table.columns[name][index].ravel()))}"')
+        for name in (*self._scalars, *self._arrays):
+            if name in self._missing and self._missing[name][index]:  # no program is to take it for a number
+                own["columns"][name] = table.columns[name][index]
+                own["shapes"].pop(name, None)
+                continue
+            column = self._known[name].values if name in self._known else table.columns[name]
+            value = " ".join(map(_number, column[index].ravel()))
+            words.append(f"{name}={value}" if name in self._scalars else f'{name}="{value}"')
         for name in self._texts:
             text = str(table.columns[name][index])
             if _is_plain(text):

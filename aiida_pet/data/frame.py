@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from ase.data import chemical_symbols
 
+from aiida_pet.data.known_values import known_of
 from aiida_pet.engine.table import Array, StructureTable, Table
-from aiida_pet.tables.columns import Kind, kinds_of
 
 _VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 
@@ -36,19 +36,13 @@ def flat_columns(name: str, values: Array) -> dict[str, Any]:
     """Return column ``name``, (N, ...), as the columns (N,) that a data frame has of it: arrays of numpy or pandas."""
     labels = component_names(name, values.shape)
     flat = values.reshape(len(values), len(labels))
-    kinds = kinds_of(name) if values.dtype.kind == "f" else set()
-    return {label: _as_known(flat[:, index], kinds) for index, label in enumerate(labels)}
-
-
-def _as_known(values: Array, kinds: Collection[Kind]) -> Any:
-    """Return flags and counts, NaN where they are missing, as pandas has them; other numbers as they are."""
-    missing = np.isnan(values) if kinds else np.zeros(0, dtype=bool)
-    known = np.where(missing, 0.0, values) if kinds else values
-    if Kind.FLAG in kinds and np.isin(known, (0.0, 1.0)).all():
-        return pd.arrays.BooleanArray(known.astype(bool), missing)
-    if Kind.COUNT in kinds and np.isfinite(known).all() and (known == np.round(known)).all():
-        return pd.arrays.IntegerArray(known.astype(np.int64), missing)
-    return values  # another one's column of that name
+    known = known_of(name, flat)
+    if known is None:
+        return {label: flat[:, index] for index, label in enumerate(labels)}
+    array = pd.arrays.BooleanArray if known.values.dtype == bool else pd.arrays.IntegerArray
+    return {
+        label: array(known.values[:, index], known.missing[:, index]) for index, label in enumerate(labels)
+    }
 
 
 def component_names(name: str, shape: Sequence[int]) -> list[str]:

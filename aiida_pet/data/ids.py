@@ -24,7 +24,7 @@ ID_KEYS = (EXPORTED_ID_KEY, "material_id", "entry_id", "name")
 FURTHER_ID_KEYS = ("mat_id", "jid", "task_id", "matpes_id", "auid", "_id")
 
 _LOOKS_LIKE_ID = re.compile(
-    r"(.*[_ -])?([uo]|uu|gu)?(id|ID|Id)|.*[a-z0-9](Id|ID)|[Ii]dentifier|[Ll]abel|[Cc]ode"
+    r"(.*[_ -])?([a-z]|uu|gu)?(id|ID|Id)|.*[a-z0-9](Id|ID)|[Ii]dentifier|[Ll]abel|[Cc]ode"
 )
 
 
@@ -79,6 +79,11 @@ def is_id_key(name: str, id_key: str | None) -> bool:
     :param id_key: as of :func:`id_of`.
     """
     return _plain(name) in _PLAIN_KEYS if id_key is None else name == id_key
+
+
+def is_row_number(label: str) -> bool:
+    """Return whether the label of a row only counts: ``17``, but not ``0017``."""
+    return label.isdigit() and (label == "0" or not label.startswith("0"))
 
 
 def without_empty_ids(fields: Mapping[str, Any]) -> dict[str, Any]:

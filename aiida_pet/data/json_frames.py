@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from aiida_pet.data.crystal import Broken, Crystal, Item, reason_of
-from aiida_pet.data.ids import id_of
+from aiida_pet.data.ids import id_of, is_row_number
 from aiida_pet.data.json_crystals import (
     Found,
     crystal_of_dict,
@@ -100,7 +100,7 @@ class ColumnFrame:
             fields = {key: value for key, value in fields.items() if not key.startswith("@")}
             row_id, key = id_of(fields, self._options.id_key)
             fields.pop(key or "", None)
-            if row_id is None and self._options.id_key != "" and not label.isdigit():
+            if row_id is None and self._options.id_key != "" and not is_row_number(label):
                 row_id = label
             if place is None:
                 reason = self._reasons.get(
@@ -178,4 +178,4 @@ class SplitFrame:
         if self._options.id_key is not None or not isinstance(index, list) or place >= len(index):
             return None
         label = index[place]
-        return label if isinstance(label, str) and not label.isdigit() else None
+        return label if isinstance(label, str) and not is_row_number(label) else None

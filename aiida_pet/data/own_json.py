@@ -17,6 +17,7 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from aiida_pet.data.crystal import OWN_KEY, Broken, Item, checked, reason_of
 from aiida_pet.data.ids import EXPORTED_ID_KEY
+from aiida_pet.data.known_values import known_in
 from aiida_pet.data.left_out import LeftOut
 from aiida_pet.data.own_record import Plain, held_in, own_crystal, own_object, ragged_parts
 from aiida_pet.engine.table import Array, StructureTable, Table
@@ -56,6 +57,7 @@ class _RecordWriter:
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._known = known_in(table)
         self._atoms = table.atom_columns if isinstance(table, StructureTable) else {}
         names = {*table.columns, *self._atoms}
         self._id_key = EXPORTED_ID_KEY if _ID_KEY in names else _ID_KEY
@@ -71,6 +73,7 @@ class _RecordWriter:
         values = {name: column[index] for name, column in table.columns.items()}
         own: dict[str, Any] = {
             "units": table.units,
+            "numbers": list(self._known),
             "columns": {name: plain(values[name]) for name in self._hidden},
             "floats": {name: _texts(value) for name, value in values.items() if not _is_finite(value)},
             "shapes": {name: list(values[name].shape) for name in self._shown if values[name].ndim},
@@ -89,9 +92,18 @@ class _RecordWriter:
                 "atom_shapes": {name: list(atoms[name].shape[1:]) for name in self._shown_atoms},
             }
             record |= {name: plain(atoms[name]) for name in self._shown_atoms}
-        record |= {name: plain(values[name]) for name in self._shown}
+        record |= {name: self._plain(name, index) for name in self._shown}
         # an empty object still says that this program wrote the record; without crystals nobody reads it back
         return record | {OWN_KEY: own_object(own)} if isinstance(table, StructureTable) else record
+
+    def _plain(self, name: str, index: int) -> Any:
+        """Return Python values, None for what is missing or not finite; flags and counts as such."""
+        known = self._known.get(name)
+        if known is None:
+            return plain(self._table.columns[name][index])
+        values = np.asarray(known.values[index]).astype(object)
+        values[known.missing[index]] = None
+        return values.tolist()
 
 
 def _is_free(name: str) -> bool:

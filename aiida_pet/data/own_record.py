@@ -9,6 +9,8 @@ one object under :data:`~aiida_pet.data.crystal.OWN_KEY`:
   entry, since an empty list has none;
 - ``shapes``, ``atom_shapes``: name -> shape per row or atom of an array that stands as a plain key;
 - ``floats``, ``atom_floats``: name -> numbers of which some are not finite, these as texts (JSON has no others);
+- ``numbers``: names of flags and counts that the table holds as numbers, since they are missing in some rows; as plain
+  keys they are flags and integers;
 - ``results``: names of the results of ASE's calculator that are columns under these very names;
 - ``units``: name -> unit.
 
@@ -28,6 +30,7 @@ from ase import Atoms
 from ase.calculators.calculator import all_properties
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from aiida_pet.data.comment_line import flags
 from aiida_pet.data.crystal import OWN_KEY, Crystal, reason_of, scalar
 from aiida_pet.data.ids import EXPORTED_ID_KEY, ID_KEYS, id_text
 from aiida_pet.data.input_results import ResultOptions, take_fields
@@ -170,9 +173,14 @@ def _own_crystal(
 ) -> Crystal:
     fields = dict(plain.fields)
     row_id = _take_id(raw, fields, id_key)
-    columns = _plain(fields, _mapping(raw, "shapes"), dropped)
+    columns: dict[str, Any] = _plain(fields, _mapping(raw, "shapes"), dropped)
     columns |= {name: _value(value) for name, value in _mapping(raw, "columns").items()}
     columns |= {name: _value(_floats(value)) for name, value in _mapping(raw, "floats").items()}
+    columns |= {
+        name: np.asarray(columns[name], dtype=np.float64)[()]
+        for name in raw.get("numbers") or ()
+        if columns.get(name) is not None
+    }
     if id_key and row_id is None:
         row_id = id_text(columns.pop(id_key, None))
     atom_columns = _atom_columns(raw, plain.arrays, len(atoms), dropped)
@@ -205,10 +213,14 @@ def _take_id(raw: Mapping[str, Any], fields: dict[str, Any], id_key: str | None)
 
 
 def _plain(fields: Mapping[str, Any], shapes: Mapping[str, Any], dropped: LeftOut) -> dict[str, Any]:
-    columns = {}
+    columns: dict[str, Any] = {}
     for name, value in fields.items():
         try:
-            columns[name] = np.asarray(value).reshape(shapes[name]) if name in shapes else scalar(value)
+            if name not in shapes:
+                columns[name] = scalar(value)
+                continue
+            several: Any = flags(value) if isinstance(value, str) else value
+            columns[name] = np.asarray(several).reshape(shapes[name])
         except (TypeError, ValueError):
             dropped.add(name)
     return columns

@@ -17,6 +17,7 @@ from typing import Any, TextIO
 from aiida_pet.data.crystal import Broken, Item, reason_of
 from aiida_pet.data.ids import is_id_key
 from aiida_pet.data.json_crystals import holds_crystal, is_crystal, is_crystal_text
+from aiida_pet.data.json_envelopes import BEFORE, FRAME, primary_key, refuse_errors, remark_lists, remark_page
 from aiida_pet.data.json_frames import ColumnFrame, SplitFrame
 from aiida_pet.data.json_records import AmbiguousStructureError, JsonOptions, is_no_structure, item_of_record
 from aiida_pet.data.json_stream import JsonStream, JsonStreamError
@@ -44,11 +45,7 @@ _STRUCTURE_FIELDS = frozenset(
 _OBJECT_FIELDS = frozenset(
     {"lattice", "properties", "data", "parameters", "composition", "energy_adjustments", "entries"}
 )
-# Fields before a list of records or the rows of a data frame, and the lists themselves.
-_BEFORE = frozenset(
-    {"meta", "links", "jsonapi", "schema", "response", "included", "representation", "errors", "resource"}
-)
-_FRAME = frozenset({"columns", "index", "column_names", "index_names"})
+# Lists of records, or the rows of a data frame.
 _LISTS = frozenset(
     {"entries", "data", "structures", "records", "results", "documents", "docs", "materials", "response"}
 )
@@ -128,7 +125,7 @@ def _read_object(stream: JsonStream, options: JsonOptions) -> Iterator[Item]:
     if name is None:
         raise ValueError("expected structures, got an empty object")
     opening = stream.peek()
-    if name in _BEFORE or (name in _FRAME | _LISTS and opening == "["):
+    if name in BEFORE or (name in FRAME | _LISTS and opening == "["):
         yield from _read_envelope(stream, chain([name], names), options)
     elif opening == "{":
         yield from _read_objects(stream, name, names, options)
@@ -168,8 +165,10 @@ def _read_objects(
     elif whole_head and (name in _OBJECT_FIELDS or (single and holds_crystal(head))):
         yield from _records_within({name: head} | {key: stream.value() for key in names}, options)
     elif whole_head and crystal and not single:
+        numbered = name == "0" or options.id_key is not None  # rows of a data frame; other numbers are ids
         for key, value in chain([(name, head)], ((key, stream.value()) for key in names)):
-            yield item_of_record(value, options, label=key)
+            item = item_of_record(value, options, label=key)
+            yield item if numbered or item.id is not None else replace(item, id=key)
     else:
         frame = ColumnFrame(options)
         frame.add_column(name, chain(head.items(), rest))
@@ -249,8 +248,7 @@ def _records_within(whole: dict[str, Any], options: JsonOptions) -> Iterator[Ite
     ]
     data = whole.get("data")
     if len(lists) == 1 and not _is_record(whole):
-        for raw in whole[lists[0]]:
-            yield item_of_record(raw, options)
+        yield from _with_lists_beside(whole, lists[0], options)
     elif len(lists) > 1 and not _is_record(whole):
         for group in lists:
             yield from _grouped(group, whole[group], options)
@@ -258,6 +256,20 @@ def _records_within(whole: dict[str, Any], options: JsonOptions) -> Iterator[Ite
         yield item_of_record(data, options)  # OPTIMADE's answer for one structure
     else:
         yield item_of_record(whole, options)
+
+
+def _with_lists_beside(whole: dict[str, Any], name: str, options: JsonOptions) -> Iterator[Item]:
+    """Yield the crystals of the list ``name``; where it is one of crystals, lists as long as it are columns."""
+    listed = whole[name]
+    if not holds_crystal(listed[0]):
+        for raw in listed:
+            yield item_of_record(raw, options)
+        return
+    columns = {"id" if key == "ids" else key: value for key, value in whole.items() if key != name}
+    columns = {k: v for k, v in columns.items() if isinstance(v, list) and len(v) == len(listed)}
+    for row, raw in enumerate(listed):
+        fields = {key: values[row] for key, values in columns.items()}
+        yield item_of_record(fields | {"structure": raw}, options)
 
 
 def _grouped(group: str, records: list[Any], options: JsonOptions) -> Iterator[Item]:
@@ -310,7 +322,7 @@ def _read_envelope(stream: JsonStream, names: Iterator[str], options: JsonOption
     """Yield the crystals of an object whose fields are a list of records, or the parts of a data frame."""
     beside: dict[str, Any] = {}
     frame: SplitFrame | None = None
-    found = False
+    found, n_crystals = False, 0
     for name in names:
         if name not in _LISTS or stream.peek() != "[":
             beside[name] = stream.value()
@@ -324,9 +336,10 @@ def _read_envelope(stream: JsonStream, names: Iterator[str], options: JsonOption
             for _ in chain([None], elements):
                 yield from frame.add_row(stream.value(), beside, stream.last)
         else:
-            label = _primary_key(beside)
+            label = primary_key(beside)
             for _ in chain([None], elements):
                 raw = stream.value()
+                n_crystals += 1
                 if isinstance(raw, dict) and label is not None:
                     raw.pop(label, None)
                 if not is_no_structure(raw):
@@ -334,40 +347,7 @@ def _read_envelope(stream: JsonStream, names: Iterator[str], options: JsonOption
     if frame is not None:
         yield from frame.rest(beside)
     elif not found:
-        _refuse_errors(beside)
+        refuse_errors(beside)
         yield from _records_within(beside, options)
-    _remark_page(beside, options)
-
-
-def _refuse_errors(beside: dict[str, Any]) -> None:
-    """:raises ValueError: if a server answered with an error instead of structures."""
-    errors = beside.get("errors")
-    if isinstance(errors, list) and errors and isinstance(errors[0], dict):
-        text = errors[0].get("detail") or errors[0].get("title") or errors[0]
-        raise ValueError(f"it is a server's answer with an error instead of structures: {str(text)[:200]!r}")
-
-
-def _remark_page(beside: dict[str, Any], options: JsonOptions) -> None:
-    """Say that the file is one page of an answer, where it says so."""
-    meta, links = beside.get("meta"), beside.get("links")
-    next_page = links.get("next") if isinstance(links, dict) else None
-    more = isinstance(meta, dict) and meta.get("more_data_available") is True
-    if more or next_page:
-        total = meta.get("data_returned") if isinstance(meta, dict) else None
-        of = f" of {total} structures" if isinstance(total, int) else ""
-        options.dropped.remark(
-            f"a file is one page of a server's answer{of}, and says that there are more: fetch the other pages too "
-            "(links.next)"
-        )
-
-
-def _primary_key(beside: dict[str, Any]) -> str | None:
-    """Return the column that only counts the rows of a data frame in orient='table', None if there is none."""
-    schema = beside.get("schema")
-    if not isinstance(schema, dict):
-        return None
-    key = schema.get("primaryKey")
-    if not isinstance(key, list) or len(key) != 1:
-        return None
-    types = {one.get("name"): one.get("type") for one in schema.get("fields", []) if isinstance(one, dict)}
-    return str(key[0]) if types.get(key[0]) == "integer" and key[0] in ("index", "level_0") else None
+    remark_page(beside, options)
+    remark_lists(beside, n_crystals, options)

@@ -466,9 +466,11 @@ class TableData(orm.ArrayData):
 
 def _known(name: str, value: Any) -> Any:
     """Return ``value`` of column ``name``: a flag as True or False, a count as int, None where they are missing."""
+    kinds = kinds_of(name)
+    if isinstance(value, list) and Kind.COUNT in kinds:
+        return [_known(name, one) for one in value]
     if not isinstance(value, float):
         return value
-    kinds = kinds_of(name)
     if Kind.FLAG in kinds and value in (0.0, 1.0):
         return bool(value)
     if Kind.COUNT in kinds and value.is_integer():

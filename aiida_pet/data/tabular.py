@@ -12,6 +12,7 @@ import csv
 import importlib
 import importlib.util
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -22,16 +23,19 @@ from typing import Any, TextIO
 from ase import Atoms
 
 from aiida_pet.data.crystal import MISSING_WORDS, Broken, ColumnCollector, Crystal, Item
-from aiida_pet.data.ids import id_of, is_id_key
+from aiida_pet.data.ids import id_of, is_id_key, is_row_number
 from aiida_pet.data.json_crystals import holds_crystal, is_crystal_text
 from aiida_pet.data.json_records import AmbiguousStructureError, JsonOptions, item_of_record
 from aiida_pet.data.left_out import LeftOut
+from aiida_pet.tables.columns import Kind, kinds_of
 
 # Texts of CIFs and of JSON are longer than csv's own limit, 128 kB.
 _LONGEST_FIELD = 1 << 27
 _DELIMITERS = ",;\t|"
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?inf(inity)?", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]+)?")
+_SEPARATOR_HINT = re.compile(r"sep=(.)", re.IGNORECASE)
 _FLAGS = {"true": True, "false": False}
 # What an export makes of the crystals, and of a column with several values per crystal.
 _DERIVED = ("formula", "n_atoms")
@@ -94,6 +98,13 @@ def read_csv(
         names, rows = _rows(text)
         kinds, structures = _look(names, rows)
     structure = _structure_column(names, structures, options)
+    _remark_commas(names, kinds, structure, options)
+    # columns of nothing are columns all the same
+    empty = {
+        name: _nothing(name)
+        for name, kind in zip(names, kinds, strict=True)
+        if not kind and not _is_text(name, structure, options)
+    }
     with open_text() as text:
         _, rows = _rows(text)
         for number, values in rows:
@@ -109,6 +120,8 @@ def read_csv(
                 name: value if _is_text(name, structure, options) else _typed(value, kind)
                 for name, value, kind in zip(names, values, kinds, strict=True)
             }
+            if structure is None:
+                record |= empty
             yield _item(record, structure, options)
 
 
@@ -118,7 +131,9 @@ def _rows(text: TextIO) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     :raises ValueError: if it has no such names.
     """
     head = text.readline()
-    delimiter = max(_DELIMITERS, key=head.count)
+    hint = _SEPARATOR_HINT.fullmatch(head.strip())  # what Excel writes above a table
+    head = text.readline() if hint else head
+    delimiter = hint[1] if hint else max(_DELIMITERS, key=head.count)
     reader = csv.reader(_chain(head, text), delimiter=delimiter, strict=True)
     names = next(_checked(reader), (0, []))[1]
     if not names or len(set(names)) != len(names):
@@ -169,13 +184,17 @@ def _kind(value: str) -> str:
     if _FLOAT.fullmatch(value):
         # 0031 is a label, 0.5 is a number
         return "text" if re.match(r"[+-]?0[0-9]", value) else "number"
-    return "missing" if value.lower() in MISSING_WORDS else "text"
+    if value.lower() in MISSING_WORDS:
+        return "missing"
+    return "comma" if _DECIMAL_COMMA.fullmatch(value) else "text"
 
 
 def _merged(one: str, other: str) -> str:
     kinds = {one, other} - {""}
     if len(kinds) == 1:
         return kinds.pop()
+    if kinds <= {"comma", "integer", "missing"} and "comma" in kinds:
+        return "comma"
     numeric = {"integer", "number", "missing"}
     if kinds <= numeric:
         return "integer" if kinds == {"integer", "missing"} else "number"
@@ -183,13 +202,27 @@ def _merged(one: str, other: str) -> str:
 
 
 def _typed(value: str, kind: str) -> Any:
-    if kind in ("text", "missing"):
+    if kind in ("text", "missing", "comma"):
         return value
     if value.lower() in MISSING_WORDS:
         return None
     if kind == "flag":
         return _FLAGS[value.lower()]
     return int(value) if kind == "integer" else float(value)
+
+
+def _nothing(name: str) -> Any:
+    return "" if kinds_of(name) == {Kind.TEXT} else math.nan
+
+
+def _remark_commas(names: list[str], kinds: list[str], structure: str | None, options: JsonOptions) -> None:
+    """Say which columns hold numbers with a decimal comma."""
+    for name, kind in zip(names, kinds, strict=True):
+        if kind == "comma" and not _is_text(name, structure, options):
+            options.dropped.remark(
+                f"column {name!r} holds numbers with a decimal comma, which were taken as texts: write them with a "
+                "point"
+            )
 
 
 def _is_text(name: str, structure: str | None, options: JsonOptions) -> bool:
@@ -221,7 +254,7 @@ def _item(
 ) -> Item | Row:
     """Return the crystal or the row; a column without a name, as pandas writes it, is its label."""
     label = record.pop("", None)
-    label = label if isinstance(label, str) and label and not label.isdigit() else None
+    label = label if isinstance(label, str) and label and not is_row_number(label) else None
     if structure is not None:
         item = item_of_record(record, replace(options, structure_key=structure))
         named = item.id is None and label is not None and options.id_key is None
@@ -244,12 +277,19 @@ def read_parquet(path: Path, options: JsonOptions) -> Iterator[Item | Row]:
     """
     if importlib.util.find_spec("pyarrow") is None:
         raise ValueError("parquet needs pyarrow, which is not installed: `pip install 'aiida-pet[parquet]'`")
-    arrow, parquet = (importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet"))
+    arrow, parquet, types = (
+        importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet", "pyarrow.types")
+    )
     try:
         file = parquet.ParquetFile(path)
         stated = json.loads((file.schema_arrow.metadata or {}).get(b"units", b"{}"))
         units = {str(name): str(unit) for name, unit in stated.items()} if isinstance(stated, dict) else {}
         structure: str | None = None
+        numeric = [
+            field.name
+            for field in file.schema_arrow
+            if any(test(field.type) for test in (types.is_boolean, types.is_integer, types.is_floating))
+        ]
         for number, batch in enumerate(file.iter_batches(batch_size=1000)):
             records = batch.to_pylist()
             if number == 0:
@@ -261,6 +301,8 @@ def read_parquet(path: Path, options: JsonOptions) -> Iterator[Item | Row]:
                 structure = _structure_column(batch.schema.names, structures, options)
             for record in records:
                 label = record.pop("__index_level_0__", None)
+                if structure is None:  # columns of nothing are columns all the same
+                    record |= {name: math.nan for name in numeric if record.get(name, "") is None}
                 yield _item({str(k): v for k, v in record.items()} | {"": label}, structure, options, units)
     except (arrow.ArrowException, OSError) as error:
         raise ValueError(f"not a parquet file: {error}") from error

@@ -377,3 +377,22 @@ def test_multiplicity_that_is_not_that_of_the_atoms_is_told(tmp_path: Path) -> N
     wrong = read(tmp_path, block(symmetry, "Mo1 Mo 1 0 0 0\nW1 W 1 0.5 0.5 0.4", items=items))
     assert wrong.table.n_atoms.tolist() == [7]
     assert any("multiplicity" in line and "1 crystal" in line for line in wrong.summary())
+
+
+def test_numbers_of_databases_are_ids_and_those_that_count_are_not(tmp_path: Path) -> None:
+    named = "".join(block(name=name) for name in ("1000017", "0012", "mp-1"))
+    assert read(tmp_path, named).table.ids.tolist() == ["1000017", "0012", "mp-1"]
+    assert read(tmp_path, block(name="1") + block(name="2")).table.ids.tolist() == ["a-0", "a-1"]
+
+
+@pytest.mark.parametrize("label", ["SI1", "HO1", "CO2"])
+def test_label_in_capitals_that_may_be_two_elements_is_refused(tmp_path: Path, label: str) -> None:
+    items = "label fract_x fract_y fract_z"
+    with pytest.raises(
+        StructureFileError, match=rf"site {label} .*may be {label[0]} or {label[:2].capitalize()}"
+    ):
+        read(tmp_path, block(sites=f"{label} 0 0 0", items=items))
+    assert read(tmp_path, block(sites="OW1 0 0 0\nSi1 0.5 0 0", items=items)).table.numbers.tolist() == [
+        8,
+        14,
+    ]

@@ -26,9 +26,9 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("name", TEXTS)
-def test_mark_tells_the_encoding(name: str, encoding: str, tmp_path: Path) -> None:
+def test_first_bytes_tell_the_encoding(name: str, encoding: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(TEXTS[name].encode(encoding))
     result = read_structures(path)

@@ -49,7 +49,7 @@ def test_better_known_field_goes_first() -> None:
     assert not is_id_key("material", None)
 
 
-@pytest.mark.parametrize("name", ["mp_id", "uid", "icsd_id", "identifier", "structureID"])
+@pytest.mark.parametrize("name", ["mp_id", "uid", "icsd_id", "identifier", "structureID", "sid"])
 def test_field_that_sounds_like_an_id_is_named_and_can_be_taken(name: str, tmp_path: Path) -> None:
     path = tmp_path / "set.json"
     path.write_text(json.dumps([{name: "a", "structure": STRUCTURE}, {name: "b", "structure": STRUCTURE}]))
@@ -63,3 +63,14 @@ def test_field_that_sounds_like_an_id_is_named_and_can_be_taken(name: str, tmp_p
 @pytest.mark.parametrize("name", ["valid", "grid", "void", "bandgap", "paid", "idea"])
 def test_words_that_end_alike_do_not_sound_like_ids(name: str) -> None:
     assert not sounds_like_id(name)
+
+
+def test_labels_of_rows_with_leading_zeros_are_ids(tmp_path: Path) -> None:
+    for name, content in (
+        ("columns", {"structure": {"0017": STRUCTURE, "0018": STRUCTURE}}),
+        ("split", {"columns": ["structure"], "index": ["0017", "0018"], "data": [[STRUCTURE], [STRUCTURE]]}),
+    ):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+        assert read_structures(tmp_path / f"{name}.json").table.ids.tolist() == ["0017", "0018"]
+        (tmp_path / f"{name}.json").write_text(json.dumps(content).replace('"001', '"1'))
+        assert read_structures(tmp_path / f"{name}.json").table.ids.tolist() == [f"{name}-0", f"{name}-1"]

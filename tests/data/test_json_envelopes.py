@@ -168,3 +168,22 @@ def test_missing_values_written_as_words_are_missing(tmp_path: Path) -> None:
     result = read(tmp_path, records)
     np.testing.assert_array_equal(result.table.columns["ehull"], [np.nan, 0.1])
     assert "'na' in column 'ehull', among numbers, was taken as missing: 1 crystal" in result.summary()
+
+
+# -- columns as lists, and keys that are numbers ---------------------------------------------------------------------
+
+
+def test_lists_before_the_crystals_are_columns_and_lists_behind_are_told(tmp_path: Path) -> None:
+    for name in ("material_id", "ids"):
+        result = read(tmp_path, {name: ["007", "b"], "gap": [1.0, 2.0], "structure": [DICT, DICT]})
+        assert_ids(result, ["007", "b"])
+        assert result.table.columns["gap"].tolist() == [1.0, 2.0]
+    behind = read(tmp_path, {"structures": [DICT, DICT], "gap": [1.0, 2.0]})
+    assert_ids(behind, ["set-0", "set-1"])
+    assert any("the list 'gap' beside the crystals was left out" in line for line in behind.summary())
+
+
+@pytest.mark.parametrize("record", [DICT, {"structure": DICT, "gap": 1.0}])
+def test_keys_that_are_numbers_are_ids_unless_they_count_rows(tmp_path: Path, record: dict[str, Any]) -> None:
+    assert_ids(read(tmp_path, {"000123": record, "53751": record}), ["000123", "53751"])
+    assert_ids(read(tmp_path, {"0": record, "1": record}), ["set-0", "set-1"])

@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import ase.io
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from ase import Atoms
+from ase.db import connect
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -73,10 +77,27 @@ def values(draw: st.DrawFn, n_rows: int, shapes: list[tuple[int, ...]]) -> np.nd
     )
 
 
+# Flags and counts of the catalogue; where some are missing a table holds them as numbers.
+FLAGS = ["is_stable", "symmetry_kept_0_01", "has_nac", "phonons_is_dynamically_stable"]
+COUNTS = ["n_imaginary", "spacegroup_0_01", "supercell_matrix"]
+
+
 @st.composite
-def tables(draw: st.DrawFn, most: int = 8, columns: bool = True) -> StructureTable:
+def partly_known(draw: st.DrawFn, name: str, n_rows: int) -> np.ndarray:
+    """A flag or a count, (N, ...) float64, NaN where it is missing."""
+    shape = (3, 3) if name == "supercell_matrix" else ()
+    one = st.booleans() if name in FLAGS else st.integers(0, 2**40)
+    size = n_rows * int(np.prod(shape))
+    known = draw(st.lists(st.none() | one, min_size=size, max_size=size))
+    return np.array([np.nan if value is None else value for value in known], dtype=float).reshape(
+        n_rows, *shape
+    )
+
+
+@st.composite
+def tables(draw: st.DrawFn, most: int = 50, columns: bool = True) -> StructureTable:
     """Sets of crystals with random ids, columns, units and missing values, some cells left-handed."""
-    row_ids = draw(st.lists(ids, min_size=1, max_size=draw(st.sampled_from([1, 3, most])), unique=True))
+    row_ids = draw(st.lists(ids, min_size=1, max_size=draw(st.sampled_from([1, 3, 8, most])), unique=True))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     crystals = []
     for row_id in row_ids:
@@ -104,6 +125,8 @@ def tables(draw: st.DrawFn, most: int = 8, columns: bool = True) -> StructureTab
         unit = draw(st.sampled_from(UNITS))
         if unit:
             table.units[name] = unit
+    for name in draw(st.lists(st.sampled_from(FLAGS + COUNTS), max_size=3, unique=True)):
+        table.columns[name] = draw(partly_known(name, len(table)))
     if "energy" in table.columns and draw(st.booleans()):
         table.set_column("energy", rng.normal(size=len(table)), "eV")
     return table
@@ -264,6 +287,85 @@ def test_results_of_phonons_at_several_temperatures_come_back(tmp_path: Path, na
     again = read_structures(tmp_path / name).table
     assert_same_crystals(again, table, 1e-8)
     assert_same_columns(again, table)
+
+
+FLAG_VALUES, COUNT_VALUES = [True, False, None], [3, None, 0]
+
+
+@pytest.fixture(scope="module")
+def half_known() -> StructureTable:
+    """Three crystals, a flag and a count, each with a value that is missing, and counts in a matrix."""
+    table = StructureTable.from_ase([(name, screw(1)) for name in "abc"])
+    table.set_column("is_stable", [1.0, 0.0, np.nan])
+    table.set_column("n_imaginary", [3.0, np.nan, 0.0])
+    table.set_column("supercell_matrix", np.stack([2 * np.eye(3), np.full((3, 3), np.nan), np.eye(3)]))
+    return table
+
+
+def test_extxyz_has_true_false_and_no_key_for_what_is_missing(
+    tmp_path: Path, half_known: StructureTable
+) -> None:
+    write_table(half_known, tmp_path / "a.xyz")
+    frames = ase.io.read(tmp_path / "a.xyz", ":")
+    for name, values in (("is_stable", FLAG_VALUES), ("n_imaginary", COUNT_VALUES)):
+        found = [frame.info.get(name) for frame in frames]
+        assert found == values
+        kinds = {np.asarray(value).dtype.kind for value in found if value is not None}
+        assert kinds == ({"b"} if name == "is_stable" else {"i"})
+    assert frames[0].info["supercell_matrix"].tolist() == [2, 0, 0, 0, 2, 0, 0, 0, 2]
+    assert "supercell_matrix" not in frames[1].info
+
+
+def test_json_database_and_tables_have_true_false_and_nothing(
+    tmp_path: Path, half_known: StructureTable
+) -> None:
+    for name in ("a.json", "a.db", "a.csv", "a.parquet"):
+        write_table(half_known, tmp_path / name)
+    records = json.loads((tmp_path / "a.json").read_text())
+    with connect(tmp_path / "a.db") as database:
+        pairs = [row.key_value_pairs for row in database.select()]
+    arrow = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    for rows in (records, pairs, arrow):
+        for name, values in (("is_stable", FLAG_VALUES), ("n_imaginary", COUNT_VALUES)):
+            found = [row.get(name) for row in rows]
+            assert found == values
+            assert [type(value) for value in found] == [type(value) for value in values]
+    assert records[0]["supercell_matrix"] == [[2, 0, 0], [0, 2, 0], [0, 0, 2]]
+    with (tmp_path / "a.csv").open(newline="") as handle:
+        texts = list(csv.DictReader(handle))
+    assert [row["is_stable"] for row in texts] == ["True", "False", ""]
+    assert [row["n_imaginary"] for row in texts] == ["3", "", "0"]
+    assert [row["supercell_matrix_0"] for row in texts] == ["2", "", "1"]
+
+
+@st.composite
+def columns_of_rows(draw: st.DrawFn, n_rows: int) -> dict[str, np.ndarray]:
+    """Columns of one value per row, and what else a table may call so."""
+    found = {"x": draw(values(n_rows, [()]))}
+    for name in draw(st.lists(st.sampled_from(FLAGS + COUNTS[:2]), max_size=4, unique=True)):
+        found[name] = draw(partly_known(name, n_rows))
+    return found
+
+
+@PROFILE
+@given(table=tables(most=20, columns=False), data=st.data())
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_tables_come_back_beside_an_extxyz_of_the_same_ids(
+    suffix: str, table: StructureTable, data: st.DataObject
+) -> None:
+    columns = data.draw(columns_of_rows(len(table)))
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / "a.xyz", Path(folder) / f"a.{suffix}"]
+        write_table(table, files[0])
+        write_table(replace(table, columns=columns, units={"x": "eV"}), files[1])
+        again = read_structures(files).table
+    assert again.ids.tolist() == table.ids.tolist()
+    assert set(again.columns) == set(columns)
+    if columns["x"].dtype.kind == "U" and suffix == "csv":
+        del columns["x"]  # of texts that look like numbers nothing says that they are none
+    for name, column in columns.items():
+        assert_array_equal(again.columns[name], column)
+    assert again.units == ({"x": "eV"} if suffix == "parquet" else {})
 
 
 def test_what_ase_read_and_wrote_again_comes_back(tmp_path: Path) -> None:

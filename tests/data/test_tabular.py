@@ -157,3 +157,13 @@ def test_fields_in_the_style_of_gnome_go_to_the_crystals(tmp_path: Path) -> None
     table = read_structures([tmp_path / "set.xyz", tmp_path / "gnome.csv"]).table
     assert table.ids.tolist() == ["12345e6"]
     assert table.columns["Formation_Energy"].tolist() == [-0.1]
+
+
+def test_tables_of_spreadsheets_are_read_and_decimal_commas_told(tmp_path: Path) -> None:
+    cif = texts()["cif"].replace('"', '""')
+    (tmp_path / "t.csv").write_text(f'sep=;\nid;cif;e;n\n007;"{cif}";1,5;1\nb;"{cif}";-2,25;2\n')
+    result = read_structures(tmp_path / "t.csv")
+    assert result.table.ids.tolist() == ["007", "b"]
+    assert result.table.columns["e"].tolist() == ["1,5", "-2,25"]
+    assert result.table.columns["n"].tolist() == [1, 2]
+    assert any("column 'e' holds numbers with a decimal comma" in line for line in result.summary())
