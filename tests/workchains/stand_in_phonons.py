@@ -24,7 +24,7 @@ from aiida_pet.engine.table import StructureTable  # noqa: E402
 FINISH = stand_in_engine.finish_rows
 
 
-def finish(rows: StructureTable, *_: Task) -> StructureTable:
+def finish(rows: StructureTable, *_: Task, **__: bool) -> StructureTable:
     """Rows as the engine would leave them."""
     task = JobFolder(Path(sys.argv[1])).read_spec().task
     if task == Task.RELAX and "STAND_IN_NOT_RELAXED" in os.environ:
