@@ -13,7 +13,19 @@ from aiida_pet.cli.errors import ExplainingGroup, explanation, message_of
 from aiida_pet.engine.table import DuplicateIdError
 
 COMMANDS = (
-    *("setup", "doctor", "data", "model", "params", "launch", "stop", "resume", "repair", "status"),
+    *(
+        "setup",
+        "doctor",
+        "data",
+        "model",
+        "params",
+        "columns",
+        "launch",
+        "stop",
+        "resume",
+        "repair",
+        "status",
+    ),
     *("results", "show", "metrics", "find", "compare", "trace"),
 )
 
