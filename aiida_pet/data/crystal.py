@@ -43,6 +43,7 @@ KNOWN_UNITS = {
     "input_free_energy": "eV",
     "input_stress": "eV/A^3",
     "input_forces": "eV/A",
+    "born_charges": "e",
 }
 
 # A longer text is no label or formula, and a fixed-width column of such would take N times its length in
@@ -54,6 +55,7 @@ MISSING_WORDS = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>"})
 
 _VOIGT_KEYS = ("stress", "input_stress")
 _FORCE_KEYS = ("forces", "input_forces")
+_TENSOR, _ATOM_TENSORS = "dielectric_tensor", "born_charges"
 
 
 class StructureFileError(ValueError):
@@ -174,8 +176,8 @@ def split_fields(
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     """Return the columns and the columns per atom among ``fields``.
 
-    Kept are scalars, ``stress`` as six numbers and ``forces`` as (n_atoms, 3); names of others are counted in
-    ``dropped``.
+    Kept are scalars, ``stress`` as six numbers, ``forces`` as (n_atoms, 3), ``dielectric_tensor`` and, per atom,
+    ``born_charges`` as nine numbers each, row by row; names of others are counted in ``dropped``.
     """
     columns: dict[str, Any] = {}
     atom_columns: dict[str, Array] = {}
@@ -185,11 +187,16 @@ def split_fields(
             continue
         except TypeError:
             pass
-        array = _numbers(value) if name in _VOIGT_KEYS + _FORCE_KEYS else None
+        tensors = name in (_TENSOR, _ATOM_TENSORS)
+        array = _numbers(value) if tensors or name in _VOIGT_KEYS + _FORCE_KEYS else None
         if array is not None and name in _VOIGT_KEYS and array.shape == (6,):
             columns[name] = array
         elif array is not None and name in _FORCE_KEYS and array.shape == (n_atoms, 3):
             atom_columns[name] = array
+        elif array is not None and name == _TENSOR and array.size == 9:
+            columns[name] = array.reshape(3, 3)
+        elif array is not None and name == _ATOM_TENSORS and array.size == 9 * n_atoms:
+            atom_columns[name] = array.reshape(n_atoms, 3, 3)
         else:
             dropped.add(name)
     return columns, atom_columns

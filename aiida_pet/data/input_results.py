@@ -29,6 +29,9 @@ SIGNS = {"plus": 1.0, "minus": -1.0}
 TARGETS = ("energy", "free_energy", "forces", "stress", "virial")
 """Quantities that a field can be mapped to; any other target is the name of a column."""
 
+BORN_CHARGES = "born_charges"
+"""Born effective charges (e), nine numbers per atom: Z_xx, Z_xy and so on, row by row."""
+
 _LOOKS_LIKE_RESULT = re.compile(r"energy|force|stress|virial", re.IGNORECASE)
 _OTHER_ENERGY = re.compile(r"(ref|dft)_?energy\Z", re.IGNORECASE)
 # Of the largest element: two halves of a symmetric tensor differ by less.
@@ -106,6 +109,8 @@ def take_fields(
     for name in [name for name in atom_fields if name in targets]:
         values = np.asarray(atom_fields.pop(name))
         _keep(atom_columns, name, values if values.dtype.kind in "biuf" else None, name, left_out)
+    if BORN_CHARGES in atom_fields:
+        fields[BORN_CHARGES] = atom_fields.pop(BORN_CHARGES)
     left_out.update(atom_fields)
     for name in filter(_OTHER_ENERGY.match, fields):
         left_out.note(

@@ -301,3 +301,19 @@ def test_words_for_missing_among_numbers_are_missing(tmp_path: Path) -> None:
     assert result.table.columns["kind"].tolist() == ["1", "x"]
     assert "'na' in column 'gap', among numbers, was taken as missing: 1 crystal" in result.summary()
     assert "column 'kind' holds numbers and texts: all were taken as texts" in result.summary()
+
+
+def test_born_charges_and_dielectric_tensors_are_read_row_by_row(tmp_path: Path) -> None:
+    path = tmp_path / "NaCl.xyz"
+    path.write_text(
+        '2\nLattice="0 2.82 2.82 2.82 0 2.82 2.82 2.82 0" Properties=species:S:1:pos:R:3:born_charges:R:9 id=007 '
+        'dielectric_tensor="2.43 0 0 0 2.43 0 0 0 2.5"\n'
+        "Na 0 0 0 1.09 0.1 0 0 1.09 0 0 0 1.09\nCl 2.82 2.82 2.82 -1.09 0 0 0 -1.09 0 0 0 -1.09\n"
+    )
+    found = read_structures([path])
+    charges = found.table.atom_columns["born_charges"]
+    assert charges.shape == (2, 3, 3)
+    assert charges[0, 0].tolist() == [1.09, 0.1, 0.0]
+    assert found.table.units["born_charges"] == "e"
+    assert found.table.columns["dielectric_tensor"][0].tolist() == [[2.43, 0, 0], [0, 2.43, 0], [0, 0, 2.5]]
+    assert not found.left_out
