@@ -115,3 +115,10 @@ def job_record(job: Any) -> dict[str, Any]:
         "wall_s": (job.mtime - job.ctime).total_seconds(),
         **{key: summary.get(key) for key in _KEYS},
     }
+
+
+def launch_of(node: orm.ProcessNode) -> orm.ProcessNode:
+    """Return the process at the top, which a person launched and may resume."""
+    while node.caller is not None:
+        node = node.caller
+    return node

@@ -34,7 +34,7 @@ from aiida_pet.engine.job import Task
 from aiida_pet.engine.table import Array
 from aiida_pet.workchains.cleaning import clean_folders, is_own_folder
 from aiida_pet.workchains.inputs import define_job_duration, define_job_inputs
-from aiida_pet.workchains.jobs import called_as
+from aiida_pet.workchains.jobs import called_as, launch_of
 from aiida_pet.workchains.sharing import pace_of, rows_for
 from aiida_pet.workchains.staging import StagingWorkChain
 from aiida_pet.workchains.stopping import is_stop_requested
@@ -104,13 +104,13 @@ class LaneWorkChain(WorkChain):
         spec.exit_code(
             301,
             "ERROR_JOB_KILLED",
-            message="Job <{pk}> was killed, so the lane stops with {left} rows left. `aiida-pet resume` of the "
-            "launch goes on with them.",
+            message="Job <{pk}> was killed, so the lane stops with {left} left: `aiida-pet resume "
+            "{launch}` goes on with them.",
         )
         spec.exit_code(
             302,
             "ERROR_STOPPED",
-            message="Stopped as asked, with {left} rows left: `aiida-pet resume` of the launch goes on with them.",
+            message="Stopped as asked, with {left} left: `aiida-pet resume {launch}` goes on with them.",
         )
         spec.exit_code(
             303,
@@ -121,7 +121,7 @@ class LaneWorkChain(WorkChain):
         spec.exit_code(
             400,
             "ERROR_TOO_MANY_FAILURES",
-            message="{count} jobs in a row finished no row, so the lane stops with {left} rows left. The last, job "
+            message="{count} jobs in a row finished no row, so the lane stops with {left} left. The last, job "
             "<{pk}>: {message}",
         )
 
@@ -298,7 +298,9 @@ class LaneWorkChain(WorkChain):
     def _stop(self, exit_code: ExitCode, walk: Walk, **values: Any) -> ExitCode:
         walk.acquit()
         self._record(walk)
-        return exit_code.format(left=str(walk.n_waiting + len(walk.starved)), **values)
+        count = walk.n_waiting + len(walk.starved)
+        left = f"{count} row{'' if count == 1 else 's'}"
+        return exit_code.format(left=left, launch=str(launch_of(self.node).pk), **values)
 
     def _record(self, walk: Walk) -> None:
         if not walk.given_up:

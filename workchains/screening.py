@@ -35,7 +35,7 @@ from aiida_pet.workchains.elastic import ElasticWorkChain
 from aiida_pet.workchains.groups import join_campaign, put_results_into_group
 from aiida_pet.workchains.hull import FREE_OPTIONS, HullWorkChain
 from aiida_pet.workchains.inputs import TO_CHILDREN, define_job_inputs, define_sharing
-from aiida_pet.workchains.jobs import called_as
+from aiida_pet.workchains.jobs import called_as, launch_of
 from aiida_pet.workchains.phonons import PhononWorkChain
 from aiida_pet.workchains.relax import RelaxWorkChain
 from aiida_pet.workchains.stages import (
@@ -116,7 +116,7 @@ class ScreeningWorkChain(WorkChain):
             400,
             "ERROR_ROWS_LEFT",
             message="Stage {stage} left rows without a result (status `left`), see <{pk}>: {message} "
-            "`aiida-pet resume` of the screening goes on with them.",
+            "`aiida-pet resume {launch}` goes on with them.",
         )
         spec.exit_code(
             410,
@@ -316,7 +316,9 @@ class ScreeningWorkChain(WorkChain):
             return self.exit_codes[code].format(stage=stage, pk=pk, message=message)
         if "left" in self.ctx:
             stage, pk, message = self.ctx.left
-            return self.exit_codes.ERROR_ROWS_LEFT.format(stage=stage, pk=pk, message=message)
+            return self.exit_codes.ERROR_ROWS_LEFT.format(
+                stage=stage, pk=pk, message=message, launch=launch_of(self.node).pk
+            )
         return None
 
     def _why(self) -> str:

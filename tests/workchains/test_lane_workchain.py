@@ -468,7 +468,9 @@ def test_job_that_was_killed_by_hand_stops_the_lane_and_blames_no_row(lane_of_on
     job.store()
     exit_code = lane_of_one.inspect_job()
     assert exit_code.status == 301
-    assert exit_code.message.startswith(f"Job <{job.pk}> was killed, so the lane stops with 1 rows left.")
+    assert exit_code.message.startswith(
+        f"Job <{job.pk}> was killed, so the lane stops with 1 row left: `aiida-pet"
+    )
     assert Walk.from_dict(lane_of_one.ctx.walk).given_up == {}
 
 

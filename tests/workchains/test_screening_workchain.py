@@ -137,7 +137,7 @@ def test_rows_left_stop_nothing_and_the_next_launch_goes_on(module_inputs: Input
     builder.max_failures = orm.Int(1)
     _, first = run_get_node(builder)
     assert first.exit_status == 400
-    assert "`aiida-pet resume` goes on" in first.exit_message
+    assert f"`aiida-pet resume {first.pk}` goes on with them" in first.exit_message
     table = first.outputs.results.to_dataframe()
     left = table[table["reason"].str.startswith("left")]
     assert set(left["stage"]) == {"relax"}

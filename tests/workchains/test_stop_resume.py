@@ -77,7 +77,7 @@ def test_stopped_lanes_say_so_and_the_rest_is_left(whole: dict[str, Any], stop_a
     stop_after(2)
     node = relax(whole, job_size=2)
     assert node.exit_status == 400
-    assert "Stopped as asked, with 3 rows left: `aiida-pet resume`" in node.exit_message
+    assert f"Stopped as asked, with 3 rows left: `aiida-pet resume {node.pk}`" in node.exit_message
     assert len(jobs_of(node)) == 1
     assert node.outputs.summary["rows_left"] == 3
 
