@@ -47,7 +47,11 @@ def computed(rows: StructureTable) -> StructureTable:
     return result
 
 
-@settings(max_examples=int(os.environ.get("AIIDA_PET_EXAMPLES", "60")), deadline=None)
+@settings(
+    max_examples=int(os.environ.get("AIIDA_PET_EXAMPLES", "60")),
+    deadline=None,
+    derandomize="AIIDA_PET_EXAMPLES" not in os.environ,
+)
 @given(data=st.data(), ids=st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=8, unique=True))
 def test_rows_that_are_taken_over_are_those_of_an_undisturbed_run(
     data: st.DataObject, ids: list[str]
