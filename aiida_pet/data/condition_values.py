@@ -45,7 +45,7 @@ _COMPARE: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_SIGNS = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
+SIGNS = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 _COMPUTE: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -191,7 +191,7 @@ def compare(one: Value, op: ast.cmpop, other: Value, where: str) -> Value:
 
     :raises FilterError: if texts are compared with numbers.
     """
-    sign = _SIGNS[type(op)]
+    sign = SIGNS[type(op)]
     _check_kinds(one, sign, other, where)
     shape = np.broadcast_shapes(one.data.shape, other.data.shape)
     missing = np.broadcast_to(one.missing | other.missing, shape)

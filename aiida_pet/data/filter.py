@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pandas as pd
 
 from aiida_pet.data.condition_values import (
+    SIGNS,
     FilterError,
     Kind,
     Value,
@@ -227,15 +228,12 @@ class _Reader:
         if Kind.TEXT not in kinds or Kind.UNKNOWN in kinds:
             return
         text, word = (left.id, right.id) if kinds[0] is Kind.TEXT else (right.id, left.id)
-        sign = _SIGNS[type(op)]
+        sign = SIGNS[type(op)]
         columns = f", for the column {text} {sign} {_COLUMN}({word})" if kinds[0] is kinds[1] else ""
         raise FilterError(
             f"{self._where!r} can be read in two ways, since {word} is the name of a column too: for the text write "
             f"{text} {sign} '{word}'{columns}"
         )
-
-
-_SIGNS = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 
 
 def _parse(where: str, frame: pd.DataFrame) -> ast.Expression:

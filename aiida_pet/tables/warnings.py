@@ -72,9 +72,9 @@ def counted(texts: Iterable[str]) -> dict[str, int]:
 
     :param texts: values of the column.
     """
-    counts = Counter(
-        code for text, rows in Counter(texts).items() for code in codes_in(text) for _ in range(rows)
-    )
+    counts: Counter[str] = Counter()
+    for text, rows in Counter(texts).items():
+        counts.update(dict.fromkeys(codes_in(text), rows))
     return dict(counts.most_common())
 
 
