@@ -75,20 +75,6 @@ class Verdict:
     reasons: Array
 
 
-@dataclass(frozen=True)
-class Funnel:
-    """A funnel as far as it ran.
-
-    :ivar table: all rows with the columns of all stages.
-    :ivar verdicts: one for each stage.
-    :ivar passing: (M,) str, ids of the rows that are still in.
-    """
-
-    table: StructureTable
-    verdicts: tuple[Verdict, ...]
-    passing: Array
-
-
 def settle_names(columns: Iterable[str], made: Collection[str]) -> dict[str, str]:
     """Return what each of the input's ``columns`` is called in the funnel, whether the stages have run or not.
 
@@ -106,30 +92,6 @@ def settle_names(columns: Iterable[str], made: Collection[str]) -> dict[str, str
             taken.add(free)
         settled[name] = free
     return settled
-
-
-def run_funnel(
-    structures: StructureTable, stages: Sequence[Stage], names: Mapping[str, str] | None = None
-) -> Funnel:
-    """Return what ``stages``, one after the other, make of ``structures``.
-
-    :param names: of the columns of ``structures``, as :func:`settle_names` makes them; None settles them by the
-        columns that the stages have.
-    :raises KeyError: if a stage holds rows that are none of ``structures``.
-    :raises FilterError: if a condition is not understood or names no column.
-    """
-    if names is None:
-        made = {name for stage in stages for name in stage.result.columns}
-        names = settle_names(structures.columns, made)
-    table = begin(structures, names)
-    passing: Array = table.ids
-    verdicts = []
-    for stage in stages:
-        table = add_stage(table, stage, names.values())
-        verdict = judge(table, came_to(stage.result, passing), stage.keep)
-        verdicts.append(verdict)
-        passing = verdict.ids[verdict.passes]
-    return Funnel(table, tuple(verdicts), passing)
 
 
 def begin(structures: StructureTable, names: Mapping[str, str]) -> StructureTable:

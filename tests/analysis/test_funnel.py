@@ -2,18 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 from ase.build import bulk
 
-from aiida_pet.analysis.funnel import Stage, final_table, judge, run_funnel
+from aiida_pet.analysis.funnel import (
+    Stage,
+    Verdict,
+    add_stage,
+    begin,
+    came_to,
+    final_table,
+    judge,
+    settle_names,
+)
 from aiida_pet.data.filter import FilterError
 from aiida_pet.engine.ragged import Ragged
-from aiida_pet.engine.table import StructureTable, Table
+from aiida_pet.engine.table import Array, StructureTable, Table
 
 IDS = ["a", "b", "c", "d"]
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """A funnel as far as it ran.
+
+    :ivar table: all rows with the columns of all stages.
+    :ivar verdicts: one for each stage.
+    :ivar passing: (M,) str, ids of the rows that are still in.
+    """
+
+    table: StructureTable
+    verdicts: tuple[Verdict, ...]
+    passing: Array
+
+
+def run_funnel(
+    structures: StructureTable, stages: Sequence[Stage], names: Mapping[str, str] | None = None
+) -> Funnel:
+    """Return what ``stages``, one after the other, make of ``structures``.
+
+    :param names: of the columns of ``structures``, as :func:`settle_names` makes them; None settles them by the
+        columns that the stages have.
+    :raises KeyError: if a stage holds rows that are none of ``structures``.
+    :raises FilterError: if a condition is not understood or names no column.
+    """
+    if names is None:
+        made = {name for stage in stages for name in stage.result.columns}
+        names = settle_names(structures.columns, made)
+    table = begin(structures, names)
+    passing: Array = table.ids
+    verdicts = []
+    for stage in stages:
+        table = add_stage(table, stage, names.values())
+        verdict = judge(table, came_to(stage.result, passing), stage.keep)
+        verdicts.append(verdict)
+        passing = verdict.ids[verdict.passes]
+    return Funnel(table, tuple(verdicts), passing)
 
 
 def crystals(ids: list[str], lattice_constant: float = 3.2, **columns: Any) -> StructureTable:
