@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ SHOWN_JOBS = 20
 SILENT_S = 300.0
 """A heartbeat older than this is worth a remark: the engine writes one with each shard and each few steps."""
 ENDED_STATES = ("finished", "excepted", "killed")
+_ADVICE_OF_OLD = re.compile(r": `aiida-pet resume \d+` goes on with them")
+"""A message advises what was right when its process ended; the report advises what is right now."""
 UNCLAIMED_S = 120.0
 """A process that no worker has taken up for so long may be lost: a broker that is killed loses what is just sent."""
 
@@ -282,7 +285,7 @@ def echo_report(document: dict[str, Any], most_jobs: int | None) -> None:
     """Print what :func:`report` returns; at most ``most_jobs`` of the jobs, the last ones."""
     click.echo(f"{document['label']} <{document['pk']}> {document['state']}")
     if document["message"]:
-        click.echo(f"  {document['message'].splitlines()[0]}")
+        click.echo(f"  {_ADVICE_OF_OLD.sub('', document['message'].splitlines()[0])}")
     total, done = document["rows_total"], document["rows_done"]
     share = f" ({100 * done / total:.0f} %)" if total else ""
     click.echo(f"rows      {done:,} of {total:,} done{share}, {document['rows_left']:,} left")
@@ -325,7 +328,11 @@ def _echo_lanes(lanes: list[dict[str, Any]]) -> None:
     if len(lanes) < 2 and not any(lane["message"] for lane in lanes):
         return
     rows = [
-        (lane["pk"], lane["state"], lane["rows_done"], lane["rows_total"], len(lane["jobs"]), lane["message"])
+        (
+            *(lane[key] for key in ("pk", "state", "rows_done", "rows_total")),
+            len(lane["jobs"]),
+            _ADVICE_OF_OLD.sub("", lane["message"] or ""),
+        )
         for lane in lanes
     ]
     click.echo("\n" + table_text(rows, ("lane", "state", "rows done", "of", "jobs", "message")))
