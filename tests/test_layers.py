@@ -12,7 +12,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "aiida_pet"
 
-FLOORS = ("units", "words")  # modules that import nothing of the package; everybody may import them
+FLOORS = (
+    "units",
+    "words",
+    "plugins",
+)  # modules that import nothing of the package; everybody may import them
 MAY_IMPORT = {
     "tables": "",
     "job": "tables",

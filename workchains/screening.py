@@ -26,8 +26,9 @@ from aiida_pet.data.model import PetModelData
 from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.job.folder import RowStatus, Task
+from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.parameters import parse_parameters
+from aiida_pet.job.tasks import Task
 from aiida_pet.tables.fingerprints import named
 from aiida_pet.workchains.batch import fill_options, fill_sharing, validate_batch
 from aiida_pet.workchains.done import check_crystals, check_science, still_valid

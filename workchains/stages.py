@@ -17,8 +17,8 @@ from aiida_pet.calculations.hull import DEFAULTS as HULL_DEFAULTS
 from aiida_pet.calculations.hull import check_hull_parameters
 from aiida_pet.calculations.validation import check_parameters
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.job.folder import Task
 from aiida_pet.job.parameters import parse_parameters
+from aiida_pet.job.tasks import Task
 from aiida_pet.tables.columns import REPEATED, Source, columns_of, scalar_names
 from aiida_pet.tables.condition_values import Kind, expected_kind, value_of_column
 from aiida_pet.tables.filter import FilterError, check_condition

@@ -28,7 +28,7 @@ from aiida_pet.data.partial import fresh, part_of
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.job.folder import RowStatus
-from aiida_pet.job.input_columns import CARRIED
+from aiida_pet.job.input_columns import carried_columns
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.filter import FilterError
 from aiida_pet.tables.table import Array, Table
@@ -73,7 +73,8 @@ def rattle_structures(structures: StructureSetData, parameters: orm.Dict) -> Str
         relaxed after it; where that is not all of it, cells stay as they are.
     :raises ValueError: if no crystal converged.
     """
-    table = part_of(structures, ("status", *CARRIED.rows), CARRIED.atoms)
+    names = carried_columns()
+    table = part_of(structures, ("status", *names.rows), names.atoms)
     table = table.take(np.flatnonzero(table.columns["status"] == "converged"))
     given = parameters.get_dict()
     strained = given.get("cell", "full") == "full"

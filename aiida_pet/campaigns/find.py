@@ -26,13 +26,12 @@ from aiida_pet.data.lookup import columns_in, columns_told_by, frame_columns, re
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import IDS_FILE, TableData
+from aiida_pet.job.tasks import BATCH, tasks
 from aiida_pet.tables.columns import searched as searched_first
 from aiida_pet.tables.filter import FilterError, conjuncts, filter_frame
 
-CAMPAIGN_TYPES = tuple(
-    f"aiida.workflows:pet.{name}" for name in ("batch", "relax", "phonons", "elastic", "hull", "screen")
-)
-"""Process types of what is launched."""
+_OF_MANY_TASKS = (BATCH, "pet.hull", "pet.screen")
+"""Entry points of WorkChains that are launched and belong to no single task."""
 _KEYS = ("campaign", "label", "model", "id", "formula")
 _DONE = "done"
 _ELEMENTS = "elements"  # of the attributes of what has crystals
@@ -50,6 +49,12 @@ _MIRRORED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.GtE: ast.LtE,
     ast.Eq: ast.Eq,
 }
+
+
+def campaign_types() -> list[str]:
+    """Return the process types of what is launched."""
+    names = dict.fromkeys([*_OF_MANY_TASKS, *(entry.workflow for entry in tasks().values())])
+    return [f"aiida.workflows:{name}" for name in names]
 
 
 class QueryError(ValueError):
@@ -170,7 +175,7 @@ def campaigns_with_results(pks: Iterable[int] | None = None) -> list[Campaign]:
     :raises QueryError: if one of them is no launch with results.
     """
     wanted = None if pks is None else list(pks)
-    filters: dict[str, Any] = {"process_type": {"in": list(CAMPAIGN_TYPES)}}
+    filters: dict[str, Any] = {"process_type": {"in": campaign_types()}}
     if wanted is not None:
         filters["id"] = {"in": wanted}
     query = orm.QueryBuilder()
@@ -211,7 +216,7 @@ def models_of(pks: Collection[int | None]) -> dict[int | None, list[ModelName]]:
     if not left:
         return found
     query = orm.QueryBuilder()
-    types = {"process_type": {"in": list(CAMPAIGN_TYPES)}}
+    types = {"process_type": {"in": campaign_types()}}
     query.append(orm.WorkChainNode, filters=types, project=["id"], tag="maker")
     query.append(StructureSetData, with_incoming="maker", edge_filters={"label": "results"}, tag="crystals")
     query.append(
@@ -243,7 +248,7 @@ def _given_models(pks: Collection[int | None]) -> dict[int | None, list[ModelNam
 
 def _called() -> set[int]:
     """Return the pks of campaigns that are stages of others."""
-    types = {"process_type": {"in": list(CAMPAIGN_TYPES)}}
+    types = {"process_type": {"in": campaign_types()}}
     query = orm.QueryBuilder()
     query.append(orm.WorkChainNode, filters=types, tag="caller")
     query.append(orm.WorkChainNode, filters=types, with_incoming="caller", project=["id"])
@@ -266,7 +271,7 @@ def _taken_up(pks: Collection[int]) -> set[int]:
     for lane in set(query.all(flat=True)) if pks else ():
         node: Any = orm.load_node(pk=lane)
         while node is not None:
-            if node.process_type in CAMPAIGN_TYPES:
+            if node.process_type in campaign_types():
                 tops.add(node.pk)
             node = node.caller
     return tops

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
+from aiida_pet.cli.choices import NamesOf
 from aiida_pet.cli.output import cell, echo_json, json_option, table_text
-
-TASKS = ("relax", "static", "phonons", "elastic")
+from aiida_pet.job.tasks import task_names
 
 
 @click.command()
-@click.argument("task", type=click.Choice(TASKS))
+@click.argument("task", type=NamesOf(task_names))
 @click.option(
     "--protocols", "only_protocols", is_flag=True, help="Print the protocols only, with what each sets."
 )
@@ -26,11 +26,11 @@ def params(task: str, only_protocols: bool, as_json: bool) -> None:
     if only_protocols:
         _echo_protocols(task, as_json, with_parameters=True)
         return
-    from aiida_pet.job.folder import Task
-    from aiida_pet.job.parameters import PARAMETERS, describe_parameters, parse_parameters
+    from aiida_pet.job.parameters import describe_parameters, parse_parameters
+    from aiida_pet.job.tasks import Task, schema_of
 
     rows = describe_parameters(Task(task))
-    choices = {name: _choices(info.annotation) for name, info in PARAMETERS[Task(task)].model_fields.items()}
+    choices = {name: _choices(info.annotation) for name, info in schema_of(task).model_fields.items()}
     if as_json:
         defaults = parse_parameters(Task(task), {}).model_dump(mode="json")
         echo_json(
@@ -56,7 +56,7 @@ def params(task: str, only_protocols: bool, as_json: bool) -> None:
 
 def _echo_protocols(task: str, as_json: bool, *, with_parameters: bool) -> None:
     """Print what each protocol of ``task`` is for, and the parameters that it sets."""
-    from aiida_pet.job.folder import Task
+    from aiida_pet.job.tasks import Task
     from aiida_pet.workchains.protocols import (
         ALIASES,
         available_protocols,

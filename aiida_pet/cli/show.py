@@ -13,7 +13,8 @@ from aiida_pet.cli.geometry import echo_geometry, geometry_of, shown
 from aiida_pet.cli.output import echo_json, echo_pairs, json_option, note, plain
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.tables import warnings
-from aiida_pet.tables.columns import Section, section_of
+from aiida_pet.tables.columns import section_of
+from aiida_pet.tables.columns import sections as section_names
 from aiida_pet.units import VOIGT
 from aiida_pet.words import shortened
 
@@ -133,7 +134,7 @@ def sheet_of(table: TableData, row_id: str, crystals: StructureSetData | None) -
     :param crystals: the set with its geometry.
     """
     index = table.place(row_id)
-    sections: dict[str, dict[str, Any]] = {section.value: {} for section in Section}
+    sections: dict[str, dict[str, Any]] = {section: {} for section in section_names()}
     arrays = {name: list(table.ragged(name)[index].shape) for name in table.ragged_names}
     for name in table.column_names:
         value = table.column(name)[index]

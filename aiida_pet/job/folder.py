@@ -18,6 +18,7 @@ from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Any
 
+from aiida_pet.job.tasks import Task
 from aiida_pet.tables.crystals import StructureTable
 
 SCHEMA_VERSION = 1
@@ -33,15 +34,6 @@ SHARD_GLOB = "results-*.npz"
 
 class JobFolderError(ValueError):
     """Raised when a job folder cannot be read; the message names the file, the value and what was expected."""
-
-
-class Task(StrEnum):
-    """What the engine can do with a set of crystals."""
-
-    STATIC = "static"
-    RELAX = "relax"
-    PHONONS = "phonons"
-    ELASTIC = "elastic"
 
 
 class RowStatus(StrEnum):

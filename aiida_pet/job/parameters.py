@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from aiida_pet.job.folder import Task
+from aiida_pet.job.tasks import Task, schema_of
 
 
 class Derivation(StrEnum):
@@ -414,20 +414,12 @@ class ElasticParameters(TightRelaxParameters):
         return self
 
 
-PARAMETERS: dict[Task, type[StaticParameters]] = {
-    Task.STATIC: StaticParameters,
-    Task.RELAX: RelaxParameters,
-    Task.PHONONS: PhononParameters,
-    Task.ELASTIC: ElasticParameters,
-}
-
-
 def parse_parameters(task: Task, raw: dict[str, Any]) -> Any:
     """Return the validated parameters of ``task``, defaults filled in.
 
     :raises ParameterError: naming each key that is unknown or out of bounds, its value and what was expected.
     """
-    schema = PARAMETERS[task]
+    schema = schema_of(task)
     try:
         return schema.model_validate(raw)
     except ValidationError as error:
@@ -450,7 +442,7 @@ def _unit_of(schema: type[BaseModel], key: str) -> str:
 
 def describe_parameters(task: Task) -> list[tuple[str, str, str, str]]:
     """Return (name, default, unit, description) of each parameter of ``task``, for help texts."""
-    schema = PARAMETERS[task]
+    schema = schema_of(task)
     rows = []
     for name, info in schema.model_fields.items():
         default = info.default
