@@ -9,6 +9,11 @@ from __future__ import annotations
 from enum import StrEnum
 
 
+def values_of(names: type[StrEnum]) -> list[str]:
+    """Return the names as plain text, in order."""
+    return [name.value for name in names]
+
+
 class FileFormat(StrEnum):
     """Formats that crystals are read from."""
 

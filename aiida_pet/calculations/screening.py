@@ -29,6 +29,7 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.input_columns import carried_columns
+from aiida_pet.job.stages import stage_entry
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.filter import FilterError
 from aiida_pet.tables.table import Array, Table
@@ -63,6 +64,12 @@ def find_symmetry(structures: StructureSetData, symprec: orm.Float) -> TableData
     elements = [len(np.unique(table.numbers[table.atoms_of(row)])) for row in range(len(table))]
     columns = {"spacegroup": numbers, "crystal_system": systems, "n_elements": np.array(elements)}
     return TableData.from_table(Table(table.ids, columns))
+
+
+def symmetry_stage(structures: StructureSetData, options: Mapping[str, Any]) -> TableData:
+    """Return the table of stage symmetry over the crystals ``structures``."""
+    table: TableData = find_symmetry(structures=structures, symprec=orm.Float(options["symprec"]))
+    return table
 
 
 @calcfunction
@@ -172,7 +179,7 @@ def _grown(
     table = begin(first, names)  # type: ignore[arg-type]
     stage = Stage("", first)
     for name in plan["stages"]:
-        stage = Stage(name, bare(tables[name]), moves=name == "relax")
+        stage = Stage(name, bare(tables[name]), moves=stage_entry(name).moves)
         table = add_stage(table, stage, own)
     return table, stage
 

@@ -13,19 +13,15 @@ from aiida_pet.cli.errors import in_options, message_of
 from aiida_pet.cli.output import cell, echo_json, echo_pairs, json_option, note, plain, table_text
 from aiida_pet.cli.session import Session, load_as, pass_session
 from aiida_pet.cli.targets import check_target, force_option
+from aiida_pet.names import ExportFormat, FileFormat, Sign, StressUnit, values_of
 from aiida_pet.words import plural, shortened
 
 if TYPE_CHECKING:
     from aiida_pet.data.structures import StructureSetData
     from aiida_pet.io.crystal import ImportProblem
 
-# Written out rather than imported, so that `--help` waits for nothing; tests compare them.
-FILE_FORMATS = ("extxyz", "cif", "poscar", "ase-db", "json", "jsonl", "csv", "parquet")
-STRESS_UNITS = ("eV/A^3", "GPa", "kbar")
-SIGNS = ("plus", "minus")
 IMPORTED_FROM = "imported_from"
 """Extra of a set: its files."""
-EXPORT_FORMATS = ("extxyz", "csv", "parquet", "json", "cif", "poscar", "ase-db")
 
 
 @click.group()
@@ -39,7 +35,9 @@ def data() -> None:
 @click.option("--skip-invalid", is_flag=True, help="Leave out what is broken and import the rest.")
 @click.option("--id-key", help="Field of a structure that holds its id; '' numbers them.")
 @click.option("--structure-key", help="Field of a JSON row that holds the structure, if it has several.")
-@click.option("--format", "file_format", type=click.Choice(FILE_FORMATS), help="Of all files; else by name.")
+@click.option(
+    "--format", "file_format", type=click.Choice(values_of(FileFormat)), help="Of all files; else by name."
+)
 @click.option(
     "--column-map",
     "column_map",
@@ -48,13 +46,16 @@ def data() -> None:
     help="Take FIELD as energy, free_energy, forces, stress or virial, or as the column NAME. Repeatable.",
 )
 @click.option(
-    "--virial-sign", type=click.Choice(SIGNS), help="Read virials: stress = sign * virial / volume."
+    "--virial-sign", type=click.Choice(values_of(Sign)), help="Read virials: stress = sign * virial / volume."
 )
 @click.option(
-    "--stress-unit", type=click.Choice(STRESS_UNITS), default="eV/A^3", help="Of stresses in FILES."
+    "--stress-unit", type=click.Choice(values_of(StressUnit)), default="eV/A^3", help="Of stresses in FILES."
 )
 @click.option(
-    "--stress-sign", type=click.Choice(SIGNS), default="plus", help="minus: FILES count compression positive."
+    "--stress-sign",
+    type=click.Choice(values_of(Sign)),
+    default="plus",
+    help="minus: FILES count compression positive.",
 )
 @json_option
 @pass_session
@@ -200,7 +201,9 @@ def show(session: Session, *, pk: str, row_id: str | None, as_json: bool) -> Non
     help="File, or folder for cif and poscar.",
 )
 @click.option("--where", metavar="CONDITION", help="Only crystals that fulfil it, such as 'n_atoms < 10'.")
-@click.option("--format", "file_format", type=click.Choice(EXPORT_FORMATS), help="Else what the name tells.")
+@click.option(
+    "--format", "file_format", type=click.Choice(values_of(ExportFormat)), help="Else what the name tells."
+)
 @click.option("--overwrite", "force", is_flag=True, hidden=True)
 @force_option
 @json_option

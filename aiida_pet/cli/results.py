@@ -320,7 +320,8 @@ def _units(rows: Rows, names: list[str]) -> dict[str, str]:
 
 
 def _write_crystals(table: Table, form: Format, output: Path) -> None:
-    from aiida_pet.io.writers import ExportFormat, write_table
+    from aiida_pet.io.writers import write_table
+    from aiida_pet.names import ExportFormat
     from aiida_pet.tables.crystals import StructureTable
 
     file_format = ExportFormat.JSON if form is Format.PYMATGEN else ExportFormat(form.value)

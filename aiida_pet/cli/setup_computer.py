@@ -14,6 +14,7 @@ import yaml
 from aiida_pet.cli.output import echo_json, json_option
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.steps import CREATED, PRESENT, Step, echo_step
+from aiida_pet.names import GpuSyntax, SchedulerName, values_of
 
 if TYPE_CHECKING:
     from aiida.orm import Computer, InstalledCode
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from aiida_pet.computers.checks import Check
     from aiida_pet.computers.computer_file import ComputerFile
 
-# Written out rather than imported, so that `--help` waits for nothing; a test compares them.
-SCHEDULERS = ("slurm", "pbspro", "lsf", "sge", "direct")
-GPU_SYNTAXES = ("gres", "gpus-per-node", "gpus")
 NOT_ASKED = (
     "Not asked for: kind of GPU, cores and memory of a job, names of resources and parallel environment of PBS and "
     "SGE, further shell lines, intervals. They go into a file (docs/cluster.md lists its keys), and a computer that is "
@@ -114,7 +112,9 @@ def _ask() -> dict[str, Any]:
     answers["transport"] = click.prompt("Transport: local, or ssh_async", type=choice, default="ssh_async")
     if answers["transport"] != "local":
         answers["hostname"] = click.prompt("Host, as in `ssh HOST` without a password")
-    answers["scheduler"] = click.prompt("Scheduler", type=click.Choice(SCHEDULERS), default="slurm")
+    answers["scheduler"] = click.prompt(
+        "Scheduler", type=click.Choice(values_of(SchedulerName)), default="slurm"
+    )
     answers["work_dir"] = click.prompt("Folder there for jobs", default="/scratch/{username}/aiida")
     answers["engine"] = click.prompt("Path of pet-engine there")
     modules = click.prompt("Modules to load, with blanks between them", default="", show_default=False)
@@ -127,7 +127,7 @@ def _ask() -> dict[str, Any]:
     )
     if answers["scheduler"] == "slurm":
         answers["gpu_syntax"] = click.prompt(
-            "How GPUs are asked for", type=click.Choice(GPU_SYNTAXES), default="gres"
+            "How GPUs are asked for", type=click.Choice(values_of(GpuSyntax)), default="gres"
         )
     resources: dict[str, Any] = {}
     if answers["scheduler"] == "direct":

@@ -11,6 +11,7 @@ import click
 
 from aiida_pet.cli.output import echo_json, json_option, table_text
 from aiida_pet.cli.session import Session, daemon_problem, load_as, pass_session
+from aiida_pet.job.stages import in_order
 from aiida_pet.tables import warnings
 from aiida_pet.words import duration, plural
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from aiida_pet.campaigns.progress import CampaignProgress, JobProgress
     from aiida_pet.workchains.jobs import Calls
 
-# Written out rather than imported, so that `--help` waits for nothing; tests compare them.
-STAGES = ("relax", "symmetry", "hull", "phonons", "elastic")
 WATCH_S = 5.0
 SHOWN_JOBS = 20
 SILENT_S = 300.0
@@ -97,7 +96,7 @@ def _stages(calls: Calls, progress: CampaignProgress) -> list[dict[str, Any]]:
         link.link_label: link.node for link in node.base.links.get_outgoing(link_type=LinkType.CALL_WORK)
     }
     stages = []
-    for name in [name for name in STAGES if name in node.inputs.stages.get_dict()]:
+    for name in in_order(node.inputs.stages.get_dict()):
         child: Any = called.get(name)
         record = done.get(name, {})
         rows = record.get("rows_in")

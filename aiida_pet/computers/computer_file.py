@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from aiida_pet.computers.resources import (
     PBSPRO,
-    GpuSyntax,
     ResourceError,
     Resources,
     Site,
@@ -20,14 +19,15 @@ from aiida_pet.computers.resources import (
     parse_model,
     render,
 )
+from aiida_pet.names import GpuSyntax, SchedulerName
 
 # What people call the schedulers -> the plugin.
-SCHEDULERS = {
-    "slurm": "core.slurm",
-    "pbspro": PBSPRO,
-    "lsf": "core.lsf",
-    "sge": "core.sge",
-    "direct": "core.direct",
+SCHEDULERS: dict[str, str] = {
+    SchedulerName.SLURM: "core.slurm",
+    SchedulerName.PBSPRO: PBSPRO,
+    SchedulerName.LSF: "core.lsf",
+    SchedulerName.SGE: "core.sge",
+    SchedulerName.DIRECT: "core.direct",
 }
 TRANSPORTS = {"local": "core.local", "ssh_async": "core.ssh_async"}
 DEFAULT_CODE = "pet-engine"

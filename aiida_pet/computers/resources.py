@@ -11,12 +11,12 @@ PBS Professional (qsub(1B), pbs_resources(7B)), ``-gpu`` of LSF's bsub, a consum
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from aiida_pet.computers.quantities import parse_duration, parse_memory
+from aiida_pet.names import GpuSyntax
 
 if TYPE_CHECKING:
     from aiida.orm import Computer
@@ -48,14 +48,6 @@ _PATTERNS = {
 
 class ResourceError(ValueError):
     """Raised for resources that are no such, or that a scheduler has not; names key, value and what was expected."""
-
-
-class GpuSyntax(StrEnum):
-    """How a SLURM cluster wants its GPUs asked for; other schedulers have one way only."""
-
-    GRES = "gres"  # --gres=gpu:a100:1
-    GPUS_PER_NODE = "gpus-per-node"  # --gpus-per-node=a100:1
-    GPUS = "gpus"  # --gpus=a100:1
 
 
 class Resources(BaseModel):

@@ -36,8 +36,9 @@ from aiida_pet.io.input_results import ResultOptions, remedy_of
 from aiida_pet.io.left_out import LeftOut
 from aiida_pet.io.poscar import read_poscar
 from aiida_pet.io.pymatgen_json import AseDatabaseFoundError, JsonOptions, read_json, read_json_lines
-from aiida_pet.io.sources import FileFormat, Source, find_sources, names_by_folder
+from aiida_pet.io.sources import Source, find_sources, names_by_folder
 from aiida_pet.io.tabular import Row, RowsBeside, read_csv, read_parquet
+from aiida_pet.names import FileFormat
 from aiida_pet.tables.crystals import StructureTable, StructureTableBuilder
 from aiida_pet.tables.table import DuplicateIdError
 

@@ -21,26 +21,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TextIO
 
 from aiida_pet.io.crystal import StructureFileError
 from aiida_pet.io.encodings import as_text
-
-
-class FileFormat(StrEnum):
-    """Formats that crystals are read from."""
-
-    EXTXYZ = "extxyz"
-    CIF = "cif"
-    POSCAR = "poscar"
-    ASE_DATABASE = "ase-db"
-    JSON = "json"
-    JSON_LINES = "jsonl"
-    CSV = "csv"
-    PARQUET = "parquet"
-
+from aiida_pet.names import FileFormat
 
 _SUFFIXES = {
     ".xyz": FileFormat.EXTXYZ,

@@ -10,7 +10,6 @@ import logging
 import re
 import shutil
 import tempfile
-from enum import StrEnum
 from pathlib import Path
 from typing import TextIO
 
@@ -22,6 +21,7 @@ from aiida_pet.io.own_json import structure_dict, write_json
 from aiida_pet.io.poscar_writer import reason_against, write_poscar
 from aiida_pet.io.sources import COMPRESSION
 from aiida_pet.io.whole_files import open_whole, whole_file
+from aiida_pet.names import ExportFormat
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.frame import frame_of
 from aiida_pet.tables.table import Table
@@ -29,18 +29,6 @@ from aiida_pet.tables.table import Table
 __all__ = ["ExportFormat", "format_of", "is_folder", "structure_dict", "write_table"]
 
 logger = logging.getLogger(__name__)
-
-
-class ExportFormat(StrEnum):
-    """Formats that a table is written in."""
-
-    EXTXYZ = "extxyz"
-    CSV = "csv"
-    PARQUET = "parquet"
-    JSON = "json"
-    CIF = "cif"
-    POSCAR = "poscar"
-    ASE_DATABASE = "ase-db"
 
 
 _SUFFIXES = {

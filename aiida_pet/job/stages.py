@@ -59,7 +59,8 @@ class StageEntry:
         if nothing is, as ``module:name``; empty for none.
     :ivar columns: that the table of the stage has, in a package of another; those of this package's stages are in
         :mod:`aiida_pet.tables.catalogue`.
-    :ivar also: sources of further columns, given the options.
+    :ivar may_write: sources of further columns that the table of the stage may have.
+    :ivar writes: those of ``may_write`` whose columns it has, given the options.
     :ivar after: the stage behind which it comes; empty for the end of the funnel.
     :ivar moves: whether its crystals take the place of those before it.
     """
@@ -72,7 +73,8 @@ class StageEntry:
     keep: str | None = None
     check: str = ""
     columns: tuple[Column, ...] = ()
-    also: Callable[[Mapping[str, Any]], tuple[str, ...]] = _nothing
+    may_write: tuple[str, ...] = ()
+    writes: Callable[[Mapping[str, Any]], tuple[str, ...]] = _nothing
     after: str = ""
     moves: bool = False
 
@@ -111,7 +113,8 @@ OWN: tuple[StageEntry, ...] = (
             "min_gain": 0.001,
         },
         check=f"{_CHECKS}:check_relax",
-        also=_two_relaxations,
+        may_write=(Source.COMBINED.value,),
+        writes=_two_relaxations,
         moves=True,
     ),
     StageEntry(

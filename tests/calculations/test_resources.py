@@ -14,7 +14,6 @@ from aiida_pet.computers.quantities import parse_memory
 from aiida_pet.computers.resources import (
     SCHEDULERS,
     SITE_PROPERTY,
-    GpuSyntax,
     ResourceError,
     Resources,
     Site,
@@ -27,6 +26,7 @@ from aiida_pet.computers.resources import (
     render,
     resource_options,
 )
+from aiida_pet.names import GpuSyntax
 
 ALL = {
     "gpus": 2,

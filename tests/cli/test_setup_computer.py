@@ -11,16 +11,16 @@ from aiida.common.exceptions import NotExistent
 from click.testing import CliRunner
 
 from aiida_pet import __version__
-from aiida_pet.cli import main, setup_computer
+from aiida_pet.cli import main
 from aiida_pet.computers.checks import check_computer
 from aiida_pet.computers.computer_file import SCHEDULERS, parse_computer, read_computer
 from aiida_pet.computers.resources import (
     SITE_PROPERTY,
-    GpuSyntax,
     ResourceError,
     asked_resources,
     resource_options,
 )
+from aiida_pet.names import SchedulerName
 
 LEAST = {"label": "cluster", "scheduler": "slurm", "work_dir": "/scratch", "engine": "/opt/pet-engine"}
 
@@ -73,8 +73,7 @@ def mode_of(folder):
 
 
 def test_choices_of_questions_are_those_of_the_file():
-    assert set(setup_computer.SCHEDULERS) == set(SCHEDULERS)
-    assert set(setup_computer.GPU_SYNTAXES) == set(GpuSyntax)
+    assert set(SCHEDULERS) == set(SchedulerName)
 
 
 @pytest.mark.usefixtures("loose_umask")

@@ -21,7 +21,7 @@ from pymatgen.io.vasp import Poscar
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.io.crystal import StructureFileError
 from aiida_pet.io.readers import ReadOptions, read_structures
-from aiida_pet.io.sources import FileFormat
+from aiida_pet.names import FileFormat
 
 Same = Callable[..., bool]
 

@@ -15,7 +15,8 @@ from ase import Atoms
 from pymatgen.core import Structure
 
 from aiida_pet.io.readers import read_structures
-from aiida_pet.io.writers import ExportFormat, format_of, write_table
+from aiida_pet.io.writers import format_of, write_table
+from aiida_pet.names import ExportFormat
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.table import Table
 
