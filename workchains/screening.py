@@ -197,7 +197,8 @@ class ScreeningWorkChain(WorkChain):
         workflow = entry_of(task).workflow
         if workflow == BATCH:
             inputs["task"] = orm.Str(task.value)
-        return self.submit(WorkflowFactory(workflow), **inputs)
+        workchain: Any = WorkflowFactory(workflow)
+        return self.submit(workchain, **inputs)
 
     def _done_of(
         self, step: str, task: Task, structures: StructureSetData, rows: TableData | None
