@@ -186,7 +186,7 @@ def assert_rows_are_right(results: Any) -> None:
     assert histogram.shape == (4, 50)
     assert histogram[good].sum(axis=1).tolist() == [neighbours_in_bcc(5.0)] * 3
     schema = importlib.import_module("pair_distances").PairDistancesParameters(symprecs=())
-    written = {*results.column_names, *results.atom_column_names, *results.ragged_names}
+    written = {*results.column_names, *results.atom_column_shapes(), *results.ragged_names}
     assert written == {column.name for column in columns_of("pair_distances", schema)}
 
 
