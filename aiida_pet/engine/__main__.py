@@ -11,11 +11,11 @@ import warnings
 from pathlib import Path
 
 import aiida_pet
-from aiida_pet.engine.job import JOB_FILE, LOG_FILE
+from aiida_pet.job.folder import JOB_FILE, LOG_FILE
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the job folder named on the command line; return :class:`~aiida_pet.engine.job.ExitStatus`."""
+    """Run the job folder named on the command line; return :class:`~aiida_pet.job.folder.ExitStatus`."""
     parser = argparse.ArgumentParser(
         prog="pet-engine", description="Run PET over the crystals of a job folder."
     )
