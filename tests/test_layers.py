@@ -55,6 +55,11 @@ def test_analysis_is_free_of_aiida_and_torch():
     assert offenders(PACKAGE / "analysis", ("aiida", "torch", *above, *nodes)) == []
 
 
+def test_training_is_free_of_aiida_and_of_what_is_above() -> None:
+    parts = ("data", "calculations", "parsers", "workchains", "cli")
+    assert offenders(PACKAGE / "training", ("aiida", *(f"aiida_pet.{part}" for part in parts))) == []
+
+
 def test_workchains_use_only_the_contract_of_the_engine():
     assert offenders(ROOT / "workchains", ("aiida_pet.engine", "torch"), CONTRACT) == []
 

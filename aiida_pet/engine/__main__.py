@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiida_pet
 from aiida_pet.engine.job import JOB_FILE, LOG_FILE
+from aiida_pet.training.folder import TRAIN_FILE
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,6 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
         logging.getLogger(f"{aiida_pet.__name__}.engine").warning(
             "others can read %s: %s", options.folder, refused
         )
+    if (options.folder / TRAIN_FILE).exists():
+        from aiida_pet.training.run import run_training  # noqa: PLC0415 - after logging is set up
+
+        return int(run_training(options.folder))
     from aiida_pet.engine.run import run_folder  # noqa: PLC0415 - after logging is set up
 
     return int(run_folder(options.folder))
