@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 from ase.data import atomic_numbers, reference_states
 
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.crystals import StructureTable
 from benchmarks.harness import ROOT, Measurement, check_ended_well, isolated_profile, lanes, wait_for
 from benchmarks.overhead import repository_and_database
 from benchmarks.processes import Role, processes_of

@@ -10,13 +10,13 @@ import ase.build
 import numpy as np
 import torch
 
-from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.evaluation import Evaluation
-from aiida_pet.engine.model import BatchedPet, load_model
-from aiida_pet.engine.parameters import Dtype, Task, parse_parameters
-from aiida_pet.engine.relax import Relax
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.engine.batch.evaluation import Evaluation
+from aiida_pet.engine.model.pet import BatchedPet, load_model
+from aiida_pet.engine.tasks.relax import Relax
+from aiida_pet.job.parameters import Dtype, Task, parse_parameters
 from aiida_pet.models import embedded_card, embedded_path
+from aiida_pet.tables.crystals import StructureTable
 from benchmarks.harness import threads
 
 ELEMENTS = (41, 42, 73, 74)

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.chunks import plan
-from aiida_pet.engine.model import BatchedPet
-from aiida_pet.engine.neighbors import NeighborList
-from aiida_pet.engine.parameters import Dtype
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.engine.batch.neighbors import NeighborList
+from aiida_pet.engine.model.chunks import plan
+from aiida_pet.engine.model.pet import BatchedPet
+from aiida_pet.job.parameters import Dtype
+from aiida_pet.tables.crystals import StructureTable
 from benchmarks.engine import batched, device, random_alloys, seconds, shipped, states_of_relaxation
 from benchmarks.harness import Measurement, threads
 
@@ -144,7 +144,7 @@ def through_wrapper(states: list[Batch], dtype: Dtype) -> dict[str, Any]:
 
 def through_ase(table: StructureTable, states: list[Batch], dtype: Dtype) -> float:
     """Return the seconds of an evaluation by metatomic's calculator, mean over some crystals and all states."""
-    from aiida_pet.engine.reference import pet_calculator
+    from aiida_pet.engine.model.ase_calculator import pet_calculator
     from aiida_pet.models import embedded_card, embedded_path
 
     calculator = pet_calculator(embedded_path(), embedded_card()["sha256"], dtype=dtype, device=device())

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from aiida_pet.engine.job import MODEL_FILE, SHARD_GLOB
+from aiida_pet.job.folder import MODEL_FILE, SHARD_GLOB
 from benchmarks.harness import ROOT
 
 sys.path.append(str(ROOT / "tests" / "integration"))  # the services are the tests' own

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiida_pet.engine.job import PROGRESS_FILE, JobFolderError, Progress
+from aiida_pet.job.folder import PROGRESS_FILE, JobFolderError, Progress
 from benchmarks.advice import follow, without_numbers
 from benchmarks.harness import ROOT, machine
 

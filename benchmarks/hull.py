@@ -19,8 +19,8 @@ import numpy as np
 from ase.data import chemical_symbols
 from scipy.optimize import linprog
 
-from aiida_pet.analysis.hull import HullResult, energies_above_hull
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.analysis.hull.above_hull import HullResult, energies_above_hull
+from aiida_pet.tables.crystals import StructureTable
 from benchmarks.harness import Measurement
 
 N_ENTRIES = 16_000

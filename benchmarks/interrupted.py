@@ -30,8 +30,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_pet.engine.job import PROGRESS_FILE, JobFolderError, Progress
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.job.folder import PROGRESS_FILE, JobFolderError, Progress
+from aiida_pet.tables.crystals import StructureTable
 from benchmarks.advice import STALL_S, follow, without_numbers
 from benchmarks.campaign import N_LARGE, N_SMALL, campaign, decorations, waiting_times
 from benchmarks.campaign import measurements as campaign_measurements
@@ -240,7 +240,7 @@ def wait_for_rows(node: Any, wanted: float) -> int:
 
     :raises RuntimeError: if the campaign ends before, or no row is done for a long time.
     """
-    from aiida_pet.workchains.progress import campaign_progress
+    from aiida_pet.campaigns.progress import campaign_progress
 
     done, moved = -1, time.monotonic()
     while True:

@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from ase import Atoms
 
-from aiida_pet.engine.batch_model import BatchModel
-from aiida_pet.engine.parameters import Dtype, PhononParameters, Task, parse_parameters
-from aiida_pet.engine.phonons import DEFAULT_DISPLACEMENT, Phonons
-from aiida_pet.engine.relax import Relax
-from aiida_pet.engine.stored_phonons import phonopy_of_row
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.crystals.phonons.stored import phonopy_of_row
+from aiida_pet.engine.model.base import BatchModel
+from aiida_pet.engine.tasks.phonons import DEFAULT_DISPLACEMENT, Phonons
+from aiida_pet.engine.tasks.relax import Relax
+from aiida_pet.job.parameters import Dtype, PhononParameters, Task, parse_parameters
 from aiida_pet.models import embedded_card, embedded_path
+from aiida_pet.tables.crystals import StructureTable
 from benchmarks.engine import batched, device
 from benchmarks.harness import Measurement, threads
 
@@ -157,7 +157,7 @@ def with_phonopy(results: StructureTable, parameters: PhononParameters, cores: i
         from phonopy import Phonopy
         from phonopy.structure.atoms import PhonopyAtoms
 
-        from aiida_pet.engine.reference import pet_calculator
+        from aiida_pet.engine.model.ase_calculator import pet_calculator
 
         torch.set_num_threads(cores)
         calculator = pet_calculator(embedded_path(), embedded_card()["sha256"], device=device())

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.driver import GPA
-from aiida_pet.engine.job import EngineSettings, JobFolder, JobSpec, Progress, Task
-from aiida_pet.engine.parameters import Dtype
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.job.folder import EngineSettings, JobFolder, JobSpec, Progress, Task
+from aiida_pet.job.parameters import Dtype
 from aiida_pet.models import embedded_card, embedded_path
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.units import GPA
 from benchmarks.engine import batched, device, random_alloys, shipped
 from benchmarks.evaluate import through_backend
 from benchmarks.harness import Measurement, threads
@@ -127,7 +127,7 @@ def with_ase(table: StructureTable) -> dict[str, Any]:
     from ase.filters import FrechetCellFilter
     from ase.optimize import FIRE
 
-    from aiida_pet.engine.reference import pet_calculator
+    from aiida_pet.engine.model.ase_calculator import pet_calculator
 
     torch.set_num_threads(1)  # for one small crystal a second core is more trouble than help
     calculator = pet_calculator(embedded_path(), embedded_card()["sha256"], device=device())

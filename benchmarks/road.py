@@ -165,7 +165,7 @@ class Site:
 
         from aiida_pet import models
         from aiida_pet.data.model import PetModelData
-        from aiida_pet.engine.job import Task
+        from aiida_pet.job.folder import Task
         from aiida_pet.workchains.protocols import protocol_inputs
 
         return cls(

@@ -16,17 +16,17 @@ import ase.build
 import numpy as np
 import torch
 
-from aiida_pet.engine.averaging import Rotations, RowRotations
-from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.model import BatchedPet
-from aiida_pet.engine.neighbors import NeighborList
-from aiida_pet.engine.operations import Operations
-from aiida_pet.engine.parameters import Dtype, Task, parse_parameters
-from aiida_pet.engine.projection import SymmetryProjector
-from aiida_pet.engine.relax import Relax
-from aiida_pet.engine.rotations import lebedev, random_rotations
-from aiida_pet.engine.spacegroup import operations_of_row
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.crystals.symmetry.operations import Operations
+from aiida_pet.crystals.symmetry.rotation_sets import lebedev, random_rotations
+from aiida_pet.crystals.symmetry.spacegroup import operations_of_row
+from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.engine.batch.neighbors import NeighborList
+from aiida_pet.engine.model.pet import BatchedPet
+from aiida_pet.engine.symmetry.averaging import Rotations, RowRotations
+from aiida_pet.engine.symmetry.projection import SymmetryProjector
+from aiida_pet.engine.tasks.relax import Relax
+from aiida_pet.job.parameters import Dtype, Task, parse_parameters
+from aiida_pet.tables.crystals import StructureTable
 from benchmarks.engine import batched, device, random_alloys, seconds, synchronize
 from benchmarks.harness import Measurement, threads
 

@@ -39,11 +39,11 @@ from ase.io import write
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
-from aiida_pet.data.crystal import StructureFileError
-from aiida_pet.data.readers import DuplicateImportError, ReadOptions, read_structures
-from aiida_pet.data.writers import write_table
-from aiida_pet.engine.ragged import Ragged
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.io.crystal import StructureFileError
+from aiida_pet.io.readers import DuplicateImportError, ReadOptions, read_structures
+from aiida_pet.io.writers import write_table
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.ragged import Ragged
 
 SECONDS = 5
 MEMORY = 2**30

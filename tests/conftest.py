@@ -84,7 +84,7 @@ def build_cluster() -> Callable[..., Any]:
     def build(folder: Path, **resources: Any) -> Any:
         from aiida import orm
 
-        from aiida_pet.calculations.resources import SITE_PROPERTY
+        from aiida_pet.computers.resources import SITE_PROPERTY
 
         computer = orm.Computer(
             label=f"cluster-{folder.name}",

@@ -24,8 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from aiida_pet.engine.job import LOG_FILE, ExitStatus, JobFolder, Progress, RowStatus, Task
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.job.folder import LOG_FILE, ExitStatus, JobFolder, Progress, RowStatus, Task
+from aiida_pet.tables.crystals import StructureTable
 
 SHARD_ROWS = int(os.environ.get("STAND_IN_SHARD", "2"))
 

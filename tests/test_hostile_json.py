@@ -18,8 +18,8 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 
-from aiida_pet.analysis.reference_files import ReferenceFileError, read_references
-from aiida_pet.data.readers import ReadOptions, read_structures
+from aiida_pet.analysis.hull.reference_files import ReferenceFileError, read_references
+from aiida_pet.io.readers import ReadOptions, read_structures
 
 Way = tuple[str | int, ...]
 

@@ -19,7 +19,6 @@ from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_pet.calculations.functions import merge_tables
 from aiida_pet.calculations.records import summarise_batch
-from aiida_pet.calculations.resources import job_options, lane_options, over
 from aiida_pet.calculations.staging import find_staged_model
 from aiida_pet.calculations.validation import (
     check_margin,
@@ -27,13 +26,14 @@ from aiida_pet.calculations.validation import (
     check_remote_folders,
     check_rows,
 )
+from aiida_pet.computers.resources import job_options, lane_options, over
 from aiida_pet.data.merging import DONE, places_of
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import Task
-from aiida_pet.engine.table import Array
+from aiida_pet.job.folder import Task
+from aiida_pet.tables.table import Array
 from aiida_pet.workchains.done import check_done, left_to_do
 from aiida_pet.workchains.groups import join_campaign, put_results_into_group
 from aiida_pet.workchains.inputs import define_done, define_job_inputs, define_sharing
@@ -284,9 +284,9 @@ class BatchWorkChain(TaskProtocols, WorkChain):
         :param protocol: fast, moderate or precise; None takes the task's default.
         :param overrides: inputs of the protocol to change, as ``{"parameters": {"fmax": 0.01}}``.
         :param options: ``metadata.options`` of each job.
-        :param settings: fields of :class:`~aiida_pet.engine.job.EngineSettings`.
+        :param settings: fields of :class:`~aiida_pet.job.folder.EngineSettings`.
         :param resources: what a job asks the queue for, ``{"gpus": 1, "memory": "64GB", "walltime": "2h"}``; see
-            :class:`~aiida_pet.calculations.resources.Resources`.
+            :class:`~aiida_pet.computers.resources.Resources`.
         :param rows: only these ids.
         :param lanes: how many jobs may run at once.
         :param job_size: rows of a job at most; None for few large jobs.
@@ -349,7 +349,7 @@ def fill_options(
 ) -> None:
     """Set the options of jobs on the computer of the builder's code, and what they were made of.
 
-    :param resources: fields of :class:`~aiida_pet.calculations.resources.Resources`.
+    :param resources: fields of :class:`~aiida_pet.computers.resources.Resources`.
     :param options: ``metadata.options`` that stand over what asks for them.
     :raises ResourceError: for resources that the computer has not.
     """

@@ -13,7 +13,7 @@ from aiida_pet.calculations.records import row_parameters
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import RowStatus, Task
+from aiida_pet.job.folder import RowStatus, Task
 from aiida_pet.workchains.batch import BatchWorkChain, fill_builder, fill_sharing, fill_site, validate_batch
 from aiida_pet.workchains.protocols import protocol_inputs
 
@@ -121,9 +121,9 @@ class CrystalsWorkChain(BatchWorkChain):
         :param protocol: fast, moderate (the default) or precise.
         :param overrides: inputs of the protocol to change, as ``{"parameters": {"fmax": 0.01}}``.
         :param options: ``metadata.options`` of each job.
-        :param settings: fields of :class:`~aiida_pet.engine.job.EngineSettings`.
+        :param settings: fields of :class:`~aiida_pet.job.folder.EngineSettings`.
         :param resources: what a job asks the queue for, fields of
-            :class:`~aiida_pet.calculations.resources.Resources`.
+            :class:`~aiida_pet.computers.resources.Resources`.
         :param rows: only these ids.
         :param lanes: how many jobs may run at once.
         :param job_size: rows of a job at most; None for few large jobs.

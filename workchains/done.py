@@ -1,7 +1,7 @@
 """Rows that another campaign has done: which of them may be taken over, and what is left to do.
 
 A row is taken over if it is of the same task, model, parameters and version of the engine, and if its job was given
-what it would be given now: the fingerprint of crystal and columns tells (:mod:`aiida_pet.data.fingerprints`).
+what it would be given now: the fingerprint of crystal and columns tells (:mod:`aiida_pet.tables.fingerprints`).
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from aiida import orm
 from aiida.engine import CalcJob
 
 from aiida_pet.calculations.functions import SINGLE_ID, keep_rows
-from aiida_pet.data.fingerprints import Fingerprints, Taken, compare, fingerprints_of, named
-from aiida_pet.data.input_columns import READ
 from aiida_pet.data.merging import places_of
 from aiida_pet.data.partial import fresh, part_of
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import RowStatus, Task
-from aiida_pet.engine.parameters import parse_parameters
-from aiida_pet.engine.table import Array
+from aiida_pet.job.folder import RowStatus, Task
+from aiida_pet.job.input_columns import READ
+from aiida_pet.job.parameters import parse_parameters
+from aiida_pet.tables.fingerprints import Fingerprints, Taken, compare, fingerprints_of, named
+from aiida_pet.tables.table import Array
 from aiida_pet.workchains.jobs import calls_of, is_job, jobs_of
 from aiida_pet.workchains.lane import LANE_TYPE
 

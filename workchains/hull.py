@@ -33,7 +33,7 @@ from aiida_pet.data.model import PetModelData
 from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import RowStatus, Task
+from aiida_pet.job.folder import RowStatus, Task
 from aiida_pet.workchains.groups import join_campaign, put_results_into_group
 from aiida_pet.workchains.jobs import called_as
 from aiida_pet.workchains.protocols.mixin import TaskProtocols
@@ -107,7 +107,7 @@ class HullWorkChain(TaskProtocols, WorkChain):
             serializer=orm.to_aiida_type,
             default=lambda: orm.Dict({}),
             validator=lambda node, _: None if node is None else check_hull_parameters(node.get_dict()),
-            help=f"{', '.join(DEFAULTS)}: see `aiida_pet.analysis.hull`.",
+            help=f"{', '.join(DEFAULTS)}: see `aiida_pet.analysis.hull.above_hull`.",
         )
         spec.inputs.validator = validate_hull
         spec.outline(
@@ -307,7 +307,7 @@ class HullWorkChain(TaskProtocols, WorkChain):
             them, else the default protocol.
         :param overrides: inputs of the relaxation's protocol to change.
         :param resources: of the relaxation's jobs, fields of
-            :class:`~aiida_pet.calculations.resources.Resources`.
+            :class:`~aiida_pet.computers.resources.Resources`.
         :param parameters: of the hull.
         :raises ValueError: if there are crystals to relax but no code or model.
         :raises ProtocolError: for an unknown protocol or override.

@@ -12,7 +12,7 @@ from aiida_pet.calculations.static import StaticCalculation
 from aiida_pet.calculations.validation import validate_settings
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.engine.job import MODEL_FILE, Task
+from aiida_pet.job.folder import MODEL_FILE, Task
 
 # One culprit makes three fruitless jobs in a row (see `walk`), so that ten mean a machine or a set-up that fails.
 DEFAULT_MAX_FAILURES = 10
@@ -52,7 +52,7 @@ def define_job_inputs(spec: ProcessSpec) -> None:
         valid_type=orm.Dict,
         serializer=orm.to_aiida_type,
         default=lambda: orm.Dict({}),
-        help="What to compute, see `aiida_pet.engine.parameters`: unknown keys are refused.",
+        help="What to compute, see `aiida_pet.job.parameters`: unknown keys are refused.",
     )
     spec.input(
         "remote_model",
@@ -66,7 +66,7 @@ def define_job_inputs(spec: ProcessSpec) -> None:
         required=False,
         is_metadata=True,
         validator=validate_settings,
-        help="How to compute, the fields of `aiida_pet.engine.job.EngineSettings`: device, threads, ...",
+        help="How to compute, the fields of `aiida_pet.job.folder.EngineSettings`: device, threads, ...",
     )
     spec.input(
         "options",

@@ -30,8 +30,8 @@ from aiida_pet.data.merging import places_of
 from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import Task
-from aiida_pet.engine.table import Array
+from aiida_pet.job.folder import Task
+from aiida_pet.tables.table import Array
 from aiida_pet.workchains.cleaning import clean_folders, is_own_folder
 from aiida_pet.workchains.inputs import define_job_duration, define_job_inputs
 from aiida_pet.workchains.jobs import called_as, launch_of

@@ -22,13 +22,13 @@ from aiida_pet.calculations.screening import (
     rattle_structures,
     screening_table,
 )
-from aiida_pet.data.fingerprints import named
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import RowStatus, Task
-from aiida_pet.engine.parameters import parse_parameters
+from aiida_pet.job.folder import RowStatus, Task
+from aiida_pet.job.parameters import parse_parameters
+from aiida_pet.tables.fingerprints import named
 from aiida_pet.workchains.batch import fill_options, fill_sharing, validate_batch
 from aiida_pet.workchains.done import check_crystals, check_science, still_valid
 from aiida_pet.workchains.elastic import ElasticWorkChain
@@ -379,9 +379,9 @@ class ScreeningWorkChain(WorkChain):
         :param references: phases that compete on the hull: finished sets, or tables made from files, by name.
         :param reference_structures: such phases that are relaxed first, as the set is.
         :param options: ``metadata.options`` of each job.
-        :param settings: fields of :class:`~aiida_pet.engine.job.EngineSettings`.
+        :param settings: fields of :class:`~aiida_pet.job.folder.EngineSettings`.
         :param resources: what a job asks the queue for, fields of
-            :class:`~aiida_pet.calculations.resources.Resources`.
+            :class:`~aiida_pet.computers.resources.Resources`.
         :param lanes: how many jobs may run at once.
         :param job_size: rows of a job at most; None for few large jobs.
         :param job_duration: seconds that a job should take: the first of a lane is small, the next have as many rows as

@@ -16,14 +16,14 @@ from aiida_pet.analysis.funnel import settle_names
 from aiida_pet.calculations.hull import DEFAULTS as HULL_DEFAULTS
 from aiida_pet.calculations.hull import check_hull_parameters
 from aiida_pet.calculations.validation import check_parameters
-from aiida_pet.data.condition_values import Kind, expected_kind, value_of_column
-from aiida_pet.data.filter import FilterError, check_condition
-from aiida_pet.data.frame import component_names, flat_columns
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.engine.job import Task
-from aiida_pet.engine.parameters import parse_parameters
-from aiida_pet.engine.table import Array
+from aiida_pet.job.folder import Task
+from aiida_pet.job.parameters import parse_parameters
 from aiida_pet.tables.columns import REPEATED, Source, columns_of, scalar_names
+from aiida_pet.tables.condition_values import Kind, expected_kind, value_of_column
+from aiida_pet.tables.filter import FilterError, check_condition
+from aiida_pet.tables.frame import component_names, flat_columns
+from aiida_pet.tables.table import Array
 from aiida_pet.workchains.protocols import ProtocolError, name_of, protocol_inputs
 
 STAGES = ("relax", "symmetry", "hull", "phonons", "elastic")

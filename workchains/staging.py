@@ -1,7 +1,7 @@
 """A model brought to a computer: uploaded, its hash taken there, put at its address.
 
 What is asked of the computer, and what makes two of these at the same time safe, stands in
-:mod:`aiida_pet.calculations.model_store`.
+:mod:`aiida_pet.computers.model_store`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from aiida import orm
 from aiida.engine import ToContext, WorkChain, run_get_node, while_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
-from aiida_pet.calculations.model_store import ModelStoreError, Publication, publish
-from aiida_pet.calculations.resources import least_resources
 from aiida_pet.calculations.staging import StageModelCalculation, find_staged_model, staged_model
+from aiida_pet.computers.model_store import ModelStoreError, Publication, publish
+from aiida_pet.computers.resources import least_resources
 from aiida_pet.data.model import PetModelData
-from aiida_pet.engine.job import MODEL_FILE
+from aiida_pet.job.folder import MODEL_FILE
 
 MAX_UPLOADS = 2
 

@@ -11,7 +11,7 @@ from aiida.common.exceptions import FeatureNotAvailable
 from aiida.engine.daemon.execmanager import kill_calculation
 from aiida.transports import Transport
 
-from aiida_pet.calculations.resources import DIRECT
+from aiida_pet.computers.resources import DIRECT
 
 MARK = "aiida_pet_stop"
 

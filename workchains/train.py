@@ -13,7 +13,6 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessBuilder, ToContext, WorkChain, if_, while_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
-from aiida_pet.calculations.resources import job_options, lane_options
 from aiida_pet.calculations.teacher import take_labels
 from aiida_pet.calculations.train import (
     SETS,
@@ -22,9 +21,10 @@ from aiida_pet.calculations.train import (
     told_by,
 )
 from aiida_pet.calculations.train_codes import TRAIN_CODES, TrainFailure
+from aiida_pet.computers.resources import job_options, lane_options
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.engine.job import Task
+from aiida_pet.job.folder import Task
 from aiida_pet.training.parameters import Mode, TrainingError, parse_training
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.cleaning import clean_folders, is_own_folder

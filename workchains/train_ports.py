@@ -45,7 +45,7 @@ def define_training(spec: WorkChainSpec) -> None:
         required=False,
         is_metadata=True,
         validator=validate_settings,
-        help="How jobs work, the fields of `aiida_pet.engine.job.EngineSettings`: device, threads, ...",
+        help="How jobs work, the fields of `aiida_pet.job.folder.EngineSettings`: device, threads, ...",
     )
     spec.input(
         "options",

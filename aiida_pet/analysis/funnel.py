@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aiida_pet.data.filter import FilterError, conjuncts, filter_frame
-from aiida_pet.data.frame import frame_of
-from aiida_pet.data.input_columns import CARRIED
-from aiida_pet.engine.table import Array, StructureTable, Table
+from aiida_pet.job.input_columns import CARRIED
 from aiida_pet.tables.columns import INPUT, REPEATED, Kind, find_columns
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.filter import FilterError, conjuncts, filter_frame
+from aiida_pet.tables.frame import frame_of
+from aiida_pet.tables.table import Array, Table
 from aiida_pet.tables.warnings import COLUMN as WARNINGS
 from aiida_pet.tables.warnings import codes_in, joined
 
@@ -51,7 +52,7 @@ class Stage:
 
     :ivar name: of the stage.
     :ivar result: its table, of the rows that came to it.
-    :ivar keep: condition under which a row goes on, as :mod:`aiida_pet.data.filter` understands it; None for none.
+    :ivar keep: condition under which a row goes on, as :mod:`aiida_pet.tables.filter` understands it; None for none.
     :ivar moves: whether the crystals of ``result`` take the place of those of the table.
     """
 
@@ -156,7 +157,7 @@ def judge(
     has is missing in all rows.
 
     :param table: all rows with the columns of all stages up to this one, as :func:`add_stage` makes it.
-    :param condition: on columns of ``table``, as :mod:`aiida_pet.data.filter` understands it; None for none.
+    :param condition: on columns of ``table``, as :mod:`aiida_pet.tables.filter` understands it; None for none.
     :param known: columns that the stages up to this one may make, as a data frame names them.
     :raises FilterError: if the condition is not understood or names no column.
     """

@@ -10,10 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from aiida_pet.analysis.competing import gains
-from aiida_pet.data.input_columns import only_carried
-from aiida_pet.engine.fixed_atoms import dual_vectors, is_fixed, projectors
-from aiida_pet.engine.table import Array, StructureTable
+from aiida_pet.analysis.hull.competing import gains
+from aiida_pet.job.input_columns import only_carried
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.fixed_atoms import dual_vectors, is_fixed, projectors
+from aiida_pet.tables.table import Array
 
 CONVERGED = "converged"
 

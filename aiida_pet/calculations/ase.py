@@ -19,8 +19,8 @@ from aiida.engine import CalcJobProcessSpec
 from aiida_ase.calculations.ase import AseCalculation
 
 from aiida_pet.data.model import PetModelData
-from aiida_pet.engine.job import MODEL_FILE
-from aiida_pet.engine.parameters import CellFilter
+from aiida_pet.job.folder import MODEL_FILE
+from aiida_pet.job.parameters import CellFilter
 
 _KEYS = (
     "calculator",
@@ -33,7 +33,12 @@ _KEYS = (
     "cell",
     "pressure",
 )
-_CALCULATOR_ARGS = ("dtype", "device", "forces", "stress")  # of aiida_pet.engine.reference.pet_calculator
+_CALCULATOR_ARGS = (
+    "dtype",
+    "device",
+    "forces",
+    "stress",
+)  # of aiida_pet.engine.model.ase_calculator.pet_calculator
 
 # Lines of aiida-ase's script that are changed. GPAW is what it imports if no calculator is named.
 _IMPORT_LINE = "from gpaw import GPAW as custom_calculator\n"
@@ -201,7 +206,7 @@ def adapt_script(script: str, sha256: str, parameters: dict[str, Any]) -> str:
         "import functools\n"
         "import ase.units\n"
         "from ase.filters import FrechetCellFilter\n"
-        "from aiida_pet.engine.reference import pet_calculator\n"
+        "from aiida_pet.engine.model.ase_calculator import pet_calculator\n"
         f"custom_calculator = functools.partial(pet_calculator, {MODEL_FILE!r}, {sha256!r})\n",
     )
     script = _replaced(script, _CALCULATOR_LINE, "atoms.calc = calculator\n")

@@ -21,9 +21,9 @@ from phonopy import Phonopy
 from spglib.error import SpglibError
 
 from aiida_pet.calculations.harmonic_parameters import BandsParameters
-from aiida_pet.engine.bands import BandPath, band_path
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.crystals.phonons.bands import BandPath, band_path
 from aiida_pet.tables.columns import symprec_label
+from aiida_pet.tables.crystals import StructureTable
 
 _AFTER = "spacegroup_"
 _BEFORE = "initial_spacegroup_"

@@ -1,7 +1,7 @@
 """What all jobs of the engine share: the job folder that is written, and what counts for the hash.
 
-A subclass names its :class:`~aiida_pet.engine.job.Task`; ports, job folder, options and exit codes stand here. The job
-folder is :mod:`aiida_pet.engine.job`'s; its shards are read by :mod:`aiida_pet.parsers.batch`.
+A subclass names its :class:`~aiida_pet.job.folder.Task`; ports, job folder, options and exit codes stand here. The job
+folder is :mod:`aiida_pet.job.folder`'s; its shards are read by :mod:`aiida_pet.parsers.batch`.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
 
 from aiida_pet.calculations.exit_codes import define_exit_codes
-from aiida_pet.calculations.resources import GPU_VARIABLE
 from aiida_pet.calculations.validation import (
     make_parameters_validator,
     validate_batch_inputs,
     validate_settings,
 )
-from aiida_pet.data.input_columns import READ
+from aiida_pet.computers.resources import GPU_VARIABLE
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.partial import part_of
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import (
+from aiida_pet.job.folder import (
     JOB_FILE,
     LOG_FILE,
     MODEL_FILE,
@@ -40,8 +39,9 @@ from aiida_pet.engine.job import (
     JobSpec,
     Task,
 )
-from aiida_pet.engine.parameters import parse_parameters
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.job.input_columns import READ
+from aiida_pet.job.parameters import parse_parameters
+from aiida_pet.tables.crystals import StructureTable
 
 # Where a job runs and with how many cores does not decide what it computes, but AiiDA hashes these options.
 # `environment_variables` comes back as ENVIRONMENT, without those of SITE_VARIABLES.
@@ -93,7 +93,7 @@ class PetCalculation(CalcJob):
             valid_type=orm.Dict,
             default=lambda: orm.Dict({}),
             validator=make_parameters_validator(cls.TASK),
-            help=f"What to compute: `aiida_pet.engine.parameters`, task {cls.TASK.value}. Unknown keys are refused.",
+            help=f"What to compute: `aiida_pet.job.parameters`, task {cls.TASK.value}. Unknown keys are refused.",
         )
         spec.input(
             "remote_model",
@@ -115,7 +115,7 @@ class PetCalculation(CalcJob):
             is_metadata=True,
             validator=validate_settings,
             help="How to compute: device, threads, margins, size of batches; the fields of "
-            "`aiida_pet.engine.job.EngineSettings`. Not part of the hash.",
+            "`aiida_pet.job.folder.EngineSettings`. Not part of the hash.",
         )
         spec.inputs.validator = validate_batch_inputs  # type: ignore[assignment]
         options = spec.inputs["metadata"]["options"]  # type: ignore[index]

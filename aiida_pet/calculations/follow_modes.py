@@ -9,16 +9,17 @@ import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 
-from aiida_pet.analysis.competing import PressureError, gains
+from aiida_pet.analysis.hull.competing import PressureError, gains
 from aiida_pet.calculations.harmonic_parameters import FollowParameters, read_parameters
 from aiida_pet.calculations.theory import pressure_behind
+from aiida_pet.crystals.phonons.modes import SoftMode, softest_mode
+from aiida_pet.crystals.phonons.stored import phonopy_of_row
+from aiida_pet.crystals.symmetry.warnings import symmetry_warnings
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import RowStatus
-from aiida_pet.engine.phonon_modes import SoftMode, softest_mode
-from aiida_pet.engine.stored_phonons import phonopy_of_row
-from aiida_pet.engine.symmetry_warning import symmetry_warnings
-from aiida_pet.engine.table import Array, StructureTable, Table
+from aiida_pet.job.folder import RowStatus
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.table import Array, Table
 
 _AFTER = "spacegroup_"
 _CARRIED = ("mode_frequency", "mode_q", "mode_amplitude", "n_cells")

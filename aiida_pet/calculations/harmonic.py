@@ -31,12 +31,12 @@ from aiida_pet.calculations.harmonic_parameters import (
     read_parameters,
 )
 from aiida_pet.calculations.records import scalar_columns
+from aiida_pet.crystals.phonons.bands import band_structure, projected_dos
+from aiida_pet.crystals.phonons.harmonic import harmonic_properties, phonopy_yaml, thermal_temperatures
+from aiida_pet.crystals.phonons.modes import modes_at
+from aiida_pet.crystals.phonons.stored import phonopy_of_row
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.engine.bands import band_structure, projected_dos
-from aiida_pet.engine.harmonic import harmonic_properties, phonopy_yaml, thermal_temperatures
-from aiida_pet.engine.phonon_modes import modes_at
-from aiida_pet.engine.stored_phonons import phonopy_of_row
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.crystals import StructureTable
 
 PARAMS_FILE = "phonopy_params.yaml"
 _REACH = 5.0  # Gaussians are followed this many standard deviations beyond the outermost modes

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from aiida import orm
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from aiida_pet.engine.parameters import ParameterError
+from aiida_pet.job.parameters import ParameterError
 
 Vector = tuple[float, float, float]
 

@@ -10,9 +10,9 @@ from typing import Any
 from aiida import orm
 from aiida.engine import calcfunction
 
-from aiida_pet.analysis import hull
-from aiida_pet.analysis.competing import PressureError, competing_energies, same_pressure, told_pressure
-from aiida_pet.analysis.levels import (
+from aiida_pet.analysis.hull import above_hull
+from aiida_pet.analysis.hull.competing import PressureError, competing_energies, same_pressure, told_pressure
+from aiida_pet.analysis.hull.levels_of_theory import (
     CorrectionKind,
     MixedTheoryError,
     Theory,
@@ -20,7 +20,7 @@ from aiida_pet.analysis.levels import (
     find_mixture,
     to_correct,
 )
-from aiida_pet.analysis.references import References
+from aiida_pet.analysis.hull.references import References
 from aiida_pet.calculations.theory import pressure_behind, theory_of, theory_of_models, with_neutrality
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
@@ -29,7 +29,7 @@ from aiida_pet.data.table import TableData
 LABEL = "structures"
 ENERGY = "energy"
 DEFAULTS: dict[str, Any] = {
-    "hull": hull.HullKind.ALL.value,
+    "hull": above_hull.HullKind.ALL.value,
     "force_mixture": False,
     "stability_threshold": 0.0,  # eV/atom
     "level_of_theory": "",  # of the set, where its provenance does not tell
@@ -44,7 +44,7 @@ def check_hull_parameters(parameters: Mapping[str, Any]) -> str | None:
     if unknown:
         return f"unknown parameters {unknown}: known are {', '.join(DEFAULTS)}"
     values = DEFAULTS | dict(parameters)
-    for name, kinds in (("hull", hull.HullKind), ("corrections", CorrectionKind)):
+    for name, kinds in (("hull", above_hull.HullKind), ("corrections", CorrectionKind)):
         if values[name] not in list(kinds):
             return f"{name} = {values[name]!r}: expected {' or '.join(kinds)}"
     for name in ("force_mixture", "count_unconverged"):
@@ -55,7 +55,7 @@ def check_hull_parameters(parameters: Mapping[str, Any]) -> str | None:
         return f"stability_threshold = {threshold!r}: expected a number in eV/atom"
     if not isinstance(values["level_of_theory"], str):
         return f"level_of_theory = {values['level_of_theory']!r}: expected a text such as 'PBE, VASP'"
-    alone = values["hull"] == hull.HullKind.REFERENCES
+    alone = values["hull"] == above_hull.HullKind.REFERENCES
     told = "count_unconverged = true needs hull = references: crystals that did not converge make no hull"
     return told if values["count_unconverged"] and not alone else None
 
@@ -73,7 +73,7 @@ def check_reference(name: str, node: TableData) -> str | None:
     if missing:
         return (
             f"references {name!r} lack columns {', '.join(missing)}: expected a set of crystals, or a table made by "
-            "aiida_pet.analysis.references.References.to_table"
+            "aiida_pet.analysis.hull.references.References.to_table"
         )
     return None
 
@@ -198,7 +198,8 @@ def to_plain(theories: Mapping[str, Theory]) -> dict[str, Any]:
 def energies_above_hull(
     structures: StructureSetData, parameters: orm.Dict, theories: orm.Dict, **references: TableData
 ) -> dict[str, Any]:
-    """Return ``results``, a table under the ids of the set, and ``summary``: see :mod:`aiida_pet.analysis.hull`.
+    """Return ``results``, a table under the ids of the set, and ``summary``: see
+    :mod:`aiida_pet.analysis.hull.above_hull`.
 
     :param structures: with energies (eV per cell) and statuses.
     :param parameters: ``hull``, ``force_mixture``, ``stability_threshold`` (eV/atom), ``corrections``.
@@ -224,7 +225,7 @@ def energies_above_hull(
         _references(name, node, found.get(name), name in corrected)
         for name, node in sorted(references.items())
     ]
-    result = hull.energies_above_hull(
+    result = above_hull.energies_above_hull(
         structures.to_table(),
         References.concatenate(parts) if parts else None,
         hull=values["hull"],

@@ -9,11 +9,11 @@ import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 
-from aiida_pet.data.fingerprints import fingerprints_of
-from aiida_pet.data.input_columns import CARRIED, READ
 from aiida_pet.data.partial import part_of
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.engine.job import RowStatus, Task
+from aiida_pet.job.folder import RowStatus, Task
+from aiida_pet.job.input_columns import CARRIED, READ
+from aiida_pet.tables.fingerprints import fingerprints_of
 
 _MOST_CHARACTERS = 160  # each row of a table takes as much memory for a message as the longest
 

@@ -23,14 +23,15 @@ from aiida_pet.analysis.funnel import (
 )
 from aiida_pet.analysis.symmetry_breaking import combine, rattle
 from aiida_pet.calculations.theory import pressure_behind
-from aiida_pet.data.filter import FilterError
-from aiida_pet.data.input_columns import CARRIED
+from aiida_pet.crystals.symmetry.spacegroup import spacegroup_numbers
 from aiida_pet.data.partial import fresh, part_of
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import RowStatus
-from aiida_pet.engine.spacegroup import spacegroup_numbers
-from aiida_pet.engine.table import Array, StructureTable, Table
+from aiida_pet.job.folder import RowStatus
+from aiida_pet.job.input_columns import CARRIED
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.filter import FilterError
+from aiida_pet.tables.table import Array, Table
 
 # International Tables A: the last space group of each crystal system.
 _SYSTEMS = (

@@ -1,7 +1,7 @@
 """Bring a model to a computer once, so that jobs link to it instead of uploading it each time.
 
 The upload is a CalcJob that submits nothing: it runs over any transport and is retried by AiiDA when the connection
-fails. From its folder the model is brought to its address (:mod:`aiida_pet.calculations.model_store`), which a function
+fails. From its folder the model is brought to its address (:mod:`aiida_pet.computers.model_store`), which a function
 then names, so that the upload stands in the provenance between the model and the folder that jobs link to. The steps
 follow each other in :class:`aiida_pet.workchains.staging.StagingWorkChain`.
 """
@@ -16,9 +16,9 @@ from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec, calcfunction
 
-from aiida_pet.calculations.model_store import ModelStoreError, find_place
+from aiida_pet.computers.model_store import ModelStoreError, find_place
 from aiida_pet.data.model import PetModelData
-from aiida_pet.engine.job import MODEL_FILE
+from aiida_pet.job.folder import MODEL_FILE
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from aiida.engine import calcfunction
 
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.engine.job import RowStatus
+from aiida_pet.job.folder import RowStatus
 
 LABELS = {"energy": "eV", "stress": "eV/A^3"}
 FORCES = "forces"

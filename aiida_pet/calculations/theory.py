@@ -7,9 +7,9 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_pet.analysis.competing import PressureError
-from aiida_pet.analysis.levels import MixedTheoryError, Theory, is_corrected, theory_in
-from aiida_pet.analysis.mp2020 import CORRECTED_ELEMENTS
+from aiida_pet.analysis.hull.competing import PressureError
+from aiida_pet.analysis.hull.levels_of_theory import MixedTheoryError, Theory, is_corrected, theory_in
+from aiida_pet.analysis.hull.mp2020 import CORRECTED_ELEMENTS
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData

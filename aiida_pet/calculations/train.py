@@ -31,8 +31,8 @@ from aiida_pet.calculations.validation import check_margin, check_remote_folders
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import LOG_FILE, MODEL_FILE, PROGRESS_FILE, EngineSettings
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.job.folder import LOG_FILE, MODEL_FILE, PROGRESS_FILE, TRAIN_FILE, EngineSettings
+from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.training import folder as files
 from aiida_pet.training.curve import CURVE_FILE
 from aiida_pet.training.folder import TrainingJob
@@ -80,7 +80,7 @@ class TrainCalculation(CalcJob):
             required=False,
             is_metadata=True,
             validator=validate_settings,
-            help="How to train: device, threads, margin; the fields of `aiida_pet.engine.job.EngineSettings`. Not part "
+            help="How to train: device, threads, margin; the fields of `aiida_pet.job.folder.EngineSettings`. Not part "
             "of the hash.",
         )
         spec.inputs.validator = _validate_job  # type: ignore[assignment]
@@ -88,7 +88,7 @@ class TrainCalculation(CalcJob):
         options["parser_name"].default = "pet.train"
         options["resources"].default = lambda: {"num_machines": 1, "num_mpiprocs_per_machine": 1}
         options["withmpi"].default = False
-        options["input_filename"].default = files.TRAIN_FILE
+        options["input_filename"].default = TRAIN_FILE
         options["output_filename"].default = files.METATRAIN_LOG
         spec.output("model", valid_type=PetModelData, required=False, help="The model.")
         spec.output(
@@ -140,7 +140,7 @@ class TrainCalculation(CalcJob):
             licence=told_by(model, "licence"),
             settings=self._settings(),
         )
-        (path / files.TRAIN_FILE).write_text(job.to_json())
+        (path / TRAIN_FILE).write_text(job.to_json())
         written = []
         for name, table in tables_of(self.inputs, parameters).items():
             table.save(path / files.set_file(name))

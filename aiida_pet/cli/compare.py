@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aiida_pet.cli.output import echo_json, json_option, plural, shortened, table_text
+from aiida_pet.cli.output import echo_json, json_option, table_text
 from aiida_pet.cli.session import Session, load_as, pass_session
+from aiida_pet.words import plural, shortened
 
 if TYPE_CHECKING:
-    from aiida_pet.workchains.comparison import Comparison
+    from aiida_pet.campaigns.compare import Comparison
 
 ROWS_EACH = 5
 """Rows that are named of each column."""
@@ -51,8 +52,8 @@ def compare(
     """
     from aiida.orm import ProcessNode
 
+    from aiida_pet.campaigns.compare import compare as compare_campaigns
     from aiida_pet.data.table import TableData
-    from aiida_pet.workchains.comparison import compare as compare_campaigns
 
     session.load()
     one, other = (load_as(name, ProcessNode, TableData) for name in (first, second))
@@ -64,7 +65,7 @@ def compare(
 
 
 def _document(found: Comparison) -> dict[str, object]:
-    from aiida_pet.data.frame_writers import iter_records
+    from aiida_pet.io.frame_writers import iter_records
 
     return {
         "n_common": found.n_common,

@@ -10,23 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.errors import in_options, message_of
-from aiida_pet.cli.output import (
-    cell,
-    echo_json,
-    echo_pairs,
-    json_option,
-    note,
-    plain,
-    plural,
-    shortened,
-    table_text,
-)
+from aiida_pet.cli.output import cell, echo_json, echo_pairs, json_option, note, plain, table_text
 from aiida_pet.cli.session import Session, load_as, pass_session
 from aiida_pet.cli.targets import check_target, force_option
+from aiida_pet.words import plural, shortened
 
 if TYPE_CHECKING:
-    from aiida_pet.data.crystal import ImportProblem
     from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.io.crystal import ImportProblem
 
 # Written out rather than imported, so that `--help` waits for nothing; tests compare them.
 FILE_FORMATS = ("extxyz", "cif", "poscar", "ase-db", "json", "jsonl", "csv", "parquet")
@@ -150,9 +141,9 @@ def import_files(
     :param options: of :meth:`StructureSetData.from_file`.
     :raises click.ClickException: if they cannot be imported; it names options, not arguments.
     """
-    from aiida_pet.data.crystal import StructureFileError
-    from aiida_pet.data.readers import DuplicateImportError
     from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.io.crystal import StructureFileError
+    from aiida_pet.io.readers import DuplicateImportError
 
     problems: list[ImportProblem] = []
     try:
@@ -231,7 +222,7 @@ def export(
     a folder of CIF files, or of POSCARs with --format poscar.
     """
     from aiida_pet.cli.rows import load_rows, select_ids
-    from aiida_pet.data.writers import format_of, write_table
+    from aiida_pet.io.writers import format_of, write_table
 
     check_target(output, force)
     try:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.checks import LEAST_FREE_KIB, Check, check_computer
 from aiida_pet.cli.codes import CODE, load_code
 from aiida_pet.cli.errors import without_codes
-from aiida_pet.cli.output import echo_json, json_option, plural
+from aiida_pet.cli.output import echo_json, json_option
 from aiida_pet.cli.services import repository_folder
 from aiida_pet.cli.session import Session, daemon_client, daemon_problem, pass_session
 from aiida_pet.cli.setup_computer import echo_check
+from aiida_pet.computers.checks import LEAST_FREE_KIB, Check, check_computer
+from aiida_pet.words import plural
 
 if TYPE_CHECKING:
     from aiida.engine.daemon.client import DaemonClient
@@ -262,8 +263,8 @@ def check_open_files(what: str, limit: int) -> Check:
 
 def check_model(code: InstalledCode, identifier: str | None) -> Check:
     """Look whether the model is on the computer already."""
-    from aiida_pet.calculations.model_store import ModelStoreError, find_place
     from aiida_pet.cli.model import resolve
+    from aiida_pet.computers.model_store import ModelStoreError, find_place
 
     try:
         model = resolve(identifier)
@@ -285,7 +286,7 @@ def check_job(code: InstalledCode, patience: float) -> Iterator[Check]:
     from aiida.engine import submit
 
     from aiida_pet.calculations.probe import ProbeCalculation, read_answer
-    from aiida_pet.calculations.resources import ResourceError, asked_resources, resource_options
+    from aiida_pet.computers.resources import ResourceError, asked_resources, resource_options
 
     problem = daemon_problem()
     if problem:

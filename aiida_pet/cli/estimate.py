@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from aiida_pet.cli.launching import Request, Site
     from aiida_pet.data.model import PetModelData
-    from aiida_pet.engine.job import Task
+    from aiida_pet.job.folder import Task
 
 # The model that ships on one CPU core in float64: 64 ordered alloys of 172 atoms in all took 4.4 s to relax (17 steps
 # each, fmax 0.02 eV/A) and 0.54 s to evaluate, 790 MB, and 8 s of CPU time until the first batch. Phonons and elastic

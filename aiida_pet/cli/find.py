@@ -52,9 +52,9 @@ def find(
     """
     from aiida.orm import ProcessNode
 
+    from aiida_pet.campaigns.find import find_rows
     from aiida_pet.cli.session import load_as
-    from aiida_pet.data.frame_writers import iter_records, stream_json
-    from aiida_pet.workchains.queries import find_rows
+    from aiida_pet.io.frame_writers import iter_records, stream_json
 
     if not (ids or formulas or elements or where):
         raise click.UsageError("say what to find: --id, --formula, --element or --where")

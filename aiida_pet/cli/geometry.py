@@ -44,8 +44,8 @@ def geometry_of(crystals: StructureSetData, row_id: str, symmetry: Mapping[str, 
 
 def _groups_found(atoms: Any, kind: str) -> dict[str, int]:
     """Return the numbers of the space groups or layer groups of ``atoms`` by the names of their columns."""
-    from aiida_pet.engine.spacegroup import groups_of
-    from aiida_pet.engine.table import StructureTable
+    from aiida_pet.crystals.symmetry.spacegroup import groups_of
+    from aiida_pet.tables.crystals import StructureTable
 
     found = groups_of(StructureTable.from_ase([("", atoms)]), (0.001, 0.01, 0.1))
     numbers = {

@@ -22,8 +22,9 @@ from aiida_pet.cli.launching import (
     told_options,
 )
 from aiida_pet.cli.options import parse_settings
-from aiida_pet.cli.output import cell, duration, echo_json, echo_pairs, note, plural, shortened
+from aiida_pet.cli.output import cell, echo_json, echo_pairs, note
 from aiida_pet.cli.session import Session
+from aiida_pet.words import duration, plural, shortened
 
 if TYPE_CHECKING:
     from aiida.orm import StructureData
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from aiida_pet.cli.estimate import Estimate
     from aiida_pet.data.model import PetModelData
     from aiida_pet.data.structures import StructureSetData
-    from aiida_pet.engine.table import StructureTable
+    from aiida_pet.tables.crystals import StructureTable
 
 
 @click.group()
@@ -170,8 +171,8 @@ def _plan(
 
     :raises click.ClickException: for what is not there or does not fit, with the remedy.
     """
-    from aiida_pet.engine.job import Task
-    from aiida_pet.engine.parameters import ParameterError, parse_parameters
+    from aiida_pet.job.folder import Task
+    from aiida_pet.job.parameters import ParameterError, parse_parameters
     from aiida_pet.workchains.protocols import protocol_inputs
 
     changes = {"parameters": parse_settings(set_)}
@@ -231,7 +232,7 @@ def _builder(plan: Plan) -> Any:
 def _table(plan: Plan) -> StructureTable:
     """Return the rows to do."""
     from aiida_pet.data.structures import StructureSetData
-    from aiida_pet.engine.table import StructureTable
+    from aiida_pet.tables.crystals import StructureTable
 
     if not isinstance(plan.structures, StructureSetData):
         return StructureTable.from_ase([("structure", plan.structures.get_ase())])
@@ -241,7 +242,7 @@ def _table(plan: Plan) -> StructureTable:
 
 def _tell_plan(plan: Plan, request: Request) -> None:
     from aiida_pet.cli.estimate import estimate_launch
-    from aiida_pet.engine.job import Task
+    from aiida_pet.job.folder import Task
 
     table = _table(plan)
     expected = estimate_launch(Task(plan.task), table.n_atoms, request, plan.site)
@@ -271,9 +272,9 @@ def _tell_plan(plan: Plan, request: Request) -> None:
 
 def _refused(plan: Plan, table: StructureTable) -> dict[str, list[str]]:
     """Return why -> ids of the crystals that the task will not take."""
-    from aiida_pet.engine.job import Task
-    from aiida_pet.engine.parameters import parse_parameters
-    from aiida_pet.engine.suitability import foreseen
+    from aiida_pet.job.folder import Task
+    from aiida_pet.job.parameters import parse_parameters
+    from aiida_pet.job.suitability import foreseen
 
     task = Task(plan.task)
     refused: dict[str, list[str]] = {}

@@ -18,10 +18,11 @@ from aiida_pet.cli.launching import (
     told_options,
 )
 from aiida_pet.cli.options import parse_settings
-from aiida_pet.cli.output import echo_json, echo_pairs, plural
+from aiida_pet.cli.output import echo_json, echo_pairs
 from aiida_pet.cli.references import load_references, reference_options
 from aiida_pet.cli.rows import load_rows
 from aiida_pet.cli.session import Session
+from aiida_pet.words import plural
 
 
 @click.command()

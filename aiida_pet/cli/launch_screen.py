@@ -19,10 +19,11 @@ from aiida_pet.cli.launching import (
     told_options,
 )
 from aiida_pet.cli.options import parse_settings
-from aiida_pet.cli.output import cell, duration, echo_json, note, plural, table_text
+from aiida_pet.cli.output import cell, echo_json, note, table_text
 from aiida_pet.cli.references import load_references, reference_options
 from aiida_pet.cli.session import Session
 from aiida_pet.cli.status import STAGES
+from aiida_pet.words import duration, plural
 
 # Written out rather than imported, so that `--help` waits for nothing; a test compares them.
 MODES = ("free", "constrained", "constrained_then_free")
@@ -163,7 +164,7 @@ def _overrides(keep: tuple[str, ...], mode: str | None, set_: tuple[str, ...]) -
 def _stages(
     names: tuple[str, ...], protocol: str | None, overrides: dict[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    from aiida_pet.engine.parameters import ParameterError
+    from aiida_pet.job.parameters import ParameterError
     from aiida_pet.workchains.protocols import ProtocolError
     from aiida_pet.workchains.stages import make_stages
 

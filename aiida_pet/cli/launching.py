@@ -13,8 +13,9 @@ import click
 from aiida_pet.cli.codes import CODE, check_configured, load_code, share_of_cores
 from aiida_pet.cli.errors import in_options
 from aiida_pet.cli.options import WALLTIME, parse_settings
-from aiida_pet.cli.output import cell, echo_json, json_option, note, plural
+from aiida_pet.cli.output import cell, echo_json, json_option, note
 from aiida_pet.cli.session import Session, daemon_problem, load_as, pass_session
+from aiida_pet.words import plural
 
 if TYPE_CHECKING:
     from aiida.orm import AbstractCode, StructureData
@@ -200,7 +201,7 @@ def read_resources(request: Request, options: dict[str, Any]) -> dict[str, Any]:
     :param options: given with --option, none of which may say the same a second time.
     :raises click.UsageError: if one does.
     """
-    from aiida_pet.calculations.resources import Resources
+    from aiida_pet.computers.resources import Resources
 
     names = Resources.model_fields
     given = {name: getattr(request, name) for name in names if getattr(request, name) is not None}
@@ -221,7 +222,7 @@ def _rendered(code: AbstractCode, resources: dict[str, Any], options: dict[str, 
 
     :raises click.UsageError: for resources that are none, or that the computer has not.
     """
-    from aiida_pet.calculations.resources import ResourceError, job_options
+    from aiida_pet.computers.resources import ResourceError, job_options
 
     try:
         return job_options(code.computer, resources, options)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.output import echo_json, json_option, note, plural, shortened, table_text
+from aiida_pet.cli.output import echo_json, json_option, note, table_text
 from aiida_pet.cli.session import Session, pass_session
+from aiida_pet.words import plural, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from aiida_pet.analysis.metrics.report import Metric
     from aiida_pet.cli.rows import Rows
     from aiida_pet.data.table import TableData
-    from aiida_pet.engine.table import StructureTable
+    from aiida_pet.tables.crystals import StructureTable
 
 # What columns of references are called while they stand beside those of the results.
 PREFIX = "reference:"
@@ -161,9 +162,9 @@ def load_reference(named: str, id_column: str | None = None) -> Reference:
     :raises click.ClickException: if there is neither, or the file cannot be read.
     """
     from aiida_pet.cli.rows import load_rows
-    from aiida_pet.data.frame import frame_of
-    from aiida_pet.data.readers import read_structures
     from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.io.readers import read_structures
+    from aiida_pet.tables.frame import frame_of
 
     path = Path(named)
     if path.exists() and not named.isdecimal():
@@ -217,7 +218,7 @@ def read_table(path: Path, id_column: str | None = None) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from aiida_pet.data.ids import ID_KEYS
+    from aiida_pet.io.ids import ID_KEYS
 
     try:
         # ids as texts: 0012 is another than 12

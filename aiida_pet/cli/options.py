@@ -39,7 +39,7 @@ class Walltime(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the time in seconds."""
-        from aiida_pet.calculations.quantities import parse_duration
+        from aiida_pet.computers.quantities import parse_duration
 
         try:
             return parse_duration(value)

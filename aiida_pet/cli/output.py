@@ -118,29 +118,3 @@ def echo_pairs(pairs: Mapping[str, Any]) -> None:
 def note(message: str) -> None:
     """Say something beside the data: on standard error, so that the data can be piped."""
     click.echo(message, err=True)
-
-
-def plural(count: int, noun: str) -> str:
-    """Return ``1 crystal`` or ``2 crystals``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def shortened(names: Sequence[Any], most: int = 12) -> str:
-    """Return names in one line, not more than ``most`` of them."""
-    if len(names) > most:
-        return f"{' '.join(map(str, names[:most]))} ... ({len(names)} in all)"
-    return " ".join(map(str, names))
-
-
-def duration(seconds: float | None) -> str:
-    """Return a time for people: ``42 s``, ``3 min 05 s``, ``2 h 10 min``, ``1 d 04 h``; ``?`` for None."""
-    if seconds is None or not math.isfinite(seconds):
-        return "?"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"

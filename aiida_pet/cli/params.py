@@ -26,8 +26,8 @@ def params(task: str, only_protocols: bool, as_json: bool) -> None:
     if only_protocols:
         _echo_protocols(task, as_json, with_parameters=True)
         return
-    from aiida_pet.engine.job import Task
-    from aiida_pet.engine.parameters import PARAMETERS, describe_parameters, parse_parameters
+    from aiida_pet.job.folder import Task
+    from aiida_pet.job.parameters import PARAMETERS, describe_parameters, parse_parameters
 
     rows = describe_parameters(Task(task))
     choices = {name: _choices(info.annotation) for name, info in PARAMETERS[Task(task)].model_fields.items()}
@@ -56,7 +56,7 @@ def params(task: str, only_protocols: bool, as_json: bool) -> None:
 
 def _echo_protocols(task: str, as_json: bool, *, with_parameters: bool) -> None:
     """Print what each protocol of ``task`` is for, and the parameters that it sets."""
-    from aiida_pet.engine.job import Task
+    from aiida_pet.job.folder import Task
     from aiida_pet.workchains.protocols import (
         ALIASES,
         available_protocols,

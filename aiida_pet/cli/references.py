@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.output import note, plural
+from aiida_pet.cli.output import note
 from aiida_pet.cli.rows import load_rows
+from aiida_pet.words import plural
 
 if TYPE_CHECKING:
     from aiida_pet.data.table import TableData
@@ -84,7 +85,7 @@ def load_references(
 
 
 def _read(path: Path, level_of_theory: str, store: bool, level: str | None) -> TableData:
-    from aiida_pet.analysis.reference_files import MixedLevelsError, ReferenceFileError, read_references
+    from aiida_pet.analysis.hull.reference_files import MixedLevelsError, ReferenceFileError, read_references
     from aiida_pet.data.table import TableData
 
     try:

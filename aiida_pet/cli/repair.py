@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.output import echo_json, json_option, plural
+from aiida_pet.cli.output import echo_json, json_option
 from aiida_pet.cli.session import Session, daemon_client, daemon_runs, pass_session
+from aiida_pet.words import plural
 
 if TYPE_CHECKING:
     from aiida.engine.daemon.client import DaemonClient

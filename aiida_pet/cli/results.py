@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from aiida_pet.cli.output import note, plural, shortened, table_text
+from aiida_pet.cli.output import note, table_text
 from aiida_pet.cli.session import Session, load_any, pass_session
 from aiida_pet.cli.targets import check_target, force_option
 from aiida_pet.tables import warnings
 from aiida_pet.tables.columns import first_look, told_in_words
+from aiida_pet.words import plural, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from aiida_pet.cli.rows import Rows
     from aiida_pet.data.table import TableData
-    from aiida_pet.engine.table import Array, StructureTable, Table
+    from aiida_pet.tables.crystals import StructureTable
+    from aiida_pet.tables.table import Array, Table
 
 
 class Format(StrEnum):
@@ -124,8 +126,8 @@ def results(
     aiida-pet results 12 -o 2026-11-21-discovery.csv.gz --format matbench-discovery
     """
     from aiida_pet.cli.rows import load_rows
-    from aiida_pet.data.frame_writers import check_parquet
     from aiida_pet.data.lookup import select_positions
+    from aiida_pet.io.frame_writers import check_parquet
 
     chosen = _format(form, as_json, output)
     if chosen.for_files and output is None:
@@ -199,7 +201,7 @@ def _files_of(form: Format, output: Path) -> tuple[Path, ...]:
     """
     if form is not Format.MATBENCH_DISCOVERY:
         return (output,)
-    from aiida_pet.data.matbench_discovery import SubmissionError, submission_paths
+    from aiida_pet.io.matbench_discovery import SubmissionError, submission_paths
 
     try:
         return submission_paths(output)
@@ -210,7 +212,7 @@ def _files_of(form: Format, output: Path) -> tuple[Path, ...]:
 def _known(names: list[str], name: str, option: str) -> str:
     known = ["id", *(column for column in names if column != "id")]
     if name not in known:
-        from aiida_pet.data.filter import no_such_column
+        from aiida_pet.tables.filter import no_such_column
 
         raise click.BadParameter(no_such_column(name, known), param_hint=option)
     return name
@@ -232,8 +234,8 @@ def _sorted(node: TableData, positions: Array, sort: str) -> Array:
 
 def _write_frame(rows: Rows, choice: Choice, form: Format, output: Path | None) -> None:
     """Write the columns of the chosen rows, ``id`` first."""
-    from aiida_pet.data.frame_writers import stream_csv, stream_json, write_parquet
     from aiida_pet.data.lookup import read_columns
+    from aiida_pet.io.frame_writers import stream_csv, stream_json, write_parquet
 
     names = _columns(rows.node, choice, form)
     frame = read_columns(rows.node, names, choice.positions).reset_index()
@@ -260,7 +262,7 @@ def _write_frame(rows: Rows, choice: Choice, form: Format, output: Path | None) 
 @contextmanager
 def _target(output: Path | None) -> Iterator[TextIO]:
     """Give what to write to: the file ``output``, whole or not at all, or what is printed."""
-    from aiida_pet.data.whole_files import open_whole
+    from aiida_pet.io.whole_files import open_whole
 
     if output is None:
         text = io.StringIO()
@@ -318,8 +320,8 @@ def _units(rows: Rows, names: list[str]) -> dict[str, str]:
 
 
 def _write_crystals(table: Table, form: Format, output: Path) -> None:
-    from aiida_pet.data.writers import ExportFormat, write_table
-    from aiida_pet.engine.table import StructureTable
+    from aiida_pet.io.writers import ExportFormat, write_table
+    from aiida_pet.tables.crystals import StructureTable
 
     file_format = ExportFormat.JSON if form is Format.PYMATGEN else ExportFormat(form.value)
     if form is Format.PYMATGEN and not isinstance(table, StructureTable):
@@ -335,7 +337,7 @@ def _write_crystals(table: Table, form: Format, output: Path) -> None:
 
 def _write_submission(pk: str, rows: Rows, table: Table, output: Path) -> None:
     """Write the two files of a submission to matbench-discovery, and say what is in them."""
-    from aiida_pet.data.matbench_discovery import SubmissionError, write_submission
+    from aiida_pet.io.matbench_discovery import SubmissionError, write_submission
 
     try:
         done = write_submission(table, _crystals_of(pk, rows), output)
@@ -356,7 +358,7 @@ def _crystals(rows: Rows, choice: Choice) -> Table:
 
     :raises click.ClickException: if there are none.
     """
-    from aiida_pet.engine.table import StructureTable
+    from aiida_pet.tables.crystals import StructureTable
 
     if not len(choice.positions):
         raise click.ClickException("nothing to write: no row is left")

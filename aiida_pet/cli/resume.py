@@ -20,14 +20,15 @@ from aiida_pet.cli.launching import (
     told_options,
 )
 from aiida_pet.cli.options import parse_settings
-from aiida_pet.cli.output import echo_json, note, plural
+from aiida_pet.cli.output import echo_json, note
 from aiida_pet.cli.session import Session, load_as
 from aiida_pet.cli.stop import HINT
+from aiida_pet.words import plural
 
 if TYPE_CHECKING:
     from aiida.orm import WorkChainNode
 
-    from aiida_pet.workchains.resume import Done
+    from aiida_pet.campaigns.resume import Done
 
 # Resources that are an option of their own with any scheduler.
 _OF_THEIR_OWN = ("walltime", "account", "partition", "qos")
@@ -52,7 +53,7 @@ def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request)
     """
     from aiida.orm import WorkChainNode
 
-    from aiida_pet.workchains.resume import computed_again, what_is_done, without_given_up
+    from aiida_pet.campaigns.resume import computed_again, what_is_done, without_given_up
 
     session.load()
     check_request(request)
@@ -91,7 +92,7 @@ def _count(done: Done) -> int:
 
 
 def _check_end(node: WorkChainNode) -> None:
-    from aiida_pet.workchains.progress import state_of
+    from aiida_pet.campaigns.progress import state_of
 
     if not node.is_terminated:
         raise click.ClickException(
@@ -100,7 +101,7 @@ def _check_end(node: WorkChainNode) -> None:
 
 
 def _check_not_taken_up(node: WorkChainNode) -> None:
-    from aiida_pet.workchains.resume import TakenUpError, check_not_taken_up
+    from aiida_pet.campaigns.resume import TakenUpError, check_not_taken_up
 
     try:
         check_not_taken_up(node)
@@ -139,7 +140,7 @@ def _builder(node: WorkChainNode, request: Request, done: Done) -> Any:
     """Return the builder of what goes on where ``node`` ended, with what the command line changes."""
     from aiida.orm import Int
 
-    from aiida_pet.workchains.resume import is_at_home, resume_builder
+    from aiida_pet.campaigns.resume import is_at_home, resume_builder
 
     source = click.get_current_context().get_parameter_source
     code = load_code(request.code) if source("code") is not click.core.ParameterSource.DEFAULT else None
@@ -162,7 +163,7 @@ def fill_changed_options(builder: Any, request: Request, *, at_home: bool) -> No
     :param at_home: whether jobs run where they ran before.
     :raises click.UsageError: for resources that are none, or that the computer has not.
     """
-    from aiida_pet.calculations.resources import ResourceError, job_options, merge_options, over
+    from aiida_pet.computers.resources import ResourceError, job_options, merge_options, over
     from aiida_pet.workchains.batch import fill_options
 
     options = parse_settings(request.option, "--option")
@@ -194,7 +195,7 @@ def _changed_by_hand(
     :raises click.UsageError: for resources that stand among others in lines of the scheduler.
     :raises ResourceError: for resources that are none.
     """
-    from aiida_pet.calculations.resources import parse_resources
+    from aiida_pet.computers.resources import parse_resources
 
     lost = [flag_of(name) for name in resources if name not in _OF_THEIR_OWN]
     if lost:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aiida_pet.cli.output import plural
 from aiida_pet.cli.session import load_as
+from aiida_pet.words import plural
 
 if TYPE_CHECKING:
     from aiida.orm import ProcessNode
 
     from aiida_pet.data.table import TableData
-    from aiida_pet.engine.table import StructureTable
+    from aiida_pet.tables.crystals import StructureTable
 
 LOOK = "`aiida-pet results`, `data show` and `data export` take the pk of a set or of a launch"
 
@@ -53,7 +53,7 @@ def load_rows(identifier: str) -> Rows:
 def _results_so_far(node: ProcessNode) -> Rows:
     """Return what the finished jobs of a process have, which has no results of its own (yet)."""
     from aiida_pet.data.structures import StructureSetData
-    from aiida_pet.engine.table import StructureTable
+    from aiida_pet.tables.crystals import StructureTable
     from aiida_pet.workchains.jobs import jobs_of
 
     state = node.process_state.value if node.process_state else "created"
@@ -103,6 +103,6 @@ def select_ids(node: TableData, where: str) -> list[str]:
 
     :raises FilterError: if it is no condition on the columns there are.
     """
-    from aiida_pet.data.filter import filter_frame
+    from aiida_pet.tables.filter import filter_frame
 
     return [str(row_id) for row_id in filter_frame(node.to_dataframe(), where).index]

@@ -176,7 +176,7 @@ def ensure_computer(profile: Profile, work_dir: Path | None) -> tuple[Computer, 
 
 def _folder_problems(computer: Computer) -> Iterator[str]:
     """Make the work directory unless it is there, closed to other users; yield what is wrong with it."""
-    from aiida_pet.cli.checks import check_access, make_closed, work_dir_of
+    from aiida_pet.computers.checks import check_access, make_closed, work_dir_of
 
     if computer.transport_type != "core.local":
         return  # one that somebody else made: `aiida-pet doctor` connects to it

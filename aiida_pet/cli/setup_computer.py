@@ -18,8 +18,8 @@ from aiida_pet.cli.steps import CREATED, PRESENT, Step, echo_step
 if TYPE_CHECKING:
     from aiida.orm import Computer, InstalledCode
 
-    from aiida_pet.cli.checks import Check
-    from aiida_pet.cli.computer_file import ComputerFile
+    from aiida_pet.computers.checks import Check
+    from aiida_pet.computers.computer_file import ComputerFile
 
 # Written out rather than imported, so that `--help` waits for nothing; a test compares them.
 SCHEDULERS = ("slurm", "pbspro", "lsf", "sge", "direct")
@@ -48,7 +48,7 @@ def computer(session: Session, *, file: Path | None, no_test: bool, as_json: boo
     aiida-pet setup computer FILE.yaml
     aiida-pet doctor --code pet-engine@LABEL --job
     """
-    from aiida_pet.cli.computer_file import read_computer
+    from aiida_pet.computers.computer_file import read_computer
 
     session.load()
     if file is None and as_json:
@@ -89,7 +89,7 @@ def echo_check(check: Check) -> None:
 
 
 def _tests(machine: Computer, code: InstalledCode) -> Iterator[Check]:
-    from aiida_pet.cli.checks import check_computer
+    from aiida_pet.computers.checks import check_computer
 
     yield from check_computer(machine, code)
 
@@ -99,7 +99,7 @@ def _asked() -> ComputerFile | None:
 
     :raises ResourceError: for answers that do not fit.
     """
-    from aiida_pet.cli.computer_file import parse_computer
+    from aiida_pet.computers.computer_file import parse_computer
 
     answers = _ask()
     click.echo(f"\nThe answers as a file:\n\n{yaml.safe_dump(answers, sort_keys=False)}\n{NOT_ASKED}\n")
@@ -166,9 +166,9 @@ def ensure_computer(wanted: ComputerFile) -> tuple[Computer, Step]:
     from aiida.common.exceptions import NotExistent
     from aiida.orm import Computer
 
-    from aiida_pet.calculations.resources import SITE_PROPERTY
-    from aiida_pet.cli.computer_file import SCHEDULERS as PLUGINS
-    from aiida_pet.cli.computer_file import TRANSPORTS
+    from aiida_pet.computers.computer_file import SCHEDULERS as PLUGINS
+    from aiida_pet.computers.computer_file import TRANSPORTS
+    from aiida_pet.computers.resources import SITE_PROPERTY
 
     state = PRESENT
     problem = ""
@@ -204,9 +204,9 @@ def ensure_computer(wanted: ComputerFile) -> tuple[Computer, Step]:
 
 def _differences(wanted: ComputerFile, machine: Computer) -> Iterator[str]:
     """Yield in what the computer that is there is another than ``wanted``."""
-    from aiida_pet.calculations.resources import site_of
-    from aiida_pet.cli.computer_file import SCHEDULERS as PLUGINS
-    from aiida_pet.cli.computer_file import TRANSPORTS
+    from aiida_pet.computers.computer_file import SCHEDULERS as PLUGINS
+    from aiida_pet.computers.computer_file import TRANSPORTS
+    from aiida_pet.computers.resources import site_of
 
     pairs: list[tuple[str, Any, Any]] = [
         ("hostname", machine.hostname, wanted.hostname),

@@ -10,10 +10,12 @@ import click
 
 from aiida_pet.cli.data import IMPORTED_FROM
 from aiida_pet.cli.geometry import echo_geometry, geometry_of, shown
-from aiida_pet.cli.output import echo_json, echo_pairs, json_option, note, plain, shortened
+from aiida_pet.cli.output import echo_json, echo_pairs, json_option, note, plain
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.tables import warnings
-from aiida_pet.tables.columns import VOIGT, Section, section_of
+from aiida_pet.tables.columns import Section, section_of
+from aiida_pet.units import VOIGT
+from aiida_pet.words import shortened
 
 if TYPE_CHECKING:
     from aiida.orm import Node
@@ -206,8 +208,8 @@ def provenance_of(
 
     :param crystals: where the way begins if ``table`` has no history of its own.
     """
+    from aiida_pet.campaigns.trace import trace
     from aiida_pet.data.structures import StructureSetData
-    from aiida_pet.workchains.provenance import trace
 
     start: Any = table
     if not isinstance(table, StructureSetData):

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.output import duration, echo_json, json_option, plural, table_text
+from aiida_pet.cli.output import echo_json, json_option, table_text
 from aiida_pet.cli.session import Session, daemon_problem, load_as, pass_session
 from aiida_pet.tables import warnings
+from aiida_pet.words import duration, plural
 
 if TYPE_CHECKING:
     from aiida.orm import ProcessNode
 
+    from aiida_pet.campaigns.progress import CampaignProgress, JobProgress
     from aiida_pet.workchains.jobs import Calls
-    from aiida_pet.workchains.progress import CampaignProgress, JobProgress
 
 # Written out rather than imported, so that `--help` waits for nothing; tests compare them.
 STAGES = ("relax", "symmetry", "hull", "phonons", "elastic")
@@ -65,9 +66,9 @@ def status(session: Session, *, pk: str, watch: bool, interval: float, all_jobs:
 
 def report(node: ProcessNode) -> dict[str, Any]:
     """Return how far ``node`` is, as a JSON document: totals, stages of a screening, lanes, jobs, advice."""
+    from aiida_pet.campaigns.progress import campaign_progress
     from aiida_pet.workchains.groups import group_of
     from aiida_pet.workchains.jobs import calls_of
-    from aiida_pet.workchains.progress import campaign_progress
 
     calls = calls_of(node)
     progress = campaign_progress(node, calls)
@@ -89,7 +90,7 @@ def _stages(calls: Calls, progress: CampaignProgress) -> list[dict[str, Any]]:
         return []
     from aiida.common.links import LinkType
 
-    from aiida_pet.workchains.progress import state_of
+    from aiida_pet.campaigns.progress import state_of
 
     done = {one["name"]: one for one in node.outputs.summary["stages"]} if "summary" in node.outputs else {}
     called = {
@@ -129,7 +130,7 @@ def _rows_done(child: Any, calls: Calls, progress: CampaignProgress) -> int | No
 
 def advice(calls: Calls, progress: CampaignProgress) -> list[str]:
     """Return what can be done now, each as a sentence with a command."""
-    from aiida_pet.workchains.resume import is_campaign
+    from aiida_pet.campaigns.resume import is_campaign
     from aiida_pet.workchains.taking_up import latest_of
 
     node, pk = calls.node, calls.node.pk
@@ -255,8 +256,8 @@ def follow(node: ProcessNode, interval: float) -> dict[str, Any]:
 
     On a terminal the line is renewed in place; elsewhere a line is printed when something has changed.
     """
+    from aiida_pet.campaigns.progress import Heartbeats, campaign_progress
     from aiida_pet.workchains.jobs import calls_of
-    from aiida_pet.workchains.progress import Heartbeats, campaign_progress
 
     terminal = click.get_text_stream("stderr").isatty()
     last, told, heartbeats = "", set[str](), Heartbeats()

@@ -14,7 +14,7 @@ from aiida_pet.cli.session import Session, load_any, pass_session
 from aiida_pet.tables.columns import first_look, told_in_words
 
 if TYPE_CHECKING:
-    from aiida_pet.workchains.provenance import TraceStep
+    from aiida_pet.campaigns.trace import TraceStep
 
 
 @click.command()
@@ -27,7 +27,7 @@ def trace(session: Session, *, pk: str, row_id: str, as_json: bool) -> None:
 
     Through merges and jobs, with model, code and parameters of each job, to the input structure and its file.
     """
-    from aiida_pet.workchains.provenance import trace as walk_back
+    from aiida_pet.campaigns.trace import trace as walk_back
 
     session.load()
     try:

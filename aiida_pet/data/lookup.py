@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aiida_pet.data.filter import check_condition, conjuncts, filter_frame
-from aiida_pet.data.frame import component_names, flat_columns
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
+from aiida_pet.tables.filter import check_condition, conjuncts, filter_frame
+from aiida_pet.tables.frame import component_names, flat_columns
 
 _OF_CRYSTALS = ("formula", "n_atoms")
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from aiida_pet.data.partial import part_of
 from aiida_pet.data.segments import is_worth_while
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.engine.job import RowStatus
-from aiida_pet.engine.table import Array, StructureTable
+from aiida_pet.job.folder import RowStatus
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.table import Array
 
 DONE = "done_"
 """Prefix of tables that are of a campaign before, and may hold rows that are no longer wanted."""
@@ -25,7 +26,7 @@ def merge_nodes(
     """Return an unstored node with a row for each of ``ids``, in their order.
 
     A row that is in no table has the status ``left``, its geometry of ``structures``, and nothing in other columns: see
-    :mod:`aiida_pet.engine.filling`. Where it pays, the node is made of the files of its parts, which AiiDA's repository
+    :mod:`aiida_pet.tables.filling`. Where it pays, the node is made of the files of its parts, which AiiDA's repository
     then holds once.
 
     :param structures: the crystals.

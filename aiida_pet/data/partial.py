@@ -11,7 +11,7 @@ from aiida import orm
 
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.crystals import StructureTable
 
 
 def fresh[Node: TableData](node: Node) -> Node:

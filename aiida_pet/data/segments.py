@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_pet.engine.filling import concatenate_column, concatenate_filled
-from aiida_pet.engine.ragged import offsets_of, within
-from aiida_pet.engine.table import Array
+from aiida_pet.tables.filling import concatenate_column, concatenate_filled
+from aiida_pet.tables.ragged import offsets_of, within
+from aiida_pet.tables.table import Array
 
 COLUMN = "column_"
 """Prefix of the arrays that have a value for each row."""

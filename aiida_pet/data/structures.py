@@ -18,11 +18,12 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike
 
 from aiida_pet.data.table import TableData, check_name
-from aiida_pet.engine.ragged import within
-from aiida_pet.engine.table import Array, StructureTable, Table
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.ragged import within
+from aiida_pet.tables.table import Array, Table
 
 if TYPE_CHECKING:
-    from aiida_pet.data.crystal import ImportProblem
+    from aiida_pet.io.crystal import ImportProblem
 
 _GEOMETRY = ("numbers", "positions", "cells", "pbc", "offsets")
 _ATOMS = "atoms_"
@@ -44,7 +45,7 @@ class StructureSetData(TableData):
         """
         super().__init__(**kwargs)
         if crystals is not None:
-            from aiida_pet.data.from_python import table_of_crystals  # noqa: PLC0415 - ase.constraints
+            from aiida_pet.io.from_python import table_of_crystals  # noqa: PLC0415 - ase.constraints
 
             self.set_table(table_of_crystals(crystals))
 
@@ -58,7 +59,7 @@ class StructureSetData(TableData):
     ) -> Self:
         """Return an unstored node of crystals from Python, taken one at a time.
 
-        Held atoms and results that a calculator has come along: :mod:`aiida_pet.data.from_python`.
+        Held atoms and results that a calculator has come along: :mod:`aiida_pet.io.from_python`.
 
         :param structures: an iterable of ASE Atoms, pymatgen Structures or ComputedStructureEntries, StructureData, or
             pairs (id, one of these); or a mapping id -> one of these. Ids are made where there are none.
@@ -68,7 +69,7 @@ class StructureSetData(TableData):
         :raises TypeError: naming the place and type of what is no crystal.
         :raises ValueError: if there are none, one cannot be taken, or a column has another number of rows.
         """
-        from aiida_pet.data.from_python import table_of_crystals  # noqa: PLC0415 - ase.constraints
+        from aiida_pet.io.from_python import table_of_crystals  # noqa: PLC0415 - ase.constraints
 
         table = table_of_crystals(structures)
         for name, values in (columns or {}).items():
@@ -97,7 +98,7 @@ class StructureSetData(TableData):
     ) -> Self:
         """Return an unstored node of all structures in files, archives and folders.
 
-        What is understood, and where ids come from: :mod:`aiida_pet.data.readers`.
+        What is understood, and where ids come from: :mod:`aiida_pet.io.readers`.
 
         :param paths: one or several.
         :param skip_invalid: import the rest where a structure or file is broken, instead of stopping at it.
@@ -115,7 +116,7 @@ class StructureSetData(TableData):
             none.
         :raises DuplicateImportError: if structures share an id, naming ids and files.
         """
-        from aiida_pet.data.readers import ReadOptions, read_structures  # noqa: PLC0415 - ase.io, ase.db, scipy
+        from aiida_pet.io.readers import ReadOptions, read_structures  # noqa: PLC0415 - ase.io, ase.db, scipy
 
         options = ReadOptions.of(
             file_format,
@@ -284,7 +285,7 @@ class StructureSetData(TableData):
 
         :param places: of the rows to return them of; all if not given.
         """
-        from aiida_pet.data.frame import formulas  # noqa: PLC0415 - pandas takes a second to import
+        from aiida_pet.tables.frame import formulas  # noqa: PLC0415 - pandas takes a second to import
 
         numbers, offsets = self._array("numbers"), self._array("offsets")
         if places is not None:

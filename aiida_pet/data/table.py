@@ -22,10 +22,11 @@ from aiida import orm
 from aiida.common.exceptions import ModificationNotAllowed, ValidationError
 from aiida.orm.nodes.caching import NodeCaching
 
-from aiida_pet.data import fingerprints, segments
-from aiida_pet.engine.ragged import Ragged
-from aiida_pet.engine.table import Array, Table, check_unique, decode_strings, encode_strings, merge_units
+from aiida_pet.data import segments
+from aiida_pet.tables import fingerprints
 from aiida_pet.tables.columns import Kind, kinds_of
+from aiida_pet.tables.ragged import Ragged
+from aiida_pet.tables.table import Array, Table, check_unique, decode_strings, encode_strings, merge_units
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -458,8 +459,8 @@ class TableData(orm.ArrayData):
         return self.to_table().select(ids)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return the columns as a data frame indexed by ``id``: see :func:`aiida_pet.data.frame.frame_of`."""
-        from aiida_pet.data.frame import frame_of  # noqa: PLC0415 - pandas takes a second to import
+        """Return the columns as a data frame indexed by ``id``: see :func:`aiida_pet.tables.frame.frame_of`."""
+        from aiida_pet.tables.frame import frame_of  # noqa: PLC0415 - pandas takes a second to import
 
         return frame_of(self.to_table())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import logging
 import os
@@ -11,12 +12,13 @@ import warnings
 from pathlib import Path
 
 import aiida_pet
-from aiida_pet.engine.job import JOB_FILE, LOG_FILE
-from aiida_pet.training.folder import TRAIN_FILE
+from aiida_pet.job.folder import JOB_FILE, LOG_FILE, TRAIN_FILE
+
+_TRAINING = f"{aiida_pet.__name__}.training.run"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the job folder named on the command line; return :class:`~aiida_pet.engine.job.ExitStatus`."""
+    """Run the job folder named on the command line; return :class:`~aiida_pet.job.folder.ExitStatus`."""
     parser = argparse.ArgumentParser(
         prog="pet-engine", description="Run PET over the crystals of a job folder."
     )
@@ -43,9 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
             "others can read %s: %s", options.folder, refused
         )
     if (options.folder / TRAIN_FILE).exists():
-        from aiida_pet.training.run import run_training  # noqa: PLC0415 - after logging is set up
-
-        return int(run_training(options.folder))
+        # by name: a training uses the engine, which knows of none
+        return int(importlib.import_module(_TRAINING).run_training(options.folder))
     from aiida_pet.engine.run import run_folder  # noqa: PLC0415 - after logging is set up
 
     return int(run_folder(options.folder))

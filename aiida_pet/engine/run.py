@@ -22,8 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aiida_pet.engine.checkpoint import ModelError
-from aiida_pet.engine.job import (
+from aiida_pet.job.checkpoint import ModelError
+from aiida_pet.job.folder import (
     STATE_FILE,
     EngineSettings,
     ExitStatus,
@@ -33,9 +33,9 @@ from aiida_pet.engine.job import (
     Progress,
     Task,
 )
-from aiida_pet.engine.parameters import ParameterError, parse_parameters
-from aiida_pet.engine.resume import purpose_of, read_state, write_state
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.job.parameters import ParameterError, parse_parameters
+from aiida_pet.job.state_file import purpose_of, read_state, write_state
+from aiida_pet.tables.crystals import StructureTable
 
 logger = logging.getLogger(__name__)
 
@@ -136,9 +136,9 @@ class Job:
         self._progress = replace(self._progress, device=device)
         self._beat()
         # seconds of imports, wanted only here
-        from aiida_pet.engine.heads import UnsupportedModelError  # noqa: PLC0415
-        from aiida_pet.engine.memory import fit_to_memory  # noqa: PLC0415
-        from aiida_pet.engine.model import make_model  # noqa: PLC0415
+        from aiida_pet.engine.model.heads import UnsupportedModelError  # noqa: PLC0415
+        from aiida_pet.engine.model.memory import fit_to_memory  # noqa: PLC0415
+        from aiida_pet.engine.model.pet import make_model  # noqa: PLC0415
 
         try:
             model = make_model(
@@ -275,7 +275,7 @@ class Job:
 def _driver_of(task: Task) -> Any:
     """Return the class that runs ``task``."""
     module, name = _DRIVERS[task]
-    return getattr(importlib.import_module(f"aiida_pet.engine.{module}"), name)
+    return getattr(importlib.import_module(f"aiida_pet.engine.tasks.{module}"), name)
 
 
 def run_folder(path: Path) -> ExitStatus:

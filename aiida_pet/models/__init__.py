@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from aiida_pet.engine.checkpoint import (
+from aiida_pet.job.checkpoint import (
     MissingModelError,
     ModelError,
     NotACheckpointError,

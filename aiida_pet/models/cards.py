@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from aiida_pet.engine.checkpoint import UntrustedModelError, inspect_checkpoint, sha256_of
+from aiida_pet.job.checkpoint import UntrustedModelError, inspect_checkpoint, sha256_of
 from aiida_pet.models.registry import RegistryEntry, list_models, split_file_name
 
 EMBEDDED_NAME = "pet-refractory-xs"

@@ -12,7 +12,7 @@ import logging
 import re
 from pathlib import Path
 
-from aiida_pet.engine.checkpoint import ModelError, sha256_of, verify
+from aiida_pet.job.checkpoint import ModelError, sha256_of, verify
 from aiida_pet.models.registry import RegistryEntry, UnknownModelError, get_entry
 
 LOGGER = logging.getLogger(__name__)

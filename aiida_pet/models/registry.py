@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from aiida_pet.engine.checkpoint import ModelError
+from aiida_pet.job.checkpoint import ModelError
 
 # As upet names its files: `upet._models.CHECKPOINT_NAME_PATTERN`.
 _FILE_NAME = re.compile(r"^(?P<name>pet-\w+-(?:xs|s|m|l|xl))-v?(?P<version>\d+\.\d+\.\d+)\.ckpt$")

@@ -2,7 +2,7 @@
 
 How the engine ended is read from its heartbeat, since a scheduler loses the exit status of the program: the last
 ``step`` is done, stopped or failed, with a message that begins with the name of the
-:class:`~aiida_pet.engine.job.ExitStatus`; an engine that was killed leaves ``running`` or ``loading``, and then the
+:class:`~aiida_pet.job.folder.ExitStatus`; an engine that was killed leaves ``running`` or ``loading``, and then the
 scheduler's own exit code, if it gave one, says why.
 """
 
@@ -19,11 +19,9 @@ from aiida.engine import CalcJob, ExitCode
 from aiida.parsers import Parser
 
 from aiida_pet.calculations.exit_codes import Failure
-from aiida_pet.data.fingerprints import fingerprints_of
-from aiida_pet.data.input_columns import CARRIED, READ, carried
 from aiida_pet.data.partial import part_of
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.engine.job import (
+from aiida_pet.job.folder import (
     LOG_FILE,
     PROGRESS_FILE,
     SHARD_GLOB,
@@ -33,7 +31,9 @@ from aiida_pet.engine.job import (
     RowStatus,
     read_shards,
 )
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.job.input_columns import CARRIED, READ, carried
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.fingerprints import fingerprints_of
 
 _FAILURES = {
     ExitStatus.BAD_JOB.name: Failure.BAD_JOB,

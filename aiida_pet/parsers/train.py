@@ -18,8 +18,8 @@ from aiida.parsers import Parser
 from aiida_pet.calculations.train_codes import TrainFailure
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import PROGRESS_FILE, ExitStatus, JobFolderError, Progress
-from aiida_pet.engine.table import Table
+from aiida_pet.job.folder import PROGRESS_FILE, ExitStatus, JobFolderError, Progress
+from aiida_pet.tables.table import Table
 from aiida_pet.training import curve
 from aiida_pet.training import folder as files
 from aiida_pet.training.folder import End

@@ -13,7 +13,6 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 """Components of a vector of six, in Voigt's order."""
 INPUT = "input_"
 """Prefix of a column of the input whose name a stage of the screening uses."""

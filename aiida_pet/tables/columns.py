@@ -18,13 +18,13 @@ from aiida_pet.tables.column import (
     RAGGED,
     RELAXED,
     SYMPREC,
-    VOIGT,
     Column,
     Kind,
     Section,
     Source,
     symprec_label,
 )
+from aiida_pet.units import VOIGT
 
 __all__ = [
     "COLUMNS",
@@ -34,7 +34,6 @@ __all__ = [
     "RAGGED",
     "RELAXED",
     "REPEATED",
-    "VOIGT",
     "Column",
     "Kind",
     "Section",

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from aiida_pet.engine.checkpoint import describe_checkpoint, load_checkpoint, sha256_of
-from aiida_pet.engine.job import write_atomically
+from aiida_pet.job.checkpoint import describe_checkpoint, load_checkpoint, sha256_of
+from aiida_pet.job.folder import write_atomically
 from aiida_pet.models.recipe.strip import stripped
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def write_start(source: Path, sha256: str, target: Path) -> dict[str, Any]:
 
     :param sha256: that ``source`` must have; nothing is opened unless it has.
     :return: the card of the model.
-    :raises aiida_pet.engine.checkpoint.ModelError: if it is another file, or no checkpoint of PET.
+    :raises aiida_pet.job.checkpoint.ModelError: if it is another file, or no checkpoint of PET.
     """
     import torch  # noqa: PLC0415
 

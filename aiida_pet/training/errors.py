@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from ase.data import chemical_symbols
 
-from aiida_pet.engine.table import Array, StructureTable, Table
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.table import Array, Table
 
 QUANTITIES = {
     "energy": "eV/atom",

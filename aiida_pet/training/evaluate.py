@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from aiida_pet.engine.checkpoint import describe_checkpoint, load_checkpoint
-from aiida_pet.engine.job import EngineSettings, ExitStatus, JobFolder, JobSpec, RowStatus, Task
-from aiida_pet.engine.table import Array, StructureTable
+from aiida_pet.job.checkpoint import describe_checkpoint, load_checkpoint
+from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolder, JobSpec, RowStatus, Task
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.table import Array
 from aiida_pet.training.errors import Residuals
 from aiida_pet.training.labels import Labels
 

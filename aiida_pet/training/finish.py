@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from aiida_pet.engine.job import write_atomically
-from aiida_pet.engine.table import Array, StructureTable, Table
+from aiida_pet.job.folder import write_atomically
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.table import Array, Table
 from aiida_pet.training import checkpoints, folder
 from aiida_pet.training.errors import Judged, error_table
 from aiida_pet.training.evaluate import residuals_of

@@ -13,11 +13,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiida_pet.engine.job import MODEL_FILE, EngineSettings, JobFolderError
+from aiida_pet.job.folder import MODEL_FILE, TRAIN_FILE, EngineSettings, JobFolderError
 from aiida_pet.training.parameters import Stage
 
 SCHEMA_VERSION = 1
-TRAIN_FILE = "train.json"
 BEFORE = "before"
 TRAINED_FILE = "trained.ckpt"
 CARD_FILE = "card.json"

@@ -13,7 +13,8 @@ from itertools import pairwise
 import numpy as np
 from ase.data import chemical_symbols
 
-from aiida_pet.engine.table import Array, StructureTable
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.table import Array
 from aiida_pet.training.parameters import AUTO, TrainingError, TrainingParameters
 
 DONE = "converged"

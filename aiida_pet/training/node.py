@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from aiida_pet.engine.job import EngineSettings, JobFolderError
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.job.folder import EngineSettings, JobFolderError
+from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.training import folder
 from aiida_pet.training.options import OPTIONS_FILE
 from aiida_pet.training.prepare import SETS

@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 from ase import Atoms
 
-from aiida_pet.engine.table import Array
+from aiida_pet.tables.table import Array
 from aiida_pet.training.parameters import Method, Stage, TrainingParameters
 from aiida_pet.training.prepare import Part, Prepared
 from aiida_pet.training.presets import PRESETS

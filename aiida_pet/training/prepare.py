@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from ase.data import chemical_symbols
 
-from aiida_pet.analysis.levels import same_level
-from aiida_pet.engine.table import Array, StructureTable
+from aiida_pet.analysis.hull.levels_of_theory import same_level
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.table import Array
 from aiida_pet.training.labels import Labels, read_labels
 from aiida_pet.training.parameters import TrainingError, TrainingParameters
 from aiida_pet.training.split import Split, groups_of, split_rows

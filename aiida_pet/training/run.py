@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from aiida_pet.engine.checkpoint import ModelError
-from aiida_pet.engine.job import (
+from aiida_pet.job.checkpoint import ModelError
+from aiida_pet.job.folder import (
     EngineSettings,
     ExitStatus,
     JobFolder,

@@ -6,7 +6,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from aiida_pet.engine.table import Array, StructureTable
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.table import Array
 from aiida_pet.training.parameters import TrainingError, TrainingParameters
 
 

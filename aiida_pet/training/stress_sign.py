@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from ase.units import GPa
 
-from aiida_pet.engine.table import Array, StructureTable
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.table import Array
 
 LEAST_PAIRS = 6
 CLEAR = 0.5  # correlation

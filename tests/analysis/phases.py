@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
-from aiida_pet.analysis.compositions import Compositions
-from aiida_pet.analysis.levels import Theory
-from aiida_pet.analysis.references import References
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.analysis.hull.compositions import Compositions
+from aiida_pet.analysis.hull.levels_of_theory import Theory
+from aiida_pet.analysis.hull.references import References
+from aiida_pet.tables.crystals import StructureTable
 
 
 def phase_table(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aiida_pet.analysis.hull import HullStatus
-from aiida_pet.analysis.hull import energies_above_hull as hull_of
+from aiida_pet.analysis.hull.above_hull import HullStatus
+from aiida_pet.analysis.hull.above_hull import energies_above_hull as hull_of
 from aiida_pet.calculations.hull import DEFAULTS
 
 DOCS = Path(__file__).parents[2] / "docs"

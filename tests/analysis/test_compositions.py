@@ -6,7 +6,7 @@ from ase.data import atomic_numbers
 from phases import phase_table
 from pymatgen.core import Composition
 
-from aiida_pet.analysis.compositions import Compositions, element_names
+from aiida_pet.analysis.hull.compositions import Compositions, element_names
 
 ROWS = [("a", {"Ta": 2, "Mo": 4}, 0.0), ("b", {}, 0.0), ("c", {"W": 3}, 0.0), ("d", {"Mo": 2, "Ta": 1}, 0.0)]
 

@@ -11,14 +11,14 @@ import pytest
 from pymatgen.core import Composition
 from pymatgen.entries.computed_entries import CompositionEnergyAdjustment, ComputedEntry
 
-from aiida_pet.analysis.levels import (
+from aiida_pet.analysis.hull.levels_of_theory import (
     Theory,
     contradicts,
     functional_of,
     is_materials_project,
     same_level,
 )
-from aiida_pet.analysis.reference_files import MixedLevelsError, ReferenceFileError, read_references
+from aiida_pet.analysis.hull.reference_files import MixedLevelsError, ReferenceFileError, read_references
 
 
 def entry(

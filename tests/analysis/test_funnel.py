@@ -20,9 +20,10 @@ from aiida_pet.analysis.funnel import (
     judge,
     settle_names,
 )
-from aiida_pet.data.filter import FilterError
-from aiida_pet.engine.ragged import Ragged
-from aiida_pet.engine.table import Array, StructureTable, Table
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.filter import FilterError
+from aiida_pet.tables.ragged import Ragged
+from aiida_pet.tables.table import Array, Table
 
 IDS = ["a", "b", "c", "d"]
 

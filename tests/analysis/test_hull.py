@@ -16,15 +16,15 @@ from phases import element_rows, entries_of, phase_table, random_rows, reference
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition, Structure
 
-from aiida_pet.analysis import lower_hull
-from aiida_pet.analysis.compositions import Compositions
-from aiida_pet.analysis.convex_hull import PhaseSet
-from aiida_pet.analysis.hull import HullResult, energies_above_hull
-from aiida_pet.analysis.levels import MixedTheoryError, Theory
-from aiida_pet.analysis.reference_files import read_references
-from aiida_pet.data.filter import filter_frame
-from aiida_pet.data.frame import frame_of
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.analysis.hull import lower_hull
+from aiida_pet.analysis.hull.above_hull import HullResult, energies_above_hull
+from aiida_pet.analysis.hull.compositions import Compositions
+from aiida_pet.analysis.hull.levels_of_theory import MixedTheoryError, Theory
+from aiida_pet.analysis.hull.phases import PhaseSet
+from aiida_pet.analysis.hull.reference_files import read_references
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.filter import filter_frame
+from aiida_pet.tables.frame import frame_of
 
 TIGHT = {"rtol": 0, "atol": 1e-9}  # eV/atom
 

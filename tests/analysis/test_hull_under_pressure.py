@@ -11,12 +11,12 @@ import pytest
 from phases import entries_of, phase_table
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 
-from aiida_pet.analysis.competing import PressureError, competing_energies
-from aiida_pet.analysis.hull import energies_above_hull
-from aiida_pet.analysis.reference_files import read_references
-from aiida_pet.analysis.references import References
+from aiida_pet.analysis.hull.above_hull import energies_above_hull
+from aiida_pet.analysis.hull.competing import PressureError, competing_energies
+from aiida_pet.analysis.hull.reference_files import read_references
+from aiida_pet.analysis.hull.references import References
 from aiida_pet.analysis.symmetry_breaking import combine
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.crystals import StructureTable
 
 # 1 eV/A^3 in GPa: CODATA's e / 1e-30 m^3
 EV_PER_A3 = 160.2176634

@@ -18,12 +18,12 @@ from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from aiida_pet.analysis.hull import energies_above_hull
-from aiida_pet.analysis.levels import MixedTheoryError, Theory
-from aiida_pet.analysis.mp2020 import CORRECTED_ELEMENTS, mp2020_corrections, run_type_of
-from aiida_pet.analysis.reference_files import read_references
-from aiida_pet.analysis.references import References
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.analysis.hull.above_hull import energies_above_hull
+from aiida_pet.analysis.hull.levels_of_theory import MixedTheoryError, Theory
+from aiida_pet.analysis.hull.mp2020 import CORRECTED_ELEMENTS, mp2020_corrections, run_type_of
+from aiida_pet.analysis.hull.reference_files import read_references
+from aiida_pet.analysis.hull.references import References
+from aiida_pet.tables.crystals import StructureTable
 
 MP = "PBE (Materials Project)"
 # U in eV by hand, as MPRelaxSet has them

@@ -18,10 +18,10 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 from pymatgen.entries.computed_entries import ComputedEntry, ComputedStructureEntry, ManualEnergyAdjustment
 
-from aiida_pet.analysis.levels import Theory
-from aiida_pet.analysis.reference_files import ReferenceFileError, read_references
-from aiida_pet.analysis.references import References
-from aiida_pet.engine.table import DuplicateIdError
+from aiida_pet.analysis.hull.levels_of_theory import Theory
+from aiida_pet.analysis.hull.reference_files import ReferenceFileError, read_references
+from aiida_pet.analysis.hull.references import References
+from aiida_pet.tables.table import DuplicateIdError
 
 
 def structure_entry(name: str, energy: float, adjustment: float = 0.0) -> ComputedStructureEntry:

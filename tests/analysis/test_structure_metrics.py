@@ -6,7 +6,7 @@ import spglib
 from relaxed_pairs import relaxed_pairs
 
 from aiida_pet.analysis.metrics.structures import compare_structures, structure_metrics
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.crystals import StructureTable
 
 # matbench_discovery.structure.symmetry.pred_vs_ref_struct_symmetry and metrics.geo_opt.calc_geo_opt_metrics at commit
 # 2c7f9fc on `relaxed_pairs()`, with moyopy 0.21: differences of space group and number of operations, and the whole

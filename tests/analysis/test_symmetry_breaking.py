@@ -10,7 +10,7 @@ from ase.build import bulk
 from numpy.testing import assert_array_equal
 
 from aiida_pet.analysis.symmetry_breaking import combine, rattle
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.crystals import StructureTable
 
 
 def crystals(ids: list[str], lattice_constant: float = 3.2, **columns: Any) -> StructureTable:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.crystals import StructureTable
 from benchmarks.interrupted import Interruption, Work, compare, measurements, name_of
 
 PAIR = [("a", bulk("W", cubic=True)), ("b", bulk("Mo"))]

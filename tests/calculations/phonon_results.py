@@ -12,10 +12,10 @@ from ase.calculators.emt import EMT
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
-from aiida_pet.engine.ragged import Ragged
-from aiida_pet.engine.spacegroup import spacegroup_numbers
-from aiida_pet.engine.supercells import Supercell, choose_supercell
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.crystals.phonons.supercells import Supercell, choose_supercell
+from aiida_pet.crystals.symmetry.spacegroup import spacegroup_numbers
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.ragged import Ragged
 
 SYMPRECS = (0.001, 0.01, 0.1)
 THRESHOLD = 0.1  # THz

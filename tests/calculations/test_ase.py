@@ -49,7 +49,7 @@ def embedded_model(aiida_profile: Any) -> PetModelData:
 @pytest.fixture(scope="module")
 def pet_calculator() -> Any:
     pytest.importorskip("torch")
-    from aiida_pet.engine.reference import pet_calculator
+    from aiida_pet.engine.model.ase_calculator import pet_calculator
 
     return pet_calculator(models.embedded_path(), models.embedded_card()["sha256"], device="cpu")
 

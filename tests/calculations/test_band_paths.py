@@ -14,7 +14,7 @@ from phonopy import Phonopy
 
 from aiida_pet.calculations.band_paths import ChosenPath, OtherPathError, choose_path, symmetry_remarks
 from aiida_pet.calculations.harmonic_parameters import BandsParameters
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.crystals import StructureTable
 
 
 @cache

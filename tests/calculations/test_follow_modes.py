@@ -14,9 +14,9 @@ from phonon_results import crystals, energy_and_forces, phonon_table
 from phonopy import Phonopy
 from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
 
-from aiida_pet.engine.parameters import ParameterError
-from aiida_pet.engine.spacegroup import spacegroup_numbers
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.crystals.symmetry.spacegroup import spacegroup_numbers
+from aiida_pet.job.parameters import ParameterError
+from aiida_pet.tables.crystals import StructureTable
 
 
 @pytest.fixture(scope="module")

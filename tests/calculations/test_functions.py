@@ -8,7 +8,7 @@ from aiida import orm
 from ase import Atoms
 from ase.build import bulk
 
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.crystals import StructureTable
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from aiida import orm
 from phonon_results import crystals, phonon_table, phonopy_by_hand
 from phonopy import Phonopy
 
-from aiida_pet.engine.parameters import ParameterError
+from aiida_pet.job.parameters import ParameterError
 
 NAMES = ["fcc", "cubic", "bcc", "alloy"]
 
@@ -285,7 +285,7 @@ def test_correction_of_a_row_reaches_bands_and_file(made: Any, aiida_profile: An
     from phonopy.physical_units import get_physical_units
 
     from aiida_pet.data.structures import StructureSetData
-    from aiida_pet.engine.ragged import Ragged
+    from aiida_pet.tables.ragged import Ragged
 
     borns, dielectric = np.array([0.5 * np.eye(3), -0.5 * np.eye(3)]), 3.0 * np.eye(3)
     table, hand = made[0].select(["alloy"]), made[1]["alloy"]
@@ -344,7 +344,7 @@ def test_bad_parameters_are_named(
 
 def test_row_without_force_constants_says_how_it_ended(made: Any, aiida_profile: Any) -> None:
     from aiida_pet.data.structures import StructureSetData
-    from aiida_pet.engine.ragged import Ragged
+    from aiida_pet.tables.ragged import Ragged
 
     table = made[0].select(["fcc", "bcc"])
     table.set_column("status", ["max_steps", "converged"])

@@ -18,8 +18,8 @@ from aiida_pet.calculations.base import SITE_VARIABLES
 from aiida_pet.calculations.elastic import ElasticCalculation
 from aiida_pet.calculations.phonons import PhononCalculation
 from aiida_pet.calculations.relax import RelaxCalculation
-from aiida_pet.calculations.resources import Site, lane_options, parse_resources, render
 from aiida_pet.calculations.static import StaticCalculation
+from aiida_pet.computers.resources import Site, lane_options, parse_resources, render
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.table import TableData
 
@@ -127,7 +127,7 @@ def test_variable_of_gpu_or_threads_is_not_hashed(relax_hash: Callable[..., str]
 def test_all_settings_of_the_engine_are_changed_here_and_not_hashed(inputs: dict[str, Any]) -> None:
     from dataclasses import asdict
 
-    from aiida_pet.engine.job import EngineSettings
+    from aiida_pet.job.folder import EngineSettings
 
     defaults = asdict(EngineSettings())
     assert {name for name in defaults if SETTINGS[name] != defaults[name]} == set(SETTINGS)

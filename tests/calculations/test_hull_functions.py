@@ -11,8 +11,8 @@ import pytest
 from aiida import orm
 from aiida.common import LinkType
 
-from aiida_pet.analysis.levels import MixedTheoryError, Theory
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.analysis.hull.levels_of_theory import MixedTheoryError, Theory
+from aiida_pet.tables.crystals import StructureTable
 
 # eV per atom
 ENERGIES = {"Mo": -10.0, "Ta": -11.0, "MoTa": -10.9}
@@ -72,7 +72,7 @@ def test_results_stand_under_the_ids_of_the_set(aiida_profile: Any) -> None:
 
 
 def test_tables_of_references_are_taken_and_levels_compared(aiida_profile: Any) -> None:
-    from aiida_pet.analysis.references import References
+    from aiida_pet.analysis.hull.references import References
     from aiida_pet.calculations.hull import energies_above_hull
     from aiida_pet.data.table import TableData
 
@@ -119,7 +119,7 @@ def oxides(names: list[str], **columns: Any) -> Any:
 def test_set_and_relaxed_references_of_the_materials_projects_level_are_corrected(
     aiida_profile: Any, tmp_path: Any
 ) -> None:
-    from aiida_pet.analysis.reference_files import read_references
+    from aiida_pet.analysis.hull.reference_files import read_references
     from aiida_pet.calculations.hull import DEFAULTS, energies_above_hull, mixture_in, theories_in, to_plain
     from aiida_pet.calculations.theory import theory_of
     from aiida_pet.data.table import TableData
@@ -153,7 +153,7 @@ def test_a_set_relaxed_under_pressure_without_enthalpies_is_refused(
     aiida_profile: Any, tmp_path: Any
 ) -> None:
     """As version 0.1.0 made them."""
-    from aiida_pet.analysis.competing import PressureError
+    from aiida_pet.analysis.hull.competing import PressureError
     from aiida_pet.calculations.hull import energies_above_hull, pressure_mixture
 
     model = make_model(b"pressed", tmp_path, "PBE")

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from aiida import orm
 
-from aiida_pet.calculations import model_store
-from aiida_pet.calculations.model_store import ModelStoreError, Publication, find_place, publish
+from aiida_pet.computers import model_store
+from aiida_pet.computers.model_store import ModelStoreError, Publication, find_place, publish
 
 WORK_DIRS = ("with space", 'it\'s "quoted"', "$(touch hostile)", "a;touch hostile;", "-rf", "`touch hostile`")
 

@@ -13,8 +13,8 @@ from aiida.engine import run_get_node
 from aiida_pet.calculations.relax import RelaxCalculation
 from aiida_pet.calculations.static import StaticCalculation
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import MODEL_FILE, STRUCTURES_FILE, JobFolder, Task
-from aiida_pet.engine.parameters import RelaxParameters
+from aiida_pet.job.folder import MODEL_FILE, STRUCTURES_FILE, JobFolder, Task
+from aiida_pet.job.parameters import RelaxParameters
 
 Inputs = Callable[..., dict[str, Any]]
 

@@ -9,12 +9,12 @@ from aiida import orm
 from ase.build import bulk
 
 from aiida_pet.calculations.records import record_given_up
-from aiida_pet.data.fingerprints import fingerprints_of
-from aiida_pet.data.input_columns import READ
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.engine.job import Task
-from aiida_pet.engine.ragged import Ragged
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.job.folder import Task
+from aiida_pet.job.input_columns import READ
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.fingerprints import fingerprints_of
+from aiida_pet.tables.ragged import Ragged
 
 
 def test_rows_given_up_keep_what_they_were_given_and_no_other_column(aiida_profile: Any) -> None:

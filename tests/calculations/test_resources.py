@@ -10,8 +10,8 @@ from aiida.plugins import SchedulerFactory
 from aiida.schedulers.datastructures import JobTemplate
 
 from aiida_pet.calculations.base import cores_of
-from aiida_pet.calculations.quantities import parse_memory
-from aiida_pet.calculations.resources import (
+from aiida_pet.computers.quantities import parse_memory
+from aiida_pet.computers.resources import (
     SCHEDULERS,
     SITE_PROPERTY,
     GpuSyntax,

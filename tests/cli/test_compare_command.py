@@ -7,7 +7,7 @@ from ase.build import bulk
 @pytest.fixture
 def pair(aiida_profile):
     from aiida_pet.data.structures import StructureSetData
-    from aiida_pet.engine.table import StructureTable
+    from aiida_pet.tables.crystals import StructureTable
 
     made = []
     for ids, energies, statuses in (

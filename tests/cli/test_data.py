@@ -8,9 +8,9 @@ from ase.io import iread
 from ase.io import read as ase_read
 
 from aiida_pet.cli.data import EXPORT_FORMATS, FILE_FORMATS
-from aiida_pet.data.sources import FileFormat
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.data.writers import ExportFormat
+from aiida_pet.io.sources import FileFormat
+from aiida_pet.io.writers import ExportFormat
 
 
 @pytest.fixture

@@ -12,9 +12,7 @@ from aiida import orm
 from aiida.brokers.rabbitmq.broker import RabbitmqBroker
 
 from aiida_pet import __version__
-from aiida_pet.calculations.resources import SITE_PROPERTY
 from aiida_pet.cli import doctor as doctor_module
-from aiida_pet.cli.checks import Check
 from aiida_pet.cli.doctor import (
     check_broker,
     check_daemon,
@@ -24,6 +22,8 @@ from aiida_pet.cli.doctor import (
     check_storage,
     read_probe,
 )
+from aiida_pet.computers.checks import Check
+from aiida_pet.computers.resources import SITE_PROPERTY
 from aiida_pet.engine.__main__ import main as engine_main
 from aiida_pet.engine.probe import probe
 

@@ -10,7 +10,7 @@ from aiida_pet.cli.estimate import (
     past_rate,
 )
 from aiida_pet.data.model import PetModelData
-from aiida_pet.engine.job import Task
+from aiida_pet.job.folder import Task
 
 
 def test_estimate_of_one_lane_sums_jobs_and_atoms():

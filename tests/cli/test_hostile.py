@@ -8,9 +8,9 @@ import ase.io
 import pytest
 from ase.build import bulk
 
-from aiida_pet.data.readers import read_structures
-from aiida_pet.data.writers import write_table
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.io.readers import read_structures
+from aiida_pet.io.writers import write_table
+from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.workchains.jobs import jobs_of
 
 IDS = [

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 from aiida import orm
 
+from aiida_pet.campaigns.progress import LANE_TYPE
 from aiida_pet.cli.launching import PROTOCOLS
-from aiida_pet.engine.job import Task
-from aiida_pet.workchains.progress import LANE_TYPE
+from aiida_pet.job.folder import Task
 from aiida_pet.workchains.protocols import available_protocols
 
 

@@ -3,7 +3,7 @@
 import pytest
 from aiida import orm
 
-from aiida_pet.calculations.resources import SITE_PROPERTY, lane_options
+from aiida_pet.computers.resources import SITE_PROPERTY, lane_options
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 

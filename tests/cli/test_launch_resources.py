@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from aiida import orm
 
-from aiida_pet.calculations.resources import SITE_PROPERTY
+from aiida_pet.computers.resources import SITE_PROPERTY
 
 GRES = "#SBATCH --gres=gpu:a100:1"
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from aiida_pet import __version__
 from aiida_pet.cli import main
 from aiida_pet.cli.errors import ExplainingGroup, explanation, message_of
-from aiida_pet.engine.table import DuplicateIdError
+from aiida_pet.tables.table import DuplicateIdError
 
 COMMANDS = (
     *(

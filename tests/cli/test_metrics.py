@@ -12,7 +12,7 @@ from ase.build import bulk
 from ase.io import write
 
 from aiida_pet.analysis.metrics.stability import discovery_metrics, regression_metrics, stable_metrics
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.crystals import StructureTable
 
 COUNT = 20
 
@@ -212,7 +212,7 @@ def test_results_without_crystals_say_that_structures_are_not_compared(
     invoke: Any, frame: pd.DataFrame
 ) -> None:
     from aiida_pet.data.table import TableData
-    from aiida_pet.engine.table import Table
+    from aiida_pet.tables.table import Table
 
     table = Table(np.array(frame.index), {"volume": frame.volume.to_numpy()})
     node = TableData.from_table(table).store()

@@ -4,8 +4,8 @@ import pytest
 from click.testing import CliRunner
 
 from aiida_pet.cli import main
-from aiida_pet.engine.job import Task
-from aiida_pet.engine.parameters import PARAMETERS
+from aiida_pet.job.folder import Task
+from aiida_pet.job.parameters import PARAMETERS
 
 
 def test_params_prints_units_defaults_and_choices():

@@ -6,7 +6,7 @@ import os
 import pytest
 from aiida import orm
 
-from aiida_pet.calculations.resources import SITE_PROPERTY
+from aiida_pet.computers.resources import SITE_PROPERTY
 from aiida_pet.workchains.groups import group_of
 from aiida_pet.workchains.jobs import jobs_of
 

@@ -208,7 +208,7 @@ def test_work_directory_that_cannot_be_made_is_told(computer, aiida_profile, mon
     def refuse(*_, **__):
         raise PermissionError("read-only file system")
 
-    monkeypatch.setattr("aiida_pet.cli.checks.make_closed", refuse)
+    monkeypatch.setattr("aiida_pet.computers.checks.make_closed", refuse)
     told = ensure_computer(aiida_profile, None)[1].problem
     assert "cannot be made: read-only file system" in told
 

@@ -11,16 +11,16 @@ from aiida.common.exceptions import NotExistent
 from click.testing import CliRunner
 
 from aiida_pet import __version__
-from aiida_pet.calculations.resources import (
+from aiida_pet.cli import main, setup_computer
+from aiida_pet.computers.checks import check_computer
+from aiida_pet.computers.computer_file import SCHEDULERS, parse_computer, read_computer
+from aiida_pet.computers.resources import (
     SITE_PROPERTY,
     GpuSyntax,
     ResourceError,
     asked_resources,
     resource_options,
 )
-from aiida_pet.cli import main, setup_computer
-from aiida_pet.cli.checks import check_computer
-from aiida_pet.cli.computer_file import SCHEDULERS, parse_computer, read_computer
 
 LEAST = {"label": "cluster", "scheduler": "slurm", "work_dir": "/scratch", "engine": "/opt/pet-engine"}
 
@@ -407,7 +407,7 @@ def test_work_directory_that_cannot_be_written_is_a_problem(pet_computer, tmp_pa
 
 
 def test_full_disk_is_a_problem(pet_computer, monkeypatch):
-    monkeypatch.setattr("aiida_pet.cli.checks.LEAST_FREE_KIB", 10**15)
+    monkeypatch.setattr("aiida_pet.computers.checks.LEAST_FREE_KIB", 10**15)
     found = {check.what: check for check in check_computer(pet_computer, None)}
     assert not found["disk"].ok
     assert "GB free in" in found["disk"].detail

@@ -12,9 +12,10 @@ from aiida import orm
 from aiida.common import LinkType
 from ase.build import bcc100, bulk
 
-from aiida_pet.engine.ragged import Ragged
-from aiida_pet.engine.table import StructureTable, Table
 from aiida_pet.tables.columns import section_of
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.ragged import Ragged
+from aiida_pet.tables.table import Table
 
 P4_MMM = 61  # layer group of a square lattice of atoms and of those between them
 TENSOR = np.diag([250.0, 251.0, 252.0, 61.0, 62.0, 63.0]) + 0.5
@@ -212,8 +213,8 @@ def test_results_so_far_are_shown_and_said_to_be_that(invoke: Any, make_campaign
 
 def test_columns_of_the_engine_have_their_headings() -> None:
     """What the engine and the hull write, none of it under `other`."""
-    from aiida_pet.engine.harmonic import HarmonicProperties
-    from aiida_pet.engine.moduli import ElasticModuli
+    from aiida_pet.crystals.elastic.moduli import ElasticModuli
+    from aiida_pet.crystals.phonons.harmonic import HarmonicProperties
 
     assert {section_of(field.name) for field in fields(HarmonicProperties)} == {"phonons"}
     assert {section_of(field.name) for field in fields(ElasticModuli)} == {"elastic"}

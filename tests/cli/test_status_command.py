@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from aiida_pet.cli.session import daemon_problem
-from aiida_pet.engine.job import Progress
+from aiida_pet.job.folder import Progress
 
 IDS = ["a", "b", "max_steps-c", "d"]
 

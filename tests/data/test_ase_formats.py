@@ -18,10 +18,10 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifParser, CifWriter
 from pymatgen.io.vasp import Poscar
 
-from aiida_pet.data.crystal import StructureFileError
-from aiida_pet.data.readers import ReadOptions, read_structures
-from aiida_pet.data.sources import FileFormat
 from aiida_pet.data.structures import StructureSetData
+from aiida_pet.io.crystal import StructureFileError
+from aiida_pet.io.readers import ReadOptions, read_structures
+from aiida_pet.io.sources import FileFormat
 
 Same = Callable[..., bool]
 

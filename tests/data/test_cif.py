@@ -14,9 +14,9 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifParser, CifWriter
 
-from aiida_pet.data.crystal import StructureFileError
-from aiida_pet.data.left_out import LeftOut
-from aiida_pet.data.readers import ImportResult, ReadOptions, read_structures
+from aiida_pet.io.crystal import StructureFileError
+from aiida_pet.io.left_out import LeftOut
+from aiida_pet.io.readers import ImportResult, ReadOptions, read_structures
 
 CUBIC = (3.15, 3.15, 3.15, 90, 90, 90)
 SITE = "Mo1 Mo 0 0 0"

@@ -11,8 +11,8 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp import Poscar
 
-from aiida_pet.data.crystal import StructureFileError
-from aiida_pet.data.readers import read_structures
+from aiida_pet.io.crystal import StructureFileError
+from aiida_pet.io.readers import read_structures
 
 STRUCTURE = Structure(Lattice.cubic(3.16), ["W", "Mo"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 CIF = str(CifWriter(STRUCTURE))

@@ -13,9 +13,9 @@ from ase.build import bulk
 from ase.constraints import FixCartesian
 from ase.units import GPa
 
-from aiida_pet.data.crystal import StructureFileError
-from aiida_pet.data.readers import ImportResult, ReadOptions, read_structures
 from aiida_pet.data.structures import StructureSetData
+from aiida_pet.io.crystal import StructureFileError
+from aiida_pet.io.readers import ImportResult, ReadOptions, read_structures
 
 CELL = 'Lattice="3.16 0 0 0 3.2 0 0 0 3.3"'
 PROPERTIES = "Properties=species:S:1:pos:R:3"

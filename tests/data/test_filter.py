@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiida_pet.data.condition_values import Kind
-from aiida_pet.data.filter import FilterError, check_condition, conjuncts, filter_frame
+from aiida_pet.tables.condition_values import Kind
+from aiida_pet.tables.filter import FilterError, check_condition, conjuncts, filter_frame
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from aiida_pet.data.fingerprints import InputColumns, compare, fingerprints_of, named
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.fingerprints import InputColumns, compare, fingerprints_of, named
 
 READS = InputColumns(
     rows=("dielectric_tensor", "constraints_not_read"), atoms=("born_charges", "fixed_scaled")

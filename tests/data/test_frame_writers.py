@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from pyarrow import parquet
 
-from aiida_pet.data import frame_writers
-from aiida_pet.data.frame_writers import (
+from aiida_pet.io import frame_writers
+from aiida_pet.io.frame_writers import (
     MissingParquetError,
     stream_csv,
     stream_json,

@@ -14,7 +14,7 @@ from ase.constraints import FixAtoms, FixBondLength, FixCartesian, FixScaled
 from pymatgen.core import Lattice, Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 
-from aiida_pet.engine.table import DuplicateIdError
+from aiida_pet.tables.table import DuplicateIdError
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from aiida_pet.data.ids import id_of, is_id_key, sounds_like_id
-from aiida_pet.data.readers import ReadOptions, read_structures
+from aiida_pet.io.ids import id_of, is_id_key, sounds_like_id
+from aiida_pet.io.readers import ReadOptions, read_structures
 
 STRUCTURE = Structure(Lattice.cubic(3.16), ["W"], [[0, 0, 0]]).as_dict()
 

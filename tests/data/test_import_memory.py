@@ -20,7 +20,7 @@ CORNERS = [(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)]
 SCRIPT = """
 import json, re, resource, sys
 from pathlib import Path
-from aiida_pet.data.readers import read_structures
+from aiida_pet.io.readers import read_structures
 before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
 table = read_structures(sys.argv[1]).table
 usage = resource.getrusage(resource.RUSAGE_SELF)

@@ -12,8 +12,8 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
-from aiida_pet.data.crystal import StructureFileError
-from aiida_pet.data.readers import ImportResult, ReadOptions, read_structures
+from aiida_pet.io.crystal import StructureFileError
+from aiida_pet.io.readers import ImportResult, ReadOptions, read_structures
 
 STRUCTURE = Structure(Lattice.cubic(3.16), ["W", "Mo"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 DICT = STRUCTURE.as_dict()

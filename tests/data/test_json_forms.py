@@ -14,9 +14,9 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp import Poscar
 
-from aiida_pet.data.crystal import StructureFileError
-from aiida_pet.data.input_results import ResultOptions
-from aiida_pet.data.readers import ReadOptions, read_structures
+from aiida_pet.io.crystal import StructureFileError
+from aiida_pet.io.input_results import ResultOptions
+from aiida_pet.io.readers import ReadOptions, read_structures
 
 CASES = Path("/work/shared/cases")
 STRUCTURES = [

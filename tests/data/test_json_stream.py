@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from aiida_pet.data.json_stream import JsonStream, JsonStreamError
+from aiida_pet.io.json_stream import JsonStream, JsonStreamError
 
 VALUES = [
     1,

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiida_pet.data.filter import FilterError, filter_frame
 from aiida_pet.data.lookup import columns_in, frame_columns, read_columns, select_positions
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.table import StructureTable, Table
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.filter import FilterError, filter_frame
+from aiida_pet.tables.table import Table
 
 WHERE = [
     "energy < -15",

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from pymatgen.core import Structure
 
-from aiida_pet.data.matbench_discovery import SubmissionError, write_submission
-from aiida_pet.engine.table import StructureTable, Table
+from aiida_pet.io.matbench_discovery import SubmissionError, write_submission
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.table import Table
 
 NAME = "2026-11-21-discovery.csv.gz"
 
@@ -69,7 +70,7 @@ def test_neither_file_is_there_if_one_cannot_be_written(
     def fail(table: StructureTable, index: int) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("aiida_pet.data.matbench_discovery.structure_dict", fail)
+    monkeypatch.setattr("aiida_pet.io.matbench_discovery.structure_dict", fail)
     with pytest.raises(OSError, match="no space left"):
         write_submission(energies, crystals, tmp_path / NAME)
     assert list(tmp_path.iterdir()) == []

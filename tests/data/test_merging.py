@@ -15,8 +15,9 @@ from aiida_pet.data.lookup import read_columns, select_positions
 from aiida_pet.data.merging import LEFT_MESSAGE, merge_nodes, merged, places
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.ragged import Ragged
-from aiida_pet.engine.table import DuplicateIdError, StructureTable, Table
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.ragged import Ragged
+from aiida_pet.tables.table import DuplicateIdError, Table
 
 pytestmark = pytest.mark.usefixtures("aiida_profile")
 N = 12

@@ -13,9 +13,9 @@ import pytest
 from ase.build import bulk
 from pymatgen.io.vasp import Poscar, Xdatcar
 
-from aiida_pet.data.crystal import StructureFileError
-from aiida_pet.data.readers import ReadOptions, read_structures
 from aiida_pet.data.structures import StructureSetData
+from aiida_pet.io.crystal import StructureFileError
+from aiida_pet.io.readers import ReadOptions, read_structures
 
 ONE = "{comment}\n1.0\n {a} 0 0\n 0 {a} 0\n 0 0 {a}\nMo W\n1 1\nDirect\n0 0 0\n.5 .5 .5\n"
 

@@ -17,9 +17,9 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from aiida_pet.data.crystal import StructureFileError
-from aiida_pet.data.pymatgen_json import atoms_from_structure
-from aiida_pet.data.readers import ReadOptions, read_structures
+from aiida_pet.io.crystal import StructureFileError
+from aiida_pet.io.pymatgen_json import atoms_from_structure
+from aiida_pet.io.readers import ReadOptions, read_structures
 
 
 @pytest.fixture

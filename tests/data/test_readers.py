@@ -17,17 +17,18 @@ from ase import Atoms
 from ase.build import bulk
 from ase.db import connect
 
-from aiida_pet.data.crystal import (
+from aiida_pet.io.crystal import (
     ColumnCollector,
     StructureFileError,
     column_name,
     scalar,
 )
-from aiida_pet.data.equal_crystals import equal_crystals
-from aiida_pet.data.ids import id_of, id_text
-from aiida_pet.data.left_out import LeftOut
-from aiida_pet.data.readers import DuplicateImportError, ReadOptions, read_structures
-from aiida_pet.engine.table import DuplicateIdError, StructureTable
+from aiida_pet.io.equal_crystals import equal_crystals
+from aiida_pet.io.ids import id_of, id_text
+from aiida_pet.io.left_out import LeftOut
+from aiida_pet.io.readers import DuplicateImportError, ReadOptions, read_structures
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.table import DuplicateIdError
 
 
 @pytest.fixture

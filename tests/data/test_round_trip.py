@@ -25,10 +25,10 @@ from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
-from aiida_pet.data.readers import read_structures
-from aiida_pet.data.writers import write_table
-from aiida_pet.engine.ragged import Ragged
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.io.readers import read_structures
+from aiida_pet.io.writers import write_table
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.ragged import Ragged
 
 PROFILE = settings(
     max_examples=int(os.environ.get("AIIDA_PET_HYPOTHESIS", "12")),

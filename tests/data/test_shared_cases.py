@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aiida_pet.data.crystal import StructureFileError
-from aiida_pet.data.readers import ReadOptions, read_structures
+from aiida_pet.io.crystal import StructureFileError
+from aiida_pet.io.readers import ReadOptions, read_structures
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from aiida import orm
 from aiida.common.exceptions import ValidationError
 from ase import Atoms
 
-from aiida_pet.data.crystal import ImportProblem, StructureFileError
-from aiida_pet.engine.table import DuplicateIdError, StructureTable, Table
+from aiida_pet.io.crystal import ImportProblem, StructureFileError
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.table import DuplicateIdError, Table
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import pytest
 from aiida import orm
 from aiida.common.exceptions import ModificationNotAllowed, ValidationError
 
-from aiida_pet.engine.ragged import Ragged
-from aiida_pet.engine.table import DuplicateIdError, StructureTable, Table
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.ragged import Ragged
+from aiida_pet.tables.table import DuplicateIdError, Table
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp import Poscar
 
-from aiida_pet.data.crystal import StructureFileError
-from aiida_pet.data.readers import ReadOptions, read_structures
-from aiida_pet.data.writers import write_table
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.io.crystal import StructureFileError
+from aiida_pet.io.readers import ReadOptions, read_structures
+from aiida_pet.io.writers import write_table
+from aiida_pet.tables.crystals import StructureTable
 
 IDS = ["NA", "nan", "0031", "1e3", "a,b", "null"]
 STRUCTURE = Structure(Lattice.cubic(3.15), ["Mo", "W"], [[0, 0, 0], [0.5, 0.5, 0.5]])

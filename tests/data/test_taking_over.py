@@ -9,9 +9,9 @@ from ase import Atoms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiida_pet.data.fingerprints import InputColumns, compare, fingerprints_of
 from aiida_pet.data.merging import DONE, merged
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.fingerprints import InputColumns, compare, fingerprints_of
 
 READS = InputColumns(rows=("charge",), atoms=("fixed_scaled",))
 LEFT = "left"

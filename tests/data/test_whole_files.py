@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aiida_pet.data.whole_files import open_whole, whole_file
+from aiida_pet.io.whole_files import open_whole, whole_file
 
 
 def test_file_is_replaced_only_at_the_end(tmp_path: Path) -> None:

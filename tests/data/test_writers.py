@@ -14,9 +14,10 @@ import pytest
 from ase import Atoms
 from pymatgen.core import Structure
 
-from aiida_pet.data.readers import read_structures
-from aiida_pet.data.writers import ExportFormat, format_of, write_table
-from aiida_pet.engine.table import StructureTable, Table
+from aiida_pet.io.readers import read_structures
+from aiida_pet.io.writers import ExportFormat, format_of, write_table
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.table import Table
 
 
 @pytest.mark.parametrize("name", ["out.json", "out.json.gz"])

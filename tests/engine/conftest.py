@@ -15,7 +15,7 @@ import pytest
 from ase import Atoms
 from prototype_crystals import make_prototypes
 
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.crystals import StructureTable
 
 ELEMENTS = (41, 42, 73, 74)
 
@@ -41,7 +41,7 @@ def model_file() -> tuple[Path, str]:
 @pytest.fixture
 def load_pet(model_file: tuple[Path, str]) -> Callable[..., Any]:
     """Make a BatchedPet of the model that ships; keyword arguments are its own."""
-    from aiida_pet.engine.model import BatchedPet, load_model
+    from aiida_pet.engine.model.pet import BatchedPet, load_model
 
     def load(**options: Any) -> Any:
         return BatchedPet(load_model(*model_file), **options)
@@ -55,7 +55,7 @@ def ase_calculator(model_file: tuple[Path, str]) -> Callable[..., Any]:
     import torch
     from metatomic_ase import MetatomicCalculator
 
-    from aiida_pet.engine.model import load_model
+    from aiida_pet.engine.model.pet import load_model
 
     def make(**options: Any) -> Any:
         return MetatomicCalculator(

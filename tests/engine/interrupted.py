@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from aiida_pet.engine.job import JobFolder
 from aiida_pet.engine.run import Job
+from aiida_pet.job.folder import JobFolder
 
 
 class Interrupted(Job):

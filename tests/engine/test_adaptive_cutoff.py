@@ -17,14 +17,14 @@ from ase import Atoms
 from metatomic_ase import MetatomicCalculator
 from tiny_models import FLAVOURS, tiny_pet
 
-from aiida_pet.engine.averaging import Rotations, RowRotations
-from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.evaluation import Evaluation
-from aiida_pet.engine.model import BatchedPet
-from aiida_pet.engine.neighbors import NeighborList
-from aiida_pet.engine.parameters import Derivation, Dtype
-from aiida_pet.engine.rotations import lebedev
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.crystals.symmetry.rotation_sets import lebedev
+from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.engine.batch.evaluation import Evaluation
+from aiida_pet.engine.batch.neighbors import NeighborList
+from aiida_pet.engine.model.pet import BatchedPet
+from aiida_pet.engine.symmetry.averaging import Rotations, RowRotations
+from aiida_pet.job.parameters import Derivation, Dtype
+from aiida_pet.tables.crystals import StructureTable
 
 D = Derivation.DIRECT
 

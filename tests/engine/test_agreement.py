@@ -11,10 +11,10 @@ from ase import Atoms
 from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
 
-from aiida_pet.engine.driver import GPA
-from aiida_pet.engine.parameters import Task, parse_parameters
-from aiida_pet.engine.relax import Relax
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.engine.tasks.relax import Relax
+from aiida_pet.job.parameters import Task, parse_parameters
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.units import GPA
 
 sys.path.append(str(Path(__file__).parents[2] / "examples"))
 from alloys import ordered_alloys

@@ -8,7 +8,7 @@ import pytest
 import torch
 from metatrain.pet.modules.transformer import AttentionBlock
 
-from aiida_pet.engine.attention import lighten_attention
+from aiida_pet.engine.model.attention import lighten_attention
 
 
 def blocks(dtype: torch.dtype) -> tuple[torch.nn.Module, torch.nn.Module]:

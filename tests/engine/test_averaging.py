@@ -13,17 +13,17 @@ from ase import Atoms
 from metatomic_ase import SymmetrizedCalculator
 from prototype_crystals import make_prototypes
 
-from aiida_pet.engine.averaging import DEVIATIONS, Rotations, RowRotations
-from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.evaluation import Evaluation
-from aiida_pet.engine.neighbors import NeighborList
-from aiida_pet.engine.operations import Operations
-from aiida_pet.engine.parameters import Averaging, Derivation, Task, parse_parameters
-from aiida_pet.engine.relax import Relax
-from aiida_pet.engine.rotations import RotationSet, icosahedral, lebedev, random_rotations
-from aiida_pet.engine.spacegroup import find_operations
-from aiida_pet.engine.static import Static
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.crystals.symmetry.operations import Operations
+from aiida_pet.crystals.symmetry.rotation_sets import RotationSet, icosahedral, lebedev, random_rotations
+from aiida_pet.crystals.symmetry.spacegroup import find_operations
+from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.engine.batch.evaluation import Evaluation
+from aiida_pet.engine.batch.neighbors import NeighborList
+from aiida_pet.engine.symmetry.averaging import DEVIATIONS, Rotations, RowRotations
+from aiida_pet.engine.tasks.relax import Relax
+from aiida_pet.engine.tasks.static import Static
+from aiida_pet.job.parameters import Averaging, Derivation, Task, parse_parameters
+from aiida_pet.tables.crystals import StructureTable
 
 C, D = Derivation.CONSERVATIVE, Derivation.DIRECT
 ENERGY, FORCES, STRESS = DEVIATIONS

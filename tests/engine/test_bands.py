@@ -12,10 +12,10 @@ from ase.build import bulk, make_supercell
 from pair_forces import displaced_forces
 from scipy.spatial.transform import Rotation
 
-from aiida_pet.engine.bands import band_path, band_structure, projected_dos
-from aiida_pet.engine.displacements import SupercellSites, generate_displacements
-from aiida_pet.engine.force_constants import produce_force_constants
-from aiida_pet.engine.harmonic import harmonic_properties, make_phonopy, nac_parameters
+from aiida_pet.crystals.phonons.bands import band_path, band_structure, projected_dos
+from aiida_pet.crystals.phonons.displacements import SupercellSites, generate_displacements
+from aiida_pet.crystals.phonons.force_constants import produce_force_constants
+from aiida_pet.crystals.phonons.harmonic import harmonic_properties, make_phonopy, nac_parameters
 
 
 def parts(atoms: Atoms):

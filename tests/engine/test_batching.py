@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from ase.neighborlist import neighbor_list
 
-from aiida_pet.engine.batching import WaitingRows, neighbor_counts
+from aiida_pet.engine.tasks.waiting import WaitingRows, neighbor_counts
 
 
 def test_counts_are_those_of_ase_and_zero_for_rows_left_out(alloys):

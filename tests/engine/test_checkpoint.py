@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from aiida_pet.engine.checkpoint import (
+from aiida_pet.job.checkpoint import (
     MissingModelError,
     ModelError,
     NotACheckpointError,

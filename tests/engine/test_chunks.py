@@ -7,11 +7,11 @@ import pytest
 import torch
 from tiny_models import tiny_pet
 
-from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.chunks import Cost, cut, plan, shared_out
-from aiida_pet.engine.kept_bytes import KeptBytes
-from aiida_pet.engine.model import BatchedPet
-from aiida_pet.engine.neighbors import NeighborList
+from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.engine.batch.neighbors import NeighborList
+from aiida_pet.engine.model.chunks import Cost, cut, plan, shared_out
+from aiida_pet.engine.model.pet import BatchedPet
+from aiida_pet.engine.model.saved_bytes import KeptBytes
 
 SIZES = np.array([2, 8, 1, 4, 4, 6])
 WIDTHS = np.array([10.0, 30.0, 12.0, 50.0, 31.0, 9.0])

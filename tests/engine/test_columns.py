@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from tiny_models import tiny_pet
 
-from aiida_pet.engine.averaging import DEVIATIONS
-from aiida_pet.engine.elastic import Elastic
-from aiida_pet.engine.job import Task
-from aiida_pet.engine.model import BatchedPet
-from aiida_pet.engine.parameters import parse_parameters
-from aiida_pet.engine.phonons import Phonons
-from aiida_pet.engine.relax import Relax
-from aiida_pet.engine.static import Static
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.engine.model.pet import BatchedPet
+from aiida_pet.engine.symmetry.averaging import DEVIATIONS
+from aiida_pet.engine.tasks.elastic import Elastic
+from aiida_pet.engine.tasks.phonons import Phonons
+from aiida_pet.engine.tasks.relax import Relax
+from aiida_pet.engine.tasks.static import Static
+from aiida_pet.job.folder import Task
+from aiida_pet.job.parameters import parse_parameters
 from aiida_pet.tables.columns import Column, Kind, Source, columns_of, find_columns
+from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.warnings import Warned, codes_in
 
 DRIVERS = {Task.STATIC: Static, Task.RELAX: Relax, Task.PHONONS: Phonons, Task.ELASTIC: Elastic}

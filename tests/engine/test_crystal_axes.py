@@ -6,11 +6,11 @@ from pymatgen.core.elasticity import ElasticTensor
 from pymatgen.io.ase import AseAtomsAdaptor
 from scipy.spatial.transform import Rotation
 
-from aiida_pet.engine.crystal_axes import CrystalSystem, ieee_axes, ieee_tensor, laue_class
-from aiida_pet.engine.elasticity import symmetrize_tensor
-from aiida_pet.engine.operations import Operations
-from aiida_pet.engine.spacegroup import find_operations
-from aiida_pet.engine.voigt import rotate_tensor
+from aiida_pet.crystals.elastic.fit import symmetrize_tensor
+from aiida_pet.crystals.elastic.voigt import rotate_tensor
+from aiida_pet.crystals.symmetry.laue_axes import CrystalSystem, ieee_axes, ieee_tensor, laue_class
+from aiida_pet.crystals.symmetry.operations import Operations
+from aiida_pet.crystals.symmetry.spacegroup import find_operations
 
 # Independent components of each Laue class in the setting of the IEEE (Nye, Physical Properties of Crystals, table 9):
 # pairs of components that are equal, by Voigt indices; those that are listed nowhere are zero.

@@ -18,13 +18,13 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from scipy.spatial.transform import Rotation
 from tiny_models import tiny_pet
 
-from aiida_pet.engine.elastic import Elastic
-from aiida_pet.engine.job import EngineSettings, ExitStatus, JobFolder, JobSpec, Task
-from aiida_pet.engine.model import BatchedPet
-from aiida_pet.engine.parameters import Derivation, parse_parameters
+from aiida_pet.engine.model.pet import BatchedPet
 from aiida_pet.engine.run import Job
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.engine.tasks.elastic import Elastic
+from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolder, JobSpec, Task
+from aiida_pet.job.parameters import Derivation, parse_parameters
 from aiida_pet.tables.columns import COLUMNS, Section
+from aiida_pet.tables.crystals import StructureTable
 
 # two amounts suffice where it is not about the protocol
 FEW = {"normal_strains": (-0.005, 0.005), "shear_strains": (-0.005, 0.005)}

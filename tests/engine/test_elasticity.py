@@ -10,17 +10,17 @@ from pymatgen.core.elasticity import Deformation, ElasticTensor, Strain, Stress
 from pymatgen.io.ase import AseAtomsAdaptor
 from scipy.spatial.transform import Rotation
 
-from aiida_pet.engine.elasticity import (
+from aiida_pet.crystals.elastic.fit import (
     fit_elastic_tensor,
     second_piola_kirchhoff,
     stress_strain_coefficients,
     symmetrize_stress,
     symmetrize_tensor,
 )
-from aiida_pet.engine.moduli import elastic_moduli
-from aiida_pet.engine.spacegroup import find_operations
-from aiida_pet.engine.strains import PROTOCOLS, StrainAmounts, deformation_gradients, strain_tensors
-from aiida_pet.engine.voigt import strain_to_voigt, voigt_to_stress
+from aiida_pet.crystals.elastic.moduli import elastic_moduli
+from aiida_pet.crystals.elastic.strains import PROTOCOLS, StrainAmounts, deformation_gradients, strain_tensors
+from aiida_pet.crystals.elastic.voigt import strain_to_voigt, voigt_to_stress
+from aiida_pet.crystals.symmetry.spacegroup import find_operations
 
 NONE = np.zeros((3, 3))
 TIGHT = strain_tensors(StrainAmounts((-2.5e-4, 2.5e-4), (-2.5e-4, 2.5e-4)))

@@ -13,13 +13,13 @@ from ase.build import bulk
 from interrupted import Interrupted
 from tiny_models import tiny_pet
 
-from aiida_pet.engine.heads import UnsupportedModelError
-from aiida_pet.engine.job import STATE_FILE, EngineSettings, ExitStatus, JobFolder, JobSpec, Task
-from aiida_pet.engine.model import BatchedPet, load_model
-from aiida_pet.engine.parameters import ParameterError, TightRelaxParameters, parse_parameters
-from aiida_pet.engine.relax import Relax
+from aiida_pet.engine.model.heads import UnsupportedModelError
+from aiida_pet.engine.model.pet import BatchedPet, load_model
 from aiida_pet.engine.run import Job, _driver_of
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.engine.tasks.relax import Relax
+from aiida_pet.job.folder import STATE_FILE, EngineSettings, ExitStatus, JobFolder, JobSpec, Task
+from aiida_pet.job.parameters import ParameterError, TightRelaxParameters, parse_parameters
+from aiida_pet.tables.crystals import StructureTable
 
 LOOSE = {"fmax": 1e-3, "stress_max": 0.03}
 # as few and as small children as there can be

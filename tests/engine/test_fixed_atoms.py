@@ -14,18 +14,18 @@ from ase.optimize import FIRE
 from interrupted import Interrupted
 from slabs import slab, turned
 
-from aiida_pet.engine.driver import Driver
-from aiida_pet.engine.elastic import Elastic
-from aiida_pet.engine.fixed_atoms import allowed_directions, is_fixed, projectors
-from aiida_pet.engine.job import STATE_FILE, EngineSettings, ExitStatus, JobFolder, JobSpec, Task
-from aiida_pet.engine.parameters import parse_parameters
-from aiida_pet.engine.phonons import Phonons
-from aiida_pet.engine.relax import Relax
-from aiida_pet.engine.resume import StateError, read_state, write_state
+from aiida_pet.crystals.symmetry.spacegroup import find_operations
 from aiida_pet.engine.run import Job
-from aiida_pet.engine.spacegroup import find_operations
-from aiida_pet.engine.static import Static
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.engine.tasks.driver import Driver
+from aiida_pet.engine.tasks.elastic import Elastic
+from aiida_pet.engine.tasks.phonons import Phonons
+from aiida_pet.engine.tasks.relax import Relax
+from aiida_pet.engine.tasks.static import Static
+from aiida_pet.job.folder import STATE_FILE, EngineSettings, ExitStatus, JobFolder, JobSpec, Task
+from aiida_pet.job.parameters import parse_parameters
+from aiida_pet.job.state_file import StateError, read_state, write_state
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.fixed_atoms import allowed_directions, is_fixed, projectors
 
 NO, ALL = (False, False, False), (True, True, True)
 
@@ -313,7 +313,7 @@ def test_state_of_other_fixed_atoms_is_not_taken_up(tmp_path: Path, crystal):
 
 
 def test_every_driver_takes_the_columns_that_jobs_get():
-    from aiida_pet.data.input_columns import READ
+    from aiida_pet.job.input_columns import READ
 
     assert issubclass(Relax, Driver)
     for read in READ.values():

@@ -12,11 +12,11 @@ from phonopy import Phonopy
 from phonopy.harmonic.force_constants import compact_fc_to_full_fc, symmetrize_force_constants
 from phonopy.structure.atoms import PhonopyAtoms
 
-from aiida_pet.engine.displacements import SupercellSites, generate_displacements
-from aiida_pet.engine.force_constants import produce_force_constants, solve_finite_differences
-from aiida_pet.engine.harmonic import make_phonopy
-from aiida_pet.engine.parameters import ForceConstants
-from aiida_pet.engine.supercells import choose_supercell
+from aiida_pet.crystals.phonons.displacements import SupercellSites, generate_displacements
+from aiida_pet.crystals.phonons.force_constants import produce_force_constants, solve_finite_differences
+from aiida_pet.crystals.phonons.harmonic import make_phonopy
+from aiida_pet.crystals.phonons.supercells import choose_supercell
+from aiida_pet.job.parameters import ForceConstants
 
 # of all crystal systems, one and many Wyckoff positions, primitive and conventional cells
 NAMES = [

@@ -10,11 +10,11 @@ from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 from ase.neighborlist import primitive_neighbor_list
 
-from aiida_pet.engine import geometry
-from aiida_pet.engine.geometry import check_geometry
-from aiida_pet.engine.job import RowStatus
-from aiida_pet.engine.lattice_reduction import LatticeReductionError
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.crystals import validity
+from aiida_pet.crystals.lattice_reduction import LatticeReductionError
+from aiida_pet.crystals.validity import check_geometry
+from aiida_pet.job.folder import RowStatus
+from aiida_pet.tables.crystals import StructureTable
 
 ALL = range(1, 119)
 REFRACTORY = (41, 42, 73, 74)
@@ -198,7 +198,7 @@ def test_a_lattice_that_cannot_be_reduced_is_invalid(monkeypatch: pytest.MonkeyP
     def fail(*_: Any) -> None:
         raise LatticeReductionError("Gaussian basis not found")
 
-    monkeypatch.setattr(geometry, "reduced_basis", fail)
+    monkeypatch.setattr(validity, "reduced_basis", fail)
     status, message = problem_of(Atoms("W", cell=np.diag([0.6, 5.0, 5.0]), pbc=True))
     assert status is INVALID
     assert "no close atoms can be looked for: Gaussian basis" in message
@@ -250,8 +250,8 @@ def test_close_pairs_equal_those_of_ase(
     monkeypatch: pytest.MonkeyPatch, min_distance: float, large: int
 ) -> None:
     # 0: every row by the tree that otherwise serves the large ones
-    monkeypatch.setattr(geometry, "_LARGE", large)
-    monkeypatch.setattr(geometry, "_PAIRS", 500)  # several chunks
+    monkeypatch.setattr(validity, "_LARGE", large)
+    monkeypatch.setattr(validity, "_PAIRS", 500)  # several chunks
     pairs = random_crystals()
     found = check_geometry(table_of(*(skewed for _, skewed in pairs)), ALL, min_distance)
     close = 0

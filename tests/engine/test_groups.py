@@ -8,11 +8,11 @@ import pytest
 from ase import Atoms
 from slabs import TURN, molecule, permuted, slab, tilted, turned, wire
 
-from aiida_pet.engine.operations import Operations
-from aiida_pet.engine.spacegroup import find_operations, groups_of
-from aiida_pet.engine.table import StructureTable
-from aiida_pet.engine.vacuum import boxes_around
+from aiida_pet.crystals.symmetry.operations import Operations
+from aiida_pet.crystals.symmetry.spacegroup import find_operations, groups_of
+from aiida_pet.crystals.vacuum import boxes_around
 from aiida_pet.tables.columns import symprec_label
+from aiida_pet.tables.crystals import StructureTable
 
 
 def operations_of(atoms: Atoms, symprec: float = 0.01, **options: object) -> Operations:

@@ -11,10 +11,10 @@ import torch
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.guards import closest_distances, faults_of_move
-from aiida_pet.engine.neighbors import NeighborList
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.engine.batch.neighbors import NeighborList
+from aiida_pet.engine.tasks.guards import closest_distances, faults_of_move
+from aiida_pet.tables.crystals import StructureTable
 
 LIMITS = {"volume_ratio_max": 2.0, "min_distance": 0.5}
 

@@ -16,9 +16,9 @@ from phonopy.harmonic.force_constants import compact_fc_to_full_fc
 from phonopy.physical_units import get_physical_units
 from phonopy.structure.atoms import PhonopyAtoms
 
-from aiida_pet.engine.displacements import SupercellSites, generate_displacements
-from aiida_pet.engine.force_constants import produce_force_constants
-from aiida_pet.engine.harmonic import (
+from aiida_pet.crystals.phonons.displacements import SupercellSites, generate_displacements
+from aiida_pet.crystals.phonons.force_constants import produce_force_constants
+from aiida_pet.crystals.phonons.harmonic import (
     HarmonicProperties,
     harmonic_properties,
     make_phonopy,
@@ -27,7 +27,7 @@ from aiida_pet.engine.harmonic import (
     restore_phonopy,
     thermal_temperatures,
 )
-from aiida_pet.engine.supercells import choose_supercell
+from aiida_pet.crystals.phonons.supercells import choose_supercell
 from aiida_pet.tables.columns import COLUMNS, Source
 
 NAMES = ["bcc", "fcc", "hcp", "b2", "d0_3", "mosi2", "bi2te3", "c2m", "p-1"]

@@ -14,15 +14,15 @@ from metatomic.torch import ModelOutput
 from metatomic_ase import MetatomicCalculator
 from tiny_models import tiny_llpr, tiny_pet
 
-from aiida_pet.engine.averaging import Rotations, RowRotations
-from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.evaluation import Evaluation
-from aiida_pet.engine.heads import Heads, UnsupportedModelError, why_not_plain
-from aiida_pet.engine.model import BatchedPet
-from aiida_pet.engine.neighbors import NeighborList
-from aiida_pet.engine.parameters import Derivation, Output
-from aiida_pet.engine.rotations import RotationSet, lebedev
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.crystals.symmetry.rotation_sets import RotationSet, lebedev
+from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.engine.batch.evaluation import Evaluation
+from aiida_pet.engine.batch.neighbors import NeighborList
+from aiida_pet.engine.model.heads import Heads, UnsupportedModelError, why_not_plain
+from aiida_pet.engine.model.pet import BatchedPet
+from aiida_pet.engine.symmetry.averaging import Rotations, RowRotations
+from aiida_pet.job.parameters import Derivation, Output
+from aiida_pet.tables.crystals import StructureTable
 
 C, D = Derivation.CONSERVATIVE, Derivation.DIRECT
 VARIANTS = (None, "pbe", "r2scan")
@@ -93,7 +93,7 @@ def test_older_name_of_direct_forces_is_understood(mixed):
     model = tiny_pet()
     assert Heads.of(model, D, C).forces.name == "non_conservative_force"
     names = ["energy", "non_conservative_forces"]
-    from aiida_pet.engine.heads import DIRECT_FORCES, head_name
+    from aiida_pet.engine.model.heads import DIRECT_FORCES, head_name
 
     assert head_name(names, DIRECT_FORCES, None) == "non_conservative_forces"
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from ase import Atoms
 
-from aiida_pet.engine.parameters import Task, parse_parameters
-from aiida_pet.engine.relax import Relax
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.engine.tasks.relax import Relax
+from aiida_pet.job.parameters import Task, parse_parameters
+from aiida_pet.tables.crystals import StructureTable
 
 PARAMETERS = {"max_steps": 8, "symprecs": [], "volume_ratio_max": 1.5, "force_cap": 100.0}
 N_GOOD = 190
@@ -113,7 +113,7 @@ def relax(table: StructureTable, model: Any) -> StructureTable:
 @pytest.fixture(scope="module")
 def ended(request: pytest.FixtureRequest, model_file: Any) -> tuple[StructureTable, StructureTable]:
     """The good rows by themselves, and all rows together, as they ended."""
-    from aiida_pet.engine.model import BatchedPet, load_model
+    from aiida_pet.engine.model.pet import BatchedPet, load_model
 
     def pet() -> Any:
         # one batch: all rows are in flight at once

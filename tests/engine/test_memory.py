@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.memory import SHARE, MemoryModel, calibrate, fit_to_memory, peak_bytes
-from aiida_pet.engine.neighbors import NeighborList
-from aiida_pet.engine.parameters import Derivation, Dtype
+from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.engine.batch.neighbors import NeighborList
+from aiida_pet.engine.model.memory import SHARE, MemoryModel, calibrate, fit_to_memory, peak_bytes
+from aiida_pet.job.parameters import Derivation, Dtype
 
 
 def peak_and_tokens(pet: Any, table: Any) -> tuple[float, float]:
@@ -59,11 +59,11 @@ sys.path[:0] = sys.argv[1:2]
 torch.set_num_threads(1)
 from conftest import random_alloy
 import numpy as np
-from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.memory import calibrate
-from aiida_pet.engine.model import BatchedPet, load_model
-from aiida_pet.engine.neighbors import NeighborList
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.engine.model.memory import calibrate
+from aiida_pet.engine.model.pet import BatchedPet, load_model
+from aiida_pet.engine.batch.neighbors import NeighborList
+from aiida_pet.tables.table import StructureTable
 from aiida_pet.models import embedded_card, embedded_path
 
 def resident(key):
@@ -106,7 +106,7 @@ def test_chunks_are_cut_to_the_free_memory(load_pet, monkeypatch):
     class Little:
         available = memory.bytes(500.0) / SHARE
 
-    monkeypatch.setattr("aiida_pet.engine.memory.psutil.virtual_memory", Little)
+    monkeypatch.setattr("aiida_pet.engine.model.memory.psutil.virtual_memory", Little)
     fit_to_memory(pet)
     assert pet.max_tokens == pytest.approx(500.0, rel=0.02)
 

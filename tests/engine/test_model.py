@@ -11,15 +11,15 @@ import torch
 from ase import Atoms
 from metatomic.torch import ModelOutput
 
-from aiida_pet.engine.averaging import Rotations, RowRotations
-from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.driver import VOIGT
-from aiida_pet.engine.heads import UnsupportedModelError
-from aiida_pet.engine.model import load_model
-from aiida_pet.engine.neighbors import NeighborList
-from aiida_pet.engine.parameters import Derivation, Dtype
-from aiida_pet.engine.rotations import octahedral
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.crystals.symmetry.rotation_sets import octahedral
+from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.engine.batch.neighbors import NeighborList
+from aiida_pet.engine.model.heads import UnsupportedModelError
+from aiida_pet.engine.model.pet import load_model
+from aiida_pet.engine.symmetry.averaging import Rotations, RowRotations
+from aiida_pet.job.parameters import Derivation, Dtype
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.units import VOIGT_PAIRS
 
 C, D = Derivation.CONSERVATIVE, Derivation.DIRECT
 
@@ -50,7 +50,7 @@ def test_evaluate_equals_metatomic_ase(load_pet, ase_calculator, alloys, heads, 
         assert abs(atoms.get_potential_energy() - result.energy[row].item()) / len(atoms) < 1e-9
         np.testing.assert_allclose(result.forces[table.atoms_of(row)].numpy(), atoms.get_forces(), atol=1e-8)
         if atoms.pbc.all():
-            mine = [result.stress[row, i, j].item() for i, j in VOIGT]
+            mine = [result.stress[row, i, j].item() for i, j in VOIGT_PAIRS]
             np.testing.assert_allclose(mine, atoms.get_stress(), atol=1e-9)
         else:
             assert torch.isnan(result.stress[row]).all()
@@ -82,7 +82,7 @@ def test_forces_and_stress_equal_finite_differences(load_pet, alloys):
         step[first, axis] = h
         change = energies(table.positions + step, table.cells) - energies(table.positions - step, table.cells)
         np.testing.assert_allclose(result.forces[first, axis], -change / (2 * h), atol=1e-6)
-    for i, j in VOIGT:
+    for i, j in VOIGT_PAIRS:
         strain = np.zeros((3, 3))
         strain[i, j] = strain[j, i] = h if i == j else h / 2
         up, down = np.eye(3) + strain, np.eye(3) - strain
@@ -140,7 +140,7 @@ def test_float32_is_near_float64_but_not_equal(load_pet, alloys):
 
 
 def test_pet_without_the_head_asked_for_is_refused(model_file):
-    from aiida_pet.engine.model import BatchedPet
+    from aiida_pet.engine.model.pet import BatchedPet
 
     model = load_model(*model_file)
     model.target_names.remove("non_conservative_force")
@@ -149,7 +149,7 @@ def test_pet_without_the_head_asked_for_is_refused(model_file):
 
 
 def test_pet_with_long_range_features_is_refused(model_file):
-    from aiida_pet.engine.model import BatchedPet
+    from aiida_pet.engine.model.pet import BatchedPet
 
     model = load_model(*model_file)
     model.long_range = True

@@ -10,11 +10,11 @@ import torch_sim as ts
 from ase import Atoms
 from metatomic_torchsim import MetatomicModel
 
-from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.model import load_model
-from aiida_pet.engine.neighbors import NeighborList
-from aiida_pet.engine.parameters import Derivation
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.engine.batch.neighbors import NeighborList
+from aiida_pet.engine.model.pet import load_model
+from aiida_pet.job.parameters import Derivation
+from aiida_pet.tables.crystals import StructureTable
 
 C, D = Derivation.CONSERVATIVE, Derivation.DIRECT
 MODES = [((C, C), False), ((D, D), True), ((C, D), "stress"), ((D, C), "forces")]

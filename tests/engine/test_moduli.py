@@ -5,8 +5,8 @@ from pymatgen.core.elasticity import ElasticTensor
 from pymatgen.io.ase import AseAtomsAdaptor
 from scipy.spatial.transform import Rotation
 
-from aiida_pet.engine.moduli import debye_temperature, elastic_moduli, sound_velocities
-from aiida_pet.engine.voigt import rotate_tensor
+from aiida_pet.crystals.elastic.moduli import debye_temperature, elastic_moduli, sound_velocities
+from aiida_pet.crystals.elastic.voigt import rotate_tensor
 
 
 def cubic(c11: float, c12: float, c44: float) -> np.ndarray:

@@ -9,9 +9,9 @@ import torch
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.neighbors import NeighborList
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.engine.batch.neighbors import NeighborList
+from aiida_pet.tables.crystals import StructureTable
 
 CUTOFF = 4.5
 

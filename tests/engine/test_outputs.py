@@ -11,11 +11,11 @@ import torch
 from ase import Atoms
 from tiny_models import tiny_llpr, tiny_pet
 
-from aiida_pet.engine.checkpoint import sha256_of
-from aiida_pet.engine.job import EngineSettings, ExitStatus, JobFolder, JobSpec, Task
-from aiida_pet.engine.parameters import Output, ParameterError, parse_parameters
 from aiida_pet.engine.run import Job
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.job.checkpoint import sha256_of
+from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolder, JobSpec, Task
+from aiida_pet.job.parameters import Output, ParameterError, parse_parameters
+from aiida_pet.tables.crystals import StructureTable
 
 
 @pytest.fixture

@@ -11,17 +11,17 @@ import torch
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from aiida_pet.engine import pair_search
-from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.job import RowStatus
-from aiida_pet.engine.pair_search import (
+from aiida_pet.engine.batch import pair_search
+from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.engine.batch.pair_search import (
     FoundPairs,
     find_pairs,
     search_images,
     search_with_vesin,
     why_not_searched,
 )
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.job.folder import RowStatus
+from aiida_pet.tables.crystals import StructureTable
 
 Search = Callable[[Batch, float], FoundPairs]
 both = pytest.mark.parametrize("search", [search_with_vesin, search_images])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aiida_pet.engine.job import Task
-from aiida_pet.engine.parameters import (
+from aiida_pet.job.folder import Task
+from aiida_pet.job.parameters import (
     Averaging,
     ParameterError,
     describe_parameters,

@@ -12,10 +12,10 @@ from phonopy import Phonopy
 from phonopy.harmonic.force_constants import compact_fc_to_full_fc
 from phonopy.physical_units import get_physical_units
 
-from aiida_pet.engine.displacements import SupercellSites, generate_displacements
-from aiida_pet.engine.force_constants import produce_force_constants
-from aiida_pet.engine.harmonic import harmonic_properties, make_phonopy
-from aiida_pet.engine.phonon_modes import commensurate_matrix, modes_at, softest_mode
+from aiida_pet.crystals.phonons.displacements import SupercellSites, generate_displacements
+from aiida_pet.crystals.phonons.force_constants import produce_force_constants
+from aiida_pet.crystals.phonons.harmonic import harmonic_properties, make_phonopy
+from aiida_pet.crystals.phonons.modes import commensurate_matrix, modes_at, softest_mode
 
 
 def with_forces(atoms, matrix=2, sign=1.0) -> Phonopy:

@@ -17,19 +17,19 @@ from phonopy.physical_units import get_physical_units
 from phonopy.structure.atoms import PhonopyAtoms
 from tiny_models import tiny_pet
 
-from aiida_pet.engine.job import EngineSettings, ExitStatus, JobFolder, JobSpec, Task
-from aiida_pet.engine.model import BatchedPet
-from aiida_pet.engine.parameters import (
+from aiida_pet.crystals.phonons.stored import phonopy_of_row
+from aiida_pet.engine.model.pet import BatchedPet
+from aiida_pet.engine.run import Job
+from aiida_pet.engine.tasks.phonons import Phonons
+from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolder, JobSpec, Task
+from aiida_pet.job.parameters import (
     Derivation,
     PhononParameters,
     TightRelaxParameters,
     parse_parameters,
 )
-from aiida_pet.engine.phonons import Phonons
-from aiida_pet.engine.run import Job
-from aiida_pet.engine.stored_phonons import phonopy_of_row
-from aiida_pet.engine.table import StructureTable
 from aiida_pet.tables.columns import Source, columns_of
+from aiida_pet.tables.crystals import StructureTable
 
 MESH = 20.0
 DIRECT = {"forces": Derivation.DIRECT, "stress": Derivation.DIRECT}
@@ -134,7 +134,7 @@ def q_points(phonopy: Phonopy) -> np.ndarray:
 @pytest.fixture(scope="module")
 def results(model_file: tuple[Path, str]) -> StructureTable:
     """All crystals, relaxed and computed in one run."""
-    from aiida_pet.engine.model import load_model
+    from aiida_pet.engine.model.pet import load_model
 
     table = StructureTable.from_ase(crystals().items())
     pet = BatchedPet(load_model(*model_file))

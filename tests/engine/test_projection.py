@@ -12,9 +12,9 @@ from ase.calculators.lj import LennardJones
 from ase.spacegroup.symmetrize import prep_symmetry, symmetrize_rank1, symmetrize_rank2
 from numpy.typing import NDArray
 
-from aiida_pet.engine.operations import Operations
-from aiida_pet.engine.projection import SymmetryProjector, symmetrize_structure
-from aiida_pet.engine.spacegroup import find_operations
+from aiida_pet.crystals.symmetry.operations import Operations
+from aiida_pet.crystals.symmetry.spacegroup import find_operations
+from aiida_pet.engine.symmetry.projection import SymmetryProjector, symmetrize_structure
 
 Array = NDArray[np.float64]
 

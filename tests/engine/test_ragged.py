@@ -7,8 +7,9 @@ import io
 import numpy as np
 import pytest
 
-from aiida_pet.engine.ragged import Ragged
-from aiida_pet.engine.table import StructureTable, Table
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.ragged import Ragged
+from aiida_pet.tables.table import Table
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE, LBFGS
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from aiida_pet.engine.driver import GPA
-from aiida_pet.engine.parameters import Task, parse_parameters
-from aiida_pet.engine.relax import Relax
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.engine.tasks.relax import Relax
+from aiida_pet.job.parameters import Task, parse_parameters
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.units import GPA
 
 
 def relax(

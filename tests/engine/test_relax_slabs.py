@@ -11,15 +11,15 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
 from slabs import molecule, permuted, slab, tilted, turned, wire
 
-from aiida_pet.engine import relax as relax_module
-from aiida_pet.engine.driver import GPA
-from aiida_pet.engine.operations import identity_operations
-from aiida_pet.engine.parameters import ParameterError, Task, parse_parameters
-from aiida_pet.engine.relax import Relax
-from aiida_pet.engine.spacegroup import find_operations
-from aiida_pet.engine.static import Static
-from aiida_pet.engine.suitability import foreseen
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.crystals.symmetry.operations import identity_operations
+from aiida_pet.crystals.symmetry.spacegroup import find_operations
+from aiida_pet.engine.tasks import relax as relax_module
+from aiida_pet.engine.tasks.relax import Relax
+from aiida_pet.engine.tasks.static import Static
+from aiida_pet.job.parameters import ParameterError, Task, parse_parameters
+from aiida_pet.job.suitability import foreseen
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.units import GPA
 
 
 def relax(table: StructureTable, model: Any, **parameters: Any) -> StructureTable:

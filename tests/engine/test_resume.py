@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from interrupted import Interrupted
 
-from aiida_pet.engine.job import STATE_FILE, EngineSettings, ExitStatus, JobFolder, JobSpec, Task
 from aiida_pet.engine.run import Job
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.job.folder import STATE_FILE, EngineSettings, ExitStatus, JobFolder, JobSpec, Task
+from aiida_pet.tables.crystals import StructureTable
 
 MakeJob = Callable[..., JobFolder]
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
-from aiida_pet.engine.operations import Operations
-from aiida_pet.engine.rotation_reduction import CosetTables, Reduction, reduce_by_point_group
-from aiida_pet.engine.rotations import RotationSet, icosahedral, lebedev, octahedral
-from aiida_pet.engine.spacegroup import find_operations
+from aiida_pet.crystals.symmetry.cosets import CosetTables, Reduction, reduce_by_point_group
+from aiida_pet.crystals.symmetry.operations import Operations
+from aiida_pet.crystals.symmetry.rotation_sets import RotationSet, icosahedral, lebedev, octahedral
+from aiida_pet.crystals.symmetry.spacegroup import find_operations
 
 Array = NDArray[np.float64]
 SETS = [octahedral(), icosahedral(), lebedev(3)]

@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 from scipy.special import sph_harm_y
 
-from aiida_pet.engine.rotations import (
+from aiida_pet.crystals.symmetry.rotation_sets import (
     RotationSet,
     icosahedral,
     lebedev,

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from aiida_pet.engine import rowstate
-from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.cellfilter import Coordinates
-from aiida_pet.engine.optimizers import Fire, Lbfgs
+from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.engine.tasks import row_state
+from aiida_pet.engine.tasks.cell_filter import Coordinates
+from aiida_pet.engine.tasks.optimizers import Fire, Lbfgs
 
 
 def walked(kind: type[Fire] | type[Lbfgs], batch: Batch, n_steps: int) -> tuple[Any, Coordinates]:
@@ -35,17 +35,17 @@ def test_rows_that_leave_and_enter_walk_on_as_if_alone(alloys, kind):
     rows = torch.tensor([3, 1])
     left, kept_x = walked(kind, first, 6)
     other, other_x = walked(kind, second, 2)
-    state = rowstate.cat([rowstate.take(left, first, rows), other])
+    state = row_state.cat([row_state.take(left, first, rows), other])
     batch = Batch.cat([first.take(rows), second])
-    x = rowstate.cat([rowstate.take(kept_x, first, rows), other_x])
+    x = row_state.cat([row_state.take(kept_x, first, rows), other_x])
     step = state.step(batch, x, forces_at(batch, x), 0.2)
 
     wanted = left.step(first, kept_x, forces_at(first, kept_x), 0.2)
-    mine = rowstate.take(step, batch, torch.tensor([0, 1]))
-    torch.testing.assert_close(mine.atoms, rowstate.take(wanted, first, rows).atoms, rtol=0, atol=1e-14)
-    torch.testing.assert_close(mine.cell, rowstate.take(wanted, first, rows).cell, rtol=0, atol=1e-14)
+    mine = row_state.take(step, batch, torch.tensor([0, 1]))
+    torch.testing.assert_close(mine.atoms, row_state.take(wanted, first, rows).atoms, rtol=0, atol=1e-14)
+    torch.testing.assert_close(mine.cell, row_state.take(wanted, first, rows).cell, rtol=0, atol=1e-14)
     wanted = other.step(second, other_x, forces_at(second, other_x), 0.2)
-    mine = rowstate.take(step, batch, torch.tensor([2, 3, 4]))
+    mine = row_state.take(step, batch, torch.tensor([2, 3, 4]))
     torch.testing.assert_close(mine.atoms, wanted.atoms, rtol=0, atol=1e-14)
 
 
@@ -53,11 +53,11 @@ def test_rows_that_leave_and_enter_walk_on_as_if_alone(alloys, kind):
 def test_columns_bring_back_the_same_state(alloys, kind):
     batch = Batch.from_table(alloys(3))
     state, _ = walked(kind, batch, 4)
-    rows, atoms = rowstate.to_columns(state)
+    rows, atoms = row_state.to_columns(state)
     assert {len(values) for values in rows.values()} == {3}
     assert {len(values) for values in atoms.values()} == {len(batch.numbers)}
-    again = rowstate.from_columns(kind.start(Batch.from_table(alloys(1))), rows, atoms)
-    for name, values in rowstate.to_columns(again)[0].items():
+    again = row_state.from_columns(kind.start(Batch.from_table(alloys(1))), rows, atoms)
+    for name, values in row_state.to_columns(again)[0].items():
         np.testing.assert_array_equal(values, rows[name])
 
 
@@ -65,7 +65,7 @@ def test_columns_of_another_kind_are_refused_by_name(alloys):
     batch = Batch.from_table(alloys(2))
     fire = Fire.start(batch)
     with pytest.raises(ValueError, match=r"it holds .*'rho'.*, expected \['a', 'dt'"):
-        rowstate.from_columns(fire, *rowstate.to_columns(Lbfgs.start(batch)))
+        row_state.from_columns(fire, *row_state.to_columns(Lbfgs.start(batch)))
     of_another_type = replace(fire, started=fire.dt)
     with pytest.raises(ValueError, match=r"started is torch.float64 of shape \(2,\), expected torch.bool"):
-        rowstate.from_columns(fire, *rowstate.to_columns(of_another_type))
+        row_state.from_columns(fire, *row_state.to_columns(of_another_type))

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from aiida_pet.engine.job import EngineSettings, ExitStatus, JobFolder, JobSpec, Task
 from aiida_pet.engine.run import Job
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolder, JobSpec, Task
+from aiida_pet.tables.crystals import StructureTable
 
 MakeJob = Callable[..., JobFolder]
 

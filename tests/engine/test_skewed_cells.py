@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from aiida_pet.engine import pair_search
-from aiida_pet.engine.job import RowStatus, Task
-from aiida_pet.engine.model import BatchedPet, load_model
-from aiida_pet.engine.parameters import Dtype, parse_parameters
-from aiida_pet.engine.relax import Relax
-from aiida_pet.engine.static import Static
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.engine.batch import pair_search
+from aiida_pet.engine.model.pet import BatchedPet, load_model
+from aiida_pet.engine.tasks.relax import Relax
+from aiida_pet.engine.tasks.static import Static
+from aiida_pet.job.folder import RowStatus, Task
+from aiida_pet.job.parameters import Dtype, parse_parameters
+from aiida_pet.tables.crystals import StructureTable
 
 TIMES = (3_000, -3_000, 1_000_000)
 

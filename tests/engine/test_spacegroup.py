@@ -11,10 +11,10 @@ import spglib
 from ase import Atoms
 from ase.build import bulk, molecule
 
-from aiida_pet.engine import spacegroup
-from aiida_pet.engine.operations import Operations, identity_operations, symmetrize_structure
-from aiida_pet.engine.spacegroup import find_operations, spacegroup_numbers
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.crystals.symmetry import spacegroup
+from aiida_pet.crystals.symmetry.operations import Operations, identity_operations, symmetrize_structure
+from aiida_pet.crystals.symmetry.spacegroup import find_operations, spacegroup_numbers
+from aiida_pet.tables.crystals import StructureTable
 
 SYMPRECS = (0.001, 0.01, 0.1)
 

@@ -9,11 +9,11 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from aiida_pet.engine.job import Task
-from aiida_pet.engine.parameters import parse_parameters
-from aiida_pet.engine.phonons import Phonons
-from aiida_pet.engine.stored_phonons import phonopy_of_row
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.crystals.phonons.stored import phonopy_of_row
+from aiida_pet.engine.tasks.phonons import Phonons
+from aiida_pet.job.folder import Task
+from aiida_pet.job.parameters import parse_parameters
+from aiida_pet.tables.crystals import StructureTable
 
 MESH = 12.0
 
@@ -21,7 +21,7 @@ MESH = 12.0
 @pytest.fixture(scope="module")
 def computed(model_file: tuple[Path, str]) -> tuple[StructureTable, dict[str, np.ndarray]]:
     """Results of three crystals and a molecule, and the frequencies of each while its phonons were in memory."""
-    from aiida_pet.engine.model import BatchedPet, load_model
+    from aiida_pet.engine.model.pet import BatchedPet, load_model
 
     frequencies: dict[str, np.ndarray] = {}
 
@@ -91,7 +91,7 @@ def test_results_of_another_task_are_refused():
 
 
 def test_tolerance_is_that_of_the_task(model_file):
-    from aiida_pet.engine.model import BatchedPet, load_model
+    from aiida_pet.engine.model.pet import BatchedPet, load_model
 
     atoms = bulk("MoTa", "cesiumchloride", a=3.23) * (1, 1, 2)
     atoms.positions[0] += (0.002, 0.001, 0.0)

@@ -5,9 +5,8 @@ from pymatgen.core.elasticity import DeformedStructureSet, Strain
 from pymatgen.io.ase import AseAtomsAdaptor
 from scipy.spatial.transform import Rotation
 
-from aiida_pet.engine.elasticity import fit_elastic_tensor, symmetrize_tensor
-from aiida_pet.engine.spacegroup import find_operations
-from aiida_pet.engine.strains import (
+from aiida_pet.crystals.elastic.fit import fit_elastic_tensor, symmetrize_tensor
+from aiida_pet.crystals.elastic.strains import (
     PROTOCOLS,
     StrainAmounts,
     deformation_gradients,
@@ -15,7 +14,8 @@ from aiida_pet.engine.strains import (
     independent_directions,
     strain_tensors,
 )
-from aiida_pet.engine.voigt import strain_to_voigt, voigt_to_stress
+from aiida_pet.crystals.elastic.voigt import strain_to_voigt, voigt_to_stress
+from aiida_pet.crystals.symmetry.spacegroup import find_operations
 
 
 def point_group(atoms, rotation=None) -> np.ndarray:

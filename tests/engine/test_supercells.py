@@ -12,7 +12,7 @@ from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 from scipy.spatial.transform import Rotation
 
-from aiida_pet.engine.supercells import choose_supercell, shortest_image
+from aiida_pet.crystals.phonons.supercells import choose_supercell, shortest_image
 
 NAMES = ["bcc", "fcc", "hcp", "d0_3", "mosi2", "anatase", "bi2te3", "ibam", "c2m", "c2c", "p-1", "p1"]
 

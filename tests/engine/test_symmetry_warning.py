@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aiida_pet.engine.symmetry_warning import symmetry_warnings
+from aiida_pet.crystals.symmetry.warnings import symmetry_warnings
 
 
 def test_only_what_there_is_something_to_say_of_gets_a_text() -> None:

@@ -13,10 +13,10 @@ from tiny_models import tiny_pet
 from torch_sim.integrators.nve import nve_init, nve_step
 from torch_sim.units import MetalUnits
 
-from aiida_pet.engine.driver import GPA
-from aiida_pet.engine.model import BatchedPet
-from aiida_pet.engine.parameters import Derivation
-from aiida_pet.engine.torchsim import TorchSimPet
+from aiida_pet.engine.model.pet import BatchedPet
+from aiida_pet.engine.model.torch_sim import TorchSimPet
+from aiida_pet.job.parameters import Derivation
+from aiida_pet.units import GPA
 
 C, D = Derivation.CONSERVATIVE, Derivation.DIRECT
 CPU = torch.device("cpu")

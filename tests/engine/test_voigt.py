@@ -2,7 +2,7 @@ import numpy as np
 from pymatgen.core.elasticity import ElasticTensor, Strain, Stress
 from scipy.spatial.transform import Rotation
 
-from aiida_pet.engine.voigt import (
+from aiida_pet.crystals.elastic.voigt import (
     from_mandel,
     mandel_rotations,
     rotate_tensor,

@@ -15,18 +15,18 @@ from metatomic.torch import ModelOutput
 from metatomic_ase import MetatomicCalculator
 from tiny_models import tiny_llpr, tiny_pet
 
-from aiida_pet.engine.averaging import Rotations, RowRotations
-from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.checkpoint import sha256_of
-from aiida_pet.engine.evaluation import Evaluation
-from aiida_pet.engine.heads import UnsupportedModelError
-from aiida_pet.engine.model import BatchedPet, load_model, make_model
-from aiida_pet.engine.neighbors import NeighborList
-from aiida_pet.engine.parameters import Derivation, Dtype, Output
-from aiida_pet.engine.rotations import RotationSet, lebedev, octahedral
-from aiida_pet.engine.systems import make_systems
-from aiida_pet.engine.table import StructureTable
-from aiida_pet.engine.wrapper import WrappedModel
+from aiida_pet.crystals.symmetry.rotation_sets import RotationSet, lebedev, octahedral
+from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.engine.batch.evaluation import Evaluation
+from aiida_pet.engine.batch.neighbors import NeighborList
+from aiida_pet.engine.model.heads import UnsupportedModelError
+from aiida_pet.engine.model.metatomic import WrappedModel
+from aiida_pet.engine.model.metatomic_systems import make_systems
+from aiida_pet.engine.model.pet import BatchedPet, load_model, make_model
+from aiida_pet.engine.symmetry.averaging import Rotations, RowRotations
+from aiida_pet.job.checkpoint import sha256_of
+from aiida_pet.job.parameters import Derivation, Dtype, Output
+from aiida_pet.tables.crystals import StructureTable
 
 C, D = Derivation.CONSERVATIVE, Derivation.DIRECT
 

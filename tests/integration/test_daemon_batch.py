@@ -14,11 +14,11 @@ from aiida.engine.processes.control import iterate_process_tasks
 from aiida.manage import get_manager
 from click.testing import CliRunner
 
+from aiida_pet.campaigns.progress import campaign_progress
 from aiida_pet.cli import main
 from aiida_pet.cli.repair import find
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.jobs import jobs_of
-from aiida_pet.workchains.progress import campaign_progress
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 

@@ -10,7 +10,7 @@ from ase.calculators.calculator import Calculator
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.units import GPa
 
-from aiida_pet.engine.reference import pet_calculator
+from aiida_pet.engine.model.ase_calculator import pet_calculator
 from aiida_pet.models import embedded_card, embedded_path
 from aiida_pet.models.recipe import properties
 from aiida_pet.models.recipe.properties import Cubic

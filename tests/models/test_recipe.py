@@ -16,8 +16,8 @@ from ase.calculators.calculator import Calculator
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.units import GPa
 
-from aiida_pet.engine.checkpoint import NotACheckpointError, load_checkpoint, sha256_of
-from aiida_pet.engine.reference import pet_calculator
+from aiida_pet.engine.model.ase_calculator import pet_calculator
+from aiida_pet.job.checkpoint import NotACheckpointError, load_checkpoint, sha256_of
 from aiida_pet.models import embedded_card, embedded_path
 from aiida_pet.models.cards import CARD_KEYS
 from aiida_pet.models.recipe import errors

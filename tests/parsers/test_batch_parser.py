@@ -21,9 +21,9 @@ from click.testing import CliRunner
 from aiida_pet.calculations.exit_codes import CODES
 from aiida_pet.calculations.relax import RelaxCalculation
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import JobFolder, Progress
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.job.folder import JobFolder, Progress
 from aiida_pet.parsers.batch import BatchParser
+from aiida_pet.tables.crystals import StructureTable
 
 Inputs = Callable[..., dict[str, Any]]
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from aiida_pet.engine.parameters import PhononParameters, RelaxParameters
+from aiida_pet.job.parameters import PhononParameters, RelaxParameters
 from aiida_pet.tables.columns import (
     COLUMNS,
     Section,

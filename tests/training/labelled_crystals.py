@@ -6,7 +6,7 @@ import numpy as np
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.crystals import StructureTable
 
 TINY = {
     "architecture": "tiny",

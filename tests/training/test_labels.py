@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from labelled_crystals import TINY, labelled
 
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.training.labels import composition_residuals, read_labels
 from aiida_pet.training.parameters import TrainingError, parse_training
 from aiida_pet.training.prepare import prepare

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from labelled_crystals import TINY, labelled
 
-from aiida_pet.engine.checkpoint import load_checkpoint, sha256_of
-from aiida_pet.engine.job import EngineSettings, ExitStatus, JobFolder
-from aiida_pet.engine.table import Table
+from aiida_pet.job.checkpoint import load_checkpoint, sha256_of
+from aiida_pet.job.folder import TRAIN_FILE, EngineSettings, ExitStatus, JobFolder
+from aiida_pet.tables.table import Table
 from aiida_pet.training import checkpoints, folder
 from aiida_pet.training.curve import CURVE_FILE
 from aiida_pet.training.folder import TrainingJob
@@ -47,7 +47,7 @@ def write_job(
         sha256 = sha256_of(model)
     settings = EngineSettings(device="cpu", threads=1, walltime_s=walltime_s, walltime_margin_s=1.0)
     job = TrainingJob(stage, TINY | changes, "tiny", sha256, settings=settings)
-    (path / folder.TRAIN_FILE).write_text(job.to_json())
+    (path / TRAIN_FILE).write_text(job.to_json())
     labelled().save(path / folder.set_file("training"))
     return path
 

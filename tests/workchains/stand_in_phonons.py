@@ -17,9 +17,9 @@ sys.path[:0] = [str(TESTS), str(TESTS / "calculations")]
 import stand_in_engine  # noqa: E402
 from phonon_results import SYMPRECS, energy_and_forces, phonon_table  # noqa: E402
 
-from aiida_pet.engine.job import JobFolder, Task  # noqa: E402
-from aiida_pet.engine.spacegroup import spacegroup_numbers  # noqa: E402
-from aiida_pet.engine.table import StructureTable  # noqa: E402
+from aiida_pet.crystals.symmetry.spacegroup import spacegroup_numbers  # noqa: E402
+from aiida_pet.job.folder import JobFolder, Task  # noqa: E402
+from aiida_pet.tables.crystals import StructureTable  # noqa: E402
 
 FINISH = stand_in_engine.finish_rows
 

@@ -9,11 +9,11 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
+from aiida_pet.campaigns.resume import resume_builder
 from aiida_pet.cli.status import report
 from aiida_pet.workchains import groups
 from aiida_pet.workchains.groups import PREFIX, group_of
 from aiida_pet.workchains.relax import RelaxWorkChain
-from aiida_pet.workchains.resume import resume_builder
 from aiida_pet.workchains.screening import ScreeningWorkChain
 
 Inputs = Callable[..., dict[str, Any]]

@@ -12,12 +12,12 @@ from aiida import orm
 from aiida.common import LinkType
 from aiida.engine import run_get_node
 
+from aiida_pet.campaigns.progress import Heartbeats, campaign_progress
+from aiida_pet.campaigns.resume import resume_builder
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import PROGRESS_FILE, Progress
+from aiida_pet.job.folder import PROGRESS_FILE, Progress
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.lane import LANE_TYPE
-from aiida_pet.workchains.progress import Heartbeats, campaign_progress
-from aiida_pet.workchains.resume import resume_builder
 
 Inputs = Callable[..., dict[str, Any]]
 
@@ -141,5 +141,5 @@ def test_computer_is_connected_to_no_more_often_than_it_wants(
     (tmp_path / PROGRESS_FILE).write_text(Progress(rows_total=10, rows_done=7, step="running").to_json())
     assert rows_done() == 4
     now = time.monotonic()
-    monkeypatch.setattr("aiida_pet.workchains.progress.time.monotonic", lambda: now + 61.0)
+    monkeypatch.setattr("aiida_pet.campaigns.progress.time.monotonic", lambda: now + 61.0)
     assert rows_done() == 7

@@ -17,10 +17,10 @@ from ase.build import bulk
 from pymatgen.analysis.phase_diagram import PhaseDiagram
 from pymatgen.entries.computed_entries import ComputedEntry
 
-from aiida_pet.analysis.reference_files import read_references
+from aiida_pet.analysis.hull.reference_files import read_references
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.workchains.hull import HullWorkChain
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.relax import RelaxWorkChain

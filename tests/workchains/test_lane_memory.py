@@ -14,8 +14,8 @@ from aiida import orm
 from aiida_pet.calculations.screening import bare, judge_stage
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.ragged import Ragged
-from aiida_pet.engine.table import StructureTable
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.ragged import Ragged
 from aiida_pet.workchains.lane import LaneWorkChain
 from aiida_pet.workchains.walk import Walk
 

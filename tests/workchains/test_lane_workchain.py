@@ -12,8 +12,8 @@ from aiida import orm
 from aiida.common.links import LinkType
 from aiida.engine import run_get_node
 
-from aiida_pet.calculations.model_store import Publication
 from aiida_pet.calculations.staging import StageModelCalculation
+from aiida_pet.computers.model_store import Publication
 from aiida_pet.data.table import TableData
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.lane import MAX_RESTAGINGS, LaneWorkChain

@@ -21,8 +21,8 @@ from aiida_pet.calculations.harmonic_parameters import FollowParameters
 from aiida_pet.calculations.phonons import PhononCalculation
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.engine.job import JobFolder, Task
-from aiida_pet.engine.parameters import parse_parameters
+from aiida_pet.job.folder import JobFolder, Task
+from aiida_pet.job.parameters import parse_parameters
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.phonons import SINGLE, PhononWorkChain
 from aiida_pet.workchains.protocols import protocol_inputs
@@ -419,7 +419,7 @@ def bands_by_hand(crystal: Atoms, matrix: np.ndarray, distance: float, points: n
     from phonopy.structure.atoms import PhonopyAtoms
 
     from aiida_pet import models
-    from aiida_pet.engine.model import load_model
+    from aiida_pet.engine.model.pet import load_model
 
     model = load_model(models.embedded_path(), models.embedded_card()["sha256"])
     calculator = MetatomicCalculator(model.to(torch.float64).export(), device="cpu")

@@ -10,9 +10,9 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
-from aiida_pet.calculations.resources import ResourceError
-from aiida_pet.engine.job import Task
-from aiida_pet.engine.parameters import ParameterError, parse_parameters
+from aiida_pet.computers.resources import ResourceError
+from aiida_pet.job.folder import Task
+from aiida_pet.job.parameters import ParameterError, parse_parameters
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.elastic import ElasticWorkChain
 from aiida_pet.workchains.hull import HullWorkChain

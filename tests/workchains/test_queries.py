@@ -9,14 +9,14 @@ import pytest
 from aiida.engine import run_get_node
 from ase.build import bulk
 
-from aiida_pet.data.filter import FilterError
+from aiida_pet.campaigns.find import QueryError, campaigns_with_results, find_rows, may_fulfil
+from aiida_pet.campaigns.resume import resume_builder
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
+from aiida_pet.tables.filter import FilterError
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.hull import HullWorkChain
-from aiida_pet.workchains.queries import QueryError, campaigns_with_results, find_rows, may_fulfil
 from aiida_pet.workchains.relax import RelaxWorkChain
-from aiida_pet.workchains.resume import resume_builder
 from aiida_pet.workchains.screening import ScreeningWorkChain
 
 Inputs = Callable[..., dict[str, Any]]

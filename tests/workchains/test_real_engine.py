@@ -14,8 +14,8 @@ from ase.build import bulk
 
 from aiida_pet.calculations.relax import RelaxCalculation
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.engine.job import EngineSettings, ExitStatus, JobFolder, JobSpec, Task
 from aiida_pet.engine.run import Job
+from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolder, JobSpec, Task
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.relax import RelaxWorkChain
 

@@ -13,7 +13,7 @@ from aiida import orm
 from aiida.engine import run_get_node
 from ase.build import bulk
 
-from aiida_pet.analysis.reference_files import read_references
+from aiida_pet.analysis.hull.reference_files import read_references
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.workchains.jobs import jobs_of

@@ -12,8 +12,8 @@ from aiida import orm
 from aiida.engine import run_get_node
 from aiida.tools import delete_nodes
 
-from aiida_pet.calculations.model_store import ModelStoreError
 from aiida_pet.calculations.staging import StageModelCalculation, find_staged_model, was_staged
+from aiida_pet.computers.model_store import ModelStoreError
 from aiida_pet.data.model import PetModelData
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.jobs import jobs_of

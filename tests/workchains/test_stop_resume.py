@@ -13,18 +13,18 @@ from aiida.manage import get_manager
 from aiida.orm import Int
 
 from aiida_pet.calculations.relax import RelaxCalculation
-from aiida_pet.cli.status import report
-from aiida_pet.data.structures import StructureSetData
-from aiida_pet.workchains.done import current
-from aiida_pet.workchains.jobs import jobs_of
-from aiida_pet.workchains.relax import RelaxWorkChain
-from aiida_pet.workchains.resume import (
+from aiida_pet.campaigns.resume import (
     NotResumableError,
     computed_again,
     resume_builder,
     what_is_done,
     without_given_up,
 )
+from aiida_pet.cli.status import report
+from aiida_pet.data.structures import StructureSetData
+from aiida_pet.workchains.done import current
+from aiida_pet.workchains.jobs import jobs_of
+from aiida_pet.workchains.relax import RelaxWorkChain
 from aiida_pet.workchains.screening import ScreeningWorkChain
 from aiida_pet.workchains.stopping import is_stop_requested, request_stop
 

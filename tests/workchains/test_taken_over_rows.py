@@ -11,15 +11,15 @@ from aiida import orm
 from aiida.common.links import LinkType
 from aiida.engine import run_get_node
 
-from aiida_pet.data.fingerprints import fingerprints_of
-from aiida_pet.data.input_columns import READ
+from aiida_pet.campaigns.resume import resume_builder, what_is_done
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.engine.job import Task
+from aiida_pet.job.folder import Task
+from aiida_pet.job.input_columns import READ
+from aiida_pet.tables.fingerprints import fingerprints_of
 from aiida_pet.workchains.done import Given, maker_of
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.relax import RelaxWorkChain
-from aiida_pet.workchains.resume import resume_builder, what_is_done
 from aiida_pet.workchains.screening import FREE, ScreeningWorkChain
 
 Inputs = Callable[..., dict[str, Any]]

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from aiida_pet.engine.job import Task
-from aiida_pet.engine.parameters import parse_parameters
+from aiida_pet.job.folder import Task
+from aiida_pet.job.parameters import parse_parameters
 
 
 class ProtocolError(ValueError):
@@ -28,7 +28,7 @@ class Protocol:
     :ivar parameters: of the task.
     :ivar settings: of the engine.
     :ivar options: of each job.
-    :ivar resources: that each job asks for, see :mod:`aiida_pet.calculations.resources`; they are checked against the
+    :ivar resources: that each job asks for, see :mod:`aiida_pet.computers.resources`; they are checked against the
         computer where the builder is filled.
     :ivar max_failures: of a lane; None leaves the default.
     """

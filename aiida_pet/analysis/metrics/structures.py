@@ -17,8 +17,9 @@ import moyopy
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_pet.engine.job import RowStatus
-from aiida_pet.engine.table import StructureTable, Table
+from aiida_pet.job.folder import RowStatus
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.table import Table
 
 # (A): the leaderboard gives both.
 SYMPRECS = (1e-2, 1e-5)

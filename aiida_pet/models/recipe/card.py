@@ -19,8 +19,8 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
-from aiida_pet.engine.checkpoint import inspect_checkpoint, sha256_of
-from aiida_pet.engine.parameters import Derivation
+from aiida_pet.job.checkpoint import inspect_checkpoint, sha256_of
+from aiida_pet.job.parameters import Derivation
 from aiida_pet.models.recipe import errors, properties
 from aiida_pet.models.recipe.about import Stage, about, epochs_of, options, resource
 from aiida_pet.models.recipe.convert import REPEATED, SOURCE_SUFFIX, SPLITS, group_of, read_split
@@ -69,7 +69,7 @@ def evaluate(checkpoint: Path, sha256: str, frames: Mapping[str, Sequence[Atoms]
 
     :param frames: ``train`` and ``validation``; errors are of the latter, DFT properties of both.
     """
-    from aiida_pet.engine.reference import pet_calculator  # noqa: PLC0415  imports torch
+    from aiida_pet.engine.model.ase_calculator import pet_calculator  # noqa: PLC0415  imports torch
 
     calculators = {
         source.value: pet_calculator(checkpoint, sha256, forces=source, stress=source, device="cpu")

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aiida_pet.engine.checkpoint import NotACheckpointError, load_checkpoint, sha256_of
-from aiida_pet.engine.job import write_atomically
+from aiida_pet.job.checkpoint import NotACheckpointError, load_checkpoint, sha256_of
+from aiida_pet.job.folder import write_atomically
 
 LOGGER = logging.getLogger(__name__)
 

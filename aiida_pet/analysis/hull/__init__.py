@@ -1,0 +1,1 @@
+"""Convex hulls of compositions, references and levels of theory."""

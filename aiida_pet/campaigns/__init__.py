@@ -1,0 +1,1 @@
+"""What is known of launches: progress, rows, comparisons, provenance."""

@@ -1,0 +1,1 @@
+"""Clusters and the machine at hand: resources, checks, the store of models."""

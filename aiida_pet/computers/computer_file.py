@@ -1,0 +1,196 @@
+"""The YAML file of ``aiida-pet setup computer``: where a computer is, how jobs run there and how GPUs are asked for."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from aiida_pet.computers.resources import (
+    PBSPRO,
+    GpuSyntax,
+    ResourceError,
+    Resources,
+    Site,
+    Word,
+    parse_model,
+    render,
+)
+
+# What people call the schedulers -> the plugin.
+SCHEDULERS = {
+    "slurm": "core.slurm",
+    "pbspro": PBSPRO,
+    "lsf": "core.lsf",
+    "sge": "core.sge",
+    "direct": "core.direct",
+}
+TRANSPORTS = {"local": "core.local", "ssh_async": "core.ssh_async"}
+DEFAULT_CODE = "pet-engine"
+QUEUE_POLL_S = 30.0
+DIRECT_POLL_S = 1.0
+
+_HOST = r"\A[A-Za-z0-9][A-Za-z0-9_.@:-]{0,199}\z"
+_LABEL = r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\z"
+_PATH = r"\A/[A-Za-z0-9_./+@{}=~,-]{0,999}\z"
+_MODULE = r"\A[A-Za-z0-9][A-Za-z0-9_./+:-]{0,199}\z"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+# What a pattern asks for, in words.
+PATTERNS = {
+    _HOST: "a host: letters, digits and . - _ : @",
+    _LABEL: "letters, digits and _ . -, beginning with a letter or digit",
+    _PATH: "an absolute path without blanks, quotes and $",
+    _MODULE: "the name of a module: letters, digits and _ . / + : -",
+}
+_LINE_BREAKS = ("\n", "\r", "\x00", "\u2028", "\u2029")
+
+
+class ComputerFile(BaseModel):
+    """The keys of the file.
+
+    :ivar label: of AiiDA's computer.
+    :ivar hostname: as ``ssh HOSTNAME`` knows it.
+    :ivar transport: ``local``, or ``ssh_async`` for a login without password.
+    :ivar description: of AiiDA's computer, for people.
+    :ivar scheduler: slurm, pbspro, lsf, sge, or direct for none.
+    :ivar work_dir: where jobs run; ``{username}`` becomes that of the login.
+    :ivar engine: path of ``pet-engine`` there.
+    :ivar code: label of AiiDA's code.
+    :ivar modules: to load before the engine.
+    :ivar environment: variables to set before it.
+    :ivar prepend_text: further lines of shell before it.
+    :ivar gpu_syntax: of SLURM: gres, gpus-per-node or gpus.
+    :ivar gpu_resource: by which the cluster counts GPUs, if it is not ``gpu`` (SLURM, SGE) or ``ngpus`` (PBS).
+    :ivar gpu_type_resource: of PBS and SGE, that holds the kind of GPU.
+    :ivar parallel_env: of SGE.
+    :ivar gpus: of a workstation without a scheduler; each lane gets one of them unless ``resources`` say otherwise.
+    :ivar resources: that jobs ask for unless told otherwise, see :class:`~aiida_pet.computers.resources.Resources`.
+    :ivar mpiprocs: processes of a machine, by default; the engine is always one.
+    :ivar poll_interval: seconds between two looks at the queue.
+    :ivar connection_interval: seconds between two connections.
+    :ivar login_shell: whether commands run in a login shell.
+    :ivar ssh_backend: asyncssh, or openssh for what only the ssh program can do.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label: str = Field(pattern=_LABEL)
+    hostname: str = Field("localhost", pattern=_HOST)
+    description: str = ""
+    transport: Literal["local", "ssh_async"] = "local"
+    scheduler: Literal["slurm", "pbspro", "lsf", "sge", "direct"]
+    work_dir: str = Field(pattern=_PATH)
+    engine: str = Field(pattern=_PATH)
+    code: str = Field(DEFAULT_CODE, pattern=_LABEL)
+    modules: tuple[Annotated[str, Field(pattern=_MODULE)], ...] = ()
+    environment: dict[str, str] = Field(default_factory=dict)
+    prepend_text: str = ""
+    gpu_syntax: GpuSyntax = GpuSyntax.GRES
+    gpu_resource: Word | None = None
+    gpu_type_resource: Word = "gpu_type"
+    parallel_env: Word = "smp"
+    gpus: int = Field(0, ge=0, strict=True)
+    resources: dict[str, Any] = Field(default_factory=dict)
+    mpiprocs: int = Field(1, ge=1, strict=True)
+    poll_interval: float | None = Field(None, ge=0)
+    connection_interval: float | None = Field(None, ge=0)
+    login_shell: bool = True
+    ssh_backend: Literal["asyncssh", "openssh"] = "asyncssh"
+
+    @field_validator("resources")
+    @classmethod
+    def _resources_are_such(cls, raw: dict[str, Any]) -> dict[str, Any]:
+        parse_model(Resources, raw, "resources")
+        return raw
+
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _variables_are_such(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        for name, value in raw.items():
+            if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a variable: expected letters, digits and _")
+            if isinstance(value, bool) or not isinstance(value, str | int | float):
+                raise ValueError(f"{name} = {value!r}: expected a text or a number")
+            if any(character in str(value) for character in _LINE_BREAKS):
+                raise ValueError(f"{name} = {value!r}: expected one line")
+        return {name: str(value) for name, value in raw.items()}
+
+    @field_validator("work_dir")
+    @classmethod
+    def _only_the_user_is_filled_in(cls, path: str) -> str:
+        if set(re.findall(r"\{[^}]*\}", path)) - {"{username}"} or path.count("{") != path.count("}"):
+            raise ValueError("expected no braces but those of {username}")
+        return path
+
+    @property
+    def site(self) -> Site:
+        """What `aiida_pet` keeps of the computer beside AiiDA."""
+        return Site(**{name: getattr(self, name) for name in Site.model_fields})
+
+    @property
+    def setup_lines(self) -> str:
+        """The shell lines before the engine."""
+        lines = [f"module load {name}" for name in self.modules]
+        lines += [f"export {name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        return "\n".join([*lines, *([self.prepend_text.rstrip()] if self.prepend_text.strip() else [])])
+
+    @property
+    def poll_s(self) -> float:
+        """Seconds between two looks at the queue."""
+        if self.poll_interval is not None:
+            return self.poll_interval
+        return DIRECT_POLL_S if self.scheduler == "direct" else QUEUE_POLL_S
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """The arguments of ``Computer.configure``."""
+        settings: dict[str, Any] = {"use_login_shell": self.login_shell}
+        if self.connection_interval is not None or self.transport == "local":
+            settings["safe_interval"] = self.connection_interval or 0.0
+        if self.transport == "ssh_async":
+            settings |= {"host": self.hostname, "backend": self.ssh_backend}
+        return settings
+
+
+def parse_computer(raw: Any, source: str) -> ComputerFile:
+    """Return the content of a file as a computer.
+
+    :param source: name of the file, for messages.
+    :raises ResourceError: naming key, value and what was expected.
+    """
+    if not isinstance(raw, dict):
+        raise ResourceError(f"{source}: expected keys and values such as `label: cluster`, got {raw!r}")
+    found = parse_model(ComputerFile, raw, source, PATTERNS)
+    if found.scheduler != "slurm" and "gpu_syntax" in raw:
+        raise ResourceError(
+            f"bad {source}:\n  gpu_syntax = {raw['gpu_syntax']!r}: of SLURM only, leave it out"
+        )
+    if found.scheduler != "direct" and found.gpus:
+        raise ResourceError(
+            f"bad {source}:\n  gpus = {found.gpus}: of a workstation without a scheduler; what a job of a cluster asks "
+            "for goes under `resources`"
+        )
+    try:
+        render(parse_model(Resources, found.resources, "resources"), SCHEDULERS[found.scheduler], found.site)
+    except ResourceError as error:
+        raise ResourceError(f"bad {source}:\n  resources: {error}") from error
+    return found
+
+
+def read_computer(path: Path) -> ComputerFile:
+    """Return the computer that a YAML file describes.
+
+    :raises ResourceError: if it is no YAML, or its keys and values are not those of :class:`ComputerFile`.
+    :raises OSError: if it cannot be read.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ResourceError(f"{path} is not YAML: {error}") from error
+    return parse_computer(raw, str(path))

@@ -1,0 +1,1 @@
+"""The physics of crystals without torch: validity, symmetry, phonons, elasticity."""

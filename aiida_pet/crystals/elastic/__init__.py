@@ -1,0 +1,1 @@
+"""Strains, fits of stress against strain, and moduli."""

@@ -1,0 +1,1 @@
+"""Supercells, displacements, force constants and what follows from them."""

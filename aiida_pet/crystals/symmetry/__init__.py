@@ -1,0 +1,1 @@
+"""Space groups, operations and rotations of crystals."""

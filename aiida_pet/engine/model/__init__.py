@@ -1,0 +1,1 @@
+"""Models: plain PET, whatever metatomic exports, and what they need of memory."""

@@ -1,0 +1,48 @@
+"""PET as an ASE calculator through metatrain and metatomic-ase: what the batched engine is compared with.
+
+Nothing here is shared with the batched evaluation but the checkpoint and the check of its hash.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from ase.calculators.calculator import Calculator
+from metatomic_ase import MetatomicCalculator
+from metatrain.utils.io import model_from_checkpoint
+
+from aiida_pet.job.checkpoint import load_checkpoint
+from aiida_pet.job.parameters import Derivation, Dtype
+
+
+def pet_calculator(
+    path: Path | str,
+    sha256: str,
+    *,
+    dtype: Dtype | str = Dtype.FLOAT64,
+    device: str | None = None,
+    forces: Derivation | str = Derivation.CONSERVATIVE,
+    stress: Derivation | str = Derivation.CONSERVATIVE,
+) -> Calculator:
+    """Return the calculator of the checkpoint ``path``: energy eV, forces eV/A, stress eV/A^3.
+
+    :param path: a metatrain checkpoint of PET.
+    :param sha256: hex digest the file must have; it is not unpickled otherwise.
+    :param dtype: precision of the model.
+    :param device: ``cpu``, ``cuda`` or ``cuda:N``; None takes what there is.
+    :param forces: derivative of the energy, or the direct head.
+    :param stress: derivative of the energy, or the direct head.
+    :raises aiida_pet.job.checkpoint.ModelError: if the file is missing, or not the one expected.
+    """
+    checkpoint = load_checkpoint(Path(path), sha256)
+    model = model_from_checkpoint(checkpoint, context="export").eval()
+    model = model.to(getattr(torch, Dtype(dtype).value))
+    direct = (Derivation(forces) is Derivation.DIRECT, Derivation(stress) is Derivation.DIRECT)
+    non_conservative = {
+        (False, False): False,
+        (True, True): True,
+        (True, False): "forces",
+        (False, True): "stress",
+    }
+    return MetatomicCalculator(model.export(), device=device, non_conservative=non_conservative[direct])

@@ -1,0 +1,261 @@
+"""PET over one concatenated batch: metatrain's pure-tensor backend without a Python loop over systems.
+
+One leaf of positions and one of strain serve all rows that go through the model together: forces are -dE/dx and the
+stress is the symmetric part of dE/d(strain) / V. The antisymmetric part, zero for an invariant model, is the
+``invariance`` diagnostic: with E(G) the energy of positions and cell rotated by exp(G - G^T), dE/dG at G = 0 is
+W - W^T, W = dE/d(strain) (Rhodes et al., Orb-v3, arXiv:2504.06231, where its norm is the equivariance regulariser).
+
+Scales, composition energies and uncertainties are those of :mod:`aiida_pet.engine.model.heads`; energies are summed in
+float64. What is no plain PET goes to :mod:`aiida_pet.engine.model.metatomic`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Unpack
+
+import torch
+from ase import Atoms
+
+from aiida_pet.engine.batch.batch import Batch, Tensor
+from aiida_pet.engine.batch.evaluation import NET_FORCE, VIRIAL, Evaluation
+from aiida_pet.engine.batch.neighbors import NeighborList, Pairs
+from aiida_pet.engine.model.attention import lighten_attention
+from aiida_pet.engine.model.base import (
+    BatchModel,
+    ModelOptions,
+    gradients_of,
+    net_force_removed,
+    stress_volumes,
+)
+from aiida_pet.engine.model.chunks import Cost
+from aiida_pet.engine.model.heads import (
+    Heads,
+    UnsupportedModelError,
+    last_layer_features,
+    neighbors_kept,
+    pet_of,
+    why_not_plain,
+)
+from aiida_pet.engine.model.metatomic import WrappedModel
+from aiida_pet.engine.model.saved_bytes import KeptBytes
+from aiida_pet.engine.symmetry.averaging import Turn
+from aiida_pet.job.checkpoint import load_checkpoint
+from aiida_pet.job.parameters import Output
+from aiida_pet.tables.crystals import StructureTable
+
+logger = logging.getLogger(__name__)
+
+_EDGES = ("edge_vectors", "edge_distances", "cutoff_factors")  # all through which positions reach the energy
+_PER_ATOM = ("element_indices_nodes", "element_indices_neighbors", "padding_mask", "reverse_neighbor_index")
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A batch after PET's preprocessing.
+
+    :ivar data: what the backend made of it.
+    :ivar cells: strained.
+    :ivar leaves: what to differentiate by.
+    """
+
+    batch: Batch
+    data: dict[str, Tensor]
+    cells: Tensor
+    leaves: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class _Predicted:
+    """What PET says of the atoms of a batch, scaled.
+
+    :ivar heads: prediction of each head by its name, (A, ...).
+    :ivar features: (A, d) of the energy's last layer; None where nothing needs them.
+    """
+
+    heads: dict[str, Tensor]
+    features: Tensor | None
+
+
+class BatchedPet(BatchModel):
+    """A plain PET model, or one with LLPR around it. Parameters as :class:`~aiida_pet.engine.model.base.BatchModel`.
+
+    :param model: as loaded for export; its heads that are not asked for are removed.
+    :raises UnsupportedModelError: if the model is not plain PET or lacks what is asked for.
+    """
+
+    def __init__(self, model: Any, **options: Unpack[ModelOptions]) -> None:
+        reasons = why_not_plain(model)
+        if reasons:
+            raise UnsupportedModelError(
+                f"the model cannot be evaluated as plain PET: {', '.join(reasons)}; make_model takes such models too"
+            )
+        pet = pet_of(model)
+        super().__init__(
+            cutoff=float(pet.cutoff),
+            atomic_numbers=pet.atomic_types,
+            n_features=int(pet.last_layer_feature_size),
+            **options,
+        )
+        self._adaptive_width = float(pet.cutoff_width_adaptive)
+        pet = pet.eval()
+        heads = Heads.of(model, self.forces, self.stress, self.variant, self.outputs)
+        self._names = [head.name for head in heads.all]
+        for name in set(pet.target_names) - set(self._names):
+            pet.backend.remove_output(name)
+        self._backend = pet.backend.to(device=self.device, dtype=self.dtype).requires_grad_(False)
+        lighten_attention(self._backend)
+        self._heads = heads.to(self.device, self.dtype)
+        self.cost = Cost(neighbors_kept(pet), self._pair_cost())
+
+    def _prepared(self, batch: Batch, pairs: Pairs) -> _Prepared:
+        strained = self._strained(batch)
+        with torch.set_grad_enabled(bool(strained.leaves)):
+            data = self._preprocessed(batch, strained.positions, strained.cells, pairs)
+        return _Prepared(batch, data, strained.cells, strained.leaves)
+
+    def _preprocessed(
+        self, batch: Batch, positions: Tensor, cells: Tensor, pairs: Pairs
+    ) -> dict[str, Tensor]:
+        return self._backend.preprocess(
+            positions,
+            pairs.centers,
+            pairs.neighbors,
+            batch.numbers,
+            cells,
+            pairs.shifts,
+            batch.row_of_atom,
+            self._adaptive_width,
+        )
+
+    def _pair_cost(self) -> float:
+        """Return what a listed pair costs of what a token costs: memory kept for gradients, measured on a crystal."""
+        number = min(self.atomic_numbers)
+        atoms = Atoms([number], cell=[self.cutoff / 2] * 3, pbc=True)  # 32 neighbours
+        batch = Batch.from_table(StructureTable.from_ase([("probe", atoms)]), self.device)
+        pairs = NeighborList(self.cutoff).update(batch)
+        positions, cells = batch.positions.to(self.dtype).requires_grad_(), batch.cells.to(self.dtype)
+        weights = [*self._backend.parameters(), *self._backend.buffers()]
+        with KeptBytes(weights) as of_pairs:
+            data = self._preprocessed(batch, positions, cells, pairs)
+        with KeptBytes(weights) as of_tokens:
+            self._predict(data, cells, batch)
+        tokens = data["padding_mask"].numel() + len(batch.numbers)
+        return (of_pairs.total / len(pairs.centers)) / (of_tokens.total / tokens)
+
+    def _answer(self, prepared: _Prepared, turn: Turn | None) -> Evaluation:
+        if turn is not None:
+            return self._turned(prepared, turn)
+        batch, leaves = prepared.batch, prepared.leaves
+        with torch.set_grad_enabled(bool(leaves)):
+            predicted = self._predict(prepared.data, prepared.cells, batch)
+            gradients = gradients_of([predicted.heads[self._heads.energy.name].sum()], leaves)
+        return self._evaluation(batch, predicted, gradients)
+
+    def _turned(self, prepared: _Prepared, turn: Turn) -> Evaluation:
+        """Return the answer for the first rows, each rotated by its matrix, turned back.
+
+        Nothing but the edge vectors depends on the rotation; gradients go back through the preprocessing.
+        """
+        batch, data, leaves = prepared.batch, prepared.data, prepared.leaves
+        first = batch if len(turn) == len(batch) else batch.take(torch.arange(len(turn), device=self.device))
+        n_atoms = len(first.numbers)
+        rotation = turn.matrices.to(self.dtype)
+        edges = {name: data[name][:n_atoms].detach().requires_grad_(bool(leaves)) for name in _EDGES}
+        with torch.set_grad_enabled(bool(leaves)):
+            vectors = torch.einsum("aej,aij->aei", edges["edge_vectors"], rotation[first.row_of_atom])
+            nodes = {name: data[name][:n_atoms] for name in _PER_ATOM}
+            predicted = self._predict(
+                nodes | edges | {"edge_vectors": vectors}, prepared.cells[: len(turn)], first
+            )
+            energy = predicted.heads[self._heads.energy.name].sum()
+            slopes = gradients_of([energy], edges if leaves else {})
+        others = len(batch.numbers) - n_atoms
+        slopes = {
+            name: torch.nn.functional.pad(values, [0, 0] * (values.ndim - 1) + [0, others])
+            for name, values in slopes.items()
+        }
+        gradients = gradients_of([data[name] for name in slopes], leaves, list(slopes.values()))
+        ends = {"positions": n_atoms, "strain": len(turn)}
+        gradients = {name: values[: ends[name]] for name, values in gradients.items()}
+        return self._evaluation(first, predicted, gradients, rotation)
+
+    def _predict(self, data: dict[str, Tensor], cells: Tensor, batch: Batch) -> _Predicted:
+        nodes, edges = self._backend.calculate_features(data)
+        predicted, of_nodes, of_edges = self._backend.predict(
+            nodes, edges, data, cells, batch.row_of_atom, self._names
+        )
+        element, energy = data["element_indices_nodes"], self._heads.energy.name
+        scaled = {head.name: head.scaled(predicted[head.name][0], element) for head in self._heads.all}
+        features = None
+        if self.outputs & {Output.FEATURES, Output.UNCERTAINTY}:
+            with torch.no_grad():
+                features = last_layer_features(of_nodes[energy], of_edges[energy], data["cutoff_factors"])
+        return _Predicted(scaled, features)
+
+    def _evaluation(
+        self,
+        batch: Batch,
+        predicted: _Predicted,
+        gradients: dict[str, Tensor],
+        rotation: Tensor | None = None,
+    ) -> Evaluation:
+        """Return sums per row, forces and stresses; direct ones are turned back by ``rotation``, (N, 3, 3)."""
+        heads, of = self._heads, predicted.heads
+        energies = of[heads.energy.name].detach().reshape(-1).double() + heads.composition[batch.numbers]
+        volumes = stress_volumes(batch, of_slabs=self.stress_of_slabs)
+        rows: dict[str, Tensor] = {}
+        if heads.forces is None:
+            forces = -gradients["positions"].double()
+        else:
+            forces = of[heads.forces.name].detach().reshape(-1, 3)
+            if rotation is not None:
+                forces = torch.einsum("ai,aij->aj", forces, rotation[batch.row_of_atom])
+            forces, rows[NET_FORCE] = net_force_removed(forces.double(), batch)
+        if heads.stress is None:
+            stress = gradients["strain"].double() / volumes
+        else:
+            per_atom = of[heads.stress.name].detach().reshape(-1, 3, 3)
+            stress = batch.row_sum(per_atom.double()) * (volumes / volumes)
+            if rotation is not None:
+                turn = rotation.double()
+                stress = turn.mT @ stress @ turn
+        if Output.INVARIANCE in self.outputs:
+            rows[VIRIAL] = gradients["strain"].double()
+        if predicted.features is not None:
+            features = batch.row_sum(predicted.features.double())
+            if Output.FEATURES in self.outputs:
+                rows[Output.FEATURES] = features
+            if heads.uncertainty is not None:
+                rows[Output.UNCERTAINTY] = heads.uncertainty.of(features)
+        atoms: dict[str, Tensor] = {Output.ENERGIES: energies} if Output.ENERGIES in self.outputs else {}
+        return Evaluation(batch.row_sum(energies), forces, (stress + stress.mT) / 2.0, rows, atoms)
+
+
+def make_model(path: Path, sha256: str, **options: Unpack[ModelOptions]) -> BatchModel:
+    """Return the model of the checkpoint ``path``: a :class:`BatchedPet` if it is plain PET, or LLPR around it.
+
+    :param options: as of :class:`~aiida_pet.engine.model.base.BatchModel`.
+    :raises aiida_pet.job.checkpoint.ModelError: if the file is missing, another or damaged.
+    :raises UnsupportedModelError: if the model lacks what is asked for.
+    """
+    model = load_model(path, sha256)
+    reasons = why_not_plain(model)
+    if reasons:
+        logger.warning("%s is evaluated through metatomic, more slowly: %s", path.name, ", ".join(reasons))
+    kind: type[BatchedPet | WrappedModel] = WrappedModel if reasons else BatchedPet
+    return kind(model, **options)
+
+
+def load_model(path: Path, sha256: str) -> Any:
+    """Return metatrain's model of the checkpoint ``path``, in eval mode, unpickled only if its hash is ``sha256``.
+
+    :raises aiida_pet.job.checkpoint.ModelError: if the file is missing, another or damaged.
+    """
+    checkpoint = load_checkpoint(path, sha256)
+    from metatrain.utils.io import model_from_checkpoint  # noqa: PLC0415 - seconds, and only where a model runs
+
+    model = model_from_checkpoint(checkpoint, context="export")
+    return model.eval()

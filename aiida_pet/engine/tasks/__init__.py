@@ -1,0 +1,1 @@
+"""What the engine does with crystals: static, relax, phonons, elastic."""

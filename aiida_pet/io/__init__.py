@@ -1,0 +1,1 @@
+"""Crystals and tables in files of many formats, read and written without AiiDA."""

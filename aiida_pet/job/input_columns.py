@@ -1,0 +1,67 @@
+"""Which columns of an input set each task reads: its jobs are given them, and a row is known by them.
+
+A column that is added here changes what a job was given: raise `CACHE_VERSION` of its calculation then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from aiida_pet.job.folder import Task
+from aiida_pet.tables import fixed_atoms
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.fingerprints import InputColumns
+
+_FIXED = InputColumns(rows=(fixed_atoms.NOT_READ,), atoms=fixed_atoms.COLUMNS)
+
+READ: dict[Task, InputColumns] = {
+    Task.STATIC: _FIXED,
+    Task.RELAX: _FIXED,
+    Task.PHONONS: InputColumns(
+        rows=(*_FIXED.rows, "dielectric_tensor"), atoms=(*_FIXED.atoms, "born_charges")
+    ),
+    Task.ELASTIC: _FIXED,
+}
+"""What each task reads beside the crystals."""
+
+CARRIED = InputColumns(
+    rows=tuple(dict.fromkeys(name for columns in READ.values() for name in columns.rows)),
+    atoms=tuple(dict.fromkeys(name for columns in READ.values() for name in columns.atoms)),
+)
+"""What travels with a row through its tasks, since one that comes later may read it."""
+
+
+def carried(results: StructureTable, given: StructureTable) -> StructureTable:
+    """Return ``results`` with the columns that travel with their rows.
+
+    A column that the results have already stays as it is, and no column per atom goes to rows of other atoms.
+
+    :param given: what the job was given, the same rows in the same order.
+    """
+    rows = _missing(CARRIED.rows_in(given.columns), results.columns)
+    atoms = _missing(CARRIED.atoms_in(given.atom_columns), results.atom_columns)
+    if not (results.numbers.shape == given.numbers.shape and (results.numbers == given.numbers).all()):
+        atoms = []
+    return replace(
+        results,
+        columns=results.columns | {name: given.columns[name] for name in rows},
+        atom_columns=results.atom_columns | {name: given.atom_columns[name] for name in atoms},
+        units=results.units | {name: given.units[name] for name in (*rows, *atoms) if name in given.units},
+    )
+
+
+def only_carried(table: StructureTable) -> StructureTable:
+    """Return the crystals of ``table`` with no other columns than those that travel with their rows."""
+    rows, atoms = CARRIED.rows_in(table.columns), CARRIED.atoms_in(table.atom_columns)
+    return replace(
+        table,
+        columns={name: table.columns[name] for name in rows},
+        atom_columns={name: table.atom_columns[name] for name in atoms},
+        ragged={},
+        units={name: table.units[name] for name in (*rows, *atoms) if name in table.units},
+    )
+
+
+def _missing(names: list[str], there: Collection[str]) -> list[str]:
+    return [name for name in names if name not in there]

@@ -1,0 +1,463 @@
+"""The parameters of each task: names, units, defaults and bounds in one place, unknown keys refused.
+
+What stands here is science and decides a result; where and how fast it runs is
+:class:`aiida_pet.job.folder.EngineSettings`. Free of torch and of AiiDA.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from aiida_pet.job.folder import Task
+
+
+class Derivation(StrEnum):
+    """Where forces or stress come from."""
+
+    CONSERVATIVE = "conservative"  # derivative of the energy
+    DIRECT = "direct"  # a head of its own: 2-3 times faster, not the derivative of anything
+
+
+class Dtype(StrEnum):
+    """Precision of the model; positions, cells and sums are always float64."""
+
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+
+
+class Output(StrEnum):
+    """What a model may be asked for beside energy, forces and stress; the name of the column it is written to."""
+
+    ENERGIES = "energies"  # of each atom, eV
+    FEATURES = "features"  # last-layer features of the energy head, summed over the atoms
+    UNCERTAINTY = "uncertainty"  # standard deviation of the energy, eV, of models that were calibrated for it
+    INVARIANCE = "invariance"  # norm of the derivative of the energy by a rotation of the crystal, eV
+
+
+class Optimizer(StrEnum):
+    """Minimisation algorithm."""
+
+    FIRE = "fire"
+    LBFGS = "lbfgs"
+
+
+class CellFilter(StrEnum):
+    """What of the cell may relax."""
+
+    FULL = "full"  # all six strains
+    SHAPE = "shape"  # strains at constant volume
+    VOLUME = "volume"  # isotropic strain only
+    PLANE = "plane"  # of a slab: strains within the plane of its two periodic vectors
+    FIXED = "fixed"  # nothing
+
+
+class Symmetry(StrEnum):
+    """Whether a relaxation is held to the space group of its start."""
+
+    NONE = "none"
+    CONSTRAINED = "constrained"
+
+
+class ForceConstants(StrEnum):
+    """How force constants are made of forces."""
+
+    TRADITIONAL = "traditional"  # phonopy's own: finite differences of each displacement
+    SYMFC = "symfc"  # least squares in the space of symmetric force constants
+
+
+class Strains(StrEnum):
+    """Sets of strains from which elastic constants are fitted."""
+
+    LINEAR = "linear"  # small ones, +-0.25 % and +-0.5 %
+    MATERIALS_PROJECT = "materials_project"  # normal +-0.5 % and +-1 %, shear +-3 % and +-6 %, as matcalc
+    ORB_V3 = "orb_v3"  # normal +-5 % and +-10 %, shear +-1 % and +-2 %
+
+
+class Ions(StrEnum):
+    """What atoms do while a cell is strained."""
+
+    RELAXED = "relaxed"
+    CLAMPED = "clamped"  # they follow the strain
+
+
+class Averaging(StrEnum):
+    """Rotations over which an unconstrained model is averaged, each with and without the inversion.
+
+    Beside these there is ``lebedev-N``: a Lebedev grid times angles in the plane, exact to degree N, 84 rotations for
+    N = 3. All but ``random`` are fixed in the laboratory frame, so that the averaged energy is smooth.
+    """
+
+    NONE = "none"
+    SPACEGROUP = "spacegroup"  # the point operations of the crystal at its start
+    ICOSAHEDRAL = "icosahedral"  # the 120 operations of I_h, exact to degree 5
+    OCTAHEDRAL = "octahedral"  # the 48 operations of O_h, exact to degree 3
+    RANDOM = "random"  # one at each evaluation: no average, but no preferred axes either
+
+
+LEBEDEV_MAX = 131
+
+
+def lebedev_degree(averaging: str) -> int | None:
+    """Return N of ``lebedev-N``; None if ``averaging`` is not of this form."""
+    name, _, degree = averaging.partition("-")
+    return int(degree) if name == "lebedev" and degree.isdecimal() else None
+
+
+class ParameterError(ValueError):
+    """Raised for parameters that a task does not understand; each line names key, value and what was expected."""
+
+
+def _unit(unit: str) -> dict[str, Any]:
+    return {"unit": unit}
+
+
+class StaticParameters(BaseModel):
+    """Energy, forces and stress of each crystal as it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    forces: Derivation = Field(Derivation.CONSERVATIVE, description="where forces come from")
+    stress: Derivation = Field(Derivation.CONSERVATIVE, description="where the stress comes from")
+    dtype: Dtype = Field(Dtype.FLOAT64, description="precision of the model")
+    variant: str | None = Field(
+        None,
+        min_length=1,
+        description="of the model's outputs, as pbe in energy/pbe; null for those without one",
+    )
+    outputs: tuple[Output, ...] = Field((), description=f"further columns, any of {', '.join(Output)}")
+    symprecs: Annotated[tuple[float, ...], Field(json_schema_extra=_unit("A"))] = Field(
+        (0.001, 0.01, 0.1), description="tolerances at which space groups are reported; empty for none"
+    )
+    symprec: float = Field(
+        0.01,
+        gt=0,
+        lt=10,
+        description="tolerance of the space group that is held, or averaged over; of a slab its layer group, of a wire "
+        "or a molecule the group that it has in a box with vacuum",
+        json_schema_extra=_unit("A"),
+    )
+    averaging: str = Field(
+        Averaging.NONE,
+        description="rotations over which energy, forces and stress are averaged: "
+        f"{', '.join(Averaging)}, or lebedev-N such as lebedev-3",
+    )
+    min_distance: float = Field(
+        0.5,
+        ge=0,
+        description="shorter interatomic distances are invalid_geometry",
+        json_schema_extra=_unit("A"),
+    )
+    seed: int = Field(0, ge=0, description="of everything random")
+
+    @model_validator(mode="after")
+    def _positive_symprecs(self) -> Self:
+        if any(not 0 < symprec < 10 for symprec in self.symprecs):
+            raise ValueError(f"symprecs must be between 0 and 10 A, got {list(self.symprecs)}")
+        if len(set(self.symprecs)) != len(self.symprecs):
+            raise ValueError(f"symprecs must differ from each other, got {list(self.symprecs)}")
+        return self
+
+    @model_validator(mode="after")
+    def _known_averaging(self) -> Self:
+        degree = lebedev_degree(self.averaging)
+        if self.averaging not in list(Averaging) and not (degree and degree <= LEBEDEV_MAX):
+            raise ValueError(
+                f"averaging = {self.averaging!r}: expected one of {', '.join(Averaging)}, or lebedev-N with N from 1 "
+                f"to {LEBEDEV_MAX}, such as lebedev-3"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _distinct_outputs(self) -> Self:
+        if len(set(self.outputs)) != len(self.outputs):
+            raise ValueError(
+                f"outputs must differ from each other, got {[str(name) for name in self.outputs]}"
+            )
+        return self
+
+
+class RelaxParameters(StaticParameters):
+    """Minimise energy (or enthalpy) over positions and cell."""
+
+    fmax: float = Field(
+        0.02,
+        gt=0,
+        description="largest force norm at convergence, without the components of atoms that are held "
+        "(columns per atom fixed_cartesian and fixed_scaled)",
+        json_schema_extra=_unit("eV/A"),
+    )
+    stress_max: float = Field(
+        0.1,
+        gt=0,
+        description="largest component of the free stress (plus pressure) at convergence; with cell=plane of that in "
+        "the plane of the slab, per volume of its cell with the vacuum",
+        json_schema_extra=_unit("GPa"),
+    )
+    max_steps: int = Field(
+        500, ge=0, description="steps of the optimiser after which a row ends as max_steps"
+    )
+    optimizer: Optimizer = Field(Optimizer.FIRE, description="minimisation algorithm")
+    cell: CellFilter = Field(
+        CellFilter.FULL,
+        description="what of the cell may relax: full (all six strains), shape (at constant volume), volume "
+        "(isotropic), plane (a slab within the plane of its two periodic vectors) or fixed (nothing)",
+    )
+    pressure: float = Field(0.0, description="external hydrostatic pressure", json_schema_extra=_unit("GPa"))
+    symmetry: Symmetry = Field(
+        Symmetry.NONE,
+        description="none, or constrained: hold each crystal to the space group of its start, a slab to its layer "
+        "group; where atoms are held, to the operations that map them onto each other",
+    )
+    average_from_fmax: float | None = Field(
+        None,
+        gt=0,
+        description="average a row only from the step on at which its largest force norm is below this; none "
+        "averages from the start",
+        json_schema_extra=_unit("eV/A"),
+    )
+    max_step: float = Field(
+        0.2,
+        gt=0,
+        description="largest move of the generalised coordinates in one step",
+        json_schema_extra=_unit("A"),
+    )
+    volume_ratio_max: float = Field(
+        4.0, gt=1, description="a volume that changes by more than this factor is diverged"
+    )
+    force_cap: float = Field(
+        1e4, gt=0, description="a larger force norm is diverged", json_schema_extra=_unit("eV/A")
+    )
+
+    @model_validator(mode="after")
+    def _pressure_needs_a_cell(self) -> Self:
+        if self.pressure and self.cell is CellFilter.PLANE:
+            raise ValueError(
+                f"pressure {self.pressure} GPa does not go with cell=plane, since a slab has vacuum on both sides: "
+                "leave it out"
+            )
+        if self.pressure and self.cell in (CellFilter.FIXED, CellFilter.SHAPE):
+            raise ValueError(
+                f"pressure {self.pressure} GPa has no effect with cell={self.cell.value}: use full or volume"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _stress_of_a_slab(self) -> Self:
+        if self.cell is CellFilter.PLANE and self.stress is Derivation.DIRECT:
+            raise ValueError(
+                "cell=plane takes the stress from the derivative of the energy, since direct stress is that of a "
+                "crystal without vacuum: use stress=conservative"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _averaging_that_a_relaxation_can_follow(self) -> Self:
+        if self.averaging == Averaging.RANDOM:
+            raise ValueError(
+                "averaging=random changes the energy at every step, which no relaxation can follow: use lebedev-3"
+            )
+        if self.average_from_fmax is not None and self.averaging == Averaging.NONE:
+            raise ValueError(
+                f"average_from_fmax = {self.average_from_fmax} eV/A has no effect without averaging: set "
+                "averaging to lebedev-3, icosahedral, octahedral or spacegroup"
+            )
+        if self.average_from_fmax is not None and self.average_from_fmax <= self.fmax:
+            raise ValueError(
+                f"average_from_fmax = {self.average_from_fmax} eV/A must be above fmax = {self.fmax} eV/A"
+            )
+        return self
+
+
+class TightRelaxParameters(RelaxParameters):
+    """Relaxation as derivatives of the energy want it, before they are taken."""
+
+    relax_first: bool = Field(True, description="relax each crystal before; else it is taken as it is")
+    fmax: float = Field(
+        1e-4, gt=0, description="largest force norm at convergence", json_schema_extra=_unit("eV/A")
+    )
+    stress_max: float = Field(
+        1e-3,
+        gt=0,
+        description="largest component of the free stress (plus pressure) at convergence",
+        json_schema_extra=_unit("GPa"),
+    )
+    max_steps: int = Field(
+        2000, ge=0, description="steps of the optimiser after which a row ends as max_steps"
+    )
+    symmetry: Symmetry = Field(
+        Symmetry.CONSTRAINED,
+        description="none, or constrained: hold each crystal to the space group of its start",
+    )
+
+    @model_validator(mode="after")
+    def _crystals_only(self) -> Self:
+        if self.cell is CellFilter.PLANE:
+            raise ValueError(
+                "cell=plane is for slabs, and this task needs crystals periodic in all directions: use full"
+            )
+        return self
+
+
+Integers3 = tuple[int, int, int]
+
+
+class PhononParameters(TightRelaxParameters):
+    """Harmonic phonons from finite displacements in a supercell."""
+
+    min_image: float = Field(
+        12.0,
+        gt=0,
+        description="shortest distance between periodic images of an atom in the supercell",
+        json_schema_extra=_unit("A"),
+    )
+    max_atoms: int = Field(
+        512, ge=1, description="atoms of a supercell at most; where this forbids min_image, the row says so"
+    )
+    supercell: Integers3 | tuple[Integers3, Integers3, Integers3] | None = Field(
+        None,
+        description="multiples of the primitive cell, or a matrix, instead of the rule by min_image",
+    )
+    displacement: float | None = Field(
+        None,
+        gt=0,
+        description="of an atom; if not given, 0.03 for conservative and 0.1 for direct forces",
+        json_schema_extra=_unit("A"),
+    )
+    phonon_symprec: float = Field(
+        1e-5,
+        gt=0,
+        lt=10,
+        description="tolerance of the space group that reduces displacements, as of phonopy",
+        json_schema_extra=_unit("A"),
+    )
+    force_constants: ForceConstants = Field(
+        ForceConstants.TRADITIONAL, description="how force constants are made of forces"
+    )
+    supercell_check: float | None = Field(
+        None,
+        gt=0,
+        description="min_image of a second supercell, for how much the frequencies change with it",
+        json_schema_extra=_unit("A"),
+    )
+    mesh: float = Field(
+        40.0,
+        gt=0,
+        description="density of the mesh of q-points, as the length of phonopy: N = mesh / lattice vector",
+        json_schema_extra=_unit("A"),
+    )
+    temperatures: Annotated[tuple[float, ...], Field(json_schema_extra=_unit("K"))] = Field(
+        tuple(float(t) for t in range(0, 1001, 100)),
+        description="of free energy, entropy and heat capacity; 300 is always among them",
+    )
+    imaginary_threshold: float = Field(
+        0.1,
+        ge=0,
+        description="frequencies below minus this are imaginary modes",
+        json_schema_extra=_unit("THz"),
+    )
+    dos_range: Annotated[tuple[float, float] | None, Field(json_schema_extra=_unit("THz"))] = Field(
+        None,
+        description="lowest and highest frequency of the density of states, the same for all rows; modes beyond are "
+        "left out. If not given, each row has the range that holds all of its modes",
+    )
+    dos_points: int = Field(701, ge=2, description="number of frequencies of the density of states")
+    dos_sigma: float = Field(
+        0.1,
+        gt=0,
+        description="width of the Gaussian that smears the density of states; three quarters of the distance of its "
+        "frequencies at least, where dos_range is not given",
+        json_schema_extra=_unit("THz"),
+    )
+    nac: bool = Field(
+        True,
+        description="correct for long-range dipoles where the set has Born charges (column per atom born_charges, e) "
+        "and dielectric tensors (column dielectric_tensor)",
+    )
+
+    @model_validator(mode="after")
+    def _frequencies_and_temperatures_in_order(self) -> Self:
+        if self.dos_range is not None and self.dos_range[0] >= self.dos_range[1]:
+            raise ValueError(f"dos_range must be lowest, then highest frequency, got {list(self.dos_range)}")
+        if any(temperature < 0 for temperature in self.temperatures):
+            raise ValueError(f"temperatures must not be negative, got {list(self.temperatures)} K")
+        return self
+
+
+class ElasticParameters(TightRelaxParameters):
+    """Elastic constants from stresses of strained cells."""
+
+    strains: Strains = Field(Strains.LINEAR, description="set of strains")
+    normal_strains: tuple[float, ...] | None = Field(
+        None, description="strains along the axes, such as 0.005, instead of those of the set"
+    )
+    shear_strains: tuple[float, ...] | None = Field(
+        None,
+        description="off-diagonal elements of the strain, half of the engineering shear strain, instead of those of "
+        "the set",
+    )
+    ions: Ions = Field(Ions.RELAXED, description="what atoms do while the cell is strained")
+    symmetrize: bool = Field(
+        True, description="average the elastic tensor over the point group found with symprec"
+    )
+
+    @model_validator(mode="after")
+    def _strains_that_keep_a_crystal(self) -> Self:
+        for name in ("normal_strains", "shear_strains"):
+            values = getattr(self, name)
+            if values is not None and (not values or any(not 0 < abs(value) < 0.5 for value in values)):
+                raise ValueError(
+                    f"{name} must be numbers between -0.5 and 0.5, none of them 0, got {list(values)}"
+                )
+        return self
+
+
+PARAMETERS: dict[Task, type[StaticParameters]] = {
+    Task.STATIC: StaticParameters,
+    Task.RELAX: RelaxParameters,
+    Task.PHONONS: PhononParameters,
+    Task.ELASTIC: ElasticParameters,
+}
+
+
+def parse_parameters(task: Task, raw: dict[str, Any]) -> Any:
+    """Return the validated parameters of ``task``, defaults filled in.
+
+    :raises ParameterError: naming each key that is unknown or out of bounds, its value and what was expected.
+    """
+    schema = PARAMETERS[task]
+    try:
+        return schema.model_validate(raw)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"]) or "parameters"
+            if problem["type"] == "extra_forbidden":
+                lines.append(f"{key}: unknown; known are {', '.join(schema.model_fields)}")
+            else:
+                unit = _unit_of(schema, key)
+                lines.append(f"{key} = {problem['input']!r}{unit}: {problem['msg']}")
+        raise ParameterError(f"bad parameters of {task.value}:\n  " + "\n  ".join(lines)) from error
+
+
+def _unit_of(schema: type[BaseModel], key: str) -> str:
+    extra = schema.model_fields[key].json_schema_extra if key in schema.model_fields else None
+    unit = extra.get("unit") if isinstance(extra, dict) else None
+    return f" {unit}" if unit else ""
+
+
+def describe_parameters(task: Task) -> list[tuple[str, str, str, str]]:
+    """Return (name, default, unit, description) of each parameter of ``task``, for help texts."""
+    schema = PARAMETERS[task]
+    rows = []
+    for name, info in schema.model_fields.items():
+        default = info.default
+        text = (
+            ", ".join(map(str, default))
+            if isinstance(default, tuple)
+            else str(getattr(default, "value", default))
+        )
+        rows.append((name, text, _unit_of(schema, name).strip(), info.description or ""))
+    return rows

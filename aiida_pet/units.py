@@ -1,0 +1,10 @@
+"""Units and the order of tensor components, written down once."""
+
+from __future__ import annotations
+
+GPA = 160.21766208
+"""GPa per eV/A^3, from CODATA 2014 as in :mod:`ase.units`."""
+VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
+"""Components of a symmetric tensor in Voigt's order."""
+VOIGT_PAIRS = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+"""The two axes of each component, in Voigt's order."""
