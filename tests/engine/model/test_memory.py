@@ -63,7 +63,7 @@ from aiida_pet.engine.batch.batch import Batch
 from aiida_pet.engine.model.memory import calibrate
 from aiida_pet.engine.model.pet import BatchedPet, load_model
 from aiida_pet.engine.batch.neighbors import NeighborList
-from aiida_pet.tables.table import StructureTable
+from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.models import embedded_card, embedded_path
 
 def resident(key):

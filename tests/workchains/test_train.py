@@ -13,9 +13,7 @@ from aiida.engine import run_get_node
 
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.training.parameters import Mode
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
-from labelled_crystals import TINY, labelled
+from support.labelled_crystals import TINY, labelled
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
