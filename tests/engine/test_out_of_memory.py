@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from aiida_pet.engine.batch import Batch
-from aiida_pet.engine.neighbors import NeighborList
+from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.engine.batch.neighbors import NeighborList
 
 ERRORS = (
     (torch.OutOfMemoryError, "CUDA out of memory. Tried to allocate 2.00 GiB"),
