@@ -60,21 +60,3 @@ class RelaxMode(StrEnum):
     FREE = "free"
     CONSTRAINED = "constrained"
     CONSTRAINED_THEN_FREE = "constrained_then_free"
-
-
-class SchedulerName(StrEnum):
-    """Schedulers by the names that files of computers give them."""
-
-    SLURM = "slurm"
-    PBSPRO = "pbspro"
-    LSF = "lsf"
-    SGE = "sge"
-    DIRECT = "direct"
-
-
-class GpuSyntax(StrEnum):
-    """How a SLURM cluster wants its GPUs asked for; other schedulers have one way only."""
-
-    GRES = "gres"  # --gres=gpu:a100:1
-    GPUS_PER_NODE = "gpus-per-node"  # --gpus-per-node=a100:1
-    GPUS = "gpus"  # --gpus=a100:1

@@ -13,14 +13,14 @@ from click.testing import CliRunner
 from aiida_pet import __version__
 from aiida_pet.cli import main
 from aiida_pet.computers.checks import check_computer
-from aiida_pet.computers.computer_file import SCHEDULERS, parse_computer, read_computer
+from aiida_pet.computers.computer_file import SCHEDULERS, TRANSPORTS, parse_computer, read_computer
+from aiida_pet.computers.kinds import SchedulerName, TransportName
 from aiida_pet.computers.resources import (
     SITE_PROPERTY,
     ResourceError,
     asked_resources,
     resource_options,
 )
-from aiida_pet.names import SchedulerName
 
 LEAST = {"label": "cluster", "scheduler": "slurm", "work_dir": "/scratch", "engine": "/opt/pet-engine"}
 
@@ -72,8 +72,9 @@ def mode_of(folder):
     return stat.S_IMODE(folder.stat().st_mode)
 
 
-def test_choices_of_questions_are_those_of_the_file():
+def test_every_scheduler_and_transport_that_can_be_named_has_a_plugin():
     assert set(SCHEDULERS) == set(SchedulerName)
+    assert set(TRANSPORTS) == set(TransportName)
 
 
 @pytest.mark.usefixtures("loose_umask")

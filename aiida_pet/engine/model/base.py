@@ -30,6 +30,12 @@ logger = logging.getLogger(__name__)
 # of a chunk: larger ones leave the cache (0.45 against 0.65 s for 24,000 tokens, float64)
 CPU_TOKENS = 3_000.0
 CHUNKS_PER_CORE = 8  # in flight
+_NO_MEMORY = (  # what says so without being torch.OutOfMemoryError
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUSOLVER_STATUS_ALLOC_FAILED",
+)
 CUDA_TOKENS = 2_000_000.0
 
 
@@ -223,7 +229,8 @@ class BatchModel(ABC):
             except RuntimeError as error:
                 if not _is_out_of_memory(error):
                     raise
-                return error
+                # its frames hold the tensors of the chunk, for as long as it is there, and memory is what is wanted
+                return RuntimeError(str(error))
 
         if self._pool is None:
             return [answer(chunk) for chunk in chunks]
@@ -335,5 +342,4 @@ def _threads(number: int) -> Iterator[None]:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    message = "DefaultCPUAllocator: can't allocate memory"
-    return isinstance(error, torch.OutOfMemoryError) or message in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in _NO_MEMORY)
