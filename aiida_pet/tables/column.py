@@ -80,6 +80,8 @@ class Column:
     :ivar sources: what writes it, of :class:`Source` or the task or stage of another package; empty in an entry of such
         a package, whose task or stage it is then.
     :ivar when: whether it exists, given the parameters of the task (an object with one attribute per parameter).
+    :ivar of_the_set: whether it exists only if the input set has what it needs, which parameters do not tell: a
+        condition may name it all the same.
     :ivar shown: tables in which people see it first, named by their source.
     :ivar compared: whether two launches are compared by it.
     :ivar searched: whether a search over all campaigns shows it first.
@@ -97,6 +99,7 @@ class Column:
     section: str = Section.OTHER
     sources: tuple[str, ...] = ()
     when: Callable[[Any], bool] = _always
+    of_the_set: bool = False
     shown: tuple[str, ...] = ()
     compared: bool = False
     searched: bool = False

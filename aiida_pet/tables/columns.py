@@ -179,24 +179,29 @@ def sources_of(names: Iterable[str]) -> set[str]:
 
 
 def columns_of(source: str, parameters: Any = None) -> list[Column]:
-    """Return the columns that ``source`` writes with ``parameters``, families as such.
+    """Return the columns that ``source`` writes of any set with ``parameters``, families as such.
 
     :param parameters: of the task; None for a source that has none.
     :raises ValueError: if there is no such source.
     """
+    return [column for column in _possible(source, parameters) if not column.of_the_set]
+
+
+def _possible(source: str, parameters: Any) -> list[Column]:
+    """Return the columns that ``source`` may write with ``parameters``, whatever the set."""
     if source not in source_names():
         raise ValueError(f"nothing called {source!r} writes columns: known are {', '.join(source_names())}")
     return [column for column in all_columns() if source in column.sources and column.when(parameters)]
 
 
 def scalar_names(source: str, parameters: Any = None, symprecs: Sequence[float] = ()) -> list[str]:
-    """Return the columns of one value per row that ``source`` writes, as a data frame names them.
+    """Return the columns of one value per row that ``source`` may write, as a data frame names them.
 
     :param parameters: of the task; None for a source that has none.
     :param symprecs: tolerances (A) of the families.
     """
     names: list[str] = []
-    for column in columns_of(source, parameters):
+    for column in _possible(source, parameters):
         if column.shape == ("6",):
             names += [f"{column.name}_{component}" for component in VOIGT]
         elif not column.shape:

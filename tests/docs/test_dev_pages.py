@@ -24,7 +24,7 @@ from aiida_pet import plugins
 from aiida_pet.cli import main
 from aiida_pet.job.stages import StageEntry
 from aiida_pet.job.tasks import Task
-from aiida_pet.tables.columns import columns_of, find_columns, section_of, unit_of
+from aiida_pet.tables.columns import columns_of
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.protocols import ProtocolError
 from aiida_pet.workchains.stages import check_stages, make_stages, stage_options
@@ -84,7 +84,7 @@ def invoke(aiida_profile: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     from aiida.engine import run_get_node
 
     monkeypatch.setattr("aiida.engine.submit", lambda builder: run_get_node(builder).node)
-    monkeypatch.setattr("aiida_pet.cli.launching.daemon_problem", lambda: None)
+    monkeypatch.setattr("aiida_pet.computers.daemon.daemon_problem", lambda: None)
 
     def run(*arguments: Any, status: int = 0) -> Result:
         result = CliRunner().invoke(main, [str(argument) for argument in arguments])
@@ -334,7 +334,7 @@ def test_a_column_is_added_in_two_files(tmp_path: Path) -> None:
     )
     shutil.copytree(ROOT / "workchains", tmp_path / "aiida_pet" / "workchains")
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    [judge] = ROOT.joinpath("tests").rglob("test_columns.py")
+    judge = ROOT / "tests" / "engine" / "test_columns.py"
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-P", *arguments]
@@ -372,16 +372,3 @@ def test_a_column_is_added_in_two_files(tmp_path: Path) -> None:
     )
     known = run("-c", code)
     assert known.stdout.split() == ["None"], known.stderr
-
-
-def test_every_column_of_the_catalogue_is_found_where_people_look() -> None:
-    """What the pages promise of a column holds of all there are."""
-    from aiida_pet.tables.columns import COLUMNS, sections
-
-    page = (ROOT / "docs" / "columns.md").read_text()
-    for column in COLUMNS:
-        for name in column.names((0.01, 1e-5)):
-            assert column in find_columns(name)
-            assert unit_of(name) in {one.unit for one in find_columns(name)}
-            assert section_of(name) in sections()
-        assert f"| `{column.name}` |" in page
