@@ -104,7 +104,7 @@ def parts_of(run: Run) -> dict[str, Part]:
         "neighbors": Part(run.correct(correctness.neighbors), 10),
         "averaging": Part(run.correct(correctness.averaging), 20),
         "projection": Part(run.correct(correctness.projection), 5),
-        "relaxation": Part(run.correct(correct_tasks.relaxation), 30),
+        "relaxation": Part(run.correct(correct_tasks.relaxation), 60),
         "ceilings": Part(run.ceilings, 10),
         "static, model that ships": Part(run.rates(SHIPPED, Task.STATIC), 20),
         "relax, model that ships": Part(run.rates(SHIPPED, Task.RELAX), 30),

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pretended_device import DEVICE, Pretended, PretendedDevice
 
 from aiida_pet.engine.model.base import BatchModel
 from aiida_pet.engine.tasks.relax import Relax
@@ -23,6 +22,7 @@ from aiida_pet.tables.crystals import StructureTable
 from benchmarks.engine import random_alloys
 from benchmarks.gpu import correct_memory, correct_tasks, correctness
 from benchmarks.gpu.sides import Side, alloys_and_odd_ones, odd_crystals, symmetric_crystals
+from support.pretended_device import DEVICE, Pretended, PretendedDevice
 
 SHORT: dict[str, Any] = {"max_steps": 3, "symprecs": []}
 RELAXATIONS: dict[str, tuple[Callable[[], StructureTable], dict[str, Any]]] = {
