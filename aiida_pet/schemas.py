@@ -38,7 +38,7 @@ def told(*, unit: str = "", expected: str = "") -> dict[str, Any]:
 
 
 def read_as[Model](
-    schema: type[Model], raw: Mapping[str, Any], what: str, error: type[ValueError] = ValueError
+    schema: type[Model], raw: Mapping[str, Any], what: str, error: type[Exception] = ValueError
 ) -> Model:
     """Return ``raw`` as ``schema``, defaults filled in.
 

@@ -165,7 +165,7 @@ def fill_changed_options(builder: Any, request: Request, *, at_home: bool) -> No
     :raises click.UsageError: for resources that are none, or that the computer has not.
     """
     from aiida_pet.computers.resources import ResourceError, job_options, merge_options, over
-    from aiida_pet.workchains.batch import fill_options
+    from aiida_pet.workchains.launch import fill_options
 
     options = parse_settings(request.option, "--option")
     resources = read_resources(request, options)
