@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from phonopy import Phonopy
 from spglib.error import SpglibError
 
-from aiida_pet.crystals.symmetry.operations import Floats, Integers, symmetrize_structure
+from aiida_pet.crystals.symmetry.operations import symmetrize_structure
 from aiida_pet.crystals.symmetry.spacegroup import find_operations
+from aiida_pet.tables.arrays import Floats, Integers
 
 __all__ = [
     "BandPath",
