@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_pet.cli.model_export import export
 from aiida_pet.cli.output import echo_json, echo_pairs, json_option, note, table_text
 from aiida_pet.cli.session import Session, load_any, pass_session
 
@@ -21,7 +22,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @click.group()
 def model() -> None:
-    """List, import and show PET models."""
+    """List, import, export and show PET models."""
+
+
+model.add_command(export)
 
 
 @model.command("list")
