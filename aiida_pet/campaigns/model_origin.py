@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from aiida import orm
 
-from aiida_pet.calculations.teacher import take_labels
 from aiida_pet.calculations.train import SETS, TrainCalculation
 
 TRAINING, PARAMETERS, BEGUN_FROM, TEACHER = "training job", "training options", "begun from", "teacher"
@@ -18,6 +17,7 @@ _ROLES = {
     "old": "set of before",
 }
 ROLES = (TRAINING, PARAMETERS, BEGUN_FROM, TEACHER, *_ROLES.values())
+_TAKE_LABELS = "take_labels"  # the function's label in the database
 _MOST = 50  # models in a row; more is a mistake
 
 
@@ -60,7 +60,7 @@ def _set(node: Any, role: str) -> Iterator[Origin]:
     """Yield a set, and where its labels are from if a teacher made them."""
     yield Origin(node, role, f"{len(node)} crystals")
     function = node.creator
-    if function is None or function.process_label != take_labels.__name__:
+    if function is None or function.process_label != _TAKE_LABELS:
         return
     for job in _jobs_of(function.inputs.results):
         yield Origin(job.inputs.model, TEACHER, f"its labels, by job <{job.pk}>")

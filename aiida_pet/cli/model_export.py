@@ -66,10 +66,9 @@ def export(session: Session, *, which: str, output: Path, force: bool, as_json: 
 def card_of_node(node: PetModelData) -> dict[str, object]:
     """Return the attributes of a model, and uuid and stage of the trainings that made it, the last first."""
     from aiida_pet.campaigns.model_origin import TRAINING, origins_of
+    from aiida_pet.models.cards import CARD_KEYS
 
-    names = ("sha256", "name", "version", "elements", "cutoff", "outputs", "dtype", "n_parameters")
-    names = (*names, "level_of_theory", "licence")
-    card: dict[str, object] = {name: node.base.attributes.get(name, None) for name in names}
+    card: dict[str, object] = {name: node.base.attributes.get(name, None) for name in CARD_KEYS}
     jobs = [origin.node for origin in origins_of(node) if origin.role == TRAINING]
     card["trained_by"] = [{"uuid": job.uuid, "stage": job.inputs.stage.value} for job in jobs]
     return card

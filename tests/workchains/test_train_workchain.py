@@ -295,7 +295,7 @@ def test_model_that_was_trained_is_exported_with_what_made_it(tuned: Any, tmp_pa
     assert [one["stage"] for one in card["trained_by"]] == [
         "calibrate", "conservative", "calibrate", "conservative", "direct"
     ]  # fmt: skip
-    assert "exists" in command("model", "export", tuned.outputs.model.pk, "-o", target, status=1)
+    assert "is there already" in command("model", "export", tuned.outputs.model.pk, "-o", target, status=1)
     command("model", "export", tuned.outputs.model.pk, "-o", tmp_path / "tuned.pt")
     from metatomic.torch import load_atomistic_model
 
