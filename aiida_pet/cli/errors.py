@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from aiida_pet.words import without_codes
+
 LOGGER = logging.getLogger("aiida_pet.cli")
 
 _EXPLAINING_MODULES = ("aiida_pet.", "aiida.common.exceptions", "aiida.engine.daemon.")
@@ -42,11 +44,6 @@ def _of_services(error: Exception, module: str) -> str | None:
         line = next(iter(str(error).strip().splitlines()), "no reason given")
         return f"the database of the profile does not answer: {line}: `aiida-pet doctor` says what to start"
     return None
-
-
-def without_codes(error: BaseException) -> str:
-    """Return the message of ``error`` without the system's numbers: ``[Errno 111]`` says nothing to most people."""
-    return re.sub(r"\[Errno -?\d+\] ", "", str(error)).strip()
 
 
 def message_of(error: BaseException) -> str:

@@ -10,42 +10,57 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from aiida_pet.computers.kinds import CODE, GpuSyntax, SchedulerName, TransportName
 from aiida_pet.computers.resources import (
+    DIRECT,
     PBSPRO,
-    GpuSyntax,
     ResourceError,
-    Resources,
     Site,
     Word,
-    parse_model,
+    parse_resources,
     render,
 )
+from aiida_pet.schemas import read_as, told
 
-# What people call the schedulers -> the plugin.
 SCHEDULERS = {
-    "slurm": "core.slurm",
-    "pbspro": PBSPRO,
-    "lsf": "core.lsf",
-    "sge": "core.sge",
-    "direct": "core.direct",
+    SchedulerName.SLURM: "core.slurm",
+    SchedulerName.PBSPRO: PBSPRO,
+    SchedulerName.LSF: "core.lsf",
+    SchedulerName.SGE: "core.sge",
+    SchedulerName.DIRECT: DIRECT,
 }
-TRANSPORTS = {"local": "core.local", "ssh_async": "core.ssh_async"}
-DEFAULT_CODE = "pet-engine"
+"""The plugin of each scheduler."""
+TRANSPORTS = {TransportName.LOCAL: "core.local", TransportName.SSH_ASYNC: "core.ssh_async"}
+"""The plugin of each transport."""
 QUEUE_POLL_S = 30.0
 DIRECT_POLL_S = 1.0
 
-_HOST = r"\A[A-Za-z0-9][A-Za-z0-9_.@:-]{0,199}\z"
-_LABEL = r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\z"
-_PATH = r"\A/[A-Za-z0-9_./+@{}=~,-]{0,999}\z"
-_MODULE = r"\A[A-Za-z0-9][A-Za-z0-9_./+:-]{0,199}\z"
+
+def _text(pattern: str, expected: str) -> Any:
+    return Field(pattern=pattern, json_schema_extra=told(expected=expected))
+
+
+Host = Annotated[
+    str, _text(r"\A[A-Za-z0-9][A-Za-z0-9_.@:-]{0,199}\z", "a host: letters, digits and . - _ : @")
+]
+Label = Annotated[
+    str,
+    _text(
+        r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\z",
+        "letters, digits and _ . -, beginning with a letter or digit",
+    ),
+]
+AbsolutePath = Annotated[
+    str, _text(r"\A/[A-Za-z0-9_./+@{}=~,-]{0,999}\z", "an absolute path without blanks, quotes and $")
+]
+Module = Annotated[
+    str,
+    _text(
+        r"\A[A-Za-z0-9][A-Za-z0-9_./+:-]{0,199}\z",
+        "the name of a module: letters, digits and _ . / + : -",
+    ),
+]
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
-# What a pattern asks for, in words.
-PATTERNS = {
-    _HOST: "a host: letters, digits and . - _ : @",
-    _LABEL: "letters, digits and _ . -, beginning with a letter or digit",
-    _PATH: "an absolute path without blanks, quotes and $",
-    _MODULE: "the name of a module: letters, digits and _ . / + : -",
-}
 _LINE_BREAKS = ("\n", "\r", "\x00", "\u2028", "\u2029")
 
 
@@ -78,15 +93,15 @@ class ComputerFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    label: str = Field(pattern=_LABEL)
-    hostname: str = Field("localhost", pattern=_HOST)
+    label: Label
+    hostname: Host = "localhost"
     description: str = ""
-    transport: Literal["local", "ssh_async"] = "local"
-    scheduler: Literal["slurm", "pbspro", "lsf", "sge", "direct"]
-    work_dir: str = Field(pattern=_PATH)
-    engine: str = Field(pattern=_PATH)
-    code: str = Field(DEFAULT_CODE, pattern=_LABEL)
-    modules: tuple[Annotated[str, Field(pattern=_MODULE)], ...] = ()
+    transport: TransportName = TransportName.LOCAL
+    scheduler: SchedulerName
+    work_dir: AbsolutePath
+    engine: AbsolutePath
+    code: Label = CODE
+    modules: tuple[Module, ...] = ()
     environment: dict[str, str] = Field(default_factory=dict)
     prepend_text: str = ""
     gpu_syntax: GpuSyntax = GpuSyntax.GRES
@@ -104,7 +119,7 @@ class ComputerFile(BaseModel):
     @field_validator("resources")
     @classmethod
     def _resources_are_such(cls, raw: dict[str, Any]) -> dict[str, Any]:
-        parse_model(Resources, raw, "resources")
+        parse_resources(raw)
         return raw
 
     @field_validator("environment", mode="before")
@@ -145,15 +160,15 @@ class ComputerFile(BaseModel):
         """Seconds between two looks at the queue."""
         if self.poll_interval is not None:
             return self.poll_interval
-        return DIRECT_POLL_S if self.scheduler == "direct" else QUEUE_POLL_S
+        return DIRECT_POLL_S if self.scheduler is SchedulerName.DIRECT else QUEUE_POLL_S
 
     @property
     def connection(self) -> dict[str, Any]:
         """The arguments of ``Computer.configure``."""
         settings: dict[str, Any] = {"use_login_shell": self.login_shell}
-        if self.connection_interval is not None or self.transport == "local":
+        if self.connection_interval is not None or self.transport is TransportName.LOCAL:
             settings["safe_interval"] = self.connection_interval or 0.0
-        if self.transport == "ssh_async":
+        if self.transport is TransportName.SSH_ASYNC:
             settings |= {"host": self.hostname, "backend": self.ssh_backend}
         return settings
 
@@ -166,18 +181,18 @@ def parse_computer(raw: Any, source: str) -> ComputerFile:
     """
     if not isinstance(raw, dict):
         raise ResourceError(f"{source}: expected keys and values such as `label: cluster`, got {raw!r}")
-    found = parse_model(ComputerFile, raw, source, PATTERNS)
-    if found.scheduler != "slurm" and "gpu_syntax" in raw:
+    found = read_as(ComputerFile, raw, source, ResourceError)
+    if found.scheduler is not SchedulerName.SLURM and "gpu_syntax" in raw:
         raise ResourceError(
             f"bad {source}:\n  gpu_syntax = {raw['gpu_syntax']!r}: of SLURM only, leave it out"
         )
-    if found.scheduler != "direct" and found.gpus:
+    if found.scheduler is not SchedulerName.DIRECT and found.gpus:
         raise ResourceError(
             f"bad {source}:\n  gpus = {found.gpus}: of a workstation without a scheduler; what a job of a cluster asks "
             "for goes under `resources`"
         )
     try:
-        render(parse_model(Resources, found.resources, "resources"), SCHEDULERS[found.scheduler], found.site)
+        render(parse_resources(found.resources), SCHEDULERS[found.scheduler], found.site)
     except ResourceError as error:
         raise ResourceError(f"bad {source}:\n  resources: {error}") from error
     return found

@@ -105,7 +105,7 @@ class Launcher:
 
 def _launcher(monkeypatch: pytest.MonkeyPatch, launcher: Launcher) -> Launcher:
     monkeypatch.setattr("aiida.engine.submit", launcher.submit)
-    monkeypatch.setattr("aiida_pet.cli.launching.daemon_problem", lambda: None)
+    monkeypatch.setattr("aiida_pet.computers.daemon.daemon_problem", lambda: None)
     return launcher
 
 
@@ -178,9 +178,9 @@ class Campaign:
         """Add a lane with a job that finished all its rows, with what stands in their column `warnings`."""
         from aiida import orm
         from aiida.common import LinkType
-        from stand_in_engine import finish_rows
 
         from aiida_pet.data.structures import StructureSetData
+        from support.stand_in_engine import finish_rows
 
         job = self.add_job(ids)
         rows = finish_rows(self.structures.select(ids))
