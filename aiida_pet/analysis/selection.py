@@ -54,5 +54,5 @@ def descriptors_of(table: StructureTable, features: Array | None = None) -> Arra
     shares = np.zeros((len(table), len(species)))
     np.add.at(shares, (owner, inverse), 1.0)
     volumes = np.abs(np.linalg.det(table.cells)) / sizes
-    spread = volumes.std() or 1.0
-    return np.column_stack([shares / sizes[:, None], 0.5 * (volumes - volumes.mean()) / spread])
+    scale = 0.5 / (float(volumes.std()) or 1.0)
+    return np.column_stack([shares / sizes[:, None], scale * (volumes - volumes.mean())])

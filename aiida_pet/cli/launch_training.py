@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from aiida_pet.data.structures import StructureSetData
     from aiida_pet.training.prepare import Prepared
 
-_SETS = ("validation", "test", "old")
-
 
 def _training_options(function: Callable[..., Any]) -> Callable[..., Any]:
     wrapped = launch_options(function)
@@ -129,7 +127,7 @@ def _launch(
     teacher: str | None = None,
     student: str | None = None,
 ) -> None:
-    from aiida_pet.cli.model import resolve
+    from aiida_pet.data.model_nodes import model_to_use
     from aiida_pet.data.structures import StructureSetData
     from aiida_pet.workchains.train import TrainWorkChain
 
@@ -141,8 +139,8 @@ def _launch(
     site = read_site(request)
     model: PetModelData | None = site.model if mode in ("finetune", "calibrate") else None
     if student is not None:
-        model = resolve(student)
-    of_teacher = None if teacher is None else resolve(teacher)
+        model = model_to_use(student)
+    of_teacher = None if teacher is None else model_to_use(teacher)
     sets: dict[str, StructureSetData] = {}
     given = {"validation": validation, "test": test, "old": old}
     for name, which in {"structures": targets, **{k: (v,) for k, v in given.items() if v}}.items():
@@ -156,7 +154,7 @@ def _launch(
         return
     if prepared is not None:
         _note_refused(prepared)
-    builder = TrainWorkChain.get_builder_from_protocol(
+    builder: Any = TrainWorkChain.get_builder_from_protocol(
         site.code,
         sets.pop("structures"),
         mode=mode,
@@ -167,7 +165,9 @@ def _launch(
         options=site.inputs["options"],
         resources=site.inputs["resources"],
         settings=site.inputs["settings"],
-        **{name: sets.get(name) for name in _SETS},
+        validation=sets.get("validation"),
+        test=sets.get("test"),
+        old=sets.get("old"),
     )
     record = {"structures": builder.structures.pk, "model": None if model is None else model.pk, "mode": mode}
     start(builder, "train" if mode == "scratch" else mode, request, record)

@@ -40,7 +40,7 @@ def export(session: Session, *, which: str, output: Path, force: bool, as_json: 
     aiida-pet model export pet-alloys -o pet-alloys.ckpt
     aiida-pet model export 120 -o pet-alloys.pt
     """
-    from aiida_pet.cli.model import resolve
+    from aiida_pet.data.model_nodes import model_to_use
 
     session.load()
     if output.suffix not in (CHECKPOINT, METATOMIC):
@@ -48,7 +48,7 @@ def export(session: Session, *, which: str, output: Path, force: bool, as_json: 
     card = output.with_suffix(".json")
     for path in (output, *([card] if output.suffix == CHECKPOINT else [])):
         check_target(path, force)
-    node = resolve(which)
+    node = model_to_use(which)
     if output.suffix == METATOMIC:
         _write_metatomic(node, output)
     else:

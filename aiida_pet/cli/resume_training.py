@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from aiida_pet.cli.launching import Request, check_options, read_resources, start, told_options
+from aiida_pet.cli.launching import (
+    Request,
+    check_options,
+    check_sendable,
+    read_resources,
+    start,
+    told_options,
+)
 from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import echo_json
 
@@ -17,7 +24,7 @@ def resume_training(node: Any, request: Request) -> None:
     :raises click.ClickException: if it ended well, or goes on.
     """
     from aiida_pet.campaigns import training
-    from aiida_pet.cli.codes import check_configured, load_code
+    from aiida_pet.computers.codes import find_code
     from aiida_pet.computers.resources import ResourceError, job_options
 
     if node.is_finished_ok:
@@ -27,9 +34,9 @@ def resume_training(node: Any, request: Request) -> None:
     if request.model is not None:
         raise click.UsageError("--model: a training goes on with the model that it began from")
     source = click.get_current_context().get_parameter_source
-    code = load_code(request.code) if source("code") is not click.core.ParameterSource.DEFAULT else None
+    code = find_code(request.code) if source("code") is not click.core.ParameterSource.DEFAULT else None
     builder: Any = training.resume_training(node, code)
-    check_configured(builder.code)
+    check_sendable(builder.code)
     options, settings = (
         parse_settings(request.option, "--option"),
         parse_settings(request.setting, "--setting"),

@@ -128,7 +128,7 @@ def processes_in(folder: Path, word: str) -> list[psutil.Process]:
 def end_twice(folder: Path, told: list[str]) -> None:
     """Kill the engine of a training after an epoch, and tell metatrain of the next job to end after another one."""
     deadline = time.time() + 500
-    seen: set[Path] = set()
+    seen = {path.parent for path in folder.rglob("outputs/2*/*/model_*.ckpt")}  # of other trainings
     for word, number in (("pet-engine", signal.SIGKILL), ("aiida_pet.training.child", signal.SIGTERM)):
         while time.time() < deadline:
             fresh = [path for path in folder.rglob("outputs/2*/*/model_*.ckpt") if path.parent not in seen]
