@@ -116,7 +116,7 @@ IN_ANOTHER_PACKAGE = {
 }
 """Module -> test of another package that shows what it does, for it takes what lies above the module."""
 
-ENTRIES = ("tables.catalogue.",)  # modules that hold entries of a table: what reads the table tests them
+ENTRIES = ("tables.catalogue.", "tables.arrays")  # entries of a table, which its readers test, and types
 
 
 def modules() -> dict[str, Path]:
