@@ -133,6 +133,22 @@ def test_uncertainty_equals_the_one_of_llpr(mixed, variant):
     np.testing.assert_allclose(result.energy, plain.energy, atol=1e-10)
 
 
+def test_ensemble_equals_the_one_of_llpr_and_spreads_as_the_uncertainty_says(mixed):
+    members = 400
+    outputs = [Output.UNCERTAINTY, Output.ENSEMBLE]
+    result = evaluate(BatchedPet(tiny_llpr(tiny_pet(), members), outputs=outputs), mixed)
+    expected = said_by_metatomic(tiny_llpr(tiny_pet(), members), mixed, "energy_ensemble", "system", "eV")
+    np.testing.assert_allclose(result.rows["ensemble"], expected, rtol=1e-10)
+    np.testing.assert_allclose(result.rows["ensemble"].mean(dim=1), result.energy, atol=1e-9)
+    spread = result.rows["ensemble"].std(dim=1)
+    np.testing.assert_allclose(spread, result.rows["uncertainty"], rtol=5 / (2 * members) ** 0.5)
+
+
+def test_ensemble_that_a_model_lacks_is_refused():
+    with pytest.raises(UnsupportedModelError, match=r"outputs has ensemble.*LLPR.*set ensemble=32"):
+        BatchedPet(tiny_llpr(tiny_pet()), outputs=[Output.ENSEMBLE])
+
+
 def test_features_and_uncertainty_are_averaged_over_rotations(mixed):
     pet = BatchedPet(tiny_llpr(tiny_pet()), outputs=[Output.FEATURES, Output.UNCERTAINTY])
     some = RotationSet("some", lebedev(2).matrices[[5, 17]], np.array([0.25, 0.75]))
