@@ -21,7 +21,7 @@ from aiida_pet.plugins import load
 from aiida_pet.tables.columns import COLUMNS, Column, Kind, Source, columns_of, find_columns
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.warnings import Warned, codes_in
-from support.tiny_models import tiny_pet
+from aiida_pet.testing.models import tiny_pet
 
 # anything is converged
 LOOSE: dict[str, Any] = {"fmax": 1e4, "stress_max": 1e6}
