@@ -14,7 +14,6 @@ ELSEWHERE = {
     "analysis/hull/test_entry_levels": "levels_of_theory",
     "analysis/hull/test_hull_under_pressure": "competing",
     "analysis/hull/test_references": "reference_entries reference_files",
-    "analysis/metrics/test_property_metrics": "elastic phonons report",
     "calculations/test_base": "relax static elastic phonons validation",
     "calculations/test_band_paths": "harmonic_parameters",
     "calculations/test_hull": "theory",
