@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from aiida_pet.crystals.symmetry.operations import Floats
+from aiida_pet.tables.arrays import Floats
 
 #: Degrees of the Lebedev rules there are (scipy.integrate.lebedev_rule).
 LEBEDEV_DEGREES = (*range(3, 32, 2), *range(35, 132, 6))
