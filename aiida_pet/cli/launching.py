@@ -14,14 +14,17 @@ from aiida_pet.cli.codes import CODE, check_configured, load_code, share_of_core
 from aiida_pet.cli.errors import in_options
 from aiida_pet.cli.options import WALLTIME, parse_settings
 from aiida_pet.cli.output import cell, echo_json, json_option, note
-from aiida_pet.cli.session import Session, daemon_problem, load_as, pass_session
+from aiida_pet.cli.session import Session, daemon_problem, pass_session
 from aiida_pet.words import plural
 
 if TYPE_CHECKING:
     from aiida.orm import AbstractCode, StructureData
+    from numpy.typing import NDArray
 
+    from aiida_pet.campaigns.estimates import Estimate
     from aiida_pet.data.model import PetModelData
     from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.job.folder import Task
 
 PROTOCOLS = ("fast", "moderate", "precise")
 ALIASES = ("balanced", "stringent")  # what aiida-quantumespresso calls moderate and precise
@@ -256,6 +259,22 @@ def told_options(options: dict[str, Any]) -> str:
     )
 
 
+def estimate_for(task: Task, sizes: NDArray[Any], request: Request, site: Site) -> Estimate:
+    """Return what it takes to run crystals of ``sizes`` atoms as a launch asks for it."""
+    from aiida_pet.campaigns import estimate
+
+    found: Estimate = estimate(
+        task,
+        sizes,
+        site.model,
+        lanes=request.lanes,
+        job_size=request.job_size,
+        job_duration=request.job_duration,
+        walltime=site.options.get("max_wallclock_seconds"),
+    )
+    return found
+
+
 def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | StructureData:
     """Return the crystals named by a pk or label, or those of files, which are imported.
 
@@ -264,6 +283,7 @@ def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | Stru
     """
     from aiida.orm import StructureData
 
+    from aiida_pet.campaigns.nodes import load
     from aiida_pet.cli.data import import_files
     from aiida_pet.data.structures import StructureSetData
 
@@ -282,9 +302,7 @@ def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | Stru
         raise click.ClickException(f"give one set, or files: there is no file {', '.join(missing)}")
     if paths[0].suffix:
         raise click.ClickException(f"there is no file {targets[0]}")
-    found: StructureSetData | StructureData = load_as(
-        targets[0], StructureSetData, StructureData, hint="`aiida-pet data import` makes a set of crystals"
-    )
+    found: StructureSetData | StructureData = load(targets[0], StructureSetData, StructureData)
     return found
 
 
@@ -304,9 +322,9 @@ def label_of(builder: Any, what: str) -> str:
 
 def _file_of(crystals: Any) -> str:
     """Return the name of the one file that a set was imported from, without suffixes; empty if there is none."""
-    from aiida_pet.cli.data import IMPORTED_FROM
+    from aiida_pet.data.imports import files_of
 
-    files = crystals.base.extras.get(IMPORTED_FROM, None) or []
+    files = files_of(crystals)
     return Path(files[0]["path"]).name.partition(".")[0] if len(files) == 1 else ""
 
 

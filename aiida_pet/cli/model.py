@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.output import echo_json, echo_pairs, json_option, note, table_text
-from aiida_pet.cli.session import Session, load_any, pass_session
+from aiida_pet.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from aiida_pet.data.model import PetModelData
@@ -121,10 +121,11 @@ def find_node(which: str) -> PetModelData | None:
     :return: None if no model has this name.
     :raises click.ClickException: if a pk is not there or is not a model.
     """
+    from aiida_pet.campaigns.nodes import load
     from aiida_pet.data.model import PetModelData
 
     if which.isdecimal():
-        node = load_any(which)
+        node = load(which)
         if not isinstance(node, PetModelData):
             raise click.ClickException(
                 f"node {which} is a {type(node).__name__}, not a model: see `aiida-pet model list`"

@@ -21,14 +21,14 @@ from aiida_pet.cli.launching import (
 )
 from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import echo_json, note
-from aiida_pet.cli.session import Session, load_as
-from aiida_pet.cli.stop import HINT
+from aiida_pet.cli.session import Session
 from aiida_pet.words import plural
 
 if TYPE_CHECKING:
     from aiida.orm import WorkChainNode
 
-    from aiida_pet.campaigns.resume import Done
+    from aiida_pet.campaigns.nodes import load
+    from aiida_pet.campaigns.resumption import Done
 
 # Resources that are an option of their own with any scheduler.
 _OF_THEIR_OWN = ("walltime", "account", "partition", "qos")
@@ -53,13 +53,18 @@ def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request)
     """
     from aiida.orm import WorkChainNode
 
-    from aiida_pet.campaigns.resume import computed_again, what_is_done, without_given_up
+    from aiida_pet.campaigns.resumption import (
+        check_not_taken_up,
+        computed_again,
+        what_is_done,
+        without_given_up,
+    )
 
     session.load()
     check_request(request)
-    node = load_as(pk, WorkChainNode, hint=HINT)
+    node = load(pk, WorkChainNode)
     _check_end(node)
-    _check_not_taken_up(node)
+    check_not_taken_up(node)
     done = what_is_done(node)
     sure = without_given_up(done)
     _check_left(node, _count(done) - _count(sure), retry_given_up)
@@ -100,22 +105,6 @@ def _check_end(node: WorkChainNode) -> None:
         )
 
 
-def _check_not_taken_up(node: WorkChainNode) -> None:
-    from aiida_pet.campaigns.resume import TakenUpError, check_not_taken_up
-
-    try:
-        check_not_taken_up(node)
-    except TakenUpError as error:
-        by = error.by
-        if error.is_running:
-            advice = f"`aiida-pet status {by}` shows how far it is, `aiida-pet stop {by}` stops it"
-        elif error.is_finished_ok:
-            advice = f"`aiida-pet results {by}` shows its rows"
-        else:
-            advice = f"`aiida-pet resume {by}` goes on"
-        raise click.ClickException(f"{error}: {advice}") from error
-
-
 def _check_left(node: WorkChainNode, given_up: int, retry_given_up: bool) -> None:
     if not node.is_finished_ok:
         return
@@ -140,7 +129,7 @@ def _builder(node: WorkChainNode, request: Request, done: Done) -> Any:
     """Return the builder of what goes on where ``node`` ended, with what the command line changes."""
     from aiida.orm import Int
 
-    from aiida_pet.campaigns.resume import is_at_home, resume_builder
+    from aiida_pet.campaigns.resumption import is_at_home, resume_builder
 
     source = click.get_current_context().get_parameter_source
     code = load_code(request.code) if source("code") is not click.core.ParameterSource.DEFAULT else None

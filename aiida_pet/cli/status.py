@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.output import echo_json, json_option, table_text
-from aiida_pet.cli.session import Session, daemon_problem, load_as, pass_session
+from aiida_pet.cli.session import Session, daemon_problem, pass_session
 from aiida_pet.tables import warnings
 from aiida_pet.words import duration, plural
 
@@ -53,8 +53,10 @@ def status(session: Session, *, pk: str, watch: bool, interval: float, all_jobs:
     """
     from aiida.orm import ProcessNode
 
+    from aiida_pet.campaigns.nodes import load
+
     session.load()
-    node = load_as(pk, ProcessNode, hint="`aiida-pet launch` prints the pk of what it starts")
+    node = load(pk, ProcessNode)
     if watch:
         follow(node, interval)
     document = report(node)
@@ -130,7 +132,7 @@ def _rows_done(child: Any, calls: Calls, progress: CampaignProgress) -> int | No
 
 def advice(calls: Calls, progress: CampaignProgress) -> list[str]:
     """Return what can be done now, each as a sentence with a command."""
-    from aiida_pet.campaigns.resume import is_campaign
+    from aiida_pet.campaigns.resumption import is_campaign
     from aiida_pet.workchains.taking_up import latest_of
 
     node, pk = calls.node, calls.node.pk

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.output import echo_json, json_option
-from aiida_pet.cli.session import Session, daemon_problem, load_as, pass_session
+from aiida_pet.cli.session import Session, daemon_problem, pass_session
 from aiida_pet.words import plural
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 120.0
 POLL_S = 1.0
-HINT = "`aiida-pet launch` prints the pk of what it starts"
 
 
 @click.command()
@@ -34,13 +33,14 @@ def stop(session: Session, *, pk: str, after_current_jobs: bool, as_json: bool) 
     """
     from aiida.orm import WorkChainNode
 
+    from aiida_pet.campaigns.nodes import load
     from aiida_pet.campaigns.progress import state_of
-    from aiida_pet.campaigns.resume import is_campaign
+    from aiida_pet.campaigns.resumption import is_campaign
     from aiida_pet.workchains.jobs import jobs_of
     from aiida_pet.workchains.stopping import request_stop
 
     session.load()
-    node = load_as(pk, WorkChainNode, hint=HINT)
+    node = load(pk, WorkChainNode)
     if node.is_terminated:
         raise click.ClickException(f"<{node.pk}> has ended already: {state_of(node)}")
     running = [job for job in jobs_of(node) if not job.is_terminated]

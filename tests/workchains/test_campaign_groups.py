@@ -9,7 +9,7 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
-from aiida_pet.campaigns.resume import resume_builder
+from aiida_pet.campaigns.resumption import resume_builder
 from aiida_pet.cli.status import report
 from aiida_pet.workchains import groups
 from aiida_pet.workchains.groups import PREFIX, group_of

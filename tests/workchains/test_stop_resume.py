@@ -13,8 +13,8 @@ from aiida.manage import get_manager
 from aiida.orm import Int
 
 from aiida_pet.calculations.relax import RelaxCalculation
-from aiida_pet.campaigns.resume import (
-    NotResumableError,
+from aiida_pet.campaigns.errors import NotResumableError
+from aiida_pet.campaigns.resumption import (
     computed_again,
     resume_builder,
     what_is_done,

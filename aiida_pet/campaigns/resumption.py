@@ -9,6 +9,7 @@ from aiida.common.links import LinkType
 from aiida.engine import ProcessBuilder
 from aiida.orm import AbstractCode, ProcessNode, WorkChainNode
 
+from aiida_pet.campaigns.errors import NotResumableError, TakenUpError
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.done import current, of_jobs, outdated_rows, results_below
@@ -20,31 +21,6 @@ WHOLE = ""
 _NOT_TAKEN = ("done", "metadata", RESUMES)  # what was done is put together anew
 # How and where jobs run: on another computer it says nothing.
 _OF_COMPUTER = ("options", "asked", "settings", "remote_model")
-
-
-class NotResumableError(ValueError):
-    """Raised for a process that is no campaign."""
-
-
-class TakenUpError(NotResumableError):
-    """Raised for a campaign that another launch has taken up, or is taking up now.
-
-    :ivar pk: of the campaign.
-    :ivar by: pk of the launch that took it up last.
-    :ivar is_running: whether that launch is at work.
-    :ivar is_finished_ok: whether it ended well.
-    """
-
-    def __init__(self, node: ProcessNode, by: ProcessNode) -> None:
-        self.pk, self.by = node.pk, by.pk
-        self.is_running, self.is_finished_ok = not by.is_terminated, by.is_finished_ok
-        if self.is_running:
-            what = f"is being taken up by <{by.pk}>, which goes on"
-        elif self.is_finished_ok:
-            what = f"was taken up by <{by.pk}>, which ended well and has the whole table"
-        else:
-            what = f"was taken up by <{by.pk}>, which did not end well: take up <{by.pk}>, which has what both did"
-        super().__init__(f"<{node.pk}> {what}")
 
 
 Done = dict[str, dict[str, StructureSetData]]
@@ -131,7 +107,7 @@ def check_not_taken_up(node: ProcessNode) -> None:
     """
     by = latest_of(node)
     if by is not None:
-        raise TakenUpError(node, by)
+        raise TakenUpError(node.pk, by.pk, is_running=not by.is_terminated, is_finished_ok=by.is_finished_ok)
 
 
 def is_at_home(node: WorkChainNode, code: AbstractCode | None) -> bool:
