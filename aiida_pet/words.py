@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,3 +32,8 @@ def duration(seconds: float | None) -> str:
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
+
+
+def without_codes(error: BaseException) -> str:
+    """Return the message of ``error`` without the system's numbers: ``[Errno 111]`` says nothing to most people."""
+    return re.sub(r"\[Errno -?\d+\] ", "", str(error)).strip()

@@ -94,7 +94,7 @@ def isolated_profile(workers: int = 1) -> Iterator[None]:
     from click.testing import CliRunner
 
     from aiida_pet.cli import main
-    from aiida_pet.cli.setup import broker_answers
+    from aiida_pet.computers.daemon import broker_answers
 
     try:
         outcome = CliRunner().invoke(main, ["setup", "--workers", str(workers)], catch_exceptions=False)
@@ -114,7 +114,7 @@ def isolated_profile(workers: int = 1) -> Iterator[None]:
 def _stop_daemon() -> None:
     from aiida.engine.daemon.client import DaemonException
 
-    from aiida_pet.cli.session import daemon_client, daemon_runs
+    from aiida_pet.computers.daemon import daemon_client, daemon_runs
 
     client = daemon_client()
     if client is None or not daemon_runs(client):
@@ -164,7 +164,7 @@ def _state(node: Any) -> str:
 
 
 def _end_of_log() -> str:
-    from aiida_pet.cli.session import daemon_client
+    from aiida_pet.computers.daemon import daemon_client
 
     client = daemon_client()
     try:

@@ -21,18 +21,19 @@ MAY_IMPORT = {
     "engine": "tables job crystals",
     "analysis": "tables job crystals io",
     "models": "tables job engine io",
+    "training": "tables job analysis engine models",
     "data": "tables job io models",
     "computers": "tables job data models",
-    "calculations": "tables job crystals io analysis data models computers",
-    "parsers": "tables job data calculations",
-    "workchains": "tables job crystals io analysis data models computers calculations parsers",
-    "campaigns": "tables job crystals io analysis data models computers calculations parsers workchains",
-    "cli": "tables job crystals io analysis data models computers calculations parsers workchains campaigns",
+    "calculations": "tables job crystals io analysis data models training computers",
+    "parsers": "tables job training data calculations",
+    "workchains": "tables job crystals io analysis data models training computers calculations parsers",
+    "campaigns": "tables job crystals io analysis data models training computers calculations parsers workchains",
+    "cli": "tables job crystals io analysis data models training computers calculations parsers workchains campaigns",
 }
 """Package -> packages of this project that its modules may import, besides its own and the floors."""
 
 WITHOUT = {
-    "aiida": ("tables", "job", "crystals", "io", "engine", "analysis", "models"),
+    "aiida": ("tables", "job", "crystals", "io", "engine", "analysis", "models", "training"),
     "torch": (
         "tables",
         "crystals",

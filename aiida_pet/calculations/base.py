@@ -21,7 +21,7 @@ from aiida_pet.calculations.validation import (
     validate_batch_inputs,
     validate_settings,
 )
-from aiida_pet.computers.resources import GPU_VARIABLE
+from aiida_pet.computers.resources import GPU_VARIABLE, cores_of
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.partial import part_of
 from aiida_pet.data.structures import StructureSetData
@@ -220,13 +220,3 @@ class PetCalculation(CalcJob):
             return ""
         given = self.inputs.metadata.options.get("environment_variables", {})
         return "\n".join(f"export {name}={threads}" for name in THREAD_VARIABLES if name not in given)
-
-
-def cores_of(resources: dict[str, Any]) -> int | None:
-    """Return the cores that ``resources`` asks for the engine's one process, None if they do not say."""
-    for key in ("num_cores_per_mpiproc", "num_cores_per_machine", "num_cpus"):
-        if resources.get(key):
-            return int(resources[key])
-    if "num_machines" not in resources and resources.get("tot_num_mpiprocs"):
-        return int(resources["tot_num_mpiprocs"])  # LSF and SGE have no other word for cores
-    return None

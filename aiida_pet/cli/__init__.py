@@ -31,6 +31,7 @@ from aiida_pet.cli.show import show as show_command
 from aiida_pet.cli.status import status as status_command
 from aiida_pet.cli.stop import stop as stop_command
 from aiida_pet.cli.trace import trace as trace_command
+from aiida_pet.computers.interpreter import prepare_environment
 
 __all__ = ("main",)
 
@@ -46,6 +47,7 @@ def main(context: click.Context, profile: str | None, verbose: int) -> None:
     A first campaign: `aiida-pet setup`, then `aiida-pet launch relax FILE`, and with the pk that it prints
     `aiida-pet status PK`, `aiida-pet results PK` and `aiida-pet trace PK ID`.
     """
+    prepare_environment()
     _log_to_stderr({0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG))
     context.obj = Session(profile=profile, verbosity=verbose)
 

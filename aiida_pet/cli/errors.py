@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_pet.words import without_codes
+
 if TYPE_CHECKING:
     from aiida_pet.campaigns.errors import TakenUpError
 
@@ -45,11 +47,6 @@ def _of_services(error: Exception, module: str) -> str | None:
         line = next(iter(str(error).strip().splitlines()), "no reason given")
         return f"the database of the profile does not answer: {line}: `aiida-pet doctor` says what to start"
     return None
-
-
-def without_codes(error: BaseException) -> str:
-    """Return the message of ``error`` without the system's numbers: ``[Errno 111]`` says nothing to most people."""
-    return re.sub(r"\[Errno -?\d+\] ", "", str(error)).strip()
 
 
 def message_of(error: BaseException) -> str:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.codes import CODE, check_configured, load_code, share_of_cores
 from aiida_pet.cli.errors import in_options
 from aiida_pet.cli.options import WALLTIME, parse_settings
 from aiida_pet.cli.output import cell, echo_json, json_option, note
-from aiida_pet.cli.session import Session, daemon_problem, pass_session
+from aiida_pet.cli.session import Session, pass_session
+from aiida_pet.computers.kinds import ENGINE_HERE
 from aiida_pet.words import plural
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--lanes", type=click.IntRange(min=1), default=1, show_default=True, help="Jobs that run at once."
         ),
-        click.option("--code", default=CODE, show_default=True, help="The engine, by label or pk."),
+        click.option("--code", default=ENGINE_HERE, show_default=True, help="The engine, by label or pk."),
         click.option("--model", metavar="NAME|PK", help="Model to use; the one that ships if not given."),
     ):
         wrapped = decorator(wrapped)
@@ -164,18 +164,11 @@ def check_request(request: Request) -> None:
         raise click.UsageError("--dry-run starts nothing that --wait could wait for")
     if request.dry_run:
         return
-    problem = daemon_problem() or _disk_problem()
+    from aiida_pet.computers.daemon import daemon_problem, disk_problem
+
+    problem = daemon_problem() or disk_problem()
     if problem:
         raise click.ClickException(f"{problem}; nothing was started")
-
-
-def _disk_problem() -> str | None:
-    from aiida.manage import get_manager
-
-    from aiida_pet.cli.services import disk_problems
-
-    profile = get_manager().get_profile()
-    return None if profile is None else next(iter(disk_problems(profile)), None)
 
 
 def read_site(request: Request) -> Site:
@@ -183,19 +176,33 @@ def read_site(request: Request) -> Site:
 
     :raises click.ClickException: for what is not there or does not fit, with the remedy.
     """
-    from aiida_pet.cli.model import resolve
+    from aiida_pet.computers.codes import find_code, share_of_cores
+    from aiida_pet.data.model_nodes import model_to_use
 
     options = parse_settings(request.option, "--option")
     resources = read_resources(request, options)
     settings = parse_settings(request.setting, "--setting")
     check_options(options, settings)
-    model = resolve(request.model)
-    code = load_code(request.code)
-    check_configured(code)
+    model = model_to_use(request.model)
+    code = find_code(request.code)
+    check_sendable(code)
     rendered = _rendered(code, resources, options)
     settings = share_of_cores(code, request.lanes, rendered) | settings
     inputs = {"options": options, "resources": resources, "settings": settings, "lanes": request.lanes}
     return Site(code, model, inputs | {"job_size": request.job_size}, rendered)
+
+
+def check_sendable(code: AbstractCode) -> None:
+    """Check that jobs of ``code`` can be sent.
+
+    :raises click.ClickException: if they cannot, with the remedy.
+    """
+    from aiida_pet.computers.codes import CodeError, check_configured
+
+    try:
+        check_configured(code)
+    except CodeError as error:
+        raise click.ClickException(f"{error}, to be given with --code; nothing was started") from error
 
 
 def read_resources(request: Request, options: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from aiida_pet.data.model import PetModelData
     from aiida_pet.models.registry import RegistryEntry
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-
 
 @click.group()
 def model() -> None:
@@ -29,6 +26,7 @@ def model() -> None:
 @pass_session
 def list_(session: Session, *, as_json: bool) -> None:
     """List the models of the profile and the published ones that can be imported."""
+    from aiida_pet.data.model_nodes import model_nodes
     from aiida_pet.models.registry import list_models
 
     session.load()
@@ -63,6 +61,7 @@ def import_(session: Session, *, source: str, version: str | None, trust: bool, 
     same content is one node: importing it again gives that node.
     """
     from aiida_pet.data.model import PetModelData
+    from aiida_pet.data.model_nodes import model_nodes
     from aiida_pet.models.cards import card_of
     from aiida_pet.models.hub import fetch
 
@@ -92,10 +91,11 @@ def import_(session: Session, *, source: str, version: str | None, trust: bool, 
 @pass_session
 def show(session: Session, *, which: str, as_json: bool) -> None:
     """Show a model of the profile (by pk, name or sha256) or a published one (by name)."""
+    from aiida_pet.data.model_nodes import find_model
     from aiida_pet.models.registry import get_entry
 
     session.load()
-    node = find_node(which)
+    node = find_model(which)
     record = node_record(node) if node is not None else asdict(get_entry(which)) | {"pk": None}
     if as_json:
         echo_json(record)
@@ -105,78 +105,14 @@ def show(session: Session, *, which: str, as_json: bool) -> None:
     echo_pairs({key: _short(value) for key, value in record.items() if value not in (None, "", [], {})})
 
 
-def model_nodes() -> list[PetModelData]:
-    """Return the models of the profile, oldest first."""
-    from aiida import orm
-
-    from aiida_pet.data.model import PetModelData
-
-    query = orm.QueryBuilder().append(PetModelData, project="*", tag="model")
-    return query.order_by({"model": {"id": "asc"}}).all(flat=True)
-
-
-def find_node(which: str) -> PetModelData | None:
-    """Return the model of the profile named by pk, uuid, name or sha256; the newest of several of one name.
-
-    :return: None if no model has this name.
-    :raises click.ClickException: if a pk is not there or is not a model.
-    """
-    from aiida_pet.campaigns.nodes import load
-    from aiida_pet.data.model import PetModelData
-
-    if which.isdecimal():
-        node = load(which)
-        if not isinstance(node, PetModelData):
-            raise click.ClickException(
-                f"node {which} is a {type(node).__name__}, not a model: see `aiida-pet model list`"
-            )
-        return node
-    key = "sha256" if _SHA256.fullmatch(which.lower()) else "name"
-    named = [node for node in model_nodes() if node.base.attributes.get(key, None) == which]
-    if named:
-        return named[-1]
-    by_uuid = [node for node in model_nodes() if which in (node.uuid, node.label)]
-    return by_uuid[-1] if by_uuid else None
-
-
-def resolve(which: str | None) -> PetModelData:
-    """Return the model to use: named by pk, name or sha256, or else the one that ships.
-
-    :raises click.ClickException: if it is not in the profile, with the command that brings it.
-    """
-    from aiida_pet.models.cards import EMBEDDED_NAME, embedded_card
-    from aiida_pet.models.registry import list_models
-
-    wanted = which or str(embedded_card()["sha256"])
-    node = find_node(wanted)
-    if node is not None:
-        return node
-    if which in (None, EMBEDDED_NAME):
-        raise click.ClickException(f"{EMBEDDED_NAME} is not in this profile: `aiida-pet setup` makes it")
-    if any(entry.name == which for entry in list_models()):
-        raise click.ClickException(
-            f"{which} is not in this profile: `aiida-pet model import {which}` brings it"
-        )
-    if Path(str(which)).is_file():
-        raise click.ClickException(f"{which} is a file: import it first, `aiida-pet model import {which}`")
-    raise click.ClickException(f"there is no model {which!r}: see `aiida-pet model list`")
-
-
 def node_record(node: PetModelData) -> dict[str, Any]:
     """Return what is known of a model in the profile: pk, uuid, label and its attributes."""
     return {"pk": node.pk, "uuid": node.uuid, "label": node.label} | node.base.attributes.all
 
 
-def element_names(numbers: list[int], most: int = 8) -> str:
-    """Return symbols, or how many there are if they are more than ``most``."""
-    from ase.data import chemical_symbols
-
-    if len(numbers) > most:
-        return f"{len(numbers)} elements"
-    return " ".join(chemical_symbols[number] for number in numbers)
-
-
 def _node_line(node: PetModelData) -> tuple[Any, ...]:
+    from aiida_pet.data.model_nodes import element_names
+
     card = node.base.attributes.all
     return (
         node.pk,

@@ -8,9 +8,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from aiida_pet.computers.checks import Check
+    from aiida_pet.computers.steps import Step
 
 DIGITS = 6
 
@@ -118,3 +122,17 @@ def echo_pairs(pairs: Mapping[str, Any]) -> None:
 def note(message: str) -> None:
     """Say something beside the data: on standard error, so that the data can be piped."""
     click.echo(message, err=True)
+
+
+def echo_check(check: Check) -> None:
+    """Print one line of a check, and its remedy below it."""
+    click.echo(f"{check.what:<15} {'ok' if check.ok else 'problem':<8} {check.detail}")
+    if check.remedy:
+        click.echo(f"{'':<15} -> {check.remedy}")
+
+
+def echo_step(step: Step) -> None:
+    """Print one line of the set-up."""
+    pk = f" <{step.pk}>" if step.pk is not None else ""
+    detail = f": {step.detail}" if step.detail else ""
+    click.echo(f"{step.what:<9} {step.state:<8} {step.name}{pk}{detail}")

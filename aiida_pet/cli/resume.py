@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.codes import check_configured, load_code, share_of_cores
 from aiida_pet.cli.launching import (
     SAME,
     Request,
     check_options,
     check_request,
+    check_sendable,
     flag_of,
     launch_options,
     read_resources,
@@ -130,11 +130,12 @@ def _builder(node: WorkChainNode, request: Request, done: Done) -> Any:
     from aiida.orm import Int
 
     from aiida_pet.campaigns.resumption import is_at_home, resume_builder
+    from aiida_pet.computers.codes import find_code, share_of_cores
 
     source = click.get_current_context().get_parameter_source
-    code = load_code(request.code) if source("code") is not click.core.ParameterSource.DEFAULT else None
+    code = find_code(request.code) if source("code") is not click.core.ParameterSource.DEFAULT else None
     builder: Any = resume_builder(node, code, done)
-    check_configured(builder.code)
+    check_sendable(builder.code)
     lanes = builder.lanes.value
     if source("lanes") is not click.core.ParameterSource.DEFAULT:
         builder.lanes = Int(request.lanes)
@@ -206,6 +207,8 @@ def _fill_settings(builder: Any, request: Request, automatic: dict[str, int]) ->
 
     :param automatic: the threads that nobody asked for, of as many lanes as there were.
     """
+    from aiida_pet.computers.codes import share_of_cores
+
     settings = dict(builder.settings or {})
     if settings.get("threads") == automatic.get("threads"):
         settings.pop("threads", None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,19 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
-from aiida_pet.cli.output import echo_json, json_option
+from aiida_pet.cli.output import echo_check, echo_json, echo_step, json_option
 from aiida_pet.cli.session import Session, pass_session
-from aiida_pet.cli.steps import CREATED, PRESENT, Step, echo_step
+from aiida_pet.computers.kinds import GpuSyntax, SchedulerName, TransportName
 
 if TYPE_CHECKING:
-    from aiida.orm import Computer, InstalledCode
-
     from aiida_pet.computers.checks import Check
     from aiida_pet.computers.computer_file import ComputerFile
 
-# Written out rather than imported, so that `--help` waits for nothing; a test compares them.
-SCHEDULERS = ("slurm", "pbspro", "lsf", "sge", "direct")
-GPU_SYNTAXES = ("gres", "gpus-per-node", "gpus")
 NOT_ASKED = (
     "Not asked for: kind of GPU, cores and memory of a job, names of resources and parallel environment of PBS and "
     "SGE, further shell lines, intervals. They go into a file (docs/cluster.md lists its keys), and a computer that is "
@@ -48,7 +42,9 @@ def computer(session: Session, *, file: Path | None, no_test: bool, as_json: boo
     aiida-pet setup computer FILE.yaml
     aiida-pet doctor --code pet-engine@LABEL --job
     """
+    from aiida_pet.computers.checks import check_computer
     from aiida_pet.computers.computer_file import read_computer
+    from aiida_pet.computers.file_setup import ensure_code, ensure_computer
 
     session.load()
     if file is None and as_json:
@@ -64,7 +60,7 @@ def computer(session: Session, *, file: Path | None, no_test: bool, as_json: boo
     if not as_json:
         for step in steps:
             echo_step(step)
-    for check in () if no_test else _tests(machine, code):
+    for check in () if no_test else check_computer(machine, code):
         checks.append(check)
         if not as_json:
             echo_check(check)
@@ -79,19 +75,6 @@ def computer(session: Session, *, file: Path | None, no_test: bool, as_json: boo
                 click.echo(f"Warning: {step.problem}", err=True)
     if problems:
         raise click.exceptions.Exit(1)
-
-
-def echo_check(check: Check) -> None:
-    """Print one line of a check, and its remedy below it."""
-    click.echo(f"{check.what:<15} {'ok' if check.ok else 'problem':<8} {check.detail}")
-    if check.remedy:
-        click.echo(f"{'':<15} -> {check.remedy}")
-
-
-def _tests(machine: Computer, code: InstalledCode) -> Iterator[Check]:
-    from aiida_pet.computers.checks import check_computer
-
-    yield from check_computer(machine, code)
 
 
 def _asked() -> ComputerFile | None:
@@ -110,11 +93,13 @@ def _asked() -> ComputerFile | None:
 def _ask() -> dict[str, Any]:
     """Return the answers to the questions; the file may say more than is asked for here."""
     answers: dict[str, Any] = {"label": click.prompt("Label of the computer")}
-    choice = click.Choice(("local", "ssh_async"))
+    choice = click.Choice([name.value for name in TransportName])
     answers["transport"] = click.prompt("Transport: local, or ssh_async", type=choice, default="ssh_async")
     if answers["transport"] != "local":
         answers["hostname"] = click.prompt("Host, as in `ssh HOST` without a password")
-    answers["scheduler"] = click.prompt("Scheduler", type=click.Choice(SCHEDULERS), default="slurm")
+    answers["scheduler"] = click.prompt(
+        "Scheduler", type=click.Choice([name.value for name in SchedulerName]), default="slurm"
+    )
     answers["work_dir"] = click.prompt("Folder there for jobs", default="/scratch/{username}/aiida")
     answers["engine"] = click.prompt("Path of pet-engine there")
     modules = click.prompt("Modules to load, with blanks between them", default="", show_default=False)
@@ -127,7 +112,9 @@ def _ask() -> dict[str, Any]:
     )
     if answers["scheduler"] == "slurm":
         answers["gpu_syntax"] = click.prompt(
-            "How GPUs are asked for", type=click.Choice(GPU_SYNTAXES), default="gres"
+            "How GPUs are asked for",
+            type=click.Choice([syntax.value for syntax in GpuSyntax]),
+            default="gres",
         )
     resources: dict[str, Any] = {}
     if answers["scheduler"] == "direct":
@@ -159,102 +146,3 @@ def _variables(text: str) -> dict[str, str]:
         if not name or not equals:
             raise click.BadParameter(f"{name or text}: expected NAME=VALUE")
     return {name: value for name, _, value in pairs}
-
-
-def ensure_computer(wanted: ComputerFile) -> tuple[Computer, Step]:
-    """Return the computer that ``wanted`` describes; one with its label is left as it is, and told if it differs."""
-    from aiida.common.exceptions import NotExistent
-    from aiida.orm import Computer
-
-    from aiida_pet.computers.computer_file import SCHEDULERS as PLUGINS
-    from aiida_pet.computers.computer_file import TRANSPORTS
-    from aiida_pet.computers.resources import SITE_PROPERTY
-
-    state = PRESENT
-    problem = ""
-    try:
-        machine = Computer.collection.get(label=wanted.label)
-        problem = "; ".join(_differences(wanted, machine))
-        if problem:
-            problem = (
-                f"computer {wanted.label!r} is left as it is, but differs: {problem} (give the file another label, or "
-                f"`verdi computer relabel {wanted.label} NAME` first)"
-            )
-    except NotExistent:
-        state = CREATED
-        machine = Computer(
-            label=wanted.label,
-            hostname=wanted.hostname,
-            description=wanted.description,
-            transport_type=TRANSPORTS[wanted.transport],
-            scheduler_type=PLUGINS[wanted.scheduler],
-            workdir=wanted.work_dir,
-        )
-        machine.set_prepend_text(wanted.setup_lines)
-        machine.set_minimum_job_poll_interval(wanted.poll_s)
-        if machine.get_scheduler().job_resource_class.accepts_default_mpiprocs_per_machine():
-            machine.set_default_mpiprocs_per_machine(wanted.mpiprocs)
-        machine.set_property(SITE_PROPERTY, wanted.site.model_dump(mode="json", exclude_none=True))
-        machine.store()
-    if not machine.is_configured:
-        machine.configure(**wanted.connection)
-    detail = f"{machine.transport_type}, {machine.scheduler_type}, jobs run in {machine.get_workdir()}"
-    return machine, Step("computer", state, wanted.label, detail, machine.pk, problem)
-
-
-def _differences(wanted: ComputerFile, machine: Computer) -> Iterator[str]:
-    """Yield in what the computer that is there is another than ``wanted``."""
-    from aiida_pet.computers.computer_file import SCHEDULERS as PLUGINS
-    from aiida_pet.computers.computer_file import TRANSPORTS
-    from aiida_pet.computers.resources import site_of
-
-    pairs: list[tuple[str, Any, Any]] = [
-        ("hostname", machine.hostname, wanted.hostname),
-        ("transport", machine.transport_type, TRANSPORTS[wanted.transport]),
-        ("scheduler", machine.scheduler_type, PLUGINS[wanted.scheduler]),
-        ("description", machine.description, wanted.description),
-        ("work_dir", machine.get_workdir(), wanted.work_dir),
-        ("shell lines before the engine", machine.get_prepend_text(), wanted.setup_lines),
-        ("poll_interval", float(machine.get_minimum_job_poll_interval()), wanted.poll_s),
-    ]
-    if machine.get_scheduler().job_resource_class.accepts_default_mpiprocs_per_machine():
-        pairs.append(("mpiprocs", machine.get_default_mpiprocs_per_machine(), wanted.mpiprocs))
-    there, new = site_of(machine), wanted.site
-    pairs += [(name, getattr(there, name), getattr(new, name)) for name in type(new).model_fields]
-    if machine.is_configured:
-        configured = machine.get_configuration()
-        pairs += [(name, configured.get(name, value), value) for name, value in wanted.connection.items()]
-    for name, found, expected in pairs:
-        if found != expected:
-            yield f"{name} is {_told(found)}, not {_told(expected)}"
-
-
-def _told(value: Any) -> str:
-    return repr(getattr(value, "value", value))
-
-
-def ensure_code(wanted: ComputerFile, machine: Computer) -> tuple[InstalledCode, Step]:
-    """Return the engine on ``machine``; a code with its label is left as it is, and told if it is another."""
-    from aiida.common.exceptions import NotExistent
-    from aiida.orm import InstalledCode, load_code
-
-    full = f"{wanted.code}@{machine.label}"
-    state, problem = PRESENT, ""
-    try:
-        code: Any = load_code(full)
-        if str(code.filepath_executable) != wanted.engine:
-            problem = (
-                f"code {full} is {code.filepath_executable}, not {wanted.engine}: it is left as it is; give `code` "
-                "another name in the file"
-            )
-    except NotExistent:
-        state = CREATED
-        code = InstalledCode(
-            label=wanted.code,
-            description="PET engine of aiida-pet",
-            computer=machine,
-            filepath_executable=wanted.engine,
-            default_calc_job_plugin="pet.relax",
-            with_mpi=False,
-        ).store()
-    return code, Step("code", state, full, str(code.filepath_executable), code.pk, problem)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.output import echo_json, json_option, table_text
-from aiida_pet.cli.session import Session, daemon_problem, pass_session
+from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.tables import warnings
 from aiida_pet.words import duration, plural
 
@@ -179,7 +179,8 @@ def _some_job_ended(progress: CampaignProgress) -> bool:
 
 def obstacles(calls: Calls, progress: CampaignProgress) -> list[str]:
     """Return what keeps a launch that has not ended from going on, each with its remedy."""
-    from aiida_pet.cli.services import REPAIR, service_problems
+    from aiida_pet.computers.daemon import daemon_problem, service_problems
+    from aiida_pet.computers.services import REPAIR
 
     told = []
     problem = daemon_problem()

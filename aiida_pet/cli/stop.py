@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.output import echo_json, json_option
-from aiida_pet.cli.session import Session, daemon_problem, pass_session
+from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.words import plural
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def stop(session: Session, *, pk: str, after_current_jobs: bool, as_json: bool) 
     from aiida_pet.campaigns.nodes import load
     from aiida_pet.campaigns.progress import state_of
     from aiida_pet.campaigns.resumption import is_campaign
+    from aiida_pet.computers.daemon import daemon_problem
     from aiida_pet.workchains.jobs import jobs_of
     from aiida_pet.workchains.stopping import request_stop
 

@@ -8,12 +8,11 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from aiida.orm import Computer, InstalledCode, User
 
 from aiida_pet import __version__
-
-if TYPE_CHECKING:
-    from aiida.orm import Computer, InstalledCode
 
 LEAST_FREE_KIB = 2 * 1024**2
 CLOSED = 0o700
@@ -44,8 +43,6 @@ def check_computer(computer: Computer, code: InstalledCode | None) -> Iterator[C
 
     :param code: the engine there, None to leave it out.
     """
-    from aiida.orm import User  # noqa: PLC0415 - `--help` imports this module
-
     label = computer.label
     configure = f"`verdi computer configure {computer.transport_type} {shlex.quote(label)}`"
     if not computer.is_configured:

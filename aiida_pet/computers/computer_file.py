@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from aiida_pet.computers.kinds import CODE, GpuSyntax, SchedulerName, TransportName
 from aiida_pet.computers.resources import (
+    DIRECT,
     PBSPRO,
-    GpuSyntax,
     ResourceError,
     Resources,
     Site,
@@ -21,16 +22,16 @@ from aiida_pet.computers.resources import (
     render,
 )
 
-# What people call the schedulers -> the plugin.
 SCHEDULERS = {
-    "slurm": "core.slurm",
-    "pbspro": PBSPRO,
-    "lsf": "core.lsf",
-    "sge": "core.sge",
-    "direct": "core.direct",
+    SchedulerName.SLURM: "core.slurm",
+    SchedulerName.PBSPRO: PBSPRO,
+    SchedulerName.LSF: "core.lsf",
+    SchedulerName.SGE: "core.sge",
+    SchedulerName.DIRECT: DIRECT,
 }
-TRANSPORTS = {"local": "core.local", "ssh_async": "core.ssh_async"}
-DEFAULT_CODE = "pet-engine"
+"""The plugin of each scheduler."""
+TRANSPORTS = {TransportName.LOCAL: "core.local", TransportName.SSH_ASYNC: "core.ssh_async"}
+"""The plugin of each transport."""
 QUEUE_POLL_S = 30.0
 DIRECT_POLL_S = 1.0
 
@@ -81,11 +82,11 @@ class ComputerFile(BaseModel):
     label: str = Field(pattern=_LABEL)
     hostname: str = Field("localhost", pattern=_HOST)
     description: str = ""
-    transport: Literal["local", "ssh_async"] = "local"
-    scheduler: Literal["slurm", "pbspro", "lsf", "sge", "direct"]
+    transport: TransportName = TransportName.LOCAL
+    scheduler: SchedulerName
     work_dir: str = Field(pattern=_PATH)
     engine: str = Field(pattern=_PATH)
-    code: str = Field(DEFAULT_CODE, pattern=_LABEL)
+    code: str = Field(CODE, pattern=_LABEL)
     modules: tuple[Annotated[str, Field(pattern=_MODULE)], ...] = ()
     environment: dict[str, str] = Field(default_factory=dict)
     prepend_text: str = ""
@@ -145,15 +146,15 @@ class ComputerFile(BaseModel):
         """Seconds between two looks at the queue."""
         if self.poll_interval is not None:
             return self.poll_interval
-        return DIRECT_POLL_S if self.scheduler == "direct" else QUEUE_POLL_S
+        return DIRECT_POLL_S if self.scheduler is SchedulerName.DIRECT else QUEUE_POLL_S
 
     @property
     def connection(self) -> dict[str, Any]:
         """The arguments of ``Computer.configure``."""
         settings: dict[str, Any] = {"use_login_shell": self.login_shell}
-        if self.connection_interval is not None or self.transport == "local":
+        if self.connection_interval is not None or self.transport is TransportName.LOCAL:
             settings["safe_interval"] = self.connection_interval or 0.0
-        if self.transport == "ssh_async":
+        if self.transport is TransportName.SSH_ASYNC:
             settings |= {"host": self.hostname, "backend": self.ssh_backend}
         return settings
 
@@ -167,11 +168,11 @@ def parse_computer(raw: Any, source: str) -> ComputerFile:
     if not isinstance(raw, dict):
         raise ResourceError(f"{source}: expected keys and values such as `label: cluster`, got {raw!r}")
     found = parse_model(ComputerFile, raw, source, PATTERNS)
-    if found.scheduler != "slurm" and "gpu_syntax" in raw:
+    if found.scheduler is not SchedulerName.SLURM and "gpu_syntax" in raw:
         raise ResourceError(
             f"bad {source}:\n  gpu_syntax = {raw['gpu_syntax']!r}: of SLURM only, leave it out"
         )
-    if found.scheduler != "direct" and found.gpus:
+    if found.scheduler is not SchedulerName.DIRECT and found.gpus:
         raise ResourceError(
             f"bad {source}:\n  gpus = {found.gpus}: of a workstation without a scheduler; what a job of a cluster asks "
             "for goes under `resources`"

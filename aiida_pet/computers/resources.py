@@ -11,15 +11,13 @@ PBS Professional (qsub(1B), pbs_resources(7B)), ``-gpu`` of LSF's bsub, a consum
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any, Self
 
+from aiida.orm import Computer
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from aiida_pet.computers.kinds import GpuSyntax
 from aiida_pet.computers.quantities import parse_duration, parse_memory
-
-if TYPE_CHECKING:
-    from aiida.orm import Computer
 
 SITE_PROPERTY = "aiida_pet"
 GPU_VARIABLE = "CUDA_VISIBLE_DEVICES"
@@ -48,14 +46,6 @@ _PATTERNS = {
 
 class ResourceError(ValueError):
     """Raised for resources that are no such, or that a scheduler has not; names key, value and what was expected."""
-
-
-class GpuSyntax(StrEnum):
-    """How a SLURM cluster wants its GPUs asked for; other schedulers have one way only."""
-
-    GRES = "gres"  # --gres=gpu:a100:1
-    GPUS_PER_NODE = "gpus-per-node"  # --gpus-per-node=a100:1
-    GPUS = "gpus"  # --gpus=a100:1
 
 
 class Resources(BaseModel):
@@ -392,3 +382,13 @@ def lane_options(options: Mapping[str, Any], scheduler: str, lane: int) -> dict[
         return dict(options)
     variables[GPU_VARIABLE] = devices[lane % len(devices)]
     return {**options, "environment_variables": variables}
+
+
+def cores_of(resources: dict[str, Any]) -> int | None:
+    """Return the cores that ``resources`` asks for the engine's one process, None if they do not say."""
+    for key in ("num_cores_per_mpiproc", "num_cores_per_machine", "num_cpus"):
+        if resources.get(key):
+            return int(resources[key])
+    if "num_machines" not in resources and resources.get("tot_num_mpiprocs"):
+        return int(resources["tot_num_mpiprocs"])  # LSF and SGE have no other word for cores
+    return None

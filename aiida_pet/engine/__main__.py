@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import logging
 import os
@@ -11,7 +12,9 @@ import warnings
 from pathlib import Path
 
 import aiida_pet
-from aiida_pet.job.folder import JOB_FILE, LOG_FILE
+from aiida_pet.job.folder import JOB_FILE, LOG_FILE, TRAIN_FILE
+
+_TRAINING = f"{aiida_pet.__name__}.training.run"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,6 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
         logging.getLogger(f"{aiida_pet.__name__}.engine").warning(
             "others can read %s: %s", options.folder, refused
         )
+    if (options.folder / TRAIN_FILE).exists():
+        # by name: a training uses the engine, which knows of none
+        return int(importlib.import_module(_TRAINING).run_training(options.folder))
     from aiida_pet.engine.run import run_folder  # noqa: PLC0415 - after logging is set up
 
     return int(run_folder(options.folder))

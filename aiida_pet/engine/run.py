@@ -275,7 +275,7 @@ class Job:
 def _driver_of(task: Task) -> Any:
     """Return the class that runs ``task``."""
     module, name = _DRIVERS[task]
-    return getattr(importlib.import_module(f"aiida_pet.engine.{module}"), name)
+    return getattr(importlib.import_module(f"aiida_pet.engine.tasks.{module}"), name)
 
 
 def run_folder(path: Path) -> ExitStatus:

@@ -23,6 +23,7 @@ from aiida_pet.tables.crystals import StructureTable
 SCHEMA_VERSION = 1
 
 JOB_FILE = "job.json"
+TRAIN_FILE = "train.json"  # in its place where the folder is that of a training
 STRUCTURES_FILE = "structures.npz"
 MODEL_FILE = "model.ckpt"
 PROGRESS_FILE = "progress.json"

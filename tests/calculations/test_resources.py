@@ -9,7 +9,6 @@ from aiida import orm
 from aiida.plugins import SchedulerFactory
 from aiida.schedulers.datastructures import JobTemplate
 
-from aiida_pet.calculations.base import cores_of
 from aiida_pet.computers.quantities import parse_memory
 from aiida_pet.computers.resources import (
     SCHEDULERS,
@@ -18,6 +17,7 @@ from aiida_pet.computers.resources import (
     ResourceError,
     Resources,
     Site,
+    cores_of,
     job_options,
     lane_options,
     least_resources,

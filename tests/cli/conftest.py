@@ -105,7 +105,7 @@ class Launcher:
 
 def _launcher(monkeypatch: pytest.MonkeyPatch, launcher: Launcher) -> Launcher:
     monkeypatch.setattr("aiida.engine.submit", launcher.submit)
-    monkeypatch.setattr("aiida_pet.cli.launching.daemon_problem", lambda: None)
+    monkeypatch.setattr("aiida_pet.computers.daemon.daemon_problem", lambda: None)
     return launcher
 
 

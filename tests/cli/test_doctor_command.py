@@ -12,17 +12,18 @@ from aiida import orm
 from aiida.brokers.rabbitmq.broker import RabbitmqBroker
 
 from aiida_pet import __version__
-from aiida_pet.cli import doctor as doctor_module
-from aiida_pet.cli.doctor import (
+from aiida_pet.calculations import node_checks
+from aiida_pet.calculations.node_checks import check_job, read_probe
+from aiida_pet.computers import health
+from aiida_pet.computers.checks import Check
+from aiida_pet.computers.health import (
     check_broker,
     check_daemon,
     check_model,
     check_open_files,
     check_repository_disk,
     check_storage,
-    read_probe,
 )
-from aiida_pet.computers.checks import Check
 from aiida_pet.computers.resources import SITE_PROPERTY
 from aiida_pet.engine.__main__ import main as engine_main
 from aiida_pet.engine.probe import probe
@@ -68,10 +69,11 @@ class Daemon:
 def daemon(monkeypatch):
     """A daemon that runs and a broker that answers, of which the profile of tests has neither."""
     client = Daemon()
-    monkeypatch.setattr(doctor_module, "daemon_client", lambda: client)
-    monkeypatch.setattr(doctor_module, "daemon_problem", lambda: None)
-    monkeypatch.setattr(doctor_module, "check_broker", lambda: Check("broker", True, "as if"))
-    monkeypatch.setattr("aiida.cmdline.utils.daemon.validate_daemon_env", lambda _: None)
+    monkeypatch.setattr(health, "daemon_client", lambda: client)
+    monkeypatch.setattr(health, "daemon_problem", lambda: None)
+    monkeypatch.setattr(node_checks, "daemon_problem", lambda: None)
+    monkeypatch.setattr(health, "check_broker", lambda: Check("broker", True, "as if"))
+    monkeypatch.setattr("aiida_pet.computers.health.validate_daemon_env", lambda _: None)
     return client
 
 
@@ -80,7 +82,10 @@ def queue(monkeypatch, daemon):
     """Let what is submitted run at once."""
     from aiida.engine import run_get_node
 
-    monkeypatch.setattr("aiida.engine.submit", lambda process, **inputs: run_get_node(process, **inputs).node)
+    monkeypatch.setattr(
+        "aiida_pet.calculations.node_checks.submit",
+        lambda process, **inputs: run_get_node(process, **inputs).node,
+    )
 
 
 def test_sound_place_has_no_problem(read, invoke, engine, own_model, queue):
@@ -149,7 +154,7 @@ def test_job_that_waits_too_long_is_told(invoke, engine, own_model, daemon, monk
     )
     waiting.set_process_state("waiting")
     waiting.store()
-    monkeypatch.setattr("aiida.engine.submit", lambda *_, **__: waiting)
+    monkeypatch.setattr("aiida_pet.calculations.node_checks.submit", lambda *_, **__: waiting)
     arguments = ("--code", engine.pk, "--model", own_model.pk, "--job", "--patience", 1)
     result = invoke("doctor", *arguments, status=1)
     assert f"<{waiting.pk}> has not ended after 1 s (not in the queue yet)" in result.stdout
@@ -171,9 +176,9 @@ def test_job_without_an_answer_is_told(read, pet_code, own_model, queue):
 def test_job_on_a_workstation_that_says_how_many_gpus_it_has_expects_one(engine, monkeypatch, daemon):
     engine.computer.set_property(SITE_PROPERTY, {"gpus": 2})
     node = SimpleNamespace(pk=1, is_terminated=True, get_job_id=lambda: "1")
-    monkeypatch.setattr("aiida.engine.submit", lambda *_, **__: node)
-    monkeypatch.setattr("aiida_pet.calculations.probe.read_answer", lambda _: SOUND | {"devices": []})
-    found = {check.what: check for check in doctor_module.check_job(engine, 1.0)}
+    monkeypatch.setattr("aiida_pet.calculations.node_checks.submit", lambda *_, **__: node)
+    monkeypatch.setattr("aiida_pet.calculations.node_checks.read_answer", lambda _: SOUND | {"devices": []})
+    found = {check.what: check for check in check_job(engine, 1.0)}
     assert "the job asked for 1 GPU" in found["node's GPU"].detail
 
 
@@ -185,8 +190,8 @@ def test_job_asks_for_what_jobs_of_the_computer_ask_for(engine, monkeypatch, dae
         asked.append(inputs["metadata"]["options"])
         return orm.CalcJobNode(computer=engine.computer).store()
 
-    monkeypatch.setattr("aiida.engine.submit", submit)
-    list(doctor_module.check_job(engine, 0.0))
+    monkeypatch.setattr("aiida_pet.calculations.node_checks.submit", submit)
+    list(check_job(engine, 0.0))
     assert asked[0]["environment_variables"] == {"CUDA_VISIBLE_DEVICES": "0,1"}
     assert asked[0]["max_wallclock_seconds"] == 600
 
@@ -227,14 +232,14 @@ def test_daemon_that_is_not_sound_is_told(aiida_profile, daemon, monkeypatch):
         "slots": True,
         "open files": True,
     }
-    monkeypatch.setattr("aiida.cmdline.utils.daemon.validate_daemon_env", lambda _: "numpy 1\n -> 2")
+    monkeypatch.setattr("aiida_pet.computers.health.validate_daemon_env", lambda _: "numpy 1\n -> 2")
     assert next(check_daemon()).detail == "runs with other packages than are here: numpy 1 -> 2"
-    monkeypatch.setattr(doctor_module, "SLOTS_SHARE", -1.0)
+    monkeypatch.setattr(health, "SLOTS_SHARE", -1.0)
     assert not {check.what: check.ok for check in check_daemon()}["slots"]
     daemon.workers = None
     found = list(check_daemon())
     assert [check.remedy for check in found] == ["`verdi daemon restart`"]
-    monkeypatch.setattr(doctor_module, "daemon_problem", lambda: "it is down: `verdi daemon start`")
+    monkeypatch.setattr(health, "daemon_problem", lambda: "it is down: `verdi daemon start`")
     assert [(check.detail, check.remedy) for check in check_daemon()] == [
         ("it is down", "`verdi daemon start`")
     ]
@@ -252,7 +257,7 @@ def test_broker_that_is_not_reached_is_told(aiida_profile, monkeypatch):
         def get_broker(self):
             return Broker()
 
-    monkeypatch.setattr("aiida.manage.get_manager", Manager)
+    monkeypatch.setattr("aiida_pet.computers.health.get_manager", Manager)
     found = check_broker()
     assert (found.ok, found.detail) == (False, "RabbitMQ @ host: Connect call failed ('127.0.0.1', 5672)")
     assert "rabbitmq-server" in found.remedy
@@ -269,7 +274,7 @@ def test_line_of_rabbitmq_tells_where_its_timeout_is_set(aiida_profile, monkeypa
         def __str__(self):
             return "RabbitMQ @ host"
 
-    monkeypatch.setattr("aiida.manage.get_manager", lambda: SimpleNamespace(get_broker=Broker))
+    monkeypatch.setattr("aiida_pet.computers.health.get_manager", lambda: SimpleNamespace(get_broker=Broker))
     found = check_broker()
     assert found.ok
     assert found.detail.startswith("RabbitMQ @ host; AiiDA cannot read its consumer_timeout")
@@ -309,7 +314,9 @@ def test_remedy_of_postgresql_begins_with_its_start(aiida_profile, monkeypatch):
         storage_backend="core.psql_dos",
         storage_config={"repository_uri": "file:///data/aiida/repository"},
     )
-    monkeypatch.setattr("aiida.manage.get_manager", lambda: SimpleNamespace(get_profile=lambda: profile))
+    monkeypatch.setattr(
+        "aiida_pet.computers.health.get_manager", lambda: SimpleNamespace(get_profile=lambda: profile)
+    )
     monkeypatch.setattr(orm.QueryBuilder, "count", lambda _: 1 / 0)
     remedy = check_storage().remedy
     assert remedy.startswith("start the database (`service postgresql start`)")
@@ -348,7 +355,9 @@ def test_profile_whose_files_are_gone_and_whose_broker_is_down_is_told(tmp_path)
 
 def test_full_disk_of_the_profile_is_told(aiida_profile, tmp_path, monkeypatch):
     profile = SimpleNamespace(storage_config={"filepath": str(tmp_path)})
-    monkeypatch.setattr("aiida.manage.get_manager", lambda: SimpleNamespace(get_profile=lambda: profile))
+    monkeypatch.setattr(
+        "aiida_pet.computers.health.get_manager", lambda: SimpleNamespace(get_profile=lambda: profile)
+    )
     asked = []
 
     def usage(gib):

@@ -272,7 +272,7 @@ def test_launch_while_the_daemon_is_stopped_names_the_remedy(invoke, alloys, mon
         def get_daemon_pid(self):
             return None
 
-    monkeypatch.setattr("aiida_pet.cli.session.daemon_client", Stopped)
+    monkeypatch.setattr("aiida_pet.computers.daemon.daemon_client", Stopped)
     assert "`verdi daemon start`" in invoke("launch", "relax", alloys, status=1).output
 
 

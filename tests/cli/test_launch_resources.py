@@ -129,7 +129,7 @@ def test_lanes_of_a_workstation_work_on_gpus_of_their_own(
     monkeypatch.setattr(
         "aiida.engine.submit", lambda builder: nodes.append(run_get_node(builder).node) or nodes[-1]
     )
-    monkeypatch.setattr("aiida_pet.cli.launching.daemon_problem", lambda: None)
+    monkeypatch.setattr("aiida_pet.computers.daemon.daemon_problem", lambda: None)
     site = ["--code", workstation.pk, "--model", own_model.pk]
     invoke("launch", "relax", alloys, *site, "--gpus", 1, "--lanes", 3, "--setting", "threads=1")
     jobs = [node for node in nodes[0].called_descendants if node.process_label == "RelaxCalculation"]

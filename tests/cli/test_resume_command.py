@@ -85,7 +85,7 @@ def test_a_computer_that_came_with_an_archive_is_told_before_anything_starts(inv
         )
         assert told in output
         assert f"`verdi computer configure core.local {code.computer.pk}`" in output
-        assert "nothing was started" in output
+        assert "to be given with --code; nothing was started" in output
     assert orm.QueryBuilder().append(orm.WorkChainNode).count() == before
 
 
@@ -180,7 +180,7 @@ class Past:
 
 @pytest.fixture
 def past(invoke, monkeypatch, read, alloys_file, own_model):
-    monkeypatch.setattr("aiida_pet.cli.launching.daemon_problem", lambda: None)
+    monkeypatch.setattr("aiida_pet.computers.daemon.daemon_problem", lambda: None)
     return Past(invoke, monkeypatch, read("data", "import", alloys_file)["pk"], own_model)
 
 

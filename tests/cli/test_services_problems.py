@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from aiida_pet.cli.errors import explanation
-from aiida_pet.cli.services import broker_problem, disk_problems, worker_problem
+from aiida_pet.computers.services import broker_problem, disk_problems, worker_problem
 
 
 def rabbitmq(port):
@@ -32,11 +32,11 @@ def test_rabbitmq_that_does_not_answer_is_named_in_words_with_what_starts_it():
 
 
 def test_launch_and_status_ask_for_the_broker_first(monkeypatch):
-    from aiida_pet.cli import session
+    from aiida_pet.computers import daemon
 
     client = SimpleNamespace(profile=rabbitmq(1), get_daemon_pid=lambda: None)
-    monkeypatch.setattr(session, "daemon_client", lambda: client)
-    assert "RabbitMQ does not answer at 127.0.0.1:1" in session.daemon_problem()
+    monkeypatch.setattr(daemon, "daemon_client", lambda: client)
+    assert "RabbitMQ does not answer at 127.0.0.1:1" in daemon.daemon_problem()
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_full_disks_are_named_with_what_is_on_them(profile, tmp_path, monkeypatc
     jobs = [SimpleNamespace(computer=computer, get_remote_workdir=lambda: str(work))]
     assert disk_problems(profile, jobs) == []
     monkeypatch.setattr(
-        "aiida_pet.cli.services.shutil.disk_usage", lambda _: SimpleNamespace(free=3 * 1024**2)
+        "aiida_pet.computers.services.shutil.disk_usage", lambda _: SimpleNamespace(free=3 * 1024**2)
     )
     files, of_jobs = disk_problems(profile, jobs)
     assert f"the disk of the files and the database of the profile is full (3 MB free in {tmp_path})" in files
@@ -62,7 +62,7 @@ def test_full_disks_are_named_with_what_is_on_them(profile, tmp_path, monkeypatc
 
 def test_launch_onto_a_full_disk_is_refused(prepare, alloys_file, monkeypatch):
     monkeypatch.setattr(
-        "aiida_pet.cli.services.shutil.disk_usage", lambda _: SimpleNamespace(free=3 * 1024**2)
+        "aiida_pet.computers.services.shutil.disk_usage", lambda _: SimpleNamespace(free=3 * 1024**2)
     )
     prepare("relax", alloys_file, status=1)
     assert "the disk of the files and the database of the profile is full" in prepare.result.output

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 from aiida import orm
 
-from aiida_pet.cli.session import daemon_runs
-from aiida_pet.cli.setup import broker_answers, ensure_code, ensure_computer
+from aiida_pet.computers.daemon import broker_answers, daemon_runs
+from aiida_pet.computers.local_setup import ensure_code, ensure_computer
 from aiida_pet.models.cards import embedded_card
 
 AIIDA_PET = Path(sys.executable).parent / "aiida-pet"
@@ -101,8 +101,10 @@ class Daemon:
 
 def test_setup_starts_the_daemon_unless_it_runs(read, aiida_profile, monkeypatch):
     daemon = Daemon(aiida_profile, running=False)
-    monkeypatch.setattr("aiida_pet.cli.setup.daemon_client", lambda: daemon)
-    monkeypatch.setattr("aiida_pet.cli.setup.daemon_runs", lambda client: client.is_daemon_running)
+    monkeypatch.setattr("aiida_pet.computers.local_setup.daemon_client", lambda: daemon)
+    monkeypatch.setattr(
+        "aiida_pet.computers.local_setup.daemon_runs", lambda client: client.is_daemon_running
+    )
     assert states(read("setup", "--no-daemon"))["daemon"] == "skipped"
     assert daemon.started == []
     assert states(read("setup", "--workers", "2"))["daemon"] == "created"
@@ -111,10 +113,14 @@ def test_setup_starts_the_daemon_unless_it_runs(read, aiida_profile, monkeypatch
 
 
 def test_setup_tells_that_the_broker_does_not_come(read, aiida_profile, monkeypatch):
-    monkeypatch.setattr("aiida_pet.cli.setup.daemon_client", lambda: Daemon(aiida_profile, running=False))
-    monkeypatch.setattr("aiida_pet.cli.setup.daemon_runs", lambda client: client.is_daemon_running)
+    monkeypatch.setattr(
+        "aiida_pet.computers.local_setup.daemon_client", lambda: Daemon(aiida_profile, running=False)
+    )
+    monkeypatch.setattr(
+        "aiida_pet.computers.local_setup.daemon_runs", lambda client: client.is_daemon_running
+    )
     answers = iter([True, False])
-    monkeypatch.setattr("aiida_pet.cli.setup.broker_answers", lambda _: next(answers))
+    monkeypatch.setattr("aiida_pet.computers.local_setup.broker_answers", lambda _: next(answers))
     told = [
         any("the broker does not answer" in problem for problem in read("setup")["problems"]) for _ in "ab"
     ]
@@ -132,7 +138,9 @@ def test_broker_is_waited_for(monkeypatch):
 
     def answers(broker, timeout_s):
         with monkeypatch.context() as patch:
-            patch.setattr("aiida.manage.get_manager", lambda: SimpleNamespace(get_broker=lambda: broker))
+            patch.setattr(
+                "aiida_pet.computers.daemon.get_manager", lambda: SimpleNamespace(get_broker=lambda: broker)
+            )
             return broker_answers(timeout_s)
 
     late = Broker(deaf=2)
@@ -208,7 +216,7 @@ def test_work_directory_that_cannot_be_made_is_told(computer, aiida_profile, mon
     def refuse(*_, **__):
         raise PermissionError("read-only file system")
 
-    monkeypatch.setattr("aiida_pet.computers.checks.make_closed", refuse)
+    monkeypatch.setattr("aiida_pet.computers.local_setup.make_closed", refuse)
     told = ensure_computer(aiida_profile, None)[1].problem
     assert "cannot be made: read-only file system" in told
 
@@ -218,7 +226,7 @@ def engine(monkeypatch, tmp_path):
     """Let an executable of our own be the engine of this environment."""
     path = tmp_path / "pet-engine"
     path.touch(mode=0o755)
-    monkeypatch.setattr("aiida_pet.cli.setup.engine_executable", lambda: path)
+    monkeypatch.setattr("aiida_pet.computers.local_setup.engine_executable", lambda: path)
     return path
 
 
@@ -240,7 +248,7 @@ def test_code_is_the_engine_beside_the_interpreter(code, computer, engine):
 
 def test_code_whose_file_is_gone_gives_its_label_to_a_new_one(code, computer, engine, monkeypatch):
     moved = engine.rename(engine.with_name("moved"))
-    monkeypatch.setattr("aiida_pet.cli.setup.engine_executable", lambda: moved)
+    monkeypatch.setattr("aiida_pet.computers.local_setup.engine_executable", lambda: moved)
     new, step = ensure_code(computer)
     assert step.state == "created"
     assert str(new.filepath_executable) == str(moved)
@@ -249,14 +257,16 @@ def test_code_whose_file_is_gone_gives_its_label_to_a_new_one(code, computer, en
 
 
 def test_code_of_another_environment_is_left_and_told(code, computer, engine, monkeypatch):
-    monkeypatch.setattr("aiida_pet.cli.setup.engine_executable", lambda: engine.with_name("another"))
+    monkeypatch.setattr(
+        "aiida_pet.computers.local_setup.engine_executable", lambda: engine.with_name("another")
+    )
     same, step = ensure_code(computer)
     assert (same.pk, step.state) == (code.pk, "present")
     assert "of another environment than this one" in step.problem
 
 
 def test_missing_engine_and_missing_torch_are_told_with_the_remedy(code, computer, engine, monkeypatch):
-    monkeypatch.setattr("aiida_pet.cli.setup.importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("aiida_pet.computers.local_setup.importlib.util.find_spec", lambda _: None)
     assert "pip install 'aiida-pet[engine]'" in ensure_code(computer)[1].problem
     engine.unlink()
     assert f"{engine} does not exist" in ensure_code(computer)[1].problem

@@ -11,12 +11,12 @@ from aiida.common.exceptions import NotExistent
 from click.testing import CliRunner
 
 from aiida_pet import __version__
-from aiida_pet.cli import main, setup_computer
+from aiida_pet.cli import main
 from aiida_pet.computers.checks import check_computer
-from aiida_pet.computers.computer_file import SCHEDULERS, parse_computer, read_computer
+from aiida_pet.computers.computer_file import SCHEDULERS, TRANSPORTS, parse_computer, read_computer
+from aiida_pet.computers.kinds import SchedulerName, TransportName
 from aiida_pet.computers.resources import (
     SITE_PROPERTY,
-    GpuSyntax,
     ResourceError,
     asked_resources,
     resource_options,
@@ -72,9 +72,9 @@ def mode_of(folder):
     return stat.S_IMODE(folder.stat().st_mode)
 
 
-def test_choices_of_questions_are_those_of_the_file():
-    assert set(setup_computer.SCHEDULERS) == set(SCHEDULERS)
-    assert set(setup_computer.GPU_SYNTAXES) == set(GpuSyntax)
+def test_every_scheduler_and_transport_that_can_be_named_has_a_plugin():
+    assert set(SCHEDULERS) == set(SchedulerName)
+    assert set(TRANSPORTS) == set(TransportName)
 
 
 @pytest.mark.usefixtures("loose_umask")

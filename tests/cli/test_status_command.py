@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from aiida_pet.cli.session import daemon_problem
+from aiida_pet.computers.daemon import daemon_problem
 from aiida_pet.job.folder import Progress
 
 IDS = ["a", "b", "max_steps-c", "d"]
@@ -14,7 +14,7 @@ IDS = ["a", "b", "max_steps-c", "d"]
 
 @pytest.fixture
 def daemon_runs(monkeypatch):
-    monkeypatch.setattr("aiida_pet.cli.status.daemon_problem", lambda: None)
+    monkeypatch.setattr("aiida_pet.computers.daemon.daemon_problem", lambda: None)
 
 
 def beat(**values):
@@ -211,8 +211,8 @@ def test_daemon_that_does_not_run_is_told_with_its_remedy(read, running, monkeyp
         def get_daemon_pid(self):
             return None
 
-    monkeypatch.setattr("aiida_pet.cli.session.daemon_client", Stopped)
-    monkeypatch.setattr("aiida_pet.cli.status.daemon_problem", daemon_problem)
+    monkeypatch.setattr("aiida_pet.computers.daemon.daemon_client", Stopped)
+    monkeypatch.setattr("aiida_pet.computers.daemon.daemon_problem", daemon_problem)
     assert "start it with `verdi daemon start`" in read("status", running.node.pk)["advice"][0]
 
 
@@ -230,8 +230,8 @@ def test_daemon_that_was_killed_is_told_with_what_its_broker_needs(monkeypatch, 
         def get_daemon_pid(self):
             return 2**22 + 1  # beyond the largest PID
 
-    monkeypatch.setattr("aiida_pet.cli.session.daemon_client", Killed)
-    monkeypatch.setattr("aiida_pet.cli.services.broker_problem", lambda _: None)
+    monkeypatch.setattr("aiida_pet.computers.daemon.daemon_client", Killed)
+    monkeypatch.setattr("aiida_pet.computers.daemon.broker_problem", lambda _: None)
     assert re.findall(r"`((?:verdi|aiida-pet) [^`]+)`", daemon_problem()) == remedies
 
 
@@ -288,7 +288,7 @@ def test_watch_tells_an_obstacle_once(invoke, running, monkeypatch):
 
     looks = [True, False, False]
     monkeypatch.setattr("aiida_pet.cli.status.time.sleep", look_away)
-    monkeypatch.setattr("aiida_pet.cli.status.daemon_problem", lambda: "the daemon is not running")
+    monkeypatch.setattr("aiida_pet.computers.daemon.daemon_problem", lambda: "the daemon is not running")
     assert invoke("status", running.node.pk, "--watch").stderr.count("the daemon is not running") == 1
 
 

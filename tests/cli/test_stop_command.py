@@ -53,7 +53,7 @@ def in_queue(running):
 @pytest.fixture
 def with_daemon(monkeypatch):
     """A daemon that does nothing, and no patience with it."""
-    monkeypatch.setattr("aiida_pet.cli.stop.daemon_problem", lambda: None)
+    monkeypatch.setattr("aiida_pet.computers.daemon.daemon_problem", lambda: None)
     monkeypatch.setattr("aiida_pet.cli.stop.PATIENCE_S", 0.0)
 
 
@@ -82,7 +82,7 @@ def test_stop_cancels_jobs_in_their_queue_and_lets_their_processes_fetch_what_is
 @pytest.mark.usefixtures("in_queue", "killed")
 def test_stop_tells_that_the_launch_has_ended(invoke, in_queue, monkeypatch):
     campaign, _ = in_queue
-    monkeypatch.setattr("aiida_pet.cli.stop.daemon_problem", lambda: None)
+    monkeypatch.setattr("aiida_pet.computers.daemon.daemon_problem", lambda: None)
 
     def end(_):
         campaign.end(campaign.node, exit_status=400)

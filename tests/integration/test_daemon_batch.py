@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from aiida_pet.campaigns.progress import campaign_progress
 from aiida_pet.cli import main
-from aiida_pet.cli.repair import find
+from aiida_pet.computers.repair import find_lost
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.jobs import jobs_of
 
@@ -88,7 +88,7 @@ def test_repair_finds_what_the_broker_lost_and_changes_nothing_where_all_is_well
     assert "nothing was done" in repaired("--dry-run")
     assert daemon.is_daemon_running
     daemon.stop_daemon(wait=True)
-    lost = find(get_manager().get_broker()).active
+    lost = find_lost(get_manager().get_broker()).active
     for task in iterate_process_tasks(get_manager().get_broker()):
         with task.processing() as outcome:
             outcome.set_result(False)

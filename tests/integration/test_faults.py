@@ -30,12 +30,12 @@ def test_steps_are_the_commands_that_status_tells() -> None:
 def test_daemon_that_does_not_run_is_told_as_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace
 
-    from aiida_pet.cli import session
+    from aiida_pet.computers import daemon
 
     profile = SimpleNamespace(name="pet", process_control_backend="core.zeromq")
     stopped = SimpleNamespace(get_daemon_pid=lambda: None, profile=profile)
-    monkeypatch.setattr(session, "daemon_client", lambda: stopped)
-    assert ADVISED.findall(session.daemon_problem() or "") == ["verdi daemon start"]
+    monkeypatch.setattr(daemon, "daemon_client", lambda: stopped)
+    assert ADVISED.findall(daemon.daemon_problem() or "") == ["verdi daemon start"]
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import socket
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from aiida.engine.daemon.client import DaemonClient
-    from aiida.manage.configuration import Profile
-    from aiida.orm import ProcessNode
+import psutil
+from aiida.engine.daemon.client import DaemonClient
+from aiida.manage.configuration import Profile
+from aiida.storage.psql_dos.backend import get_filepath_container
 
 REPAIR = "`aiida-pet repair`"
 LEAST_FREE_B = 64 * 1024**2
@@ -52,8 +52,6 @@ def broker_problem(profile: Profile) -> str | None:
 
 def repository_folder(profile: Profile) -> Path | None:
     """Return where the files of ``profile`` are, with SQLite its database too; None if its storage names no folder."""
-    from aiida.storage.psql_dos.backend import get_filepath_container
-
     config = profile.storage_config
     if "repository_uri" in config:
         return get_filepath_container(profile).parent
@@ -133,8 +131,6 @@ class _Record(NamedTuple):
 
 def _lives_since(pid: int, time: str) -> bool:
     """Return whether process ``pid`` lives, and did so at ``time`` already."""
-    import psutil
-
     try:
         started: float = psutil.Process(pid).create_time()
     except psutil.Error:
@@ -158,20 +154,3 @@ def _tail(path: Path) -> str:
             return handle.read().decode(errors="replace")
     except OSError:
         return ""
-
-
-def service_problems(jobs: Iterable[ProcessNode], *, daemon_lives: bool) -> list[str]:
-    """Return what is wrong with disks and workers, for a launch that has not ended.
-
-    :param jobs: of the launch, those that have not ended.
-    :param daemon_lives: whether there are workers to ask after.
-    """
-    from aiida.manage import get_manager
-
-    from aiida_pet.cli.session import daemon_client
-
-    profile = get_manager().get_profile()
-    found = disk_problems(profile, jobs) if profile is not None else []
-    client = daemon_client() if daemon_lives and not found else None
-    worker = None if client is None else worker_problem(client)
-    return found + ([worker] if worker else [])

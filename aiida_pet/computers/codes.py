@@ -3,49 +3,50 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import click
+from aiida.common.exceptions import MultipleObjectsError, NotExistent
+from aiida.orm import AbstractCode, load_code
 
-if TYPE_CHECKING:
-    from aiida.orm import AbstractCode
-
-CODE = "pet-engine@localhost"
+from aiida_pet.computers.kinds import ENGINE_HERE
+from aiida_pet.computers.resources import cores_of
 
 
-def load_code(identifier: str) -> AbstractCode:
+class CodeError(LookupError):
+    """Raised for a code that is not there, is one of several, or whose jobs cannot be sent; names the remedy."""
+
+
+def find_code(identifier: str) -> AbstractCode:
     """Return the code named by a pk or label.
 
-    :raises click.ClickException: if there is none, or several.
+    :raises CodeError: if there is none, or several.
     """
-    from aiida.common.exceptions import MultipleObjectsError, NotExistent
-    from aiida.orm import load_code
-
     try:
         code: AbstractCode = load_code(int(identifier) if identifier.isdecimal() else identifier)
     except NotExistent as error:
         made = (
-            "`aiida-pet setup` makes it" if identifier == CODE else "`verdi code list` shows those there are"
+            "`aiida-pet setup` makes it"
+            if identifier == ENGINE_HERE
+            else "`verdi code list` shows those there are"
         )
-        raise click.ClickException(f"there is no code {identifier!r}: {made}") from error
+        raise CodeError(f"there is no code {identifier!r}: {made}") from error
     except MultipleObjectsError as error:
-        raise click.ClickException(f"several codes are called {identifier!r}: name one by its pk") from error
+        raise CodeError(f"several codes are called {identifier!r}: name one by its pk") from error
     return code
 
 
 def check_configured(code: AbstractCode) -> None:
     """Check that jobs of ``code`` can be sent: a computer that came with an archive is not set up in this profile.
 
-    :raises click.ClickException: if they cannot, with the remedy.
+    :raises CodeError: if they cannot, with the remedy.
     """
     computer = code.computer
     if computer is None or computer.is_configured:
         return
-    raise click.ClickException(
+    raise CodeError(
         f"computer {computer.label!r} <{computer.pk}> of code <{code.pk}> is not set up in this profile, as after the "
-        "import of an archive: take a code of this profile with --code (`verdi code list` shows those there are), such "
-        f"as --code {CODE}, or set it up with `verdi computer configure {computer.transport_type} {computer.pk}`; "
-        "nothing was started"
+        f"import of an archive: set it up with `verdi computer configure {computer.transport_type} {computer.pk}`, or "
+        f"take another code, such as {ENGINE_HERE} (`verdi code list` shows those there are)"
     )
 
 
@@ -54,8 +55,6 @@ def share_of_cores(code: AbstractCode, lanes: int, options: dict[str, Any]) -> d
 
     :param options: of each job; nothing is set if they ask for cores.
     """
-    from aiida_pet.calculations.base import cores_of
-
     computer = code.computer
     if (
         computer is None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import click
-
 CREATED = "created"
 PRESENT = "present"
 SKIPPED = "skipped"
@@ -29,10 +27,3 @@ class Step:
     detail: str = ""
     pk: int | None = None
     problem: str = ""
-
-
-def echo_step(step: Step) -> None:
-    """Print one line of the set-up."""
-    pk = f" <{step.pk}>" if step.pk is not None else ""
-    detail = f": {step.detail}" if step.detail else ""
-    click.echo(f"{step.what:<9} {step.state:<8} {step.name}{pk}{detail}")

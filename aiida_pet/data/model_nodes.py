@@ -1,0 +1,79 @@
+"""Finds models of the profile by pk, uuid, label, name or sha256."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from aiida import orm
+from aiida.common.exceptions import NotExistent
+from ase.data import chemical_symbols
+
+from aiida_pet.data.model import PetModelData
+from aiida_pet.models.cards import EMBEDDED_NAME, embedded_card
+from aiida_pet.models.registry import list_models
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class ModelNotFoundError(LookupError):
+    """Raised for a model that is not in the profile; names the command that brings it."""
+
+
+def model_nodes() -> list[PetModelData]:
+    """Return the models of the profile, oldest first."""
+    query = orm.QueryBuilder().append(PetModelData, project="*", tag="model")
+    return query.order_by({"model": {"id": "asc"}}).all(flat=True)
+
+
+def find_model(which: str) -> PetModelData | None:
+    """Return the model of the profile named by pk, uuid, name or sha256; the newest of several of one name.
+
+    :return: None if no model has this name.
+    :raises ModelNotFoundError: if a pk is not there or is not a model.
+    """
+    if which.isdecimal():
+        try:
+            node = orm.load_node(pk=int(which))
+        except NotExistent as error:
+            raise ModelNotFoundError(
+                f"there is no node with pk {which}: see `aiida-pet model list`"
+            ) from error
+        if not isinstance(node, PetModelData):
+            raise ModelNotFoundError(
+                f"node {which} is a {type(node).__name__}, not a model: see `aiida-pet model list`"
+            )
+        return node
+    key = "sha256" if _SHA256.fullmatch(which.lower()) else "name"
+    named = [node for node in model_nodes() if node.base.attributes.get(key, None) == which]
+    if named:
+        return named[-1]
+    by_uuid = [node for node in model_nodes() if which in (node.uuid, node.label)]
+    return by_uuid[-1] if by_uuid else None
+
+
+def model_to_use(which: str | None) -> PetModelData:
+    """Return the model to use: named by pk, name or sha256, or else the one that ships.
+
+    :raises ModelNotFoundError: if it is not in the profile, with the command that brings it.
+    """
+    wanted = which or str(embedded_card()["sha256"])
+    node = find_model(wanted)
+    if node is not None:
+        return node
+    if which in (None, EMBEDDED_NAME):
+        raise ModelNotFoundError(f"{EMBEDDED_NAME} is not in this profile: `aiida-pet setup` makes it")
+    if any(entry.name == which for entry in list_models()):
+        raise ModelNotFoundError(
+            f"{which} is not in this profile: `aiida-pet model import {which}` brings it"
+        )
+    if Path(str(which)).is_file():
+        raise ModelNotFoundError(f"{which} is a file: import it first, `aiida-pet model import {which}`")
+    raise ModelNotFoundError(f"there is no model {which!r}: see `aiida-pet model list`")
+
+
+def element_names(numbers: list[int], most: int = 8) -> str:
+    """Return symbols, or how many there are if they are more than ``most``."""
+    if len(numbers) > most:
+        return f"{len(numbers)} elements"
+    return " ".join(chemical_symbols[number] for number in numbers)

@@ -1,0 +1,210 @@
+"""Labels of crystals for a training: which columns they are, and which rows cannot be trained on, each with why.
+
+Energies in eV, forces in eV/A, stresses in eV/A^3, positive under tension, in Voigt's order (xx yy zz yz xz xy). A
+force or stress that a row lacks is NaN, which metatrain leaves out of the loss; a row without an energy is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.table import Array
+from aiida_pet.training.parameters import AUTO, TrainingError, TrainingParameters
+
+DONE = "converged"
+_ALTERNATIVES = {
+    "energy": ("input_energy", "energy"),
+    "forces": ("input_forces", "forces"),
+    "stress": ("input_stress", "stress"),
+}
+_ITERATIONS = 25
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of N rows with A atoms.
+
+    :ivar energy: (N,) eV, of the cell.
+    :ivar forces: (A, 3) eV/A, NaN where missing; None if no row has any, or none are wanted.
+    :ivar stress: (N, 6) eV/A^3, NaN where missing; None likewise.
+    :ivar reasons: (N,) why a row is refused, empty for one that is taken.
+    :ivar levels: levels of theory that the rows name.
+    :ivar columns: quantity -> the column that it is from.
+    """
+
+    energy: Array
+    forces: Array | None
+    stress: Array | None
+    reasons: Array
+    levels: tuple[str, ...]
+    columns: dict[str, str]
+
+    @property
+    def taken(self) -> Array:
+        """(N,) whether a row is trained on."""
+        return self.reasons == ""
+
+
+def read_labels(
+    table: StructureTable, parameters: TrainingParameters, elements: Collection[int] | None = None
+) -> Labels:
+    """Return the labels of ``table``.
+
+    :param elements: atomic numbers that the model knows, where it cannot learn others; None for any.
+    :raises TrainingError: if a column that is named is missing, has another shape or a unit that is not understood.
+    """
+    energy_column = _column_of(table, "energy", parameters.energy)
+    if energy_column is None:
+        raise TrainingError(
+            f"no energies: the set has no column {' or '.join(_ALTERNATIVES['energy'])}, but "
+            f"{', '.join(table.columns) or 'none'}; name the one with `energy`, or import the set with its energies"
+        )
+    forces_column = _column_of(table, "forces", parameters.forces)
+    stress_column = _column_of(table, "stress", parameters.stress)
+    energy = _floats(table.columns[energy_column], (len(table),), energy_column)
+    forces = stress = None
+    if forces_column is not None:
+        forces = _floats(table.atom_columns[forces_column], (len(table.numbers), 3), forces_column)
+    if stress_column is not None:
+        stress = _floats(table.columns[stress_column], (len(table), 6), stress_column)
+    forces, stress = (
+        None if values is None or np.isnan(values).all() else values for values in (forces, stress)
+    )
+    columns = {"energy": energy_column}
+    columns |= {} if forces is None else {"forces": str(forces_column)}
+    columns |= {} if stress is None else {"stress": str(stress_column)}
+    reasons = _refused(table, parameters, (energy, forces, stress), elements)
+    return Labels(energy, forces, stress, reasons, _levels(table, parameters, reasons), columns)
+
+
+def _column_of(table: StructureTable, quantity: str, asked: str | None) -> str | None:
+    """:raises TrainingError: if a column that is named is not there."""
+    columns = table.atom_columns if quantity == "forces" else table.columns
+    if asked is None:
+        return None
+    if asked == AUTO:
+        return next((name for name in _ALTERNATIVES[quantity] if name in columns), None)
+    if asked not in columns:
+        kind = "column per atom" if quantity == "forces" else "column"
+        raise TrainingError(
+            f"{quantity} = {asked!r}: the set has no such {kind}; it has {', '.join(columns) or 'none'}"
+        )
+    return asked
+
+
+def _floats(values: Array, shape: tuple[int, ...], name: str) -> Array:
+    array = np.asarray(values)
+    if array.shape != shape or array.dtype.kind not in "iuf":
+        raise TrainingError(
+            f"column {name!r} has shape {array.shape} and type {array.dtype}: expected numbers of shape {shape}"
+        )
+    return array.astype(np.float64)
+
+
+def _refused(
+    table: StructureTable,
+    parameters: TrainingParameters,
+    labels: tuple[Array, Array | None, Array | None],
+    elements: Collection[int] | None,
+) -> Array:
+    """Return why each row is refused, the first reason that applies."""
+    energy, forces, stress = labels
+    reasons = np.full(len(table), "", dtype=object)
+
+    def refuse(where: Array, texts: Sequence[str] | str) -> None:
+        for row in np.flatnonzero(where & (reasons == "")).tolist():
+            reasons[row] = texts if isinstance(texts, str) else texts[row]
+
+    sizes = np.diff(table.offsets)
+    if "status" in table.columns:
+        status = table.columns["status"].astype(str)
+        refuse(status != DONE, [f"its status is {text}" for text in status.tolist()])
+    refuse(sizes == 0, "it has no atoms")
+    refuse(~np.isfinite(table.cells).all(axis=(1, 2)), "its cell is not finite")
+    refuse(~_row_all(np.isfinite(table.positions).all(axis=1), table.offsets), "a position is not finite")
+    refuse(~np.isfinite(energy), "it has no energy")
+    if elements is not None:
+        foreign = ~np.isin(table.numbers, list(elements))
+        symbols = [
+            " ".join(sorted({chemical_symbols[z] for z in table.numbers[first:last][foreign[first:last]]}))
+            for first, last in pairwise(table.offsets.tolist())
+        ]
+        refuse(~_row_all(~foreign, table.offsets), [f"the model does not know {text}" for text in symbols])
+    if forces is not None:
+        largest = _row_max(np.abs(np.nan_to_num(forces, nan=0.0, posinf=np.inf)).max(axis=1), table.offsets)
+        refuse(
+            largest > parameters.max_force,
+            [
+                f"a force of {value:.3g} eV/A is above max_force = {parameters.max_force:g}"
+                for value in largest
+            ],
+        )
+    if stress is not None:
+        largest = np.abs(np.nan_to_num(stress, nan=0.0, posinf=np.inf)).max(axis=1)
+        refuse(
+            largest > parameters.max_stress,
+            [
+                f"a stress of {value:.3g} eV/A^3 is above max_stress = {parameters.max_stress:g}"
+                for value in largest
+            ],
+        )
+    residual = np.full(len(table), np.nan)
+    left = reasons == ""
+    residual[left] = composition_residuals(table, energy, left)
+    refuse(
+        np.abs(residual) > parameters.max_energy,
+        [
+            f"its energy is {value:.3g} eV/atom from that of its composition, above max_energy = "
+            f"{parameters.max_energy:g}"
+            for value in residual
+        ],
+    )
+    return reasons.astype(str)
+
+
+def composition_residuals(table: StructureTable, energy: Array, rows: Array) -> Array:
+    """Return (n,) eV/atom: energies of ``rows`` less a sum over their atoms that fits them all in the least modulus.
+
+    The least modulus and not least squares, so that one absurd energy does not move the others.
+
+    :param rows: (N,) which rows are meant, n of them.
+    """
+    species, inverse = np.unique(table.numbers, return_inverse=True)
+    owner = np.repeat(np.arange(len(table)), np.diff(table.offsets))
+    counts = np.zeros((len(table), len(species)))
+    np.add.at(counts, (owner, inverse), 1.0)
+    sizes = np.maximum(np.diff(table.offsets), 1)
+    shares, target = (counts / sizes[:, None])[rows], (energy / sizes)[rows]
+    weights = np.ones(len(target))
+    residual = target
+    for _ in range(_ITERATIONS):  # least squares, weighted again and again, comes to the least modulus
+        root = np.sqrt(weights)
+        solution = np.linalg.lstsq(shares * root[:, None], target * root, rcond=None)[0]
+        residual = target - shares @ solution
+        weights = 1.0 / np.maximum(np.abs(residual), 1e-3)
+    return residual
+
+
+def _levels(table: StructureTable, parameters: TrainingParameters, reasons: Array) -> tuple[str, ...]:
+    """Return the levels of theory that the rows that are taken name, sorted; a row may name none."""
+    column = parameters.level_column
+    if column is None or column not in table.columns:
+        return ()
+    found = {text.strip() for text in table.columns[column].astype(str)[reasons == ""].tolist()}
+    return tuple(sorted(found - {"", "nan", "None"}))
+
+
+def _row_all(flags: Array, offsets: Array) -> Array:
+    """Return (N,) whether ``flags`` (A,) hold for all atoms of each row; True for a row without atoms."""
+    return np.array([bool(flags[a:b].all()) for a, b in pairwise(offsets.tolist())], dtype=bool)
+
+
+def _row_max(values: Array, offsets: Array) -> Array:
+    """Return (N,) the largest of ``values`` (A,) of each row; 0 for a row without atoms."""
+    return np.array([values[a:b].max(initial=0.0) for a, b in pairwise(offsets.tolist())])

@@ -1,0 +1,283 @@
+"""What a training is: its modes and stages, and a typed schema of its options.
+
+A training is one or several stages, each a job of its own: ``direct`` (energies and the direct heads, no derivative of
+the energy in the loss), ``conservative`` (forces and stress by derivative, with a small weight on the direct heads so
+that they are kept) and ``calibrate`` (LLPR around the model, which is not changed). Direct first, then conservative:
+F. Bigi, M. F. Langer, M. Ceriotti, arXiv:2412.11569, and F. Bigi et al., arXiv:2601.16195 (Section 4.1).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from aiida_pet.training.presets import PRESETS, Architecture, check_hypers
+
+
+class Mode(StrEnum):
+    """What a training is for."""
+
+    SCRATCH = "scratch"  # a new model: direct heads first, then conservative
+    FINETUNE = "finetune"  # goes on from a model, with new data
+    DISTILL = "distill"  # a large model labels the set, a small one learns from it
+    CALIBRATE = "calibrate"  # only the uncertainty of a model
+
+
+class Stage(StrEnum):
+    """What one job of a training does."""
+
+    DIRECT = "direct"
+    CONSERVATIVE = "conservative"
+    CALIBRATE = "calibrate"
+
+
+class Method(StrEnum):
+    """Which weights a fine-tuning changes."""
+
+    FULL = "full"
+    LORA = "lora"
+    HEADS = "heads"
+
+
+class Criterion(StrEnum):
+    """By which figure of the validation set the best epoch is chosen, metatrain's ``best_model_metric``."""
+
+    MAE = "mae_prod"  # the product of all mean absolute errors
+    RMSE = "rmse_prod"
+    LOSS = "loss"
+
+
+class Calibration(StrEnum):
+    """How LLPR's factor is found, metatrain's ``calibration_method``."""
+
+    ABSOLUTE = "absolute_residuals"
+    SQUARED = "squared_residuals"
+    CRPS = "crps"
+
+
+AUTO = "auto"
+"""As a column: the first that there is of ``input_energy`` and ``energy``, and so on."""
+
+
+class TrainingError(ValueError):
+    """Raised for options or data that cannot be trained on; the message names value, expectation and remedy."""
+
+
+def _unit(unit: str) -> dict[str, Any]:
+    return {"unit": unit}
+
+
+class TrainingParameters(BaseModel):
+    """All options of a training; each mode and stage reads those that concern it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # -- the model -------------------------------------------------------------------------------------------
+    architecture: Architecture = Field(
+        Architecture.XXS, description=f"size of a new model: {', '.join(PRESETS)}"
+    )
+    cutoff: float = Field(6.0, gt=1, le=15, description="reach of a new model", json_schema_extra=_unit("A"))
+    cutoff_width: float = Field(
+        1.0,
+        gt=0,
+        le=5,
+        description="over which neighbours fade out at the cutoff",
+        json_schema_extra=_unit("A"),
+    )
+    neighbors: int | None = Field(
+        20,
+        ge=4,
+        description="neighbours of an atom that a new model aims at by an adaptive cutoff; null keeps all",
+    )
+    hypers: dict[str, Any] = Field(
+        default_factory=dict, description="of metatrain's PET, over those of the architecture: {d_pet: 96}"
+    )
+    dtype: str = Field("float32", pattern="^float(32|64)$", description="precision of the training")
+
+    # -- labels ----------------------------------------------------------------------------------------------
+    energy: str = Field(AUTO, description="column with energies of the cell", json_schema_extra=_unit("eV"))
+    forces: str | None = Field(
+        AUTO, description="column with forces; null trains without", json_schema_extra=_unit("eV/A")
+    )
+    stress: str | None = Field(
+        AUTO,
+        description="column with stresses, positive under tension; null trains without",
+        json_schema_extra=_unit("eV/A^3"),
+    )
+    level_column: str | None = Field(
+        "level_of_theory", description="column that says the level of theory of each row, where there is one"
+    )
+    max_energy: float = Field(
+        20.0,
+        gt=0,
+        description="a row whose energy is further from that of its composition is refused",
+        json_schema_extra=_unit("eV/atom"),
+    )
+    max_force: float = Field(
+        100.0, gt=0, description="a row with a larger force is refused", json_schema_extra=_unit("eV/A")
+    )
+    max_stress: float = Field(
+        5.0, gt=0, description="a row with a larger stress is refused", json_schema_extra=_unit("eV/A^3")
+    )
+    min_rows: int = Field(8, ge=4, description="a smaller training set is refused")
+
+    # -- the split -------------------------------------------------------------------------------------------
+    group: str | None = Field(
+        None, description="column that names the crystal a row comes from: rows of one are never on two sides"
+    )
+    report_by: str | None = Field(
+        None, description="column by whose values errors are told, beside those by element: kind"
+    )
+    validation_fraction: float = Field(
+        0.1,
+        ge=0,
+        lt=0.9,
+        description="share of the groups that validates, without a validation set of its own",
+    )
+    test_fraction: float = Field(
+        0.1, ge=0, lt=0.9, description="share of the groups kept for errors, without a test set of its own"
+    )
+    seed: int = Field(0, ge=0, description="of the split, of the weights and of the order of batches")
+
+    # -- how it is trained -----------------------------------------------------------------------------------
+    epochs: int = Field(50, ge=1, description="of the conservative stage")
+    epochs_direct: int = Field(
+        50, ge=0, description="of the direct stage of a new model; 0 leaves that stage out"
+    )
+    learning_rate: float = Field(5e-4, gt=0, le=0.1, description="largest, of the conservative stage")
+    learning_rate_direct: float = Field(1e-3, gt=0, le=0.1, description="largest, of the direct stage")
+    warmup_fraction: float = Field(0.05, ge=0, lt=1, description="share of the steps in which it rises")
+    weight_decay: float | None = Field(None, gt=0, description="of AdamW; null takes Adam")
+    batch_atoms: int = Field(192, ge=1, description="atoms of a batch at most")
+    energy_weight: float = Field(1.0, gt=0, description="of energies in the loss")
+    force_weight: float = Field(1.0, ge=0, description="of forces in the loss")
+    stress_weight: float = Field(1.0, ge=0, description="of stresses in the loss")
+    direct_weight: float = Field(
+        0.01,
+        ge=0,
+        description="of the direct heads in the conservative stage, beside 1 in the direct one; 0 trains a new model "
+        "without direct heads",
+    )
+    energy_delta: float = Field(
+        0.05,
+        gt=0,
+        description="where the loss turns from square to linear",
+        json_schema_extra=_unit("eV/atom"),
+    )
+    force_delta: float = Field(0.1, gt=0, description="likewise, of forces", json_schema_extra=_unit("eV/A"))
+    virial_delta: float = Field(
+        0.1, gt=0, description="likewise, of virials per atom", json_schema_extra=_unit("eV/atom")
+    )
+    direct_stress_delta: float = Field(
+        0.01, gt=0, description="likewise, of direct stresses", json_schema_extra=_unit("eV/A^3")
+    )
+    criterion: Criterion = Field(
+        Criterion.MAE, description=f"chooses the best epoch: {', '.join(Criterion)} of the validation set"
+    )
+    patience: int | None = Field(
+        None, ge=1, description="stop after so many epochs that were none better by the criterion"
+    )
+
+    # -- fine-tuning and calibration -------------------------------------------------------------------------
+    method: Method = Field(Method.FULL, description=f"of a fine-tuning: {', '.join(Method)}")
+    lora_rank: int = Field(4, ge=1, description="of the matrices of method=lora")
+    lora_alpha: float = Field(8.0, gt=0, description="their scale is lora_alpha / lora_rank")
+    variant: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="of the outputs that are trained, as r2scan in energy/r2scan: another level of theory",
+    )
+    inherit_heads: bool = Field(True, description="let heads of a new variant begin as those of the model")
+    calibrate: bool | None = Field(
+        None, description="end with a calibration; null does so where the model that is begun from has one"
+    )
+    ensemble: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="members of the ensemble of energies that a calibration makes; 0 for none",
+    )
+    calibration: Calibration = Field(
+        Calibration.ABSOLUTE, description=f"how LLPR's factor is found: {', '.join(Calibration)}"
+    )
+
+    # -- what it is called -----------------------------------------------------------------------------------
+    name: str | None = Field(None, min_length=1, max_length=100, description="of the model that is made")
+    version: str = Field("", max_length=40, description="of the model that is made")
+    level_of_theory: str | None = Field(
+        None, description="of the labels; null takes that of the set, or of the model that is begun from"
+    )
+    licence: str | None = Field(
+        None, description="of the model that is made; null takes that of the model that is begun from"
+    )
+
+    @model_validator(mode="after")
+    def _known_hypers(self) -> Self:
+        check_hypers(self.hypers)
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_train_on(self) -> Self:
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                f"validation_fraction {self.validation_fraction} and test_fraction {self.test_fraction} leave nothing "
+                "to train on"
+            )
+        if self.forces is None and self.epochs_direct and not self.stress:
+            raise ValueError(
+                "without forces and stress there are no direct heads to begin with: epochs_direct=0"
+            )
+        return self
+
+    def epochs_of(self, stage: Stage) -> int:
+        """Return the epochs of ``stage``; a calibration is told as one."""
+        return {
+            Stage.DIRECT: self.epochs_direct,
+            Stage.CONSERVATIVE: self.epochs,
+            Stage.CALIBRATE: 1,
+        }[stage]
+
+    def stages(self, mode: Mode, *, calibrated: bool = False) -> list[Stage]:
+        """Return the stages of ``mode``, in order.
+
+        :param calibrated: whether the model that is begun from (or the teacher) has a calibration.
+        """
+        if mode is Mode.CALIBRATE:
+            return [Stage.CALIBRATE]
+        found = [Stage.CONSERVATIVE]
+        if mode is not Mode.FINETUNE and self.epochs_direct:
+            found.insert(0, Stage.DIRECT)
+        if self.calibrate or (self.calibrate is None and calibrated):
+            found.append(Stage.CALIBRATE)
+        return found
+
+
+def parse_training(parameters: dict[str, Any]) -> TrainingParameters:
+    """Return ``parameters`` as the schema, defaults filled in.
+
+    :raises TrainingError: naming each unknown key, or value that is out of bounds.
+    """
+    try:
+        return TrainingParameters(**parameters)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"]) or "parameters"
+            if problem["type"] == "extra_forbidden":
+                lines.append(f"{key}: unknown; known are {', '.join(TrainingParameters.model_fields)}")
+            else:
+                lines.append(f"{key} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}")
+        raise TrainingError("bad parameters of a training:\n  " + "\n  ".join(lines)) from error
+
+
+def describe_training() -> list[tuple[str, str, str, str]]:
+    """Return (name, default, unit, description) of each option, for help texts."""
+    rows = []
+    for name, info in TrainingParameters.model_fields.items():
+        extra = info.json_schema_extra
+        unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
+        default = info.get_default(call_default_factory=True)
+        rows.append((name, str(getattr(default, "value", default)), unit, info.description or ""))
+    return rows
