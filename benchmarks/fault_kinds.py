@@ -22,14 +22,14 @@ import psutil
 from aiida_pet.job.folder import MODEL_FILE, SHARD_GLOB
 from benchmarks.harness import ROOT
 
-sys.path.append(str(ROOT / "tests" / "integration"))  # the services are the tests' own
+sys.path.append(str(ROOT / "tests"))  # the services are the tests' own
 
-from services.programs import wait_until
+from support.services.programs import wait_until
 
 if TYPE_CHECKING:
-    from services.postgres import Postgres
-    from services.profile import Profile
-    from services.slurm import Slurm
+    from support.services.postgres import Postgres
+    from support.services.profile import Profile
+    from support.services.slurm import Slurm
 
 WORKERS = 1
 AWAY_S = 15.0  # how long a service or the scratch is away

@@ -28,14 +28,13 @@ from aiida_pet.job.folder import PROGRESS_FILE, JobFolderError, Progress
 from benchmarks.advice import follow, without_numbers
 from benchmarks.harness import ROOT, machine
 
-sys.path.append(str(ROOT / "tests" / "integration"))  # the services are the tests' own
-
-from services.postgres import postgres_server
-from services.profile import CommandError, Row, isolated_profile
-from services.rabbitmq import rabbitmq_broker
-from services.slurm import slurm_cluster
+sys.path.append(str(ROOT / "tests"))  # the services are the tests' own
 
 from benchmarks.fault_kinds import FAULTS, WORKERS, Fault, Site
+from support.services.postgres import postgres_server
+from support.services.profile import CommandError, Row, isolated_profile
+from support.services.rabbitmq import rabbitmq_broker
+from support.services.slurm import slurm_cluster
 
 N_CRYSTALS, N_QUICK = 1000, 60
 MAX_ATOMS = 6  # of a cell

@@ -16,21 +16,11 @@ from ase.build import bulk
 # AiiDA looks for `verdi` on the PATH, once, at import: the daemon of tests is this environment's.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
-pytest_plugins = ["aiida.tools.pytest_fixtures"]
+pytest_plugins = ["aiida.tools.pytest_fixtures", "support.fixtures"]
 
 HERE = Path(__file__).parent
-STAND_IN = HERE / "stand_in_engine.py"
+STAND_IN = HERE / "support" / "stand_in_engine.py"
 OPTIONS = {"resources": {"num_machines": 1, "num_mpiprocs_per_machine": 1}}
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Real data that is not part of the project; tests that need it skip where it is absent."""
-    default = HERE.parents[1] / "shared" / "data"
-    folder = Path(os.environ.get("AIIDA_PET_SHARED_DATA", default))
-    if not folder.is_dir():
-        pytest.skip(f"real data not found at {folder}: set AIIDA_PET_SHARED_DATA")
-    return folder
 
 
 def make_crystal(index: int, repeat: int = 1) -> Atoms:
@@ -101,7 +91,7 @@ def build_cluster() -> Callable[..., Any]:
 
 
 def build_code(computer: Any, folder: Path) -> Any:
-    """A code that runs tests/stand_in_engine.py."""
+    """A code that runs tests/support/stand_in_engine.py."""
     from aiida import orm
 
     executable = folder / "pet-engine"
@@ -130,7 +120,7 @@ def pet_computer(aiida_profile: Any, tmp_path: Path) -> Any:
 
 @pytest.fixture
 def pet_code(pet_computer: Any, tmp_path: Path) -> Any:
-    """A code that runs tests/stand_in_engine.py."""
+    """A code that runs tests/support/stand_in_engine.py."""
     return build_code(pet_computer, tmp_path)
 
 

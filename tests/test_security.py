@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*(ROOT / "aiida_pet").rglob("*.py"), *(ROOT / "workchains").rglob("*.py")])
-# Opens checkpoints, and only after their hash is known: tests/engine/test_checkpoint.py.
+# Opens checkpoints, and only after their hash is known: tests/job/test_checkpoint.py.
 OPENS_CHECKPOINTS = ROOT / "aiida_pet" / "job" / "checkpoint.py"
 UNPICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 UNPACKS = {"extractall", "extract", "unpack_archive"}

@@ -45,7 +45,7 @@ def test_metrics_from_python(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_page_lists_every_column_and_status_of_a_hull() -> None:
-    from phases import element_rows, phase_table
+    from support.phases import element_rows, phase_table
 
     page = (DOCS / "hull.md").read_text()
     columns = hull_of(phase_table(element_rows("Mo Ta"))).table.columns

@@ -9,12 +9,12 @@ import pytest
 import seekpath
 from ase import Atoms
 from ase.build import bulk, make_supercell
-from phonon_results import crystals, phonon_table
 from phonopy import Phonopy
 
 from aiida_pet.calculations.band_paths import ChosenPath, OtherPathError, choose_path, symmetry_remarks
 from aiida_pet.calculations.harmonic_parameters import BandsParameters
 from aiida_pet.tables.crystals import StructureTable
+from support.phonon_results import crystals, phonon_table
 
 
 @cache

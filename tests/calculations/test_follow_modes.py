@@ -10,13 +10,13 @@ from aiida import orm
 from ase.calculators.emt import EMT
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
-from phonon_results import crystals, energy_and_forces, phonon_table
 from phonopy import Phonopy
 from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
 
 from aiida_pet.crystals.symmetry.spacegroup import spacegroup_numbers
 from aiida_pet.job.parameters import ParameterError
 from aiida_pet.tables.crystals import StructureTable
+from support.phonon_results import crystals, energy_and_forces, phonon_table
 
 
 @pytest.fixture(scope="module")

@@ -178,9 +178,9 @@ class Campaign:
         """Add a lane with a job that finished all its rows, with what stands in their column `warnings`."""
         from aiida import orm
         from aiida.common import LinkType
-        from stand_in_engine import finish_rows
 
         from aiida_pet.data.structures import StructureSetData
+        from support.stand_in_engine import finish_rows
 
         job = self.add_job(ids)
         rows = finish_rows(self.structures.select(ids))

@@ -1,33 +1,16 @@
-"""Crystals and models for the engine's tests; no AiiDA."""
+"""Alloys and models for the engine's tests; no AiiDA."""
 
 from __future__ import annotations
 
-import gzip
-import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ase.build
 import numpy as np
 import pytest
-from ase import Atoms
-from prototype_crystals import make_prototypes
 
 from aiida_pet.tables.crystals import StructureTable
-
-ELEMENTS = (41, 42, 73, 74)
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Real data that is not part of the project; tests that need it skip where it is absent."""
-    default = Path(__file__).parents[3] / "shared" / "data"
-    folder = Path(os.environ.get("AIIDA_PET_SHARED_DATA", default))
-    if not folder.is_dir():
-        pytest.skip(f"real data not found at {folder}: set AIIDA_PET_SHARED_DATA")
-    return folder
+from support.random_alloys import random_alloy
 
 
 @pytest.fixture(scope="session")
@@ -65,17 +48,6 @@ def ase_calculator(model_file: tuple[Path, str]) -> Callable[..., Any]:
     return make
 
 
-def random_alloy(
-    rng: np.random.Generator, n_cells: tuple[int, int, int], *, strain: float, rattle: float
-) -> Atoms:
-    """Return a random decoration of a bcc supercell, sheared and rattled."""
-    atoms = ase.build.bulk("Mo", a=3.2, cubic=bool(rng.integers(2))) * n_cells
-    atoms.numbers = rng.choice(ELEMENTS, len(atoms))
-    atoms.set_cell(atoms.cell @ (np.eye(3) + rng.normal(scale=strain, size=(3, 3))), scale_atoms=True)
-    atoms.rattle(rattle, rng=rng)
-    return atoms
-
-
 @pytest.fixture
 def alloys() -> Callable[..., StructureTable]:
     """Make a table of random alloys of 1 to 16 atoms."""
@@ -89,29 +61,3 @@ def alloys() -> Callable[..., StructureTable]:
         )
 
     return make
-
-
-@pytest.fixture(scope="session")
-def prototypes() -> dict[str, Atoms]:
-    """58 exact crystals of 42 space groups of all systems, primitive and conventional cells and supercells."""
-    return make_prototypes()
-
-
-@pytest.fixture(scope="session")
-def wbm(shared_data: Path) -> StructureTable:
-    """The 972 crystals of WBM; skips where they are absent."""
-    path = shared_data / "wbm-sample.json.gz"
-    if not path.is_file():
-        pytest.skip(f"no {path.name} in the shared data")
-
-    def atoms_of(structure: dict) -> Atoms:
-        return Atoms(
-            [site["species"][0]["element"] for site in structure["sites"]],
-            scaled_positions=np.array([site["abc"] for site in structure["sites"]]),
-            cell=structure["lattice"]["matrix"],
-            pbc=True,
-        )
-
-    with gzip.open(path) as handle:
-        records = json.load(handle)
-    return StructureTable.from_ase((row["material_id"], atoms_of(row["structure"])) for row in records)

@@ -12,7 +12,6 @@ import ase.build
 import ase.units
 import numpy as np
 import pytest
-from tiny_models import tiny_pet
 
 from aiida_pet.engine.model.pet import BatchedPet
 from aiida_pet.engine.symmetry.averaging import DEVIATIONS
@@ -25,6 +24,7 @@ from aiida_pet.job.parameters import parse_parameters
 from aiida_pet.tables.columns import Column, Kind, Source, columns_of, find_columns
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.warnings import Warned, codes_in
+from support.tiny_models import tiny_pet
 
 DRIVERS = {Task.STATIC: Static, Task.RELAX: Relax, Task.PHONONS: Phonons, Task.ELASTIC: Elastic}
 # anything is converged

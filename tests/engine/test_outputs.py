@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from tiny_models import tiny_llpr, tiny_pet
 
 from aiida_pet.engine.run import Job
 from aiida_pet.job.checkpoint import sha256_of
 from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolder, JobSpec, Task
 from aiida_pet.job.parameters import Output, ParameterError, parse_parameters
 from aiida_pet.tables.crystals import StructureTable
+from support.tiny_models import tiny_llpr, tiny_pet
 
 
 @pytest.fixture

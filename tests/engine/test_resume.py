@@ -15,11 +15,11 @@ from typing import Any
 import ase.build
 import numpy as np
 import pytest
-from interrupted import Interrupted
 
 from aiida_pet.engine.run import Job
 from aiida_pet.job.folder import STATE_FILE, EngineSettings, ExitStatus, JobFolder, JobSpec, Task
 from aiida_pet.tables.crystals import StructureTable
+from support.interrupted import Interrupted
 
 MakeJob = Callable[..., JobFolder]
 

@@ -14,10 +14,7 @@ import pytest
 from aiida import orm
 from ase.build import bulk, make_supercell
 
-TESTS = Path(__file__).parents[1]
-sys.path.append(str(TESTS / "calculations"))
-
-from phonon_results import crystals, phonon_table  # noqa: E402
+from support.phonon_results import crystals, phonon_table
 
 
 @pytest.fixture
@@ -31,7 +28,7 @@ def engine_code(script: ModuleType, aiida_localhost: Any, tmp_path: Path) -> orm
     aiida_localhost.set_minimum_job_poll_interval(0)
     aiida_localhost.configure(safe_interval=0)
     executable = tmp_path / "pet-engine"
-    engine = TESTS / "workchains" / "stand_in_phonons.py"
+    engine = Path(__file__).parents[1] / "support" / "stand_in_phonons.py"
     executable.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{engine}" "$@"\n')
     executable.chmod(0o755)
     return orm.InstalledCode(

@@ -8,12 +8,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from services.postgres import Postgres, postgres_server
-from services.profile import Row, isolated_profile
-from services.programs import ServiceMissingError
-from services.rabbitmq import RabbitMQ, rabbitmq_broker
-from services.slurm import Slurm, slurm_cluster
-from services.ssh import OtherMachine, other_machine
+
+from support.services.postgres import Postgres, postgres_server
+from support.services.profile import Row, isolated_profile
+from support.services.programs import ServiceMissingError
+from support.services.rabbitmq import RabbitMQ, rabbitmq_broker
+from support.services.slurm import Slurm, slurm_cluster
+from support.services.ssh import OtherMachine, other_machine
 
 ROOT = Path(__file__).parents[2]
 N_ALLOYS = 16  # of the demo's: the elements and binaries of two and three atoms

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from services.comparison import assert_same_rows
-from services.postgres import Postgres
-from services.profile import NAME, Row, isolated_profile
-from services.rabbitmq import RabbitMQ
+
+from support.services.comparison import assert_same_rows
+from support.services.postgres import Postgres
+from support.services.profile import NAME, Row, isolated_profile
+from support.services.rabbitmq import RabbitMQ
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -6,9 +6,10 @@ import pwd
 from pathlib import Path
 
 import pytest
-from services import programs
-from services.postgres import postgres_server
-from services.programs import (
+
+from support.services import programs
+from support.services.postgres import postgres_server
+from support.services.programs import (
     Program,
     ServiceFailedError,
     ServiceMissingError,
@@ -16,9 +17,9 @@ from services.programs import (
     listens,
     processes_of,
 )
-from services.rabbitmq import rabbitmq_broker
-from services.slurm import slurm_cluster
-from services.ssh import other_machine
+from support.services.rabbitmq import rabbitmq_broker
+from support.services.slurm import slurm_cluster
+from support.services.ssh import other_machine
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 

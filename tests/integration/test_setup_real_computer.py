@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
-from services.profile import BIN, Profile, isolated_profile
-from services.slurm import Slurm
-from services.ssh import HOST, OtherMachine
+
+from support.services.profile import BIN, Profile, isolated_profile
+from support.services.slurm import Slurm
+from support.services.ssh import HOST, OtherMachine
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -10,9 +10,10 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.io import write
-from services.comparison import assert_same_rows
-from services.profile import Profile, Row, isolated_profile
-from services.slurm import N_GPUS, Slurm
+
+from support.services.comparison import assert_same_rows
+from support.services.profile import Profile, Row, isolated_profile
+from support.services.slurm import N_GPUS, Slurm
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from services.comparison import assert_same_rows
-from services.profile import Row, isolated_profile
-from services.ssh import HOST, OtherMachine
 
 from aiida_pet.models import embedded_path, sha256_of
+from support.services.comparison import assert_same_rows
+from support.services.profile import Row, isolated_profile
+from support.services.ssh import HOST, OtherMachine
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 

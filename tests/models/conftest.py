@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -14,14 +13,11 @@ import pytest
 
 from aiida_pet.models import embedded_path
 
-HERE = Path(__file__).parent
-
 
 @pytest.fixture(scope="session")
-def refractory_data() -> Path:
+def refractory_data(shared_data: Path) -> Path:
     """The data that the embedded model was trained on; not part of the project."""
-    default = HERE.parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("AIIDA_PET_SHARED_DATA", default)) / "refractory"
+    folder = shared_data / "refractory"
     if not folder.is_dir():
         pytest.skip(f"training data not found at {folder}: set AIIDA_PET_SHARED_DATA")
     return folder

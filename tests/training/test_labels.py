@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from labelled_crystals import TINY, labelled
 
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.training.labels import composition_residuals, read_labels
 from aiida_pet.training.parameters import TrainingError, parse_training
 from aiida_pet.training.prepare import prepare
+from support.labelled_crystals import TINY, labelled
 
 PARAMETERS = parse_training(TINY)
 

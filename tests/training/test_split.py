@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from labelled_crystals import TINY
 
 from aiida_pet.training.parameters import parse_training
 from aiida_pet.training.split import Split, split_rows
+from support.labelled_crystals import TINY
 
 
 @given(

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labelled_crystals import TINY, labelled
 
 from aiida_pet.job.checkpoint import load_checkpoint, sha256_of
 from aiida_pet.job.folder import TRAIN_FILE, EngineSettings, ExitStatus, JobFolder
@@ -23,6 +22,7 @@ from aiida_pet.training.curve import CURVE_FILE
 from aiida_pet.training.folder import TrainingJob
 from aiida_pet.training.parameters import Stage
 from aiida_pet.training.run import Training
+from support.labelled_crystals import TINY, labelled
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

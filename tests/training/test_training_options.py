@@ -8,13 +8,13 @@ from typing import Any
 import ase.io
 import numpy as np
 import pytest
-from labelled_crystals import TINY, labelled
 
 from aiida_pet.training.curve import best_epoch, column_of, read_curve, unit_of
 from aiida_pet.training.options import write_frames, write_options
 from aiida_pet.training.parameters import Mode, Stage, TrainingError, parse_training
 from aiida_pet.training.prepare import prepare
 from aiida_pet.training.presets import PRESETS
+from support.labelled_crystals import TINY, labelled
 
 
 def options_of(folder: Path, stage: Stage, begun: bool = False, **changes: Any) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What several test files need: helpers, imported as ``support.NAME``, and the fixtures of ``support.fixtures``."""

@@ -1,0 +1,164 @@
+"""A test is found by the name of what it tests: ``aiida_pet/io/poscar.py`` -> ``tests/io/test_poscar.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+
+ELSEWHERE = {
+    "analysis/hull/test_above_hull": "lower_hull phases",
+    "analysis/hull/test_entry_levels": "levels_of_theory",
+    "analysis/hull/test_hull_under_pressure": "competing",
+    "analysis/hull/test_references": "reference_entries reference_files",
+    "analysis/metrics/test_property_metrics": "elastic phonons report",
+    "calculations/test_base": "relax static elastic phonons validation",
+    "calculations/test_band_paths": "harmonic_parameters",
+    "calculations/test_hull": "theory",
+    "campaigns/test_stop_resume": "resume",
+    "cli/test_data": "geometry",
+    "cli/test_launch": "launching targets",
+    "cli/test_launch_screen": "launch_hull references",
+    "cli/test_main": "errors",
+    "cli/test_results": "rows",
+    "cli/test_setup": "session",
+    "cli/test_status": "repair",
+    "crystals/symmetry/test_spacegroup": "operations search",
+    "crystals/phonons/test_force_constants": "displacements",
+    "data/test_merging": "segments",
+    "engine/batch/test_neighbors": "batch evaluation frames",
+    "engine/model/test_chunks": "saved_bytes",
+    "engine/model/test_metatomic": "metatomic_systems",
+    "engine/model/test_pet": "base",
+    "engine/symmetry/test_averaging": "rotations_of_rows",
+    "engine/tasks/test_relax": "driver static",
+    "engine/tasks/test_row_state": "cell_filter optimizers",
+    "io/test_ase_formats": "ase_database",
+    "io/test_cif": "cif_symmetry cif_text",
+    "io/test_extxyz": "comment_line",
+    "io/test_json_forms": "input_results json_crystals json_frames json_records",
+    "io/test_pymatgen_json": "pymatgen_structures",
+    "io/test_readers": "crystal equal_crystals left_out sources symbols",
+    "io/test_writers": "ase_db_writer cif_writer extxyz_writer own_json own_record poscar_writer",
+    "models/recipe/test_recipe": "about card errors strip",
+    "tables/test_columns": "column missing_columns warnings when",
+    "tables/test_filter": "condition_values known_values",
+    "tables/test_missing_flags": "frame",
+    "training/test_training_job": "checkpoints child curve errors evaluate finish folder node run",
+    "training/test_training_options": "options parameters prepare presets",
+    "training/test_labels": "stress_sign",
+    "workchains/test_batch": "inputs jobs",
+    "workchains/test_lane": "cleaning",
+    "workchains/test_relax": "crystals",
+    "workchains/test_protocols": "elastic",
+    "workchains/test_screening": "relaxed_before stages",
+    "workchains/test_taken_over_rows": "done",
+    "workchains/test_train": "train_ports",
+}
+"""Test of several modules of its package -> those that have no test file of their own name."""
+
+IN_ANOTHER_PACKAGE = {
+    "calculations.exit_codes": "parsers/test_batch",
+    "calculations.node_checks": "cli/test_doctor",
+    "calculations.probe": "cli/test_doctor",
+    "calculations.screening": "workchains/test_screening",
+    "calculations.staging": "workchains/test_staging",
+    "calculations.teacher": "workchains/test_train",
+    "calculations.train": "workchains/test_train",
+    "calculations.train_codes": "workchains/test_train",
+    "computers.checks": "cli/test_setup_computer",
+    "computers.codes": "cli/test_launch",
+    "computers.computer_file": "cli/test_setup_computer",
+    "computers.daemon": "cli/test_setup",
+    "computers.file_setup": "cli/test_setup_computer",
+    "computers.health": "cli/test_doctor",
+    "computers.interpreter": "cli/test_doctor",
+    "computers.kinds": "cli/test_setup_computer",
+    "computers.local_setup": "cli/test_setup",
+    "computers.pbspro": "computers/test_resources",
+    "computers.quantities": "computers/test_resources",
+    "computers.repair": "integration/test_daemon_batch",
+    "computers.services": "cli/test_services",
+    "computers.steps": "cli/test_setup",
+    "crystals.lattice_reduction": "crystals/test_validity",
+    "crystals.phonons.stored": "engine/tasks/test_stored_phonons",
+    "crystals.vacuum": "crystals/symmetry/test_groups",
+    "data.model_nodes": "cli/test_model",
+    "data.partial": "workchains/test_hull",
+    "engine.model.ase_calculator": "calculations/test_ase",
+    "engine.probe": "cli/test_doctor",
+    "job.folder": "engine/test_run",
+    "job.input_columns": "calculations/test_records",
+    "job.state_file": "engine/test_resume",
+    "job.suitability": "engine/tasks/test_relax_slabs",
+    "parsers.ase": "calculations/test_ase",
+    "parsers.train": "workchains/test_train",
+    "tables.crystals": "data/test_structures",
+    "tables.filling": "data/test_merging",
+    "tables.fixed_atoms": "engine/tasks/test_fixed_atoms",
+    "tables.page": "cli/test_columns",
+    "tables.row_warnings": "engine/test_columns",
+    "tables.table": "data/test_table",
+    "units": "engine/tasks/test_relax",
+    "words": "cli/test_output",
+    "workchains.protocols.mixin": "workchains/test_protocols",
+    "workchains.protocols.train": "workchains/test_train",
+    "workchains.stopping": "cli/test_stop",
+}
+"""Module -> test of another package that shows what it does, for it takes what lies above the module."""
+
+ENTRIES = ("tables.catalogue.",)  # modules that hold entries of a table: what reads the table tests them
+
+
+def modules() -> dict[str, Path]:
+    """Return module (without `aiida_pet.`) -> path of the test that has its name."""
+    found = {}
+    for package, base in (("aiida_pet", ROOT / "aiida_pet"), ("workchains", ROOT)):
+        for path in (ROOT / package).rglob("*.py"):
+            if not path.name.startswith("__"):
+                parts = path.relative_to(base).with_suffix("").parts
+                found[".".join(parts)] = TESTS.joinpath(*parts[:-1], f"test_{parts[-1]}.py")
+    return found
+
+
+def exceptions() -> dict[str, str]:
+    """Return module -> its test, of both lists."""
+    near = {
+        ".".join((*Path(test).parts[:-1], name)): test
+        for test, names in ELSEWHERE.items()
+        for name in names.split()
+    }
+    assert not set(near) & set(IN_ANOTHER_PACKAGE)
+    return near | IN_ANOTHER_PACKAGE
+
+
+def test_every_module_has_a_test_of_its_name_or_says_where_it_is_tested():
+    lost = [
+        name
+        for name, test in modules().items()
+        if not test.exists() and name not in exceptions() and not name.startswith(ENTRIES)
+    ]
+    assert lost == []
+
+
+def test_no_exception_is_left_that_is_none():
+    there = modules()
+    assert [name for name in exceptions() if name not in there] == []
+    assert [name for name in exceptions() if there[name].exists()] == []
+
+
+@pytest.mark.parametrize(("module", "test"), exceptions().items())
+def test_the_test_of_an_exception_exists(module: str, test: str):
+    assert (TESTS / f"{test}.py").exists(), module
+
+
+def test_folders_of_tests_are_packages():
+    own = {"benchmarks", "examples", "integration", "support"}
+    for path in TESTS.rglob("test_*.py"):
+        parts = path.parent.relative_to(TESTS).parts
+        if parts and parts[0] not in own:
+            package = ROOT if parts[0] == "workchains" else ROOT / "aiida_pet"
+            assert package.joinpath(*parts).is_dir(), path
