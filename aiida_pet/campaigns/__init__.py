@@ -1,8 +1,10 @@
 """What is known of launches, from a script or a notebook: how far they are, their rows, what comes of comparing them.
 
 >>> from aiida import load_profile
->>> from aiida_pet.campaigns import rows
+>>> from aiida_pet.campaigns import rows, status
 >>> profile = load_profile()  # doctest: +SKIP
+>>> status(12).progress.rows_done  # doctest: +SKIP
+64
 >>> rows(12).frame(where="status == converged", columns=["formula", "energy"])  # doctest: +SKIP
 
 A launch, a set or a table is named by its pk, its uuid, its label, or is given as a node. What comes back are frozen
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from aiida_pet.campaigns.errors import CampaignError
     from aiida_pet.campaigns.estimates import estimate
     from aiida_pet.campaigns.provenance import trace
+    from aiida_pet.campaigns.report import status
     from aiida_pet.campaigns.results import rows
+    from aiida_pet.campaigns.resumption import resume
     from aiida_pet.campaigns.search import find
     from aiida_pet.campaigns.sheets import sheet
 
@@ -32,8 +36,10 @@ __all__ = [
     "estimate",
     "find",
     "metrics",
+    "resume",
     "rows",
     "sheet",
+    "status",
     "trace",
 ]
 
@@ -43,8 +49,10 @@ _HOMES = {
     "estimate": "estimates",
     "find": "search",
     "metrics": "agreement",
+    "resume": "resumption",
     "rows": "results",
     "sheet": "sheets",
+    "status": "report",
     "trace": "provenance",
 }
 

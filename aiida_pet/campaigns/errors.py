@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aiida_pet.words import shortened
+from aiida_pet.words import plural, shortened
 
 
 class CampaignError(Exception):
@@ -137,3 +137,63 @@ class TakenUpError(NotResumableError):
         else:
             what = f"was taken up by <{by}>, which did not end well: take up <{by}>, which has what both did"
         super().__init__(f"<{pk}> {what}")
+
+
+class NotEndedError(NotResumableError):
+    """Raised for a launch that goes on.
+
+    :ivar pk: of the launch.
+    :ivar state: of its process, in words.
+    """
+
+    def __init__(self, pk: int | None, state: str) -> None:
+        self.pk, self.state = pk, state
+        super().__init__(f"<{pk}> goes on ({state}): wait for its end, or stop it")
+
+
+class NothingLeftError(NotResumableError):
+    """Raised for a launch that has ended well.
+
+    :ivar given_up: rows that ended their jobs, and can be tried again.
+    """
+
+    def __init__(self, pk: int | None, given_up: int) -> None:
+        self.pk, self.given_up = pk, given_up
+        self.reason = f"<{pk}> has ended well: nothing is left to do"
+        if given_up:
+            jobs = "its job" if given_up == 1 else "their jobs"
+            self.reason += f" but {plural(given_up, 'row')} that ended {jobs}"
+        super().__init__(self.reason + (", which retry_given_up=True tries again" if given_up else ""))
+
+
+class SetByHandError(CampaignError, ValueError):
+    """Raised for resources that are asked for otherwise, where the options of jobs were not made of resources.
+
+    :ivar names: of the resources.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self.reason = (
+            "options of jobs were set by hand, or the computer has other defaults since then; give what they are to "
+            "be"
+        )
+        super().__init__(f"{', '.join(names)}: {self.reason} as options")
+
+
+class HasEndedError(CampaignError, ValueError):
+    """Raised for a launch that cannot be stopped since it has ended."""
+
+    def __init__(self, pk: int | None, state: str) -> None:
+        super().__init__(f"<{pk}> has ended already: {state}")
+
+
+class NotStoppedError(CampaignError, RuntimeError):
+    """Raised for a launch that was asked to stop, and does so later.
+
+    :ivar pk: of the launch.
+    """
+
+    def __init__(self, pk: int | None, message: str) -> None:
+        self.pk = pk
+        super().__init__(message)

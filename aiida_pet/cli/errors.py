@@ -101,6 +101,16 @@ def in_commands(error: Exception) -> click.ClickException:
             f"nothing to compare: name columns with --column NAME=REFERENCE; columns of the {error.whose} are "
             f"{error.columns}"
         )
+    if isinstance(error, errors.SetByHandError):
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in error.names)
+        return click.UsageError(f"{flags}: {error.reason} as --option NAME=VALUE")
+    if isinstance(error, errors.NotEndedError):
+        return click.ClickException(
+            f"<{error.pk}> goes on ({error.state}): `aiida-pet stop {error.pk}` stops it"
+        )
+    if isinstance(error, errors.NothingLeftError):
+        retry = ", which --retry-given-up tries again" if error.given_up else ""
+        return click.ClickException(f"{error.reason}{retry}")
     if isinstance(error, errors.NoRowsError):
         told += f"; see `aiida-pet status {error.pk}`"
     elif isinstance(error, errors.NoSuchRowError) and error.pk is not None:

@@ -30,17 +30,6 @@ PROTOCOLS = ("fast", "moderate", "precise")
 ALIASES = ("balanced", "stringent")  # what aiida-quantumespresso calls moderate and precise
 POLL_S = 2.0
 
-# Option of the command line -> option of the scheduler that says the same.
-SAME = {
-    "--walltime": "max_wallclock_seconds",
-    "--memory": "max_memory_kb",
-    "--account": "account",
-    "--partition": "queue_name",
-    "--qos": "qos",
-    "--cpus": "resources",
-    "--cpus-per-gpu": "resources",
-}
-
 
 @dataclass(frozen=True)
 class Request:
@@ -211,14 +200,14 @@ def read_resources(request: Request, options: dict[str, Any]) -> dict[str, Any]:
     :param options: given with --option, none of which may say the same a second time.
     :raises click.UsageError: if one does.
     """
-    from aiida_pet.computers.resources import Resources
+    from aiida_pet.computers.resources import OPTION_OF_RESOURCE, Resources
 
     names = Resources.model_fields
     given = {name: getattr(request, name) for name in names if getattr(request, name) is not None}
     for name in given:
-        flag = flag_of(name)
-        if SAME.get(flag) in options:
-            raise click.UsageError(f"{flag} and --option {SAME[flag]} say the same: give one of them")
+        option = OPTION_OF_RESOURCE.get(name)
+        if option in options:
+            raise click.UsageError(f"{flag_of(name)} and --option {option} say the same: give one of them")
     return given
 
 
@@ -374,13 +363,15 @@ def start(
             click.echo(f"{what} <{node.pk}> started")
             click.echo(f"  aiida-pet status {node.pk} --watch\n  aiida-pet results {node.pk}")
         return
-    from aiida_pet.cli.status import echo_report, follow
+    from aiida_pet.campaigns import status
+    from aiida_pet.cli.status import echo_status, follow
 
     note(f"<{node.pk}> started; it goes on if you leave (Ctrl-C), `aiida-pet status {node.pk}` looks again")
-    document = follow(node, POLL_S)
+    follow(node, POLL_S)
+    found = status(node)
     if request.as_json:
-        echo_json(document)
+        echo_json(found.to_dict())
     else:
-        echo_report(document, most_jobs=0)
+        echo_status(found, most_jobs=0)
     if not node.is_finished_ok:
         raise click.exceptions.Exit(1)

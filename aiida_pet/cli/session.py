@@ -40,5 +40,3 @@ class Session:
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)
-
-

@@ -16,7 +16,6 @@ from aiida_pet.campaigns.search import find
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.tables.filter import FilterError
-from aiida_pet.tables.ranges import may_fulfil
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.hull import HullWorkChain
 from aiida_pet.workchains.relax import RelaxWorkChain
@@ -156,33 +155,6 @@ def test_tables_are_left_aside_before_anything_is_read(
         assert find(campaigns=chosen, **question).empty
     with pytest.raises(AssertionError, match="was read"):
         find(campaigns=chosen, where="energy < 0")
-
-
-@pytest.mark.parametrize(
-    ("where", "possible"),
-    [
-        ("x < 1", False),
-        ("x <= 1", True),
-        ("1 > x", False),
-        ("x > 3", False),
-        ("x >= 3 and y == 1", True),
-        ("x == 0.5", False),
-        ("x < 1 or y == 1", True),
-        ("not x < 1", True),
-        ("x < -1", False),
-        ("s == a", True),
-        ("s == b", False),
-        ("'b' == s", False),
-        ("s != a", True),
-        ("s in [b, c]", True),
-        ("flag", False),
-        ("not flag", True),
-        ("x < y", True),
-    ],
-)
-def test_attributes_tell_what_no_row_can_fulfil(where: str, possible: bool) -> None:
-    attributes = {"ranges": {"x": [1.0, 3.0]}, "counts": {"s": {"a": 2}, "flag": {"false": 2}}}
-    assert may_fulfil(where, ["x", "y", "s", "flag"], attributes) is possible
 
 
 def test_campaign_that_was_taken_up_is_left_to_the_one_that_went_on(module_inputs: Inputs) -> None:
