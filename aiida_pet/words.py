@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -37,3 +38,15 @@ def duration(seconds: float | None) -> str:
 def without_codes(error: BaseException) -> str:
     """Return the message of ``error`` without the system's numbers: ``[Errno 111]`` says nothing to most people."""
     return re.sub(r"\[Errno -?\d+\] ", "", str(error)).strip()
+
+
+def either(choices: Sequence[str]) -> str:
+    """Return ``a, b or c``."""
+    (*others, last) = choices
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean a or b?)`` for the names that ``name`` may be a slip of, empty if there is none."""
+    close = difflib.get_close_matches(name, list(known), n=3)
+    return f" (did you mean {either(close)}?)" if close else ""

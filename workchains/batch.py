@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from aiida import orm
@@ -26,7 +25,7 @@ from aiida_pet.calculations.validation import (
     check_remote_folders,
     check_rows,
 )
-from aiida_pet.computers.resources import job_options, lane_options, over
+from aiida_pet.computers.resources import lane_options
 from aiida_pet.data.merging import DONE, places_of
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.partial import fresh
@@ -39,7 +38,8 @@ from aiida_pet.workchains.groups import join_campaign, put_results_into_group
 from aiida_pet.workchains.inputs import define_done, define_job_inputs, define_sharing
 from aiida_pet.workchains.jobs import called_as, job_record, jobs_of
 from aiida_pet.workchains.lane import LaneWorkChain
-from aiida_pet.workchains.protocols import Protocol, protocol_inputs
+from aiida_pet.workchains.launch import Launch, fill_launch, fill_protocol, read_launch
+from aiida_pet.workchains.protocols import protocol_inputs
 from aiida_pet.workchains.protocols.mixin import TaskProtocols
 from aiida_pet.workchains.sharing import default_job_size, share_out
 from aiida_pet.workchains.staging import StagingWorkChain
@@ -270,94 +270,25 @@ class BatchWorkChain(TaskProtocols, WorkChain):
         task: Task | str = Task.STATIC,
         protocol: str | None = None,
         overrides: dict[str, Any] | None = None,
-        options: dict[str, Any] | None = None,
-        settings: dict[str, Any] | None = None,
-        resources: dict[str, Any] | None = None,
         rows: TableData | None = None,
-        lanes: int = 1,
-        job_size: int | None = None,
-        job_duration: int | None = None,
-        clean_workdir: bool | None = None,
+        **launch: Unpack[Launch],
     ) -> ProcessBuilder:
         """Return a builder with the inputs of ``protocol``.
 
         :param protocol: fast, moderate or precise; None takes the task's default.
         :param overrides: inputs of the protocol to change, as ``{"parameters": {"fmax": 0.01}}``.
-        :param options: ``metadata.options`` of each job.
-        :param settings: fields of :class:`~aiida_pet.job.folder.EngineSettings`.
-        :param resources: what a job asks the queue for, ``{"gpus": 1, "memory": "64GB", "walltime": "2h"}``; see
-            :class:`~aiida_pet.computers.resources.Resources`.
         :param rows: only these ids.
-        :param lanes: how many jobs may run at once.
-        :param job_size: rows of a job at most; None for few large jobs.
-        :param job_duration: seconds that a job should take: the first of a lane is small, the next have as many rows as
-            its rate allows, ``job_size`` at most; None if that is of no matter.
-        :param clean_workdir: remove the folder of a job once its results are stored; None keeps it.
+        :param launch: how it runs, see :class:`~aiida_pet.workchains.launch.Launch`.
         :raises ProtocolError: for an unknown protocol or override.
+        :raises LaunchError: for an argument that there is not.
         """
         inputs = protocol_inputs(Task(task), protocol, overrides)
         builder = cls.get_builder()
         builder.task = orm.Str(Task(task).value)
-        fill_builder(builder, inputs, code=code, model=model, rows=rows)
-        fill_sharing(builder, lanes, job_size, job_duration, clean_workdir)
+        fill_protocol(builder, inputs, code=code, model=model, rows=rows)
         builder.structures = structures
-        fill_site(builder, inputs, options, settings, resources)
+        fill_launch(builder, read_launch(cls, launch), inputs)
         return builder
-
-
-def fill_builder(builder: ProcessBuilder, inputs: Protocol, **values: Any) -> None:
-    """Set what does not depend on the site; values of None are left out."""
-    builder.parameters = orm.Dict(inputs.parameters)
-    if inputs.max_failures is not None:
-        builder.max_failures = orm.Int(inputs.max_failures)
-    for name, value in values.items():
-        if value is not None:
-            setattr(builder, name, value)
-
-
-def fill_sharing(
-    builder: Any, lanes: int, job_size: int | None, job_duration: int | None, clean_workdir: bool | None
-) -> None:
-    """Set how rows are shared out over jobs; None leaves what the port has by default."""
-    builder.lanes = orm.Int(lanes)
-    for name, value in (("job_size", job_size), ("job_duration", job_duration)):
-        if value is not None:
-            setattr(builder, name, orm.Int(value))
-    if clean_workdir is not None:
-        builder.clean_workdir = orm.Bool(clean_workdir)
-
-
-def fill_site(
-    builder: Any,
-    inputs: Protocol,
-    options: dict[str, Any] | None,
-    settings: dict[str, Any] | None,
-    resources: dict[str, Any] | None = None,
-) -> None:
-    """Set options and settings: those given over those of the protocol, and these over the computer's defaults.
-
-    :raises ResourceError: for resources that the computer of the code has not.
-    """
-    fill_options(builder, over(inputs.resources, resources or {}), inputs.options | (options or {}))
-    merged = inputs.settings | (settings or {})
-    if merged:
-        builder.settings = merged
-
-
-def fill_options(
-    builder: Any, resources: Mapping[str, Any] | None, options: Mapping[str, Any] | None
-) -> None:
-    """Set the options of jobs on the computer of the builder's code, and what they were made of.
-
-    :param resources: fields of :class:`~aiida_pet.computers.resources.Resources`.
-    :param options: ``metadata.options`` that stand over what asks for them.
-    :raises ResourceError: for resources that the computer has not.
-    """
-    asked = {name: dict(value) for name, value in (("resources", resources), ("options", options)) if value}
-    rendered = job_options(builder.code.computer, resources, options)
-    for name, value in (("options", rendered), ("asked", asked)):
-        if value:
-            setattr(builder, name, value)
 
 
 def validate_batch(inputs: Any, _: Any) -> str | None:

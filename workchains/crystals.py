@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from aiida import orm
 from aiida.engine import ExitCode, ProcessBuilder
@@ -14,7 +14,8 @@ from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.job.folder import RowStatus, Task
-from aiida_pet.workchains.batch import BatchWorkChain, fill_builder, fill_sharing, fill_site, validate_batch
+from aiida_pet.workchains.batch import BatchWorkChain, validate_batch
+from aiida_pet.workchains.launch import Launch, fill_launch, fill_protocol, read_launch
 from aiida_pet.workchains.protocols import protocol_inputs
 
 
@@ -106,39 +107,25 @@ class CrystalsWorkChain(BatchWorkChain):
         *,
         protocol: str | None = None,
         overrides: dict[str, Any] | None = None,
-        options: dict[str, Any] | None = None,
-        settings: dict[str, Any] | None = None,
-        resources: dict[str, Any] | None = None,
         rows: TableData | None = None,
-        lanes: int = 1,
-        job_size: int | None = None,
-        job_duration: int | None = None,
-        clean_workdir: bool | None = None,
+        **launch: Unpack[Launch],
     ) -> ProcessBuilder:
         """Return a builder with the inputs of ``protocol``.
 
         :param structures: the crystals, or a single one.
         :param protocol: fast, moderate (the default) or precise.
         :param overrides: inputs of the protocol to change, as ``{"parameters": {"fmax": 0.01}}``.
-        :param options: ``metadata.options`` of each job.
-        :param settings: fields of :class:`~aiida_pet.job.folder.EngineSettings`.
-        :param resources: what a job asks the queue for, fields of
-            :class:`~aiida_pet.computers.resources.Resources`.
         :param rows: only these ids.
-        :param lanes: how many jobs may run at once.
-        :param job_size: rows of a job at most; None for few large jobs.
-        :param job_duration: seconds that a job should take: the first of a lane is small, the next have as many rows as
-            its rate allows, ``job_size`` at most; None if that is of no matter.
-        :param clean_workdir: remove the folder of a job once its results are stored; None keeps it.
+        :param launch: how it runs, see :class:`~aiida_pet.workchains.launch.Launch`.
         :raises ProtocolError: for an unknown protocol or override.
+        :raises LaunchError: for an argument that there is not.
         """
         inputs = protocol_inputs(cls.TASK, protocol, overrides)
         builder = cls.get_builder()
-        fill_builder(builder, inputs, code=code, model=model, rows=rows)
-        fill_sharing(builder, lanes, job_size, job_duration, clean_workdir)
+        fill_protocol(builder, inputs, code=code, model=model, rows=rows)
         if isinstance(structures, orm.StructureData):
             builder.structure = structures
         else:
             builder.structures = structures
-        fill_site(builder, inputs, options, settings, resources)
+        fill_launch(builder, read_launch(cls, launch), inputs)
         return builder

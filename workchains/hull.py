@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from aiida import orm
 from aiida.engine import ProcessBuilder, ToContext, WorkChain, if_
@@ -36,6 +36,7 @@ from aiida_pet.data.table import TableData
 from aiida_pet.job.folder import RowStatus, Task
 from aiida_pet.workchains.groups import join_campaign, put_results_into_group
 from aiida_pet.workchains.jobs import called_as
+from aiida_pet.workchains.launch import Launch, read_launch
 from aiida_pet.workchains.protocols.mixin import TaskProtocols
 from aiida_pet.workchains.relax import RelaxWorkChain
 from aiida_pet.workchains.relaxed_before import find_relaxed
@@ -292,11 +293,8 @@ class HullWorkChain(TaskProtocols, WorkChain):
         model: PetModelData | None = None,
         protocol: str | None = None,
         overrides: dict[str, Any] | None = None,
-        options: dict[str, Any] | None = None,
-        settings: dict[str, Any] | None = None,
-        resources: dict[str, Any] | None = None,
-        lanes: int = 1,
         parameters: dict[str, Any] | None = None,
+        **launch: Unpack[Launch],
     ) -> ProcessBuilder:
         """Return a builder; references are relaxed with the parameters of the set unless a protocol is named.
 
@@ -306,12 +304,13 @@ class HullWorkChain(TaskProtocols, WorkChain):
         :param protocol: of the relaxation; None takes the parameters that the set was relaxed with, if provenance tells
             them, else the default protocol.
         :param overrides: inputs of the relaxation's protocol to change.
-        :param resources: of the relaxation's jobs, fields of
-            :class:`~aiida_pet.computers.resources.Resources`.
         :param parameters: of the hull.
+        :param launch: how the relaxation runs, see :class:`~aiida_pet.workchains.launch.Launch`.
         :raises ValueError: if there are crystals to relax but no code or model.
         :raises ProtocolError: for an unknown protocol or override.
+        :raises LaunchError: for an argument that there is not.
         """
+        run_as = read_launch(cls, launch)
         builder = cls.get_builder()
         builder.structures = structures
         builder.parameters = orm.Dict(parameters or {})
@@ -327,10 +326,7 @@ class HullWorkChain(TaskProtocols, WorkChain):
             reference_structures,
             protocol=protocol,
             overrides=overrides,
-            options=options,
-            settings=settings,
-            resources=resources,
-            lanes=lanes,
+            **run_as,
         )
         freed = freed_from(structures)
         own = parameters_behind(freed[0] if freed else structures)

@@ -26,6 +26,7 @@ from aiida_pet.calculations.harmonic_parameters import (
     read_parameters,
 )
 from aiida_pet.calculations.validation import check_parameters
+from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.job.folder import RowStatus, Task
@@ -233,17 +234,20 @@ class PhononWorkChain(CrystalsWorkChain):
     @classmethod
     def get_builder_from_protocol(  # type: ignore[override]
         cls,
-        *arguments: Any,
+        code: orm.AbstractCode,
+        model: PetModelData,
+        structures: StructureSetData | orm.StructureData,
+        *,
         bands: dict[str, Any] | None = None,
         dos: dict[str, Any] | None = None,
         thermal: dict[str, Any] | None = None,
         parent: orm.StructureData | None = None,
         follow_modes: bool | dict[str, Any] | None = None,
-        **options: Any,
+        **others: Any,
     ) -> ProcessBuilder:
         """Return a builder with the inputs of ``protocol``.
 
-        Arguments beside these are those of :class:`~aiida_pet.workchains.crystals.CrystalsWorkChain`.
+        Other arguments are those of :class:`~aiida_pet.workchains.crystals.CrystalsWorkChain`.
 
         :param bands: of a single crystal, see :mod:`aiida_pet.calculations.harmonic_parameters`.
         :param dos: so here.
@@ -252,7 +256,7 @@ class PhononWorkChain(CrystalsWorkChain):
         :param follow_modes: true, or ``{"amplitude": 0.2, "relax": {"fmax": 0.001}}``.
         :raises ProtocolError: for an unknown protocol or override.
         """
-        builder = super().get_builder_from_protocol(*arguments, **options)
+        builder = super().get_builder_from_protocol(code, model, structures, **others)
         for name, given in (("bands", bands), ("dos", dos), ("thermal", thermal)):
             if given is not None:
                 setattr(builder, name, orm.Dict(given))

@@ -7,7 +7,7 @@ before it was killed or by another, are taken from the cache.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from aiida import orm
 from aiida.engine import ExitCode, ProcessBuilder, ToContext, WorkChain, while_
@@ -29,13 +29,14 @@ from aiida_pet.data.table import TableData
 from aiida_pet.job.folder import RowStatus, Task
 from aiida_pet.job.parameters import parse_parameters
 from aiida_pet.tables.fingerprints import named
-from aiida_pet.workchains.batch import fill_options, fill_sharing, validate_batch
+from aiida_pet.workchains.batch import validate_batch
 from aiida_pet.workchains.done import check_crystals, check_science, still_valid
 from aiida_pet.workchains.elastic import ElasticWorkChain
 from aiida_pet.workchains.groups import join_campaign, put_results_into_group
 from aiida_pet.workchains.hull import FREE_OPTIONS, HullWorkChain
 from aiida_pet.workchains.inputs import TO_CHILDREN, define_job_inputs, define_sharing
 from aiida_pet.workchains.jobs import called_as, launch_of
+from aiida_pet.workchains.launch import Launch, fill_launch, read_launch
 from aiida_pet.workchains.phonons import PhononWorkChain
 from aiida_pet.workchains.relax import RelaxWorkChain
 from aiida_pet.workchains.stages import (
@@ -361,14 +362,8 @@ class ScreeningWorkChain(WorkChain):
         overrides: dict[str, dict[str, Any]] | None = None,
         references: dict[str, TableData] | None = None,
         reference_structures: StructureSetData | None = None,
-        options: dict[str, Any] | None = None,
-        settings: dict[str, Any] | None = None,
-        resources: dict[str, Any] | None = None,
-        lanes: int = 1,
-        job_size: int | None = None,
-        job_duration: int | None = None,
-        clean_workdir: bool | None = None,
         reuse: bool = True,
+        **launch: Unpack[Launch],
     ) -> ProcessBuilder:
         """Return a builder with the stages of ``protocol``.
 
@@ -378,28 +373,18 @@ class ScreeningWorkChain(WorkChain):
             "e_above_hull <= 0.025"}}``.
         :param references: phases that compete on the hull: finished sets, or tables made from files, by name.
         :param reference_structures: such phases that are relaxed first, as the set is.
-        :param options: ``metadata.options`` of each job.
-        :param settings: fields of :class:`~aiida_pet.job.folder.EngineSettings`.
-        :param resources: what a job asks the queue for, fields of
-            :class:`~aiida_pet.computers.resources.Resources`.
-        :param lanes: how many jobs may run at once.
-        :param job_size: rows of a job at most; None for few large jobs.
-        :param job_duration: seconds that a job should take: the first of a lane is small, the next have as many rows as
-            its rate allows, ``job_size`` at most; None if that is of no matter.
-        :param clean_workdir: remove the folder of a job once its results are stored; None keeps it.
         :param reuse: take jobs that were done before from the cache.
+        :param launch: how it runs, see :class:`~aiida_pet.workchains.launch.Launch`.
         :raises ProtocolError: for a stage, option or protocol that there is not, or a value that it cannot have.
+        :raises LaunchError: for an argument that there is not.
         """
         builder = cls.get_builder()
         builder.code, builder.model, builder.structures = code, model, structures
         builder.stages = orm.Dict(make_stages(stages, protocol, overrides))
         builder.reuse = reuse
-        fill_sharing(builder, lanes, job_size, job_duration, clean_workdir)
         competing: dict[str, Any] = {"references": references, "reference_structures": reference_structures}
         builder.hull = {name: value for name, value in competing.items() if value}
-        fill_options(builder, resources, options)
-        if settings:
-            builder.settings = settings
+        fill_launch(builder, read_launch(cls, launch))
         return builder
 
 

@@ -8,8 +8,9 @@ whether the optimiser converged is among the results. Units are ASE's; the press
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from aiida import orm
 from aiida.common import InputValidationError
@@ -17,28 +18,12 @@ from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 from aiida_ase.calculations.ase import AseCalculation
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiida_pet.data.model import PetModelData
 from aiida_pet.job.folder import MODEL_FILE
-from aiida_pet.job.parameters import CellFilter
-
-_KEYS = (
-    "calculator",
-    "optimizer",
-    "atoms_getters",
-    "calculator_getters",
-    "extra_imports",
-    "pre_lines",
-    "post_lines",
-    "cell",
-    "pressure",
-)
-_CALCULATOR_ARGS = (
-    "dtype",
-    "device",
-    "forces",
-    "stress",
-)  # of aiida_pet.engine.model.ase_calculator.pet_calculator
+from aiida_pet.job.parameters import CellFilter, Derivation, Dtype
+from aiida_pet.schemas import check_as, told
 
 # Lines of aiida-ase's script that are changed. GPAW is what it imports if no calculator is named.
 _IMPORT_LINE = "from gpaw import GPAW as custom_calculator\n"
@@ -108,42 +93,58 @@ def relax_parameters(
     }
 
 
+class CalculatorArguments(BaseModel):
+    """The arguments of :func:`aiida_pet.engine.model.ase_calculator.pet_calculator`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dtype: Dtype = Dtype.FLOAT64
+    device: str = "auto"
+    forces: Derivation = Derivation.CONSERVATIVE
+    stress: Derivation = Derivation.CONSERVATIVE
+
+
+class PetCalculator(BaseModel):
+    """The calculator, as aiida-ase writes one down."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    args: CalculatorArguments = Field(
+        json_schema_extra=told(expected="a dictionary such as {'dtype': 'float64'}")
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_name(cls, raw: Any) -> Any:
+        if isinstance(raw, Mapping) and "name" in raw:
+            raise ValueError(
+                f"calculator name {raw['name']!r}: the calculator is PET, give no name (for another calculator use "
+                "aiida-ase's ase.ase)"
+            )
+        return raw
+
+
+class PetAseParameters(BaseModel):
+    """The parameters of :class:`PetAseCalculation`: aiida-ase's, which checks its own, with cell and pressure."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    calculator: PetCalculator = Field(
+        json_schema_extra=told(expected="a dictionary such as {'args': {'dtype': 'float64'}}")
+    )
+    optimizer: Any = None
+    atoms_getters: Any = None
+    calculator_getters: Any = None
+    extra_imports: Any = None
+    pre_lines: Any = None
+    post_lines: Any = None
+    cell: Literal[CellFilter.FULL, CellFilter.SHAPE, CellFilter.VOLUME, CellFilter.FIXED] = CellFilter.FULL
+    pressure: float = Field(0.0, strict=True, json_schema_extra=told(unit="GPa"))
+
+
 def validate_parameters(node: orm.Dict | None, _: Any) -> str | None:
     """Return what is wrong with ``parameters``, None if nothing is."""
-    if node is None:
-        return None
-    parameters = node.get_dict()
-    unknown = sorted(set(parameters) - set(_KEYS))
-    if unknown:
-        return f"unknown parameters {unknown}; known are {', '.join(_KEYS)}"
-    return _check_calculator(parameters.get("calculator")) or _check_cell(parameters)
-
-
-def _check_calculator(calculator: Any) -> str | None:
-    if not isinstance(calculator, dict) or not isinstance(calculator.get("args"), dict):
-        return (
-            f"calculator = {calculator!r}: expected a dictionary such as {{'args': {{'dtype': 'float64'}}}}"
-        )
-    if "name" in calculator:
-        return (
-            f"calculator name {calculator['name']!r}: the calculator is PET, give no name "
-            "(for another calculator use aiida-ase's ase.ase)"
-        )
-    unknown = sorted(set(calculator["args"]) - set(_CALCULATOR_ARGS))
-    if unknown:
-        return f"unknown arguments {unknown} of the calculator; known are {', '.join(_CALCULATOR_ARGS)}"
-    return None
-
-
-def _check_cell(parameters: dict[str, Any]) -> str | None:
-    choices = [choice.value for choice in _FILTERS]
-    cell = parameters.get("cell", CellFilter.FULL.value)
-    if cell not in choices:
-        return f"cell = {cell!r}: expected one of {', '.join(choices)}"
-    pressure = parameters.get("pressure", 0.0)
-    if isinstance(pressure, bool) or not isinstance(pressure, int | float):
-        return f"pressure = {pressure!r} GPa: expected a number"
-    return None
+    return None if node is None else check_as(PetAseParameters, node.get_dict())
 
 
 class PetAseCalculation(AseCalculation):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Self
 
 from aiida import orm
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiida_pet.job.parameters import ParameterError
+from aiida_pet.schemas import read_as, told
 
 Vector = tuple[float, float, float]
 
@@ -18,7 +19,11 @@ class HarmonicParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     phonon_symprec: float = Field(
-        1e-5, gt=0, lt=10, description="tolerance of the space group that phonopy uses, that of the job, A"
+        1e-5,
+        gt=0,
+        lt=10,
+        description="tolerance of the space group that phonopy uses, that of the job",
+        json_schema_extra=told(unit="A"),
     )
 
 
@@ -26,10 +31,17 @@ class BandsParameters(HarmonicParameters):
     """Bands along a path."""
 
     path_symprec: float = Field(
-        0.01, gt=0, lt=10, description="tolerance at which the path's space group is found, A"
+        0.01,
+        gt=0,
+        lt=10,
+        description="tolerance at which the path's space group is found",
+        json_schema_extra=told(unit="A"),
     )
     spacing: float = Field(
-        0.01, gt=0, description="largest distance between points of the path, 1/A without 2 pi"
+        0.01,
+        gt=0,
+        description="largest distance between points of the path, without 2 pi",
+        json_schema_extra=told(unit="1/A"),
     )
     allow_other_path: bool = Field(
         False,
@@ -40,15 +52,24 @@ class BandsParameters(HarmonicParameters):
 class MeshParameters(HarmonicParameters):
     """Frequencies on a mesh."""
 
-    mesh: float = Field(40.0, gt=0, description="length that gives the mesh of q-points, A")
+    mesh: float = Field(
+        40.0, gt=0, description="length that gives the mesh of q-points", json_schema_extra=told(unit="A")
+    )
 
 
 class DosParameters(MeshParameters):
     """Densities of states."""
 
-    sigma: float = Field(0.1, gt=0, description="standard deviation of the Gaussian of each mode, THz")
+    sigma: float = Field(
+        0.1,
+        gt=0,
+        description="standard deviation of the Gaussian of each mode",
+        json_schema_extra=told(unit="THz"),
+    )
     frequency_range: tuple[float, float] | None = Field(
-        None, description="lowest and highest frequency, THz; all modes and their Gaussians if not given"
+        None,
+        description="lowest and highest frequency; all modes and their Gaussians if not given",
+        json_schema_extra=told(unit="THz"),
     )
     n_points: int = Field(501, ge=2, description="frequencies")
 
@@ -65,7 +86,9 @@ class ThermalParameters(MeshParameters):
     """Thermal properties."""
 
     temperatures: Annotated[tuple[float, ...], Field(min_length=1)] = Field(
-        tuple(float(kelvin) for kelvin in range(0, 1001, 10)), description="K; 300 K is always among them"
+        tuple(float(kelvin) for kelvin in range(0, 1001, 10)),
+        description="300 K is always among them",
+        json_schema_extra=told(unit="K"),
     )
 
     @model_validator(mode="after")
@@ -84,9 +107,14 @@ class ModesParameters(HarmonicParameters):
 class FollowParameters(HarmonicParameters):
     """Crystals displaced along their softest modes."""
 
-    amplitude: float = Field(0.1, gt=0, description="displacement of the atom that moves most, A")
+    amplitude: float = Field(
+        0.1, gt=0, description="displacement of the atom that moves most", json_schema_extra=told(unit="A")
+    )
     imaginary_threshold: float = Field(
-        0.1, ge=0, description="modes below minus this are followed, that of the job, THz"
+        0.1,
+        ge=0,
+        description="modes below minus this are followed, that of the job",
+        json_schema_extra=told(unit="THz"),
     )
 
 
@@ -95,14 +123,4 @@ def read_parameters[P: HarmonicParameters](schema: type[P], node: orm.Dict) -> P
 
     :raises ParameterError: naming each key that is unknown or out of bounds, its value and what was expected.
     """
-    try:
-        return schema.model_validate(node.get_dict())
-    except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            key = ".".join(str(part) for part in problem["loc"]) or "parameters"
-            if problem["type"] == "extra_forbidden":
-                lines.append(f"{key}: unknown; known are {', '.join(schema.model_fields)}")
-            else:
-                lines.append(f"{key} = {problem['input']!r}: {problem['msg']}")
-        raise ParameterError("; ".join(lines)) from error
+    return read_as(schema, node.get_dict(), "parameters", ParameterError)

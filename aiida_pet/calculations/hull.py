@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 from aiida import orm
 from aiida.engine import calcfunction
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from aiida_pet.analysis.hull import above_hull
 from aiida_pet.analysis.hull.competing import PressureError, competing_energies, same_pressure, told_pressure
@@ -25,39 +25,53 @@ from aiida_pet.calculations.theory import pressure_behind, theory_of, theory_of_
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
+from aiida_pet.schemas import check_as, told
 
 LABEL = "structures"
 ENERGY = "energy"
-DEFAULTS: dict[str, Any] = {
-    "hull": above_hull.HullKind.ALL.value,
-    "force_mixture": False,
-    "stability_threshold": 0.0,  # eV/atom
-    "level_of_theory": "",  # of the set, where its provenance does not tell
-    "corrections": CorrectionKind.AUTO.value,
-    "count_unconverged": False,
-}
+
+
+class HullParameters(BaseModel):
+    """The parameters of a hull."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hull: above_hull.HullKind = Field(
+        above_hull.HullKind.ALL, description="phases: all crystals of the set, or references alone"
+    )
+    force_mixture: StrictBool = Field(False, description="put different levels of theory on one hull")
+    stability_threshold: float = Field(
+        0.0,
+        strict=True,
+        allow_inf_nan=False,
+        description="energy above the hull up to which a crystal is stable",
+        json_schema_extra=told(unit="eV/atom"),
+    )
+    level_of_theory: str = Field(
+        "",
+        description="of the set, where its provenance does not tell",
+        json_schema_extra=told(expected="a text such as 'PBE, VASP'"),
+    )
+    corrections: CorrectionKind = Field(CorrectionKind.AUTO, description="of the energies of the set")
+    count_unconverged: StrictBool = Field(
+        False, description="give crystals that did not converge an energy above a hull of references"
+    )
+
+    @model_validator(mode="after")
+    def _unconverged_crystals_make_no_hull(self) -> Self:
+        if self.count_unconverged and self.hull is not above_hull.HullKind.REFERENCES:
+            raise ValueError(
+                "count_unconverged = true needs hull = references: crystals that did not converge make no hull"
+            )
+        return self
+
+
+DEFAULTS: dict[str, Any] = HullParameters().model_dump(mode="json")
 
 
 def check_hull_parameters(parameters: Mapping[str, Any]) -> str | None:
     """Return which parameter is unknown or has a value that it cannot have, None if all is well."""
-    unknown = sorted(set(parameters) - set(DEFAULTS))
-    if unknown:
-        return f"unknown parameters {unknown}: known are {', '.join(DEFAULTS)}"
-    values = DEFAULTS | dict(parameters)
-    for name, kinds in (("hull", above_hull.HullKind), ("corrections", CorrectionKind)):
-        if values[name] not in list(kinds):
-            return f"{name} = {values[name]!r}: expected {' or '.join(kinds)}"
-    for name in ("force_mixture", "count_unconverged"):
-        if not isinstance(values[name], bool):
-            return f"{name} = {values[name]!r}: expected true or false"
-    threshold = values["stability_threshold"]
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold):
-        return f"stability_threshold = {threshold!r}: expected a number in eV/atom"
-    if not isinstance(values["level_of_theory"], str):
-        return f"level_of_theory = {values['level_of_theory']!r}: expected a text such as 'PBE, VASP'"
-    alone = values["hull"] == above_hull.HullKind.REFERENCES
-    told = "count_unconverged = true needs hull = references: crystals that did not converge make no hull"
-    return told if values["count_unconverged"] and not alone else None
+    return check_as(HullParameters, parameters)
 
 
 def check_reference(name: str, node: TableData) -> str | None:

@@ -24,10 +24,10 @@ from aiida_pet.calculations.base import (
     HASH_IGNORED_OPTIONS,
     MARGIN_SHARE,
     THREAD_VARIABLES,
-    cores_of,
 )
 from aiida_pet.calculations.train_codes import define_train_codes
 from aiida_pet.calculations.validation import check_margin, check_remote_folders, validate_settings
+from aiida_pet.computers.resources import cores_of
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from typing import Any
 
 from aiida import orm
@@ -13,10 +12,9 @@ from aiida.engine.processes.ports import PortNamespace
 from aiida_pet.data.partial import fresh
 from aiida_pet.job.folder import EngineSettings, Task
 from aiida_pet.job.parameters import ParameterError, parse_parameters
+from aiida_pet.schemas import check_as
 
 Validator = Callable[[Any, Any], str | None]
-
-_NUMBERS = ("walltime_s", "walltime_margin_s", "flush_interval_s", "max_batch_cost")
 
 
 def make_parameters_validator(task: Task) -> Validator:
@@ -38,28 +36,8 @@ def check_parameters(task: Task, parameters: dict[str, Any]) -> str | None:
 
 
 def validate_settings(settings: Mapping[str, Any] | None, _: Any) -> str | None:
-    """Return which keys of ``settings`` are no fields of ``EngineSettings`` or not positive."""
-    if settings is None:
-        return None
-    known = [field.name for field in fields(EngineSettings)]
-    unknown = sorted(set(settings) - set(known))
-    if unknown:
-        return f"unknown settings {unknown}; known are {', '.join(known)}"
-    for name in _NUMBERS:
-        value = settings.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
-            return f"settings.{name} = {value!r}: expected a number >= 0"
-    threads = settings.get("threads")
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        return f"settings.threads = {threads!r}: expected a whole number >= 1"
-    device = settings.get("device", "auto")
-    if device not in ("auto", "cpu", "cuda") and not _is_numbered_cuda(device):
-        return f"settings.device = {device!r}: expected auto, cpu, cuda or cuda:N"
-    return None
-
-
-def _is_numbered_cuda(device: Any) -> bool:
-    return isinstance(device, str) and device.startswith("cuda:") and device.removeprefix("cuda:").isdigit()
+    """Return which keys of ``settings`` are no fields of ``EngineSettings``, or have values that these cannot have."""
+    return None if settings is None else check_as(EngineSettings, settings, "settings.")
 
 
 def check_rows(inputs: Mapping[str, Any]) -> str | None:

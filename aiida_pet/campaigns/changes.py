@@ -17,7 +17,7 @@ from aiida_pet.computers.resources import (
     over,
     parse_resources,
 )
-from aiida_pet.workchains.batch import fill_options
+from aiida_pet.workchains.launch import fill_options
 
 _OF_THEIR_OWN = ("walltime", "account", "partition", "qos")
 """Resources that are an option of their own with any scheduler."""

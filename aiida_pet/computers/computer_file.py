@@ -15,12 +15,12 @@ from aiida_pet.computers.resources import (
     DIRECT,
     PBSPRO,
     ResourceError,
-    Resources,
     Site,
     Word,
-    parse_model,
+    parse_resources,
     render,
 )
+from aiida_pet.schemas import read_as, told
 
 SCHEDULERS = {
     SchedulerName.SLURM: "core.slurm",
@@ -35,18 +35,32 @@ TRANSPORTS = {TransportName.LOCAL: "core.local", TransportName.SSH_ASYNC: "core.
 QUEUE_POLL_S = 30.0
 DIRECT_POLL_S = 1.0
 
-_HOST = r"\A[A-Za-z0-9][A-Za-z0-9_.@:-]{0,199}\z"
-_LABEL = r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\z"
-_PATH = r"\A/[A-Za-z0-9_./+@{}=~,-]{0,999}\z"
-_MODULE = r"\A[A-Za-z0-9][A-Za-z0-9_./+:-]{0,199}\z"
+
+def _text(pattern: str, expected: str) -> Any:
+    return Field(pattern=pattern, json_schema_extra=told(expected=expected))
+
+
+Host = Annotated[
+    str, _text(r"\A[A-Za-z0-9][A-Za-z0-9_.@:-]{0,199}\z", "a host: letters, digits and . - _ : @")
+]
+Label = Annotated[
+    str,
+    _text(
+        r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\z",
+        "letters, digits and _ . -, beginning with a letter or digit",
+    ),
+]
+AbsolutePath = Annotated[
+    str, _text(r"\A/[A-Za-z0-9_./+@{}=~,-]{0,999}\z", "an absolute path without blanks, quotes and $")
+]
+Module = Annotated[
+    str,
+    _text(
+        r"\A[A-Za-z0-9][A-Za-z0-9_./+:-]{0,199}\z",
+        "the name of a module: letters, digits and _ . / + : -",
+    ),
+]
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
-# What a pattern asks for, in words.
-PATTERNS = {
-    _HOST: "a host: letters, digits and . - _ : @",
-    _LABEL: "letters, digits and _ . -, beginning with a letter or digit",
-    _PATH: "an absolute path without blanks, quotes and $",
-    _MODULE: "the name of a module: letters, digits and _ . / + : -",
-}
 _LINE_BREAKS = ("\n", "\r", "\x00", "\u2028", "\u2029")
 
 
@@ -79,15 +93,15 @@ class ComputerFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    label: str = Field(pattern=_LABEL)
-    hostname: str = Field("localhost", pattern=_HOST)
+    label: Label
+    hostname: Host = "localhost"
     description: str = ""
     transport: TransportName = TransportName.LOCAL
     scheduler: SchedulerName
-    work_dir: str = Field(pattern=_PATH)
-    engine: str = Field(pattern=_PATH)
-    code: str = Field(CODE, pattern=_LABEL)
-    modules: tuple[Annotated[str, Field(pattern=_MODULE)], ...] = ()
+    work_dir: AbsolutePath
+    engine: AbsolutePath
+    code: Label = CODE
+    modules: tuple[Module, ...] = ()
     environment: dict[str, str] = Field(default_factory=dict)
     prepend_text: str = ""
     gpu_syntax: GpuSyntax = GpuSyntax.GRES
@@ -105,7 +119,7 @@ class ComputerFile(BaseModel):
     @field_validator("resources")
     @classmethod
     def _resources_are_such(cls, raw: dict[str, Any]) -> dict[str, Any]:
-        parse_model(Resources, raw, "resources")
+        parse_resources(raw)
         return raw
 
     @field_validator("environment", mode="before")
@@ -167,7 +181,7 @@ def parse_computer(raw: Any, source: str) -> ComputerFile:
     """
     if not isinstance(raw, dict):
         raise ResourceError(f"{source}: expected keys and values such as `label: cluster`, got {raw!r}")
-    found = parse_model(ComputerFile, raw, source, PATTERNS)
+    found = read_as(ComputerFile, raw, source, ResourceError)
     if found.scheduler is not SchedulerName.SLURM and "gpu_syntax" in raw:
         raise ResourceError(
             f"bad {source}:\n  gpu_syntax = {raw['gpu_syntax']!r}: of SLURM only, leave it out"
@@ -178,7 +192,7 @@ def parse_computer(raw: Any, source: str) -> ComputerFile:
             "for goes under `resources`"
         )
     try:
-        render(parse_model(Resources, found.resources, "resources"), SCHEDULERS[found.scheduler], found.site)
+        render(parse_resources(found.resources), SCHEDULERS[found.scheduler], found.site)
     except ResourceError as error:
         raise ResourceError(f"bad {source}:\n  resources: {error}") from error
     return found

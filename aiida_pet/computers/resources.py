@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Self
 
 from aiida.orm import Computer
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from aiida_pet.computers.kinds import GpuSyntax
 from aiida_pet.computers.quantities import parse_duration, parse_memory
+from aiida_pet.schemas import read_as, told
 
 SITE_PROPERTY = "aiida_pet"
 GPU_VARIABLE = "CUDA_VISIBLE_DEVICES"
@@ -30,18 +31,31 @@ MAX_GPUS = 64
 MAX_CPUS = 4096
 
 # Of pydantic's own engine, in which `\z` is the very end: `$` of Python's also matches before a last newline.
-_WORD = r"\A[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}\z"
-_ACCOUNT = r"\A[A-Za-z0-9][A-Za-z0-9_.+:@/-]{0,99}\z"
-_QUEUES = r"\A[A-Za-z0-9][A-Za-z0-9_.+@,-]{0,99}\z"
-
-Word = Annotated[str, Field(pattern=_WORD)]
-
-# What pydantic says of a pattern, in words.
-_PATTERNS = {
-    _WORD: "letters, digits and _ . + -, beginning with a letter or digit",
-    _ACCOUNT: "letters, digits and _ . + : @ / -, beginning with a letter or digit",
-    _QUEUES: "letters, digits and _ . + @ -, several with commas, beginning with a letter or digit",
-}
+Word = Annotated[
+    str,
+    Field(
+        pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}\z",
+        json_schema_extra=told(expected="letters, digits and _ . + -, beginning with a letter or digit"),
+    ),
+]
+Account = Annotated[
+    str,
+    Field(
+        pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.+:@/-]{0,99}\z",
+        json_schema_extra=told(
+            expected="letters, digits and _ . + : @ / -, beginning with a letter or digit"
+        ),
+    ),
+]
+Queues = Annotated[
+    str,
+    Field(
+        pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.+@,-]{0,99}\z",
+        json_schema_extra=told(
+            expected="letters, digits and _ . + @ -, several with commas, beginning with a letter or digit"
+        ),
+    ),
+]
 
 
 OPTION_OF_RESOURCE = {
@@ -77,8 +91,8 @@ class Resources(BaseModel):
     walltime: Annotated[int, BeforeValidator(parse_duration)] | None = Field(
         None, description="of a job: 2h; kept in seconds"
     )
-    account: str | None = Field(None, pattern=_ACCOUNT, description="who pays")
-    partition: str | None = Field(None, pattern=_QUEUES, description="partition or queue")
+    account: Account | None = Field(None, description="who pays")
+    partition: Queues | None = Field(None, description="partition or queue")
     qos: Word | None = Field(None, description="quality of service")
 
     @model_validator(mode="before")
@@ -140,43 +154,18 @@ class Site(BaseModel):
         return self
 
 
-def parse_model[Model: BaseModel](
-    schema: type[Model], raw: Mapping[str, Any], what: str, patterns: Mapping[str, str] | None = None
-) -> Model:
-    """Return ``raw`` as ``schema``.
-
-    :param what: it is, for the message.
-    :param patterns: of the schema, and what each asks for in words.
-    :raises ResourceError: naming each key that is unknown or has a value that does not fit, and what was expected.
-    """
-    try:
-        return schema.model_validate(dict(raw))
-    except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            key = ".".join(str(part) for part in problem["loc"])
-            if problem["type"] == "extra_forbidden":
-                lines.append(f"{key}: unknown; known are {', '.join(schema.model_fields)}")
-                continue
-            expected = (_PATTERNS | dict(patterns or {})).get(problem.get("ctx", {}).get("pattern", ""))
-            message = f"expected {expected}" if expected else problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{key} = {problem['input']!r}: {message}" if key else message)
-        raise ResourceError(f"bad {what}:\n  " + "\n  ".join(lines)) from error
-
-
 def parse_resources(raw: Mapping[str, Any]) -> Resources:
     """Return the validated resources.
 
     :raises ResourceError: naming key, value and what was expected.
     """
-    return parse_model(Resources, raw, "resources")
+    return read_as(Resources, raw, "resources", ResourceError)
 
 
 def site_of(computer: Computer) -> Site:
     """Return what `aiida-pet setup computer` wrote of ``computer``; the defaults if it is none of its making."""
-    return parse_model(
-        Site, computer.get_property(SITE_PROPERTY, {}), f"settings of computer {computer.label!r}"
-    )
+    kept = computer.get_property(SITE_PROPERTY, {})
+    return read_as(Site, kept, f"settings of computer {computer.label!r}", ResourceError)
 
 
 def resource_options(computer: Computer, resources: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -16,8 +16,11 @@ import zipfile
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
+from pydantic import ConfigDict, Field
+
+from aiida_pet.schemas import told
 from aiida_pet.tables.crystals import StructureTable
 
 SCHEMA_VERSION = 1
@@ -70,6 +73,16 @@ class ExitStatus(IntEnum):
     OUT_OF_MEMORY = 11  # not even the smallest batch fits
 
 
+Device = Annotated[
+    str,
+    Field(
+        pattern=r"\A(auto|cpu|cuda|cuda:[0-9]+)\z",
+        json_schema_extra=told(expected="auto, cpu, cuda or cuda:N"),
+    ),
+]
+NotNegative = Annotated[float, Field(strict=True, ge=0)]
+
+
 @dataclass(frozen=True)
 class EngineSettings:
     """How, not what, a job computes: nothing here may change a result beyond rounding, nor a calculation's hash.
@@ -83,12 +96,14 @@ class EngineSettings:
     :ivar max_batch_cost: upper bound of a batch in atoms x (largest neighbour count + 1); None lets the engine choose.
     """
 
-    device: str = "auto"
-    threads: int | None = None
-    walltime_s: float | None = None
-    walltime_margin_s: float = 60.0
-    flush_interval_s: float = 30.0
-    max_batch_cost: float | None = None
+    device: Device = "auto"
+    threads: Annotated[int, Field(strict=True, ge=1)] | None = None
+    walltime_s: NotNegative | None = None
+    walltime_margin_s: NotNegative = 60.0
+    flush_interval_s: NotNegative = 30.0
+    max_batch_cost: NotNegative | None = None
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiida_pet.job.folder import Task
+from aiida_pet.schemas import read_as, told, unit_of
 
 
 class Derivation(StrEnum):
@@ -319,6 +320,7 @@ class PhononParameters(TightRelaxParameters):
     supercell: Integers3 | tuple[Integers3, Integers3, Integers3] | None = Field(
         None,
         description="multiples of the primitive cell, or a matrix, instead of the rule by min_image",
+        json_schema_extra=told(expected="3 whole numbers, or a matrix of 3 x 3"),
     )
     displacement: float | None = Field(
         None,
@@ -427,25 +429,7 @@ def parse_parameters(task: Task, raw: dict[str, Any]) -> Any:
 
     :raises ParameterError: naming each key that is unknown or out of bounds, its value and what was expected.
     """
-    schema = PARAMETERS[task]
-    try:
-        return schema.model_validate(raw)
-    except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            key = ".".join(str(part) for part in problem["loc"]) or "parameters"
-            if problem["type"] == "extra_forbidden":
-                lines.append(f"{key}: unknown; known are {', '.join(schema.model_fields)}")
-            else:
-                unit = _unit_of(schema, key)
-                lines.append(f"{key} = {problem['input']!r}{unit}: {problem['msg']}")
-        raise ParameterError(f"bad parameters of {task.value}:\n  " + "\n  ".join(lines)) from error
-
-
-def _unit_of(schema: type[BaseModel], key: str) -> str:
-    extra = schema.model_fields[key].json_schema_extra if key in schema.model_fields else None
-    unit = extra.get("unit") if isinstance(extra, dict) else None
-    return f" {unit}" if unit else ""
+    return read_as(PARAMETERS[task], raw, f"parameters of {task.value}", ParameterError)
 
 
 def describe_parameters(task: Task) -> list[tuple[str, str, str, str]]:
@@ -459,5 +443,5 @@ def describe_parameters(task: Task) -> list[tuple[str, str, str, str]]:
             if isinstance(default, tuple)
             else str(getattr(default, "value", default))
         )
-        rows.append((name, text, _unit_of(schema, name).strip(), info.description or ""))
+        rows.append((name, text, unit_of(schema, name), info.description or ""))
     return rows

@@ -11,8 +11,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from aiida_pet.schemas import read_as
 from aiida_pet.training.presets import PRESETS, Architecture, check_hypers
 
 
@@ -259,17 +260,7 @@ def parse_training(parameters: dict[str, Any]) -> TrainingParameters:
 
     :raises TrainingError: naming each unknown key, or value that is out of bounds.
     """
-    try:
-        return TrainingParameters(**parameters)
-    except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            key = ".".join(str(part) for part in problem["loc"]) or "parameters"
-            if problem["type"] == "extra_forbidden":
-                lines.append(f"{key}: unknown; known are {', '.join(TrainingParameters.model_fields)}")
-            else:
-                lines.append(f"{key} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}")
-        raise TrainingError("bad parameters of a training:\n  " + "\n  ".join(lines)) from error
+    return read_as(TrainingParameters, parameters, "parameters of a training", TrainingError)
 
 
 def describe_training() -> list[tuple[str, str, str, str]]:

@@ -146,17 +146,17 @@ def test_model_of_another_hash_is_refused_on_the_node(
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"cells": "full"}, r"unknown parameters \['cells'\]; known are calculator"),
+        ({"cells": "full"}, r"cells: unknown; known are calculator"),
         (
             {"calculator": {"dtype": "float64"}},
-            r"expected a dictionary such as \{'args': \{'dtype': 'float64'\}\}",
+            r"calculator\.args: missing; expected a dictionary such as \{'dtype': 'float64'\}",
         ),
         (
             {"calculator": {"args": {"gpu": 1}}},
-            r"unknown arguments \['gpu'\] of the calculator; known are dtype",
+            r"calculator\.args\.gpu: unknown; known are dtype",
         ),
         ({"calculator": {"args": {}, "name": "emt"}}, "calculator name 'emt': the calculator is PET"),
-        ({"cell": "round"}, "cell = 'round': expected one of full, shape, volume, fixed"),
+        ({"cell": "round"}, "cell = 'round': expected full, shape, volume or fixed"),
         ({"pressure": "high"}, "pressure = 'high' GPa: expected a number"),
     ],
 )

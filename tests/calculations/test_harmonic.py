@@ -327,7 +327,7 @@ def test_correction_of_a_row_reaches_bands_and_file(made: Any, aiida_profile: An
             {"path": 1},
             "path: unknown; known are phonon_symprec, path_symprec, spacing, allow_other_path",
         ),
-        ("phonon_bands", {"spacing": 0}, "spacing = 0: Input should be greater than 0"),
+        ("phonon_bands", {"spacing": 0}, "spacing = 0 1/A: expected a number > 0"),
         ("phonon_dos", {"frequency_range": [3, 1]}, "frequency_range must be lowest, then highest frequency"),
         ("phonon_dos", {"n_points": 1}, "n_points = 1"),
         ("phonon_thermal", {"temperatures": [-1]}, "temperatures must not be negative"),

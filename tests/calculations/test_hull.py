@@ -210,10 +210,10 @@ def test_theory_of_what_was_imported_is_in_its_columns(aiida_profile: Any) -> No
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"hul": "all"}, "unknown parameters \\['hul'\\]: known are hull, force_mixture"),
+        ({"hul": "all"}, "hul: unknown; known are hull, force_mixture"),
         ({"hull": "mine"}, "hull = 'mine': expected all or references"),
         ({"force_mixture": "yes"}, "force_mixture = 'yes': expected true or false"),
-        ({"stability_threshold": np.inf}, "stability_threshold = inf: expected a number in eV/atom"),
+        ({"stability_threshold": np.inf}, "stability_threshold = inf eV/atom: expected a finite number"),
         ({"level_of_theory": 1}, "level_of_theory = 1: expected a text"),
     ],
 )

@@ -224,7 +224,7 @@ def test_hull_of_what_has_no_energies_is_refused(invoke, alloys, site):
     output = invoke("launch", "hull", alloys, *site, "--dry-run", status=1).output
     assert "no column 'energy'" in output
     output = invoke("launch", "hull", alloys, *site, "--dry-run", "--set", "hul=all", status=2).output
-    assert "unknown parameters ['hul']" in output
+    assert "hul: unknown; known are hull" in output
 
 
 def test_dry_run_tells_the_jobs_of_the_duration_that_is_wanted(invoke, read, make_structures, site):

@@ -334,9 +334,9 @@ def test_workstation_without_a_word_gives_each_lane_one_gpu(invoke, content, wri
         ({"walltime": "2h"}, "walltime: unknown; known are label, hostname"),
         (
             {"scheduler": "moab"},
-            "scheduler = 'moab': Input should be 'slurm', 'pbspro', 'lsf', 'sge' or 'direct'",
+            "scheduler = 'moab': expected slurm, pbspro, lsf, sge or direct",
         ),
-        ({"transport": "ssh"}, "transport = 'ssh': Input should be 'local' or 'ssh_async'"),
+        ({"transport": "ssh"}, "transport = 'ssh': expected local or ssh_async"),
         ({"work_dir": "scratch"}, "work_dir = 'scratch': expected an absolute path"),
         ({"work_dir": "/scratch/{user}"}, "expected no braces but those of {username}"),
         (
@@ -347,18 +347,21 @@ def test_workstation_without_a_word_gives_each_lane_one_gpu(invoke, content, wri
         ({"hostname": "-oProxyCommand=id"}, "hostname = '-oProxyCommand=id': expected a host"),
         ({"label": "a b"}, "label = 'a b': expected letters"),
         ({"modules": ["cuda; id"]}, "modules.0 = 'cuda; id': expected the name of a module"),
-        ({"modules": "cuda"}, "modules = 'cuda': Input should be a valid tuple"),
+        (
+            {"modules": "cuda"},
+            "modules = 'cuda': expected a list of values, each of them the name of a module",
+        ),
         ({"environment": {"A B": "1"}}, "'A B' is no name of a variable"),
         ({"environment": {"A": "1\nid"}}, "expected one line"),
         ({"environment": {"A": True}}, "A = True: expected a text or a number"),
-        ({"gpu_syntax": "GRES"}, "gpu_syntax = 'GRES': Input should be 'gres', 'gpus-per-node' or 'gpus'"),
+        ({"gpu_syntax": "GRES"}, "gpu_syntax = 'GRES': expected gres, gpus-per-node or gpus"),
         ({"scheduler": "lsf", "gpu_syntax": "gres"}, "gpu_syntax = 'gres': of SLURM only"),
         ({"gpus": 2}, "gpus = 2: of a workstation without a scheduler"),
         ({"resources": {"gpu": 1}}, "gpu: unknown; known are gpus"),
         ({"resources": {"walltime": "long"}}, "walltime = 'long'"),
         ({"scheduler": "lsf", "resources": {"qos": "high"}}, "qos = 'high': of SLURM only"),
         ({"scheduler": "direct", "resources": {"gpus": 1}}, "does not say how many GPUs it has"),
-        ({"mpiprocs": 0}, "mpiprocs = 0: Input should be greater than or equal to 1"),
+        ({"mpiprocs": 0}, "mpiprocs = 0: expected a whole number >= 1"),
     ],
 )
 def test_file_that_does_not_fit_is_refused_by_key_value_and_what_was_expected(changes, message):

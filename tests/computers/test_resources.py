@@ -22,11 +22,11 @@ from aiida_pet.computers.resources import (
     lane_options,
     least_resources,
     merge_options,
-    parse_model,
     parse_resources,
     render,
     resource_options,
 )
+from aiida_pet.schemas import read_as
 
 ALL = {
     "gpus": 2,
@@ -61,7 +61,7 @@ def script_of(options: dict[str, Any], scheduler: str) -> str:
 
 def directives(raw: dict[str, Any], scheduler: str, **site: Any) -> list[str]:
     """The directives of the scheduler in the script of a job that asks for ``raw``."""
-    options = render(parse_resources(raw), scheduler, parse_model(Site, site, "site"))
+    options = render(parse_resources(raw), scheduler, read_as(Site, site, "site", ResourceError))
     return [line for line in script_of(options, scheduler).splitlines() if line.startswith("#")]
 
 
@@ -258,9 +258,9 @@ def test_least_resources_are_one_process(scheduler: str) -> None:
             {"gpu": 1},
             r"gpu: unknown; known are gpus, gpu_type, cpus_per_gpu, cpus, memory, walltime, account",
         ),
-        ({"gpus": -1}, "gpus = -1: Input should be greater than or equal to 0"),
-        ({"gpus": "1"}, "gpus = '1': Input should be a valid integer"),
-        ({"gpus": True}, "gpus = True: Input should be a valid integer"),
+        ({"gpus": -1}, "gpus = -1: expected a whole number >= 0 and <= 64"),
+        ({"gpus": "1"}, "gpus = '1': expected a whole number"),
+        ({"gpus": True}, "gpus = True: expected a whole number"),
         ({"memory": 64}, "memory = 64: 64 is not an amount of memory such as 64GB"),
         ({"memory": "64"}, "memory = '64': '64' is not an amount of memory"),
         ({"walltime": "soon"}, "walltime = 'soon': 'soon' is not a time such as 3600"),
@@ -307,7 +307,7 @@ def test_nothing_can_be_written_into_a_job_script(name: str, value: str) -> None
 @pytest.mark.parametrize("name", ["gpu_syntax", "gpu_resource", "gpu_type_resource", "parallel_env"])
 def test_nothing_can_be_written_into_a_job_script_by_a_computer(name: str, value: str) -> None:
     with pytest.raises(ResourceError, match="bad site"):
-        parse_model(Site, {name: value}, "site")
+        read_as(Site, {name: value}, "site", ResourceError)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_stages_by_mode() -> None:
     ("changes", "told"),
     [
         ({"epoch": 3}, "epoch: unknown; known are architecture, .*epochs"),
-        ({"epochs": 0}, "epochs = 0: Input should be greater than or equal to 1"),
+        ({"epochs": 0}, "epochs = 0: expected a whole number >= 1"),
         ({"hypers": {"d_pett": 3}}, r"unknown hypers \['d_pett'\]; known are .*d_pet"),
         ({"validation_fraction": 0.6, "test_fraction": 0.5}, "leave nothing to train on"),
     ],

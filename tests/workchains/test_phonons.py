@@ -267,7 +267,7 @@ def test_relaxation_that_fails_takes_nothing_of_the_phonons_away(single: Run) ->
     ("change", "message"),
     [
         ({"bands": {"spacin": 1}}, "spacin: unknown; known are phonon_symprec, path_symprec, spacing"),
-        ({"dos": {"sigma": -1}}, "sigma = -1: Input should be greater than 0"),
+        ({"dos": {"sigma": -1}}, "sigma = -1 THz: expected a number > 0"),
         ({"thermal": {"temperatures": [-5]}}, "temperatures must not be negative"),
         ({"follow_modes": {"amplitud": 1}}, "amplitud: unknown; known are phonon_symprec, amplitude"),
         ({"follow_modes": {"relax": 3}}, "relax = 3: expected parameters such as {'fmax': 0.001}"),
@@ -277,7 +277,7 @@ def test_relaxation_that_fails_takes_nothing_of_the_phonons_away(single: Run) ->
             "imaginary_threshold: that of the phonons is taken, set it in `parameters`",
         ),
         ({"task": "relax"}, "task = 'relax': PhononWorkChain does phonons"),
-        ({"parameters": {"mesh": 0}}, "mesh = 0 A: Input should be greater than 0"),
+        ({"parameters": {"mesh": 0}}, "mesh = 0 A: expected a number > 0"),
     ],
 )
 def test_bad_inputs_are_refused_at_submission(
