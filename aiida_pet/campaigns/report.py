@@ -12,6 +12,8 @@ from aiida.orm import ProcessNode
 from aiida_pet.campaigns.advice import advice, obstacles
 from aiida_pet.campaigns.nodes import Named, load
 from aiida_pet.campaigns.progress import CampaignProgress, Heartbeats, campaign_progress, state_of
+from aiida_pet.campaigns.training import is_training
+from aiida_pet.campaigns.training_report import TrainingStatus, training_status
 from aiida_pet.workchains.groups import group_of
 from aiida_pet.workchains.jobs import Calls, calls_of
 from aiida_pet.workchains.stages import STAGES
@@ -70,7 +72,7 @@ class Status:
         }
 
 
-def status(named: Named) -> Status:
+def status(named: Named) -> Status | TrainingStatus:
     """Return how far a launch is, live: figures of running jobs come from the heartbeats of their engines.
 
     :param named: the launch, or a lane or job of one, by pk, uuid, label or as a node.
@@ -78,6 +80,10 @@ def status(named: Named) -> Status:
     :raises WrongNodeError: if it is no process.
     """
     node: ProcessNode = load(named, ProcessNode)
+    return training_status(node) if is_training(node) else _status(node)
+
+
+def _status(node: ProcessNode) -> Status:
     calls = calls_of(node)
     progress = campaign_progress(node, calls)
     group = group_of(node)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from aiida_pet.campaigns.errors import NoCrystalsError, NoRowsError, NoSuchColumnError, NoSuchRowError
 from aiida_pet.campaigns.nodes import Named, load
+from aiida_pet.campaigns.training import errors_of
 from aiida_pet.data.lookup import frame_columns, read_columns, select_positions
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
@@ -204,6 +205,8 @@ class Rows:
 def rows(named: Named | Rows) -> Rows:
     """Return the rows of a set, a table or a launch; of a launch that goes on those of the jobs that have ended.
 
+    Rows of a training are the errors of its last stage.
+
     :param named: pk, uuid, label or node; rows that are at hand are returned as they are.
     :raises NoSuchNodeError: if there is no such node, or several.
     :raises WrongNodeError: if it is something else.
@@ -216,6 +219,9 @@ def rows(named: Named | Rows) -> Rows:
         return Rows(node, node)
     if "results" in node.outputs:
         return Rows(node, node.outputs.results)
+    errors = errors_of(node)
+    if errors is not None:
+        return Rows(node, errors)
     return _so_far(node)
 
 

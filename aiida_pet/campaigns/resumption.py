@@ -83,8 +83,7 @@ def resume(
     :raises SetByHandError: for resources of a launch whose options were not made of resources.
     """
     node: WorkChainNode = load(named, WorkChainNode)
-    if not node.is_terminated:
-        raise NotEndedError(node.pk, state_of(node))
+    check_ended(node)
     check_not_taken_up(node)
     done = what_is_done(node)
     sure = without_given_up(done)
@@ -180,6 +179,15 @@ def resume_builder(
     builder.done = done if issubclass(kind, ScreeningWorkChain) else done[WHOLE]
     builder.resumes = node.uuid
     return builder  # type: ignore[no-any-return]
+
+
+def check_ended(node: ProcessNode) -> None:
+    """Check that ``node`` has ended, well or not.
+
+    :raises NotEndedError: if it goes on.
+    """
+    if not node.is_terminated:
+        raise NotEndedError(node.pk, state_of(node))
 
 
 def check_not_taken_up(node: ProcessNode) -> None:

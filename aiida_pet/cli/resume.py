@@ -19,6 +19,7 @@ from aiida_pet.cli.launching import (
 )
 from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import echo_json, note
+from aiida_pet.cli.resume_training import resume_training
 from aiida_pet.cli.session import Session
 from aiida_pet.words import plural
 
@@ -43,17 +44,25 @@ def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request)
     aiida-pet resume 12 --lanes 4
     aiida-pet resume 12 --walltime 24h --gpu-type h100
     """
+    from aiida.orm import WorkChainNode
+
     from aiida_pet.campaigns import resume as resumed
+    from aiida_pet.campaigns.nodes import load
+    from aiida_pet.campaigns.training import is_training
     from aiida_pet.computers.resources import ResourceError
 
     session.load()
     check_request(request)
+    node = load(pk, WorkChainNode)
+    if is_training(node):
+        resume_training(node, request)
+        return
     if request.model is not None:
         raise click.UsageError(
             "--model: the rows that are done are of the model of before; launch anew for another"
         )
     try:
-        found = resumed(pk, **_changes(request), retry_given_up=retry_given_up)
+        found = resumed(node, **_changes(request), retry_given_up=retry_given_up)
     except ResourceError as error:
         raise click.UsageError(str(error)) from error
     builder: Any = found.builder

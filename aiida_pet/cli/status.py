@@ -11,6 +11,7 @@ import click
 
 from aiida_pet.cli.output import echo_json, json_option, table_text
 from aiida_pet.cli.session import Session, pass_session
+from aiida_pet.cli.training_status import echo_training, follow_training
 from aiida_pet.tables import warnings
 from aiida_pet.words import duration, plural
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from aiida_pet.campaigns.progress import CampaignProgress, JobProgress, LaneProgress
     from aiida_pet.campaigns.report import StageStatus, Status
+    from aiida_pet.campaigns.training_report import TrainingStatus
 
 # Written out rather than imported, so that `--help` waits for nothing; tests compare them.
 STAGES = ("relax", "symmetry", "hull", "phonons", "elastic")
@@ -89,11 +91,19 @@ def follow(launch: str | ProcessNode, interval: float) -> None:
 
     On a terminal the line is renewed in place; elsewhere a line is printed when something has changed.
     """
-    from aiida_pet.campaigns.report import looks
+    from aiida.orm import ProcessNode
 
+    from aiida_pet.campaigns.nodes import load
+    from aiida_pet.campaigns.report import looks
+    from aiida_pet.campaigns.training import is_training
+
+    node = load(launch, ProcessNode)
+    if is_training(node):
+        follow_training(node, interval)
+        return
     terminal = click.get_text_stream("stderr").isatty()
     last, known = "", set[str]()
-    for progress, obstacles in looks(launch):
+    for progress, obstacles in looks(node):
         for obstacle in obstacles:
             if obstacle not in known:
                 known.add(obstacle)
@@ -110,8 +120,13 @@ def follow(launch: str | ProcessNode, interval: float) -> None:
         click.echo(err=True)
 
 
-def echo_status(status: Status, most_jobs: int | None) -> None:
+def echo_status(status: Status | TrainingStatus, most_jobs: int | None) -> None:
     """Print how far a launch is; at most ``most_jobs`` of the jobs, the last ones."""
+    from aiida_pet.campaigns.training_report import TrainingStatus
+
+    if isinstance(status, TrainingStatus):
+        echo_training(status, most_jobs)
+        return
     progress = status.progress
     click.echo(f"{status.label} <{progress.pk}> {progress.state}")
     if progress.message:

@@ -121,6 +121,8 @@ class BatchModel(ABC):
         self.max_tokens = max_tokens or (CUDA_TOKENS if self.device.type == "cuda" else CPU_TOKENS)
         #: Whether slabs have a stress, per volume of their cell with its vacuum; NaN if not, as of wires and molecules.
         self.stress_of_slabs = False
+        #: Pairs of elements that crystals of its training held together, the smaller number first; None if unknown.
+        self.trained_pairs: frozenset[tuple[int, int]] | None = None
         self.cost = Cost()
         self.halvings = 0
         self._n_features = n_features

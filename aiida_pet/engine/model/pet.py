@@ -42,7 +42,7 @@ from aiida_pet.engine.model.heads import (
 from aiida_pet.engine.model.metatomic import WrappedModel
 from aiida_pet.engine.model.saved_bytes import KeptBytes
 from aiida_pet.engine.symmetry.averaging import Turn
-from aiida_pet.job.checkpoint import load_checkpoint
+from aiida_pet.job.checkpoint import load_checkpoint, trained_pairs
 from aiida_pet.job.parameters import Output
 from aiida_pet.tables.crystals import StructureTable
 
@@ -241,12 +241,16 @@ def make_model(path: Path, sha256: str, **options: Unpack[ModelOptions]) -> Batc
     :raises aiida_pet.job.checkpoint.ModelError: if the file is missing, another or damaged.
     :raises UnsupportedModelError: if the model lacks what is asked for.
     """
-    model = load_model(path, sha256)
+    checkpoint = load_checkpoint(path, sha256)
+    pairs = trained_pairs(checkpoint)
+    model = _opened(checkpoint)
     reasons = why_not_plain(model)
     if reasons:
         logger.warning("%s is evaluated through metatomic, more slowly: %s", path.name, ", ".join(reasons))
     kind: type[BatchedPet | WrappedModel] = WrappedModel if reasons else BatchedPet
-    return kind(model, **options)
+    made = kind(model, **options)
+    made.trained_pairs = pairs
+    return made
 
 
 def load_model(path: Path, sha256: str) -> Any:
@@ -254,7 +258,10 @@ def load_model(path: Path, sha256: str) -> Any:
 
     :raises aiida_pet.job.checkpoint.ModelError: if the file is missing, another or damaged.
     """
-    checkpoint = load_checkpoint(path, sha256)
+    return _opened(load_checkpoint(path, sha256))
+
+
+def _opened(checkpoint: dict[str, Any]) -> Any:
     from metatrain.utils.io import model_from_checkpoint  # noqa: PLC0415 - seconds, and only where a model runs
 
     model = model_from_checkpoint(checkpoint, context="export")

@@ -1,0 +1,96 @@
+"""How far a training is, on the command line: stages, epochs, errors of the last one and the time left."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from aiida_pet.cli.output import table_text
+from aiida_pet.words import duration
+
+if TYPE_CHECKING:
+    from aiida.orm import ProcessNode
+
+    from aiida_pet.campaigns.training import TrainingProgress
+    from aiida_pet.campaigns.training_report import TrainingStatus
+
+_LONGEST = 110  # of a message in the table of jobs
+
+
+def training_line(progress: TrainingProgress) -> str:
+    """Return the progress in one line."""
+    parts = [f"<{progress.pk}> {progress.state}"]
+    parts += [
+        f"{stage['name']} {stage['epochs_done']}/{stage['epochs']} epochs"
+        for stage in progress.stages
+        if stage["state"] != "to come"
+    ]
+    job = progress.running
+    if job is not None and not progress.finished:
+        parts.append(job.step or "queued")
+        if job.eta_s:
+            parts.append(f"{duration(job.eta_s)} left in this stage")
+        if job.message:
+            parts.append(job.message)
+    elif progress.labelling is not None and not progress.jobs:
+        parts.append(f"the teacher labels: `aiida-pet status {progress.labelling}`")
+    return ", ".join(parts)
+
+
+def follow_training(node: ProcessNode, interval: float) -> None:
+    """Print a live line on standard error until ``node`` has ended."""
+    from aiida_pet.campaigns.training_report import training_looks
+
+    terminal = click.get_text_stream("stderr").isatty()
+    last = ""
+    for progress in training_looks(node):
+        text = training_line(progress)
+        if terminal:
+            click.echo(f"\r{text:<{len(last)}}", err=True, nl=False)
+        elif text != last:
+            click.echo(text, err=True)
+        last = text
+        if not progress.finished:
+            time.sleep(interval)
+    if terminal:
+        click.echo(err=True)
+
+
+def echo_training(status: TrainingStatus, most_jobs: int | None) -> None:
+    """Print how far a training is; at most ``most_jobs`` of the jobs, the last ones."""
+    document = status.to_dict()
+    mode = f", {document['mode']}" if document["mode"] else ""
+    click.echo(f"{document['label']} <{document['pk']}>{mode} {document['state']}")
+    if document["message"]:
+        click.echo(f"  {document['message'].splitlines()[0]}")
+    if document["labelling"] is not None:
+        click.echo(f"labels    by launch <{document['labelling']}>")
+    if document["model"] is not None:
+        click.echo(f"model     <{document['model']}>")
+    stages = [
+        (stage["name"], stage["state"], stage["epochs_done"], stage["epochs"]) for stage in document["stages"]
+    ]
+    click.echo("\n" + table_text(stages, ("stage", "state", "epochs done", "of")))
+    jobs = document["jobs"] if most_jobs is None else document["jobs"][-most_jobs:] if most_jobs else []
+    if jobs:
+        rows = [
+            (
+                job["pk"],
+                job["stage"],
+                job["state"],
+                job["step"] or "queued",
+                f"{job['epochs_done']}/{job['epochs']}",
+                duration(job["epoch_s"]) if job["epoch_s"] else "-",
+                duration(job["eta_s"]) if job["eta_s"] else "-",
+                job["message"][:_LONGEST],
+            )
+            for job in jobs
+        ]
+        headers = ("job", "stage", "state", "step", "epochs", "each", "left", "last epoch")
+        click.echo("\n" + table_text(rows, headers))
+    if document["advice"]:
+        click.echo()
+    for sentence in document["advice"]:
+        click.echo(f"* {sentence}")
