@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import advice as advice_module
+from benchmarks.faults import advice as advice_module
 from benchmarks.faults.advice import ADVISED, Patience, follow, without_numbers
 
 
