@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from aiida.engine.processes.control import kill_processes, play_processes
+from aiida.engine.processes import control
 from aiida.orm import WorkChainNode
 
 from aiida_pet.campaigns.errors import HasEndedError, NotStoppedError
@@ -83,10 +83,10 @@ def _call_off(node: WorkChainNode) -> list[Any]:
         problems = cancel_jobs(in_queue)
         paused = [job for job in in_queue if job.paused]
         if paused:
-            play_processes(paused, timeout=PATIENCE_S)
+            control.play_processes(paused, timeout=PATIENCE_S)
         others = [job for job in jobs if job.get_job_id() is None]
         if others:
-            kill_processes(others, msg_text="stopped by aiida-pet stop", timeout=PATIENCE_S)
+            control.kill_processes(others, msg_text="stopped by aiida-pet stop", timeout=PATIENCE_S)
         if problems:
             raise NotStoppedError(
                 node.pk,
