@@ -259,7 +259,7 @@ def _table_text(frame: pd.DataFrame, units: dict[str, str]) -> str:
 
 
 def _write_crystals(rows: Rows, choice: Choice, form: Format, output: Path) -> None:
-    from aiida_pet.io.writers import ExportFormat, write_table
+    from aiida_pet.io.writers import write_table
     from aiida_pet.tables.crystals import StructureTable
 
     if not len(choice.positions):
@@ -268,7 +268,7 @@ def _write_crystals(rows: Rows, choice: Choice, form: Format, output: Path) -> N
     if form is Format.MATBENCH_DISCOVERY:
         _write_submission(rows, table, output)
         return
-    file_format = ExportFormat.JSON if form is Format.PYMATGEN else ExportFormat(form.value)
+    file_format = "json" if form is Format.PYMATGEN else form.value
     if form is Format.PYMATGEN and not isinstance(table, StructureTable):
         raise click.ClickException("pymatgen needs crystals, but the table has none: use csv or json")
     try:
@@ -277,7 +277,7 @@ def _write_crystals(rows: Rows, choice: Choice, form: Format, output: Path) -> N
         raise click.ClickException(str(error)) from error
     note(f"wrote {output}")
     if left_out:
-        note(f"not written, since {file_format.value} cannot hold them: {shortened(left_out)}")
+        note(f"not written, since {file_format} cannot hold them: {shortened(left_out)}")
 
 
 def _write_submission(rows: Rows, table: Table, output: Path) -> None:

@@ -108,6 +108,7 @@ class BatchedPet(BatchModel):
         self._backend = pet.backend.to(device=self.device, dtype=self.dtype).requires_grad_(False)
         lighten_attention(self._backend)
         self._heads = heads.to(self.device, self.dtype)
+        self._n_members = 0 if heads.ensemble is None else len(heads.ensemble.weights)
         self.cost = Cost(neighbors_kept(pet), self._pair_cost())
 
     def _prepared(self, batch: Batch, pairs: Pairs) -> _Prepared:
@@ -190,7 +191,7 @@ class BatchedPet(BatchModel):
         element, energy = data["element_indices_nodes"], self._heads.energy.name
         scaled = {head.name: head.scaled(predicted[head.name][0], element) for head in self._heads.all}
         features = None
-        if self.outputs & {Output.FEATURES, Output.UNCERTAINTY}:
+        if self.outputs & {Output.FEATURES, Output.UNCERTAINTY, Output.ENSEMBLE}:
             with torch.no_grad():
                 features = last_layer_features(of_nodes[energy], of_edges[energy], data["cutoff_factors"])
         return _Predicted(scaled, features)
@@ -230,6 +231,8 @@ class BatchedPet(BatchModel):
                 rows[Output.FEATURES] = features
             if heads.uncertainty is not None:
                 rows[Output.UNCERTAINTY] = heads.uncertainty.of(features)
+            if heads.ensemble is not None:
+                rows[Output.ENSEMBLE] = heads.ensemble.of(batch.row_sum(energies), features)
         atoms: dict[str, Tensor] = {Output.ENERGIES: energies} if Output.ENERGIES in self.outputs else {}
         return Evaluation(batch.row_sum(energies), forces, (stress + stress.mT) / 2.0, rows, atoms)
 
