@@ -10,6 +10,7 @@ from aiida_pet.cli.launching import (
     Request,
     Site,
     check_request,
+    estimate_for,
     launch_options,
     load_targets,
     protocol_option,
@@ -186,11 +187,9 @@ def _check(stages: dict[str, dict[str, Any]], structures: Any) -> None:
 
 
 def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, request: Request) -> None:
-    from aiida_pet.cli.estimate import estimate_launch
-
     sizes = structures.to_table().n_atoms
     jobs_of = {stage: task for stage in stages if (task := task_of(stage)) is not None}
-    expected = {stage: estimate_launch(task, sizes, request, site) for stage, task in jobs_of.items()}
+    expected = {stage: estimate_for(task, sizes, request, site) for stage, task in jobs_of.items()}
     if request.as_json:
         record = {
             "rows": len(structures),
