@@ -89,6 +89,16 @@ def test_training_from_scratch_makes_a_model_with_heads_and_uncertainty(scratch:
     assert [job.inputs.stage.value for job in jobs_below(scratch)] == ["direct", "conservative", "calibrate"]
 
 
+def test_model_says_what_it_was_trained_on_and_when_it_is_unsure(scratch: Any) -> None:
+    from aiida_pet.job.checkpoint import load_checkpoint, trained_pairs, uncertainty_limit
+
+    model = scratch.outputs.model
+    with model.as_path() as path:
+        checkpoint = load_checkpoint(path, model.sha256)
+    assert trained_pairs(checkpoint) == {(29, 29), (29, 79), (79, 79)}
+    assert 0 < uncertainty_limit(checkpoint) < 10
+
+
 def test_rows_of_a_crystal_are_on_one_side(scratch: Any, training_set: StructureSetData) -> None:
     rows = scratch.outputs.rows.to_dataframe()
     base = dict(zip(training_set.ids.tolist(), training_set.column("base").tolist(), strict=True))
