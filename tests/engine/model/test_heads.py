@@ -22,7 +22,7 @@ from aiida_pet.engine.model.pet import BatchedPet
 from aiida_pet.engine.symmetry.averaging import Rotations, RowRotations
 from aiida_pet.job.parameters import Derivation, Output
 from aiida_pet.tables.crystals import StructureTable
-from support.tiny_models import tiny_llpr, tiny_pet
+from aiida_pet.testing.models import tiny_llpr, tiny_pet
 
 C, D = Derivation.CONSERVATIVE, Derivation.DIRECT
 VARIANTS = (None, "pbe", "r2scan")
