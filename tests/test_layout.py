@@ -80,6 +80,8 @@ IN_ANOTHER_PACKAGE = {
     "campaigns.changes": "cli/test_resume",
     "campaigns.estimates": "cli/test_estimate",
     "campaigns.geometry": "cli/test_show",
+    "campaigns.labels": "cli/test_launch",
+    "campaigns.phases": "cli/test_launch_screen",
     "campaigns.references": "cli/test_metrics",
     "campaigns.stopping": "cli/test_stop",
     "computers.checks": "cli/test_setup_computer",
