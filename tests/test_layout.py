@@ -22,6 +22,7 @@ ELSEWHERE = {
     "cli/test_launch": "launching targets",
     "cli/test_launch_screen": "launch_hull references",
     "cli/test_main": "errors",
+    "cli/test_params": "choices",
     "cli/test_setup": "session",
     "cli/test_status": "repair",
     "crystals/symmetry/test_spacegroup": "operations search",
@@ -54,7 +55,7 @@ ELSEWHERE = {
     "workchains/test_lane": "cleaning",
     "workchains/test_relax": "crystals",
     "workchains/test_protocols": "elastic",
-    "workchains/test_screening": "relaxed_before stages",
+    "workchains/test_screening": "relaxed_before stages stage_checks",
     "workchains/test_taken_over_rows": "done",
     "workchains/test_train": "train_ports",
 }
@@ -105,10 +106,14 @@ IN_ANOTHER_PACKAGE = {
     "engine.probe": "cli/test_doctor",
     "job.folder": "engine/test_run",
     "job.input_columns": "calculations/test_records",
+    "job.stages": "docs/test_dev_pages",
     "job.state_file": "engine/test_resume",
     "job.suitability": "engine/tasks/test_relax_slabs",
+    "job.tasks": "docs/test_dev_pages",
+    "names": "test_layers",
     "parsers.ase": "calculations/test_ase",
     "parsers.train": "workchains/test_train",
+    "plugins": "docs/test_dev_pages",
     "tables.closest": "cli/test_show",
     "tables.crystals": "data/test_structures",
     "tables.filling": "data/test_merging",
@@ -170,7 +175,7 @@ def test_the_test_of_an_exception_exists(module: str, test: str):
 
 
 def test_folders_of_tests_are_packages():
-    own = {"benchmarks", "examples", "integration", "support"}
+    own = {"benchmarks", "docs", "examples", "integration", "support"}
     for path in TESTS.rglob("test_*.py"):
         parts = path.parent.relative_to(TESTS).parts
         if parts and parts[0] not in own:

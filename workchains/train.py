@@ -24,7 +24,7 @@ from aiida_pet.calculations.train_codes import TRAIN_CODES, TrainFailure
 from aiida_pet.computers.resources import job_options, lane_options
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.job.folder import Task
+from aiida_pet.job.tasks import Task
 from aiida_pet.training.parameters import Mode, TrainingError, parse_training
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.cleaning import clean_folders, is_own_folder

@@ -13,15 +13,12 @@ from aiida_pet.cli.output import cell, echo_json, echo_pairs, json_option, note,
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.targets import check_target, force_option
 from aiida_pet.io.formats import readable, writable
+from aiida_pet.names import Sign, StressUnit, values_of
 from aiida_pet.words import plural, shortened
 
 if TYPE_CHECKING:
     from aiida_pet.data.structures import StructureSetData
     from aiida_pet.io.crystal import ImportProblem
-
-# Written out rather than imported, so that `--help` waits for nothing; tests compare them.
-STRESS_UNITS = ("eV/A^3", "GPa", "kbar")
-SIGNS = ("plus", "minus")
 
 
 @click.group()
@@ -44,13 +41,16 @@ def data() -> None:
     help="Take FIELD as energy, free_energy, forces, stress or virial, or as the column NAME. Repeatable.",
 )
 @click.option(
-    "--virial-sign", type=click.Choice(SIGNS), help="Read virials: stress = sign * virial / volume."
+    "--virial-sign", type=click.Choice(values_of(Sign)), help="Read virials: stress = sign * virial / volume."
 )
 @click.option(
-    "--stress-unit", type=click.Choice(STRESS_UNITS), default="eV/A^3", help="Of stresses in FILES."
+    "--stress-unit", type=click.Choice(values_of(StressUnit)), default="eV/A^3", help="Of stresses in FILES."
 )
 @click.option(
-    "--stress-sign", type=click.Choice(SIGNS), default="plus", help="minus: FILES count compression positive."
+    "--stress-sign",
+    type=click.Choice(values_of(Sign)),
+    default="plus",
+    help="minus: FILES count compression positive.",
 )
 @json_option
 @pass_session

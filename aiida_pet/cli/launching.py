@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiida_pet.campaigns.estimates import Estimate
     from aiida_pet.data.model import PetModelData
     from aiida_pet.data.structures import StructureSetData
-    from aiida_pet.job.folder import Task
+    from aiida_pet.job.tasks import Task
 
 PROTOCOLS = ("fast", "moderate", "precise")
 ALIASES = ("balanced", "stringent")  # what aiida-quantumespresso calls moderate and precise

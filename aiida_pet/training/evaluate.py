@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from aiida_pet.job.checkpoint import describe_checkpoint, load_checkpoint
-from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolder, JobSpec, RowStatus, Task
+from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolder, JobSpec, RowStatus
+from aiida_pet.job.tasks import Task
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.table import Array
 from aiida_pet.training.errors import Residuals
