@@ -340,6 +340,8 @@ def start(
     from aiida.engine import submit
     from aiida.orm import Bool, Int
 
+    from aiida_pet.calculations.hashing import restore_hashes
+
     task = what.removesuffix("WorkChain").lower()
     builder.metadata.label = request.label or label_of(builder, task)
     builder.metadata.description = description_of(builder, task, record)
@@ -348,6 +350,7 @@ def start(
         jobs.job_duration = Int(request.job_duration)
     if request.clean_workdir is not None:
         jobs.clean_workdir = Bool(request.clean_workdir)
+    restore_hashes()
     node = submit(builder)
     if not request.wait:
         if request.as_json:
