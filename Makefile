@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # Two torch processes that spin on the same cores are many times slower than one: one thread unless asked otherwise.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: venv demo test lint bench faults model clean
+.PHONY: venv demo test lint bench gpu-check gpu-site faults model clean
 
 venv: $(VENV)/made-from
 
@@ -25,6 +25,14 @@ lint: venv
 # make bench NAME=overhead
 bench: venv
 	@$(BIN)/python -m benchmarks $(NAME)
+
+# Compare the engine on a GPU with the CPU and measure it; make gpu-check GPU="--device cpu --quick" to rehearse
+gpu-check: venv
+	@$(BIN)/python -m benchmarks.gpu_check $(GPU)
+
+# What gpu-check needs beside torch, for a machine without a network (docs/dev/gpu.md)
+gpu-site: venv
+	@$(BIN)/python scripts/gather_gpu_site.py build/gpu-site.zip
 
 # Break campaigns over SLURM (as root, after scripts/install-services.sh); make faults FAULTS="--quick engine_killed"
 faults: venv

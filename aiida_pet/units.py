@@ -8,3 +8,5 @@ VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 """Components of a symmetric tensor in Voigt's order."""
 VOIGT_PAIRS = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 """The two axes of each component, in Voigt's order."""
+VOIGT_PLACES = ((0, 5, 4), (5, 1, 3), (4, 3, 2))
+"""Where each component of the tensor (3, 3) stands in Voigt's order."""

@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "parsers": "tables job training data calculations",
     "workchains": "tables job crystals io analysis data models training computers calculations parsers",
     "campaigns": "tables job crystals io analysis data models training computers calculations parsers workchains",
+    "testing": "tables job data",
     "cli": "tables job crystals io analysis data models training computers calculations parsers workchains campaigns",
 }
 """Package -> packages of this project that its modules may import, besides its own and the floors."""

@@ -13,11 +13,11 @@ import pytest
 from aiida_pet.cli import main
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"`(aiida-pet [^`]+)`")
 SYNOPSIS = re.compile(r"\.\.\.|\[|\|")  # how a command looks, not one to type
-FILES = ("alloys.xyz", "FILE", "computer.yaml")
+FILES = ("alloys.xyz", "FILE", "computer.yaml", "crystals.sc")
 
 
 def blocks(page: Path, language: str) -> list[str]:

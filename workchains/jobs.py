@@ -11,6 +11,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 
 from aiida_pet.calculations.base import PetCalculation
+from aiida_pet.calculations.train import TrainCalculation
 
 _CALLS = [LinkType.CALL_CALC.value, LinkType.CALL_WORK.value]
 _KEYS = ("rows_total", "rows_done", "engine_s", "compute_s", "evaluations", "memory_mb", "device")
@@ -93,11 +94,11 @@ def summaries_of(jobs: Collection[Any]) -> dict[int, dict[str, Any]]:
 
 
 def is_job(node: orm.Node) -> bool:
-    """Return whether ``node`` is a job of the engine."""
+    """Return whether ``node`` is a job of the engine, that of a training included."""
     if not isinstance(node, orm.CalcJobNode):
         return False
     try:
-        return issubclass(node.process_class, PetCalculation)
+        return issubclass(node.process_class, PetCalculation | TrainCalculation)
     except ValueError:
         return False
 

@@ -15,13 +15,12 @@ from enum import StrEnum
 
 import numpy as np
 import seekpath
-import spglib
 from ase import Atoms
 from phonopy import Phonopy
-from spglib.error import SpglibError
 
 from aiida_pet.calculations.harmonic_parameters import BandsParameters
 from aiida_pet.crystals.phonons.bands import BandPath, band_path
+from aiida_pet.crystals.symmetry.spacegroup import spacegroup_numbers
 from aiida_pet.tables.columns import symprec_label
 from aiida_pet.tables.crystals import StructureTable
 
@@ -47,7 +46,7 @@ class ChosenPath:
 
     :ivar path: in the reciprocal basis of the crystal's primitive cell.
     :ivar of: whose path it is.
-    :ivar spacegroup: of the crystal at ``path_symprec``, by spglib; 0 if it finds none.
+    :ivar spacegroup: of the crystal at ``path_symprec``; 0 if none is found.
     :ivar warnings: in words; empty if the space group is the same at all tolerances and that of the start.
     """
 
@@ -96,6 +95,10 @@ def choose_path(
     else:
         path, of = _path_of_start(crystal, symprec, start, changed), PathOf.START
         said.append(f"{changed}: bands are on the path of the start, that of {path.spacegroup}")
+    if of is PathOf.CRYSTAL and path.spacegroup != own:
+        said.append(
+            f"bands are on the path of {path.spacegroup}: {own} does not hold as a group of all atoms"
+        )
     if path.is_supercell:
         said.append(
             f"the primitive cell is a supercell at path_symprec = {symprec:g} A: labels are those of the smaller cell"
@@ -106,7 +109,7 @@ def choose_path(
 def symmetry_remarks(row: StructureTable, phonopy: Phonopy, parameters: BandsParameters) -> list[str]:
     """Return what there is to say of the space groups of a row, whatever path it is put on.
 
-    Its column ``symmetry_warning``, and what spglib finds now at the same tolerances and at ``path_symprec`` if that
+    Its column ``symmetry_warning``, and what is found now at the same tolerances and at ``path_symprec`` if that
     differs from one to the other, or from the columns.
 
     :param row: the one row of results.
@@ -118,7 +121,7 @@ def symmetry_remarks(row: StructureTable, phonopy: Phonopy, parameters: BandsPar
     found = {at: _spacegroup(crystal, at) for at in sorted({*stored, symprec})}
     if len(set(found.values())) > 1 or any(found[at] != number for at, number in stored.items()):
         listed = ", ".join(f"{number} at {at:g} A" for at, number in found.items())
-        said.append(f"spglib finds space group {listed}")
+        said.append(f"the primitive cell has space group {listed}")
     return [text for text in said if text]
 
 
@@ -151,13 +154,9 @@ def _columns(row: StructureTable, prefix: str) -> Mapping[float, int]:
 
 
 def _spacegroup(atoms: Atoms, symprec: float) -> int:
-    try:
-        found = spglib.get_symmetry_dataset(
-            (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec=symprec
-        )
-    except SpglibError:
-        return 0
-    return 0 if found is None else int(found.number)
+    """Return the number that the engine would find, 0 for none."""
+    (numbers,) = spacegroup_numbers(StructureTable.from_ase([("crystal", atoms)]), [symprec]).values()
+    return int(numbers[0])
 
 
 def _path(crystal: Atoms, symprec: float, parent: Atoms | None = None) -> BandPath:

@@ -9,6 +9,7 @@ from typing import Any
 from aiida import orm
 
 from aiida_pet.calculations.screening import VERDICT
+from aiida_pet.campaigns.model_origin import origins_of
 from aiida_pet.data.table import TableData
 from aiida_pet.workchains.jobs import is_job
 
@@ -67,7 +68,8 @@ def _walk(table: TableData, role: str, row_id: str, steps: list[TraceStep]) -> N
         return
     if is_job(creator):
         steps += [step for step in _job_steps(creator) if not _is_told(step.node, steps)]
-        _walk(creator.inputs.structures, "input", row_id, steps)
+        if (creator.inputs.structures.ids == row_id).any():  # not for an epoch of a training
+            _walk(creator.inputs.structures, "input", row_id, steps)
         return
     steps.append(TraceStep(creator, "function", note=creator.process_label or ""))
     sources = _sources_in(creator, row_id)
@@ -116,6 +118,8 @@ def _job_steps(job: Any) -> list[TraceStep]:
     for name, role in _ROLES.items():
         if name in job.inputs:
             steps.append(TraceStep(job.inputs[name], role, note=_describe(job.inputs[name])))
+            if name == "model":
+                steps += [TraceStep(*origin[:2], note=origin.note) for origin in origins_of(job.inputs.model)]
     return steps
 
 

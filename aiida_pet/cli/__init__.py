@@ -25,6 +25,7 @@ from aiida_pet.cli.params import params as params_command
 from aiida_pet.cli.repair import repair as repair_command
 from aiida_pet.cli.results import results as results_command
 from aiida_pet.cli.resume import resume as resume_command
+from aiida_pet.cli.select import select as select_command
 from aiida_pet.cli.session import Session
 from aiida_pet.cli.setup import setup as setup_command
 from aiida_pet.cli.show import show as show_command
@@ -79,6 +80,7 @@ for _command in (
     show_command,
     metrics_command,
     find_command,
+    select_command,
     compare_command,
     trace_command,
     stop_command,

@@ -13,6 +13,7 @@ from aiida_pet.cli.errors import in_options, message_of
 from aiida_pet.cli.output import cell, echo_json, echo_pairs, json_option, note, plain, table_text
 from aiida_pet.cli.session import Session, load_as, pass_session
 from aiida_pet.cli.targets import check_target, force_option
+from aiida_pet.io.formats import readable, writable
 from aiida_pet.words import plural, shortened
 
 if TYPE_CHECKING:
@@ -20,12 +21,10 @@ if TYPE_CHECKING:
     from aiida_pet.io.crystal import ImportProblem
 
 # Written out rather than imported, so that `--help` waits for nothing; tests compare them.
-FILE_FORMATS = ("extxyz", "cif", "poscar", "ase-db", "json", "jsonl", "csv", "parquet")
 STRESS_UNITS = ("eV/A^3", "GPa", "kbar")
 SIGNS = ("plus", "minus")
 IMPORTED_FROM = "imported_from"
 """Extra of a set: its files."""
-EXPORT_FORMATS = ("extxyz", "csv", "parquet", "json", "cif", "poscar", "ase-db")
 
 
 @click.group()
@@ -39,7 +38,7 @@ def data() -> None:
 @click.option("--skip-invalid", is_flag=True, help="Leave out what is broken and import the rest.")
 @click.option("--id-key", help="Field of a structure that holds its id; '' numbers them.")
 @click.option("--structure-key", help="Field of a JSON row that holds the structure, if it has several.")
-@click.option("--format", "file_format", type=click.Choice(FILE_FORMATS), help="Of all files; else by name.")
+@click.option("--format", "file_format", type=click.Choice(readable()), help="Of all files; else by name.")
 @click.option(
     "--column-map",
     "column_map",
@@ -200,7 +199,7 @@ def show(session: Session, *, pk: str, row_id: str | None, as_json: bool) -> Non
     help="File, or folder for cif and poscar.",
 )
 @click.option("--where", metavar="CONDITION", help="Only crystals that fulfil it, such as 'n_atoms < 10'.")
-@click.option("--format", "file_format", type=click.Choice(EXPORT_FORMATS), help="Else what the name tells.")
+@click.option("--format", "file_format", type=click.Choice(writable()), help="Else what the name tells.")
 @click.option("--overwrite", "force", is_flag=True, hidden=True)
 @force_option
 @json_option
@@ -226,7 +225,7 @@ def export(
 
     check_target(output, force)
     try:
-        file_format = file_format or format_of(output).value
+        file_format = file_format or format_of(output).name
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     session.load()

@@ -9,6 +9,7 @@ import click
 
 from aiida_pet.cli.launch_hull import hull
 from aiida_pet.cli.launch_screen import screen
+from aiida_pet.cli.launch_training import calibrate, distill, finetune, train
 from aiida_pet.cli.launching import (
     Request,
     Site,
@@ -42,6 +43,8 @@ def launch() -> None:
 
 launch.add_command(hull)
 launch.add_command(screen)
+for _command in (train, finetune, distill, calibrate):
+    launch.add_command(_command)
 
 _where = click.option("--where", metavar="CONDITION", help="Only crystals that fulfil it: 'n_atoms < 10'.")
 _set = click.option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_pet.cli.model_export import export
 from aiida_pet.cli.output import echo_json, echo_pairs, json_option, note, table_text
 from aiida_pet.cli.session import Session, pass_session
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def model() -> None:
-    """List, import and show PET models."""
+    """List, import, export and show PET models."""
+
+
+model.add_command(export)
 
 
 @model.command("list")

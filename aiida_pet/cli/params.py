@@ -10,10 +10,11 @@ import click
 from aiida_pet.cli.output import cell, echo_json, json_option, table_text
 
 TASKS = ("relax", "static", "phonons", "elastic")
+TRAIN = "train"
 
 
 @click.command()
-@click.argument("task", type=click.Choice(TASKS))
+@click.argument("task", type=click.Choice((*TASKS, TRAIN)))
 @click.option(
     "--protocols", "only_protocols", is_flag=True, help="Print the protocols only, with what each sets."
 )
@@ -23,6 +24,9 @@ def params(task: str, only_protocols: bool, as_json: bool) -> None:
 
     Each can be given to `aiida-pet launch TASK --set NAME=VALUE`, a protocol with --protocol NAME.
     """
+    if task == TRAIN:
+        _echo_training(only_protocols, as_json)
+        return
     if only_protocols:
         _echo_protocols(task, as_json, with_parameters=True)
         return
@@ -76,6 +80,33 @@ def _echo_protocols(task: str, as_json: bool, *, with_parameters: bool) -> None:
         click.echo(f"--protocol {marks.get(name, name)}{told}: {text}")
         if with_parameters:
             click.echo("  " + " ".join(f"{key}={cell(value)}" for key, value in sets[name].items()))
+
+
+def _echo_training(only_protocols: bool, as_json: bool) -> None:
+    """Print the options of a training, and its protocols."""
+    from aiida_pet.training.parameters import Mode, describe_training, parse_training
+    from aiida_pet.workchains.protocols.train import available_training_protocols, training_inputs
+
+    found = available_training_protocols()
+    rows = describe_training()
+    if as_json and not only_protocols:
+        defaults = parse_training({}).model_dump(mode="json")
+        echo_json(
+            {
+                name: {"default": defaults[name], "unit": unit or None, "description": text}
+                for name, _, unit, text in rows
+            }
+        )
+        return
+    sets = {name: training_inputs(Mode.SCRATCH, name).parameters for name in found}
+    if as_json:
+        echo_json({name: {"description": text, "parameters": sets[name]} for name, text in found.items()})
+        return
+    if not only_protocols:
+        click.echo(table_text(rows, ("parameter", "default", "unit", "meaning")) + "\n")
+    for name, text in found.items():
+        click.echo(f"--protocol {name}: {text}")
+        click.echo("  " + " ".join(f"{key}={cell(value)}" for key, value in sets[name].items()))
 
 
 def _choices(annotation: Any) -> list[str]:

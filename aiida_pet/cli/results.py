@@ -320,10 +320,10 @@ def _units(rows: Rows, names: list[str]) -> dict[str, str]:
 
 
 def _write_crystals(table: Table, form: Format, output: Path) -> None:
-    from aiida_pet.io.writers import ExportFormat, write_table
+    from aiida_pet.io.writers import write_table
     from aiida_pet.tables.crystals import StructureTable
 
-    file_format = ExportFormat.JSON if form is Format.PYMATGEN else ExportFormat(form.value)
+    file_format = "json" if form is Format.PYMATGEN else form.value
     if form is Format.PYMATGEN and not isinstance(table, StructureTable):
         raise click.ClickException("pymatgen needs crystals, but the table has none: use csv or json")
     try:
@@ -332,7 +332,7 @@ def _write_crystals(table: Table, form: Format, output: Path) -> None:
         raise click.ClickException(str(error)) from error
     note(f"wrote {output}")
     if left_out:
-        note(f"not written, since {file_format.value} cannot hold them: {shortened(left_out)}")
+        note(f"not written, since {file_format} cannot hold them: {shortened(left_out)}")
 
 
 def _write_submission(pk: str, rows: Rows, table: Table, output: Path) -> None:

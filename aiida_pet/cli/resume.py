@@ -21,6 +21,7 @@ from aiida_pet.cli.launching import (
 )
 from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import echo_json, note
+from aiida_pet.cli.resume_training import resume_training
 from aiida_pet.cli.session import Session, load_as
 from aiida_pet.cli.stop import HINT
 from aiida_pet.words import plural
@@ -54,12 +55,16 @@ def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request)
     from aiida.orm import WorkChainNode
 
     from aiida_pet.campaigns.resume import computed_again, what_is_done, without_given_up
+    from aiida_pet.campaigns.training import is_training
 
     session.load()
     check_request(request)
     node = load_as(pk, WorkChainNode, hint=HINT)
     _check_end(node)
     _check_not_taken_up(node)
+    if is_training(node):
+        resume_training(node, request)
+        return
     done = what_is_done(node)
     sure = without_given_up(done)
     _check_left(node, _count(done) - _count(sure), retry_given_up)

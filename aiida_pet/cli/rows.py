@@ -40,6 +40,7 @@ def load_rows(identifier: str) -> Rows:
     """
     from aiida.orm import ProcessNode
 
+    from aiida_pet.campaigns.training import errors_of
     from aiida_pet.data.table import TableData
 
     node = load_as(identifier, TableData, ProcessNode, hint=LOOK)
@@ -47,6 +48,9 @@ def load_rows(identifier: str) -> Rows:
         return Rows(node.pk, node)
     if "results" in node.outputs:
         return Rows(node.pk, node.outputs.results)
+    errors = errors_of(node)
+    if errors is not None:
+        return Rows(node.pk, errors)
     return _results_so_far(node)
 
 

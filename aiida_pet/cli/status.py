@@ -11,6 +11,7 @@ import click
 
 from aiida_pet.cli.output import echo_json, json_option, table_text
 from aiida_pet.cli.session import Session, load_as, pass_session
+from aiida_pet.cli.training_status import KIND, echo_training, follow_training, training_report
 from aiida_pet.tables import warnings
 from aiida_pet.words import duration, plural
 
@@ -67,9 +68,12 @@ def status(session: Session, *, pk: str, watch: bool, interval: float, all_jobs:
 def report(node: ProcessNode) -> dict[str, Any]:
     """Return how far ``node`` is, as a JSON document: totals, stages of a screening, lanes, jobs, advice."""
     from aiida_pet.campaigns.progress import campaign_progress
+    from aiida_pet.campaigns.training import is_training
     from aiida_pet.workchains.groups import group_of
     from aiida_pet.workchains.jobs import calls_of
 
+    if is_training(node):
+        return training_report(node)
     calls = calls_of(node)
     progress = campaign_progress(node, calls)
     group = group_of(node)
@@ -258,8 +262,11 @@ def follow(node: ProcessNode, interval: float) -> dict[str, Any]:
     On a terminal the line is renewed in place; elsewhere a line is printed when something has changed.
     """
     from aiida_pet.campaigns.progress import Heartbeats, campaign_progress
+    from aiida_pet.campaigns.training import is_training
     from aiida_pet.workchains.jobs import calls_of
 
+    if is_training(node):
+        return follow_training(node, interval)
     terminal = click.get_text_stream("stderr").isatty()
     last, told, heartbeats = "", set[str](), Heartbeats()
     while True:
@@ -285,6 +292,9 @@ def follow(node: ProcessNode, interval: float) -> dict[str, Any]:
 
 def echo_report(document: dict[str, Any], most_jobs: int | None) -> None:
     """Print what :func:`report` returns; at most ``most_jobs`` of the jobs, the last ones."""
+    if document.get("kind") == KIND:
+        echo_training(document, most_jobs)
+        return
     click.echo(f"{document['label']} <{document['pk']}> {document['state']}")
     if document["message"]:
         click.echo(f"  {_ADVICE_OF_OLD.sub('', document['message'].splitlines()[0])}")

@@ -56,7 +56,10 @@ def _record(step: TraceStep) -> dict[str, Any]:
 
 
 def _echo(step: TraceStep, row_id: str) -> None:
-    indent = "    " if step.role in ("model", "code", "parameters", "staged model") else ""
+    from aiida_pet.campaigns.model_origin import ROLES
+
+    of_job = ("model", "code", "parameters", "staged model")
+    indent = " " * (4 if step.role in of_job else 8 if step.role in ROLES else 0)
     label = f" {step.node.label!r}" if step.node.label else ""
     click.echo(f"{indent}{step.role:<10} <{step.node.pk}> {type(step.node).__name__}{label}")
     note = _note(step, row_id)

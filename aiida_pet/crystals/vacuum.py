@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from aiida_pet.tables.arrays import Floats
+
 Flags = NDArray[np.bool_]
 
 VACUUM = 15.0  # A, between images, beside the size of the row itself

@@ -29,10 +29,9 @@ from scipy.spatial import cKDTree
 from aiida_pet.crystals.lattice_reduction import LARGEST_COORDINATE, LatticeReductionError, reduced_basis
 from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.suitability import why_cell_cannot_relax
+from aiida_pet.tables.arrays import Floats, Integers
 from aiida_pet.tables.crystals import StructureTable
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 Problem = tuple[RowStatus | None, str]
 
 _SKEWED = 0.01  # a cell with less than this share of the volume of a box with the same edges is reduced first

@@ -23,7 +23,8 @@ from ase import Atoms
 
 from aiida_pet.io.ids import without_empty_ids
 from aiida_pet.io.left_out import LeftOut
-from aiida_pet.tables.ragged import Array, Ragged
+from aiida_pet.tables.arrays import Array
+from aiida_pet.tables.ragged import Ragged
 
 # The key of an object in which this program writes what a format cannot say by itself.
 OWN_KEY = "aiida_pet"

@@ -19,6 +19,7 @@ from aiida_pet.io.crystal import scalar, split_fields
 from aiida_pet.io.left_out import LeftOut
 from aiida_pet.tables.fixed_atoms import COLUMNS
 from aiida_pet.tables.table import Array
+from aiida_pet.units import VOIGT_PAIRS
 
 STRESS_UNITS = {"eV/A^3": 1.0, "GPa": GPa, "kbar": 0.1 * GPa}
 """Units that stresses are read in, in eV/A^3."""
@@ -171,7 +172,7 @@ def _voigt(value: Any) -> Array | None:
     if np.isfinite(matrix).all() and np.abs(matrix - matrix.T).max() > _ASYMMETRY * np.abs(matrix).max():
         return None
     matrix = 0.5 * (matrix + matrix.T)
-    return matrix[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+    return matrix[tuple(np.array(VOIGT_PAIRS).T)]
 
 
 def _number(value: Any) -> float | None:

@@ -14,10 +14,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from aiida_pet.io.ase_database import read_ase_database
-from aiida_pet.io.cif import read_cif
 from aiida_pet.io.crystal import (
     KNOWN_UNITS,
     Broken,
@@ -30,14 +28,12 @@ from aiida_pet.io.crystal import (
 )
 from aiida_pet.io.encodings import bytes_taken_as_latin
 from aiida_pet.io.equal_crystals import equal_crystals
-from aiida_pet.io.extxyz import read_extxyz
+from aiida_pet.io.formats import Format, format_named, readable
 from aiida_pet.io.ids import EXPORTED_ID_KEY, sounds_like_id
 from aiida_pet.io.input_results import ResultOptions, remedy_of
 from aiida_pet.io.left_out import LeftOut
-from aiida_pet.io.poscar import read_poscar
-from aiida_pet.io.pymatgen_json import AseDatabaseFoundError, JsonOptions, read_json, read_json_lines
-from aiida_pet.io.sources import FileFormat, Source, find_sources, names_by_folder
-from aiida_pet.io.tabular import Row, RowsBeside, read_csv, read_parquet
+from aiida_pet.io.sources import Source, find_sources, names_by_folder
+from aiida_pet.io.tabular import Row, RowsBeside
 from aiida_pet.tables.crystals import StructureTable, StructureTableBuilder
 from aiida_pet.tables.table import DuplicateIdError
 
@@ -84,7 +80,7 @@ class ReadOptions:
     :ivar skip_invalid: collect what is broken and import the rest, instead of stopping at it.
     """
 
-    file_format: FileFormat | None = None
+    file_format: Format | None = None
     id_key: str | None = None
     structure_key: str | None = None
     skip_invalid: bool = False
@@ -104,14 +100,14 @@ class ReadOptions:
         :param results: of :class:`~aiida_pet.io.input_results.ResultOptions`.
         :raises StructureFileError: if there is no such format, or an option of results has no such value.
         """
-        if file_format is not None and file_format not in list(FileFormat):
-            raise StructureFileError(f"unknown file_format {file_format!r}: expected {', '.join(FileFormat)}")
+        if file_format is not None and file_format not in readable():
+            raise StructureFileError(f"unknown file_format {file_format!r}: expected {', '.join(readable())}")
         try:
             options = ResultOptions(**results)
         except ValueError as error:
             raise StructureFileError("these options do not fit", str(error)) from error
         return cls(
-            FileFormat(file_format) if file_format else None, id_key, structure_key, skip_invalid, options
+            format_named(file_format) if file_format else None, id_key, structure_key, skip_invalid, options
         )
 
 
@@ -244,7 +240,7 @@ def iter_crystals(
 
 
 def _is_table(source: Source) -> bool:
-    return source.format in (FileFormat.CSV, FileFormat.PARQUET)
+    return source.format is not None and source.format.is_table
 
 
 def _report(problem: ImportProblem, options: ReadOptions, problems: list[ImportProblem]) -> None:
@@ -328,39 +324,9 @@ def _read(source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[It
     :raises ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile: if it cannot be
         read.
     """
-    key = options.id_key
-    json_options = JsonOptions(key, options.structure_key, dropped, options.results)
     if source.format is None:
-        known = ", ".join(FileFormat)
         raise StructureFileError(
-            "its name tells no format", f"file_format=NAME says it, where NAME is one of {known}"
+            "its name tells no format",
+            f"file_format=NAME says it, where NAME is one of {', '.join(readable())}",
         )
-    if source.format is FileFormat.CSV:
-        yield from read_csv(source.open, json_options)
-        return
-    if source.format is FileFormat.PARQUET:
-        with source.as_path() as path:
-            yield from read_parquet(path, json_options)
-        return
-    if source.format is FileFormat.ASE_DATABASE:
-        with source.as_path() as path:
-            yield from read_ase_database(path, path.suffix == ".json", key, dropped, options.results)
-        return
-    try:
-        with source.open() as text:
-            if source.format is FileFormat.JSON:
-                yield from read_json(text, json_options)
-            elif source.format is FileFormat.JSON_LINES:
-                yield from read_json_lines(text, json_options)
-            else:
-                yield from _read_text(text, source, options, dropped)
-    except AseDatabaseFoundError:
-        with source.as_path() as path:
-            yield from read_ase_database(path, True, key, dropped, options.results)
-
-
-def _read_text(text: TextIO, source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[Item]:
-    if source.format is FileFormat.EXTXYZ:
-        return read_extxyz(text, options.id_key, dropped, options.results)
-    reader = read_cif if source.format is FileFormat.CIF else read_poscar
-    return reader(text, options.id_key, dropped)
+    yield from source.format.items(source, options, dropped)

@@ -1,8 +1,7 @@
 """Finds the files of an import: walks folders, opens archives, tells formats by name. No AiiDA.
 
-Formats by name, after any of ``.gz .bz2 .xz``: ``.xyz .extxyz`` (extxyz), ``.cif`` (cif), ``.vasp .poscar
-POSCAR* CONTCAR* XDATCAR* *POSCARS`` (poscar), ``.db`` (ase-db), ``.json`` (json: pymatgen's, or an ASE database),
-``.jsonl .ndjson`` (jsonl). A ``.zip`` holds any of these.
+The name of a file tells its format (:mod:`~aiida_pet.io.formats`), after any of ``.gz .bz2 .xz``. A ``.zip`` holds any
+of these.
 
 What VASP calls ``POSCAR``, ``CONTCAR`` or ``XDATCAR`` in every folder is named by its folder: ``runs/mp-1/CONTCAR.gz``
 is ``mp-1``, or ``mp-1/CONTCAR`` and ``mp-1/POSCAR.orig`` where several of them stand in one folder.
@@ -21,46 +20,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TextIO
 
 from aiida_pet.io.crystal import StructureFileError
 from aiida_pet.io.encodings import as_text
+from aiida_pet.io.formats import FORMATS, Format, format_of_file, stands_in_every_folder
 
-
-class FileFormat(StrEnum):
-    """Formats that crystals are read from."""
-
-    EXTXYZ = "extxyz"
-    CIF = "cif"
-    POSCAR = "poscar"
-    ASE_DATABASE = "ase-db"
-    JSON = "json"
-    JSON_LINES = "jsonl"
-    CSV = "csv"
-    PARQUET = "parquet"
-
-
-_SUFFIXES = {
-    ".xyz": FileFormat.EXTXYZ,
-    ".extxyz": FileFormat.EXTXYZ,
-    ".cif": FileFormat.CIF,
-    ".vasp": FileFormat.POSCAR,
-    ".poscar": FileFormat.POSCAR,
-    ".contcar": FileFormat.POSCAR,
-    ".xdatcar": FileFormat.POSCAR,
-    ".db": FileFormat.ASE_DATABASE,
-    ".json": FileFormat.JSON,
-    ".jsonl": FileFormat.JSON_LINES,
-    ".ndjson": FileFormat.JSON_LINES,
-    ".csv": FileFormat.CSV,
-    ".tsv": FileFormat.CSV,
-    ".parquet": FileFormat.PARQUET,
-}
-_POSCAR_NAMES = ("POSCAR", "CONTCAR", "XDATCAR")
-# USPEX: gatheredPOSCARS, goodStructures_POSCARS
-_COLLECTED = "POSCARS"
 COMPRESSION: dict[str, Callable[..., Any]] = {
     ".gz": gzip.open,
     ".bz2": bz2.open,
@@ -82,7 +48,7 @@ class Source:
 
     name: str
     stem: str
-    format: FileFormat | None
+    format: Format | None
     open_raw: Callable[[], IO[bytes]]
     compression: str = ""
     path: Path | None = None
@@ -93,7 +59,7 @@ class Source:
         with self.open_raw() as raw:
             content = COMPRESSION[self.compression](raw) if self.compression else raw
             # a stray byte in the comment of a CIF costs nothing, in JSON it means damage
-            with as_text(content, strict=self.format in (FileFormat.JSON, FileFormat.JSON_LINES)) as text:
+            with as_text(content, strict=self.format is not None and self.format.is_strict) as text:
                 yield text
 
     @contextmanager
@@ -110,7 +76,7 @@ class Source:
 
 
 def find_sources(
-    path: Path, file_format: FileFormat | None = None, folders: Mapping[Path, str] | None = None
+    path: Path, file_format: Format | None = None, folders: Mapping[Path, str] | None = None
 ) -> Iterator[Source]:
     """Yield the files that ``path`` names: itself, the members of a ``.zip``, or all of a folder, sorted.
 
@@ -139,7 +105,7 @@ def names_by_folder(paths: Sequence[Path]) -> dict[Path, str]:
     whose names are the same.
     """
     files = [path for path in dict.fromkeys(paths) if path.is_file()]
-    of_vasp = [path for path in files if _is_of_vasp(_parse_name(path.name)[0])]
+    of_vasp = [path for path in files if stands_in_every_folder(_parse_name(path.name)[0])]
     names: dict[Path, str] = {}
     for group in (of_vasp, [path for path in files if path not in of_vasp]):
         parents = {path: path.absolute().parent for path in group}
@@ -160,23 +126,17 @@ def _folder_of(child: Path, base: Path) -> str:
     return "" if folder == "." else folder
 
 
-def _is_of_vasp(stem: str) -> bool:
-    """Return whether a file of this name may stand in every folder: ``POSCAR``, ``POSCAR.orig``, ``CONTCAR.1``."""
-    return stem.split(".", maxsplit=1)[0] in _POSCAR_NAMES
-
-
 def _names_by_folder(folders: Mapping[Path, str]) -> dict[Path, str]:
     """Return what names the structures of files, of file -> folder, where that is not the file's own name.
 
     Files of VASP's in a folder are named by it; others whose names are the same, by folder and name.
     """
     stems = {path: _parse_name(path.name)[0] for path in folders}
-    of_vasp = {path: stem for path, stem in stems.items() if folders[path] and _is_of_vasp(stem)}
+    of_vasp = {path: stem for path, stem in stems.items() if folders[path] and stands_in_every_folder(stem)}
     counts = Counter(folders[path] for path in of_vasp)
+    always = {name for one in FORMATS for name in one.beginnings}
     names = {
-        path: folders[path]
-        if counts[folders[path]] == 1 and stem in _POSCAR_NAMES
-        else f"{folders[path]}/{stem}"
+        path: folders[path] if counts[folders[path]] == 1 and stem in always else f"{folders[path]}/{stem}"
         for path, stem in of_vasp.items()
     }
     others = {path: stem for path, stem in stems.items() if path not in of_vasp}
@@ -189,7 +149,7 @@ def _names_by_folder(folders: Mapping[Path, str]) -> dict[Path, str]:
     return names
 
 
-def _from_file(path: Path, file_format: FileFormat | None, names: Mapping[Path, str]) -> Iterator[Source]:
+def _from_file(path: Path, file_format: Format | None, names: Mapping[Path, str]) -> Iterator[Source]:
     if path.suffix.lower() == ".zip":
         yield from _from_archive(path, file_format)
         return
@@ -198,7 +158,7 @@ def _from_file(path: Path, file_format: FileFormat | None, names: Mapping[Path, 
     yield Source(str(path), stem, file_format or found, lambda: path.open("rb"), compression, path)
 
 
-def _from_archive(path: Path, file_format: FileFormat | None) -> Iterator[Source]:
+def _from_archive(path: Path, file_format: Format | None) -> Iterator[Source]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
@@ -237,17 +197,15 @@ def _refused(path: Path, reason: str) -> Source:
     def open_raw() -> IO[bytes]:
         raise StructureFileError(reason)
 
-    return Source(str(path), path.stem, FileFormat.EXTXYZ, open_raw)
+    return Source(str(path), path.stem, format_of_file("refused.xyz"), open_raw)
 
 
-def _parse_name(name: str) -> tuple[str, FileFormat | None, str]:
+def _parse_name(name: str) -> tuple[str, Format | None, str]:
     """Return stem, format and compression that a file's name tells."""
     pure = PurePosixPath(name)
     compression = pure.suffix.lower() if pure.suffix.lower() in COMPRESSION else ""
     if compression:
         pure = PurePosixPath(pure.stem)
-    found = _SUFFIXES.get(pure.suffix.lower())
-    if found is not None:
-        return pure.stem, found, compression
-    is_poscar = pure.name.startswith(_POSCAR_NAMES) or pure.name.endswith(_COLLECTED)
-    return pure.name, FileFormat.POSCAR if is_poscar else None, compression
+    found = format_of_file(pure.name)
+    has_suffix = found is not None and pure.suffix.lower() in found.suffixes
+    return pure.stem if has_suffix else pure.name, found, compression

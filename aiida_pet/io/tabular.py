@@ -28,6 +28,7 @@ from aiida_pet.io.json_crystals import holds_crystal, is_crystal_text
 from aiida_pet.io.json_records import AmbiguousStructureError, JsonOptions, item_of_record
 from aiida_pet.io.left_out import LeftOut
 from aiida_pet.tables.columns import Kind, kinds_of
+from aiida_pet.units import VOIGT
 
 # Texts of CIFs and of JSON are longer than csv's own limit, 128 kB.
 _LONGEST_FIELD = 1 << 27
@@ -39,7 +40,7 @@ _SEPARATOR_HINT = re.compile(r"sep=(.)", re.IGNORECASE)
 _FLAGS = {"true": True, "false": False}
 # What an export makes of the crystals, and of a column with several values per crystal.
 _DERIVED = ("formula", "n_atoms")
-_COMPONENT = re.compile(r"_(xx|yy|zz|yz|xz|xy|[0-9]+)\Z")
+_COMPONENT = re.compile(rf"_({'|'.join(VOIGT)}|[0-9]+)\Z")
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,14 @@ import io
 import logging
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 LOGGER = logging.getLogger(__name__)
+
+TRAINED_PAIRS = "trained_pairs"
+"""Key of the metadata of a checkpoint that says which elements its training held together."""
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _ZIP_END_MAGIC = b"PK\x05\x06"
@@ -191,6 +194,25 @@ def describe_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
         "level_of_theory": extra.get("level_of_theory", ""),
         "licence": extra.get("licence", ""),
     }
+
+
+def trained_pairs(checkpoint: Mapping[str, Any]) -> frozenset[tuple[int, int]] | None:
+    """Return the pairs of atomic numbers that crystals of the training held together, the smaller number first.
+
+    None if the checkpoint, already opened, does not say.
+    """
+    metadata = checkpoint.get("metadata")
+    text = "" if metadata is None else dict(metadata.extra).get(TRAINED_PAIRS, "")
+    try:
+        pairs = {tuple(int(part) for part in pair.split("-")) for pair in text.split()}
+    except ValueError:
+        return None
+    return frozenset((pair[0], pair[1]) for pair in pairs if len(pair) == 2) or None
+
+
+def pairs_in_words(pairs: Iterable[tuple[int, int]]) -> str:
+    """Return pairs of atomic numbers as a checkpoint says them: ``29-29 29-79``."""
+    return " ".join(f"{min(pair)}-{max(pair)}" for pair in sorted(pairs))
 
 
 def _core(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:

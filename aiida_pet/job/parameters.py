@@ -35,6 +35,9 @@ class Output(StrEnum):
     ENERGIES = "energies"  # of each atom, eV
     FEATURES = "features"  # last-layer features of the energy head, summed over the atoms
     UNCERTAINTY = "uncertainty"  # standard deviation of the energy, eV, of models that were calibrated for it
+    ENSEMBLE = (
+        "ensemble"  # energies of the members of the ensemble, eV, of models that were calibrated with one
+    )
     INVARIANCE = "invariance"  # norm of the derivative of the energy by a rotation of the crystal, eV
 
 

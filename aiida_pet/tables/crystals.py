@@ -10,8 +10,9 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
+from aiida_pet.tables.arrays import Array
 from aiida_pet.tables.filling import concatenate_filled
-from aiida_pet.tables.ragged import Array, within
+from aiida_pet.tables.ragged import within
 from aiida_pet.tables.table import Table, encode_strings, prefixed
 
 _ATOMS = "atoms/"

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from aiida_pet.tables.arrays import Array
 from aiida_pet.tables.columns import Kind, kinds_of, zero_with
-from aiida_pet.tables.ragged import Array
 
 _KINDS = {"b": {Kind.FLAG}, "i": {Kind.COUNT}, "u": {Kind.COUNT}, "f": {Kind.FLAG, Kind.COUNT}}
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_pet.tables.arrays import Floats
 from aiida_pet.tables.crystals import StructureTable
 
-Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 CARTESIAN = "fixed_cartesian"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from aiida_pet.tables.arrays import Array
 from aiida_pet.tables.columns import (
     PER_ATOM,
     RAGGED,
@@ -24,7 +25,7 @@ from aiida_pet.tables.columns import (
     units_of,
 )
 from aiida_pet.tables.crystals import StructureTable
-from aiida_pet.tables.ragged import Array, Ragged
+from aiida_pet.tables.ragged import Ragged
 
 
 def with_missing(

@@ -18,8 +18,9 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aiida_pet.tables.arrays import Array
 from aiida_pet.tables.filling import concatenate_columns
-from aiida_pet.tables.ragged import Array, Ragged
+from aiida_pet.tables.ragged import Ragged
 
 __all__ = [
     "Array",

@@ -50,6 +50,10 @@ class Warned(StrEnum):
         "imaginary_at_gamma",
         "All imaginary modes are at Gamma: the primitive cell can follow them.",
     )
+    EXTRAPOLATED = (
+        "extrapolated",
+        "No crystal that the model was trained on holds two of its elements together.",
+    )
     ROUGH = (
         "rough",
         "The elastic tensor leaves more than 5 % of the stresses unexplained, or breaks its symmetry by more than 5 % "

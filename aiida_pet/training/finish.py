@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from aiida_pet.job.checkpoint import TRAINED_PAIRS, load_checkpoint, pairs_in_words, trained_pairs
 from aiida_pet.job.folder import write_atomically
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.table import Array, Table
@@ -78,7 +80,28 @@ def _about(work: Work) -> dict[str, Any]:
         "level_of_theory": level,
         "licence": work.parameters.licence or work.job.licence,
     }
+    pairs = _pairs(work)
+    if pairs:
+        extra[TRAINED_PAIRS] = pairs_in_words(pairs)
     return known | {"name": work.job.name, "extra": extra}
+
+
+def _pairs(work: Work) -> set[tuple[int, int]]:
+    """Return which elements training rows hold together, those of the model that was begun from included.
+
+    Empty if that model does not say: what it saw would be called unknown.
+    """
+    before: frozenset[tuple[int, int]] | None = frozenset()
+    if work.begun_from is not None:
+        before = trained_pairs(load_checkpoint(*work.begun_from))
+    if before is None:
+        return set()
+    part = work.prepared.parts["training"]
+    held = {
+        tuple(np.unique(part.table.numbers[part.table.offsets[row] : part.table.offsets[row + 1]]).tolist())
+        for row in part.rows(Split.TRAINING).tolist()
+    }
+    return set(before) | {pair for numbers in held for pair in combinations_with_replacement(numbers, 2)}
 
 
 def _judged(work: Work, sha256: str) -> list[Judged]:

@@ -19,11 +19,12 @@ from aiida_pet.training.parameters import Method, Stage, TrainingParameters
 from aiida_pet.training.prepare import Part, Prepared
 from aiida_pet.training.presets import PRESETS
 from aiida_pet.training.split import Split
+from aiida_pet.units import VOIGT_PLACES
 
 TRAINING_FRAMES, VALIDATION_FRAMES = "train.xyz", "validation.xyz"
 START_FILE = "start.ckpt"
 OPTIONS_FILE = "options.yaml"
-_VOIGT = [0, 5, 4, 5, 1, 3, 4, 3, 2]  # of nine components, row by row
+_VOIGT = [place for row in VOIGT_PLACES for place in row]  # of nine components, row by row
 _LLPR_BATCH = 8
 
 

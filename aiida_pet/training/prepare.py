@@ -127,7 +127,9 @@ def prepare(
             known = np.unique(table.numbers[rows]).tolist()
             parts[name] = _without_foreign(parts[name], known)
     part = parts[TRAINING]
-    stress_check = check_stress(part.table, part.labels.energy, part.labels.stress, part.groups)
+    # without a column that names the crystal, cells of the same atoms are compared
+    crystals = part.groups if parameters.group is not None else np.full(len(part.table), "")
+    stress_check = check_stress(part.table, part.labels.energy, part.labels.stress, crystals)
     if stress_check.problem:
         raise TrainingError(stress_check.problem)
     prepared = Prepared(parts, stress_check, _level(parts, parameters, known_level))

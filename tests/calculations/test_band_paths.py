@@ -137,7 +137,7 @@ def test_columns_that_disagree_with_the_geometry_are_said() -> None:
     row = table.select(["alloy"])
     row.set_column("spacegroup_0_01", [99])
     assert symmetry_remarks(row, phonopys["alloy"], BandsParameters()) == [
-        "spglib finds space group 221 at 0.001 A, 221 at 0.01 A, 221 at 0.1 A"
+        "the primitive cell has space group 221 at 0.001 A, 221 at 0.01 A, 221 at 0.1 A"
     ]
 
 

@@ -7,10 +7,7 @@ from aiida import orm
 from ase.io import iread
 from ase.io import read as ase_read
 
-from aiida_pet.cli.data import EXPORT_FORMATS, FILE_FORMATS
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.io.sources import FileFormat
-from aiida_pet.io.writers import ExportFormat
 
 
 @pytest.fixture
@@ -25,11 +22,6 @@ def broken_file(tmp_path):
     good = '1\nLattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3 id={} pbc="T T T"\nW 0 0 0\n'
     path.write_text(good.format("a") + "2\nid=b\nW 0 0\n" + good.format("c"))
     return path
-
-
-def test_formats_are_those_that_are_read_and_written():
-    assert set(FILE_FORMATS) == {form.value for form in FileFormat}
-    assert set(EXPORT_FORMATS) == {form.value for form in ExportFormat}
 
 
 def test_import_says_what_it_made(invoke, alloys_file):

@@ -114,9 +114,9 @@ def test_table_for_people_stops_at_a_screenful_and_says_so(invoke, campaign, mon
 
 def test_table_has_units_and_marks_what_is_missing(invoke, campaign):
     head, units, _, first, *_, last = invoke("results", campaign.node.pk).stdout.splitlines()
-    assert head.split()[:5] == ["id", "formula", "status", "n_atoms", "energy"]
+    assert head.split()[:6] == ["id", "formula", "status", "heads", "n_atoms", "energy"]
     assert units.split()[:2] == ["eV", "A^3"]
-    assert first.split()[:5] == ["b", "NbW", "converged", "2", "-16"]
+    assert first.split()[:6] == ["b", "NbW", "converged", "conservative", "2", "-16"]
     assert last.split()[:5] == ["d", "W2", "left", "2", "-"]
 
 

@@ -5,7 +5,6 @@ import os
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -161,7 +160,7 @@ def test_daemon_runs_as_long_as_its_process_does(tmp_path):
     process = start("start-circus")
     assert daemon_runs(Client())
     process.kill()
-    time.sleep(0.2)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert not daemon_runs(Client())  # dead and not waited for
     process.wait()
     assert not daemon_runs(Client())

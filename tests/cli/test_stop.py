@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from aiida_pet.workchains.stopping import is_stop_requested
@@ -15,12 +16,22 @@ ENGINE = """
 import signal, sys, time
 told = []
 signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+open(sys.argv[1] + ".ready", "w").close()
 while not told:
     time.sleep(0.1)
 for _ in range(10):  # a signal ends a sleep
     time.sleep(0.1)
 open(sys.argv[1], "a").write("engine\\n")
 """
+
+
+def wait_for(happened, limit=30.0):
+    deadline = time.monotonic() + limit
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 ENDED = (-signal.SIGTERM, 128 + signal.SIGTERM)  # a shell whose child was ended, if it has one
 
 
@@ -151,7 +162,7 @@ def test_script_of_a_job_waits_for_what_its_engine_writes_at_the_end(invoke, run
     script = f"bash -c {shlex.quote(wrapper)}; echo script >> {log}"
     shell = subprocess.Popen(["/bin/bash", "-c", script], start_new_session=True)
     running.jobs[0].set_job_id(str(shell.pid))
-    time.sleep(1)
+    wait_for(log.with_name("log.ready").exists)
     invoke("stop", running.node.pk)
     shell.wait(timeout=30)
     assert log.read_text() == "engine\nscript\n"
@@ -161,7 +172,7 @@ def test_script_of_a_job_waits_for_what_its_engine_writes_at_the_end(invoke, run
 def test_script_of_a_job_comes_to_no_engine_after_it_was_told_to_end(invoke, running):
     shell = subprocess.Popen(["/bin/bash", "-c", "sleep 300; sleep 300; true"], start_new_session=True)
     running.jobs[0].set_job_id(str(shell.pid))
-    time.sleep(1)
+    wait_for(psutil.Process(shell.pid).children)
     invoke("stop", running.node.pk)
     assert shell.wait(timeout=30) in (0, *ENDED)
 

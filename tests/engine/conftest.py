@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from aiida_pet.tables.crystals import StructureTable
-from support.random_alloys import random_alloy
+from aiida_pet.testing.crystals import random_alloys
 
 
 @pytest.fixture(scope="session")
@@ -50,14 +49,5 @@ def ase_calculator(model_file: tuple[Path, str]) -> Callable[..., Any]:
 
 @pytest.fixture
 def alloys() -> Callable[..., StructureTable]:
-    """Make a table of random alloys of 1 to 16 atoms."""
-
-    def make(n_rows: int, *, seed: int = 0, strain: float = 0.02, rattle: float = 0.05) -> StructureTable:
-        rng = np.random.default_rng(seed)
-        sizes = [tuple(int(n) for n in rng.integers(1, 3, 3)) for _ in range(n_rows)]
-        return StructureTable.from_ase(
-            (f"alloy-{i:03d}", random_alloy(rng, size, strain=strain, rattle=rattle))
-            for i, size in enumerate(sizes)
-        )
-
-    return make
+    """Return :func:`aiida_pet.testing.crystals.random_alloys`: a table of random alloys of 1 to 16 atoms."""
+    return random_alloys

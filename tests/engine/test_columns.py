@@ -24,7 +24,7 @@ from aiida_pet.job.parameters import parse_parameters
 from aiida_pet.tables.columns import Column, Kind, Source, columns_of, find_columns
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.warnings import Warned, codes_in
-from support.tiny_models import tiny_pet
+from aiida_pet.testing.models import tiny_pet
 
 DRIVERS = {Task.STATIC: Static, Task.RELAX: Relax, Task.PHONONS: Phonons, Task.ELASTIC: Elastic}
 # anything is converged

@@ -15,7 +15,7 @@ from aiida_pet.job.checkpoint import sha256_of
 from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolder, JobSpec, Task
 from aiida_pet.job.parameters import Output, ParameterError, parse_parameters
 from aiida_pet.tables.crystals import StructureTable
-from support.tiny_models import tiny_llpr, tiny_pet
+from aiida_pet.testing.models import tiny_llpr, tiny_pet
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.advice import ADVISED
-from benchmarks.faults import MARKS, Outcome, read_outcomes, table, write_table
+from benchmarks.faults.advice import ADVISED
+from benchmarks.faults.injected import MARKS, Outcome, read_outcomes, table, write_table
 
 WHOLE = Outcome("engine_killed", ended=True, rows=60, jobs=5, seconds=70.4)
 

@@ -20,8 +20,8 @@ from pymatgen.io.vasp import Poscar
 
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.io.crystal import StructureFileError
+from aiida_pet.io.formats import format_named
 from aiida_pet.io.readers import ReadOptions, read_structures
-from aiida_pet.io.sources import FileFormat
 
 Same = Callable[..., bool]
 
@@ -269,7 +269,10 @@ def test_file_format_overrides_the_name(tmp_path: Path, crystals: list[Atoms]) -
     ase.io.write(tmp_path / "dump.txt", crystals, format="extxyz")
     with pytest.raises(StructureFileError, match=r"its name tells no format.*extxyz, cif, poscar"):
         read_structures(tmp_path / "dump.txt")
-    assert len(read_structures(tmp_path / "dump.txt", ReadOptions(file_format=FileFormat.EXTXYZ)).table) == 5
+    assert (
+        len(read_structures(tmp_path / "dump.txt", ReadOptions(file_format=format_named("extxyz"))).table)
+        == 5
+    )
 
 
 def test_constraints_of_a_database_become_what_is_held(tmp_path: Path) -> None:

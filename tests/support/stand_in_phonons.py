@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from aiida_pet.crystals.symmetry.spacegroup import spacegroup_numbers
-from aiida_pet.job.folder import JobFolder, Task
+from aiida_pet.job.folder import Task
 from aiida_pet.tables.crystals import StructureTable
-from support import stand_in_engine
+from aiida_pet.testing.results import finish_rows
+from aiida_pet.testing.stand_in_engine import main
 from support.phonon_results import SYMPRECS, energy_and_forces, phonon_table
 
-FINISH = stand_in_engine.finish_rows
 
-
-def finish(rows: StructureTable, *_: Task, **__: bool) -> StructureTable:
+def finish(rows: StructureTable, task: Task, _: Mapping[str, Any]) -> StructureTable:
     """Rows as the engine would leave them."""
-    task = JobFolder(Path(sys.argv[1])).read_spec().task
     if task == Task.RELAX and "STAND_IN_NOT_RELAXED" in os.environ:
         os.abort()
-    found = FINISH(rows)
+    found = finish_rows(rows)
     if task == Task.PHONONS:
         starts = dict(zip(rows.ids.tolist(), rows.iter_ase(), strict=True))
         moved = {name: atoms.copy() for name, atoms in starts.items()}
@@ -45,5 +45,4 @@ def finish(rows: StructureTable, *_: Task, **__: bool) -> StructureTable:
 
 
 if __name__ == "__main__":
-    stand_in_engine.finish_rows = finish
-    sys.exit(stand_in_engine.Engine(JobFolder(Path(sys.argv[1]))).run())
+    main(finish)

@@ -9,6 +9,7 @@ import ase.io
 import numpy as np
 import pytest
 
+from aiida_pet.training.cost import cost_of
 from aiida_pet.training.curve import best_epoch, column_of, read_curve, unit_of
 from aiida_pet.training.options import write_frames, write_options
 from aiida_pet.training.parameters import Mode, Stage, TrainingError, parse_training
@@ -136,3 +137,17 @@ def test_published_sizes_have_the_parameters_that_are_published() -> None:
                 get_default_hypers("pet")["model"] | dict(PRESETS[name]), list(range(1, 103))
             )
         assert sum(p.numel() for p in model.parameters()) == pytest.approx(expected, rel=0.04)
+
+
+def test_cost_grows_with_atoms_epochs_and_weights_and_names_each_stage() -> None:
+    stages = [Stage.DIRECT, Stage.CONSERVATIVE]
+    atoms = {"training": 84_135, "validation": 0}
+    measured = parse_training({"architecture": "xxs", "epochs_direct": 1, "epochs": 1})
+    one = cost_of(measured, stages, atoms)
+    assert one.core_s["direct"] == pytest.approx(100, rel=0.05)  # as it was measured
+    assert set(one.core_s) == {"direct", "conservative"}
+    more = cost_of(measured, stages, {"training": 2 * 84_135, "validation": 0})
+    assert more.core_s["direct"] == pytest.approx(2 * one.core_s["direct"])
+    wide = cost_of(parse_training({"architecture": "xxs", "hypers": {"d_pet": 128}}), stages, atoms)
+    assert wide.weights == pytest.approx(4 * one.weights)
+    assert cost_of(measured, stages, atoms, n_parameters=500_000).weights == 500_000

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from aiida.engine import run_get_node
+from ase.build import bulk
 
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.training.parameters import Mode
@@ -102,3 +110,210 @@ def test_learning_curve_has_an_epoch_per_row_and_errors_are_by_kind_and_element(
     assert abs(mean - whole["energy_mae"]) < 1e-9
     assert {"before_energy_mae", "direct_forces_mae", "stress_rmse"} <= set(errors.columns)
     assert "z_scale" in scratch.outputs.errors.calibrate.to_dataframe().columns
+
+
+# -- fine-tuning, killed and stopped ------------------------------------------------------
+
+
+def processes_in(folder: Path, word: str) -> list[psutil.Process]:
+    """Return the processes that work in ``folder`` or below and have ``word`` in their command."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if Path(process.cwd()).is_relative_to(folder) and word in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+def end_twice(folder: Path, told: list[str]) -> None:
+    """Kill the engine of a training after an epoch, and tell metatrain of the next job to end after another one."""
+    deadline = time.time() + 500
+    seen = {path.parent for path in folder.rglob("outputs/2*/*/model_*.ckpt")}  # of other trainings
+    for word, number in (("pet-engine", signal.SIGKILL), ("aiida_pet.training.child", signal.SIGTERM)):
+        while time.time() < deadline:
+            fresh = [path for path in folder.rglob("outputs/2*/*/model_*.ckpt") if path.parent not in seen]
+            victims = processes_in(folder, word) if fresh else []
+            if victims:
+                seen |= {path.parent for path in fresh}
+                for victim in victims:
+                    victim.send_signal(number)
+                told.append(word)
+                break
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def tuned(site: dict[str, Any], training_set: StructureSetData, scratch: Any) -> Any:
+    """A fine-tuning of the calibrated model whose first job was killed and whose second was told to end."""
+    told: list[str] = []
+    work = Path(site["code"].computer.get_workdir())
+    thread = threading.Thread(target=end_twice, args=(work, told), daemon=True)
+    thread.start()
+    node = launch(
+        site,
+        training_set,
+        Mode.FINETUNE,
+        {"epochs": 60, "learning_rate": 1e-3},
+        model=scratch.outputs.model,
+        old=StructureSetData.from_table(labelled(6, seed=3)).store(),
+    )
+    assert told == ["pet-engine", "aiida_pet.training.child"]
+    assert node.is_finished_ok, node.exit_message
+    return node
+
+
+def test_fine_tuning_goes_on_after_jobs_that_were_killed_and_ended(tuned: Any) -> None:
+    first, second, third, last = jobs_below(tuned)
+    assert [job.exit_status for job in (first, second, third, last)] == [400, 400, 0, 0]
+    assert "was killed" in first.exit_message
+    assert "SIGTERM" in second.exit_message
+    assert second.inputs.remote_state.uuid == first.outputs.remote_folder.uuid
+    assert third.inputs.remote_state.uuid == second.outputs.remote_folder.uuid
+    done = [job.outputs.summary["rows_done"] for job in (first, second, third)]
+    assert done[0] < done[1] < done[2] == 60
+    epochs = tuned.outputs.learning_curve.conservative.column("epoch").tolist()
+    assert epochs == sorted(set(epochs))
+    assert (
+        60 - len(epochs) <= 2
+    )  # the figures of an epoch are lost with a job that is killed, not its weights
+    assert epochs[-1] == 59
+
+
+def test_fine_tuning_ends_calibrated_again_and_says_what_it_forgot(tuned: Any, scratch: Any) -> None:
+    assert [job.inputs.stage.value for job in jobs_below(tuned)][-2:] == ["conservative", "calibrate"]
+    assert "energy_uncertainty" in tuned.outputs.model.outputs
+    assert "non_conservative_force" in tuned.outputs.model.outputs
+    errors = tuned.outputs.errors.conservative.to_dataframe().set_index("set")
+    old = errors.loc["old"].iloc[0]
+    assert np.isfinite([old["energy_mae"], old["before_energy_mae"]]).all()
+    assert old["energy_mae"] != old["before_energy_mae"]
+    for name in ("licence", "level_of_theory"):
+        inherited = [node.outputs.model.base.attributes.get(name) for node in (tuned, scratch)]
+        assert inherited[0] == inherited[1]
+
+
+# -- distillation, and the way back ------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def teacher(site: dict[str, Any]) -> Any:
+    from aiida_pet.data.model import PetModelData
+
+    path = Path(__file__).parents[2] / "aiida_pet" / "models" / "pet-refractory-xs.ckpt"
+    if not path.exists():
+        pytest.skip(f"the model that ships is not there: {path.name}")
+    return PetModelData.from_file(path)
+
+
+@pytest.fixture(scope="module")
+def distilled(site: dict[str, Any], teacher: Any) -> Any:
+    crystals = {}
+    for i in range(12):
+        cell = bulk("W", "bcc", a=3.16 * (1 + 0.004 * (i % 5)), cubic=True)
+        cell.numbers[1] = (42, 74)[i % 2]
+        cell.rattle(0.02, seed=i)
+        crystals[f"alloy-{i:02d}"] = cell
+    structures = StructureSetData(crystals).store()
+    node = launch(
+        site, structures, Mode.DISTILL, {"group": None, "report_by": None, "cutoff": 4.5}, teacher=teacher
+    )
+    assert node.is_finished_ok, node.exit_message
+    return node
+
+
+def test_student_learns_labels_of_its_teacher_and_inherits_licence_and_level(
+    distilled: Any, teacher: Any
+) -> None:
+    labelled_set = distilled.outputs.labelled
+    label = next(one for one in distilled.called if one.process_label == "BatchWorkChain")
+    np.testing.assert_array_equal(labelled_set.column("input_energy"), label.outputs.results.column("energy"))
+    model = distilled.outputs.model
+    assert model.base.attributes.get("licence") == teacher.base.attributes.get("licence")
+    assert model.base.attributes.get("level_of_theory") == teacher.base.attributes.get("level_of_theory")
+    assert model.elements == [42, 74]
+    assert model.base.attributes.get("n_parameters") < 5000
+
+
+def test_trace_walks_from_a_relaxed_row_to_the_data_of_its_model(
+    distilled: Any, site: dict[str, Any], teacher: Any
+) -> None:
+    from aiida_pet.campaigns.trace import trace
+    from aiida_pet.workchains.relax import RelaxWorkChain
+
+    crystal = StructureSetData({"one": bulk("W", "bcc", a=3.17)}).store()
+    builder = RelaxWorkChain.get_builder_from_protocol(
+        site["code"],
+        distilled.outputs.model,
+        crystal,
+        settings=site["settings"],
+        overrides={"parameters": {"max_steps": 1}},
+    )
+    _, node = run_get_node(builder)
+    steps = trace(node, "one")
+    roles = [step.role for step in steps]
+    nodes = [step.node.pk for step in steps]
+    assert roles.count("training job") == 2
+    assert distilled.outputs.labelled.pk in nodes
+    assert teacher.pk in nodes
+    assert distilled.inputs.structures.pk in nodes
+    assert nodes.index(distilled.outputs.model.pk) < nodes.index(distilled.outputs.labelled.pk)
+
+
+# -- the command line ------------------------------------------------------
+
+
+def command(*arguments: Any, status: int = 0) -> str:
+    from click.testing import CliRunner
+
+    from aiida_pet.cli import main
+
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == status, result.output
+    return result.output
+
+
+def test_status_and_results_of_a_training_tell_epochs_and_errors(tuned: Any) -> None:
+    told = command("status", tuned.pk)
+    assert "finetune finished [0]" in told
+    assert "conservative  done" in " ".join(told.split()).replace("conservative done", "conservative  done")
+    assert "60/60" in told
+    assert "meV/atom" in told
+    document = json.loads(command("status", tuned.pk, "--json"))
+    assert [stage["epochs_done"] for stage in document["stages"]] == [60, 1]
+    assert "energy_mae" in command("results", tuned.pk, "--format", "csv")
+
+
+def test_model_that_was_trained_is_exported_with_what_made_it(tuned: Any, tmp_path: Path) -> None:
+    target = tmp_path / "tuned.ckpt"
+    command("model", "export", tuned.outputs.model.pk, "-o", target)
+    card = json.loads(target.with_suffix(".json").read_text())
+    assert card["sha256"] == hashlib.sha256(target.read_bytes()).hexdigest()
+    assert [one["stage"] for one in card["trained_by"]] == [
+        "calibrate", "conservative", "calibrate", "conservative", "direct"
+    ]  # fmt: skip
+    assert "is there already" in command("model", "export", tuned.outputs.model.pk, "-o", target, status=1)
+    command("model", "export", tuned.outputs.model.pk, "-o", tmp_path / "tuned.pt")
+    from metatomic.torch import load_atomistic_model
+
+    outputs = load_atomistic_model(str(tmp_path / "tuned.pt")).capabilities().outputs
+    assert "energy" in outputs
+
+
+def test_dry_run_tells_rows_units_sign_and_cost(
+    training_set: Any, scratch: Any, site: dict[str, Any]
+) -> None:
+    options = [f"--set={name}={json.dumps(value)}" for name, value in TINY.items()]
+    arguments = ["launch", "train", training_set.pk, "--code", site["code"].pk, *options, "--dry-run"]
+    model = ["--model", scratch.outputs.model.pk]
+    told = command("launch", "finetune", training_set.pk, *model, *arguments[3:])
+    assert "training 12, validation 6, test 6" in told
+    assert "stress from input_stress (eV/A^3, tension positive)" in told
+    assert "energies change by" in told
+    assert "nothing was started" in told
+    document = json.loads(command("launch", "finetune", training_set.pk, *model, *arguments[3:], "--json"))
+    assert document["stages"] == ["conservative", "calibrate"]
+    assert document["core_s"]["conservative"] > 0
+    bad = command("launch", "finetune", training_set.pk, *model, *arguments[3:], "--set=epochz=3", status=1)
+    assert "epochz: unknown" in bad

@@ -12,8 +12,8 @@ from aiida_pet.workchains.walk import Ending, Walk, to_ranges
 Machine = Callable[[list[int]], tuple[Collection[int], Ending]]
 
 
-def walk_through(walk: Walk, machine: Machine, max_jobs: int = 200) -> tuple[list[list[int]], set[int]]:
-    """Let `machine` run all jobs; return the jobs and the finished rows. Every row is done at most once."""
+def walk_through(walk: Walk, machine: Machine, max_jobs: int = 200) -> tuple[list[list[int]], set[int], Walk]:
+    """Let `machine` run all jobs; return them, the rows that finished and how the walk ended. No row is done twice."""
     jobs: list[list[int]] = []
     done: set[int] = set()
     while walk.n_waiting:
@@ -27,12 +27,7 @@ def walk_through(walk: Walk, machine: Machine, max_jobs: int = 200) -> tuple[lis
         walk.settle(finished, ending, "bang")
         if walk.fruitless >= 10:
             break
-    walk_through.walk = walk  # type: ignore[attr-defined]
-    return jobs, done
-
-
-def last_walk() -> Walk:
-    return walk_through.walk  # type: ignore[attr-defined, no-any-return]
+    return jobs, done, walk
 
 
 def sound(job: list[int]) -> tuple[Collection[int], Ending]:
@@ -47,7 +42,7 @@ def killed_by(*culprits: int) -> Machine:
 
 
 def test_sound_machine_runs_each_row_once_in_jobs_of_job_size() -> None:
-    jobs, done = walk_through(Walk.start(10, 4), sound)
+    jobs, done, _ = walk_through(Walk.start(10, 4), sound)
     assert [len(job) for job in jobs] == [4, 4, 2]
     assert done == set(range(10))
 
@@ -75,23 +70,23 @@ def test_rows_of_a_broken_job_are_not_mixed_with_others() -> None:
 
 @pytest.mark.parametrize("culprit", [0, 17, 63])
 def test_one_culprit_is_isolated_and_every_other_row_finishes(culprit: int) -> None:
-    jobs, done = walk_through(Walk.start(100, 64), killed_by(culprit))
+    jobs, done, last = walk_through(Walk.start(100, 64), killed_by(culprit))
     assert done == set(range(100)) - {culprit}
-    assert last_walk().given_up == {culprit: "bang"}
+    assert last.given_up == {culprit: "bang"}
     assert len(jobs) <= 20
     assert jobs.count([culprit]) == 2
 
 
 def test_three_culprits_are_isolated() -> None:
-    _, done = walk_through(Walk.start(64, 64), killed_by(3, 4, 60))
+    _, done, last = walk_through(Walk.start(64, 64), killed_by(3, 4, 60))
     assert done == set(range(64)) - {3, 4, 60}
-    assert set(last_walk().given_up) == {3, 4, 60}
+    assert set(last.given_up) == {3, 4, 60}
 
 
 def test_single_row_that_breaks_its_job_is_given_up_after_two_tries() -> None:
-    jobs, _ = walk_through(Walk.start(1, 10), killed_by(0))
+    jobs, _, last = walk_through(Walk.start(1, 10), killed_by(0))
     assert jobs == [[0], [0]]
-    assert last_walk().given_up == {0: "bang"}
+    assert last.given_up == {0: "bang"}
 
 
 @pytest.mark.parametrize("ending", [Ending.TIME, Ending.MEMORY])
@@ -99,24 +94,24 @@ def test_single_row_for_which_jobs_have_not_enough_is_starved_and_not_to_blame(e
     def machine(job: list[int]) -> tuple[Collection[int], Ending]:
         return set(job) - {4}, ending if 4 in job else Ending.FINISHED
 
-    jobs, done = walk_through(Walk.start(20, 10), machine)
+    jobs, done, last = walk_through(Walk.start(20, 10), machine)
     assert done == set(range(20)) - {4}
-    assert last_walk().given_up == {}
-    assert last_walk().starved == {4: ending}
+    assert last.given_up == {}
+    assert last.starved == {4: ending}
     assert jobs.count([4]) == 2
 
 
 def test_engine_that_does_not_begin_blames_no_row_and_is_tried_ten_times() -> None:
-    jobs, _ = walk_through(Walk.start(3, 3), lambda job: (set(), Ending.IDLE))
+    jobs, _, last = walk_through(Walk.start(3, 3), lambda job: (set(), Ending.IDLE))
     assert jobs == [[0, 1, 2]] * 10
-    assert (last_walk().waiting_rows, last_walk().given_up) == ([0, 1, 2], {})
+    assert (last.waiting_rows, last.given_up) == ([0, 1, 2], {})
 
 
 def test_lane_of_culprits_alone_gives_them_up_although_no_job_finished_a_row() -> None:
     """As when a campaign is resumed of which only they are left: it would never come to an end."""
-    walk_through(Walk.start(3, 1), killed_by(0, 1, 2))
-    last_walk().acquit()
-    assert set(last_walk().given_up) == {0, 1, 2}
+    _, _, last = walk_through(Walk.start(3, 1), killed_by(0, 1, 2))
+    last.acquit()
+    assert set(last.given_up) == {0, 1, 2}
 
 
 def test_rows_given_up_since_a_job_last_finished_one_are_acquitted_with_the_machine() -> None:
@@ -143,29 +138,29 @@ def test_rows_whose_time_ran_out_before_one_ended_go_on_together() -> None:
 
 
 def test_broken_machine_makes_ten_fruitless_jobs_and_blames_no_row() -> None:
-    jobs, done = walk_through(Walk.start(1000, 1000), lambda job: (set(), Ending.BROKEN))
+    jobs, done, last = walk_through(Walk.start(1000, 1000), lambda job: (set(), Ending.BROKEN))
     assert len(jobs) == 10
     assert not done
-    assert last_walk().given_up == {}
-    assert last_walk().n_waiting == 1000
+    assert last.given_up == {}
+    assert last.n_waiting == 1000
 
 
 def test_out_of_memory_halves_jobs_and_batches_for_the_rest() -> None:
     def small_machine(job: list[int]) -> tuple[Collection[int], Ending]:
         return sound(job) if len(job) <= 3 else (set(), Ending.MEMORY)
 
-    jobs, done = walk_through(Walk.start(30, 20, max_batch_cost=1000.0), small_machine)
+    jobs, done, last = walk_through(Walk.start(30, 20, max_batch_cost=1000.0), small_machine)
     assert done == set(range(30))
     assert [len(job) for job in jobs[:4]] == [20, 10, 5, 3]
     assert max(len(job) for job in jobs[4:]) <= 3
-    assert last_walk().max_batch_cost == 1000.0 / 8
+    assert last.max_batch_cost == 1000.0 / 8
 
 
 def test_clock_that_lets_nothing_finish_makes_smaller_jobs() -> None:
     def slow_machine(job: list[int]) -> tuple[Collection[int], Ending]:
         return sound(job) if len(job) <= 4 else (set(), Ending.TIME)
 
-    _, done = walk_through(Walk.start(16, 16), slow_machine)
+    _, done, _ = walk_through(Walk.start(16, 16), slow_machine)
     assert done == set(range(16))
 
 

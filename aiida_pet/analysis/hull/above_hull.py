@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from aiida_pet.analysis.hull.competing import Competing, competing_energies
 from aiida_pet.analysis.hull.compositions import Compositions, element_names
+from aiida_pet.analysis.hull.ensemble import spread
 from aiida_pet.analysis.hull.levels_of_theory import (
     CorrectionKind,
     Theory,
@@ -40,7 +41,7 @@ from aiida_pet.analysis.hull.levels_of_theory import (
 )
 from aiida_pet.analysis.hull.mp2020 import Corrections, can_be_corrected
 from aiida_pet.analysis.hull.phases import PhaseSet, System
-from aiida_pet.analysis.hull.references import References, converged
+from aiida_pet.analysis.hull.references import References, converged, departures_of
 from aiida_pet.tables.columns import units_of
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.table import Array, Table
@@ -143,6 +144,7 @@ def energies_above_hull(
     phases, row_of_phase, name_of = _gather(rows, table.ids, references, hull)
     missing = rows.find_missing(phases)
     columns = _evaluate(rows, phases, row_of_phase, hull, name_of)
+    columns |= _spread(rows, departures_of(table), references, hull, stability_threshold)
     units = units_of(columns)
     columns["is_stable"] = _is_stable(columns["e_above_hull"], stability_threshold)
     columns |= {"hull_status": rows.status.astype(str), "hull_message": np.array(rows.message, dtype=str)}
@@ -291,6 +293,29 @@ def _evaluate(
     if hull is HullKind.ALL:
         columns["phase_separation_energy"] = separation
     return columns | {"decomposition": np.array(texts, dtype=str), "decomposition_amounts": amounts}
+
+
+def _spread(
+    rows: _Rows,
+    departures: NDArray[np.float64],
+    references: References | None,
+    hull: HullKind,
+    threshold: float,
+) -> dict[str, Array]:
+    """Return how sure the energies above the hull are, if the rows have an ensemble of energies; {} if not."""
+    if not departures.shape[1]:
+        return {}
+
+    def above(of_rows: NDArray[np.float64], of_references: NDArray[np.float64]) -> NDArray[np.float64]:
+        changed = replace(rows, energy_per_atom=rows.energy_per_atom + of_rows)
+        others = references
+        if others is not None:
+            others = replace(others, energy_per_atom=others.energy_per_atom + of_references)
+        phases, row_of_phase, name_of = _gather(changed, np.arange(len(of_rows)).astype(str), others, hull)
+        return _evaluate(changed, phases, row_of_phase, hull, name_of)["e_above_hull"]
+
+    of_references = np.zeros((0, 0)) if references is None else references.departures
+    return {**spread(above, (departures, of_references), threshold + NUMERICAL_TOLERANCE)}
 
 
 def _is_stable(above: Array, threshold: float) -> Array:

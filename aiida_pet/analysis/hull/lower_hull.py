@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 from scipy.spatial import ConvexHull, QhullError
 
-Floats = NDArray[np.float64]
+from aiida_pet.tables.arrays import Floats
+
 Indices = NDArray[np.int64]
 
 # Simplices of a hull multiply with dimension and points: with more elements a linear program per composition is faster.

@@ -14,7 +14,8 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from aiida_pet.analysis.hull.compositions import Compositions
-from aiida_pet.analysis.hull.lower_hull import Decomposition, Floats, Indices, LowerHull
+from aiida_pet.analysis.hull.lower_hull import Decomposition, Indices, LowerHull
+from aiida_pet.tables.arrays import Floats
 
 System = tuple[int, ...]  # atomic numbers, ascending
 

@@ -40,6 +40,8 @@ class References:
     :ivar theories: by source, where the energies come from.
     :ivar warnings: what was left out or could not be told, in words.
     :ivar pressure: (M,) float64, GPa, at which the phases were relaxed; zeros if not given.
+    :ivar departures: (M, K) float64, eV/atom, by which the members of an ensemble differ from ``energy_per_atom``, 0
+        where they are not known; K is 0 if no phase has any.
     """
 
     ids: Array
@@ -49,6 +51,7 @@ class References:
     theories: dict[str, Theory]
     warnings: list[str] = field(default_factory=list)
     pressure: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    departures: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
 
     def __post_init__(self) -> None:
         self.ids = np.asarray(self.ids, dtype=str)
@@ -56,6 +59,8 @@ class References:
         self.energy_per_atom = np.asarray(self.energy_per_atom, dtype=np.float64)
         given = np.asarray(self.pressure, dtype=np.float64)
         self.pressure = given if len(given) else np.zeros(len(self.ids))
+        if len(self.departures) != len(self.ids):
+            self.departures = np.zeros((len(self.ids), 0))
         sizes = [len(self.ids), len(self.compositions), len(self.energy_per_atom), len(self.source)]
         sizes.append(len(self.pressure))
         if len(set(sizes)) > 1:
@@ -128,6 +133,7 @@ class References:
             {label: theory},
             warnings,
             np.full(len(index), found.pressure),
+            departures_of(table)[index],
         )
 
     @classmethod
@@ -161,6 +167,7 @@ class References:
             theories,
             [warning for part in parts for warning in part.warnings],
             np.concatenate([part.pressure for part in parts]),
+            _joined([part.departures for part in parts]),
         )
 
     def to_table(self) -> Table:
@@ -226,6 +233,30 @@ class References:
             f"by {given}, {one} for example. "
             "Relax them at the same pressure; a phase of a file must state `enthalpy` (eV) and `pressure` (GPa) itself"
         )
+
+
+def departures_of(table: StructureTable) -> NDArray[np.float64]:
+    """Return (N, K) eV/atom by which the members of an ensemble differ from the energy of each row.
+
+    0 for a row without an answer; K is 0 if the table has no column ``ensemble``.
+    """
+    members = table.columns.get("ensemble")
+    if members is None or "energy" not in table.columns:
+        return np.zeros((len(table), 0))
+    energies = np.asarray(table.columns["energy"], dtype=np.float64)
+    found = (np.asarray(members, dtype=np.float64) - energies[:, None]) / np.maximum(table.n_atoms, 1)[
+        :, None
+    ]
+    return np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _joined(parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return all rows of ``parts``, zeros where one has no members; none where two have another number of them."""
+    numbers = {part.shape[1] for part in parts} - {0}
+    width = numbers.pop() if len(numbers) == 1 else 0
+    return np.concatenate(
+        [part if part.shape[1] == width else np.zeros((len(part), width)) for part in parts]
+    )
 
 
 def converged(table: Table, or_out_of_steps: bool = False) -> NDArray[np.bool_]:

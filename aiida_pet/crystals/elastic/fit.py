@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from aiida_pet.crystals.elastic.voigt import (
-    Floats,
     from_mandel,
     mandel_rotations,
     strain_to_voigt,
     stress_to_voigt,
     to_mandel,
 )
+from aiida_pet.tables.arrays import Floats
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import constants
 
-from aiida_pet.crystals.elastic.voigt import Floats, to_mandel
+from aiida_pet.crystals.elastic.voigt import to_mandel
+from aiida_pet.tables.arrays import Floats
 
 # A stiffness that is smaller than this share of the largest is none: the tensor cannot be inverted.
 _SINGULAR = 1e-10

@@ -17,7 +17,8 @@ from itertools import combinations
 
 import numpy as np
 
-from aiida_pet.crystals.elastic.voigt import Floats, mandel_rotations, voigt_to_stress
+from aiida_pet.crystals.elastic.voigt import mandel_rotations, voigt_to_stress
+from aiida_pet.tables.arrays import Floats
 
 # Directions that the operations of the crystal must reach, as a share of what one unit strain along each of the
 # six would: enough for those of each crystal system in its own axes (1/3 for two of cubic, 1/4 for three of

@@ -9,15 +9,14 @@ and rotations of the 6-vectors are those of the tensors (Mehrabadi and Cowin, do
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from aiida_pet.tables.arrays import Floats
+from aiida_pet.units import VOIGT_PAIRS, VOIGT_PLACES
 
-_FIRST = np.array([0, 1, 2, 1, 0, 0])
-_SECOND = np.array([0, 1, 2, 2, 2, 1])
+_FIRST, _SECOND = np.array(VOIGT_PAIRS).T
 _ENGINEERING = np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
 _MANDEL = np.sqrt(_ENGINEERING)
-_PLACE = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
+_PLACE = np.array(VOIGT_PLACES)
 _BASIS = (np.eye(6) / _MANDEL)[:, _PLACE]  # orthonormal symmetric matrices, one per entry of Mandel's vector
 
 

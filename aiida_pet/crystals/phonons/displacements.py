@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from phonopy.harmonic.displacement import get_displacement
 
-from aiida_pet.crystals.symmetry.operations import Floats, Integers
+from aiida_pet.tables.arrays import Floats, Integers
 
 __all__ = ["Displacements", "SupercellSites", "generate_displacements"]
 

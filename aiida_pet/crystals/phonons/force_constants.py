@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from aiida_pet.crystals.phonons.displacements import Displacements, SupercellSites
-from aiida_pet.crystals.symmetry.operations import Floats
 from aiida_pet.job.parameters import ForceConstants
+from aiida_pet.tables.arrays import Floats
 
 __all__ = ["SolvedForceConstants", "produce_force_constants"]
 

@@ -27,7 +27,7 @@ from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.symmetry import Symmetry
 from spglib.error import SpglibError
 
-from aiida_pet.crystals.symmetry.operations import Floats
+from aiida_pet.tables.arrays import Floats
 
 __all__ = [
     "HarmonicProperties",

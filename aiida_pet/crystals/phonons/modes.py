@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from phonopy import Phonopy
 from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
 
-from aiida_pet.crystals.symmetry.operations import Floats, Integers
+from aiida_pet.tables.arrays import Floats, Integers
 
 __all__ = ["Modes", "SoftMode", "commensurate_matrix", "modes_at", "softest_mode"]
 

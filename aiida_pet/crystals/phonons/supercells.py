@@ -22,8 +22,8 @@ import numpy as np
 from ase.geometry import minkowski_reduce
 from numpy.typing import NDArray
 
-from aiida_pet.crystals.symmetry.operations import Floats, Integers
 from aiida_pet.crystals.symmetry.spacegroup import find_operations
+from aiida_pet.tables.arrays import Floats, Integers
 
 __all__ = ["Supercell", "choose_supercell", "shortest_image"]
 

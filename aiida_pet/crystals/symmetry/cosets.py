@@ -31,8 +31,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from aiida_pet.crystals.symmetry.operations import Floats, Integers, Operations
+from aiida_pet.crystals.symmetry.operations import Operations
 from aiida_pet.crystals.symmetry.rotation_sets import RotationSet
+from aiida_pet.tables.arrays import Floats, Integers
 
 #: Two rotations are one if they differ by less, in Frobenius norm; sets are good to 1e-15, operations to 1e-10.
 #: A crystal that lies askew of the set by up to this is still reduced, at an error in energy of this times the

@@ -31,7 +31,8 @@ import numpy as np
 from ase.geometry import minkowski_reduce
 
 from aiida_pet.crystals.elastic.voigt import rotate_tensor
-from aiida_pet.crystals.symmetry.operations import Floats, Integers, Operations
+from aiida_pet.crystals.symmetry.operations import Operations
+from aiida_pet.tables.arrays import Floats, Integers
 
 _NORMAL = 1e-4  # cosine of what counts as a right angle: operations are those of an exactly symmetric cell
 _TIE = 1e-5  # relative difference of lengths that are equal: positions and cells are known no better

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.integrate import lebedev_rule
 from scipy.spatial.transform import Rotation
 
-from aiida_pet.crystals.symmetry.operations import Floats
+from aiida_pet.tables.arrays import Floats
 
 #: Degrees of the Lebedev rules there are (scipy.integrate.lebedev_rule).
 LEBEDEV_DEGREES = (*range(3, 32, 2), *range(35, 132, 6))

@@ -13,8 +13,8 @@ import moyopy
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_pet.crystals.symmetry.operations import Floats, Integers
 from aiida_pet.crystals.vacuum import boxes_around
+from aiida_pet.tables.arrays import Floats, Integers
 
 logger = logging.getLogger(__name__)
 # moyo reports for each supercell the operations that its lattice lacks: lines by the thousand, nothing to do.

@@ -21,8 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_pet.crystals.symmetry.operations import (
-    Floats,
-    Integers,
     Operations,
     fitted_translations,
     identity_operations,
@@ -31,6 +29,7 @@ from aiida_pet.crystals.symmetry.operations import (
     symmetrize_structure,
 )
 from aiida_pet.crystals.symmetry.search import KINDS, SearchedCell, cells_to_search
+from aiida_pet.tables.arrays import Floats, Integers
 from aiida_pet.tables.columns import symprec_label
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.fixed_atoms import allowed_directions

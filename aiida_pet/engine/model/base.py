@@ -121,9 +121,12 @@ class BatchModel(ABC):
         self.max_tokens = max_tokens or (CUDA_TOKENS if self.device.type == "cuda" else CPU_TOKENS)
         #: Whether slabs have a stress, per volume of their cell with its vacuum; NaN if not, as of wires and molecules.
         self.stress_of_slabs = False
+        #: Pairs of elements that crystals of its training held together, the smaller number first; None if unknown.
+        self.trained_pairs: frozenset[tuple[int, int]] | None = None
         self.cost = Cost()
         self.halvings = 0
         self._n_features = n_features
+        self._n_members = 0  # of an ensemble
         self.n_side_by_side = (threads or torch.get_num_threads()) if self.device.type == "cpu" else 1
         self._pool = (
             ThreadPoolExecutor(self.n_side_by_side, "pet", _one_thread) if self.n_side_by_side > 1 else None
@@ -140,7 +143,12 @@ class BatchModel(ABC):
     @property
     def row_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of what an evaluation has in ``rows``, without the number of rows."""
-        shapes = {Output.FEATURES: (self._n_features,), Output.UNCERTAINTY: (), Output.INVARIANCE: ()}
+        shapes: dict[Output, tuple[int, ...]] = {
+            Output.FEATURES: (self._n_features,),
+            Output.UNCERTAINTY: (),
+            Output.ENSEMBLE: (self._n_members,),
+            Output.INVARIANCE: (),
+        }
         wanted = {str(name): shape for name, shape in shapes.items() if name in self.outputs}
         return wanted | ({NET_FORCE: ()} if self.forces is Derivation.DIRECT else {})
 

@@ -71,6 +71,20 @@ class Uncertainty:
 
 
 @dataclass(frozen=True)
+class Ensemble:
+    """Energies of an ensemble of last layers, drawn from the distribution that the uncertainty describes.
+
+    :ivar weights: (M, d) float64, of each member less the mean of all: the mean of the energies is that of the model.
+    """
+
+    weights: Tensor
+
+    def of(self, energies: Tensor, features: Tensor) -> Tensor:
+        """Return the (N, M) energies, eV, given the (N,) energies and (N, d) features, float64."""
+        return energies[:, None] + features @ self.weights.mT
+
+
+@dataclass(frozen=True)
 class Heads:
     """The outputs that are asked for, and the energies of the elements.
 
@@ -79,6 +93,7 @@ class Heads:
     :ivar stress: None where the stress is one.
     :ivar composition: (largest atomic number + 1,) eV, float64.
     :ivar uncertainty: of the energy; None where it is not asked for.
+    :ivar ensemble: of energies; None where it is not asked for.
     """
 
     energy: Head
@@ -86,6 +101,7 @@ class Heads:
     stress: Head | None
     composition: Tensor
     uncertainty: Uncertainty | None = None
+    ensemble: Ensemble | None = None
 
     @classmethod
     def of(
@@ -114,6 +130,7 @@ class Heads:
             else None,
             composition=_composition(model, energy),
             uncertainty=_uncertainty(whole, energy) if Output.UNCERTAINTY in outputs else None,
+            ensemble=_ensemble(whole, energy) if Output.ENSEMBLE in outputs else None,
         )
 
     @property
@@ -132,7 +149,9 @@ class Heads:
         uncertainty = self.uncertainty and Uncertainty(
             self.uncertainty.cholesky.to(device), self.uncertainty.multiplier.to(device)
         )
-        return Heads(energy, moved(self.forces), moved(self.stress), self.composition.to(device), uncertainty)
+        ensemble = self.ensemble and Ensemble(self.ensemble.weights.to(device))
+        forces, stress = moved(self.forces), moved(self.stress)
+        return Heads(energy, forces, stress, self.composition.to(device), uncertainty, ensemble)
 
 
 def head_name(names: Sequence[str], bases: Sequence[str], variant: str | None) -> str:
@@ -165,6 +184,14 @@ def no_uncertainty(model: Any) -> UnsupportedModelError:
     return UnsupportedModelError(
         f"outputs has {Output.UNCERTAINTY.value}, but the model, a {type(model).__name__}, has none for this energy: "
         "leave it out, or take a model that metatrain's llpr architecture calibrated"
+    )
+
+
+def no_ensemble(model: Any) -> UnsupportedModelError:
+    """Return the error that says that ``model`` has no ensemble."""
+    return UnsupportedModelError(
+        f"outputs has {Output.ENSEMBLE.value}, but the model, a {type(model).__name__}, has none for this energy: "
+        "leave it out, or make one by `aiida-pet launch calibrate --set ensemble=32`"
     )
 
 
@@ -259,3 +286,12 @@ def _uncertainty(model: Any, energy: str) -> Uncertainty:
         raise no_uncertainty(model)
     cholesky, multiplier = buffers[f"cholesky_{name}"], buffers[f"multiplier_{name}"]
     return Uncertainty(cholesky.detach().double(), multiplier.detach().double().reshape(()))
+
+
+def _ensemble(model: Any, energy: str) -> Ensemble:
+    """Return the last layers of metatrain's LLPR model: its energies are centred on that of the model around it."""
+    layers = getattr(model, "llpr_ensemble_layers", {})
+    if energy not in layers:
+        raise no_ensemble(model)
+    weights = layers[energy].weight.detach().double()
+    return Ensemble(weights - weights.mean(dim=0))

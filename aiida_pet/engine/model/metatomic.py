@@ -35,6 +35,7 @@ from aiida_pet.engine.model.heads import (
     features_name,
     head_name,
     neighbors_kept,
+    no_ensemble,
     no_uncertainty,
     pet_of,
     uncertainty_name,
@@ -100,6 +101,8 @@ class WrappedModel(BatchModel):
         features = features_name(energy) if Output.FEATURES in self.outputs else None
         if features is not None and features not in names:
             raise UnsupportedModelError(f"outputs has features, but the model has no output {features!r}")
+        if Output.ENSEMBLE in self.outputs:
+            raise no_ensemble(model)
         uncertainty = uncertainty_name(energy) if Output.UNCERTAINTY in self.outputs else None
         if uncertainty is not None and uncertainty not in names:
             raise no_uncertainty(model)

@@ -42,7 +42,7 @@ from aiida_pet.engine.model.heads import (
 from aiida_pet.engine.model.metatomic import WrappedModel
 from aiida_pet.engine.model.saved_bytes import KeptBytes
 from aiida_pet.engine.symmetry.averaging import Turn
-from aiida_pet.job.checkpoint import load_checkpoint
+from aiida_pet.job.checkpoint import load_checkpoint, trained_pairs
 from aiida_pet.job.parameters import Output
 from aiida_pet.tables.crystals import StructureTable
 
@@ -108,6 +108,7 @@ class BatchedPet(BatchModel):
         self._backend = pet.backend.to(device=self.device, dtype=self.dtype).requires_grad_(False)
         lighten_attention(self._backend)
         self._heads = heads.to(self.device, self.dtype)
+        self._n_members = 0 if heads.ensemble is None else len(heads.ensemble.weights)
         self.cost = Cost(neighbors_kept(pet), self._pair_cost())
 
     def _prepared(self, batch: Batch, pairs: Pairs) -> _Prepared:
@@ -190,7 +191,7 @@ class BatchedPet(BatchModel):
         element, energy = data["element_indices_nodes"], self._heads.energy.name
         scaled = {head.name: head.scaled(predicted[head.name][0], element) for head in self._heads.all}
         features = None
-        if self.outputs & {Output.FEATURES, Output.UNCERTAINTY}:
+        if self.outputs & {Output.FEATURES, Output.UNCERTAINTY, Output.ENSEMBLE}:
             with torch.no_grad():
                 features = last_layer_features(of_nodes[energy], of_edges[energy], data["cutoff_factors"])
         return _Predicted(scaled, features)
@@ -230,6 +231,8 @@ class BatchedPet(BatchModel):
                 rows[Output.FEATURES] = features
             if heads.uncertainty is not None:
                 rows[Output.UNCERTAINTY] = heads.uncertainty.of(features)
+            if heads.ensemble is not None:
+                rows[Output.ENSEMBLE] = heads.ensemble.of(batch.row_sum(energies), features)
         atoms: dict[str, Tensor] = {Output.ENERGIES: energies} if Output.ENERGIES in self.outputs else {}
         return Evaluation(batch.row_sum(energies), forces, (stress + stress.mT) / 2.0, rows, atoms)
 
@@ -241,12 +244,16 @@ def make_model(path: Path, sha256: str, **options: Unpack[ModelOptions]) -> Batc
     :raises aiida_pet.job.checkpoint.ModelError: if the file is missing, another or damaged.
     :raises UnsupportedModelError: if the model lacks what is asked for.
     """
-    model = load_model(path, sha256)
+    checkpoint = load_checkpoint(path, sha256)
+    pairs = trained_pairs(checkpoint)
+    model = _opened(checkpoint)
     reasons = why_not_plain(model)
     if reasons:
         logger.warning("%s is evaluated through metatomic, more slowly: %s", path.name, ", ".join(reasons))
     kind: type[BatchedPet | WrappedModel] = WrappedModel if reasons else BatchedPet
-    return kind(model, **options)
+    made = kind(model, **options)
+    made.trained_pairs = pairs
+    return made
 
 
 def load_model(path: Path, sha256: str) -> Any:
@@ -254,7 +261,10 @@ def load_model(path: Path, sha256: str) -> Any:
 
     :raises aiida_pet.job.checkpoint.ModelError: if the file is missing, another or damaged.
     """
-    checkpoint = load_checkpoint(path, sha256)
+    return _opened(load_checkpoint(path, sha256))
+
+
+def _opened(checkpoint: dict[str, Any]) -> Any:
     from metatrain.utils.io import model_from_checkpoint  # noqa: PLC0415 - seconds, and only where a model runs
 
     model = model_from_checkpoint(checkpoint, context="export")

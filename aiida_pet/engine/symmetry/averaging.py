@@ -19,11 +19,12 @@ import numpy as np
 import torch
 
 from aiida_pet.crystals.symmetry.cosets import CosetTables, reduce_by_point_group
-from aiida_pet.crystals.symmetry.operations import Floats, Integers, Operations, PairTables
+from aiida_pet.crystals.symmetry.operations import Operations, PairTables
 from aiida_pet.crystals.symmetry.rotation_sets import RotationSet
 from aiida_pet.engine.batch.batch import Batch, Tensor
 from aiida_pet.engine.batch.evaluation import VIRIAL, Evaluation
 from aiida_pet.engine.symmetry.projection import SiteOperations, SymmetryProjector
+from aiida_pet.tables.arrays import Floats, Integers
 
 #: Standard deviations over the rotations, by the names of their columns: eV, eV/A and eV/A^3, the last two as root mean
 #: squares over the components. NaN for rows that are not averaged.

@@ -26,12 +26,12 @@ import torch
 from numpy.typing import NDArray
 
 from aiida_pet.crystals.symmetry.operations import (
-    Integers,
     Operations,
     PairTables,
     identity_operations,
     symmetrize_structure,
 )
+from aiida_pet.tables.arrays import Integers
 
 __all__ = ["SymmetryProjector", "symmetrize_structure"]
 

@@ -12,6 +12,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,14 @@ class Driver(ABC):
     def codes_of(self, rows: Array) -> list[set[str]]:
         """Return the codes of :class:`~aiida_pet.tables.warnings.Warned` of each of ``rows`` of the table."""
         lacking = self.rotations_of_rows.without_group
-        return [{Warned.SYMMETRY_NOT_HELD} if row in lacking else set() for row in rows.tolist()]
+        found: list[set[str]] = [
+            {Warned.SYMMETRY_NOT_HELD} if row in lacking else set() for row in rows.tolist()
+        ]
+        known = self.model.trained_pairs
+        for row, codes in zip(rows.tolist(), found, strict=True):
+            if known is not None and not pairs_among(self.table.numbers[self.table.atoms_of(row)]) <= known:
+                codes.add(Warned.EXTRAPOLATED)
+        return found
 
     def refusals(self) -> dict[int, str]:
         """Return row -> why the task does not take it, for rows of the table whose geometry is good."""
@@ -368,6 +376,11 @@ def _with_notes(end: tuple[RowStatus, str], codes: set[str]) -> tuple[RowStatus,
         return end
     note = "no symmetry could be held or averaged over: at symprec, and down to a hundredth of it, none was found"
     return end[0], f"{end[1]}; {note}" if end[1] else note
+
+
+def pairs_among(numbers: Array) -> set[tuple[int, int]]:
+    """Return the pairs of different atomic numbers among ``numbers``, the smaller first."""
+    return set(combinations(np.unique(numbers).tolist(), 2))
 
 
 def heads_in_words(parameters: StaticParameters) -> str:

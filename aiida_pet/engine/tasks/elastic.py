@@ -26,7 +26,7 @@ from aiida_pet.crystals.elastic.fit import (
 )
 from aiida_pet.crystals.elastic.moduli import debye_temperature, elastic_moduli, sound_velocities
 from aiida_pet.crystals.elastic.strains import PROTOCOLS, StrainAmounts, deformation_gradients, strain_tensors
-from aiida_pet.crystals.elastic.voigt import Floats, voigt_to_stress
+from aiida_pet.crystals.elastic.voigt import voigt_to_stress
 from aiida_pet.crystals.symmetry.laue_axes import ieee_tensor, laue_class
 from aiida_pet.crystals.symmetry.operations import Operations
 from aiida_pet.crystals.symmetry.spacegroup import operations_of_row
@@ -36,6 +36,7 @@ from aiida_pet.engine.tasks.expansion import Expansion, Reduced
 from aiida_pet.engine.tasks.relax import Relax
 from aiida_pet.engine.tasks.static import Static
 from aiida_pet.job.parameters import CellFilter, ElasticParameters, Ions, Symmetry
+from aiida_pet.tables.arrays import Floats
 from aiida_pet.tables.columns import Source
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.warnings import Warned

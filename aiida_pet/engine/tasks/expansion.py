@@ -23,10 +23,11 @@ from aiida_pet.engine.tasks.static import Static
 from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.parameters import RelaxParameters, StaticParameters, TightRelaxParameters
 from aiida_pet.job.suitability import why_not_derived
+from aiida_pet.tables.arrays import Array
 from aiida_pet.tables.columns import Source, units_of
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.missing_columns import with_missing
-from aiida_pet.tables.ragged import Array, Ragged
+from aiida_pet.tables.ragged import Ragged
 from aiida_pet.tables.warnings import COLUMN, codes_in, joined
 
 logger = logging.getLogger(__name__)

@@ -29,9 +29,9 @@ from aiida_pet.crystals.phonons.supercells import Supercell, choose_supercell
 from aiida_pet.engine.batch.evaluation import NET_FORCE
 from aiida_pet.engine.tasks.expansion import Expansion, Reduced
 from aiida_pet.job.parameters import Derivation, PhononParameters
+from aiida_pet.tables.arrays import Array
 from aiida_pet.tables.columns import Source
 from aiida_pet.tables.crystals import StructureTable
-from aiida_pet.tables.ragged import Array
 from aiida_pet.tables.warnings import Warned
 
 #: Lengths of displacements if none is asked for, A. Direct forces are rougher: in longer ones their noise weighs less.

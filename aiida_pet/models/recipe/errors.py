@@ -12,11 +12,10 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.units import GPa
-from numpy.typing import NDArray
 
 from aiida_pet.models.recipe.convert import group_of
+from aiida_pet.tables.arrays import Floats
 
-Array = NDArray[np.float64]
 ALLOYS = "SS"
 """Group of the solid solutions; the others are of elements."""
 SURFACES = "Surface"
@@ -34,8 +33,8 @@ class Errors:
 
     config: str
     energy: float
-    forces: dict[str, Array]
-    stress: dict[str, Array]
+    forces: dict[str, Floats]
+    stress: dict[str, Floats]
 
 
 def errors_of(frames: Iterable[Atoms], calculators: dict[str, Calculator]) -> list[Errors]:
@@ -77,7 +76,7 @@ def summary(errors: Sequence[Errors]) -> dict[str, float | int]:
     return table
 
 
-def _add(table: dict[str, float | int], name: str, values: Array, unit: str) -> None:
+def _add(table: dict[str, float | int], name: str, values: Floats, unit: str) -> None:
     digits = 3 if unit == "GPa" else 2
     table[f"{name}_mae_{unit}"] = round(float(np.abs(values).mean()), digits)
     table[f"{name}_rmse_{unit}"] = round(float(np.sqrt((values**2).mean())), digits)

@@ -15,10 +15,10 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
 from ase.units import GPa
-from numpy.typing import NDArray
 from scipy.optimize import brentq  # type: ignore[import-untyped]
 
-Array = NDArray[np.float64]
+from aiida_pet.tables.arrays import Floats
+
 ELEMENTS = ("Nb", "Mo", "Ta", "W")
 STRAINS = (-0.04, -0.03, -0.02, -0.01, 0.01, 0.02, 0.03, 0.04)
 """Of the data's strains (to 0.1) those where a cubic polynomial fits the stress."""
@@ -64,7 +64,7 @@ class Ordering:
 # -- elastic constants ---------------------------------------------------------------------------------------------
 
 
-def fit_elastic(uniaxial: Array, shear: Array) -> tuple[float, float, float]:
+def fit_elastic(uniaxial: Floats, shear: Floats) -> tuple[float, float, float]:
     """Return (C11, C12, C44) in GPa of a cubic crystal from stresses of strained cells.
 
     :param uniaxial: (n, 3): strain, stress along it, mean stress across it (eV/A^3). The slopes at zero strain of
@@ -106,7 +106,7 @@ def shear_secants(frames: Sequence[Atoms], symbol: str, below: float = 0.05) -> 
     return float(ratios.min()), float(ratios.max())
 
 
-def _strained(frames: Sequence[Atoms], symbol: str) -> tuple[Atoms, Array, Array]:
+def _strained(frames: Sequence[Atoms], symbol: str) -> tuple[Atoms, Floats, Floats]:
     """Return the unstrained cell, and the tables of :func:`fit_elastic` at all strains there are."""
     cells = [frame for frame in frames if frame.info["config"] == f"{symbol}_Elastic"]
     if not cells:
@@ -157,7 +157,7 @@ def fcc_energy(calculator: Calculator, symbol: str) -> float:
     return equilibrium(calculator, bulk(symbol, "fcc", a=_GUESS["fcc"], cubic=True))[0]
 
 
-def _stress(calculator: Calculator, atoms: Atoms, deformation: Array) -> Array:
+def _stress(calculator: Calculator, atoms: Atoms, deformation: Floats) -> Floats:
     strained = atoms.copy()
     strained.set_cell(atoms.cell.array @ deformation.T, scale_atoms=True)
     strained.calc = calculator

@@ -114,6 +114,15 @@ EVALUATION: tuple[Column, ...] = (
         when=when.output("uncertainty"),
     ),
     Column(
+        "ensemble",
+        "Energies of the members of the model's ensemble; their mean is `energy`.",
+        "eV",
+        shape=("M",),
+        section=Section.RELAXATION,
+        sources=EVALUATED,
+        when=when.output("ensemble"),
+    ),
+    Column(
         "invariance",
         "Norm of the derivative of the energy by a rotation of the crystal: zero for an invariant model.",
         "eV",

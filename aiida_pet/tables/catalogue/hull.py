@@ -32,6 +32,19 @@ HULL: tuple[Column, ...] = (
         searched=True,
     ),
     Column(
+        "e_above_hull_std",
+        "Standard deviation of `e_above_hull` over the members of the ensemble, each with a hull of its own.",
+        "eV/atom",
+        section=Section.HULL,
+        sources=(Source.HULL,),
+    ),
+    Column(
+        "p_stable",
+        "Share of the members of the ensemble by which `e_above_hull` is not above `stability_threshold`.",
+        section=Section.HULL,
+        sources=(Source.HULL,),
+    ),
+    Column(
         "formation_energy",
         "Energy of formation from the elements.",
         "eV/atom",

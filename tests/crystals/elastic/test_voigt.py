@@ -1,4 +1,5 @@
 import numpy as np
+from ase.stress import full_3x3_to_voigt_6_stress
 from pymatgen.core.elasticity import ElasticTensor, Strain, Stress
 from scipy.spatial.transform import Rotation
 
@@ -11,6 +12,7 @@ from aiida_pet.crystals.elastic.voigt import (
     to_mandel,
     voigt_to_stress,
 )
+from aiida_pet.units import VOIGT, VOIGT_PAIRS, VOIGT_PLACES
 
 
 def symmetric(seed: int, *shape: int) -> np.ndarray:
@@ -54,3 +56,9 @@ def test_rotated_tensors_are_those_of_pymatgen():
     rotations = Rotation.random(3, rng=rng).as_matrix()
     expected = [ElasticTensor.from_voigt(c).rotate(r).voigt for c, r in zip(tensors, rotations, strict=True)]
     np.testing.assert_allclose(rotate_tensor(tensors, rotations), expected, atol=1e-12)
+
+
+def test_places_and_pairs_are_those_of_ase():
+    assert full_3x3_to_voigt_6_stress(np.array(VOIGT_PLACES)).tolist() == [0, 1, 2, 3, 4, 5]
+    assert [VOIGT_PLACES[i][j] for i, j in VOIGT_PAIRS] == list(range(6))
+    assert ["".join("xyz"[axis] for axis in pair) for pair in VOIGT_PAIRS] == list(VOIGT)

@@ -15,6 +15,8 @@ from aiida_pet.crystals.phonons.bands import band_path, band_structure, projecte
 from aiida_pet.crystals.phonons.displacements import SupercellSites, generate_displacements
 from aiida_pet.crystals.phonons.force_constants import produce_force_constants
 from aiida_pet.crystals.phonons.harmonic import harmonic_properties, make_phonopy, nac_parameters
+from aiida_pet.crystals.symmetry.spacegroup import spacegroup_numbers
+from aiida_pet.tables.crystals import StructureTable
 from support.pair_forces import displaced_forces
 
 
@@ -143,7 +145,7 @@ def test_parent_that_is_turned_is_refused(prototypes):
 
 def test_crystal_without_a_path_is_a_value_error():
     overlap = Atoms("W2", positions=np.zeros((2, 3)), cell=np.eye(3) * 3, pbc=True)
-    with pytest.raises(ValueError, match="no band path at symprec"):
+    with pytest.raises(ValueError, match="no band path: too close"):
         band_path(*parts(overlap))
 
 
@@ -212,3 +214,23 @@ def test_densities_of_the_atoms_sum_up_to_the_total(prototypes):
     np.testing.assert_allclose(np.trapezoid(found.atoms, grid, axis=1), 3.0, rtol=1e-6)
     np.testing.assert_array_equal(found.frequencies, grid)
     assert np.abs(found.atoms[0] - found.atoms[1]).max() > 0.01
+
+
+def test_path_near_the_tolerance_is_of_the_group_that_the_engine_finds():
+    """Seekpath left to itself takes the crystals to be of other groups, at the same tolerance."""
+    found, of_seekpath = [], []
+    for seed in range(10):
+        atoms = bulk("NaCl", "rocksalt", a=5.64, cubic=True)
+        atoms.rattle(0.002, seed=seed)
+        table = StructureTable.from_ase([("a", atoms)])
+        ((number,),) = spacegroup_numbers(table, [0.01]).values()
+        path = band_path(*parts(atoms), symprec=0.01)
+        assert path.spacegroup == number
+        ideal = bulk("NaCl", "rocksalt", a=5.64, cubic=True)
+        if number == 225:
+            assert path.segments == band_path(*parts(ideal)).segments
+        found.append(int(number))
+        cell = (atoms.cell[:], atoms.get_scaled_positions(), atoms.numbers)
+        of_seekpath.append(seekpath.get_path_orig_cell(cell, symprec=0.01)["spacegroup_number"])
+    assert 225 in found
+    assert of_seekpath != found

@@ -24,7 +24,7 @@ from aiida_pet.engine.model.pet import BatchedPet
 from aiida_pet.engine.symmetry.averaging import Rotations, RowRotations
 from aiida_pet.job.parameters import Derivation, Dtype
 from aiida_pet.tables.crystals import StructureTable
-from support.tiny_models import FLAVOURS, tiny_pet
+from aiida_pet.testing.models import FLAVOURS, tiny_pet
 
 D = Derivation.DIRECT
 

@@ -11,7 +11,7 @@ from aiida_pet.engine.batch.neighbors import NeighborList
 from aiida_pet.engine.model.chunks import Cost, cut, plan, shared_out
 from aiida_pet.engine.model.pet import BatchedPet
 from aiida_pet.engine.model.saved_bytes import KeptBytes
-from support.tiny_models import tiny_pet
+from aiida_pet.testing.models import tiny_pet
 
 SIZES = np.array([2, 8, 1, 4, 4, 6])
 WIDTHS = np.array([10.0, 30.0, 12.0, 50.0, 31.0, 9.0])

@@ -22,7 +22,7 @@ from aiida_pet.engine.model.pet import BatchedPet
 from aiida_pet.engine.symmetry.averaging import Rotations, RowRotations
 from aiida_pet.job.parameters import Derivation, Output
 from aiida_pet.tables.crystals import StructureTable
-from support.tiny_models import tiny_llpr, tiny_pet
+from aiida_pet.testing.models import tiny_llpr, tiny_pet
 
 C, D = Derivation.CONSERVATIVE, Derivation.DIRECT
 VARIANTS = (None, "pbe", "r2scan")
@@ -131,6 +131,22 @@ def test_uncertainty_equals_the_one_of_llpr(mixed, variant):
     np.testing.assert_allclose(result.rows["uncertainty"], expected[:, 0], rtol=1e-10)
     plain = evaluate(BatchedPet(tiny_pet(variants=(None, "pbe")), variant=variant), mixed)
     np.testing.assert_allclose(result.energy, plain.energy, atol=1e-10)
+
+
+def test_ensemble_equals_the_one_of_llpr_and_spreads_as_the_uncertainty_says(mixed):
+    members = 400
+    outputs = [Output.UNCERTAINTY, Output.ENSEMBLE]
+    result = evaluate(BatchedPet(tiny_llpr(tiny_pet(), members), outputs=outputs), mixed)
+    expected = said_by_metatomic(tiny_llpr(tiny_pet(), members), mixed, "energy_ensemble", "system", "eV")
+    np.testing.assert_allclose(result.rows["ensemble"], expected, rtol=1e-10)
+    np.testing.assert_allclose(result.rows["ensemble"].mean(dim=1), result.energy, atol=1e-9)
+    spread = result.rows["ensemble"].std(dim=1)
+    np.testing.assert_allclose(spread, result.rows["uncertainty"], rtol=5 / (2 * members) ** 0.5)
+
+
+def test_ensemble_that_a_model_lacks_is_refused():
+    with pytest.raises(UnsupportedModelError, match=r"outputs has ensemble.*LLPR.*set ensemble=32"):
+        BatchedPet(tiny_llpr(tiny_pet()), outputs=[Output.ENSEMBLE])
 
 
 def test_features_and_uncertainty_are_averaged_over_rotations(mixed):

@@ -57,7 +57,7 @@ RESIDENT = """
 import sys, torch
 sys.path[:0] = sys.argv[1:2]
 torch.set_num_threads(1)
-from support.random_alloys import random_alloy
+from aiida_pet.testing.crystals import random_alloy
 import numpy as np
 from aiida_pet.engine.batch.batch import Batch
 from aiida_pet.engine.model.memory import calibrate

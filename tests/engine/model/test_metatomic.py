@@ -26,7 +26,7 @@ from aiida_pet.engine.symmetry.averaging import Rotations, RowRotations
 from aiida_pet.job.checkpoint import sha256_of
 from aiida_pet.job.parameters import Derivation, Dtype, Output
 from aiida_pet.tables.crystals import StructureTable
-from support.tiny_models import tiny_llpr, tiny_pet
+from aiida_pet.testing.models import tiny_llpr, tiny_pet
 
 C, D = Derivation.CONSERVATIVE, Derivation.DIRECT
 

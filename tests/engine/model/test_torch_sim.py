@@ -15,8 +15,8 @@ from torch_sim.units import MetalUnits
 from aiida_pet.engine.model.pet import BatchedPet
 from aiida_pet.engine.model.torch_sim import TorchSimPet
 from aiida_pet.job.parameters import Derivation
+from aiida_pet.testing.models import tiny_pet
 from aiida_pet.units import GPA
-from support.tiny_models import tiny_pet
 
 C, D = Derivation.CONSERVATIVE, Derivation.DIRECT
 CPU = torch.device("cpu")

@@ -24,7 +24,7 @@ from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolder, JobSpec,
 from aiida_pet.job.parameters import Derivation, parse_parameters
 from aiida_pet.tables.columns import COLUMNS, Section
 from aiida_pet.tables.crystals import StructureTable
-from support.tiny_models import tiny_pet
+from aiida_pet.testing.models import tiny_pet
 
 # two amounts suffice where it is not about the protocol
 FEW = {"normal_strains": (-0.005, 0.005), "shear_strains": (-0.005, 0.005)}

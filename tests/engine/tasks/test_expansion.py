@@ -18,8 +18,8 @@ from aiida_pet.engine.tasks.relax import Relax
 from aiida_pet.job.folder import STATE_FILE, EngineSettings, ExitStatus, JobFolder, JobSpec, Task
 from aiida_pet.job.parameters import ParameterError, TightRelaxParameters, parse_parameters
 from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.testing.models import tiny_pet
 from support.interrupted import Interrupted
-from support.tiny_models import tiny_pet
 
 LOOSE = {"fmax": 1e-3, "stress_max": 0.03}
 # as few and as small children as there can be

@@ -29,7 +29,7 @@ from aiida_pet.job.parameters import (
 )
 from aiida_pet.tables.columns import Source, columns_of
 from aiida_pet.tables.crystals import StructureTable
-from support.tiny_models import tiny_pet
+from aiida_pet.testing.models import tiny_pet
 
 MESH = 20.0
 DIRECT = {"forces": Derivation.DIRECT, "stress": Derivation.DIRECT}

@@ -32,9 +32,9 @@ from numpy.typing import NDArray
 
 from aiida_pet.job.folder import PROGRESS_FILE, JobFolderError, Progress
 from aiida_pet.tables.crystals import StructureTable
-from benchmarks.advice import STALL_S, follow, without_numbers
 from benchmarks.campaign import N_LARGE, N_SMALL, campaign, decorations, waiting_times
 from benchmarks.campaign import measurements as campaign_measurements
+from benchmarks.faults.advice import STALL_S, follow, without_numbers
 from benchmarks.harness import ROOT, Measurement, check_ended_well, isolated_profile, lanes
 from benchmarks.processes import Role, kill_all, processes_of
 

@@ -1,7 +1,7 @@
 """``make faults``: campaigns over SLURM that are broken at a random moment, compared with one left alone.
 
 A campaign relaxes ordered alloys in two lanes of a real SLURM queue, in jobs of a quarter of them. When a random part
-of the rows is done, a fault is injected (:mod:`benchmarks.fault_kinds`). Then only what ``aiida-pet status`` says is
+of the rows is done, a fault is injected (:mod:`benchmarks.faults.kinds`). Then only what ``aiida-pet status`` says is
 done, as a user would, until the campaign has ended well, and its rows are compared with those of the undisturbed one.
 Prints a JSON line per campaign; ``--write FILE`` puts the table into a document, ``--read FILE`` takes lines of before.
 """
@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from aiida_pet.job.folder import PROGRESS_FILE, JobFolderError, Progress
-from benchmarks.advice import follow, without_numbers
+from benchmarks.faults.advice import follow, without_numbers
 from benchmarks.harness import ROOT, machine
 
 sys.path.append(str(ROOT / "tests"))  # the services are the tests' own
 
-from benchmarks.fault_kinds import FAULTS, WORKERS, Fault, Site
+from benchmarks.faults.kinds import FAULTS, WORKERS, Fault, Site
 from support.services.postgres import postgres_server
 from support.services.profile import CommandError, Row, isolated_profile
 from support.services.rabbitmq import rabbitmq_broker
@@ -324,7 +324,3 @@ def main() -> int:
     if arguments.write is not None:
         write_table(arguments.write, text)
     return 0 if all(outcome.is_whole for outcome in outcomes) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks import advice as advice_module
-from benchmarks.advice import ADVISED, Patience, follow, without_numbers
+from benchmarks.faults import advice as advice_module
+from benchmarks.faults.advice import ADVISED, Patience, follow, without_numbers
 
 
 def test_commands_are_those_that_status_tells() -> None:

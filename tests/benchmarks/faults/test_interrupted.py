@@ -7,7 +7,7 @@ import pytest
 from ase.build import bulk
 
 from aiida_pet.tables.crystals import StructureTable
-from benchmarks.interrupted import Interruption, Work, compare, measurements, name_of
+from benchmarks.faults.interrupted import Interruption, Work, compare, measurements, name_of
 
 PAIR = [("a", bulk("W", cubic=True)), ("b", bulk("Mo"))]
 

@@ -75,9 +75,13 @@ def tiny_pet(
     return model.to(torch.float64).eval()
 
 
-def tiny_llpr(pet: PET) -> LLPRUncertaintyModel:
-    """Return LLPR around ``pet``, as if calibrated: random covariances, factorised by its own method."""
-    model = LLPRUncertaintyModel({"num_ensemble_members": {}}, pet.dataset_info)
+def tiny_llpr(pet: PET, members: int = 0) -> LLPRUncertaintyModel:
+    """Return LLPR around ``pet``, as if calibrated: random covariances, factorised by its own method.
+
+    ``members``: of an ensemble of energies.
+    """
+    ensemble = {"energy": members} if members else {}
+    model = LLPRUncertaintyModel({"num_ensemble_members": ensemble}, pet.dataset_info)
     model.set_wrapped_model(pet)
     generator = torch.Generator().manual_seed(3)
     for place, (name, buffer) in enumerate(model.named_buffers()):
@@ -87,6 +91,9 @@ def tiny_llpr(pet: PET) -> LLPRUncertaintyModel:
         elif name.startswith("multiplier_"):
             buffer.fill_(1.5 + 0.1 * place)
     model.compute_cholesky_decomposition()
+    if members:
+        torch.manual_seed(5)
+        model.generate_ensemble()
     return model.eval()
 
 

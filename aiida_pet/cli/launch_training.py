@@ -1,0 +1,315 @@
+"""``aiida-pet launch train|finetune|distill|calibrate``: models made of labelled crystals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_pet.cli.launching import (
+    Request,
+    Site,
+    check_request,
+    launch_options,
+    load_targets,
+    protocol_option,
+    read_site,
+    start,
+    targets_argument,
+    told_options,
+)
+from aiida_pet.cli.options import parse_settings
+from aiida_pet.cli.output import cell, echo_json, echo_pairs, note
+from aiida_pet.cli.session import Session
+from aiida_pet.words import duration, plural, shortened
+
+if TYPE_CHECKING:
+    from aiida_pet.data.model import PetModelData
+    from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.training.prepare import Prepared
+
+
+def _training_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    wrapped = launch_options(function)
+    for decorator in (
+        click.option(
+            "--old",
+            metavar="SET|FILE",
+            help="Labelled crystals of the kind that the model knew before: errors on them, before and after, show "
+            "what it forgot.",
+        ),
+        click.option("--test", metavar="SET|FILE", help="Labelled crystals for errors; else a share of SET."),
+        click.option(
+            "--validation",
+            metavar="SET|FILE",
+            help="Labelled crystals that choose the best epoch; else a share of SET.",
+        ),
+        click.option(
+            "--set",
+            "set_",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="An option, over those of the protocol; `aiida-pet params train` lists them.",
+        ),
+        protocol_option,
+        targets_argument,
+    ):
+        wrapped = decorator(wrapped)
+    return wrapped
+
+
+@click.command()
+@_training_options
+def train(session: Session, **options: Any) -> None:
+    """Train a new model on the labelled crystals of a set (by pk or label) or of FILES.
+
+    Direct heads first, then conservative forces and stress. Labels are the columns input_energy, input_forces and
+    input_stress that an import makes; --set energy=NAME names others.
+
+    \b
+    aiida-pet launch train alloys.xyz --set group=base --dry-run
+    aiida-pet launch train 12 --protocol precise --gpus 1 --walltime 8h --set name=pet-alloys
+    """
+    _launch(session, "scratch", **options)
+
+
+@click.command()
+@_training_options
+def finetune(session: Session, **options: Any) -> None:
+    """Go on from a model (--model) with the labelled crystals of a set or of FILES.
+
+    All weights by default, --set method=lora or heads otherwise. Labels of another level of theory get outputs of their
+    own: --set variant=r2scan. An uncertainty of the model is taken off, and made again at the end.
+
+    \b
+    aiida-pet launch finetune new.xyz --model pet-mad-xs --old 12 --set epochs=20
+    """
+    _launch(session, "finetune", **options)
+
+
+@click.command()
+@click.option(
+    "--teacher", metavar="NAME|PK", required=True, help="The large model, which labels the crystals."
+)
+@click.option("--student", metavar="NAME|PK", help="Begin from this model instead of a new one.")
+@_training_options
+def distill(session: Session, teacher: str, student: str | None, **options: Any) -> None:
+    """Let a large model label the crystals of a set or of FILES, and a small one learn from it.
+
+    \b
+    aiida-pet launch distill crystals.xyz --teacher pet-mad-s --set architecture=xxs
+    """
+    _launch(session, "distill", **options, teacher=teacher, student=student)
+
+
+@click.command()
+@_training_options
+def calibrate(session: Session, **options: Any) -> None:
+    """Give a model (--model) an uncertainty, by labelled crystals of a set or of FILES: those that it was trained on.
+
+    Validation rows set its scale. --set ensemble=32 makes an ensemble of energies, too.
+    """
+    _launch(session, "calibrate", **options)
+
+
+def _launch(
+    session: Session,
+    mode: str,
+    *,
+    request: Request,
+    targets: tuple[str, ...],
+    protocol: str | None,
+    set_: tuple[str, ...],
+    validation: str | None,
+    test: str | None,
+    old: str | None,
+    teacher: str | None = None,
+    student: str | None = None,
+) -> None:
+    from aiida_pet.data.model_nodes import model_to_use
+    from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.workchains.train import TrainWorkChain
+
+    session.load()
+    check_request(request)
+    _check_options(request, mode)
+    overrides = {"parameters": parse_settings(set_)}
+    parameters = _parameters(mode, protocol, overrides)
+    site = read_site(request)
+    model: PetModelData | None = site.model if mode in ("finetune", "calibrate") else None
+    if student is not None:
+        model = model_to_use(student)
+    of_teacher = None if teacher is None else model_to_use(teacher)
+    sets: dict[str, StructureSetData] = {}
+    given = {"validation": validation, "test": test, "old": old}
+    for name, which in {"structures": targets, **{k: (v,) for k, v in given.items() if v}}.items():
+        found = load_targets(which, store=not request.dry_run)
+        if not isinstance(found, StructureSetData):
+            raise click.ClickException("a training takes a set or files, not a single structure")
+        sets[name] = found
+    prepared = None if mode == "distill" else _prepared(sets, parameters, model)
+    if request.dry_run:
+        _tell(mode, parameters, sets, prepared, site=site, model=model or of_teacher, request=request)
+        return
+    if prepared is not None:
+        _note_refused(prepared)
+    builder: Any = TrainWorkChain.get_builder_from_protocol(
+        site.code,
+        sets.pop("structures"),
+        mode=mode,
+        model=model,
+        teacher=of_teacher,
+        protocol=protocol,
+        overrides=overrides,
+        options=site.inputs["options"],
+        resources=site.inputs["resources"],
+        settings=site.inputs["settings"],
+        validation=sets.get("validation"),
+        test=sets.get("test"),
+        old=sets.get("old"),
+    )
+    record = {"structures": builder.structures.pk, "model": None if model is None else model.pk, "mode": mode}
+    start(builder, "train" if mode == "scratch" else mode, request, record)
+
+
+def _check_options(request: Request, mode: str) -> None:
+    """:raises click.UsageError: for options of launches that a training does not have."""
+    for flag, given in (
+        ("--lanes", request.lanes != 1),
+        ("--job-size", request.job_size is not None),
+        ("--job-duration", request.job_duration is not None),
+    ):
+        if given:
+            raise click.UsageError(f"{flag}: a training is one job at a time, which --walltime bounds")
+    if request.model is not None and mode in ("scratch", "distill"):
+        remedy = (
+            "`aiida-pet launch finetune` goes on from one"
+            if mode == "scratch"
+            else "--student names one to begin from"
+        )
+        raise click.UsageError(f"--model: a new model begins from none; {remedy}")
+
+
+def _parameters(mode: str, protocol: str | None, overrides: dict[str, Any]) -> Any:
+    """Return the options, defaults filled in.
+
+    :raises click.ClickException: for what is unknown or out of bounds.
+    """
+    from aiida_pet.training.parameters import Mode, TrainingError, parse_training
+    from aiida_pet.workchains.protocols.train import training_inputs
+
+    try:
+        return parse_training(training_inputs(Mode(mode), protocol, overrides).parameters)
+    except TrainingError as error:
+        raise click.ClickException(
+            f"{error}\n`aiida-pet params train` prints the known ones with units and defaults"
+        ) from error
+
+
+def _prepared(sets: dict[str, Any], parameters: Any, model: PetModelData | None) -> Prepared:
+    """:raises click.ClickException: if the sets cannot be trained on."""
+    from aiida_pet.calculations.train import check_sets
+    from aiida_pet.cli.errors import in_options
+    from aiida_pet.training.parameters import TrainingError
+
+    try:
+        return check_sets(sets, parameters, model)
+    except TrainingError as error:
+        raise click.ClickException(in_options(str(error))) from error
+
+
+def _note_refused(prepared: Prepared) -> None:
+    for why, count in list(prepared.refused.items())[:5]:
+        note(f"{plural(count, 'row')} will not be used: {why}")
+
+
+def _tell(
+    mode: str,
+    parameters: Any,
+    sets: dict[str, Any],
+    prepared: Prepared | None,
+    *,
+    site: Site,
+    model: PetModelData | None,
+    request: Request,
+) -> None:
+    """Print what would be trained on, in which units, and what it would take."""
+    from aiida_pet.training.cost import cost_of
+    from aiida_pet.training.parameters import Mode
+    from aiida_pet.training.split import Split
+
+    calibrated = model is not None and "energy_uncertainty" in model.outputs
+    stages = parameters.stages(Mode(mode), calibrated=calibrated)
+    if prepared is None:
+        total = sets["structures"].base.attributes.get("n_atoms")
+        atoms = {"training": total, "validation": 0}
+        rows: dict[str, int] = {"to label": len(sets["structures"])}
+    else:
+        rows = {split.value: prepared.count(split) for split in Split}
+        atoms = {split.value: prepared.atoms(split) for split in Split}
+    known = None if model is None or mode == "distill" else model.base.attributes.get("n_parameters", None)
+    cost = cost_of(parameters, stages, atoms, known)
+    if request.as_json:
+        echo_json(
+            {
+                "mode": mode,
+                "stages": [stage.value for stage in stages],
+                "rows": rows,
+                "atoms": atoms,
+                "refused": {} if prepared is None else prepared.refused,
+                "columns": {} if prepared is None else prepared.parts["training"].labels.columns,
+                "stress_ratio": None if prepared is None else prepared.stress_check.ratio,
+                "parameters": parameters.model_dump(mode="json"),
+                "core_s": cost.core_s,
+                "weights": cost.weights,
+                "disk_mb": cost.disk_mb,
+                "options": site.options,
+            }
+        )
+        return
+    pairs: dict[str, Any] = {
+        "mode": f"{mode}, in the stages {', '.join(stage.value for stage in stages)}",
+        "rows": ", ".join(f"{name} {count:,}" for name, count in rows.items()),
+        "atoms": ", ".join(f"{name} {count:,}" for name, count in atoms.items() if count),
+    }
+    if prepared is not None:
+        pairs |= _told_data(prepared)
+    if model is not None:
+        pairs["teacher" if mode == "distill" else "begins from"] = f"{model.name} <{model.pk}>"
+    told = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in cost.core_s.items())
+    pairs |= {
+        "weights": f"about {cost.weights:,.0f}",
+        "options": ", ".join(
+            f"{name}={cell(value)}" for name, value in parameters.model_dump(mode="json").items()
+        ),
+        "asks for": told_options(site.options),
+        "time": f"about, on one core: {told}; a GPU is tens of times faster",
+        "disk": f"about {cost.disk_mb:.0f} MB of checkpoints on the computer",
+    }
+    echo_pairs(pairs)
+    if prepared is not None:
+        _note_refused(prepared)
+    click.echo("nothing was started")
+
+
+def _told_data(prepared: Prepared) -> dict[str, str]:
+    """Return elements, labels with their units, and what energies say of the sign of stresses, in words."""
+    import numpy as np
+    from ase.data import chemical_symbols
+
+    units = {"energy": "eV", "forces": "eV/A", "stress": "eV/A^3, tension positive"}
+    labels = prepared.parts["training"].labels
+    columns = (f"{name} from {column} ({units[name]})" for name, column in labels.columns.items())
+    check = prepared.stress_check
+    told = {
+        "elements": shortened([chemical_symbols[z] for z in prepared.elements]),
+        "labels": ", ".join(columns),
+        "level of theory": prepared.level_of_theory or "not known: --set level_of_theory=NAME says it",
+    }
+    if check.pairs and not np.isnan(check.ratio):
+        told["stress sign"] = (
+            f"energies change by {check.ratio:.2f} times what stresses say over {check.pairs} pairs of cells of one "
+            f"crystal (expected 1; correlation {check.correlation:.2f})"
+        )
+    return told

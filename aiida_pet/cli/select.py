@@ -1,0 +1,129 @@
+"""``aiida-pet select``: rows that a model is unsure of, for new reference calculations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_pet.cli.output import echo_json, json_option, note
+from aiida_pet.cli.session import Session, pass_session
+from aiida_pet.cli.targets import check_target, force_option
+from aiida_pet.words import plural, shortened
+
+if TYPE_CHECKING:
+    from aiida_pet.tables.crystals import StructureTable
+    from aiida_pet.tables.table import Array
+
+EXTENSIVE = ("energy", "uncertainty")  # columns that are taken per atom
+
+
+@click.command()
+@click.argument("pk")
+@click.option(
+    "--by", default="uncertainty", show_default=True, metavar="COLUMN", help="Rows with the largest of it."
+)
+@click.option("--count", type=click.IntRange(min=1), default=50, show_default=True, help="How many.")
+@click.option(
+    "--where", metavar="CONDITION", help="Only of rows that fulfil it, such as 'e_above_hull < 0.1'."
+)
+@click.option(
+    "--pool",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Candidates for each row that is taken; 1 takes the largest, however alike they are.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="File for the crystals: .extxyz, .json, .cif, .vasp, .db.",
+)
+@force_option
+@json_option
+@pass_session
+def select(
+    session: Session,
+    *,
+    pk: str,
+    by: str,
+    count: int,
+    where: str | None,
+    pool: int,
+    output: Path,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write the crystals of the launch (or set) PK of which the model is least sure, and that differ, to a file.
+
+    The column `uncertainty` is made by a model with one: `--set outputs=[uncertainty]` of a launch. It is taken per
+    atom. Rows that differ are taken by the column `features` if there is one, else by composition and volume.
+
+    \b
+    aiida-pet launch static pool.xyz --model 130 --set 'outputs=[uncertainty,features]' --wait
+    aiida-pet select 140 --by uncertainty --count 50 -o for-dft.extxyz
+    """
+    from aiida_pet.analysis.selection import descriptors_of, select_diverse
+    from aiida_pet.cli.rows import load_rows
+    from aiida_pet.data.lookup import select_positions
+    from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.io.writers import write_table
+
+    session.load()
+    check_target(output, force)
+    rows = load_rows(pk)
+    if not isinstance(rows.node, StructureSetData):
+        raise click.ClickException(f"{pk} is a table without crystals: name a launch of a task, or a set")
+    table = rows.node.to_table().take(select_positions(rows.node, where))
+    figure = _figure(table, by)
+    places = select_diverse(figure, descriptors_of(table, table.columns.get("features")), count, pool)
+    if not len(places):
+        raise click.ClickException(
+            f"no row of {pk} has a {by}" + (f" and fulfils {where!r}" if where else "")
+        )
+    chosen = table.take(places)
+    chosen.set_column("selected_by", figure[places], _unit(table, by))
+    left_out = write_table(chosen, output)
+    if as_json:
+        echo_json({"ids": chosen.ids.tolist(), by: figure[places].tolist(), "file": str(output)})
+        return
+    click.echo(
+        f"{plural(len(chosen), 'row')} of {len(table):,} written to {output}: {by} from {figure[places].max():.3g} to "
+        f"{figure[places].min():.3g} {_unit(table, by)}".rstrip()
+    )
+    if left_out:
+        note(f"not written, since the format cannot hold them: {shortened(left_out)}")
+    if rows.missing:
+        note(rows.missing)
+
+
+def _figure(table: StructureTable, by: str) -> Array:
+    """Return (N,) the figure by which rows are wanted, NaN where there is none.
+
+    :raises click.ClickException: if there is no such column, or it holds no numbers.
+    """
+    import numpy as np
+
+    from aiida_pet.tables.filter import no_such_column
+
+    if by not in table.columns:
+        remedy = ""
+        if by == "uncertainty":
+            remedy = (
+                ": launch it with a model that has one (`aiida-pet launch calibrate` makes it) and `--set "
+                "outputs=[uncertainty]`"
+            )
+        raise click.ClickException(no_such_column(by, list(table.columns)) + remedy)
+    values: Any = np.asarray(table.columns[by])
+    if values.ndim != 1 or values.dtype.kind not in "iufb":
+        raise click.ClickException(f"column {by!r} does not hold a number for each row")
+    values = values.astype(float)
+    return values / np.maximum(table.n_atoms, 1) if by in EXTENSIVE else values
+
+
+def _unit(table: StructureTable, by: str) -> str:
+    unit = table.units.get(by, "")
+    return f"{unit}/atom" if unit and by in EXTENSIVE else unit

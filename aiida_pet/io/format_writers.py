@@ -1,0 +1,146 @@
+"""How a table is written to a file of each format; each returns the ids of rows that the format cannot hold."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from aiida_pet.io.ase_db_writer import write_ase_database
+from aiida_pet.io.cif_writer import block_name, is_writable, write_block
+from aiida_pet.io.extxyz_writer import write_extxyz
+from aiida_pet.io.frame_writers import write_csv, write_parquet
+from aiida_pet.io.own_json import write_json
+from aiida_pet.io.poscar_writer import reason_against, write_poscar
+from aiida_pet.io.sources import COMPRESSION
+from aiida_pet.io.whole_files import open_whole, whole_file
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.frame import frame_of
+from aiida_pet.tables.table import Table
+
+logger = logging.getLogger(__name__)
+
+# Names of files are cut to so many bytes; most file systems take 255, with the suffix and a number.
+_NAME_BYTES = 200
+
+ReasonAgainst = Callable[[StructureTable, int], str]
+WriteOne = Callable[[StructureTable, int, TextIO, set[str]], None]
+"""Writes the crystal of a row; the names that stand in the file already are in the set."""
+
+
+def csv(table: Table, path: Path) -> list[str]:
+    """Write all but the crystals as csv."""
+    write_csv(frame_of(table).reset_index(), path)
+    return []
+
+
+def parquet(table: Table, path: Path) -> list[str]:
+    """Write all but the crystals as parquet.
+
+    :raises MissingParquetError: if pyarrow is not there.
+    """
+    write_parquet(frame_of(table).reset_index(), path, table.units)
+    return []
+
+
+def json(table: Table, path: Path) -> list[str]:
+    """Write everything as JSON."""
+    with open_whole(path) as handle:
+        write_json(table, handle)
+    return []
+
+
+def extxyz(table: StructureTable, path: Path) -> list[str]:
+    """Write everything as extxyz."""
+    with open_whole(path) as handle:
+        write_extxyz(table, handle)
+    return []
+
+
+def ase_database(table: StructureTable, path: Path) -> list[str]:
+    """Write everything as an ASE database."""
+    with whole_file(path) as part, tempfile.TemporaryDirectory(dir=path.absolute().parent) as folder:
+        made = Path(folder) / "part.db"
+        write_ase_database(table, made)
+        if path.suffix.lower() not in COMPRESSION:
+            made.replace(part)
+            return []
+        with made.open("rb") as source, COMPRESSION[path.suffix.lower()](part, "xb") as target:
+            shutil.copyfileobj(source, target)
+    return []
+
+
+def cif(table: StructureTable, path: Path) -> list[str]:
+    """Write ids and crystals as CIF: all into one file, or into a folder with a file each."""
+
+    def reason(table: StructureTable, index: int) -> str:
+        return "" if is_writable(table, index) else "its cell is not finite or has no volume"
+
+    def write(table: StructureTable, index: int, handle: TextIO, names: set[str]) -> None:
+        write_block(table, index, block_name(str(table.ids[index]), names), handle)
+
+    return _write_crystals(table, path, ("cif", ".cif"), reason, write)
+
+
+def poscar(table: StructureTable, path: Path) -> list[str]:
+    """Write ids and crystals as POSCAR: all into one file, or into a folder with a file each."""
+
+    def write(table: StructureTable, index: int, handle: TextIO, _: set[str]) -> None:
+        write_poscar(table, index, handle)
+
+    return _write_crystals(table, path, ("poscar", ".vasp"), reason_against, write)
+
+
+def becomes_folder(path: Path) -> bool:
+    """Return whether ``path`` names a folder with a file per crystal, of formats that can be written so."""
+    return path.is_dir() or not path.suffix
+
+
+def _write_crystals(
+    table: StructureTable, path: Path, kind: tuple[str, str], reason: ReasonAgainst, write: WriteOne
+) -> list[str]:
+    """Write the crystals that nothing speaks against, and return the ids of the others.
+
+    :param kind: name of the format, and suffix of a file in a folder.
+    """
+    name, suffix = kind
+    left_out, rows = [], []
+    for index, row_id in enumerate(table.ids.tolist()):
+        why = reason(table, index)
+        if why:
+            logger.warning("%s is not written as %s: %s", row_id, name, why)
+            left_out.append(row_id)
+        else:
+            rows.append(index)
+    if becomes_folder(path):
+        path.mkdir(parents=True, exist_ok=True)
+        used = set[str]()
+        for index in rows:
+            with open_whole(path / f"{_new_name(str(table.ids[index]), used)}{suffix}") as handle:
+                write(table, index, handle, set())
+        return left_out
+    names = set[str]()
+    with open_whole(path) as handle:
+        for index in rows:
+            write(table, index, handle, names)
+    return left_out
+
+
+def _new_name(row_id: str, used: set[str]) -> str:
+    """Return a name for a file of ``row_id`` that is not in ``used``, and put it there."""
+    base = name = _file_name(row_id)
+    number = 2
+    while name.lower() in used:  # some file systems do not tell a from A
+        name, number = f"{base}_{number}", number + 1
+    used.add(name.lower())
+    return name
+
+
+def _file_name(row_id: str) -> str:
+    """Return ``row_id`` as the name of a file: without separators or leading dots, and not too long."""
+    name = re.sub(r"^\.|[^\w.+-]", "_", row_id)
+    return name.encode()[:_NAME_BYTES].decode(errors="ignore") or "_"

@@ -1,0 +1,56 @@
+"""`aiida-pet select`: uncertain rows that differ, as a file that can be labelled and imported again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+import pytest
+from ase.build import bulk
+from click.testing import Result
+
+from aiida_pet.data.structures import StructureSetData
+
+
+@pytest.fixture
+def unsure(aiida_profile: Any) -> Any:
+    """A set of six crystals: three twins with the largest uncertainties, and three others."""
+    crystals = {f"twin-{i}": bulk("W", a=3.16) for i in range(3)}
+    crystals |= {"small": bulk("Mo", a=3.15), "large": bulk("Ta", cubic=True), "sure": bulk("Nb")}
+    node = StructureSetData(crystals).to_table()
+    node.set_column("uncertainty", np.array([0.9, 0.8, 0.7, 0.5, 1.2, np.nan]), "eV")
+    node.set_column("energy", np.arange(6.0), "eV")
+    return StructureSetData.from_table(node).store()
+
+
+def test_uncertain_rows_that_differ_are_written(
+    read: Callable[..., Any], unsure: Any, tmp_path: Path
+) -> None:
+    target = tmp_path / "for-dft.extxyz"
+    document = read("select", unsure.pk, "--count", 3, "-o", target)
+    # per atom: the cell of two Ta has 0.6 eV/atom, less than the twins
+    assert document["ids"] == ["twin-0", "large", "small"] or document["ids"] == ["twin-0", "small", "large"]
+    assert document["uncertainty"][0] == pytest.approx(0.9)
+    frames = ase.io.read(target, ":")
+    assert frames[0].get_chemical_formula() == "W"
+    assert sorted(len(frame) for frame in frames) == [1, 1, 2]
+
+
+def test_pool_of_one_takes_the_largest_and_where_narrows(
+    read: Callable[..., Any], unsure: Any, tmp_path: Path
+) -> None:
+    plain = read("select", unsure.pk, "--count", 3, "--pool", 1, "-o", tmp_path / "a.json")
+    assert plain["ids"] == ["twin-0", "twin-1", "twin-2"]
+    narrow = read("select", unsure.pk, "--where", "n_atoms > 1", "-o", tmp_path / "b.json")
+    assert narrow["ids"] == ["large"]
+
+
+def test_column_that_is_not_there_says_how_to_make_it(
+    invoke: Callable[..., Result], make_structures: Callable[..., Any], tmp_path: Path
+) -> None:
+    told = invoke("select", make_structures(3).pk, "-o", tmp_path / "c.json", status=1).output
+    assert "aiida-pet launch calibrate" in told
+    assert not (tmp_path / "c.json").exists()
