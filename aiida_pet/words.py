@@ -10,8 +10,17 @@ from typing import Any
 
 
 def plural(count: int, noun: str) -> str:
-    """Return ``1 crystal`` or ``2 crystals``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    """Return ``1 crystal`` or ``2 crystals``; also ``2 entries`` and ``2 processes``.
+
+    :param noun: one noun, or words that end with it.
+    """
+    return f"{count:,} {noun if count == 1 else _plural_of(noun)}"
+
+
+def _plural_of(noun: str) -> str:
+    if re.search(r"[^aeiou]y$", noun):
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("s", "x", "z", "ch", "sh")) else f"{noun}s"
 
 
 def shortened(names: Sequence[Any], most: int = 12) -> str:

@@ -80,7 +80,7 @@ def machine() -> str:
 
 @contextmanager
 def isolated_profile(workers: int = 1) -> Iterator[None]:
-    """Set up a profile in a temporary folder by ``aiida-pet setup``, daemon running; remove both after.
+    """Set up a profile in a temporary folder as ``aiida-pet setup`` does, daemon running; remove both after.
 
     :raises RuntimeError: if AiiDA is imported already: it reads AIIDA_PATH once, at import.
     """
@@ -91,15 +91,16 @@ def isolated_profile(workers: int = 1) -> Iterator[None]:
     folder = Path(tempfile.mkdtemp(prefix="aiida-pet-bench-"))
     os.environ["AIIDA_PATH"] = str(folder)
     (folder / ".aiida").mkdir()
-    from click.testing import CliRunner
+    from aiida_pet.computers.interpreter import prepare_environment
 
-    from aiida_pet.cli import main
+    prepare_environment()
     from aiida_pet.computers.daemon import broker_answers
+    from aiida_pet.computers.local_setup import set_up
 
     try:
-        outcome = CliRunner().invoke(main, ["setup", "--workers", str(workers)], catch_exceptions=False)
-        if outcome.exit_code or not broker_answers(0):  # for which the set-up has waited
-            raise RuntimeError(f"aiida-pet setup failed: {outcome.output}")
+        problems = [step.problem for step in set_up(None, None, workers) if step.problem]
+        if problems or not broker_answers(0):  # for which the set-up has waited
+            raise RuntimeError(f"the set-up failed: {'; '.join(problems) or 'the broker does not answer'}")
         yield
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -32,6 +32,7 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.job.folder import Task
 from aiida_pet.tables.table import Array
+from aiida_pet.words import plural
 from aiida_pet.workchains.cleaning import clean_folders, is_own_folder
 from aiida_pet.workchains.inputs import define_job_duration, define_job_inputs
 from aiida_pet.workchains.jobs import called_as, launch_of
@@ -189,7 +190,7 @@ class LaneWorkChain(WorkChain):
 
     def _label_of_job(self, n_rows: int) -> str:
         """Return what a job is called: the same for the same work, since one from the cache takes its source's."""
-        return f"{self.inputs.task.value} of {n_rows} crystal{'' if n_rows == 1 else 's'}"
+        return f"{self.inputs.task.value} of {plural(n_rows, 'crystal')}"
 
     def inspect_job(self) -> ExitCode | None:
         """Take note of what the job finished, and put the rest back."""
@@ -299,8 +300,7 @@ class LaneWorkChain(WorkChain):
         walk.acquit()
         self._record(walk)
         count = walk.n_waiting + len(walk.starved)
-        left = f"{count} row{'' if count == 1 else 's'}"
-        return exit_code.format(left=left, launch=str(launch_of(self.node).pk), **values)
+        return exit_code.format(left=plural(count, "row"), launch=str(launch_of(self.node).pk), **values)
 
     def _record(self, walk: Walk) -> None:
         if not walk.given_up:

@@ -1,1 +1,67 @@
-"""What is known of launches: progress, rows, comparisons, provenance."""
+"""What is known of launches, from a script or a notebook: how far they are, their rows, what comes of comparing them.
+
+>>> from aiida import load_profile
+>>> from aiida_pet.campaigns import rows, status
+>>> profile = load_profile()  # doctest: +SKIP
+>>> status(12).progress.rows_done  # doctest: +SKIP
+64
+>>> rows(12).frame(where="status == converged", columns=["formula", "energy"])  # doctest: +SKIP
+
+A launch, a set or a table is named by its pk, its uuid, its label, or is given as a node. What comes back are frozen
+dataclasses, and data frames whose units are in ``attrs["units"]``. What is wrong is raised as a
+:class:`~aiida_pet.campaigns.errors.CampaignError`. Functions are verbs and modules nouns, so that no module hides a
+function; they are imported on first use, since AiiDA is slow to import.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aiida_pet.campaigns.agreement import metrics
+    from aiida_pet.campaigns.comparison import compare
+    from aiida_pet.campaigns.errors import CampaignError
+    from aiida_pet.campaigns.estimates import estimate
+    from aiida_pet.campaigns.provenance import trace
+    from aiida_pet.campaigns.report import status
+    from aiida_pet.campaigns.results import rows
+    from aiida_pet.campaigns.resumption import resume
+    from aiida_pet.campaigns.search import find
+    from aiida_pet.campaigns.sheets import sheet
+
+__all__ = [
+    "CampaignError",
+    "compare",
+    "estimate",
+    "find",
+    "metrics",
+    "resume",
+    "rows",
+    "sheet",
+    "status",
+    "trace",
+]
+
+_HOMES = {
+    "CampaignError": "errors",
+    "compare": "comparison",
+    "estimate": "estimates",
+    "find": "search",
+    "metrics": "agreement",
+    "resume": "resumption",
+    "rows": "results",
+    "sheet": "sheets",
+    "status": "report",
+    "trace": "provenance",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

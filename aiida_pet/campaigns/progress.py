@@ -29,6 +29,7 @@ from aiida_pet.workchains.lane import LANE_TYPE
 logger = logging.getLogger(__name__)
 
 CACHED = "cached"
+ENDED_STATES = ("finished", "excepted", "killed")
 _TABLES = [TableData, StructureSetData]  # a query for the one finds none of the other
 _WARNINGS_COUNTED = f"attributes.counts.{warnings.COLUMN}"
 
@@ -58,6 +59,11 @@ class JobProgress:
     rate: float = 0.0
     engine_s: float = 0.0
     updated: float | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process has ended, well or not."""
+        return self.state.startswith(ENDED_STATES)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from aiida_pet.cli.output import echo_json, json_option, table_text
-from aiida_pet.cli.session import Session, load_as, pass_session
+from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.words import plural, shortened
 
 if TYPE_CHECKING:
-    from aiida_pet.campaigns.compare import Comparison
+    from aiida_pet.campaigns.comparison import Comparison
 
 ROWS_EACH = 5
 """Rows that are named of each column."""
@@ -50,16 +50,12 @@ def compare(
     aiida-pet compare 12 31
     aiida-pet compare 12 31 --column e_above_hull --where 'n_atoms < 20'
     """
-    from aiida.orm import ProcessNode
-
-    from aiida_pet.campaigns.compare import compare as compare_campaigns
-    from aiida_pet.data.table import TableData
+    from aiida_pet.campaigns import compare as compare_campaigns
 
     session.load()
-    one, other = (load_as(name, ProcessNode, TableData) for name in (first, second))
-    found = compare_campaigns(one, other, columns=columns, where=where, most=limit)
+    found = compare_campaigns(first, second, columns=columns, where=where, most=limit)
     if as_json:
-        echo_json({"first": one.pk, "second": other.pk} | _document(found))
+        echo_json({"first": found.first, "second": found.second} | _document(found))
         return
     _echo(found)
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.errors import in_options, message_of
+from aiida_pet.cli.errors import in_options
 from aiida_pet.cli.output import cell, echo_json, echo_pairs, json_option, note, plain, table_text
-from aiida_pet.cli.session import Session, load_as, pass_session
+from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.targets import check_target, force_option
 from aiida_pet.io.formats import readable, writable
 from aiida_pet.words import plural, shortened
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 # Written out rather than imported, so that `--help` waits for nothing; tests compare them.
 STRESS_UNITS = ("eV/A^3", "GPa", "kbar")
 SIGNS = ("plus", "minus")
-IMPORTED_FROM = "imported_from"
-"""Extra of a set: its files."""
 
 
 @click.group()
@@ -130,35 +127,20 @@ def _problem_in_words(problem: ImportProblem) -> str:
     return f"{problem.sentence} ({remedy})" if remedy else problem.sentence
 
 
-def import_files(
-    files: Sequence[Path], label: str = "", store: bool = True, **options: Any
-) -> tuple[StructureSetData, list[ImportProblem]]:
-    """Return a set of the crystals in ``files``, and what was left out of it.
+def import_files(files: Sequence[Path], **options: Any) -> tuple[StructureSetData, list[ImportProblem]]:
+    """Return what :func:`aiida_pet.data.imports.import_files` does.
 
-    The set remembers its files in the extra ``imported_from``: absolute path and, of a file, its SHA-256.
-
-    :param options: of :meth:`StructureSetData.from_file`.
     :raises click.ClickException: if they cannot be imported; it names options, not arguments.
     """
-    from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.data import imports
     from aiida_pet.io.crystal import StructureFileError
     from aiida_pet.io.readers import DuplicateImportError
 
-    problems: list[ImportProblem] = []
     try:
-        node = StructureSetData.from_file(files, problems=problems, label=label, **options)
+        return imports.import_files(files, **options)
     except (StructureFileError, DuplicateImportError) as error:
         remedy = f" ({in_options(error.remedy)})" if error.remedy else ""
         raise click.ClickException(f"{error.reason}{remedy}") from error
-    node.base.extras.set(IMPORTED_FROM, [_fingerprint(path) for path in files])
-    return (node.store() if store else node), problems
-
-
-def _fingerprint(path: Path) -> dict[str, str]:
-    if path.is_dir():
-        return {"path": str(path.resolve())}
-    with path.open("rb") as handle:
-        return {"path": str(path.resolve()), "sha256": hashlib.file_digest(handle, "sha256").hexdigest()}
 
 
 @data.command("show")
@@ -168,11 +150,13 @@ def _fingerprint(path: Path) -> dict[str, str]:
 @pass_session
 def show(session: Session, *, pk: str, row_id: str | None, as_json: bool) -> None:
     """Show what the set PK holds, or the one crystal ID of it."""
+    from aiida_pet.campaigns.nodes import load
+    from aiida_pet.campaigns.results import Rows
     from aiida_pet.data.structures import StructureSetData
     from aiida_pet.data.table import TableData
 
     session.load()
-    node = load_as(pk, TableData, hint="`aiida-pet data import` makes a set of crystals")
+    node = load(pk, TableData)
     if row_id is None:
         record = set_record(node)
         if as_json:
@@ -180,7 +164,8 @@ def show(session: Session, *, pk: str, row_id: str | None, as_json: bool) -> Non
         else:
             _echo_set(record)
         return
-    row = _row(node, row_id)
+    Rows(node, node).place(row_id)
+    row = node.row(row_id)
     if isinstance(node, StructureSetData):
         row["structure"] = _geometry(node, row_id)
     if as_json:
@@ -220,7 +205,7 @@ def export(
     (columns only), each also with .gz, .bz2 or .xz; .parquet (columns only, needs pyarrow); a name without a suffix is
     a folder of CIF files, or of POSCARs with --format poscar.
     """
-    from aiida_pet.cli.rows import load_rows, select_ids
+    from aiida_pet.campaigns import rows as rows_of
     from aiida_pet.io.writers import format_of, write_table
 
     check_target(output, force)
@@ -229,8 +214,8 @@ def export(
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     session.load()
-    rows = load_rows(pk)
-    table = rows.node.to_table() if where is None else rows.node.select(select_ids(rows.node, where))
+    rows = rows_of(pk)
+    table = rows.to_table(where)
     if not len(table):
         raise click.ClickException(f"nothing to write: no row of {pk} fulfils {where!r}")
     left_out = write_table(table, output, file_format)
@@ -279,15 +264,6 @@ def _echo_set(record: dict[str, Any]) -> None:
         )
     click.echo()
     click.echo(table_text(lines, ("column", "unit", "values")))
-
-
-def _row(node: Any, row_id: str) -> dict[str, Any]:
-    try:
-        return dict(node.row(row_id))
-    except KeyError as error:
-        raise click.ClickException(
-            f"{message_of(error)}: `aiida-pet results {node.pk} --columns id --limit 0` lists all ids"
-        ) from error
 
 
 def _geometry(node: StructureSetData, row_id: str) -> dict[str, Any]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import logging
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from aiida_pet.words import without_codes
+
+if TYPE_CHECKING:
+    from aiida_pet.campaigns.errors import TakenUpError
 
 LOGGER = logging.getLogger("aiida_pet.cli")
 
@@ -77,6 +80,66 @@ def in_options(remedy: str) -> str:
     return remedy
 
 
+HINTS = {
+    "StructureSetData": "`aiida-pet data import` makes a set of crystals",
+    "TableData": "`aiida-pet results`, `data show` and `data export` take the pk of a set or of a launch",
+    "ProcessNode": "`aiida-pet launch` prints the pk of what it starts",
+    "WorkChainNode": "`aiida-pet launch` prints the pk of what it starts",
+}
+"""What has a node of a type, by the type that was expected."""
+
+
+def in_commands(error: Exception) -> click.ClickException:
+    """Return an error of :mod:`aiida_pet.campaigns` as the command line words it: with the command that helps."""
+    from aiida_pet.campaigns import errors
+
+    told = str(error)
+    if isinstance(error, errors.NoSuchColumnError):
+        return click.BadParameter(told, param_hint=_OPTION_OF.get(error.argument, f"--{error.argument}"))
+    if isinstance(error, errors.NothingToCompareError):
+        return click.UsageError(
+            f"nothing to compare: name columns with --column NAME=REFERENCE; columns of the {error.whose} are "
+            f"{error.columns}"
+        )
+    if isinstance(error, errors.SetByHandError):
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in error.names)
+        return click.UsageError(f"{flags}: {error.reason} as --option NAME=VALUE")
+    if isinstance(error, errors.NotEndedError):
+        return click.ClickException(
+            f"<{error.pk}> goes on ({error.state}): `aiida-pet stop {error.pk}` stops it"
+        )
+    if isinstance(error, errors.NothingLeftError):
+        retry = ", which --retry-given-up tries again" if error.given_up else ""
+        return click.ClickException(f"{error.reason}{retry}")
+    if isinstance(error, errors.NoRowsError):
+        told += f"; see `aiida-pet status {error.pk}`"
+    elif isinstance(error, errors.NoSuchRowError) and error.pk is not None:
+        told += f": `aiida-pet results {error.pk} --columns id --limit 0` lists all ids"
+    elif isinstance(error, errors.WrongNodeError):
+        hints = [hint for name, hint in HINTS.items() if name in error.expected]
+        told += f": {hints[0]}" if hints else ""
+    elif isinstance(error, errors.TakenUpError):
+        told += f": {_after_taking_up(error)}"
+    elif isinstance(error, errors.NoReferencesError):
+        told = f"--reference {error.reason}"
+    elif isinstance(error, errors.NoIdsError):
+        told += " (--id-column names another)"
+    return click.ClickException(told)
+
+
+# Argument of the library -> option, where they are not called alike.
+_OPTION_OF = {"pairs": "--column", "unique_prototype": "--unique-prototype", "n_atoms": "--n-atoms"}
+
+
+def _after_taking_up(error: TakenUpError) -> str:
+    by = error.by
+    if error.is_running:
+        return f"`aiida-pet status {by}` shows how far it is, `aiida-pet stop {by}` stops it"
+    if error.is_finished_ok:
+        return f"`aiida-pet results {by}` shows its rows"
+    return f"`aiida-pet resume {by}` goes on"
+
+
 class ExplainingGroup(click.Group):
     """A group whose commands end with ``Error: <one line>`` for what the user can put right."""
 
@@ -89,8 +152,10 @@ class ExplainingGroup(click.Group):
         except BrokenPipeError:  # the reader, such as `head`, has seen enough: click leaves quietly
             raise
         except Exception as error:
-            line = explanation(error)
             LOGGER.debug("the command failed", exc_info=error)
+            if type(error).__module__ == "aiida_pet.campaigns.errors":
+                raise in_commands(error) from error
+            line = explanation(error)
             if line is None:
                 raise
             raise click.ClickException(line) from error

@@ -50,10 +50,7 @@ def find(
     aiida-pet find --formula MoTa --where 'status == converged'
     aiida-pet find --element Mo --element Ta --where 'e_above_hull < 0.02 and shear_modulus > 100'
     """
-    from aiida.orm import ProcessNode
-
-    from aiida_pet.campaigns.find import find_rows
-    from aiida_pet.cli.session import load_as
+    from aiida_pet.campaigns import find as find_rows
     from aiida_pet.io.frame_writers import iter_records, stream_json
 
     if not (ids or formulas or elements or where):
@@ -65,7 +62,7 @@ def find(
         formulas=formulas,
         elements=elements,
         where=where,
-        campaigns=[load_as(name, ProcessNode).pk for name in campaigns] if campaigns else None,
+        campaigns=campaigns or None,
         limit=None if most is None else most + 1,
     )
     more = most is not None and len(frame) > most

@@ -14,6 +14,7 @@ from aiida_pet.cli.launching import (
     Request,
     Site,
     check_request,
+    estimate_for,
     launch_options,
     load_targets,
     protocol_option,
@@ -30,7 +31,7 @@ from aiida_pet.words import duration, plural, shortened
 if TYPE_CHECKING:
     from aiida.orm import StructureData
 
-    from aiida_pet.cli.estimate import Estimate
+    from aiida_pet.campaigns.estimates import Estimate
     from aiida_pet.data.model import PetModelData
     from aiida_pet.data.structures import StructureSetData
     from aiida_pet.tables.crystals import StructureTable
@@ -197,14 +198,14 @@ def _plan(
 
 
 def _select(structures: StructureSetData | StructureData, where: str | None) -> list[str] | None:
-    from aiida_pet.cli.rows import select_ids
+    from aiida_pet.data.lookup import select_positions
     from aiida_pet.data.structures import StructureSetData
 
     if where is None:
         return None
     if not isinstance(structures, StructureSetData):
         raise click.UsageError("--where selects from a set, but this is a single structure")
-    ids = select_ids(structures, where)
+    ids = [str(row_id) for row_id in structures.ids[select_positions(structures, where)]]
     if not ids:
         raise click.ClickException(f"none of the {plural(len(structures), 'crystal')} fulfils {where!r}")
     return ids
@@ -244,11 +245,10 @@ def _table(plan: Plan) -> StructureTable:
 
 
 def _tell_plan(plan: Plan, request: Request) -> None:
-    from aiida_pet.cli.estimate import estimate_launch
     from aiida_pet.job.folder import Task
 
     table = _table(plan)
-    expected = estimate_launch(Task(plan.task), table.n_atoms, request, plan.site)
+    expected = estimate_for(Task(plan.task), table.n_atoms, request, plan.site)
     unsupported = _unsupported(table, plan.site.model)
     refused = _refused(plan, table)
     if request.as_json:

@@ -20,7 +20,6 @@ from aiida_pet.cli.launching import (
 from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import echo_json, echo_pairs
 from aiida_pet.cli.references import load_references, reference_options
-from aiida_pet.cli.rows import load_rows
 from aiida_pet.cli.session import Session
 from aiida_pet.words import plural
 
@@ -62,6 +61,7 @@ def hull(
     from aiida.orm import Int
 
     from aiida_pet.calculations.hull import check_hull_parameters
+    from aiida_pet.campaigns import rows as rows_of
     from aiida_pet.data.structures import StructureSetData
     from aiida_pet.workchains.hull import HullWorkChain, validate_structures
 
@@ -79,12 +79,12 @@ def hull(
     problem = check_hull_parameters(parameters)
     if problem:
         raise click.BadParameter(problem, param_hint="--set")
-    rows = load_rows(pk)
+    rows = rows_of(pk)
     if rows.missing:
         raise click.ClickException(rows.missing)
-    if not isinstance(rows.node, StructureSetData):
-        raise click.ClickException(f"<{rows.node.pk}> is a table without crystals: name a set or a launch")
-    problem = validate_structures(rows.node, None)
+    if not isinstance(rows.table, StructureSetData):
+        raise click.ClickException(f"<{rows.table.pk}> is a table without crystals: name a set or a launch")
+    problem = validate_structures(rows.table, None)
     if problem:
         raise click.ClickException(problem)
     competing = load_references(references, level_of_theory, store=not request.dry_run, level=level)
@@ -98,12 +98,12 @@ def hull(
         site = read_site(request)
         inputs |= _relaxation(site, relaxed, protocol)
     if request.dry_run:
-        _tell(rows.node, competing, relaxed, request, site)
+        _tell(rows.table, competing, relaxed, request, site)
         return
-    builder: Any = HullWorkChain.get_builder_from_protocol(rows.node, **inputs)
+    builder: Any = HullWorkChain.get_builder_from_protocol(rows.table, **inputs)
     if request.job_size is not None:
         builder.relax.job_size = Int(request.job_size)
-    record = {"structures": rows.node.pk, "parameters": parameters}
+    record = {"structures": rows.table.pk, "parameters": parameters}
     start(builder, "hull", request, record, jobs=builder.relax)
 
 

@@ -10,6 +10,7 @@ from aiida_pet.cli.launching import (
     Request,
     Site,
     check_request,
+    estimate_for,
     launch_options,
     load_targets,
     protocol_option,
@@ -185,13 +186,10 @@ def _check(stages: dict[str, dict[str, Any]], structures: Any) -> None:
 
 
 def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, request: Request) -> None:
-    from aiida_pet.cli.estimate import estimate_launch
     from aiida_pet.workchains.stages import TASKS
 
     sizes = structures.to_table().n_atoms
-    expected = {
-        stage: estimate_launch(TASKS[stage], sizes, request, site) for stage in stages if stage in TASKS
-    }
+    expected = {stage: estimate_for(TASKS[stage], sizes, request, site) for stage in stages if stage in TASKS}
     if request.as_json:
         record = {
             "rows": len(structures),

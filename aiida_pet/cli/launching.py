@@ -13,30 +13,22 @@ import click
 from aiida_pet.cli.errors import in_options
 from aiida_pet.cli.options import WALLTIME, parse_settings
 from aiida_pet.cli.output import cell, echo_json, json_option, note
-from aiida_pet.cli.session import Session, load_as, pass_session
+from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.computers.kinds import ENGINE_HERE
 from aiida_pet.words import plural
 
 if TYPE_CHECKING:
     from aiida.orm import AbstractCode, StructureData
+    from numpy.typing import NDArray
 
+    from aiida_pet.campaigns.estimates import Estimate
     from aiida_pet.data.model import PetModelData
     from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.job.folder import Task
 
 PROTOCOLS = ("fast", "moderate", "precise")
 ALIASES = ("balanced", "stringent")  # what aiida-quantumespresso calls moderate and precise
 POLL_S = 2.0
-
-# Option of the command line -> option of the scheduler that says the same.
-SAME = {
-    "--walltime": "max_wallclock_seconds",
-    "--memory": "max_memory_kb",
-    "--account": "account",
-    "--partition": "queue_name",
-    "--qos": "qos",
-    "--cpus": "resources",
-    "--cpus-per-gpu": "resources",
-}
 
 
 @dataclass(frozen=True)
@@ -208,14 +200,14 @@ def read_resources(request: Request, options: dict[str, Any]) -> dict[str, Any]:
     :param options: given with --option, none of which may say the same a second time.
     :raises click.UsageError: if one does.
     """
-    from aiida_pet.computers.resources import Resources
+    from aiida_pet.computers.resources import OPTION_OF_RESOURCE, Resources
 
     names = Resources.model_fields
     given = {name: getattr(request, name) for name in names if getattr(request, name) is not None}
     for name in given:
-        flag = flag_of(name)
-        if SAME.get(flag) in options:
-            raise click.UsageError(f"{flag} and --option {SAME[flag]} say the same: give one of them")
+        option = OPTION_OF_RESOURCE.get(name)
+        if option in options:
+            raise click.UsageError(f"{flag_of(name)} and --option {option} say the same: give one of them")
     return given
 
 
@@ -263,6 +255,22 @@ def told_options(options: dict[str, Any]) -> str:
     )
 
 
+def estimate_for(task: Task, sizes: NDArray[Any], request: Request, site: Site) -> Estimate:
+    """Return what it takes to run crystals of ``sizes`` atoms as a launch asks for it."""
+    from aiida_pet.campaigns import estimate
+
+    found: Estimate = estimate(
+        task,
+        sizes,
+        site.model,
+        lanes=request.lanes,
+        job_size=request.job_size,
+        job_duration=request.job_duration,
+        walltime=site.options.get("max_wallclock_seconds"),
+    )
+    return found
+
+
 def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | StructureData:
     """Return the crystals named by a pk or label, or those of files, which are imported.
 
@@ -271,6 +279,7 @@ def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | Stru
     """
     from aiida.orm import StructureData
 
+    from aiida_pet.campaigns.nodes import load
     from aiida_pet.cli.data import import_files
     from aiida_pet.data.structures import StructureSetData
 
@@ -289,9 +298,7 @@ def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | Stru
         raise click.ClickException(f"give one set, or files: there is no file {', '.join(missing)}")
     if paths[0].suffix:
         raise click.ClickException(f"there is no file {targets[0]}")
-    found: StructureSetData | StructureData = load_as(
-        targets[0], StructureSetData, StructureData, hint="`aiida-pet data import` makes a set of crystals"
-    )
+    found: StructureSetData | StructureData = load(targets[0], StructureSetData, StructureData)
     return found
 
 
@@ -311,9 +318,9 @@ def label_of(builder: Any, what: str) -> str:
 
 def _file_of(crystals: Any) -> str:
     """Return the name of the one file that a set was imported from, without suffixes; empty if there is none."""
-    from aiida_pet.cli.data import IMPORTED_FROM
+    from aiida_pet.data.imports import files_of
 
-    files = crystals.base.extras.get(IMPORTED_FROM, None) or []
+    files = files_of(crystals)
     return Path(files[0]["path"]).name.partition(".")[0] if len(files) == 1 else ""
 
 
@@ -359,13 +366,15 @@ def start(
             click.echo(f"{what} <{node.pk}> started")
             click.echo(f"  aiida-pet status {node.pk} --watch\n  aiida-pet results {node.pk}")
         return
-    from aiida_pet.cli.status import echo_report, follow
+    from aiida_pet.campaigns import status
+    from aiida_pet.cli.status import echo_status, follow
 
     note(f"<{node.pk}> started; it goes on if you leave (Ctrl-C), `aiida-pet status {node.pk}` looks again")
-    document = follow(node, POLL_S)
+    follow(node, POLL_S)
+    found = status(node)
     if request.as_json:
-        echo_json(document)
+        echo_json(found.to_dict())
     else:
-        echo_report(document, most_jobs=0)
+        echo_status(found, most_jobs=0)
     if not node.is_finished_ok:
         raise click.exceptions.Exit(1)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.output import note
-from aiida_pet.cli.rows import load_rows
 from aiida_pet.words import plural
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ def load_references(
     :param level: of files with entries of several levels of theory, keep those of this one.
     :raises click.ClickException: if one is not there, or cannot be read, or two have one name.
     """
+    from aiida_pet.campaigns import rows as rows_of
+
     found: dict[str, TableData] = {}
     for text in given:
         name, equals, target = text.partition("=")
@@ -70,10 +71,10 @@ def load_references(
             node = _read(path, level_of_theory, store, level)
             name = name or path.name.split(".", 1)[0]
         else:
-            rows = load_rows(target)
+            rows = rows_of(target)
             if rows.missing:
                 raise click.ClickException(f"reference {target}: {rows.missing}")
-            node = rows.node
+            node = rows.table
             name = name or node.label or f"references_{node.pk}"
         name = re.sub(r"\W+", "_", name).strip("_") or "references"
         if name in found:

@@ -21,12 +21,17 @@ from aiida_pet.cli.output import echo_json
 def resume_training(node: Any, request: Request) -> None:
     """Take up the training ``node`` with what the command line changes: queue, walltime, memory, device.
 
-    :raises click.ClickException: if it ended well, or goes on.
+    :raises click.ClickException: if it ended well.
+    :raises NotEndedError: if it goes on.
+    :raises TakenUpError: if another launch has taken it up.
     """
     from aiida_pet.campaigns import training
+    from aiida_pet.campaigns.resumption import check_ended, check_not_taken_up
     from aiida_pet.computers.codes import find_code
     from aiida_pet.computers.resources import ResourceError, job_options
 
+    check_ended(node)
+    check_not_taken_up(node)
     if node.is_finished_ok:
         raise click.ClickException(f"<{node.pk}> has ended well: its model is <{node.outputs.model.pk}>")
     if node.process_label != "TrainWorkChain":

@@ -67,17 +67,16 @@ def select(
     aiida-pet select 140 --by uncertainty --count 50 -o for-dft.extxyz
     """
     from aiida_pet.analysis.selection import descriptors_of, select_diverse
-    from aiida_pet.cli.rows import load_rows
-    from aiida_pet.data.lookup import select_positions
-    from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.campaigns import rows as rows_of
     from aiida_pet.io.writers import write_table
+    from aiida_pet.tables.crystals import StructureTable
 
     session.load()
     check_target(output, force)
-    rows = load_rows(pk)
-    if not isinstance(rows.node, StructureSetData):
+    rows = rows_of(pk)
+    table = rows.to_table(where)
+    if not isinstance(table, StructureTable):
         raise click.ClickException(f"{pk} is a table without crystals: name a launch of a task, or a set")
-    table = rows.node.to_table().take(select_positions(rows.node, where))
     figure = _figure(table, by)
     places = select_diverse(figure, descriptors_of(table, table.columns.get("features")), count, pool)
     if not len(places):

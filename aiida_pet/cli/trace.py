@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.data import IMPORTED_FROM
-from aiida_pet.cli.errors import message_of
 from aiida_pet.cli.output import cell, echo_json, json_option
-from aiida_pet.cli.session import Session, load_any, pass_session
+from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.tables.columns import first_look, told_in_words
 
 if TYPE_CHECKING:
-    from aiida_pet.campaigns.trace import TraceStep
+    from aiida_pet.campaigns.provenance import TraceStep
 
 
 @click.command()
@@ -27,13 +25,10 @@ def trace(session: Session, *, pk: str, row_id: str, as_json: bool) -> None:
 
     Through merges and jobs, with model, code and parameters of each job, to the input structure and its file.
     """
-    from aiida_pet.campaigns.trace import trace as walk_back
+    from aiida_pet.campaigns import trace as walk_back
 
     session.load()
-    try:
-        steps = walk_back(load_any(pk), row_id)
-    except (KeyError, ValueError) as error:
-        raise click.ClickException(message_of(error)) from error
+    steps = walk_back(pk, row_id)
     if as_json:
         echo_json({"pk": pk, "id": row_id, "steps": [_record(step) for step in steps]})
         return
@@ -42,17 +37,8 @@ def trace(session: Session, *, pk: str, row_id: str, as_json: bool) -> None:
 
 
 def _record(step: TraceStep) -> dict[str, Any]:
-    return {
-        "role": step.role,
-        "pk": step.node.pk,
-        "uuid": step.node.uuid,
-        "type": type(step.node).__name__,
-        "label": step.node.label,
-        "created": step.node.ctime.isoformat(),
-        "note": step.note,
-        "row": step.row,
-        "imported_from": step.node.base.extras.get(IMPORTED_FROM, None),
-    }
+    created = step.node.ctime.isoformat()
+    return step.to_dict() | {"created": created, "note": step.note, "row": step.row}
 
 
 def _echo(step: TraceStep, row_id: str) -> None:
@@ -77,9 +63,8 @@ def _note(step: TraceStep, row_id: str) -> str:
     """Return what there is to know of a step beside its row."""
     from aiida.orm import InstalledCode
 
-    files = step.node.base.extras.get(IMPORTED_FROM, None)
-    if files:
-        return f"imported from {_file_of(files, row_id)}"
+    if step.imported_from:
+        return f"imported from {_file_of(step.imported_from, row_id)}"
     if isinstance(step.node, InstalledCode):
         return f"{step.node.full_label}, {step.node.filepath_executable}"
     return step.note

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,51 +14,9 @@ if TYPE_CHECKING:
     from aiida.orm import ProcessNode
 
     from aiida_pet.campaigns.training import TrainingProgress
+    from aiida_pet.campaigns.training_report import TrainingStatus
 
-KIND = "training"
 _LONGEST = 110  # of a message in the table of jobs
-
-
-def training_report(node: ProcessNode) -> dict[str, Any]:
-    """Return how far the training ``node`` is, as a JSON document."""
-    from aiida_pet.campaigns.training import training_progress
-    from aiida_pet.workchains.groups import group_of
-
-    progress = training_progress(node)
-    group = group_of(node)
-    return (
-        {"kind": KIND}
-        | asdict(progress)
-        | {
-            "group": None if group is None else group.label,
-            "advice": _advice(node, progress),
-        }
-    )
-
-
-def _advice(node: ProcessNode, progress: TrainingProgress) -> list[str]:
-    from aiida_pet.campaigns.progress import campaign_progress
-    from aiida_pet.cli.status import obstacles
-    from aiida_pet.workchains.jobs import calls_of
-    from aiida_pet.workchains.taking_up import latest_of
-
-    pk = progress.pk
-    if not progress.finished:
-        calls = calls_of(node)
-        return obstacles(calls, campaign_progress(node, calls))
-    if progress.model is not None:
-        return [
-            f"`aiida-pet model show {progress.model}` shows the model, `aiida-pet launch relax SET --model "
-            f"{progress.model}` uses it, `aiida-pet model export {progress.model} -o model.ckpt` writes it to a file",
-            f"`aiida-pet results {pk}` shows its errors and its learning curve",
-        ]
-    by = latest_of(node)
-    if by is not None:
-        return [f"it was taken up by <{by.pk}>: `aiida-pet status {by.pk}` shows how far that is"]
-    told = [f"`verdi process report {pk}` shows what happened"]
-    if progress.label == "TrainWorkChain":
-        told.append(f"`aiida-pet resume {pk}` goes on from the newest checkpoint")
-    return told
 
 
 def training_line(progress: TrainingProgress) -> str:
@@ -82,31 +39,28 @@ def training_line(progress: TrainingProgress) -> str:
     return ", ".join(parts)
 
 
-def follow_training(node: ProcessNode, interval: float) -> dict[str, Any]:
-    """Print a live line on standard error until ``node`` has ended, and return the last report."""
-    from aiida_pet.campaigns.progress import Heartbeats
-    from aiida_pet.campaigns.training import training_progress
+def follow_training(node: ProcessNode, interval: float) -> None:
+    """Print a live line on standard error until ``node`` has ended."""
+    from aiida_pet.campaigns.training_report import training_looks
 
     terminal = click.get_text_stream("stderr").isatty()
-    last, heartbeats = "", Heartbeats()
-    while True:
-        progress = training_progress(node, heartbeats)
+    last = ""
+    for progress in training_looks(node):
         text = training_line(progress)
         if terminal:
             click.echo(f"\r{text:<{len(last)}}", err=True, nl=False)
         elif text != last:
             click.echo(text, err=True)
         last = text
-        if progress.finished:
-            break
-        time.sleep(interval)
+        if not progress.finished:
+            time.sleep(interval)
     if terminal:
         click.echo(err=True)
-    return training_report(node)
 
 
-def echo_training(document: dict[str, Any], most_jobs: int | None) -> None:
-    """Print what :func:`training_report` returns; at most ``most_jobs`` of the jobs, the last ones."""
+def echo_training(status: TrainingStatus, most_jobs: int | None) -> None:
+    """Print how far a training is; at most ``most_jobs`` of the jobs, the last ones."""
+    document = status.to_dict()
     mode = f", {document['mode']}" if document["mode"] else ""
     click.echo(f"{document['label']} <{document['pk']}>{mode} {document['state']}")
     if document["message"]:

@@ -1,1 +1,1 @@
-"""Clusters and the machine at hand: resources, checks, the store of models."""
+"""Clusters and the machine at hand: resources, set-up, checks, daemon and broker, repair, the store of models."""

@@ -64,8 +64,8 @@ def plan_repair(client: DaemonClient, say: Callable[[str], None]) -> Findings | 
         workers = _workers(client)
         say(f"the daemon, which runs with {plural(workers, 'worker')}, would be stopped")
         say(
-            f"{_processes(len(_active()))} to go on with would be looked for in the queue of the broker, and given to "
-            "it again if they are lost"
+            f"{plural(len(_active()), 'process')} to go on with would be looked for in the queue of the broker, and "
+            "given to it again if they are lost"
         )
         say(f"the daemon would be started with {plural(workers, 'worker')}")
         return None
@@ -111,18 +111,16 @@ def repair(client: DaemonClient, say: Callable[[str], None]) -> Findings:
 def _say_findings(findings: Findings, say: Callable[[str], None], *, would: bool) -> None:
     if findings.lost:
         again = "would be given to it again" if would else "given to it again"
-        say(f"{_processes(len(findings.lost))} lost to the queue: {again} ({_pks(findings.lost)})")
+        say(f"{plural(len(findings.lost), 'process')} lost to the queue: {again} ({_pks(findings.lost)})")
     if findings.ended:
         removed = "would be removed" if would else "removed"
         say(
-            f"{_processes(len(findings.ended))} in the queue that had ended: {removed} ({_pks(findings.ended)})"
+            f"{plural(len(findings.ended), 'process')} in the queue that had ended: {removed} ({_pks(findings.ended)})"
         )
     if not findings.lost and not findings.ended:
-        say(f"nothing was lost: {_processes(len(findings.active))} to go on with, all of them in the queue")
-
-
-def _processes(count: int) -> str:
-    return f"{count:,} process{'' if count == 1 else 'es'}"
+        say(
+            f"nothing was lost: {plural(len(findings.active), 'process')} to go on with, all of them in the queue"
+        )
 
 
 def _pks(pks: list[int]) -> str:

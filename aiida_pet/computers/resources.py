@@ -58,6 +58,18 @@ Queues = Annotated[
 ]
 
 
+OPTION_OF_RESOURCE = {
+    "walltime": "max_wallclock_seconds",
+    "memory": "max_memory_kb",
+    "account": "account",
+    "partition": "queue_name",
+    "qos": "qos",
+    "cpus": "resources",
+    "cpus_per_gpu": "resources",
+}
+"""Resource -> option of a job in AiiDA that says the same."""
+
+
 class ResourceError(ValueError):
     """Raised for resources that are no such, or that a scheduler has not; names key, value and what was expected."""
 
@@ -241,14 +253,9 @@ def render(resources: Resources, scheduler: str, site: Site | None = None) -> di
     site = site or Site()
     _check_known(resources, scheduler)
     options: dict[str, Any] = {"resources": _resources(scheduler, resources.n_cpus, site)}
-    for option, value in (
-        ("max_wallclock_seconds", resources.walltime),
-        ("max_memory_kb", resources.memory),
-        ("account", resources.account),
-        ("queue_name", resources.partition),
-        ("qos", resources.qos),
-    ):
-        if value is not None:
+    for name, option in OPTION_OF_RESOURCE.items():
+        value = getattr(resources, name)
+        if value is not None and option != "resources":
             options[option] = value
     if scheduler in _RENDERERS:
         options |= _RENDERERS[scheduler](resources, site)

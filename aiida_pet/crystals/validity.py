@@ -31,6 +31,7 @@ from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.suitability import why_cell_cannot_relax
 from aiida_pet.tables.arrays import Floats, Integers
 from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.words import plural
 
 Problem = tuple[RowStatus | None, str]
 
@@ -126,7 +127,7 @@ def _check_elements(table: StructureTable, supported: Collection[int], problems:
     unknown = np.flatnonzero(~np.isin(table.numbers, np.array(sorted(supported), dtype=np.int64)))
     if not len(unknown):
         return
-    known = f"it knows {len(supported)} element{'' if len(supported) == 1 else 's'}"
+    known = f"it knows {plural(len(supported), 'element')}"
     pairs = np.unique(np.stack([_row_of_atom(table)[unknown], table.numbers[unknown]], axis=1), axis=0)
     starts = np.flatnonzero(np.diff(pairs[:, 0], prepend=-1))
     for index, part in zip(pairs[starts, 0], np.split(pairs[:, 1], starts[1:]), strict=True):

@@ -1,6 +1,7 @@
-"""Node types: tables of rows, sets of crystals, models; and the files they are read from and written to.
+"""Node types: tables of rows, sets of crystals, models; and how they are found, merged and looked up.
 
-The nodes need AiiDA and are imported on first use, so that the readers and writers can be used without it.
+The nodes are imported on first use, since AiiDA takes seconds to import. Files are read and written in
+:mod:`aiida_pet.io`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.tables.filter import check_condition, conjuncts, filter_frame
+from aiida_pet.tables.filter import columns_in, filter_frame
 from aiida_pet.tables.frame import component_names, flat_columns
 
 _OF_CRYSTALS = ("formula", "n_atoms")
@@ -61,17 +61,6 @@ def read_columns(
     if unknown:
         raise KeyError(f"no column {unknown[0]!r} in {type(node).__name__}<{node.pk}>")
     return pd.DataFrame({name: found[name] for name in wanted}, index=pd.Index(node.ids[rows], name="id"))
-
-
-def columns_in(where: str, names: Iterable[str]) -> list[str]:
-    """Return those of the columns ``names`` that stand in the condition ``where``; ``id`` is none of them.
-
-    :raises FilterError: if it is not understood, or names another column.
-    """
-    known = list(names)
-    check_condition(where, ["id", *known])
-    parts = conjuncts(where, pd.DataFrame(columns=known))
-    return list(dict.fromkeys(name for _, found in parts for name in found))
 
 
 def select_positions(node: TableData, where: str | None) -> NDArray[np.int64]:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_pet.data.description import COLUMN
 from aiida_pet.tables.filling import concatenate_column, concatenate_filled
 from aiida_pet.tables.ragged import offsets_of, within
 from aiida_pet.tables.table import Array
 
-COLUMN = "column_"
 """Prefix of the arrays that have a value for each row."""
 FOLDER = "segments"
 ORDER = "order"

@@ -17,7 +17,8 @@ from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike
 
-from aiida_pet.data.table import TableData, check_name
+from aiida_pet.data.description import check_name
+from aiida_pet.data.table import TableData
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.ragged import within
 from aiida_pet.tables.table import Array, Table

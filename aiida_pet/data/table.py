@@ -10,10 +10,6 @@ The hash is that of the content, whichever way it is stored.
 
 from __future__ import annotations
 
-import hashlib
-import io
-import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,26 +19,31 @@ from aiida.common.exceptions import ModificationNotAllowed, ValidationError
 from aiida.orm.nodes.caching import NodeCaching
 
 from aiida_pet.data import segments
+from aiida_pet.data.array_files import load_arrays, segment_arrays, segment_reader
+from aiida_pet.data.description import (
+    COLUMN,
+    CONTENT,
+    IDS,
+    OFFSETS,
+    RAGGED,
+    check_name,
+    describe,
+    known_value,
+    npy_bytes,
+    plain_array,
+)
 from aiida_pet.tables import fingerprints
-from aiida_pet.tables.columns import Kind, kinds_of
 from aiida_pet.tables.ragged import Ragged
-from aiida_pet.tables.table import Array, Table, check_unique, decode_strings, encode_strings, merge_units
+from aiida_pet.tables.table import Array, Table, check_unique, decode_strings, merge_units
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_IDS = "ids"
-IDS_FILE = f"{_IDS}.npy"
+IDS_FILE = f"{IDS}.npy"
 """Where the repository of a node has its ids, as UTF-8 bytes."""
-_COLUMN = segments.COLUMN
-_RAGGED = "ragged_"
-_OFFSETS = "offsets_"
-_CONTENT = "content_sha256"
 _SEGMENTS = "segments"
 # What the rows of a job were given: of no interest to the tables that are made of them.
 _BESIDE = (fingerprints.ARRAY,)
-# More distinct texts than this are names or messages, not categories, and would only swell the attributes.
-MAX_CATEGORIES = 32
 
 
 class TableCaching(NodeCaching):
@@ -52,7 +53,7 @@ class TableCaching(NodeCaching):
         """Return what the hash is made of: class and attributes, of which one is the hash of all arrays."""
         node = self._node
         attributes = node.base.attributes.all
-        if _CONTENT not in attributes:  # made array by array, or stored by a version that did not know it
+        if CONTENT not in attributes:  # made array by array, or stored by a version that did not know it
             return super().get_objects_to_hash()
         ignored = node._hash_ignored_attributes
         return {
@@ -134,7 +135,7 @@ class TableData(orm.ArrayData):
         self._remove_all()
         arrays = self._arrays_of(table)
         for name, array in arrays.items():
-            self.set_array(name, _plain(array))
+            self.set_array(name, plain_array(array))
         self._describe(list(arrays), table.units, arrays.__getitem__)
 
     def _set_segments(self, ids: Array, order: Array, parts: Sequence[Self | Table]) -> None:
@@ -143,9 +144,9 @@ class TableData(orm.ArrayData):
             check_unique(ids.tolist())
         self._remove_all()
         repository = self.base.repository
-        super().set_array(_IDS, _plain(ids))
-        repository.put_object_from_bytes(_npy(order.astype(np.int32)), segments.ORDER_FILE)
-        names = [_IDS]
+        super().set_array(IDS, plain_array(ids))
+        repository.put_object_from_bytes(npy_bytes(order.astype(np.int32)), segments.ORDER_FILE)
+        names = [IDS]
         for number, part in enumerate(parts):
             names += self._put_segment(number, part)
         self.base.attributes.set(_SEGMENTS, [len(part) for part in parts])
@@ -159,7 +160,7 @@ class TableData(orm.ArrayData):
         """Write the files of ``part``; return the names of its arrays."""
         repository = self.base.repository
         if isinstance(part, TableData) and not part.is_segmented:
-            columns = [_COLUMN + name for name in part.column_names]  # attributes have no order in PostgreSQL
+            columns = [COLUMN + name for name in part.column_names]  # attributes have no order in PostgreSQL
             names = dict.fromkeys([*columns, *part.get_arraynames()])
             found = [name for name in names if name not in _BESIDE]
             for name in found:
@@ -168,7 +169,9 @@ class TableData(orm.ArrayData):
             return found
         arrays = self._arrays_of(part.to_table() if isinstance(part, TableData) else part)
         for name, array in arrays.items():
-            repository.put_object_from_bytes(_npy(_plain(array)), segments.segment_file(number, name))
+            repository.put_object_from_bytes(
+                npy_bytes(plain_array(array)), segments.segment_file(number, name)
+            )
         return list(arrays)
 
     def _check_may_have(self, n_rows: int) -> None:
@@ -188,8 +191,8 @@ class TableData(orm.ArrayData):
     def set_array(self, name: str, array: Array) -> None:
         """Write one array; what was read before is forgotten."""
         super().set_array(name, array)
-        if _CONTENT in self.base.attributes.keys():  # noqa: SIM118 - not a dictionary
-            self.base.attributes.delete(_CONTENT)
+        if CONTENT in self.base.attributes.keys():  # noqa: SIM118 - not a dictionary
+            self.base.attributes.delete(CONTENT)
         self._clear()
 
     def set_fingerprints(self, values: fingerprints.Fingerprints) -> None:
@@ -213,45 +216,18 @@ class TableData(orm.ArrayData):
 
     def _arrays_of(self, table: Table) -> dict[str, Array]:
         return (
-            {_IDS: table.ids}
-            | {_COLUMN + name: values for name, values in table.columns.items()}
-            | {_RAGGED + name: column.values for name, column in table.ragged.items()}
-            | {_OFFSETS + name: column.offsets for name, column in table.ragged.items()}
+            {IDS: table.ids}
+            | {COLUMN + name: values for name, values in table.columns.items()}
+            | {RAGGED + name: column.values for name, column in table.ragged.items()}
+            | {OFFSETS + name: column.offsets for name, column in table.ragged.items()}
         )
 
     def _describe(self, names: Sequence[str], units: Mapping[str, str], get: Callable[[str], Array]) -> None:
-        """Set the attributes of arrays, which are looked at one at a time.
-
-        :param names: of the arrays, columns in their order.
-        :param units: of columns that have one.
-        :param get: returns an array by name, texts decoded.
-        """
-        counts, ranges = {}, {}
-        digests = hashlib.sha256()
-        for name in sorted(names):
-            values = get(name)
-            plain = _plain(values)
-            digests.update(f"{name} {plain.dtype.str} {plain.shape} ".encode())
-            digests.update(hashlib.sha256(plain.data if plain.size else b"").digest())
-            self.base.attributes.set(f"{self.array_prefix}{name}", list(values.shape))
-            if name.startswith(_COLUMN):
-                column = name.removeprefix(_COLUMN)
-                if values.ndim == 1 and values.dtype.kind == "f" and Kind.FLAG in kinds_of(column):
-                    values = values[~np.isnan(values)].astype(bool)  # those that are known
-                counts[column] = _counts(values)
-                ranges[column] = _range(values)
-        columns = [name.removeprefix(_COLUMN) for name in names if name.startswith(_COLUMN)]
-        ragged = [name.removeprefix(_RAGGED) for name in names if name.startswith(_RAGGED)]
-        attributes = {
-            "n_rows": self.get_shape(_IDS)[0],
-            "columns": {name: units.get(name, "") for name in columns},
-            "column_names": columns,
-            "counts": {name: counts[name] for name in columns if counts[name]},
-            "ranges": {name: ranges[name] for name in columns if ranges[name]},
-            "ragged": {name: units.get(name, "") for name in ragged},
-            _CONTENT: digests.hexdigest(),
-        }
-        for key, value in attributes.items():
+        """Set the attributes of arrays, as :func:`~aiida_pet.data.description.describe` finds them."""
+        found = describe(names, units, get)
+        for name, shape in found.shapes.items():
+            self.base.attributes.set(f"{self.array_prefix}{name}", shape)
+        for key, value in found.attributes.items():
             self.base.attributes.set(key, value)
 
     def _validate(self) -> bool:
@@ -259,13 +235,13 @@ class TableData(orm.ArrayData):
         n_rows = self.base.attributes.get("n_rows", 0)
         if not n_rows:
             raise ValidationError(f"a {type(self).__name__} needs rows: make it with from_table")
-        names = [_IDS, *(_COLUMN + name for name in self.base.attributes.get("columns"))]
+        names = [IDS, *(COLUMN + name for name in self.base.attributes.get("columns"))]
         for name in names:
             shape = self.base.attributes.get(f"{self.array_prefix}{name}", None)
             if not shape or shape[0] != n_rows:
                 raise ValidationError(f"array {name!r} must have {n_rows} rows, got shape {shape}")
         for name in self.ragged_names:
-            shape = self.base.attributes.get(f"{self.array_prefix}{_OFFSETS}{name}", None)
+            shape = self.base.attributes.get(f"{self.array_prefix}{OFFSETS}{name}", None)
             if shape != [n_rows + 1]:
                 raise ValidationError(f"offsets of {name!r} must be {n_rows + 1}, got shape {shape}")
         return True
@@ -283,40 +259,15 @@ class TableData(orm.ArrayData):
             if sizes is None:
                 self._is_whole = True
             else:
-                [order] = self._load_all([segments.ORDER_FILE])
+                [order] = load_arrays(self, [segments.ORDER_FILE])
                 self._segments = segments.Segments(
-                    sizes, order.astype(np.int64), self._segment_reader(len(sizes))
+                    sizes, order.astype(np.int64), segment_reader(self, len(sizes))
                 )
         return self._segments
 
-    def _segment_reader(self, n_segments: int) -> Callable[[str], list[Array | None]]:
-        files = [frozenset(self._segment_arrays(number)) for number in range(n_segments)]
-
-        def read(name: str) -> list[Array | None]:
-            found = [number for number in range(n_segments) if name in files[number]]
-            arrays = self._load_all([segments.segment_file(number, name) for number in found])
-            of_segment = dict(zip(found, arrays, strict=True))
-            return [of_segment.get(number) for number in range(n_segments)]
-
-        return read
-
-    def _segment_arrays(self, number: int) -> list[str]:
-        names = self.base.repository.list_object_names(segments.segment_folder(number))
-        return [name.removesuffix(".npy") for name in names]
-
-    def _load_all(self, paths: Sequence[str]) -> list[Array]:
-        """Return the arrays in these files. Of a stored node all are asked for at once: each alone is a query."""
-        repository = self.base.repository
-        if not self.is_stored:
-            return [_from_npy(repository.get_object_content(path, "rb")) for path in paths]
-        keys = [str(repository.get_object(path).key) for path in paths]
-        streams = self.backend.get_repository().iter_object_streams(list(dict.fromkeys(keys)))
-        contents = {key: _from_npy(stream.read()) for key, stream in streams}
-        return [contents[key] for key in keys]
-
     def get_array(self, name: str | None = None) -> Array:
         """Return an array as it is stored, texts as UTF-8 bytes; put together if the table lies in segments."""
-        found = None if name is None or name == _IDS else self._read_segments()
+        found = None if name is None or name == IDS else self._read_segments()
         if found is None or name is None:
             return super().get_array(name)
         if name not in self.get_arraynames():
@@ -329,8 +280,8 @@ class TableData(orm.ArrayData):
     @classmethod
     def _offsets_of(cls, name: str) -> str | None:
         """Return which array says what rows own of array ``name``; None if it has a row of its own for each."""
-        if name.startswith((_RAGGED, _OFFSETS)):
-            return _OFFSETS + name.removeprefix(_RAGGED).removeprefix(_OFFSETS)
+        if name.startswith((RAGGED, OFFSETS)):
+            return OFFSETS + name.removeprefix(RAGGED).removeprefix(OFFSETS)
         return None
 
     def _arraynames_from_files(self) -> list[str]:
@@ -340,7 +291,7 @@ class TableData(orm.ArrayData):
         if sizes is not None:
             names.pop(segments.ORDER)
             for number in range(len(sizes)):
-                names |= dict.fromkeys(self._segment_arrays(number))
+                names |= dict.fromkeys(segment_arrays(self, number))
         return list(names)
 
     def _array(self, name: str) -> Array:
@@ -358,7 +309,7 @@ class TableData(orm.ArrayData):
     @property
     def ids(self) -> Array:
         """(N,) str, the ids."""
-        return self._array(_IDS)
+        return self._array(IDS)
 
     @property
     def column_names(self) -> list[str]:
@@ -371,12 +322,12 @@ class TableData(orm.ArrayData):
         :raises KeyError: naming the columns there are.
         """
         self._known(name)
-        return self._array(_COLUMN + name)
+        return self._array(COLUMN + name)
 
     @classmethod
     def column_shapes(cls, attributes: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         """Return the shapes (N, ...) of the columns by name, in order, of a node with these attributes."""
-        prefix = f"{cls.array_prefix}{_COLUMN}"
+        prefix = f"{cls.array_prefix}{COLUMN}"
         return {name: tuple(attributes[prefix + name]) for name in attributes.get("column_names", [])}
 
     @property
@@ -394,7 +345,7 @@ class TableData(orm.ArrayData):
             raise KeyError(
                 f"no ragged column {name!r} in {type(self).__name__}<{self.pk}>, there are: {known}"
             )
-        return Ragged(self._array(_RAGGED + name), self._array(_OFFSETS + name))
+        return Ragged(self._array(RAGGED + name), self._array(OFFSETS + name))
 
     def unit(self, name: str) -> str:
         """Return the unit of column ``name``, empty for what has none.
@@ -433,7 +384,7 @@ class TableData(orm.ArrayData):
         """
         index = self.place(row_id)
         return {"id": row_id} | {
-            name: _known(name, self.column(name)[index].tolist()) for name in self.column_names
+            name: known_value(name, self.column(name)[index].tolist()) for name in self.column_names
         }
 
     def to_table(self) -> Table:
@@ -463,66 +414,3 @@ class TableData(orm.ArrayData):
         from aiida_pet.tables.frame import frame_of  # noqa: PLC0415 - pandas takes a second to import
 
         return frame_of(self.to_table())
-
-
-def _known(name: str, value: Any) -> Any:
-    """Return ``value`` of column ``name``: a flag as True or False, a count as int, None where they are missing."""
-    kinds = kinds_of(name)
-    if isinstance(value, list) and Kind.COUNT in kinds:
-        return [_known(name, one) for one in value]
-    if not isinstance(value, float):
-        return value
-    if Kind.FLAG in kinds and value in (0.0, 1.0):
-        return bool(value)
-    if Kind.COUNT in kinds and value.is_integer():
-        return int(value)
-    return None if np.isnan(value) and kinds & {Kind.FLAG, Kind.COUNT} else value
-
-
-def check_name(name: str) -> None:
-    """:raises ValueError: if ``name`` cannot name a column."""
-    if not re.fullmatch(r"[a-zA-Z][0-9a-zA-Z_]*", name):
-        raise ValueError(
-            f"column name {name!r} cannot stand in a query: expected a letter, then letters, digits or _"
-        )
-
-
-def _plain(array: Array) -> Array:
-    """Return ``array`` as equal content is always stored: native bytes, C order, texts as UTF-8."""
-    if array.dtype.kind == "U":
-        # the narrowest width, so that the width an array happens to have does not change the hash
-        width = max(1, int(np.char.str_len(array).max(initial=1)))
-        array = encode_strings(array.astype(f"U{width}"))
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-
-
-def _npy(array: Array) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array, allow_pickle=False)
-    return stream.getvalue()
-
-
-def _from_npy(content: bytes) -> Array:
-    array: Array = np.load(io.BytesIO(content), allow_pickle=False)
-    return array
-
-
-def _counts(values: Array) -> dict[str, int] | None:
-    if values.ndim != 1 or values.dtype.kind not in "Ub":
-        return None
-    found, counts = np.unique(values, return_counts=True)
-    if len(found) > MAX_CATEGORIES:
-        return None
-    names = [str(value).lower() if values.dtype.kind == "b" else str(value) for value in found]
-    return dict(zip(names, counts.tolist(), strict=True))
-
-
-def _range(values: Array) -> list[float] | None:
-    """Smallest and largest finite value; None for what is no column of numbers or has none."""
-    if values.ndim != 1 or values.dtype.kind not in "iuf":
-        return None
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        return None
-    low, high = finite.min().item(), finite.max().item()
-    return [low, high] if math.isfinite(low) and math.isfinite(high) else None

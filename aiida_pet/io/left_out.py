@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from aiida_pet.words import plural
+
 # So many fields are named in a sentence; all are in `LeftOut.fields`.
 _SHOWN = 20
 
@@ -63,13 +65,9 @@ class LeftOut:
                 f"{len(self.files)} {were} passed over, as no format is known by such a name: {shown}"
             )
         if self.fields:
-            named = [f"{name}: {_crystals(count)}" for name, count in self.fields.most_common(_SHOWN)]
+            named = [f"{name}: {plural(count, 'crystal')}" for name, count in self.fields.most_common(_SHOWN)]
             if len(self.fields) > _SHOWN:
                 named.append(f"and {len(self.fields) - _SHOWN} more")
             lines.append(f"left out of the set: {', '.join(named)}")
-        lines.extend(f"{sentence}: {_crystals(count)}" for sentence, count in self.notes.items())
+        lines.extend(f"{sentence}: {plural(count, 'crystal')}" for sentence, count in self.notes.items())
         return [*lines, *self.remarks]
-
-
-def _crystals(count: int) -> str:
-    return f"{count} crystal{'' if count == 1 else 's'}"

@@ -28,6 +28,7 @@ from aiida_pet.io.poscar_writer import ID_MARK
 from aiida_pet.io.symbols import ISOTOPE_NOTE, ISOTOPES, atomic_number
 from aiida_pet.tables.fixed_atoms import SCALED
 from aiida_pet.tables.table import Array
+from aiida_pet.words import plural
 
 _FRAME = re.compile(r"\s*(direct|cartesian|konfig)\w*\s*(configuration)?\s*=", re.IGNORECASE)
 _MODE = re.compile(r"\s*[a-zA-Z]")
@@ -78,7 +79,7 @@ class _Reader:
                 unknown += bool(self.lines[place].strip())
                 place += 1
         if unknown:
-            self.left_out.add(f"text behind a structure ({unknown} line{'' if unknown == 1 else 's'})")
+            self.left_out.add(f"text behind a structure ({plural(unknown, 'line')})")
         return self.found
 
     def _structures(self, place: int) -> int:

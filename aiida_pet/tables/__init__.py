@@ -1,1 +1,1 @@
-"""What a table of crystals holds: the catalogue of columns and the codes of warnings. Free of AiiDA and torch."""
+"""Rows and columns, conditions on them, and the catalogue of what each column is. Free of AiiDA and torch."""

@@ -30,7 +30,7 @@ from aiida_pet.tables.condition_values import (
     value_of_column,
 )
 
-__all__ = ("FilterError", "check_condition", "conjuncts", "filter_frame", "no_such_column")
+__all__ = ("FilterError", "check_condition", "columns_in", "conjuncts", "filter_frame", "no_such_column")
 
 _LOGIC = {"&": "and", "|": "or", "~": "not", "&&": "and", "||": "or", "!": "not"}
 _COLUMN = "column"
@@ -108,6 +108,17 @@ def conjuncts(where: str, frame: pd.DataFrame) -> list[tuple[str, list[str]]]:
     parts = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
     known = set(_names(frame))
     return [(ast.unparse(part), [name for name in _named_in(part) if name in known]) for part in parts]
+
+
+def columns_in(where: str, names: Iterable[str]) -> list[str]:
+    """Return those of the columns ``names`` that stand in the condition ``where``; ``id`` is none of them.
+
+    :raises FilterError: if it is not understood, or names another column.
+    """
+    known = list(names)
+    check_condition(where, ["id", *known])
+    parts = conjuncts(where, pd.DataFrame(columns=known))
+    return list(dict.fromkeys(name for _, found in parts for name in found))
 
 
 def no_such_column(name: str, names: Sequence[str], where: str = "") -> str:

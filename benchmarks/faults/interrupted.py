@@ -264,9 +264,7 @@ def see_to_its_end(found: Interruption, killed_at: float) -> None:
 
     :param killed_at: monotonic time of the kill.
     """
-    from aiida import orm
-
-    from aiida_pet.cli.status import report
+    from aiida_pet.campaigns import status as status_of
 
     def type_and_tell(command: str, status: dict[str, Any]) -> int:
         after = time.monotonic() - killed_at
@@ -274,7 +272,7 @@ def see_to_its_end(found: Interruption, killed_at: float) -> None:
         found.commands.append(f"{without_numbers(command)} ({after:.0f} s){outcome}")
         return pk
 
-    status = follow(found.pk, lambda pk: report(orm.load_node(pk)), type_and_tell, LOOK_S)
+    status = follow(found.pk, lambda pk: status_of(pk).to_dict(), type_and_tell, LOOK_S)
     found.pk = status["pk"]
 
 

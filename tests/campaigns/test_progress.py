@@ -13,7 +13,7 @@ from aiida.common import LinkType
 from aiida.engine import run_get_node
 
 from aiida_pet.campaigns.progress import Heartbeats, campaign_progress
-from aiida_pet.campaigns.resume import resume_builder
+from aiida_pet.campaigns.resumption import resume_builder
 from aiida_pet.data.table import TableData
 from aiida_pet.job.folder import PROGRESS_FILE, Progress
 from aiida_pet.workchains.batch import BatchWorkChain

@@ -14,7 +14,7 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
-from aiida_pet.campaigns.resume import resume_builder, what_is_done
+from aiida_pet.campaigns.resumption import resume_builder, what_is_done
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.screening import ScreeningWorkChain

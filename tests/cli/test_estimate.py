@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from aiida_pet.cli.estimate import (
+from aiida_pet.campaigns.estimates import (
     BOOKKEEPING_S,
     DEFAULT_PARAMETERS,
     DEFAULT_S_PER_ATOM,
     Rate,
-    estimate,
+    estimate_at,
     past_rate,
 )
 from aiida_pet.data.model import PetModelData
@@ -14,7 +14,7 @@ from aiida_pet.job.folder import Task
 
 
 def test_estimate_of_one_lane_sums_jobs_and_atoms():
-    expected = estimate(np.array([2, 2, 4, 8]), lanes=1, job_size=2, rate=Rate(0.5, 10.0, 800.0))
+    expected = estimate_at(Rate(0.5, 10.0, 800.0), np.array([2, 2, 4, 8]), lanes=1, job_size=2)
     assert (expected.rows, expected.atoms, expected.jobs, expected.job_size) == (4, 16, 2, 2)
     assert expected.wall_s == pytest.approx(2 * (10 + BOOKKEEPING_S) + 16 * 0.5)
     assert expected.memory_mb == 800.0
@@ -22,13 +22,13 @@ def test_estimate_of_one_lane_sums_jobs_and_atoms():
 
 def test_estimate_of_lanes_is_that_of_the_slowest():
     rate = Rate(1.0, 0.0, 0.0)
-    two = estimate(np.array([10, 10, 10, 10]), lanes=2, job_size=None, rate=rate)
+    two = estimate_at(rate, np.array([10, 10, 10, 10]), lanes=2, job_size=None)
     assert (two.lanes, two.jobs) == (2, 2)
     assert two.wall_s == pytest.approx(BOOKKEEPING_S + 20)
 
 
 def test_estimate_has_no_more_lanes_than_rows():
-    assert estimate(np.array([1, 1]), lanes=8, job_size=None, rate=Rate(1.0, 0.0, 0.0)).lanes == 2
+    assert estimate_at(Rate(1.0, 0.0, 0.0), np.array([1, 1]), lanes=8, job_size=None).lanes == 2
 
 
 def test_rate_without_past_jobs_is_the_default_and_says_so(own_model):
@@ -75,15 +75,13 @@ EIGHTH = Rate(0.125, 10.0, 0.0)
 )
 def test_estimate_of_timed_jobs_begins_small_and_goes_on_by_the_rate(limits, jobs, job_size):
     given = {"job_size": None} | limits
-    expected = estimate(np.full(1000, 2), lanes=1, rate=EIGHTH, job_duration=60, **given)
+    expected = estimate_at(EIGHTH, np.full(1000, 2), job_duration=60, **given)
     assert (expected.pilot_size, expected.jobs, expected.job_size) == (64, jobs, job_size)
     assert expected.wall_s == pytest.approx(jobs * (10 + BOOKKEEPING_S) + 250)
-    assert estimate(np.full(1000, 2), lanes=1, rate=EIGHTH, **given).pilot_size is None
+    assert estimate_at(EIGHTH, np.full(1000, 2), **given).pilot_size is None
 
 
 def test_estimate_of_timed_jobs_grows_no_faster_than_a_lane_does():
     # an hour has room for all, but after 64 rows no lane goes beyond 20 times as many
-    expected = estimate(
-        np.ones(6000, int), lanes=2, job_size=None, rate=Rate(1e-6, 0.0, 0.0), job_duration=3600
-    )
+    expected = estimate_at(Rate(1e-6, 0.0, 0.0), np.ones(6000, int), lanes=2, job_duration=3600)
     assert (expected.lanes, expected.jobs, expected.job_size) == (2, 2 * 3, 3000 - 64 - 1280)

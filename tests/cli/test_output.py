@@ -56,3 +56,14 @@ def test_plural_counts():
         "1 crystal",
         "2,000 crystals",
     ]
+
+
+def test_plurals_of_nouns_that_take_more_than_an_s():
+    nouns = {
+        "entry": "entries",
+        "process": "processes",
+        "past job": "past jobs",
+        "key": "keys",
+        "box": "boxes",
+    }
+    assert {noun: plural(2, noun) for noun in nouns} == {noun: f"2 {many}" for noun, many in nouns.items()}

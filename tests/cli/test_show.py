@@ -258,7 +258,7 @@ def test_closest_ids_of_a_large_table_are_looked_for_beside_it(invoke, aiida_pro
         return close(word, possibilities, **options)
 
     close = difflib.get_close_matches
-    monkeypatch.setattr("difflib.get_close_matches", spy)
+    monkeypatch.setattr("aiida_pet.tables.closest.get_close_matches", spy)
     node = TableData.from_ids(f"wbm-{index:05d}" for index in range(9000, 0, -1)).store()
     output = invoke("show", node.pk, "wbm-04711x", status=1).output
     assert "closest are wbm-04711" in output

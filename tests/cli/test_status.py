@@ -132,7 +132,7 @@ def test_process_that_no_worker_takes_up_is_named(read, running, monkeypatch):
         return [sentence for sentence in advice if "aiida-pet repair" in sentence]
 
     assert told() == []
-    monkeypatch.setattr("aiida_pet.cli.status.UNCLAIMED_S", 0.0)
+    monkeypatch.setattr("aiida_pet.campaigns.advice.UNCLAIMED_S", 0.0)
     (sentence,) = told()
     assert f"process <{job.pk}>, " in sentence
 

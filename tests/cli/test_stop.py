@@ -65,7 +65,7 @@ def in_queue(running):
 def with_daemon(monkeypatch):
     """A daemon that does nothing, and no patience with it."""
     monkeypatch.setattr("aiida_pet.computers.daemon.daemon_problem", lambda: None)
-    monkeypatch.setattr("aiida_pet.cli.stop.PATIENCE_S", 0.0)
+    monkeypatch.setattr("aiida_pet.campaigns.stopping.PATIENCE_S", 0.0)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_stop_tells_that_the_launch_has_ended(invoke, in_queue, monkeypatch):
     def end(_):
         campaign.end(campaign.node, exit_status=400)
 
-    monkeypatch.setattr("aiida_pet.cli.stop.time.sleep", end)
+    monkeypatch.setattr("aiida_pet.campaigns.stopping.time.sleep", end)
     pk = campaign.node.pk
     assert (
         f"<{pk}> finished [400], with 1 job cancelled: `aiida-pet resume {pk}` goes on"

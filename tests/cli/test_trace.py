@@ -46,4 +46,4 @@ def test_trace_of_a_row_that_is_not_there_names_it(invoke, make_structures):
 
 
 def test_trace_of_another_node_says_what_it_is(invoke, pet_model):
-    assert "is a PetModelData: expected" in invoke("trace", pet_model.pk, "x", status=1).output
+    assert "is a PetModelData, expected" in invoke("trace", pet_model.pk, "x", status=1).output

@@ -9,8 +9,8 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
-from aiida_pet.campaigns.resume import resume_builder
-from aiida_pet.cli.status import report
+from aiida_pet.campaigns.report import status
+from aiida_pet.campaigns.resumption import resume_builder
 from aiida_pet.workchains import groups
 from aiida_pet.workchains.groups import PREFIX, group_of
 from aiida_pet.workchains.relax import RelaxWorkChain
@@ -42,7 +42,7 @@ def test_launches_from_python_have_a_group_with_their_results(inputs: dict[str, 
     ]
     for node in (plain, named, again):
         assert members(found[node.pk]) == {node.pk, node.outputs.results.pk}
-    assert report(named)["group"] == f"{PREFIX}mine"
+    assert status(named).group == f"{PREFIX}mine"
 
 
 def test_stages_of_a_screening_have_no_group_of_their_own(inputs: dict[str, Any]) -> None:

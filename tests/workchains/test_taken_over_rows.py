@@ -11,7 +11,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 from aiida.engine import run_get_node
 
-from aiida_pet.campaigns.resume import resume_builder, what_is_done
+from aiida_pet.campaigns.resumption import resume_builder, what_is_done
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.job.folder import Task

@@ -11,7 +11,8 @@ from aiida.engine import run_get_node
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
 
-from aiida_pet.campaigns.resume import TakenUpError, check_not_taken_up, resume_builder
+from aiida_pet.campaigns.errors import TakenUpError
+from aiida_pet.campaigns.resumption import check_not_taken_up, resume_builder
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.relax import RelaxWorkChain
 from aiida_pet.workchains.screening import ScreeningWorkChain

@@ -237,7 +237,7 @@ def test_student_learns_labels_of_its_teacher_and_inherits_licence_and_level(
 def test_trace_walks_from_a_relaxed_row_to_the_data_of_its_model(
     distilled: Any, site: dict[str, Any], teacher: Any
 ) -> None:
-    from aiida_pet.campaigns.trace import trace
+    from aiida_pet.campaigns import trace
     from aiida_pet.workchains.relax import RelaxWorkChain
 
     crystal = StructureSetData({"one": bulk("W", "bcc", a=3.17)}).store()

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import lebedev_rule
 from scipy.spatial.transform import Rotation
 
 from aiida_pet.tables.arrays import Floats
@@ -57,6 +56,8 @@ def lebedev(l_max: int) -> RotationSet:
     """
     if not 1 <= l_max <= LEBEDEV_DEGREES[-1]:
         raise ValueError(f"l_max is {l_max}; there are Lebedev sets for 1 to {LEBEDEV_DEGREES[-1]}")
+    from scipy.integrate import lebedev_rule  # noqa: PLC0415 - a tenth of a second, which most jobs need not wait for
+
     points, on_sphere = lebedev_rule(min(degree for degree in LEBEDEV_DEGREES if degree >= l_max))
     x, y, z = points
     n_gamma = 2 * l_max + 1

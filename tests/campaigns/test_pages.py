@@ -1,4 +1,4 @@
-"""The examples of docs/provenance.md run as they stand there, against two small campaigns."""
+"""The examples of docs/provenance.md and docs/campaigns.md run as they stand there, against two small campaigns."""
 
 from __future__ import annotations
 
@@ -14,8 +14,16 @@ from aiida_pet.workchains.groups import group_of
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.relax import RelaxWorkChain
 
-PAGE = Path(__file__).parents[2] / "docs" / "provenance.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "provenance.md"
+
+
+def blocks_of(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+BLOCKS = blocks_of(PAGE)
+LIBRARY = blocks_of(DOCS / "campaigns.md")
 LABELS = {0.05: "alloys, fmax 0.05", 0.01: "alloys, fmax 0.01"}
 
 
@@ -44,6 +52,7 @@ def printed(campaigns: dict[float, Any], capsys: pytest.CaptureFixture[str]) -> 
 
 def test_every_block_is_run_here() -> None:
     assert len(BLOCKS) == 8
+    assert len(LIBRARY) == 7
 
 
 def test_rows_are_found(printed: Callable[[str], str], campaigns: dict[float, Any]) -> None:
@@ -107,3 +116,70 @@ def test_launches_are_told_by_the_group_of_their_campaign(
     found = eval(printed('with_group="campaign"'))
     for node in campaigns.values():
         assert [f"aiida-pet/{node.label}", node.pk, node.label, 0] in found
+
+
+# -- docs/campaigns.md -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shown(
+    campaigns: dict[float, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], list[str]]:
+    """Run the one block of docs/campaigns.md that holds a text, and return the lines that it prints."""
+    monkeypatch.setattr("aiida_pet.computers.daemon.daemon_problem", lambda: None)
+
+    def run(text: str) -> list[str]:
+        (block,) = [block for block in LIBRARY if text in block]
+        exec(compile(block, "docs/campaigns.md", "exec"), {})
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def test_page_shows_how_far_a_launch_is(
+    shown: Callable[[str], list[str]], campaigns: dict[float, Any]
+) -> None:
+    assert shown("import status") == [
+        "4 of 4 rows, {'converged': 4}",
+        f"* `aiida-pet results {campaigns[0.05].pk}` shows the rows",
+    ]
+
+
+def test_page_shows_rows_with_units(shown: Callable[[str], list[str]], campaigns: dict[float, Any]) -> None:
+    lines = shown("frame.attrs")
+    results = campaigns[0.05].outputs.results.to_dataframe().sort_values("energy", kind="stable")
+    assert [line.split()[0] for line in lines[2:6]] == results.index.tolist()
+    assert lines[-1] == "{'energy': 'eV', 'volume': 'A^3'}"
+
+
+def test_page_shows_one_crystal(shown: Callable[[str], list[str]], campaigns: dict[float, Any]) -> None:
+    lines = shown("crystal.provenance")
+    results = campaigns[0.05].outputs.results
+    assert lines[0].startswith(f"MoW {results.get_ase('alloy-0001').get_volume()}")
+    assert lines[1] == f"{results.row('alloy-0001')['energy']} eV"
+    roles = [line.split()[0] for line in lines]
+    assert {"status", "result", "job", "model", "input"} <= set(roles)
+
+
+def test_page_finds_and_compares(shown: Callable[[str], list[str]], campaigns: dict[float, Any]) -> None:
+    lines = shown("import compare, find")
+    for node in campaigns.values():
+        assert any(line.split()[1:2] == [str(node.pk)] and "alloy-0001" in line for line in lines)
+    assert lines[-2:] == ["{'parameters.fmax': (0.05, 0.01)}", "0.0 eV"]
+
+
+def test_page_shows_metrics_and_an_estimate(
+    shown: Callable[[str], list[str]], campaigns: dict[float, Any]
+) -> None:
+    assert shown("import metrics") == ["0.0 eV 4"]
+    (line,) = shown("import estimate")
+    n_jobs = sum(len(jobs_of(node)) for node in campaigns.values())
+    assert re.fullmatch(rf"2 [\d.]+ {n_jobs} past jobs with this model on cpu", line)
+
+
+def test_page_shows_what_is_wrong(shown: Callable[[str], list[str]], campaigns: dict[float, Any]) -> None:
+    (line,) = shown("CampaignError")
+    assert line.startswith(
+        f"no row 'alloy-9999' among the 4 of StructureSetData<{campaigns[0.05].outputs.results.pk}>"
+    )
+    assert "closest are alloy-000" in line

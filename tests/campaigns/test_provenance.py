@@ -10,7 +10,7 @@ from aiida import orm
 from aiida.engine import run_get_node
 from ase.build import bulk
 
-from aiida_pet.campaigns.trace import trace
+from aiida_pet.campaigns.provenance import trace
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.relax import RelaxWorkChain
 

@@ -11,7 +11,7 @@ from aiida.engine import run_get_node
 from aiida.orm import WorkChainNode
 from ase.build import bulk
 
-from aiida_pet.campaigns.compare import ComparisonError, compare, differing_settings
+from aiida_pet.campaigns.comparison import ComparisonError, compare, differing_settings
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.filter import FilterError

@@ -13,14 +13,14 @@ from aiida.manage import get_manager
 from aiida.orm import Int
 
 from aiida_pet.calculations.relax import RelaxCalculation
-from aiida_pet.campaigns.resume import (
-    NotResumableError,
+from aiida_pet.campaigns.errors import NotResumableError
+from aiida_pet.campaigns.report import status
+from aiida_pet.campaigns.resumption import (
     computed_again,
     resume_builder,
     what_is_done,
     without_given_up,
 )
-from aiida_pet.cli.status import report
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.workchains.done import current
 from aiida_pet.workchains.jobs import jobs_of
@@ -209,7 +209,7 @@ def test_a_screening_is_resumed_in_the_stage_where_it_stopped(module_inputs: Inp
     jobs = [job.process_class.TASK.value for job in jobs_of(second)]
     assert "relax" not in jobs
     assert jobs.count("phonons") == 2
-    stages = {stage["name"]: stage["rows_done"] for stage in report(second)["stages"]}
+    stages = {stage.name: stage.rows_done for stage in status(second).stages}
     assert stages == {"relax": 4, "phonons": 4, "elastic": 3}
 
 

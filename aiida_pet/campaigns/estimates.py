@@ -7,14 +7,20 @@ past job, a stated default of one machine stands in: then take the figure as an 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+import numpy as np
+from aiida import orm
+from numpy.typing import NDArray
 
-    from aiida_pet.cli.launching import Request, Site
-    from aiida_pet.data.model import PetModelData
-    from aiida_pet.job.folder import Task
+from aiida_pet.campaigns.nodes import Named, load
+from aiida_pet.data.model import PetModelData
+from aiida_pet.data.structures import StructureSetData
+from aiida_pet.job.folder import Task
+from aiida_pet.words import plural
+from aiida_pet.workchains.batch import MOST_ROWS
+from aiida_pet.workchains.lane import CALCULATIONS
+from aiida_pet.workchains.sharing import default_job_size, rows_for, share_out
 
 # The model that ships on one CPU core in float64: 64 ordered alloys of 172 atoms in all took 4.4 s to relax (17 steps
 # each, fmax 0.02 eV/A) and 0.54 s to evaluate, 790 MB, and 8 s of CPU time until the first batch. Phonons and elastic
@@ -53,7 +59,7 @@ class Rate:
         if not self.jobs:
             larger = f", times {self.scale:.3g} for a model so much larger" if self.scale > 1 else ""
             return f"no past job with this model in the profile: the model that ships on one CPU core{larger}"
-        return f"{self.jobs} past job{'s' if self.jobs > 1 else ''} with this model on {self.device or '?'}"
+        return f"{plural(self.jobs, 'past job')} with this model on {self.device or '?'}"
 
 
 @dataclass(frozen=True)
@@ -84,22 +90,54 @@ class Estimate:
 
 
 def estimate(
-    sizes: NDArray[Any],
-    lanes: int,
-    job_size: int | None,
-    rate: Rate,
+    task: Task | str,
+    crystals: Named | NDArray[Any],
+    model: Named,
     *,
+    lanes: int = 1,
+    job_size: int | None = None,
+    job_duration: int | None = None,
+    walltime: float | None = None,
+) -> Estimate:
+    """Return what a launch of ``task`` will take, at the rate of past jobs with ``model``.
+
+    :param crystals: a set of crystals or a single structure, by pk, uuid, label or as a node; or (N,) atoms of each
+        crystal.
+    :param model: the model, by pk, uuid, label or as a node.
+    :param lanes: jobs that run at the same time.
+    :param job_size: rows of a job at most; None leaves it to the launch.
+    :param job_duration: seconds that a job should take; None if that is not asked for.
+    :param walltime: limit of a job in seconds; None if there is none.
+    :raises NoSuchNodeError: if there is no such set or model.
+    """
+    rate = past_rate(Task(task), load(model, PetModelData))
+    return estimate_at(
+        rate, _sizes(crystals), lanes, job_size=job_size, job_duration=job_duration, walltime=walltime
+    )
+
+
+def _sizes(crystals: Named | NDArray[Any]) -> NDArray[Any]:
+    if isinstance(crystals, np.ndarray):
+        return crystals
+    node = load(crystals, StructureSetData, orm.StructureData)
+    return node.row_sizes() if isinstance(node, StructureSetData) else np.array([len(node.sites)])
+
+
+def estimate_at(
+    rate: Rate,
+    sizes: NDArray[Any],
+    lanes: int = 1,
+    *,
+    job_size: int | None = None,
     job_duration: int | None = None,
     walltime: float | None = None,
 ) -> Estimate:
     """Return what it takes to run crystals of ``sizes`` atoms, shared out and cut into jobs as a launch does.
 
-    :param job_size: rows of a job at most; None leaves it to the launch.
-    :param job_duration: seconds that a job should take; None if that is not asked for.
-    :param walltime: of a job, seconds; None if there is no limit.
-    """
-    from aiida_pet.workchains.sharing import default_job_size, share_out
+    Arguments are those of :func:`estimate`.
 
+    :param sizes: (N,) atoms of each crystal.
+    """
     shares = share_out(sizes, lanes)
     if job_duration is None:
         size = job_size or default_job_size(len(sizes), lanes)
@@ -123,18 +161,6 @@ def estimate(
     )
 
 
-def estimate_launch(task: Task, sizes: NDArray[Any], request: Request, site: Site) -> Estimate:
-    """Return what it takes to run crystals of ``sizes`` atoms as a launch asks for it, at the rate of past jobs."""
-    return estimate(
-        sizes,
-        request.lanes,
-        request.job_size,
-        past_rate(task, site.model),
-        job_duration=request.job_duration,
-        walltime=site.options.get("max_wallclock_seconds"),
-    )
-
-
 def _equal_jobs(n_rows: int, size: int) -> list[int]:
     """Return the rows of each job of a lane that has ``n_rows``."""
     return [min(size, n_rows - first) for first in range(0, n_rows, size)]
@@ -147,9 +173,6 @@ def _timed_jobs(
 
     :param sizes: atoms of the lane's rows, in the order of the walk.
     """
-    from aiida_pet.workchains.batch import MOST_ROWS
-    from aiida_pet.workchains.sharing import rows_for
-
     most = job_size or MOST_ROWS
     jobs: list[int] = []
     first = 0
@@ -164,11 +187,6 @@ def _timed_jobs(
 
 def past_rate(task: Task, model: PetModelData) -> Rate:
     """Return how fast the last jobs of ``task`` with ``model`` were, or the default if there are none."""
-    from aiida import orm
-
-    from aiida_pet.data.structures import StructureSetData
-    from aiida_pet.workchains.lane import CALCULATIONS
-
     query = orm.QueryBuilder()
     query.append(orm.Node, filters={"id": model.pk}, tag="model")
     query.append(CALCULATIONS[task], with_incoming="model", filters={"attributes.exit_status": 0}, tag="job")
@@ -176,7 +194,7 @@ def past_rate(task: Task, model: PetModelData) -> Rate:
     query.append(orm.Dict, with_incoming="job", edge_filters={"label": "summary"}, tag="summary")
     query.add_projection("results", ["attributes.n_atoms"])
     query.add_projection("summary", ["attributes"])
-    query.order_by({"job": {"id": "desc"}}).limit(PAST_JOBS)
+    query.order_by({"job": {"ctime": "desc"}}).limit(PAST_JOBS)
     found = [(n_atoms, summary) for n_atoms, summary in query.all() if n_atoms and summary.get("compute_s")]
     if not found:
         return _default_rate(task, model)

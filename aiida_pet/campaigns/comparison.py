@@ -12,7 +12,9 @@ from aiida import orm
 from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from aiida_pet.campaigns.find import models_of
+from aiida_pet.campaigns.errors import ComparisonError
+from aiida_pet.campaigns.launches import models_of
+from aiida_pet.campaigns.nodes import Named, load
 from aiida_pet.data.lookup import frame_columns, read_columns, select_positions
 from aiida_pet.data.table import TableData
 from aiida_pet.job.folder import RowStatus, Task
@@ -22,10 +24,6 @@ from aiida_pet.tables.columns import compared
 PER_ATOM = {"energy_per_atom": "energy", "volume_per_atom": "volume"}
 """Columns that are made here, and of what."""
 _SPACE_GROUP = "spacegroup_"
-
-
-class ComparisonError(ValueError):
-    """Raised when two things cannot be compared; the message says what they lack."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +62,8 @@ class Comparison:
     :ivar rows: the rows that differ most in each column: ``column``, ``id``, ``formula`` (where it is known),
         ``first``, ``second``, ``difference`` (NaN for what is no number).
     :ivar settings: model, task and parameters that differ: name -> (first, second), None where one has no such.
+    :ivar first: pk of the first.
+    :ivar second: pk of the second.
     """
 
     n_common: int
@@ -74,11 +74,13 @@ class Comparison:
     differences: list[Difference]
     rows: pd.DataFrame
     settings: dict[str, tuple[Any, Any]]
+    first: int | None = None
+    second: int | None = None
 
 
 def compare(
-    first: orm.ProcessNode | TableData,
-    second: orm.ProcessNode | TableData,
+    first: Named,
+    second: Named,
     *,
     columns: Iterable[str] = (),
     where: str | None = None,
@@ -86,14 +88,15 @@ def compare(
 ) -> Comparison:
     """Compare two campaigns row by row.
 
-    :param first: a launch with results, or a table.
+    :param first: a launch with results, or a table, by pk, uuid, label or as a node.
     :param columns: to compare; if none, those of the catalogue that are compared and the space groups that both have.
     :param where: only rows that fulfil it in the first.
     :param most: rows to name of each column.
     :raises ComparisonError: if one has no results, no id is in both, or a column is not.
     :raises FilterError: if the condition is not understood.
     """
-    one, other = table_of(first), table_of(second)
+    launches = [load(named, orm.ProcessNode, TableData) for named in (first, second)]
+    one, other = map(table_of, launches)
     chosen = one.ids[select_positions(one, where)]
     index, opposite = pd.Index(chosen), pd.Index(other.ids)
     common = index[index.isin(opposite)]
@@ -118,7 +121,9 @@ def compare(
         statuses=_changes(*states),
         differences=found,
         rows=rows,
-        settings=differing_settings(first, second),
+        settings=differing_settings(*launches),
+        first=launches[0].pk,
+        second=launches[1].pk,
     )
 
 

@@ -9,7 +9,10 @@ from typing import Any
 from aiida import orm
 
 from aiida_pet.calculations.screening import VERDICT
+from aiida_pet.campaigns.errors import NoRowsError, NoSuchRowError
 from aiida_pet.campaigns.model_origin import origins_of
+from aiida_pet.campaigns.nodes import Named, load
+from aiida_pet.data.imports import IMPORTED_FROM, files_of
 from aiida_pet.data.table import TableData
 from aiida_pet.workchains.jobs import is_job
 
@@ -42,19 +45,40 @@ class TraceStep:
     row: dict[str, Any] = field(default_factory=dict)
     note: str = ""
 
+    @property
+    def imported_from(self) -> list[dict[str, str]]:
+        """The files that a set was imported from: ``path`` and, of a file, ``sha256``."""
+        return files_of(self.node)
 
-def trace(node: orm.Node, row_id: str) -> list[TraceStep]:
-    """Return the way from row ``row_id`` of ``node`` back to its import, the row itself first.
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values, without the row; files stand under ``imported_from`` and not in the note."""
+        return {
+            "role": self.role,
+            "pk": self.node.pk,
+            "uuid": self.node.uuid,
+            "type": type(self.node).__name__,
+            "label": self.node.label,
+            "note": "" if IMPORTED_FROM in self.note else self.note,
+            "imported_from": self.imported_from or None,
+        }
+
+
+def trace(named: Named, row_id: str) -> list[TraceStep]:
+    """Return the way from row ``row_id`` of a table or a launch back to its import, the row itself first.
 
     Where several tables hold the row, as those of the stages of a screening, each way is followed, and what they share
     is told once.
 
-    :param node: a table, a set of crystals, or a process that has one as output ``results``.
-    :raises KeyError: if there is no such row.
-    :raises ValueError: if ``node`` is none of these.
+    :param named: a table, a set of crystals, or a process with results, by pk, uuid, label or as a node.
+    :raises NoSuchRowError: if there is no such row.
+    :raises WrongNodeError: if it is none of these.
+    :raises NoRowsError: for a process without results.
     """
     steps: list[TraceStep] = []
-    _walk(_results_of(node), "result", row_id, steps)
+    try:
+        _walk(_results_of(load(named, TableData, orm.ProcessNode)), "result", row_id, steps)
+    except KeyError as error:
+        raise NoSuchRowError(error.args[0]) from error
     return steps
 
 
@@ -83,17 +107,17 @@ def _is_told(node: orm.Node, steps: list[TraceStep]) -> bool:
     return any(step.node.uuid == node.uuid for step in steps)
 
 
-def _results_of(node: orm.Node) -> TableData:
+def _results_of(node: Any) -> TableData:
+    """Return the table of a node.
+
+    :raises NoRowsError: for a process without results.
+    """
     if isinstance(node, TableData):
         return node
-    if isinstance(node, orm.ProcessNode):
-        if "results" in node.outputs:
-            results: TableData = node.outputs.results
-            return results
-        raise ValueError(f"process <{node.pk}> has no results (yet): state {node.process_state}")
-    raise ValueError(
-        f"node <{node.pk}> is a {type(node).__name__}: expected a table, a set of crystals or a process"
-    )
+    if "results" not in node.outputs:
+        raise NoRowsError(node.pk, node.process_state.value if node.process_state else "created")
+    results: TableData = node.outputs.results
+    return results
 
 
 def _scalars(table: TableData, row_id: str) -> dict[str, Any]:

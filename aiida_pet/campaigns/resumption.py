@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aiida.common.links import LinkType
 from aiida.engine import ProcessBuilder
 from aiida.orm import AbstractCode, ProcessNode, WorkChainNode
 
+from aiida_pet.campaigns.changes import Changes
+from aiida_pet.campaigns.errors import NotEndedError, NothingLeftError, NotResumableError, TakenUpError
+from aiida_pet.campaigns.nodes import Named, load
+from aiida_pet.campaigns.progress import state_of
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.done import current, of_jobs, outdated_rows, results_below
@@ -22,32 +27,87 @@ _NOT_TAKEN = ("done", "metadata", RESUMES)  # what was done is put together anew
 _OF_COMPUTER = ("options", "asked", "settings", "remote_model")
 
 
-class NotResumableError(ValueError):
-    """Raised for a process that is no campaign."""
+Done = dict[str, dict[str, StructureSetData]]
 
 
-class TakenUpError(NotResumableError):
-    """Raised for a campaign that another launch has taken up, or is taking up now.
+@dataclass(frozen=True)
+class Resumption:
+    """A launch that is ready to go on where another one ended.
 
-    :ivar pk: of the campaign.
-    :ivar by: pk of the launch that took it up last.
-    :ivar is_running: whether that launch is at work.
-    :ivar is_finished_ok: whether it ended well.
+    :ivar builder: to be submitted.
+    :ivar pk: of the launch that is taken up.
+    :ivar label: of that launch.
+    :ivar workflow: name of its WorkChain.
+    :ivar rows_done: finished rows that are taken over.
+    :ivar computed_again: a sentence for each step of which finished rows are computed again, as their results would
+        differ from those of this version.
     """
 
-    def __init__(self, node: ProcessNode, by: ProcessNode) -> None:
-        self.pk, self.by = node.pk, by.pk
-        self.is_running, self.is_finished_ok = not by.is_terminated, by.is_finished_ok
-        if self.is_running:
-            what = f"is being taken up by <{by.pk}>, which goes on"
-        elif self.is_finished_ok:
-            what = f"was taken up by <{by.pk}>, which ended well and has the whole table"
-        else:
-            what = f"was taken up by <{by.pk}>, which did not end well: take up <{by.pk}>, which has what both did"
-        super().__init__(f"<{node.pk}> {what}")
+    builder: ProcessBuilder
+    pk: int | None
+    label: str
+    workflow: str
+    rows_done: int
+    computed_again: list[str]
 
 
-Done = dict[str, dict[str, StructureSetData]]
+def resume(
+    named: Named,
+    *,
+    code: AbstractCode | None = None,
+    lanes: int | None = None,
+    job_size: int | None = None,
+    resources: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    retry_given_up: bool = False,
+) -> Resumption:
+    """Return what goes on where a launch ended: ``submit(resume(12, lanes=4).builder)`` computes only what is left.
+
+    It does so with lanes, resources, options and settings of before, and those given over them. On another computer
+    those of before say nothing, and that computer's defaults are taken.
+
+    :param named: the launch, by pk, uuid, label or as a node.
+    :param code: the engine; None for that of before.
+    :param lanes: jobs that run at once.
+    :param job_size: rows of a job at most.
+    :param resources: of each job; fields of :class:`~aiida_pet.computers.resources.Resources`.
+    :param options: ``metadata.options`` of each job.
+    :param settings: how the engine works.
+    :param retry_given_up: try the rows again that ended their jobs.
+    :raises NotEndedError: if the launch goes on.
+    :raises NothingLeftError: if it ended well.
+    :raises TakenUpError: if another launch has taken it up.
+    :raises NotResumableError: if it is neither a task over a set nor a screening.
+    :raises ResourceError: for resources that are none, or that the computer has not.
+    :raises SetByHandError: for resources of a launch whose options were not made of resources.
+    """
+    node: WorkChainNode = load(named, WorkChainNode)
+    check_ended(node)
+    check_not_taken_up(node)
+    done = what_is_done(node)
+    sure = without_given_up(done)
+    given_up = count_rows(done) - count_rows(sure)
+    if node.is_finished_ok and not (given_up and retry_given_up):
+        raise NothingLeftError(node.pk, given_up)
+    if retry_given_up:
+        done = sure
+    builder = resume_builder(node, code, done)
+    changes = Changes(lanes, job_size, dict(resources or {}), dict(options or {}), dict(settings or {}))
+    changes.apply(builder, at_home=is_at_home(node, code))
+    return Resumption(
+        builder=builder,
+        pk=node.pk,
+        label=str(node.label),
+        workflow=str(node.process_label),
+        rows_done=count_rows(done),
+        computed_again=computed_again(node),
+    )
+
+
+def count_rows(done: Done) -> int:
+    """Return how many rows are done, over all steps."""
+    return sum(len(table) for tables in done.values() for table in tables.values())
 
 
 def what_is_done(node: WorkChainNode) -> Done:
@@ -121,6 +181,15 @@ def resume_builder(
     return builder  # type: ignore[no-any-return]
 
 
+def check_ended(node: ProcessNode) -> None:
+    """Check that ``node`` has ended, well or not.
+
+    :raises NotEndedError: if it goes on.
+    """
+    if not node.is_terminated:
+        raise NotEndedError(node.pk, state_of(node))
+
+
 def check_not_taken_up(node: ProcessNode) -> None:
     """Check that no other launch has taken ``node`` up.
 
@@ -131,7 +200,7 @@ def check_not_taken_up(node: ProcessNode) -> None:
     """
     by = latest_of(node)
     if by is not None:
-        raise TakenUpError(node, by)
+        raise TakenUpError(node.pk, by.pk, is_running=not by.is_terminated, is_finished_ok=by.is_finished_ok)
 
 
 def is_at_home(node: WorkChainNode, code: AbstractCode | None) -> bool:

@@ -1,0 +1,215 @@
+"""How results agree with references, by the numbers that the field reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from aiida_pet.analysis.metrics import elastic, phonons, report
+from aiida_pet.analysis.metrics.report import Metric, compare_with_references
+from aiida_pet.analysis.metrics.stability import STABILITY_THRESHOLD
+from aiida_pet.analysis.metrics.structures import compare_structures, structure_metrics
+from aiida_pet.campaigns.errors import ComparisonError, NoSuchColumnError, NothingToCompareError
+from aiida_pet.campaigns.nodes import Named
+from aiida_pet.campaigns.references import (
+    PREFIX,
+    Reference,
+    join_references,
+    load_reference,
+    stored_units,
+)
+from aiida_pet.campaigns.results import Rows, rows
+from aiida_pet.data.structures import StructureSetData
+from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.words import shortened
+
+KNOWN = (*report.HULL, *phonons.UNITS, report.MIN_FREQUENCY, *elastic.MODULI)
+"""Columns that the metrics know, and that are compared where nothing is named."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """How results agree with references.
+
+    :ivar pk: of the results.
+    :ivar missing: what the results lack, in words; empty if they are whole.
+    :ivar reference: file or node of the references; None if they stand beside the results.
+    :ivar pairs: column of the results -> column of the references.
+    :ivar numbers: the metrics by name, such as ``hull/F1``.
+    :ivar n_rows: rows of the results.
+    :ivar n_compared: rows that were compared.
+    :ivar without_reference: ids of rows that are not among the references, and were left out.
+    :ivar without_result: ids of references that are not among the rows.
+    :ivar without_crystals: why crystals were not compared though references have them; empty if they were.
+    """
+
+    pk: int | None
+    missing: str
+    reference: str | None
+    pairs: dict[str, str]
+    numbers: dict[str, Metric]
+    n_rows: int
+    n_compared: int
+    without_reference: list[str]
+    without_result: list[str]
+    without_crystals: str = ""
+
+    def __getitem__(self, name: str) -> float:
+        """Return the number of a metric, such as ``hull/F1``.
+
+        :raises KeyError: naming those that there are.
+        """
+        if name not in self.numbers:
+            raise KeyError(f"no metric {name!r}: there are {', '.join(self.numbers)}")
+        return self.numbers[name].value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values."""
+        return {
+            "pk": self.pk,
+            "complete": not self.missing,
+            "reference": self.reference,
+            "columns": self.pairs,
+            "n_rows": self.n_rows,
+            "n_compared": self.n_compared,
+            "n_without_reference": len(self.without_reference),
+            "n_without_result": len(self.without_result),
+            "without_reference": self.without_reference,
+            "metrics": {name: {"value": one.value, "unit": one.unit} for name, one in self.numbers.items()},
+        }
+
+
+def metrics(
+    named: Named | Rows,
+    reference: Named | Path | Rows | pd.DataFrame | None = None,
+    *,
+    pairs: Mapping[str, str] | Iterable[str] = (),
+    id_column: str | None = None,
+    unique_prototype: str | None = None,
+    n_atoms: str | None = None,
+    stability_threshold: float = STABILITY_THRESHOLD,
+    symprec: float = 0.01,
+    all_references: bool = False,
+    with_structures: bool | None = None,
+) -> Metrics:
+    """Return how the results of a launch, set or table agree with references.
+
+    Hull: as matbench-discovery counts (F1, DAF, MAE, ...); phonons: as the MDR benchmark; moduli; of any other column
+    MAE, RMSE and R2. See :mod:`aiida_pet.analysis.metrics.report`.
+
+    :param named: the results, by pk, uuid, label or as a node.
+    :param reference: a csv, parquet or crystals' file, a data frame indexed by id, or a set, table or launch; None if
+        the references are columns of the results.
+    :param pairs: column of the results -> column of the references, in the same unit, or names that both have; if none,
+        all that are known to the metrics and in both.
+    :param id_column: column of a csv or parquet file that holds the ids.
+    :param unique_prototype: column that says which rows are unique prototypes; adds the subsets of these.
+    :param n_atoms: column of atoms of the primitive cells: errors of thermal quantities are then per atom.
+    :param stability_threshold: eV/atom above the hull up to which a crystal counts as stable.
+    :param symprec: tolerance in A of space groups that are compared.
+    :param all_references: references without a row count as rows without an answer.
+    :param with_structures: whether crystals are compared, where both sides have them; None: unless columns are named.
+    :raises CampaignError: for what cannot be found, read or compared.
+    """
+    found = rows(named)
+    ours = found.table.to_dataframe()
+    given = None if reference is None else load_reference(reference, id_column)
+    wanted = dict(pairs) if isinstance(pairs, Mapping) else {name: name for name in pairs}
+    chosen = pair_columns(wanted, ours, given)
+    joined = join_references(ours, given, all_references)
+    try:
+        numbers = compare_with_references(
+            joined.frame,
+            {name: other if given is None else PREFIX + other for name, other in chosen.items()},
+            unique_prototype=_place(joined.frame, unique_prototype, "unique_prototype"),
+            n_atoms=_place(joined.frame, n_atoms, "n_atoms"),
+            stability_threshold=stability_threshold,
+            units=common_units(chosen, stored_units(found), given),
+        )
+    except ValueError as error:
+        raise ComparisonError(str(error).replace(PREFIX, "")) from error
+    no_crystals = ""
+    compare_crystals = not wanted if with_structures is None else with_structures
+    if compare_crystals and given is not None and given.structures is not None:
+        if isinstance(found.table, StructureSetData):
+            numbers |= _structure_metrics(found.table, given.structures, symprec, all_references)
+        else:
+            no_crystals = f"structures are not compared: the results of <{found.pk}> hold no crystals"
+    return Metrics(
+        pk=found.pk,
+        missing=found.missing,
+        reference=None if given is None else given.name,
+        pairs=chosen,
+        numbers=numbers,
+        n_rows=joined.n_rows,
+        n_compared=len(joined.frame),
+        without_reference=joined.without_reference,
+        without_result=joined.without_result,
+        without_crystals=no_crystals,
+    )
+
+
+def pair_columns(wanted: Mapping[str, str], ours: pd.DataFrame, given: Reference | None) -> dict[str, str]:
+    """Return column of results -> column of references.
+
+    :param wanted: what was named; if nothing, all that are known to the metrics and in both.
+    :raises NoSuchColumnError: for a column that there is not.
+    :raises NothingToCompareError: if there is nothing to compare.
+    """
+    theirs = ours if given is None else given.frame
+    for name, other in wanted.items():
+        for column, frame, where in ((name, ours, "results"), (other, theirs, "references")):
+            if column not in frame.columns:
+                raise NoSuchColumnError(
+                    f"the {where} have no column {column!r}: there are {shortened(list(frame.columns), 60)}",
+                    "pairs",
+                )
+    pairs = dict(wanted)
+    if not pairs and given is not None:
+        pairs = {name: name for name in KNOWN if name in ours.columns and name in theirs.columns}
+    if not pairs and (given is None or given.structures is None):
+        raise NothingToCompareError("results" if given is None else "references", list(theirs.columns))
+    return pairs
+
+
+def common_units(
+    pairs: Mapping[str, str], ours: Mapping[str, str], given: Reference | None
+) -> dict[str, str]:
+    """Return the unit of each column that is compared, where one side says it.
+
+    :raises ComparisonError: if the two columns of a pair are in different units.
+    """
+    theirs = ours if given is None else given.units
+    found: dict[str, str] = {}
+    for name, other in pairs.items():
+        first, second = ours.get(name, ""), theirs.get(other, "")
+        if first and second and first != second:
+            raise ComparisonError(
+                f"{name} of the results is in {first}, {other} of the references in {second}: compare columns of one "
+                "unit"
+            )
+        found[name] = first or second
+    return found
+
+
+def _place(frame: pd.DataFrame, name: str | None, argument: str) -> str | None:
+    """Return what the column ``name`` of results or references is called in ``frame``."""
+    if name is None:
+        return None
+    for column in (name, PREFIX + name):
+        if column in frame.columns:
+            return column
+    known = [str(column).removeprefix(PREFIX) for column in frame.columns]
+    raise NoSuchColumnError(f"there is no column {name!r}: there are {shortened(known, 60)}", argument)
+
+
+def _structure_metrics(
+    ours: StructureSetData, theirs: StructureTable, symprec: float, count_all: bool
+) -> dict[str, Metric]:
+    comparison = compare_structures(ours.to_table(), theirs, symprec=symprec)
+    numbers = structure_metrics(comparison, len(theirs), count_all)
+    return {f"structures/{name}": Metric(value) for name, value in numbers.items()}

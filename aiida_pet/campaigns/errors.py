@@ -1,0 +1,199 @@
+"""What may be wrong with a question about campaigns. Each error says in a sentence what is, and what would be right.
+
+They speak of Python's arguments, or of no argument at all; the command line adds which of its commands helps
+(:mod:`aiida_pet.cli.errors`). What is needed for that is an attribute of the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiida_pet.words import plural, shortened
+
+
+class CampaignError(Exception):
+    """Base of the errors of :mod:`aiida_pet.campaigns`."""
+
+
+class NoSuchNodeError(CampaignError, LookupError):
+    """Raised if nothing, or more than one node, has the pk, uuid or label that was given."""
+
+
+class WrongNodeError(CampaignError, TypeError):
+    """Raised if a node is of another type than what was asked needs.
+
+    :ivar expected: names of the types that would do.
+    """
+
+    def __init__(self, node: object, named: object, expected: Sequence[str]) -> None:
+        self.expected = tuple(expected)
+        super().__init__(f"node {named} is a {type(node).__name__}, expected a {' or '.join(expected)}")
+
+
+class NoRowsError(CampaignError, LookupError):
+    """Raised for a process without any result yet.
+
+    :ivar pk: of the process.
+    """
+
+    def __init__(self, pk: int | None, state: str, reason: str | None = None) -> None:
+        self.pk = pk
+        because = f": {reason}" if reason else ""
+        super().__init__(f"process <{pk}> is {state} and has no results yet{because}")
+
+
+class NoSuchRowError(CampaignError, KeyError):
+    """Raised if there is no row of an id; the message names the closest ids.
+
+    :ivar pk: of the table, None if it is not stored.
+    """
+
+    def __init__(self, message: str, pk: int | None = None) -> None:
+        self.pk = pk
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        """Return the message, around which a ``KeyError`` would put quotes."""
+        return str(self.args[0])
+
+
+class NoSuchColumnError(CampaignError, LookupError):
+    """Raised if there is no column of a name; the message names those that there are.
+
+    :ivar argument: that named it, such as ``columns``.
+    """
+
+    def __init__(self, message: str, argument: str = "columns") -> None:
+        self.argument = argument
+        super().__init__(message)
+
+
+class NoCrystalsError(CampaignError, LookupError):
+    """Raised if the crystals behind a table are not known."""
+
+
+class QueryError(CampaignError, ValueError):
+    """Raised for a question that cannot be answered: a formula that is none, a process that is no launch."""
+
+
+class ComparisonError(CampaignError, ValueError):
+    """Raised when two things cannot be compared; the message says what they lack."""
+
+
+class UnusableReferenceError(CampaignError, ValueError):
+    """Raised for references that cannot be read, or that fit no row."""
+
+
+class NoReferencesError(UnusableReferenceError):
+    """Raised if references are neither in a file nor in the profile.
+
+    :ivar reason: what was looked for.
+    """
+
+    def __init__(self, named: object, reason: str) -> None:
+        self.reason = f"{named}: {reason}"
+        super().__init__(f"references {self.reason}")
+
+
+class NoIdsError(UnusableReferenceError):
+    """Raised if a file of references has no column of ids; another one may be named."""
+
+
+class NothingToCompareError(CampaignError, ValueError):
+    """Raised if results and references have no column in common that is known to the metrics.
+
+    :ivar whose: columns these are: of the ``results`` or of the ``references``.
+    :ivar columns: that may be compared, in a line.
+    """
+
+    def __init__(self, whose: str, columns: Sequence[str]) -> None:
+        self.whose, self.columns = whose, shortened(columns, 60)
+        super().__init__(
+            "nothing to compare: name pairs of columns, of results and of references; columns of the "
+            f"{whose} are {self.columns}"
+        )
+
+
+class NotResumableError(CampaignError, ValueError):
+    """Raised for a process that cannot be taken up, and for one with nothing left to do."""
+
+
+class TakenUpError(NotResumableError):
+    """Raised for a campaign that another launch has taken up, or is taking up now.
+
+    :ivar pk: of the campaign.
+    :ivar by: pk of the launch that took it up last.
+    :ivar is_running: whether that launch is at work.
+    :ivar is_finished_ok: whether it ended well.
+    """
+
+    def __init__(self, pk: int | None, by: int | None, *, is_running: bool, is_finished_ok: bool) -> None:
+        self.pk, self.by = pk, by
+        self.is_running, self.is_finished_ok = is_running, is_finished_ok
+        if is_running:
+            what = f"is being taken up by <{by}>, which goes on"
+        elif is_finished_ok:
+            what = f"was taken up by <{by}>, which ended well and has the whole table"
+        else:
+            what = f"was taken up by <{by}>, which did not end well: take up <{by}>, which has what both did"
+        super().__init__(f"<{pk}> {what}")
+
+
+class NotEndedError(NotResumableError):
+    """Raised for a launch that goes on.
+
+    :ivar pk: of the launch.
+    :ivar state: of its process, in words.
+    """
+
+    def __init__(self, pk: int | None, state: str) -> None:
+        self.pk, self.state = pk, state
+        super().__init__(f"<{pk}> goes on ({state}): wait for its end, or stop it")
+
+
+class NothingLeftError(NotResumableError):
+    """Raised for a launch that has ended well.
+
+    :ivar given_up: rows that ended their jobs, and can be tried again.
+    """
+
+    def __init__(self, pk: int | None, given_up: int) -> None:
+        self.pk, self.given_up = pk, given_up
+        self.reason = f"<{pk}> has ended well: nothing is left to do"
+        if given_up:
+            jobs = "its job" if given_up == 1 else "their jobs"
+            self.reason += f" but {plural(given_up, 'row')} that ended {jobs}"
+        super().__init__(self.reason + (", which retry_given_up=True tries again" if given_up else ""))
+
+
+class SetByHandError(CampaignError, ValueError):
+    """Raised for resources that are asked for otherwise, where the options of jobs were not made of resources.
+
+    :ivar names: of the resources.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self.reason = (
+            "options of jobs were set by hand, or the computer has other defaults since then; give what they are to "
+            "be"
+        )
+        super().__init__(f"{', '.join(names)}: {self.reason} as options")
+
+
+class HasEndedError(CampaignError, ValueError):
+    """Raised for a launch that cannot be stopped since it has ended."""
+
+    def __init__(self, pk: int | None, state: str) -> None:
+        super().__init__(f"<{pk}> has ended already: {state}")
+
+
+class NotStoppedError(CampaignError, RuntimeError):
+    """Raised for a launch that was asked to stop, and does so later.
+
+    :ivar pk: of the launch.
+    """
+
+    def __init__(self, pk: int | None, message: str) -> None:
+        self.pk = pk
+        super().__init__(message)

@@ -1,0 +1,161 @@
+"""How far a launch is and what can be done: progress, the stages of a screening, advice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from aiida.common.links import LinkType
+from aiida.orm import ProcessNode
+
+from aiida_pet.campaigns.advice import advice, obstacles
+from aiida_pet.campaigns.nodes import Named, load
+from aiida_pet.campaigns.progress import CampaignProgress, Heartbeats, campaign_progress, state_of
+from aiida_pet.campaigns.training import is_training
+from aiida_pet.campaigns.training_report import TrainingStatus, training_status
+from aiida_pet.workchains.groups import group_of
+from aiida_pet.workchains.jobs import Calls, calls_of
+from aiida_pet.workchains.stages import STAGES
+
+_HULL = "HullWorkChain"
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """How far a stage of a screening is.
+
+    :ivar name: of the stage.
+    :ivar pk: of its WorkChain; None before it was called, and of a stage without one.
+    :ivar state: of its process, ``done`` of a stage without one, ``to come``.
+    :ivar rows_in: rows that came to it; None while unknown.
+    :ivar rows_done: rows with a result; None while unknown.
+    :ivar rows_out: rows that went on; None while unknown.
+    :ivar keep: the condition to go on; None for every row with an answer.
+    """
+
+    name: str
+    pk: int | None
+    state: str
+    rows_in: int | None
+    rows_done: int | None
+    rows_out: int | None
+    keep: str | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a launch is.
+
+    :ivar progress: rows, statuses, rate, time left, lanes and jobs.
+    :ivar label: name of the WorkChain.
+    :ivar group: label of the group of its campaign, None if it has none.
+    :ivar stages: of a screening, in their order; empty for what is none.
+    :ivar advice: what can be done now, each as a sentence with a command.
+    """
+
+    progress: CampaignProgress
+    label: str | None
+    group: str | None
+    stages: list[StageStatus]
+    advice: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values, what is in ``progress`` beside the rest."""
+        return asdict(self.progress) | {
+            "label": self.label,
+            "group": self.group,
+            "rows_left": self.progress.rows_left,
+            "jobs_cached": self.progress.n_cached,
+            "stages": [asdict(stage) for stage in self.stages],
+            "advice": self.advice,
+        }
+
+
+def status(named: Named) -> Status | TrainingStatus:
+    """Return how far a launch is, live: figures of running jobs come from the heartbeats of their engines.
+
+    :param named: the launch, or a lane or job of one, by pk, uuid, label or as a node.
+    :raises NoSuchNodeError: if there is no such node, or several.
+    :raises WrongNodeError: if it is no process.
+    """
+    node: ProcessNode = load(named, ProcessNode)
+    return training_status(node) if is_training(node) else _status(node)
+
+
+def _status(node: ProcessNode) -> Status:
+    calls = calls_of(node)
+    progress = campaign_progress(node, calls)
+    group = group_of(node)
+    return Status(
+        progress=progress,
+        label=node.process_label,
+        group=None if group is None else group.label,
+        stages=_stages(calls, progress),
+        advice=advice(calls, progress),
+    )
+
+
+def looks(named: Named) -> Iterator[tuple[CampaignProgress, list[str]]]:
+    """Yield the progress of a launch, and what keeps it from going on, each time it is asked for; until it has ended.
+
+    No computer is connected to more often than it wants to be, however often one looks.
+    """
+    node: ProcessNode = load(named, ProcessNode)
+    heartbeats = Heartbeats()
+    while True:
+        calls = calls_of(node)
+        progress = campaign_progress(node, calls, heartbeats)
+        yield progress, [] if progress.finished else obstacles(calls, progress)
+        if progress.finished:
+            return
+
+
+def _stages(calls: Calls, progress: CampaignProgress) -> list[StageStatus]:
+    node: Any = calls.node
+    if "stages" not in node.inputs:
+        return []
+    ended = {one["name"]: one for one in node.outputs.summary["stages"]} if "summary" in node.outputs else {}
+    links = node.base.links.get_outgoing(link_type=LinkType.CALL_WORK)
+    called = {link.link_label: link.node for link in links}
+    asked = node.inputs.stages.get_dict()
+    found = []
+    for name in [name for name in STAGES if name in asked]:
+        child = called.get(name)
+        rows_done = _rows_done(child, calls, progress) if child else None
+        found.append(_stage(name, asked[name].get("keep"), ended.get(name, {}), child, rows_done))
+    return found
+
+
+def _stage(
+    name: str, keep: str | None, record: dict[str, Any], child: Any, rows_done: int | None
+) -> StageStatus:
+    """Return how far a stage is.
+
+    :param record: what the screening's summary says of it.
+    :param child: its WorkChain, None if there is none (yet).
+    :param rows_done: rows that its jobs have done.
+    """
+    rows_in = record.get("rows_in")
+    if rows_in is None and child is not None and child.process_label != _HULL:
+        rows_in = len(child.inputs.rows if "rows" in child.inputs else child.inputs.structures)
+    return StageStatus(
+        name=name,
+        pk=child.pk if child else None,
+        state=state_of(child) if child else "done" if record else "to come",
+        rows_in=rows_in,
+        rows_done=rows_done if child else record.get("rows_in"),
+        rows_out=record.get("rows_out"),
+        keep=keep,
+    )
+
+
+def _rows_done(child: Any, calls: Calls, progress: CampaignProgress) -> int | None:
+    """Return how many rows of a stage are done: those of its lanes, and those of a launch before."""
+    if child.process_label == _HULL:
+        return len(child.outputs.results) if "results" in child.outputs else None
+    if "summary" in child.outputs:
+        return int(child.outputs.summary["rows_done"])
+    before = sum(len(table) for table in child.inputs.done.values()) if "done" in child.inputs else 0
+    lanes = {lane.pk: lane.rows_done for lane in progress.lanes}
+    return before + sum(lanes.get(one.pk, 0) for one in calls.below(child))

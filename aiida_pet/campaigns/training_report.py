@@ -1,0 +1,72 @@
+"""How far a training is and what can be done, as :mod:`~aiida_pet.campaigns.report` has it of other launches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from aiida.orm import ProcessNode
+
+from aiida_pet.campaigns.advice import obstacles
+from aiida_pet.campaigns.progress import Heartbeats, campaign_progress
+from aiida_pet.campaigns.training import TrainingProgress, training_progress
+from aiida_pet.workchains.groups import group_of
+from aiida_pet.workchains.jobs import calls_of
+from aiida_pet.workchains.taking_up import latest_of
+
+KIND = "training"
+
+
+@dataclass(frozen=True)
+class TrainingStatus:
+    """How far a training is.
+
+    :ivar progress: stages, epochs and jobs.
+    :ivar group: label of the group of its campaign, None if it has none.
+    :ivar advice: what can be done now, each as a sentence with a command.
+    """
+
+    progress: TrainingProgress
+    group: str | None
+    advice: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values, what is in ``progress`` beside the rest."""
+        return {"kind": KIND} | asdict(self.progress) | {"group": self.group, "advice": self.advice}
+
+
+def training_status(node: ProcessNode) -> TrainingStatus:
+    """Return how far the training ``node`` is, live."""
+    progress, group = training_progress(node), group_of(node)
+    return TrainingStatus(progress, None if group is None else group.label, _advice(node, progress))
+
+
+def training_looks(node: ProcessNode) -> Iterator[TrainingProgress]:
+    """Yield the progress of a training each time it is asked for, until it has ended."""
+    heartbeats = Heartbeats()
+    while True:
+        progress = training_progress(node, heartbeats)
+        yield progress
+        if progress.finished:
+            return
+
+
+def _advice(node: ProcessNode, progress: TrainingProgress) -> list[str]:
+    pk = progress.pk
+    if not progress.finished:
+        calls = calls_of(node)
+        return obstacles(calls, campaign_progress(node, calls))
+    if progress.model is not None:
+        return [
+            f"`aiida-pet model show {progress.model}` shows the model, `aiida-pet launch relax SET --model "
+            f"{progress.model}` uses it, `aiida-pet model export {progress.model} -o model.ckpt` writes it to a file",
+            f"`aiida-pet results {pk}` shows its errors and its learning curve",
+        ]
+    by = latest_of(node)
+    if by is not None:
+        return [f"it was taken up by <{by.pk}>: `aiida-pet status {by.pk}` shows how far that is"]
+    found = [f"`verdi process report {pk}` shows what happened"]
+    if progress.label == "TrainWorkChain":
+        found.append(f"`aiida-pet resume {pk}` goes on from the newest checkpoint")
+    return found
