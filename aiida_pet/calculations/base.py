@@ -37,10 +37,10 @@ from aiida_pet.job.folder import (
     EngineSettings,
     JobFolder,
     JobSpec,
-    Task,
 )
-from aiida_pet.job.input_columns import READ
+from aiida_pet.job.input_columns import read_by
 from aiida_pet.job.parameters import parse_parameters
+from aiida_pet.job.tasks import Task
 from aiida_pet.tables.crystals import StructureTable
 
 # Where a job runs and with how many cores does not decide what it computes, but AiiDA hashes these options.
@@ -203,7 +203,7 @@ class PetCalculation(CalcJob):
 
     def select_structures(self) -> StructureTable:
         """Return the geometry of the job's rows, with those columns of the input set that the engine reads."""
-        read = READ[self.TASK]
+        read = read_by(self.TASK)
         geometry = replace(part_of(self.inputs.structures, read.rows, read.atoms), units={})
         return geometry.select(self.inputs.rows.ids) if "rows" in self.inputs else geometry
 

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_pet.job.folder import RowStatus, Task
+from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.parameters import parse_parameters
+from aiida_pet.job.tasks import Task
 from aiida_pet.tables.columns import PER_ATOM, RAGGED, Column, Kind, Source, columns_of, unit_of
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.table import Array
