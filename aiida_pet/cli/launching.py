@@ -325,6 +325,7 @@ def start(
     from aiida.engine import submit
     from aiida.orm import Bool, Int
 
+    from aiida_pet.calculations.hashing import restore_hashes
     from aiida_pet.campaigns.labels import description_of, label_of
 
     task = what.removesuffix("WorkChain").lower()
@@ -335,6 +336,7 @@ def start(
         jobs.job_duration = Int(request.job_duration)
     if request.clean_workdir is not None:
         jobs.clean_workdir = Bool(request.clean_workdir)
+    restore_hashes()
     node = submit(builder)
     if not request.wait:
         if request.as_json:
