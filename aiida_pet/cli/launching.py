@@ -165,20 +165,30 @@ def read_site(request: Request) -> Site:
 
     :raises click.ClickException: for what is not there or does not fit, with the remedy.
     """
-    from aiida_pet.computers.codes import find_code, share_of_cores
     from aiida_pet.data.model_nodes import model_to_use
+
+    model = model_to_use(request.model)
+    code, inputs, rendered = read_place(request)
+    return Site(code, model, inputs | {"job_size": request.job_size}, rendered)
+
+
+def read_place(request: Request) -> tuple[AbstractCode, dict[str, Any], dict[str, Any]]:
+    """Return the code, arguments of ``get_builder_from_protocol`` and the options of each job, checked.
+
+    :raises click.ClickException: for what is not there or does not fit, with the remedy.
+    """
+    from aiida_pet.computers.codes import find_code, share_of_cores
 
     options = parse_settings(request.option, "--option")
     resources = read_resources(request, options)
     settings = parse_settings(request.setting, "--setting")
     check_options(options, settings)
-    model = model_to_use(request.model)
     code = find_code(request.code)
     check_sendable(code)
     rendered = _rendered(code, resources, options)
     settings = share_of_cores(code, request.lanes, rendered) | settings
     inputs = {"options": options, "resources": resources, "settings": settings, "lanes": request.lanes}
-    return Site(code, model, inputs | {"job_size": request.job_size}, rendered)
+    return code, inputs, rendered
 
 
 def check_sendable(code: AbstractCode) -> None:
@@ -315,6 +325,7 @@ def start(
     from aiida.engine import submit
     from aiida.orm import Bool, Int
 
+    from aiida_pet.calculations.hashing import restore_hashes
     from aiida_pet.campaigns.labels import description_of, label_of
 
     task = what.removesuffix("WorkChain").lower()
@@ -325,6 +336,7 @@ def start(
         jobs.job_duration = Int(request.job_duration)
     if request.clean_workdir is not None:
         jobs.clean_workdir = Bool(request.clean_workdir)
+    restore_hashes()
     node = submit(builder)
     if not request.wait:
         if request.as_json:
