@@ -9,7 +9,6 @@ import click
 
 from aiida_pet.cli.launching import (
     Request,
-    Site,
     check_request,
     launch_options,
     load_targets,
@@ -25,6 +24,7 @@ from aiida_pet.cli.session import Session
 from aiida_pet.words import duration, plural, shortened
 
 if TYPE_CHECKING:
+    from aiida_pet.campaigns.plans import Site
     from aiida_pet.data.model import PetModelData
     from aiida_pet.data.structures import StructureSetData
     from aiida_pet.training.prepare import Prepared
