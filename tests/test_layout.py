@@ -66,7 +66,6 @@ IN_ANOTHER_PACKAGE = {
     "campaigns.model_origin": "workchains/test_train",
     "campaigns.training": "workchains/test_train",
     "campaigns.training_report": "workchains/test_train",
-    "cli.launch_training": "workchains/test_train",
     "cli.model_export": "workchains/test_train",
     "cli.resume_training": "workchains/test_train",
     "cli.training_status": "workchains/test_train",

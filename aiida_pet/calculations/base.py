@@ -65,6 +65,16 @@ SITE_VARIABLES = (*THREAD_VARIABLES, GPU_VARIABLE, "CUDA_DEVICE_ORDER", "PYTORCH
 ENVIRONMENT = "environment"
 
 
+def leave_out_site(node: Any) -> None:
+    """Let the hash of ``node``, a job of the engine, say nothing of where and how fast it runs.
+
+    This holds for this object, not for another one of the same node that is loaded from the database.
+    """
+    node._hash_ignored_attributes = (*node._hash_ignored_attributes, *HASH_IGNORED_OPTIONS)
+    caching: Any = node.base.caching
+    caching._hash_ignored_inputs = [*caching._hash_ignored_inputs, *HASH_IGNORED_INPUTS]
+
+
 class PetCalculation(CalcJob):
     """A batch of crystals through ``pet-engine`` in one job."""
 
@@ -152,9 +162,7 @@ class PetCalculation(CalcJob):
         environment = {name: value for name, value in given.items() if name not in SITE_VARIABLES}
         if environment:
             node.base.attributes.set(ENVIRONMENT, environment)
-        node._hash_ignored_attributes = (*node._hash_ignored_attributes, *HASH_IGNORED_OPTIONS)
-        caching: Any = node.base.caching
-        caching._hash_ignored_inputs = [*caching._hash_ignored_inputs, *HASH_IGNORED_INPUTS]
+        leave_out_site(node)
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the job folder and say what to upload, run and retrieve."""

@@ -193,7 +193,7 @@ def past_rate(task: Task, model: PetModelData) -> Rate:
     query.append(orm.Dict, with_incoming="job", edge_filters={"label": "summary"}, tag="summary")
     query.add_projection("results", ["attributes.n_atoms"])
     query.add_projection("summary", ["attributes"])
-    query.order_by({"job": {"id": "desc"}}).limit(PAST_JOBS)
+    query.order_by({"job": {"ctime": "desc"}}).limit(PAST_JOBS)
     found = [(n_atoms, summary) for n_atoms, summary in query.all() if n_atoms and summary.get("compute_s")]
     if not found:
         return _default_rate(task, model)

@@ -79,7 +79,7 @@ def campaigns_with_results(pks: Iterable[int] | None = None) -> list[Campaign]:
         edge_filters={"label": "results"},
         project=["id", "attributes"],
     )
-    query.order_by({"campaign": {"id": "desc"}})
+    query.order_by({"campaign": {"ctime": "desc"}})
     rows = query.all()
     if wanted is None:
         passed_over = _called() | _taken_up({row[0] for row in rows})

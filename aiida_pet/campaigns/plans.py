@@ -65,16 +65,8 @@ class Site:
         :param settings: how the engine works.
         :raises ResourceError: for resources that are none, or that the computer has not.
         """
-        asked, given = dict(resources or {}), dict(options or {})
-        rendered = job_options(code.computer, asked, given)
-        inputs = {
-            "options": given,
-            "resources": asked,
-            "settings": share_of_cores(code, lanes, rendered) | dict(settings or {}),
-            "lanes": lanes,
-            "job_size": job_size,
-        }
-        return cls(code, model, inputs, rendered)
+        inputs, rendered = inputs_of_jobs(code, lanes, resources or {}, options or {}, settings or {})
+        return cls(code, model, inputs | {"job_size": job_size}, rendered)
 
     def estimate(self, task: Task | str, sizes: Any, job_duration: int | None = None) -> Estimate:
         """Return what it takes to run crystals of ``sizes`` atoms here, at the rate of past jobs.
@@ -174,6 +166,29 @@ def _chosen(structures: StructureSetData | StructureData, where: str) -> list[st
     if not ids:
         raise NoRowsChosenError(f"none of the {plural(len(structures), 'crystal')} fulfils {where!r}")
     return ids
+
+
+def inputs_of_jobs(
+    code: AbstractCode,
+    lanes: int,
+    resources: Mapping[str, Any],
+    options: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return arguments of ``get_builder_from_protocol``, and the options that each job gets by them.
+
+    Arguments are those of :meth:`Site.of`.
+
+    :raises ResourceError: for resources that are none, or that the computer has not.
+    """
+    rendered = job_options(code.computer, dict(resources), dict(options))
+    inputs = {
+        "options": dict(options),
+        "resources": dict(resources),
+        "settings": share_of_cores(code, lanes, rendered) | dict(settings),
+        "lanes": lanes,
+    }
+    return inputs, rendered
 
 
 def unsupported_elements(table: StructureTable, model: PetModelData) -> list[str]:

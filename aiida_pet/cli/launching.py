@@ -147,19 +147,30 @@ def read_site(request: Request) -> Site:
     :raises click.ClickException: for what is not there or does not fit, with the remedy.
     """
     from aiida_pet.campaigns.plans import Site
+    from aiida_pet.data.model_nodes import model_to_use
+
+    model = model_to_use(request.model)
+    code, inputs, rendered = read_place(request)
+    return Site(code, model, inputs | {"job_size": request.job_size}, rendered)
+
+
+def read_place(request: Request) -> tuple[AbstractCode, dict[str, Any], dict[str, Any]]:
+    """Return the code, arguments of ``get_builder_from_protocol`` and the options of each job, checked.
+
+    :raises click.ClickException: for what is not there or does not fit, with the remedy.
+    """
+    from aiida_pet.campaigns.plans import inputs_of_jobs
     from aiida_pet.computers.codes import find_code
     from aiida_pet.computers.resources import ResourceError
-    from aiida_pet.data.model_nodes import model_to_use
 
     options = parse_settings(request.option, "--option")
     resources = read_resources(request, options)
     settings = parse_settings(request.setting, "--setting")
     check_options(options, settings)
-    model, code = model_to_use(request.model), find_code(request.code)
+    code = find_code(request.code)
     check_sendable(code)
-    of_jobs = {"resources": resources, "options": options, "settings": settings}
     try:
-        return Site.of(code, model, lanes=request.lanes, job_size=request.job_size, **of_jobs)
+        return code, *inputs_of_jobs(code, request.lanes, resources, options, settings)
     except ResourceError as error:
         raise click.UsageError(str(error)) from error
 
@@ -269,6 +280,7 @@ def start(
     from aiida.engine import submit
     from aiida.orm import Bool, Int
 
+    from aiida_pet.calculations.hashing import restore_hashes
     from aiida_pet.campaigns.labels import description_of, label_of
 
     task = what.removesuffix("WorkChain").lower()
@@ -279,6 +291,7 @@ def start(
         jobs.job_duration = Int(request.job_duration)
     if request.clean_workdir is not None:
         jobs.clean_workdir = Bool(request.clean_workdir)
+    restore_hashes()
     node = submit(builder)
     if not request.wait:
         if request.as_json:
