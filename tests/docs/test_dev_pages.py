@@ -114,6 +114,17 @@ def crystals(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def own_model(aiida_profile: Any, tmp_path: Path) -> Any:
+    """A stored model that no other test has, so that its jobs are past jobs for no estimate but its own."""
+    from aiida_pet.data.model import PetModelData
+
+    path = tmp_path / "own.ckpt"
+    path.write_bytes(f"not a checkpoint, but the content of {tmp_path}".encode())
+    card = {"name": f"own-{tmp_path.name}", "elements": [29, 42, 73, 74], "outputs": ["energy"]}
+    return PetModelData.get_or_create(path, card)
+
+
+@pytest.fixture
 def real_engine(aiida_profile: Any, pet_computer: Any) -> list[Any]:
     """The options of a launch with the real engine and the model that ships."""
     from aiida import orm
@@ -263,11 +274,11 @@ def test_a_package_that_cannot_be_loaded_is_left_out(
 
 
 def test_a_stage_is_added_in_three_files_and_takes_part_in_a_screening(
-    *, install: Any, invoke: Any, read: Any, crystals: Path, pet_code: Any, pet_model: Any
+    *, install: Any, invoke: Any, read: Any, crystals: Path, pet_code: Any, own_model: Any
 ) -> None:
     files = install("add-a-stage.md")
     assert len(files) + 1 <= 3  # with the page for users
-    site = ["--code", pet_code.pk, "--model", pet_model.pk]
+    site = ["--code", pet_code.pk, "--model", own_model.pk]
     chosen = ["screen", crystals, "--stages", "relax,density", *site]
 
     # its options and conditions are checked, and errors name it
