@@ -12,11 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "aiida_pet"
 
-FLOORS = (
-    "units",
-    "words",
-    "schemas",
-)  # modules that import nothing of the package; everybody may import them
+FLOORS = ("units", "words", "names", "schemas", "plugins")
+"""Modules that import nothing of the package; everybody may import them."""
 MAY_IMPORT = {
     "tables": "",
     "job": "tables",
@@ -150,12 +147,18 @@ def test_what_the_engine_shares_imports_without_torch_aiida_and_click():
 def test_the_side_of_aiida_imports_without_torch():
     packages = ("data", "computers", "calculations", "parsers", "workchains", "campaigns", "cli")
     names = [name for package in packages for name in modules_of(package)]
-    run_without(("torch",), ["aiida_pet.models", *names])
+    helpers = [name for name in modules_of("testing") if not name.endswith(".models")]
+    run_without(("torch",), ["aiida_pet.models", *names, *helpers])
 
 
-def test_help_waits_for_nothing():
+def test_names_import_nothing_but_enum():
+    assert imports_of(PACKAGE / "names.py") == {"__future__", "enum"}
+
+
+@pytest.mark.parametrize("arguments", ["--help", "launch --help", "launch relax --help", "params --help"])
+def test_help_waits_for_nothing(arguments):
     code = (
-        "import sys; sys.argv = ['aiida-pet', '--help']\n"
+        f"import sys; sys.argv = {['aiida-pet', *arguments.split()]}\n"
         "from aiida_pet.cli import main\n"
         "try: main()\nexcept SystemExit: pass\n"
         "heavy = {'numpy', 'pandas', 'torch', 'ase', 'aiida', 'pydantic'} & set(sys.modules)\n"

@@ -14,7 +14,6 @@ ELSEWHERE = {
     "analysis/hull/test_entry_levels": "levels_of_theory",
     "analysis/hull/test_hull_under_pressure": "competing",
     "analysis/hull/test_references": "reference_entries reference_files",
-    "analysis/metrics/test_property_metrics": "elastic phonons report",
     "calculations/test_base": "relax static elastic phonons validation",
     "calculations/test_band_paths": "harmonic_parameters",
     "calculations/test_hull": "theory",
@@ -23,6 +22,7 @@ ELSEWHERE = {
     "cli/test_launch": "launching targets",
     "cli/test_launch_screen": "launch_hull references",
     "cli/test_main": "errors",
+    "cli/test_params": "choices",
     "cli/test_setup": "session",
     "cli/test_status": "repair",
     "crystals/symmetry/test_spacegroup": "operations search",
@@ -55,7 +55,7 @@ ELSEWHERE = {
     "workchains/test_lane": "cleaning",
     "workchains/test_relax": "crystals",
     "workchains/test_protocols": "elastic",
-    "workchains/test_screening": "relaxed_before stages",
+    "workchains/test_screening": "relaxed_before stages stage_checks",
     "workchains/test_taken_over_rows": "done",
     "workchains/test_train": "train_ports",
 }
@@ -66,7 +66,6 @@ IN_ANOTHER_PACKAGE = {
     "campaigns.model_origin": "workchains/test_train",
     "campaigns.training": "workchains/test_train",
     "campaigns.training_report": "workchains/test_train",
-    "cli.launch_training": "workchains/test_train",
     "cli.model_export": "workchains/test_train",
     "cli.resume_training": "workchains/test_train",
     "cli.training_status": "workchains/test_train",
@@ -81,10 +80,11 @@ IN_ANOTHER_PACKAGE = {
     "campaigns.changes": "cli/test_resume",
     "campaigns.estimates": "cli/test_estimate",
     "campaigns.geometry": "cli/test_show",
+    "campaigns.labels": "cli/test_launch",
+    "campaigns.phases": "cli/test_launch_screen",
     "campaigns.references": "cli/test_metrics",
     "campaigns.stopping": "cli/test_stop",
     "computers.checks": "cli/test_setup_computer",
-    "computers.codes": "cli/test_launch",
     "computers.computer_file": "cli/test_setup_computer",
     "computers.daemon": "cli/test_setup",
     "computers.file_setup": "cli/test_setup_computer",
@@ -94,7 +94,6 @@ IN_ANOTHER_PACKAGE = {
     "computers.local_setup": "cli/test_setup",
     "computers.pbspro": "computers/test_resources",
     "computers.quantities": "computers/test_resources",
-    "computers.repair": "integration/test_daemon_batch",
     "computers.services": "cli/test_services",
     "computers.steps": "cli/test_setup",
     "crystals.lattice_reduction": "crystals/test_validity",
@@ -107,10 +106,14 @@ IN_ANOTHER_PACKAGE = {
     "engine.probe": "cli/test_doctor",
     "job.folder": "engine/test_run",
     "job.input_columns": "calculations/test_records",
+    "job.stages": "docs/test_dev_pages",
     "job.state_file": "engine/test_resume",
     "job.suitability": "engine/tasks/test_relax_slabs",
+    "job.tasks": "docs/test_dev_pages",
+    "names": "test_layers",
     "parsers.ase": "calculations/test_ase",
     "parsers.train": "workchains/test_train",
+    "plugins": "docs/test_dev_pages",
     "tables.closest": "cli/test_show",
     "tables.crystals": "data/test_structures",
     "tables.filling": "data/test_merging",
@@ -172,7 +175,7 @@ def test_the_test_of_an_exception_exists(module: str, test: str):
 
 
 def test_folders_of_tests_are_packages():
-    own = {"benchmarks", "examples", "integration", "support"}
+    own = {"benchmarks", "docs", "examples", "integration", "support"}
     for path in TESTS.rglob("test_*.py"):
         parts = path.parent.relative_to(TESTS).parts
         if parts and parts[0] not in own:

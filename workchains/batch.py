@@ -31,7 +31,7 @@ from aiida_pet.data.model import PetModelData
 from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.job.folder import Task
+from aiida_pet.job.tasks import Task
 from aiida_pet.tables.table import Array
 from aiida_pet.workchains.done import check_done, left_to_do
 from aiida_pet.workchains.groups import join_campaign, put_results_into_group

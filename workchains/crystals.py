@@ -13,7 +13,8 @@ from aiida_pet.calculations.records import row_parameters
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.job.folder import RowStatus, Task
+from aiida_pet.job.folder import RowStatus
+from aiida_pet.job.tasks import Task
 from aiida_pet.workchains.batch import BatchWorkChain, validate_batch
 from aiida_pet.workchains.launch import Launch, fill_launch, fill_protocol, read_launch
 from aiida_pet.workchains.protocols import protocol_inputs

@@ -19,9 +19,10 @@ from aiida_pet.data.merging import places_of
 from aiida_pet.data.partial import fresh, part_of
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.job.folder import RowStatus, Task
-from aiida_pet.job.input_columns import READ
+from aiida_pet.job.folder import RowStatus
+from aiida_pet.job.input_columns import read_by
 from aiida_pet.job.parameters import parse_parameters
+from aiida_pet.job.tasks import Task
 from aiida_pet.tables.fingerprints import Fingerprints, Taken, compare, fingerprints_of, named
 from aiida_pet.tables.table import Array
 from aiida_pet.workchains.jobs import calls_of, is_job, jobs_of
@@ -116,7 +117,7 @@ class Given:
     def of_set(self, structures: StructureSetData, ids: Array | None = None) -> Fingerprints:
         """Return the fingerprints of ``structures`` as the input of the task, or of its rows ``ids``, (N, 16)."""
         if structures.pk not in self._sets:
-            read = READ[self.task]
+            read = read_by(self.task)
             table = part_of(structures, read.rows, read.atoms)
             self._sets[structures.pk] = (table.ids, fingerprints_of(table, read))
         known, found = self._sets[structures.pk]

@@ -33,7 +33,8 @@ from aiida_pet.data.model import PetModelData
 from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.job.folder import RowStatus, Task
+from aiida_pet.job.folder import RowStatus
+from aiida_pet.job.tasks import Task
 from aiida_pet.workchains.groups import join_campaign, put_results_into_group
 from aiida_pet.workchains.jobs import called_as
 from aiida_pet.workchains.launch import Launch, read_launch

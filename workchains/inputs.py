@@ -12,7 +12,8 @@ from aiida_pet.calculations.static import StaticCalculation
 from aiida_pet.calculations.validation import validate_settings
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.job.folder import MODEL_FILE, Task
+from aiida_pet.job.folder import MODEL_FILE
+from aiida_pet.job.tasks import task_names
 
 # One culprit makes three fruitless jobs in a row (see `walk`), so that ten mean a machine or a set-up that fails.
 DEFAULT_MAX_FAILURES = 10
@@ -42,7 +43,7 @@ def define_job_inputs(spec: ProcessSpec) -> None:
         valid_type=orm.Str,
         serializer=orm.to_aiida_type,
         validator=validate_task,
-        help=f"What to do with each crystal: {', '.join(Task)}.",
+        help=f"What to do with each crystal: {', '.join(task_names())}.",
     )
     spec.input("code", valid_type=orm.AbstractCode, help="The code `pet-engine`.")
     spec.input("model", valid_type=PetModelData, help="The PET model.")
@@ -157,8 +158,8 @@ def define_done(spec: ProcessSpec) -> None:
 
 def validate_task(node: orm.Str | None, _: Any) -> str | None:
     """Return that the task is unknown."""
-    if node is not None and node.value not in list(Task):
-        return f"unknown task {node.value!r}: expected one of {', '.join(Task)}"
+    if node is not None and node.value not in task_names():
+        return f"unknown task {node.value!r}: expected one of {', '.join(task_names())}"
     return None
 
 

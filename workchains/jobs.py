@@ -39,7 +39,8 @@ class Calls:
             called = self.by_caller.get(callers.pop().pk, [])
             found += called
             callers += called
-        return sorted(found, key=lambda one: one.pk)
+        # pks of what came in an archive are in no order
+        return sorted(found, key=lambda one: (one.ctime, one.pk))
 
     def jobs(self, node: orm.ProcessNode | None = None) -> list[Any]:
         """Return the jobs of the engine (CalcJobNodes) below ``node``, or it alone if it is one, oldest first."""

@@ -16,21 +16,17 @@ from aiida import orm
 from aiida.engine import ExitCode, ToContext, WorkChain, if_, while_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 from aiida.manage.caching import enable_caching
+from aiida.plugins import CalculationFactory
 
-from aiida_pet.calculations.base import PetCalculation
-from aiida_pet.calculations.elastic import ElasticCalculation
 from aiida_pet.calculations.exit_codes import CODES, Failure
-from aiida_pet.calculations.phonons import PhononCalculation
 from aiida_pet.calculations.records import record_given_up
-from aiida_pet.calculations.relax import RelaxCalculation
 from aiida_pet.calculations.staging import was_staged
-from aiida_pet.calculations.static import StaticCalculation
 from aiida_pet.calculations.validation import check_remote_folders, check_rows
 from aiida_pet.data.merging import places_of
 from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.job.folder import Task
+from aiida_pet.job.tasks import entry_of
 from aiida_pet.tables.table import Array
 from aiida_pet.words import plural
 from aiida_pet.workchains.cleaning import clean_folders, is_own_folder
@@ -40,13 +36,6 @@ from aiida_pet.workchains.sharing import pace_of, rows_for
 from aiida_pet.workchains.staging import StagingWorkChain
 from aiida_pet.workchains.stopping import is_stop_requested
 from aiida_pet.workchains.walk import Ending, Walk
-
-CALCULATIONS: dict[Task, type[PetCalculation]] = {
-    Task.STATIC: StaticCalculation,
-    Task.RELAX: RelaxCalculation,
-    Task.PHONONS: PhononCalculation,
-    Task.ELASTIC: ElasticCalculation,
-}
 
 _STATUS = {code.label: code.status for code in CODES}
 _INVALID_ACCOUNT = 131
@@ -178,7 +167,7 @@ class LaneWorkChain(WorkChain):
         started = called_as(self.node, label)
         if started is not None:
             return ToContext(job=started)
-        calculation = CALCULATIONS[Task(self.inputs.task.value)]
+        calculation: Any = CalculationFactory(entry_of(self.inputs.task.value).entry_point)
         with (
             enable_caching(identifier=calculation.build_process_type())
             if self.inputs.reuse

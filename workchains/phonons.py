@@ -29,8 +29,9 @@ from aiida_pet.calculations.validation import check_parameters
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.job.folder import RowStatus, Task
+from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.parameters import ParameterError, RelaxParameters, Symmetry, parse_parameters
+from aiida_pet.job.tasks import Task
 from aiida_pet.workchains.crystals import CrystalsWorkChain
 from aiida_pet.workchains.inputs import TO_CHILDREN
 from aiida_pet.workchains.jobs import called_as

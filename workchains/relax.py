@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiida_pet.job.folder import Task
+from aiida_pet.job.tasks import Task
 from aiida_pet.workchains.crystals import CrystalsWorkChain
 
 

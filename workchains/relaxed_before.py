@@ -23,7 +23,7 @@ def find_relaxed(structures: StructureSetData, model: PetModelData, parameters: 
     )
     query.append(
         StructureSetData,
-        filters={"extras._aiida_hash": structures.base.caching.get_hash()},
+        filters={"extras._aiida_hash": structures.base.caching.compute_hash()},
         with_outgoing="relaxation",
         edge_filters={"label": "structures"},
     )
@@ -33,7 +33,7 @@ def find_relaxed(structures: StructureSetData, model: PetModelData, parameters: 
         with_outgoing="relaxation",
         edge_filters={"label": "model"},
     )
-    query.order_by({"relaxation": {"id": "desc"}})
+    query.order_by({"relaxation": {"ctime": "desc"}})
     for node in query.all(flat=True):
         same = node.inputs.parameters.get_dict() == parameters.get_dict()
         if same and "rows" not in node.inputs and "results" in node.outputs and has_current_results(node):

@@ -12,12 +12,12 @@ from typing import Any, Unpack
 from aiida import orm
 from aiida.engine import ExitCode, ProcessBuilder, ToContext, WorkChain, while_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
+from aiida.plugins import WorkflowFactory
 
 from aiida_pet.calculations.hull import problem_ahead
 from aiida_pet.calculations.screening import (
     VERDICT,
     combine_relaxations,
-    find_symmetry,
     judge_stage,
     rattle_structures,
     screening_table,
@@ -26,22 +26,20 @@ from aiida_pet.data.model import PetModelData
 from aiida_pet.data.partial import fresh
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.job.folder import RowStatus, Task
+from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.parameters import parse_parameters
+from aiida_pet.job.stages import KEEP, STAGES, Stage, in_order, stage_entry, stage_names, task_of
+from aiida_pet.job.tasks import BATCH, Task, entry_of
+from aiida_pet.plugins import load
 from aiida_pet.tables.fingerprints import named
 from aiida_pet.workchains.batch import validate_batch
 from aiida_pet.workchains.done import check_crystals, check_science, still_valid
-from aiida_pet.workchains.elastic import ElasticWorkChain
 from aiida_pet.workchains.groups import join_campaign, put_results_into_group
 from aiida_pet.workchains.hull import FREE_OPTIONS, HullWorkChain
 from aiida_pet.workchains.inputs import TO_CHILDREN, define_job_inputs, define_sharing
 from aiida_pet.workchains.jobs import called_as, launch_of
 from aiida_pet.workchains.launch import Launch, fill_launch, read_launch
-from aiida_pet.workchains.phonons import PhononWorkChain
-from aiida_pet.workchains.relax import RelaxWorkChain
 from aiida_pet.workchains.stages import (
-    STAGES,
-    TASKS,
     check_stages,
     columns_of_set,
     default_screening_protocol,
@@ -53,7 +51,6 @@ from aiida_pet.workchains.stages import (
 from aiida_pet.workchains.stopping import is_stop_requested
 from aiida_pet.workchains.taking_up import define_resumes, taken_up_code
 
-WORKCHAINS = {"relax": RelaxWorkChain, "phonons": PhononWorkChain, "elastic": ElasticWorkChain}
 # Steps of one stage: held to its symmetry, then free from a rattle.
 FREE = "relax_free"
 _MOST_CHARACTERS = 200  # of a reason that all rows share
@@ -82,8 +79,8 @@ class ScreeningWorkChain(WorkChain):
             "stages",
             valid_type=orm.Dict,
             serializer=orm.to_aiida_type,
-            help=f"Some of {', '.join(STAGES)}, each with its options: `parameters` of the task, `keep` (a condition "
-            "on columns, such as 'e_above_hull <= 0.025 and n_elements < 3'), ...; see "
+            help=f"Some of {', '.join(stage_names())}, each with its options: `parameters` of the task, `keep` (a "
+            "condition on columns, such as 'e_above_hull <= 0.025 and n_elements < 3'), ...; see "
             "`aiida_pet.workchains.stages.make_stages`.",
         )
         spec.expose_inputs(
@@ -134,7 +131,7 @@ class ScreeningWorkChain(WorkChain):
             return code
         join_campaign(self)
         self.ctx.stages = self.inputs.stages.get_dict()
-        steps = [stage for stage in STAGES if stage in self.ctx.stages]
+        steps = in_order(self.ctx.stages)
         if self.ctx.stages.get("relax", {}).get("mode") == "constrained_then_free":
             steps.insert(steps.index("relax") + 1, FREE)
         self.ctx.steps = steps
@@ -163,18 +160,20 @@ class ScreeningWorkChain(WorkChain):
         return more and self.ctx.n_passing > 0
 
     def run_step(self) -> Any:
-        """Start the next step; symmetry needs no job and is looked at here."""
+        """Start the next step; a stage without jobs is done here."""
         step = self.ctx.steps[self.ctx.place]
-        if step == "symmetry":
-            symprec = orm.Float(self.ctx.stages[step].get("symprec", 0.01))
-            self.ctx.table = find_symmetry(structures=self.ctx.geometry, symprec=symprec)
+        function = _function_of(step)
+        if function:
+            options = {**stage_entry(step).options, **self.ctx.stages[step]}
+            options.pop(KEEP, None)
+            self.ctx.table = load(function)(self.ctx.geometry, options)
             return None
-        if step == "hull":
+        if step == Stage.HULL:
             node = self._submit_hull()
         elif step == FREE:
             relax = self.ctx.stages["relax"]
-            options = orm.Dict({"rattle": relax["rattle"], "seed": relax["seed"], "cell": self._cell()})
-            rattled = rattle_structures(structures=self.ctx.constrained, parameters=options)
+            parameters = orm.Dict({"rattle": relax["rattle"], "seed": relax["seed"], "cell": self._cell()})
+            rattled = rattle_structures(structures=self.ctx.constrained, parameters=parameters)
             node = self._submit_task("relax", rattled, step)
         else:
             node = self._submit_task(step, self.ctx.geometry, step)
@@ -192,10 +191,15 @@ class ScreeningWorkChain(WorkChain):
         before = called_as(self.node, label)
         if before is not None:
             return before
-        done = self._done_of(label, Task(stage), structures, inputs.get("rows"))
+        task = Task(stage_entry(stage).task)
+        done = self._done_of(label, task, structures, inputs.get("rows"))
         if done:
             inputs["done"] = done
-        return self.submit(WORKCHAINS[stage], **inputs)
+        workflow = entry_of(task).workflow
+        if workflow == BATCH:
+            inputs["task"] = orm.Str(task.value)
+        workchain: Any = WorkflowFactory(workflow)
+        return self.submit(workchain, **inputs)
 
     def _done_of(
         self, step: str, task: Task, structures: StructureSetData, rows: TableData | None
@@ -238,7 +242,7 @@ class ScreeningWorkChain(WorkChain):
             "jobs": 0,
             "pk": None,
         }
-        if step != "symmetry":
+        if not _function_of(step):
             child = self.ctx.child
             if "results" not in child.outputs:
                 message = child.exit_message or child.exception or f"it ended as {child.process_state.value}"
@@ -294,7 +298,7 @@ class ScreeningWorkChain(WorkChain):
         self.ctx.verdicts = self.ctx.verdicts | {f"{VERDICT}{stage}": self.ctx.verdict}
         if "problem" in made:
             self.ctx.complaint = ("ERROR_CONDITION", stage, None, made["problem"].value)
-        if stage == "relax":
+        if stage_entry(stage).moves:
             self.ctx.geometry = self.ctx.table
         self.ctx.n_passing = int(fresh(self.ctx.verdict).column("passes").sum())
         self.report(f"{stage}: {self.ctx.n_passing} of {len(self.ctx.verdict)} rows go on")
@@ -306,7 +310,7 @@ class ScreeningWorkChain(WorkChain):
 
     def finish(self) -> Any:
         """Make the final table, and say what did not go well."""
-        planned = [stage for stage in STAGES if stage in self.ctx.stages]
+        planned = in_order(self.ctx.stages)
         plan = {"stages": self.ctx.records, "planned": planned, "names": self.ctx.names, "why": self._why()}
         tables = self.ctx.tables | self.ctx.verdicts
         made = screening_table(structures=self.inputs.structures, stages=orm.Dict(plan), **tables)
@@ -367,7 +371,7 @@ class ScreeningWorkChain(WorkChain):
     ) -> ProcessBuilder:
         """Return a builder with the stages of ``protocol``.
 
-        :param stages: which of relax, symmetry, hull, phonons, elastic.
+        :param stages: which of them, in any order; those of this package if none are named.
         :param protocol: fast, moderate (the default) or precise.
         :param overrides: stage -> options to change, as ``{"relax": {"parameters": {"fmax": 0.01}}, "hull": {"keep":
             "e_above_hull <= 0.025"}}``.
@@ -404,13 +408,12 @@ def validate_screening(inputs: Any, port: Any) -> str | None:
         problem = problem_ahead(structures, inputs["model"], pressure, competing, options)
         if problem:
             return f"stage hull would be refused: {problem}"
-    for stage in TASKS:
-        if stage in chosen:
+    for stage in chosen:
+        task = task_of(stage)
+        if task is not None:
             parameters = orm.Dict(chosen[stage].get("parameters", {}))
             batch = {name: value for name, value in inputs.items() if name not in ("stages", "hull", "done")}
-            problem = validate_batch(
-                batch | {"task": orm.Str(Task(stage).value), "parameters": parameters}, port
-            )
+            problem = validate_batch(batch | {"task": orm.Str(task.value), "parameters": parameters}, port)
             if problem:
                 return f"stage {stage}: {problem}"
     return check_taken_over(inputs)
@@ -426,7 +429,7 @@ def check_taken_over(inputs: Any) -> str | None:
         stage = "relax" if step == FREE else step
         if stage not in chosen:
             continue
-        task, parameters = Task(stage), parameters_of(step, chosen)
+        task, parameters = Task(stage_entry(stage).task), parameters_of(step, chosen)
         problem = check_science(tables, task, inputs["model"].sha256, parameters)
         if problem is None and step != FREE and (stage == "relax" or "relax" not in chosen):
             problem = check_crystals(tables, task, structures, fresh(structures).ids)
@@ -443,6 +446,11 @@ def parameters_of(step: str, stages: dict[str, Any]) -> dict[str, Any]:
         free = step == FREE or stages.get(stage, {}).get("mode", "free") == "free"
         parameters["symmetry"] = "none" if free else "constrained"
     return parameters
+
+
+def _function_of(step: str) -> str:
+    """Return where the function of ``step`` is, empty for one that runs a process."""
+    return "" if step == FREE else stage_entry(step).function
 
 
 def _cost_of(child: Any) -> dict[str, Any]:

@@ -12,38 +12,33 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from aiida_pet import plugins
 from aiida_pet.analysis.funnel import settle_names
-from aiida_pet.calculations.hull import DEFAULTS as HULL_DEFAULTS
-from aiida_pet.calculations.hull import check_hull_parameters
 from aiida_pet.calculations.validation import check_parameters
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.job.folder import Task
 from aiida_pet.job.parameters import parse_parameters
-from aiida_pet.tables.columns import REPEATED, Source, columns_of, scalar_names
+from aiida_pet.job.stages import KEEP, PARAMETERS, STAGES, in_order, stage_entry, stage_names, task_of
+from aiida_pet.job.tasks import Task
+from aiida_pet.tables.columns import REPEATED, columns_of, scalar_names
 from aiida_pet.tables.condition_values import Kind, expected_kind, value_of_column
 from aiida_pet.tables.filter import FilterError, check_condition
 from aiida_pet.tables.frame import component_names, flat_columns
 from aiida_pet.tables.table import Array
-from aiida_pet.workchains.protocols import ProtocolError, name_of, protocol_inputs
+from aiida_pet.workchains.protocols import (
+    ProtocolError,
+    available_protocols,
+    default_protocol,
+    name_of,
+    protocol_inputs,
+)
 
-STAGES = ("relax", "symmetry", "hull", "phonons", "elastic")
-TASKS = {"relax": Task.RELAX, "phonons": Task.PHONONS, "elastic": Task.ELASTIC}
 PROTOCOL = (
     "protocol"  # of one stage, where it is not that of the screening; what it stands for is what is stored
 )
-MODES = ("free", "constrained", "constrained_then_free")
 # Inputs of a protocol that a screening has once, for the jobs of all its stages.
 OF_ALL_STAGES = ("settings", "options", "resources", "max_failures")
 
 _OF_ALL_CRYSTALS = ("id", "formula", "n_atoms")  # which every table of crystals has
-
-_OPTIONS: dict[str, tuple[str, ...]] = {
-    "relax": ("mode", "rattle", "seed", "min_gain", "parameters", "keep"),
-    "symmetry": ("symprec", "keep"),
-    "hull": (*HULL_DEFAULTS, "keep"),
-    "phonons": ("parameters", "keep"),
-    "elastic": ("parameters", "keep"),
-}
 
 
 @cache
@@ -65,8 +60,12 @@ def default_screening_protocol() -> str:
 
 
 def stage_options(stage: str) -> tuple[str, ...]:
-    """Return the names of the options of ``stage``: what else is set of it is a parameter of its task."""
-    return (*_OPTIONS[stage], PROTOCOL) if stage in TASKS else _OPTIONS[stage]
+    """Return the names of the options of ``stage``: what else is set of it is a parameter of its task.
+
+    :raises ValueError: if there is no such stage.
+    """
+    entry = stage_entry(stage)
+    return (*entry.option_names(), PROTOCOL) if entry.task else entry.option_names()
 
 
 def make_stages(
@@ -76,6 +75,7 @@ def make_stages(
 ) -> dict[str, dict[str, Any]]:
     """Return the stages ``names``, in the order of a screening, with the options of ``protocol``.
 
+    :param names: of stages; those of this package if none are named.
     :param protocol: fast, moderate or precise; None for moderate.
     :param overrides: stage -> options to change, as ``{"relax": {"parameters": {"fmax": 0.01}}, "hull": {"keep":
         "e_above_hull <= 0.025"}, "phonons": {"protocol": "fast"}}``.
@@ -84,9 +84,9 @@ def make_stages(
     """
     content, wanted = _protocols(), list(names)
     changes = overrides or {}
-    unknown = sorted({*wanted, *changes} - set(STAGES))
-    if unknown or not wanted:
-        raise ProtocolError(f"unknown stages {unknown}: expected some of {', '.join(STAGES)}")
+    problem = _unknown({*wanted, *changes}) if wanted else _unknown(())
+    if problem:
+        raise ProtocolError(problem)
     missing = sorted(set(changes) - set(wanted))
     if missing:
         raise ProtocolError(
@@ -94,27 +94,42 @@ def make_stages(
         )
     name = name_of(protocol, content, "of a screening")
     stages = {}
-    for stage in STAGES:
-        if stage not in wanted:
-            continue
+    for stage in in_order(wanted):
         given = dict(changes.get(stage, {}))
-        options = dict(content["default_stages"][stage])
-        parameters = given.pop("parameters", None)
-        if stage in TASKS:
-            own = given.pop(PROTOCOL, None) or content["protocols"][name][stage]
-            chosen = protocol_inputs(TASKS[stage], own, {"parameters": parameters or {}})
+        options = stage_entry(stage).defaults
+        parameters = given.pop(PARAMETERS, None)
+        task = task_of(stage)
+        if task is not None:
+            own = given.pop(PROTOCOL, None) or _protocol_of(task, content["protocols"][name].get(stage, name))
+            chosen = protocol_inputs(task, own, {PARAMETERS: parameters or {}})
             # what jobs ask for would be lost here: a stage is given that of the screening
             lost = [one for one in OF_ALL_STAGES if getattr(chosen, one)]
             if lost:
                 raise ProtocolError(f"stage {stage}: protocol {own!r}: {_same_for_all(lost)}")
-            options["parameters"] = chosen.parameters
+            options[PARAMETERS] = chosen.parameters
         elif parameters is not None:
-            given["parameters"] = parameters
+            given[PARAMETERS] = parameters
         stages[stage] = options | given
     problem = check_stages(stages)
     if problem:
         raise ProtocolError(problem)
     return stages
+
+
+def _protocol_of(task: Task, name: str) -> str:
+    """Return ``name``, or the default of a task that has no protocol of that name."""
+    return name if name in available_protocols(task) else default_protocol(task)
+
+
+def _unknown(stages: Iterable[str]) -> str | None:
+    """Return which of ``stages`` there are not, None if there are some and all are known."""
+    given = list(stages)
+    unknown = sorted(set(given) - set(stage_names()))
+    return (
+        f"unknown stages {unknown}: expected some of {', '.join(stage_names())}"
+        if unknown or not given
+        else None
+    )
 
 
 def check_stages(
@@ -129,10 +144,10 @@ def check_stages(
     :param values: returns a column of the input set, (N, ...), by which conditions are checked that name it; None
         leaves it open what such columns hold.
     """
-    unknown = sorted(set(stages) - set(STAGES))
-    if unknown or not stages:
-        return f"unknown stages {unknown}: expected some of {', '.join(STAGES)}"
-    planned = [stage for stage in STAGES if stage in stages]
+    unknown = _unknown(stages)
+    if unknown:
+        return unknown
+    planned = in_order(stages)
     for stage in planned:
         problem = _check_options(stage, stages[stage])
         if problem:
@@ -178,7 +193,7 @@ def names_of_input(stages: Mapping[str, Any], columns: Iterable[str]) -> dict[st
 
     One whose name a planned stage makes is called ``input_<name>``, whether that stage has run or not.
     """
-    made = {name for stage in STAGES if stage in stages for name in made_columns(stage, stages[stage])}
+    made = {name for stage in in_order(stages) for name in made_columns(stage, stages[stage])}
     return settle_names(columns, made)
 
 
@@ -187,10 +202,11 @@ def made_columns(stage: str, options: Mapping[str, Any]) -> set[str]:
 
     :param options: of the stage, valid ones.
     """
-    if stage not in TASKS:
-        return {*known_columns(stage, options), *(column.name for column in columns_of(Source(stage)))}
-    parameters = parse_parameters(TASKS[stage], options.get("parameters", {}))
-    sources = [Source(stage), *([Source.COMBINED] if stage == "relax" else [])]
+    task = task_of(stage)
+    if task is None:
+        return {*known_columns(stage, options), *(column.name for column in columns_of(stage))}
+    parameters = parse_parameters(task, options.get(PARAMETERS, {}))
+    sources = [task.value, *stage_entry(stage).may_write]
     found = [column for source in sources for column in columns_of(source, parameters)]
     names = {name for column in found for name in column.names(parameters.symprecs)}
     return names | set(known_columns(stage, options))
@@ -211,33 +227,32 @@ def known_columns(stage: str, options: Mapping[str, Any]) -> list[str]:
 
     :param options: of the stage, valid ones.
     """
-    if stage not in TASKS:
-        return scalar_names(Source(stage))
-    parameters = parse_parameters(TASKS[stage], options.get("parameters", {}))
-    row = scalar_names(Source(stage), parameters, parameters.symprecs)
-    if stage != "relax":
-        return [*row, *(f"{stage}_{name}" for name in REPEATED)]
-    both = scalar_names(Source.COMBINED, parameters, parameters.symprecs)
-    return [*row, *(both if options.get("mode") == "constrained_then_free" else [])]
+    task = task_of(stage)
+    if task is None:
+        return scalar_names(stage)
+    parameters = parse_parameters(task, options.get(PARAMETERS, {}))
+    sources = (task.value, *stage_entry(stage).writes(options))
+    names = [name for source in sources for name in scalar_names(source, parameters, parameters.symprecs)]
+    is_first = stage == STAGES[0]  # what a later one repeats, it says under its own name
+    return names if is_first else [*names, *(f"{stage}_{name}" for name in REPEATED)]
 
 
 def _check_options(stage: str, options: Mapping[str, Any]) -> str | None:
-    unknown = sorted(set(options) - set(_OPTIONS[stage]))
+    entry = stage_entry(stage)
+    known = entry.option_names()
+    unknown = sorted(set(options) - set(known))
     shared = [name for name in OF_ALL_STAGES if name in unknown]
     if shared:
         return _same_for_all(shared)
     if unknown:
-        return f"unknown options {unknown}; known are {', '.join(_OPTIONS[stage])}"
-    if stage in TASKS:
-        problem = check_parameters(TASKS[stage], options.get("parameters", {}))
-        if problem:
-            return problem
-    if stage == "hull":
-        return check_hull_parameters({name: value for name, value in options.items() if name != "keep"})
-    if stage == "relax":
-        return _check_relax(options)
-    symprec = options.get("symprec", 0.01)
-    return None if _is_number(symprec) and 0 < symprec < 10 else f"symprec = {symprec!r} A: expected 0 to 10"
+        return f"unknown options {unknown}; known are {', '.join(known)}"
+    task = task_of(stage)
+    problem = None if task is None else check_parameters(task, options.get(PARAMETERS, {}))
+    if problem or not entry.check:
+        return problem
+    own = {name: value for name, value in options.items() if name not in (KEEP, PARAMETERS)}
+    found: str | None = plugins.load(entry.check)(own)
+    return found
 
 
 def _same_for_all(names: list[str]) -> str:
@@ -245,23 +260,6 @@ def _same_for_all(names: list[str]) -> str:
         f"{', '.join(names)}: those of a screening are the same for the jobs of all its stages: give them to the "
         "screening, enough for the stage that needs most, or launch that stage by itself on what comes through"
     )
-
-
-def _check_relax(options: Mapping[str, Any]) -> str | None:
-    if options.get("mode", "free") not in MODES:
-        return f"mode = {options['mode']!r}: expected one of {', '.join(MODES)}"
-    for name, unit in (("rattle", "A"), ("min_gain", "eV/atom")):
-        value = options.get(name, 0.0)
-        if not _is_number(value) or value < 0:
-            return f"{name} = {value!r} {unit}: expected a number that is not negative"
-    seed = options.get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        return f"seed = {seed!r}: expected a whole number that is not negative"
-    return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check_keep(condition: Any, columns: Mapping[str, Kind], all_known: bool) -> str | None:

@@ -37,7 +37,7 @@ def launches_that_resume(uuid: str) -> list[Any]:
     """Return the processes that took up the launch ``uuid`` and got to work, oldest first."""
     query = orm.QueryBuilder()
     query.append(orm.WorkChainNode, filters={_KEY: uuid}, project="*")
-    query.order_by({orm.WorkChainNode: {"id": "asc"}})
+    query.order_by({orm.WorkChainNode: {"ctime": "asc"}})  # pks of an archive are in no order
     found = query.all(flat=True)
     return [node for node in found if node.exit_status != 310 or not node.is_finished]
 

@@ -24,13 +24,17 @@ from aiida_pet.calculations.train_codes import TRAIN_CODES, TrainFailure
 from aiida_pet.computers.resources import job_options, lane_options
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.job.folder import Task
+from aiida_pet.job.tasks import Task
 from aiida_pet.training.parameters import Mode, TrainingError, parse_training
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.cleaning import clean_folders, is_own_folder
 from aiida_pet.workchains.groups import join_campaign, put_results_into_group
 from aiida_pet.workchains.jobs import called_as, launch_of
-from aiida_pet.workchains.protocols.train import training_inputs
+from aiida_pet.workchains.protocols.train import (
+    available_training_protocols,
+    default_training_protocol,
+    training_inputs,
+)
 from aiida_pet.workchains.stopping import is_stop_requested
 from aiida_pet.workchains.taking_up import RESUMES, taken_up_code
 from aiida_pet.workchains.train_ports import define_training
@@ -268,6 +272,16 @@ class TrainWorkChain(WorkChain):
         return orm.Dict({**inherited, **{name: value for name, value in given.items() if value is not None}})
 
     # -- builders --------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def get_default_protocol(cls) -> str:
+        """Return the name of the protocol that is taken if none is named."""
+        return default_training_protocol()
+
+    @classmethod
+    def get_available_protocols(cls) -> dict[str, dict[str, str]]:
+        """Return name -> ``{"description": ...}`` of each protocol."""
+        return {name: {"description": text} for name, text in available_training_protocols().items()}
 
     @classmethod
     def get_builder_from_protocol(

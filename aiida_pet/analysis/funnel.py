@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aiida_pet.job.input_columns import CARRIED
+from aiida_pet.job.input_columns import carried_columns
 from aiida_pet.tables.columns import INPUT, REPEATED, Kind, find_columns
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.filter import FilterError, conjuncts, filter_frame
@@ -81,12 +81,12 @@ def settle_names(columns: Iterable[str], made: Collection[str]) -> dict[str, str
 
     :param made: names of all columns that the planned stages may make.
     """
-    given = list(columns)
-    taken = {*given, *made, *_OF_THE_FUNNEL} - set(CARRIED.rows)
+    given, travelling = list(columns), carried_columns().rows
+    taken = {*given, *made, *_OF_THE_FUNNEL} - set(travelling)
     settled = {}
     for name in given:
         free = name
-        if name not in CARRIED.rows and (name in made or name in _OF_THE_FUNNEL):
+        if name not in travelling and (name in made or name in _OF_THE_FUNNEL):
             free = f"{INPUT}{name}"
             while free in taken:
                 free = f"{INPUT}{free}"
@@ -135,7 +135,7 @@ def add_stage(table: StructureTable, stage: Stage, own: Collection[str] = ()) ->
         if taken and name == WARNINGS and name not in own:
             columns[name] = _joined_at(columns[name], places, values)
             continue
-        is_own = name in own and name not in CARRIED.rows
+        is_own = name in own and name not in carried_columns().rows
         if taken and name not in REPEATED and not is_own:
             continue
         free = f"{stage.name}_{name}" if taken else name

@@ -37,10 +37,10 @@ from aiida_pet.job.folder import (
     EngineSettings,
     JobFolder,
     JobSpec,
-    Task,
 )
-from aiida_pet.job.input_columns import READ
+from aiida_pet.job.input_columns import read_by
 from aiida_pet.job.parameters import parse_parameters
+from aiida_pet.job.tasks import Task
 from aiida_pet.tables.crystals import StructureTable
 
 # Where a job runs and with how many cores does not decide what it computes, but AiiDA hashes these options.
@@ -63,6 +63,16 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # Which GPU and how many threads: of the site, as `settings` are.
 SITE_VARIABLES = (*THREAD_VARIABLES, GPU_VARIABLE, "CUDA_DEVICE_ORDER", "PYTORCH_CUDA_ALLOC_CONF")
 ENVIRONMENT = "environment"
+
+
+def leave_out_site(node: Any) -> None:
+    """Let the hash of ``node``, a job of the engine, say nothing of where and how fast it runs.
+
+    This holds for this object, not for another one of the same node that is loaded from the database.
+    """
+    node._hash_ignored_attributes = (*node._hash_ignored_attributes, *HASH_IGNORED_OPTIONS)
+    caching: Any = node.base.caching
+    caching._hash_ignored_inputs = [*caching._hash_ignored_inputs, *HASH_IGNORED_INPUTS]
 
 
 class PetCalculation(CalcJob):
@@ -152,9 +162,7 @@ class PetCalculation(CalcJob):
         environment = {name: value for name, value in given.items() if name not in SITE_VARIABLES}
         if environment:
             node.base.attributes.set(ENVIRONMENT, environment)
-        node._hash_ignored_attributes = (*node._hash_ignored_attributes, *HASH_IGNORED_OPTIONS)
-        caching: Any = node.base.caching
-        caching._hash_ignored_inputs = [*caching._hash_ignored_inputs, *HASH_IGNORED_INPUTS]
+        leave_out_site(node)
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the job folder and say what to upload, run and retrieve."""
@@ -195,7 +203,7 @@ class PetCalculation(CalcJob):
 
     def select_structures(self) -> StructureTable:
         """Return the geometry of the job's rows, with those columns of the input set that the engine reads."""
-        read = READ[self.TASK]
+        read = read_by(self.TASK)
         geometry = replace(part_of(self.inputs.structures, read.rows, read.atoms), units={})
         return geometry.select(self.inputs.rows.ids) if "rows" in self.inputs else geometry
 

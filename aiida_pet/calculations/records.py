@@ -11,8 +11,8 @@ from aiida.engine import calcfunction
 
 from aiida_pet.data.partial import part_of
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.job.folder import RowStatus, Task
-from aiida_pet.job.input_columns import CARRIED, READ
+from aiida_pet.job.folder import RowStatus
+from aiida_pet.job.input_columns import carried_columns, read_by
 from aiida_pet.tables.fingerprints import fingerprints_of
 
 _MOST_CHARACTERS = 160  # each row of a table takes as much memory for a message as the longest
@@ -31,9 +31,10 @@ def record_given_up(structures: StructureSetData, reasons: orm.Dict) -> Structur
         name: f"given up: it ended its job twice, at last alone: {reason}"[:_MOST_CHARACTERS]
         for name, reason in told["reasons"].items()
     }
-    table = part_of(structures, CARRIED.rows, CARRIED.atoms)
+    names = carried_columns()
+    table = part_of(structures, names.rows, names.atoms)
     rows = table.select([name for name in table.ids.tolist() if name in texts])
-    given = fingerprints_of(rows, READ[Task(told["task"])])
+    given = fingerprints_of(rows, read_by(told["task"]))
     rows.set_column("status", np.full(len(rows), RowStatus.FAILED.value))
     rows.set_column("message", np.array([texts[name] for name in rows.ids.tolist()], dtype=str))
     node = StructureSetData.from_table(rows)

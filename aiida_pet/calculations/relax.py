@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiida_pet.calculations.base import PetCalculation
-from aiida_pet.job.folder import Task
+from aiida_pet.job.tasks import Task
 
 
 class RelaxCalculation(PetCalculation):

@@ -28,7 +28,8 @@ from aiida_pet.data.partial import fresh, part_of
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.job.folder import RowStatus
-from aiida_pet.job.input_columns import CARRIED
+from aiida_pet.job.input_columns import carried_columns
+from aiida_pet.job.stages import stage_entry
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.filter import FilterError
 from aiida_pet.tables.table import Array, Table
@@ -65,6 +66,12 @@ def find_symmetry(structures: StructureSetData, symprec: orm.Float) -> TableData
     return TableData.from_table(Table(table.ids, columns))
 
 
+def symmetry_stage(structures: StructureSetData, options: Mapping[str, Any]) -> TableData:
+    """Return the table of stage symmetry over the crystals ``structures``."""
+    table: TableData = find_symmetry(structures=structures, symprec=orm.Float(options["symprec"]))
+    return table
+
+
 @calcfunction
 def rattle_structures(structures: StructureSetData, parameters: orm.Dict) -> StructureSetData:
     """Return the converged crystals with atoms and cells moved at random.
@@ -73,7 +80,8 @@ def rattle_structures(structures: StructureSetData, parameters: orm.Dict) -> Str
         relaxed after it; where that is not all of it, cells stay as they are.
     :raises ValueError: if no crystal converged.
     """
-    table = part_of(structures, ("status", *CARRIED.rows), CARRIED.atoms)
+    names = carried_columns()
+    table = part_of(structures, ("status", *names.rows), names.atoms)
     table = table.take(np.flatnonzero(table.columns["status"] == "converged"))
     given = parameters.get_dict()
     strained = given.get("cell", "full") == "full"
@@ -171,7 +179,7 @@ def _grown(
     table = begin(first, names)  # type: ignore[arg-type]
     stage = Stage("", first)
     for name in plan["stages"]:
-        stage = Stage(name, bare(tables[name]), moves=name == "relax")
+        stage = Stage(name, bare(tables[name]), moves=stage_entry(name).moves)
         table = add_stage(table, stage, own)
     return table, stage
 

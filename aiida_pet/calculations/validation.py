@@ -10,8 +10,9 @@ from aiida.engine.processes.calcjobs.calcjob import validate_calc_job
 from aiida.engine.processes.ports import PortNamespace
 
 from aiida_pet.data.partial import fresh
-from aiida_pet.job.folder import EngineSettings, Task
+from aiida_pet.job.folder import EngineSettings
 from aiida_pet.job.parameters import ParameterError, parse_parameters
+from aiida_pet.job.tasks import Task
 from aiida_pet.schemas import check_as
 
 Validator = Callable[[Any, Any], str | None]

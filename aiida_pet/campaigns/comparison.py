@@ -17,8 +17,9 @@ from aiida_pet.campaigns.launches import models_of
 from aiida_pet.campaigns.nodes import Named, load
 from aiida_pet.data.lookup import frame_columns, read_columns, select_positions
 from aiida_pet.data.table import TableData
-from aiida_pet.job.folder import RowStatus, Task
+from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.parameters import ParameterError, parse_parameters
+from aiida_pet.job.tasks import Task
 from aiida_pet.tables.columns import compared
 
 PER_ATOM = {"energy_per_atom": "energy", "volume_per_atom": "volume"}

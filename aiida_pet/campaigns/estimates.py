@@ -11,21 +11,19 @@ from typing import Any
 
 import numpy as np
 from aiida import orm
+from aiida.plugins import CalculationFactory
 from numpy.typing import NDArray
 
 from aiida_pet.campaigns.nodes import Named, load
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
-from aiida_pet.job.folder import Task
+from aiida_pet.job.tasks import Task, entry_of
 from aiida_pet.words import plural
 from aiida_pet.workchains.batch import MOST_ROWS
-from aiida_pet.workchains.lane import CALCULATIONS
 from aiida_pet.workchains.sharing import default_job_size, rows_for, share_out
 
 # The model that ships on one CPU core in float64: 64 ordered alloys of 172 atoms in all took 4.4 s to relax (17 steps
-# each, fmax 0.02 eV/A) and 0.54 s to evaluate, 790 MB, and 8 s of CPU time until the first batch. Phonons and elastic
-# constants are those of the moderate protocols over alloys of up to four atoms.
-DEFAULT_S_PER_ATOM = {"relax": 0.025, "static": 0.003, "phonons": 0.5, "elastic": 0.25}
+# each, fmax 0.02 eV/A), 790 MB, and 8 s of CPU time until the first batch. What a task takes per atom is in its entry.
 DEFAULT_MEMORY_MB = 800.0
 DEFAULT_START_S = 8.0
 DEFAULT_PARAMETERS = 357_242
@@ -187,14 +185,15 @@ def _timed_jobs(
 
 def past_rate(task: Task, model: PetModelData) -> Rate:
     """Return how fast the last jobs of ``task`` with ``model`` were, or the default if there are none."""
+    job: Any = CalculationFactory(entry_of(task).entry_point)
     query = orm.QueryBuilder()
     query.append(orm.Node, filters={"id": model.pk}, tag="model")
-    query.append(CALCULATIONS[task], with_incoming="model", filters={"attributes.exit_status": 0}, tag="job")
+    query.append(job, with_incoming="model", filters={"attributes.exit_status": 0}, tag="job")
     query.append(StructureSetData, with_incoming="job", edge_filters={"label": "results"}, tag="results")
     query.append(orm.Dict, with_incoming="job", edge_filters={"label": "summary"}, tag="summary")
     query.add_projection("results", ["attributes.n_atoms"])
     query.add_projection("summary", ["attributes"])
-    query.order_by({"job": {"id": "desc"}}).limit(PAST_JOBS)
+    query.order_by({"job": {"ctime": "desc"}}).limit(PAST_JOBS)
     found = [(n_atoms, summary) for n_atoms, summary in query.all() if n_atoms and summary.get("compute_s")]
     if not found:
         return _default_rate(task, model)
@@ -211,4 +210,4 @@ def past_rate(task: Task, model: PetModelData) -> Rate:
 def _default_rate(task: Task, model: PetModelData) -> Rate:
     parameters = model.base.attributes.get("n_parameters", None) or DEFAULT_PARAMETERS
     scale = max(1.0, parameters / DEFAULT_PARAMETERS)
-    return Rate(DEFAULT_S_PER_ATOM[task.value] * scale, DEFAULT_START_S, DEFAULT_MEMORY_MB, scale=scale)
+    return Rate(entry_of(task).seconds_per_atom * scale, DEFAULT_START_S, DEFAULT_MEMORY_MB, scale=scale)

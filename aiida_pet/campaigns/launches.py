@@ -17,13 +17,18 @@ from aiida_pet.data.lookup import columns_told_by
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
+from aiida_pet.job.tasks import BATCH, tasks
 
-CAMPAIGN_TYPES = tuple(
-    f"aiida.workflows:pet.{name}" for name in ("batch", "relax", "phonons", "elastic", "hull", "screen")
-)
-"""Process types of what is launched."""
+_OF_MANY_TASKS = (BATCH, "pet.hull", "pet.screen")
+"""Entry points of WorkChains that are launched and belong to no single task."""
 _DONE = "done"
 _ELEMENTS = "elements"  # of the attributes of what has crystals
+
+
+def campaign_types() -> list[str]:
+    """Return the process types of what is launched."""
+    names = dict.fromkeys([*_OF_MANY_TASKS, *(entry.workflow for entry in tasks().values())])
+    return [f"aiida.workflows:{name}" for name in names]
 
 
 class ModelName(NamedTuple):
@@ -63,7 +68,7 @@ def campaigns_with_results(pks: Iterable[int] | None = None) -> list[Campaign]:
     :raises QueryError: if one of them is no launch with results.
     """
     wanted = None if pks is None else list(pks)
-    filters: dict[str, Any] = {"process_type": {"in": list(CAMPAIGN_TYPES)}}
+    filters: dict[str, Any] = {"process_type": {"in": campaign_types()}}
     if wanted is not None:
         filters["id"] = {"in": wanted}
     query = orm.QueryBuilder()
@@ -74,7 +79,7 @@ def campaigns_with_results(pks: Iterable[int] | None = None) -> list[Campaign]:
         edge_filters={"label": "results"},
         project=["id", "attributes"],
     )
-    query.order_by({"campaign": {"id": "desc"}})
+    query.order_by({"campaign": {"ctime": "desc"}})
     rows = query.all()
     if wanted is None:
         passed_over = _called() | _taken_up({row[0] for row in rows})
@@ -104,7 +109,7 @@ def models_of(pks: Collection[int | None]) -> dict[int | None, list[ModelName]]:
     if not left:
         return found
     query = orm.QueryBuilder()
-    types = {"process_type": {"in": list(CAMPAIGN_TYPES)}}
+    types = {"process_type": {"in": campaign_types()}}
     query.append(orm.WorkChainNode, filters=types, project=["id"], tag="maker")
     query.append(StructureSetData, with_incoming="maker", edge_filters={"label": "results"}, tag="crystals")
     query.append(
@@ -136,7 +141,7 @@ def _given_models(pks: Collection[int | None]) -> dict[int | None, list[ModelNam
 
 def _called() -> set[int]:
     """Return the pks of campaigns that are stages of others."""
-    types = {"process_type": {"in": list(CAMPAIGN_TYPES)}}
+    types = {"process_type": {"in": campaign_types()}}
     query = orm.QueryBuilder()
     query.append(orm.WorkChainNode, filters=types, tag="caller")
     query.append(orm.WorkChainNode, filters=types, with_incoming="caller", project=["id"])
@@ -159,7 +164,7 @@ def _taken_up(pks: Collection[int]) -> set[int]:
     for lane in set(query.all(flat=True)) if pks else ():
         node: Any = orm.load_node(pk=lane)
         while node is not None:
-            if node.process_type in CAMPAIGN_TYPES:
+            if node.process_type in campaign_types():
                 tops.add(node.pk)
             node = node.caller
     return tops

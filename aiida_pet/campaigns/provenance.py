@@ -165,7 +165,7 @@ def _sources_in(function: Any, row_id: str) -> list[tuple[str, TableData]]:
     # a choice of rows, and verdicts on them, say nothing of where their values come from
     links = [link for link in links if link.link_label != ROWS and not link.link_label.startswith(VERDICT)]
     # the order in which they came about, and what was asked for last
-    links = sorted(links, key=lambda link: (link.link_label == INPUT, link.node.pk))
+    links = sorted(links, key=lambda link: (link.link_label == INPUT, link.node.ctime, link.node.pk))
     if function.process_label == HULL:  # a reference may have the id of a row, and is another crystal
         links = [link for link in links if link.link_label == INPUT]
     found = ((link.link_label, link.node) for link in links if (link.node.ids == row_id).any())

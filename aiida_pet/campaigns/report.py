@@ -14,9 +14,9 @@ from aiida_pet.campaigns.nodes import Named, load
 from aiida_pet.campaigns.progress import CampaignProgress, Heartbeats, campaign_progress, state_of
 from aiida_pet.campaigns.training import is_training
 from aiida_pet.campaigns.training_report import TrainingStatus, training_status
+from aiida_pet.job.stages import in_order
 from aiida_pet.workchains.groups import group_of
 from aiida_pet.workchains.jobs import Calls, calls_of
-from aiida_pet.workchains.stages import STAGES
 
 _HULL = "HullWorkChain"
 
@@ -120,7 +120,7 @@ def _stages(calls: Calls, progress: CampaignProgress) -> list[StageStatus]:
     called = {link.link_label: link.node for link in links}
     asked = node.inputs.stages.get_dict()
     found = []
-    for name in [name for name in STAGES if name in asked]:
+    for name in in_order(asked):
         child = called.get(name)
         rows_done = _rows_done(child, calls, progress) if child else None
         found.append(_stage(name, asked[name].get("keep"), ended.get(name, {}), child, rows_done))

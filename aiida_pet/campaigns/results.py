@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from aiida.orm import Node, ProcessNode
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from aiida_pet.campaigns.errors import NoCrystalsError, NoRowsError, NoSuchColumnError, NoSuchRowError
@@ -187,6 +188,18 @@ class Rows:
         raise NoCrystalsError(
             f"there are no crystals behind <{self.pk}>: name the launch that made the table"
         )
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the table holds, as plain values: pk, uuid, label, creation time and its attributes.
+
+        Among the attributes are the units of ``columns``, and their ``ranges`` and ``counts``.
+        """
+        node, attributes = self.table, dict(self.table.base.attributes.all)
+        numbers = attributes.get("elements")
+        if isinstance(numbers, list):
+            attributes["elements"] = [chemical_symbols[n] if isinstance(n, int) else n for n in numbers]
+        record = {"pk": node.pk, "uuid": node.uuid, "label": node.label, "created": node.ctime.isoformat()}
+        return record | {key: value for key, value in attributes.items() if not key.startswith("array|")}
 
     def place(self, row_id: str) -> int:
         """Return the position of row ``row_id``.

@@ -17,7 +17,7 @@ from aiida_pet.campaigns.progress import state_of
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.done import current, of_jobs, outdated_rows, results_below
-from aiida_pet.workchains.screening import WORKCHAINS, ScreeningWorkChain
+from aiida_pet.workchains.screening import ScreeningWorkChain
 from aiida_pet.workchains.taking_up import RESUMES, latest_of
 
 # A batch has no steps: its results are under no name.
@@ -145,7 +145,7 @@ def computed_again(node: WorkChainNode) -> list[str]:
 def _steps_of(node: WorkChainNode) -> list[Any]:
     """Return the links to the batches that a screening called, one for each of its steps."""
     links = node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all()
-    return [link for link in links if link.node.process_class in WORKCHAINS.values()]
+    return [link for link in links if issubclass(link.node.process_class, BatchWorkChain)]
 
 
 def without_given_up(done: Done) -> Done:

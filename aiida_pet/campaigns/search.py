@@ -78,7 +78,7 @@ def find(
         stage may be named here.
     :param limit: stop after so many rows.
     :return: columns ``campaign`` (pk), ``label``, ``model``, ``id``, ``formula``, those of the condition, and of
-        the columns that the catalogue searches first those that there are.
+        the columns that the catalogue searches first those that there are; ``attrs["units"]`` has the units.
     :raises FilterError: if the condition is not understood, or no campaign has its columns.
     :raises QueryError: for what is no formula, no element, or no launch with results.
     """
@@ -106,7 +106,18 @@ def find(
         raise complaints[0]
     if not found:
         return pd.DataFrame(columns=list(_KEYS))
-    return pd.concat(found, ignore_index=True)
+    frame = pd.concat(found, ignore_index=True)
+    frame.attrs["units"] = _units(frame.columns, searched)
+    return frame
+
+
+def _units(names: Iterable[str], campaigns: Iterable[Campaign]) -> dict[str, str]:
+    """Return the units of those of the columns ``names`` that have one in a campaign."""
+    known: dict[str, str] = {}
+    for campaign in campaigns:
+        known |= {name: unit for name, unit in campaign.attributes.get("columns", {}).items() if unit}
+    found = {name: known.get(name) or known.get(name.rpartition("_")[0], "") for name in names}
+    return {name: unit for name, unit in found.items() if unit}
 
 
 def _tables_with(ids: Collection[str], pks: Collection[int]) -> set[int]:

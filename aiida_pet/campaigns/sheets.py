@@ -15,6 +15,7 @@ from aiida_pet.campaigns.results import Rows, rows
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.tables.columns import Kind, Section, kinds_of, section_of
+from aiida_pet.tables.columns import sections as section_names
 
 MOST_VALUES = 36
 """Arrays of at most so many values are shown, of larger ones their shape."""
@@ -142,7 +143,7 @@ def sheet(named: Named | Rows, row_id: str) -> Sheet:
 
 def values_of(table: TableData, index: int) -> Values:
     """Return what ``table`` has of the row at ``index``."""
-    sections: dict[str, dict[str, Any]] = {section.value: {} for section in Section}
+    sections: dict[str, dict[str, Any]] = {section: {} for section in section_names()}
     arrays = {name: list(table.ragged(name)[index].shape) for name in table.ragged_names}
     names = table.column_names
     for name in names:

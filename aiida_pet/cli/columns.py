@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import click
 
+from aiida_pet.cli.choices import NamesOf
 from aiida_pet.cli.output import echo_json, json_option, wrapped_table
-from aiida_pet.tables.columns import COLUMNS, Column, Section, Source
+from aiida_pet.tables.columns import Column, all_columns, sections, source_names
 
 
 @click.command()
-@click.argument("source", metavar="[TASK]", type=click.Choice([one.value for one in Source]), required=False)
+@click.argument("source", metavar="[TASK]", type=NamesOf(source_names), required=False)
 @json_option
 def columns(source: str | None, as_json: bool) -> None:
     """Print the columns that TASK writes, or all columns, with units and meanings.
 
     TASK is static, relax, phonons, elastic, hull, symmetry, combined (two relaxations made one), modes (modes that
-    were followed) or screen. A name with {symprec} stands for one column per tolerance: spacegroup_0_01 is that of
-    0.01 A.
+    were followed), screen, or a task or stage of another package. A name with {symprec} stands for one column per
+    tolerance: spacegroup_0_01 is that of 0.01 A.
     """
-    chosen = [one for one in COLUMNS if source is None or Source(source) in one.sources]
+    chosen = [one for one in all_columns() if source is None or source in one.sources]
     if as_json:
         echo_json([record_of(one) for one in chosen])
         return
-    for section in Section:
-        rows = [(one.name, one.unit, one.meaning) for one in chosen if one.section is section]
+    for section in sections():
+        rows = [(one.name, one.unit, one.meaning) for one in chosen if one.section == section]
         if rows:
-            click.echo(f"{section.value}\n{wrapped_table(rows, ('column', 'unit', 'meaning'))}\n")
+            click.echo(f"{section}\n{wrapped_table(rows, ('column', 'unit', 'meaning'))}\n")
 
 
 def record_of(column: Column) -> dict[str, object]:
@@ -35,7 +36,7 @@ def record_of(column: Column) -> dict[str, object]:
         "unit": column.unit or None,
         "shape": list(column.shape),
         "kind": column.kind.value,
-        "section": column.section.value,
-        "sources": [source.value for source in column.sources],
+        "section": str(column.section),
+        "sources": [str(source) for source in column.sources],
         "meaning": column.meaning,
     }

@@ -13,15 +13,12 @@ from aiida_pet.cli.output import cell, echo_json, echo_pairs, json_option, note,
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.targets import check_target, force_option
 from aiida_pet.io.formats import readable, writable
+from aiida_pet.names import Sign, StressUnit, values_of
 from aiida_pet.words import plural, shortened
 
 if TYPE_CHECKING:
     from aiida_pet.data.structures import StructureSetData
     from aiida_pet.io.crystal import ImportProblem
-
-# Written out rather than imported, so that `--help` waits for nothing; tests compare them.
-STRESS_UNITS = ("eV/A^3", "GPa", "kbar")
-SIGNS = ("plus", "minus")
 
 
 @click.group()
@@ -44,13 +41,16 @@ def data() -> None:
     help="Take FIELD as energy, free_energy, forces, stress or virial, or as the column NAME. Repeatable.",
 )
 @click.option(
-    "--virial-sign", type=click.Choice(SIGNS), help="Read virials: stress = sign * virial / volume."
+    "--virial-sign", type=click.Choice(values_of(Sign)), help="Read virials: stress = sign * virial / volume."
 )
 @click.option(
-    "--stress-unit", type=click.Choice(STRESS_UNITS), default="eV/A^3", help="Of stresses in FILES."
+    "--stress-unit", type=click.Choice(values_of(StressUnit)), default="eV/A^3", help="Of stresses in FILES."
 )
 @click.option(
-    "--stress-sign", type=click.Choice(SIGNS), default="plus", help="minus: FILES count compression positive."
+    "--stress-sign",
+    type=click.Choice(values_of(Sign)),
+    default="plus",
+    help="minus: FILES count compression positive.",
 )
 @json_option
 @pass_session
@@ -75,6 +75,8 @@ def import_(
     with structures as text, and folders of these, each also as .gz, .bz2, .xz or in a .zip. A table without structures
     gives its columns to the crystals of the same ids. Ids come from the files and must be unique.
     """
+    from aiida_pet.campaigns.results import Rows
+
     session.load()
     summary: list[str] = []
     node, problems = import_files(
@@ -90,14 +92,14 @@ def import_(
         stress_unit=stress_unit,
         stress_sign=stress_sign,
     )
-    record = set_record(node) | {
+    record = Rows(node, node).describe() | {
         "problems": [{"file": p.file, "id": p.id, "reason": p.reason} for p in problems],
         "summary": [in_options(line) for line in summary],
     }
     if as_json:
         echo_json(record)
         return
-    click.echo(f"imported {_in_words(node)} as <{node.pk}>{f' {label!r}' if label else ''}")
+    click.echo(f"imported {_in_words(record)} as <{node.pk}>{f' {label!r}' if label else ''}")
     for problem in problems[:20]:
         click.echo(f"not imported: {_problem_in_words(problem)}")
     if len(problems) > 20:
@@ -157,14 +159,15 @@ def show(session: Session, *, pk: str, row_id: str | None, as_json: bool) -> Non
 
     session.load()
     node = load(pk, TableData)
+    rows = Rows(node, node)
     if row_id is None:
-        record = set_record(node)
+        record = rows.describe()
         if as_json:
             echo_json(record)
         else:
             _echo_set(record)
         return
-    Rows(node, node).place(row_id)
+    rows.place(row_id)
     row = node.row(row_id)
     if isinstance(node, StructureSetData):
         row["structure"] = _geometry(node, row_id)
@@ -229,20 +232,7 @@ def export(
         note(rows.missing)
 
 
-def set_record(node: Any) -> dict[str, Any]:
-    """Return what a table or set of crystals holds: pk, uuid, label, creation time and its attributes."""
-    from ase.data import chemical_symbols
-
-    record = {"pk": node.pk, "uuid": node.uuid, "label": node.label, "created": node.ctime.isoformat()}
-    attributes = dict(node.base.attributes.all)
-    numbers = attributes.get("elements")
-    if isinstance(numbers, list):
-        attributes["elements"] = [chemical_symbols[n] if isinstance(n, int) else n for n in numbers]
-    return record | {key: value for key, value in attributes.items() if not key.startswith("array|")}
-
-
-def _in_words(node: StructureSetData) -> str:
-    record = set_record(node)
+def _in_words(record: dict[str, Any]) -> str:
     elements = shortened(record.get("elements", []))
     return f"{plural(record['n_rows'], 'crystal')} of {plural(record['n_atoms'], 'atom')} ({elements})"
 

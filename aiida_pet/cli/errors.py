@@ -66,7 +66,9 @@ _OPTIONS = {
     "file_format": "--format",
     "virial_sign='(\\w+)'": r"--virial-sign \1",
     "virial_sign": "--virial-sign",
+    "stress_sign='(\\w+)'": r"--stress-sign \1",
     "stress_sign": "--stress-sign",
+    "stress_unit='(\\w+)'": r"--stress-unit \1",
     "stress_unit": "--stress-unit",
     "column_map={'([^']*)': '([^']*)'}": r"--column-map \1=\2",
     "column_map": "--column-map",
@@ -93,9 +95,9 @@ def in_commands(error: Exception) -> click.ClickException:
     """Return an error of :mod:`aiida_pet.campaigns` as the command line words it: with the command that helps."""
     from aiida_pet.campaigns import errors
 
-    told = str(error)
+    sentence = str(error)
     if isinstance(error, errors.NoSuchColumnError):
-        return click.BadParameter(told, param_hint=_OPTION_OF.get(error.argument, f"--{error.argument}"))
+        return click.BadParameter(sentence, param_hint=_OPTION_OF.get(error.argument, f"--{error.argument}"))
     if isinstance(error, errors.NothingToCompareError):
         return click.UsageError(
             f"nothing to compare: name columns with --column NAME=REFERENCE; columns of the {error.whose} are "
@@ -112,19 +114,19 @@ def in_commands(error: Exception) -> click.ClickException:
         retry = ", which --retry-given-up tries again" if error.given_up else ""
         return click.ClickException(f"{error.reason}{retry}")
     if isinstance(error, errors.NoRowsError):
-        told += f"; see `aiida-pet status {error.pk}`"
+        sentence += f"; see `aiida-pet status {error.pk}`"
     elif isinstance(error, errors.NoSuchRowError) and error.pk is not None:
-        told += f": `aiida-pet results {error.pk} --columns id --limit 0` lists all ids"
+        sentence += f": `aiida-pet results {error.pk} --columns id --limit 0` lists all ids"
     elif isinstance(error, errors.WrongNodeError):
         hints = [hint for name, hint in HINTS.items() if name in error.expected]
-        told += f": {hints[0]}" if hints else ""
+        sentence += f": {hints[0]}" if hints else ""
     elif isinstance(error, errors.TakenUpError):
-        told += f": {_after_taking_up(error)}"
+        sentence += f": {_after_taking_up(error)}"
     elif isinstance(error, errors.NoReferencesError):
-        told = f"--reference {error.reason}"
+        sentence = f"--reference {error.reason}"
     elif isinstance(error, errors.NoIdsError):
-        told += " (--id-column names another)"
-    return click.ClickException(told)
+        sentence += " (--id-column names another)"
+    return click.ClickException(sentence)
 
 
 # Argument of the library -> option, where they are not called alike.

@@ -26,6 +26,7 @@ from aiida_pet.cli.launching import (
 from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import cell, echo_json, echo_pairs, note
 from aiida_pet.cli.session import Session
+from aiida_pet.job.tasks import BATCH, TaskEntry, entry_of, tasks
 from aiida_pet.words import duration, plural, shortened
 
 if TYPE_CHECKING:
@@ -37,7 +38,21 @@ if TYPE_CHECKING:
     from aiida_pet.tables.crystals import StructureTable
 
 
-@click.group()
+class _TaskGroup(click.Group):
+    """The commands of a group, and one for each task of the catalogue."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted({*super().list_commands(ctx), *tasks()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command ``cmd_name``, None if there is none."""
+        command = super().get_command(ctx, cmd_name)
+        entry = tasks().get(cmd_name)
+        return command if command is not None or entry is None else task_command(entry)
+
+
+@click.group(cls=_TaskGroup)
 def launch() -> None:
     """Start a task or a screening over a set of crystals."""
 
@@ -57,6 +72,23 @@ _set = click.option(
 )
 
 
+def task_command(entry: TaskEntry) -> click.Command:
+    """Return the command that launches the task of ``entry``."""
+
+    def command(session: Session, **options: Any) -> None:
+        extra = {flag.name: True for flag in entry.flags if options.pop(flag.name)}
+        _launch(session, entry.name, **options, extra=extra)
+
+    decorators = [targets_argument, protocol_option, _set, _where]
+    decorators += [
+        click.option(f"--{flag.name.replace('_', '-')}", is_flag=True, help=flag.help) for flag in entry.flags
+    ]
+    decorated: Any = launch_options(command)
+    for decorate in reversed(decorators):
+        decorated = decorate(decorated)
+    return click.command(entry.name, help=f"{entry.summary}\n{entry.details}")(decorated)
+
+
 @dataclass
 class Plan:
     """A task that is ready: everything checked, nothing started.
@@ -74,76 +106,6 @@ class Plan:
     site: Site
     parameters: dict[str, Any]
     inputs: dict[str, Any]
-
-
-@launch.command()
-@targets_argument
-@protocol_option
-@_set
-@_where
-@launch_options
-def relax(session: Session, **options: Any) -> None:
-    """Relax the crystals of a set (by pk or label) or of FILES, which are imported first.
-
-    Prints the pk of the launch and returns: `aiida-pet status PK` follows it, `aiida-pet results PK` shows rows.
-
-    \b
-    aiida-pet launch relax alloys.xyz --set fmax=0.01 --wait
-    aiida-pet launch relax 12 --protocol precise --lanes 4 --where 'n_atoms <= 20' --dry-run
-    """
-    _launch(session, "relax", **options)
-
-
-@launch.command()
-@targets_argument
-@protocol_option
-@_set
-@_where
-@launch_options
-def static(session: Session, **options: Any) -> None:
-    """Compute energy, forces and stress of the crystals of a set or of FILES as they are.
-
-    Prints the pk of the launch and returns: `aiida-pet status PK` follows it, `aiida-pet results PK` shows rows.
-    """
-    _launch(session, "static", **options)
-
-
-@launch.command()
-@targets_argument
-@protocol_option
-@_set
-@_where
-@click.option(
-    "--follow-modes",
-    is_flag=True,
-    help="Displace crystals with imaginary modes along the softest, relax them freely, and say where they land.",
-)
-@launch_options
-def phonons(session: Session, follow_modes: bool, **options: Any) -> None:
-    """Compute phonons of the crystals of a set or of FILES, relaxed tightly first.
-
-    Frequencies, dynamical stability, thermal properties and force constants of each. Of a single structure (a
-    StructureData) bands, density of states and a phonopy_params.yaml too.
-
-    \b
-    aiida-pet launch phonons alloys.xyz --set min_image=10 --wait
-    """
-    _launch(session, "phonons", **options, extra={"follow_modes": True} if follow_modes else {})
-
-
-@launch.command()
-@targets_argument
-@protocol_option
-@_set
-@_where
-@launch_options
-def elastic(session: Session, **options: Any) -> None:
-    """Compute elastic tensors and moduli of the crystals of a set or of FILES, relaxed tightly first.
-
-    \b
-    aiida-pet launch elastic alloys.xyz --set strains=materials_project --wait
-    """
-    _launch(session, "elastic", **options)
 
 
 def _launch(session: Session, task: str, *, request: Request, **options: Any) -> None:
@@ -175,8 +137,8 @@ def _plan(
 
     :raises click.ClickException: for what is not there or does not fit, with the remedy.
     """
-    from aiida_pet.job.folder import Task
     from aiida_pet.job.parameters import ParameterError, parse_parameters
+    from aiida_pet.job.tasks import Task
     from aiida_pet.workchains.protocols import protocol_inputs
 
     changes = {"parameters": parse_settings(set_)}
@@ -213,24 +175,21 @@ def _select(structures: StructureSetData | StructureData, where: str | None) -> 
 
 def _builder(plan: Plan) -> Any:
     from aiida.orm import StructureData
+    from aiida.plugins import WorkflowFactory
 
     from aiida_pet.calculations.functions import collect_structures
     from aiida_pet.data.table import TableData
-    from aiida_pet.workchains.batch import BatchWorkChain
-    from aiida_pet.workchains.elastic import ElasticWorkChain
-    from aiida_pet.workchains.phonons import PhononWorkChain
-    from aiida_pet.workchains.relax import RelaxWorkChain
 
     rows = TableData.from_ids(plan.ids) if plan.ids is not None else None
     arguments = plan.inputs | {"rows": rows}
     code, model = plan.site.code, plan.site.model
-    own: dict[str, Any] = {"relax": RelaxWorkChain, "phonons": PhononWorkChain, "elastic": ElasticWorkChain}
-    if plan.task in own:
-        return own[plan.task].get_builder_from_protocol(code, model, plan.structures, **arguments)
+    workchain: Any = WorkflowFactory(entry_of(plan.task).workflow)
+    if entry_of(plan.task).workflow != BATCH:
+        return workchain.get_builder_from_protocol(code, model, plan.structures, **arguments)
     structures: Any = plan.structures
     if isinstance(structures, StructureData):
         structures = collect_structures(structure=structures)
-    return BatchWorkChain.get_builder_from_protocol(code, model, structures, task=plan.task, **arguments)
+    return workchain.get_builder_from_protocol(code, model, structures, task=plan.task, **arguments)
 
 
 def _table(plan: Plan) -> StructureTable:
@@ -245,7 +204,7 @@ def _table(plan: Plan) -> StructureTable:
 
 
 def _tell_plan(plan: Plan, request: Request) -> None:
-    from aiida_pet.job.folder import Task
+    from aiida_pet.job.tasks import Task
 
     table = _table(plan)
     expected = estimate_for(Task(plan.task), table.n_atoms, request, plan.site)
@@ -275,9 +234,9 @@ def _tell_plan(plan: Plan, request: Request) -> None:
 
 def _refused(plan: Plan, table: StructureTable) -> dict[str, list[str]]:
     """Return why -> ids of the crystals that the task will not take."""
-    from aiida_pet.job.folder import Task
     from aiida_pet.job.parameters import parse_parameters
     from aiida_pet.job.suitability import foreseen
+    from aiida_pet.job.tasks import Task
 
     task = Task(plan.task)
     refused: dict[str, list[str]] = {}

@@ -23,11 +23,9 @@ from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import cell, echo_json, note, table_text
 from aiida_pet.cli.references import load_references, reference_options
 from aiida_pet.cli.session import Session
-from aiida_pet.cli.status import STAGES
+from aiida_pet.job.stages import STAGES, stage_names, task_of
+from aiida_pet.names import RelaxMode, values_of
 from aiida_pet.words import duration, plural
-
-# Written out rather than imported, so that `--help` waits for nothing; a test compares them.
-MODES = ("free", "constrained", "constrained_then_free")
 
 
 def _no_where(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
@@ -47,7 +45,9 @@ def _no_where(context: click.Context, parameter: click.Parameter, value: str | N
     metavar="STAGE:CONDITION",
     help="Only rows that fulfil it go on after the stage: 'hull: e_above_hull <= 0.025'; 'hull:' for all.",
 )
-@click.option("--mode", type=click.Choice(MODES), help="Of the relaxation.  [default: constrained]")
+@click.option(
+    "--mode", type=click.Choice(values_of(RelaxMode)), help="Of the relaxation.  [default: constrained]"
+)
 @click.option(
     "--set",
     "set_",
@@ -135,9 +135,9 @@ def _overrides(keep: tuple[str, ...], mode: str | None, set_: tuple[str, ...]) -
     found: dict[str, dict[str, Any]] = {}
     for name, value in parse_settings(set_).items():
         stage, dot, key = name.partition(".")
-        if not dot or stage not in STAGES:
+        if not dot or stage not in stage_names():
             raise click.BadParameter(
-                f"{name!r} is not STAGE.NAME with a stage of {', '.join(STAGES)}", param_hint="--set"
+                f"{name!r} is not STAGE.NAME with a stage of {', '.join(stage_names())}", param_hint="--set"
             )
         options = found.setdefault(stage, {})
         # those of all stages are no parameters: they are refused with what to do instead
@@ -148,9 +148,10 @@ def _overrides(keep: tuple[str, ...], mode: str | None, set_: tuple[str, ...]) -
     for text in keep:
         stage, colon, condition = text.partition(":")
         stage = stage.strip()
-        if not colon or stage not in STAGES:
+        if not colon or stage not in stage_names():
             raise click.BadParameter(
-                f"{text!r} is not STAGE:CONDITION with a stage of {', '.join(STAGES)}", param_hint="--keep"
+                f"{text!r} is not STAGE:CONDITION with a stage of {', '.join(stage_names())}",
+                param_hint="--keep",
             )
         if "keep" in found.get(stage, {}):
             raise click.BadParameter(
@@ -186,10 +187,9 @@ def _check(stages: dict[str, dict[str, Any]], structures: Any) -> None:
 
 
 def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, request: Request) -> None:
-    from aiida_pet.workchains.stages import TASKS
-
     sizes = structures.to_table().n_atoms
-    expected = {stage: estimate_for(TASKS[stage], sizes, request, site) for stage in stages if stage in TASKS}
+    jobs_of = {stage: task for stage in stages if (task := task_of(stage)) is not None}
+    expected = {stage: estimate_for(task, sizes, request, site) for stage, task in jobs_of.items()}
     if request.as_json:
         record = {
             "rows": len(structures),

@@ -9,12 +9,11 @@ import click
 
 from aiida_pet.cli.launching import (
     Request,
-    Site,
     check_request,
     launch_options,
     load_targets,
     protocol_option,
-    read_site,
+    read_place,
     start,
     targets_argument,
     told_options,
@@ -136,8 +135,8 @@ def _launch(
     _check_options(request, mode)
     overrides = {"parameters": parse_settings(set_)}
     parameters = _parameters(mode, protocol, overrides)
-    site = read_site(request)
-    model: PetModelData | None = site.model if mode in ("finetune", "calibrate") else None
+    code, inputs, rendered = read_place(request)
+    model: PetModelData | None = model_to_use(request.model) if mode in ("finetune", "calibrate") else None
     if student is not None:
         model = model_to_use(student)
     of_teacher = None if teacher is None else model_to_use(teacher)
@@ -150,21 +149,21 @@ def _launch(
         sets[name] = found
     prepared = None if mode == "distill" else _prepared(sets, parameters, model)
     if request.dry_run:
-        _tell(mode, parameters, sets, prepared, site=site, model=model or of_teacher, request=request)
+        _tell(mode, parameters, sets, prepared, asked=rendered, model=model or of_teacher, request=request)
         return
     if prepared is not None:
         _note_refused(prepared)
     builder: Any = TrainWorkChain.get_builder_from_protocol(
-        site.code,
+        code,
         sets.pop("structures"),
         mode=mode,
         model=model,
         teacher=of_teacher,
         protocol=protocol,
         overrides=overrides,
-        options=site.inputs["options"],
-        resources=site.inputs["resources"],
-        settings=site.inputs["settings"],
+        options=inputs["options"],
+        resources=inputs["resources"],
+        settings=inputs["settings"],
         validation=sets.get("validation"),
         test=sets.get("test"),
         old=sets.get("old"),
@@ -230,7 +229,7 @@ def _tell(
     sets: dict[str, Any],
     prepared: Prepared | None,
     *,
-    site: Site,
+    asked: dict[str, Any],
     model: PetModelData | None,
     request: Request,
 ) -> None:
@@ -264,7 +263,7 @@ def _tell(
                 "core_s": cost.core_s,
                 "weights": cost.weights,
                 "disk_mb": cost.disk_mb,
-                "options": site.options,
+                "options": asked,
             }
         )
         return
@@ -283,7 +282,7 @@ def _tell(
         "options": ", ".join(
             f"{name}={cell(value)}" for name, value in parameters.model_dump(mode="json").items()
         ),
-        "asks for": told_options(site.options),
+        "asks for": told_options(asked),
         "time": f"about, on one core: {told}; a GPU is tens of times faster",
         "disk": f"about {cost.disk_mb:.0f} MB of checkpoints on the computer",
     }

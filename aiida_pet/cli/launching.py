@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiida_pet.campaigns.estimates import Estimate
     from aiida_pet.data.model import PetModelData
     from aiida_pet.data.structures import StructureSetData
-    from aiida_pet.job.folder import Task
+    from aiida_pet.job.tasks import Task
 
 PROTOCOLS = ("fast", "moderate", "precise")
 ALIASES = ("balanced", "stringent")  # what aiida-quantumespresso calls moderate and precise
@@ -165,20 +165,30 @@ def read_site(request: Request) -> Site:
 
     :raises click.ClickException: for what is not there or does not fit, with the remedy.
     """
-    from aiida_pet.computers.codes import find_code, share_of_cores
     from aiida_pet.data.model_nodes import model_to_use
+
+    model = model_to_use(request.model)
+    code, inputs, rendered = read_place(request)
+    return Site(code, model, inputs | {"job_size": request.job_size}, rendered)
+
+
+def read_place(request: Request) -> tuple[AbstractCode, dict[str, Any], dict[str, Any]]:
+    """Return the code, arguments of ``get_builder_from_protocol`` and the options of each job, checked.
+
+    :raises click.ClickException: for what is not there or does not fit, with the remedy.
+    """
+    from aiida_pet.computers.codes import find_code, share_of_cores
 
     options = parse_settings(request.option, "--option")
     resources = read_resources(request, options)
     settings = parse_settings(request.setting, "--setting")
     check_options(options, settings)
-    model = model_to_use(request.model)
     code = find_code(request.code)
     check_sendable(code)
     rendered = _rendered(code, resources, options)
     settings = share_of_cores(code, request.lanes, rendered) | settings
     inputs = {"options": options, "resources": resources, "settings": settings, "lanes": request.lanes}
-    return Site(code, model, inputs | {"job_size": request.job_size}, rendered)
+    return code, inputs, rendered
 
 
 def check_sendable(code: AbstractCode) -> None:
@@ -302,38 +312,6 @@ def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | Stru
     return found
 
 
-def label_of(builder: Any, what: str) -> str:
-    """Return what a launch is called for which nobody gave a label: ``relax 64 of alloys``.
-
-    :param what: is launched, in a word.
-    """
-    crystals = builder.get("structures")
-    if crystals is None:
-        structure = builder.get("structure")
-        return what if structure is None else f"{what} {structure.label or structure.get_formula()}"
-    count = len(builder["rows"]) if builder.get("rows") is not None else len(crystals)
-    name = crystals.label or _file_of(crystals)
-    return f"{what} {count} of {name}" if name else f"{what} {plural(count, 'crystal')}"
-
-
-def _file_of(crystals: Any) -> str:
-    """Return the name of the one file that a set was imported from, without suffixes; empty if there is none."""
-    from aiida_pet.data.imports import files_of
-
-    files = files_of(crystals)
-    return Path(files[0]["path"]).name.partition(".")[0] if len(files) == 1 else ""
-
-
-def description_of(builder: Any, what: str, record: dict[str, Any]) -> str:
-    """Return a sentence on what a launch is given, and which launch it takes up."""
-    model = builder.get("model")
-    crystals = builder.get("structures") or builder.get("structure")
-    given = "" if crystals is None or crystals.pk is None else f" of <{crystals.pk}>"
-    with_model = "" if model is None else f" with {model.name}"
-    resumed = f", goes on with <{record['resumed']}>" if "resumed" in record else ""
-    return f"{what}{given}{with_model}{resumed}"
-
-
 def start(
     builder: Any, what: str, request: Request, record: dict[str, Any], *, jobs: Any | None = None
 ) -> None:
@@ -347,14 +325,18 @@ def start(
     from aiida.engine import submit
     from aiida.orm import Bool, Int
 
+    from aiida_pet.calculations.hashing import restore_hashes
+    from aiida_pet.campaigns.labels import description_of, label_of
+
     task = what.removesuffix("WorkChain").lower()
     builder.metadata.label = request.label or label_of(builder, task)
-    builder.metadata.description = description_of(builder, task, record)
+    builder.metadata.description = description_of(builder, task, record.get("resumed"))
     jobs = builder if jobs is None else jobs
     if request.job_duration is not None:
         jobs.job_duration = Int(request.job_duration)
     if request.clean_workdir is not None:
         jobs.clean_workdir = Bool(request.clean_workdir)
+    restore_hashes()
     node = submit(builder)
     if not request.wait:
         if request.as_json:

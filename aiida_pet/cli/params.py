@@ -7,14 +7,19 @@ from typing import Any
 
 import click
 
+from aiida_pet.cli.choices import NamesOf
 from aiida_pet.cli.output import cell, echo_json, json_option, table_text
+from aiida_pet.job.tasks import task_names
 
-TASKS = ("relax", "static", "phonons", "elastic")
 TRAIN = "train"
 
 
+def _names() -> list[str]:
+    return [*task_names(), TRAIN]
+
+
 @click.command()
-@click.argument("task", type=click.Choice((*TASKS, TRAIN)))
+@click.argument("task", type=NamesOf(_names))
 @click.option(
     "--protocols", "only_protocols", is_flag=True, help="Print the protocols only, with what each sets."
 )
@@ -30,11 +35,11 @@ def params(task: str, only_protocols: bool, as_json: bool) -> None:
     if only_protocols:
         _echo_protocols(task, as_json, with_parameters=True)
         return
-    from aiida_pet.job.folder import Task
-    from aiida_pet.job.parameters import PARAMETERS, describe_parameters, parse_parameters
+    from aiida_pet.job.parameters import describe_parameters, parse_parameters
+    from aiida_pet.job.tasks import Task, schema_of
 
     rows = describe_parameters(Task(task))
-    choices = {name: _choices(info.annotation) for name, info in PARAMETERS[Task(task)].model_fields.items()}
+    choices = {name: _choices(info.annotation) for name, info in schema_of(task).model_fields.items()}
     if as_json:
         defaults = parse_parameters(Task(task), {}).model_dump(mode="json")
         echo_json(
@@ -60,7 +65,7 @@ def params(task: str, only_protocols: bool, as_json: bool) -> None:
 
 def _echo_protocols(task: str, as_json: bool, *, with_parameters: bool) -> None:
     """Print what each protocol of ``task`` is for, and the parameters that it sets."""
-    from aiida_pet.job.folder import Task
+    from aiida_pet.job.tasks import Task
     from aiida_pet.workchains.protocols import (
         ALIASES,
         available_protocols,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -59,49 +58,29 @@ def load_references(
     :param level: of files with entries of several levels of theory, keep those of this one.
     :raises click.ClickException: if one is not there, or cannot be read, or two have one name.
     """
-    from aiida_pet.campaigns import rows as rows_of
+    from aiida_pet.analysis.hull.reference_files import MixedLevelsError
+    from aiida_pet.campaigns.phases import load_phases
 
     found: dict[str, TableData] = {}
     for text in given:
         name, equals, target = text.partition("=")
         if not equals:
             name, target = "", text
-        path = Path(target)
-        if path.is_file() and not target.isdecimal():
-            node = _read(path, level_of_theory, store, level)
-            name = name or path.name.split(".", 1)[0]
-        else:
-            rows = rows_of(target)
-            if rows.missing:
-                raise click.ClickException(f"reference {target}: {rows.missing}")
-            node = rows.table
-            name = name or node.label or f"references_{node.pk}"
-        name = re.sub(r"\W+", "_", name).strip("_") or "references"
+        try:
+            phases = load_phases(target, level_of_theory=level_of_theory, level=level, store=store)
+        except MixedLevelsError as error:
+            raise click.ClickException(
+                f"{error.what}. --level '{error.levels[0]}' keeps the entries of one"
+            ) from error
+        for warning in phases.warnings:
+            note(f"Warning: {warning}")
+        if phases.from_file and store:
+            read = plural(len(phases.node), "reference phase")
+            note(f"read {read} of {phases.node.label} as <{phases.node.pk}>")
+        name = re.sub(r"\W+", "_", name or phases.name).strip("_") or "references"
         if name in found:
             raise click.BadParameter(
                 f"two references are called {name!r}: name them as NAME=...", param_hint="--reference"
             )
-        found[name] = node
+        found[name] = phases.node
     return found
-
-
-def _read(path: Path, level_of_theory: str, store: bool, level: str | None) -> TableData:
-    from aiida_pet.analysis.hull.reference_files import MixedLevelsError, ReferenceFileError, read_references
-    from aiida_pet.data.table import TableData
-
-    try:
-        references = read_references(path, level_of_theory=level_of_theory, level=level)
-    except MixedLevelsError as error:
-        raise click.ClickException(
-            f"{error.what}. --level '{error.levels[0]}' keeps the entries of one"
-        ) from error
-    except ReferenceFileError as error:
-        raise click.ClickException(str(error)) from error
-    for warning in references.warnings:
-        note(f"Warning: {warning}")
-    node = TableData.from_table(references.to_table())
-    node.label = path.name
-    if store:
-        node.store()
-        note(f"read {plural(len(references), 'reference phase')} of {path.name} as <{node.pk}>")
-    return node

@@ -10,7 +10,6 @@ when it is not OK, since schedulers lose exit codes.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import os
 import resource
@@ -31,10 +30,11 @@ from aiida_pet.job.folder import (
     JobFolderError,
     JobSpec,
     Progress,
-    Task,
 )
 from aiida_pet.job.parameters import ParameterError, parse_parameters
 from aiida_pet.job.state_file import purpose_of, read_state, write_state
+from aiida_pet.job.tasks import Task, entry_of
+from aiida_pet.plugins import load
 from aiida_pet.tables.crystals import StructureTable
 
 logger = logging.getLogger(__name__)
@@ -43,15 +43,6 @@ logger = logging.getLogger(__name__)
 LARGE_MODEL = (
     50e6  # bytes: of a larger checkpoint, a chunk of the usual size may not fit into a laptop's memory
 )
-
-
-# Where each task is; read when it is wanted, since torch and phonopy take seconds to import.
-_DRIVERS = {
-    Task.STATIC: ("static", "Static"),
-    Task.RELAX: ("relax", "Relax"),
-    Task.PHONONS: ("phonons", "Phonons"),
-    Task.ELASTIC: ("elastic", "Elastic"),
-}
 
 
 class DeviceError(RuntimeError):
@@ -273,9 +264,8 @@ class Job:
 
 
 def _driver_of(task: Task) -> Any:
-    """Return the class that runs ``task``."""
-    module, name = _DRIVERS[task]
-    return getattr(importlib.import_module(f"aiida_pet.engine.tasks.{module}"), name)
+    """Return the class that runs ``task``, imported only now, since torch and phonopy take seconds."""
+    return load(entry_of(task).driver)
 
 
 def run_folder(path: Path) -> ExitStatus:

@@ -17,14 +17,15 @@ from ase.units import GPa
 
 from aiida_pet.io.crystal import scalar, split_fields
 from aiida_pet.io.left_out import LeftOut
+from aiida_pet.names import Sign, StressUnit
 from aiida_pet.tables.fixed_atoms import COLUMNS
 from aiida_pet.tables.table import Array
 from aiida_pet.units import VOIGT_PAIRS
 
-STRESS_UNITS = {"eV/A^3": 1.0, "GPa": GPa, "kbar": 0.1 * GPa}
+STRESS_UNITS: dict[str, float] = {StressUnit.EV_PER_A3: 1.0, StressUnit.GPA: GPa, StressUnit.KBAR: 0.1 * GPa}
 """Units that stresses are read in, in eV/A^3."""
 
-SIGNS = {"plus": 1.0, "minus": -1.0}
+SIGNS: dict[str, float] = {Sign.PLUS: 1.0, Sign.MINUS: -1.0}
 """Signs of stresses and virials by name."""
 
 TARGETS = ("energy", "free_energy", "forces", "stress", "virial")

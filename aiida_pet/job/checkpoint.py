@@ -22,6 +22,9 @@ LOGGER = logging.getLogger(__name__)
 TRAINED_PAIRS = "trained_pairs"
 """Key of the metadata of a checkpoint that says which elements its training held together."""
 
+UNCERTAINTY_LIMIT = "uncertainty_limit"
+"""Key of the metadata that says which uncertainty, eV/atom, one in a hundred crystals like the trained ones passes."""
+
 _ZIP_MAGIC = b"PK\x03\x04"
 _ZIP_END_MAGIC = b"PK\x05\x06"
 _ZIP_END_SIZE = 22  # bytes
@@ -201,13 +204,26 @@ def trained_pairs(checkpoint: Mapping[str, Any]) -> frozenset[tuple[int, int]] |
 
     None if the checkpoint, already opened, does not say.
     """
-    metadata = checkpoint.get("metadata")
-    text = "" if metadata is None else dict(metadata.extra).get(TRAINED_PAIRS, "")
+    text = _said(checkpoint, TRAINED_PAIRS)
     try:
         pairs = {tuple(int(part) for part in pair.split("-")) for pair in text.split()}
     except ValueError:
         return None
     return frozenset((pair[0], pair[1]) for pair in pairs if len(pair) == 2) or None
+
+
+def uncertainty_limit(checkpoint: Mapping[str, Any]) -> float | None:
+    """Return the uncertainty, eV/atom, above which a crystal is unlike the trained ones; None if it is not said."""
+    try:
+        return float(_said(checkpoint, UNCERTAINTY_LIMIT))
+    except ValueError:
+        return None
+
+
+def _said(checkpoint: Mapping[str, Any], key: str) -> str:
+    """Return what the metadata of a checkpoint says under ``key``, empty for nothing."""
+    metadata = checkpoint.get("metadata")
+    return "" if metadata is None else str(dict(metadata.extra).get(key, ""))
 
 
 def pairs_in_words(pairs: Iterable[tuple[int, int]]) -> str:

@@ -20,6 +20,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
+from aiida_pet.job.tasks import Task
 from aiida_pet.schemas import told
 from aiida_pet.tables.crystals import StructureTable
 
@@ -37,15 +38,6 @@ SHARD_GLOB = "results-*.npz"
 
 class JobFolderError(ValueError):
     """Raised when a job folder cannot be read; the message names the file, the value and what was expected."""
-
-
-class Task(StrEnum):
-    """What the engine can do with a set of crystals."""
-
-    STATIC = "static"
-    RELAX = "relax"
-    PHONONS = "phonons"
-    ELASTIC = "elastic"
 
 
 class RowStatus(StrEnum):

@@ -8,28 +8,32 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from aiida_pet.job.folder import Task
+from aiida_pet import plugins
+from aiida_pet.job.tasks import Task, entry_of, task_names
 from aiida_pet.tables import fixed_atoms
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.fingerprints import InputColumns
 
 _FIXED = InputColumns(rows=(fixed_atoms.NOT_READ,), atoms=fixed_atoms.COLUMNS)
 
-READ: dict[Task, InputColumns] = {
-    Task.STATIC: _FIXED,
-    Task.RELAX: _FIXED,
-    Task.PHONONS: InputColumns(
-        rows=(*_FIXED.rows, "dielectric_tensor"), atoms=(*_FIXED.atoms, "born_charges")
-    ),
-    Task.ELASTIC: _FIXED,
-}
-"""What each task reads beside the crystals."""
 
-CARRIED = InputColumns(
-    rows=tuple(dict.fromkeys(name for columns in READ.values() for name in columns.rows)),
-    atoms=tuple(dict.fromkeys(name for columns in READ.values() for name in columns.atoms)),
-)
-"""What travels with a row through its tasks, since one that comes later may read it."""
+def read_by(task: Task | str) -> InputColumns:
+    """Return what ``task`` reads beside the crystals.
+
+    :raises ValueError: if no installed package has the task.
+    """
+    entry = entry_of(task)
+    return InputColumns((*_FIXED.rows, *entry.reads_rows), (*_FIXED.atoms, *entry.reads_atoms))
+
+
+@plugins.remembered
+def carried_columns() -> InputColumns:
+    """Return what travels with a row through its tasks, since one that comes later may read it."""
+    read = [read_by(task) for task in task_names()]
+    return InputColumns(
+        rows=tuple(dict.fromkeys(name for columns in read for name in columns.rows)),
+        atoms=tuple(dict.fromkeys(name for columns in read for name in columns.atoms)),
+    )
 
 
 def carried(results: StructureTable, given: StructureTable) -> StructureTable:
@@ -39,8 +43,9 @@ def carried(results: StructureTable, given: StructureTable) -> StructureTable:
 
     :param given: what the job was given, the same rows in the same order.
     """
-    rows = _missing(CARRIED.rows_in(given.columns), results.columns)
-    atoms = _missing(CARRIED.atoms_in(given.atom_columns), results.atom_columns)
+    names = carried_columns()
+    rows = _missing(names.rows_in(given.columns), results.columns)
+    atoms = _missing(names.atoms_in(given.atom_columns), results.atom_columns)
     if not (results.numbers.shape == given.numbers.shape and (results.numbers == given.numbers).all()):
         atoms = []
     return replace(
@@ -53,7 +58,8 @@ def carried(results: StructureTable, given: StructureTable) -> StructureTable:
 
 def only_carried(table: StructureTable) -> StructureTable:
     """Return the crystals of ``table`` with no other columns than those that travel with their rows."""
-    rows, atoms = CARRIED.rows_in(table.columns), CARRIED.atoms_in(table.atom_columns)
+    names = carried_columns()
+    rows, atoms = names.rows_in(table.columns), names.atoms_in(table.atom_columns)
     return replace(
         table,
         columns={name: table.columns[name] for name in rows},

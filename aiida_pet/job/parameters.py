@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from aiida_pet.job.folder import Task
+from aiida_pet.job.tasks import Task, schema_of
 from aiida_pet.schemas import read_as, told, unit_of
 
 
@@ -419,25 +419,17 @@ class ElasticParameters(TightRelaxParameters):
         return self
 
 
-PARAMETERS: dict[Task, type[StaticParameters]] = {
-    Task.STATIC: StaticParameters,
-    Task.RELAX: RelaxParameters,
-    Task.PHONONS: PhononParameters,
-    Task.ELASTIC: ElasticParameters,
-}
-
-
 def parse_parameters(task: Task, raw: dict[str, Any]) -> Any:
     """Return the validated parameters of ``task``, defaults filled in.
 
     :raises ParameterError: naming each key that is unknown or out of bounds, its value and what was expected.
     """
-    return read_as(PARAMETERS[task], raw, f"parameters of {task.value}", ParameterError)
+    return read_as(schema_of(task), raw, f"parameters of {task.value}", ParameterError)
 
 
 def describe_parameters(task: Task) -> list[tuple[str, str, str, str]]:
     """Return (name, default, unit, description) of each parameter of ``task``, for help texts."""
-    schema = PARAMETERS[task]
+    schema = schema_of(task)
     rows = []
     for name, info in schema.model_fields.items():
         default = info.default

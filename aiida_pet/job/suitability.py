@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from aiida_pet.job.folder import Task
 from aiida_pet.job.parameters import CellFilter, RelaxParameters, StaticParameters, TightRelaxParameters
+from aiida_pet.job.tasks import Task
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.fixed_atoms import COLUMNS, NOT_READ, rows_with_fixed_atoms, unread_constraints
 

@@ -31,7 +31,7 @@ from aiida_pet.job.folder import (
     RowStatus,
     read_shards,
 )
-from aiida_pet.job.input_columns import CARRIED, READ, carried
+from aiida_pet.job.input_columns import carried, carried_columns, read_by
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.fingerprints import fingerprints_of
 
@@ -125,10 +125,11 @@ class BatchParser(Parser):
 
     def _node_of(self, results: StructureTable) -> StructureSetData:
         """Return the node of the finished rows: what travels with them, and what they were given."""
-        structures = part_of(self.node.inputs.structures, CARRIED.rows, CARRIED.atoms)
+        names = carried_columns()
+        structures = part_of(self.node.inputs.structures, names.rows, names.atoms)
         given = structures.select(results.ids)
         node = StructureSetData.from_table(carried(results, given))
-        node.set_fingerprints(fingerprints_of(given, READ[self.node.process_class.TASK]))
+        node.set_fingerprints(fingerprints_of(given, read_by(self.node.process_class.TASK)))
         return node
 
     def _heartbeat(self) -> tuple[Progress | None, dict[str, Any]]:

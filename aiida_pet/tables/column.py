@@ -13,7 +13,6 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-"""Components of a vector of six, in Voigt's order."""
 INPUT = "input_"
 """Prefix of a column of the input whose name a stage of the screening uses."""
 SYMPREC = "{symprec}"
@@ -25,7 +24,7 @@ _LABEL = r"\d+(?:_\d+)?(?:e_?\d+)?"
 
 
 class Section(StrEnum):
-    """Under which heading a column is shown, in the order of the headings."""
+    """Under which heading a column is shown, in the order of the headings; other packages add headings of their own."""
 
     STATUS = "status"
     RELAXATION = "relaxation"
@@ -46,7 +45,7 @@ class Kind(StrEnum):
 
 
 class Source(StrEnum):
-    """What writes a column: a task of the engine, or a step of the plugin."""
+    """What writes a column in this package: a task of the engine, or a step of the plugin."""
 
     STATIC = "static"
     RELAX = "relax"
@@ -77,9 +76,12 @@ class Column:
     :ivar shape: of the value of a row: ``()`` one value, ``("6",)`` six of them, ``("A", "3")`` three per atom,
         ``("*", "3", "3")`` matrices, as many as the row has.
     :ivar kind: type of the values.
-    :ivar section: heading under which it is shown.
-    :ivar sources: what writes it.
+    :ivar section: heading under which it is shown, of :class:`Section` or one of its own.
+    :ivar sources: what writes it, of :class:`Source` or the task or stage of another package; empty in an entry of such
+        a package, whose task or stage it is then.
     :ivar when: whether it exists, given the parameters of the task (an object with one attribute per parameter).
+    :ivar of_the_set: whether it exists only if the input set has what it needs, which parameters do not tell: a
+        condition may name it all the same.
     :ivar shown: tables in which people see it first, named by their source.
     :ivar compared: whether two launches are compared by it.
     :ivar searched: whether a search over all campaigns shows it first.
@@ -94,10 +96,11 @@ class Column:
     unit: str = ""
     shape: tuple[str, ...] = ()
     kind: Kind = Kind.NUMBER
-    section: Section = Section.OTHER
-    sources: tuple[Source, ...] = ()
+    section: str = Section.OTHER
+    sources: tuple[str, ...] = ()
     when: Callable[[Any], bool] = _always
-    shown: tuple[Source, ...] = ()
+    of_the_set: bool = False
+    shown: tuple[str, ...] = ()
     compared: bool = False
     searched: bool = False
     repeated: bool = False

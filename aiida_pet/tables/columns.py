@@ -7,9 +7,10 @@ name behind the prefix says.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from dataclasses import replace
 from typing import Any
 
+from aiida_pet import plugins
 from aiida_pet.tables.catalogue import COLUMNS
 from aiida_pet.tables.column import (
     EVALUATED,
@@ -38,6 +39,7 @@ __all__ = [
     "Kind",
     "Section",
     "Source",
+    "all_columns",
     "columns_of",
     "compared",
     "find_columns",
@@ -46,6 +48,8 @@ __all__ = [
     "scalar_names",
     "searched",
     "section_of",
+    "sections",
+    "source_names",
     "sources_of",
     "symprec_label",
     "told_in_words",
@@ -54,19 +58,64 @@ __all__ = [
     "zero_with",
 ]
 
-_PREFIXES = ("initial", "constrained", "free", "phonons", "elastic", "check")
+_PREFIXES = ("initial", "constrained", "free", "check")
 REPEATED: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.repeated)
 """What a later stage of a screening says of its rows under its own name, where an earlier one said it before."""
 
 
-@cache
+@plugins.remembered
+def _added() -> tuple[Any, ...]:
+    """Return the entries of tasks and stages of other packages, of which only names and columns matter here."""
+    entries = (*plugins.installed(plugins.TASKS), *plugins.installed(plugins.STAGES))
+    return tuple(one for one in entries if getattr(one, "name", None) not in {None, *Source})
+
+
+def source_names() -> tuple[str, ...]:
+    """Return the names of all that writes columns, those of this package first."""
+    return tuple(dict.fromkeys([*(source.value for source in Source), *(one.name for one in _added())]))
+
+
+@plugins.remembered
+def all_columns() -> tuple[Column, ...]:
+    """Return the columns of this package and of others, in the order in which people see them."""
+    like: dict[str, tuple[str, ...]] = {}
+    for one in _added():
+        base = getattr(one, "like", "")
+        like[base] = (*like.get(base, ()), one.name)
+    own = tuple(
+        replace(column, sources=_with_alike(column.sources, like), shown=_with_alike(column.shown, like))
+        for column in COLUMNS
+    )
+    further = tuple(
+        replace(column, sources=column.sources or (one.name,)) for one in _added() for column in one.columns
+    )
+    return (*own, *further)
+
+
+def _with_alike(sources: tuple[str, ...], like: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return (*sources, *(name for source in sources for name in like.get(source, ())))
+
+
+def sections() -> tuple[str, ...]:
+    """Return the headings under which columns are shown, in order."""
+    further = [str(column.section) for column in all_columns()]
+    known = [section.value for section in Section if section is not Section.OTHER]
+    return tuple(
+        dict.fromkeys([*known, *(one for one in further if one != Section.OTHER), Section.OTHER.value])
+    )
+
+
+@plugins.remembered
 def find_columns(name: str) -> tuple[Column, ...]:
     """Return what column ``name`` may be: more than one where two tasks mean different things, none if unknown."""
-    exact = tuple(column for column in COLUMNS if column.pattern.fullmatch(name))
-    prefix, _, rest = name.partition("_")
-    if exact or prefix not in _PREFIXES or not rest:
+    exact = tuple(column for column in all_columns() if column.pattern.fullmatch(name))
+    if exact:
         return exact
-    return find_columns(rest)
+    stages = (Source.PHONONS.value, Source.ELASTIC.value, *(one.name for one in _added()))
+    rests = [
+        name.removeprefix(f"{prefix}_") for prefix in (*_PREFIXES, *stages) if name.startswith(f"{prefix}_")
+    ]
+    return next((found for rest in rests if rest and (found := find_columns(rest))), ())
 
 
 def kinds_of(name: str) -> set[Kind]:
@@ -93,7 +142,7 @@ def units_of(names: Iterable[str]) -> dict[str, str]:
     return {name: unit for name in names if (unit := unit_of(name))}
 
 
-def section_of(name: str, beside: Iterable[str] = ()) -> Section:
+def section_of(name: str, beside: Iterable[str] = ()) -> str:
     """Return the heading under which column ``name`` is shown.
 
     :param beside: the other columns of the table, which tell what it is of where the name alone does not.
@@ -117,31 +166,42 @@ _TOLD_BY = {
 }
 
 
-def sources_of(names: Iterable[str]) -> set[Source]:
+def sources_of(names: Iterable[str]) -> set[str]:
     """Return what wrote a table with columns ``names``, as far as these tell."""
     known = set(names)
-    found = {source for source, name in _TOLD_BY.items() if name in known}
+    found: set[str] = {source for source, name in _TOLD_BY.items() if name in known}
     if Source.PHONONS in found or Source.ELASTIC in found:
         found -= {Source.RELAX}
+    for one in _added():
+        if getattr(one, "told_by", "") in known:
+            found = found - {one.like} | {one.name}
     return found - {Source.STATIC} if len(found) > 1 else found
 
 
-def columns_of(source: Source, parameters: Any = None) -> list[Column]:
-    """Return the columns that ``source`` writes with ``parameters``, families as such.
+def columns_of(source: str, parameters: Any = None) -> list[Column]:
+    """Return the columns that ``source`` writes of any set with ``parameters``, families as such.
 
     :param parameters: of the task; None for a source that has none.
+    :raises ValueError: if there is no such source.
     """
-    return [column for column in COLUMNS if source in column.sources and column.when(parameters)]
+    return [column for column in _possible(source, parameters) if not column.of_the_set]
 
 
-def scalar_names(source: Source, parameters: Any = None, symprecs: Sequence[float] = ()) -> list[str]:
-    """Return the columns of one value per row that ``source`` writes, as a data frame names them.
+def _possible(source: str, parameters: Any) -> list[Column]:
+    """Return the columns that ``source`` may write with ``parameters``, whatever the set."""
+    if source not in source_names():
+        raise ValueError(f"nothing called {source!r} writes columns: known are {', '.join(source_names())}")
+    return [column for column in all_columns() if source in column.sources and column.when(parameters)]
+
+
+def scalar_names(source: str, parameters: Any = None, symprecs: Sequence[float] = ()) -> list[str]:
+    """Return the columns of one value per row that ``source`` may write, as a data frame names them.
 
     :param parameters: of the task; None for a source that has none.
     :param symprecs: tolerances (A) of the families.
     """
     names: list[str] = []
-    for column in columns_of(source, parameters):
+    for column in _possible(source, parameters):
         if column.shape == ("6",):
             names += [f"{column.name}_{component}" for component in VOIGT]
         elif not column.shape:
@@ -153,7 +213,16 @@ def first_look(names: Iterable[str]) -> list[str]:
     """Return those of ``names`` that people want to see first; none if nothing tells what the table is of."""
     known = list(names)
     sources = sources_of(known)
-    order = (Source.SCREEN, Source.PHONONS, Source.ELASTIC, Source.HULL, Source.RELAX, Source.STATIC)
+    further = (one.name for one in _added())
+    order = (
+        Source.SCREEN,
+        *further,
+        Source.PHONONS,
+        Source.ELASTIC,
+        Source.HULL,
+        Source.RELAX,
+        Source.STATIC,
+    )
     source = next((one for one in order if one in sources), None)
     return [] if source is None else _listed(known, lambda column: source in column.shown)
 
@@ -180,6 +249,6 @@ USUAL_SYMPREC = 0.01
 def _listed(names: list[str], chosen: Callable[[Column], bool]) -> list[str]:
     """Return the chosen of ``names`` in the order of the catalogue; of a family the usual tolerance."""
     usual = symprec_label(USUAL_SYMPREC)
-    wanted = dict.fromkeys(column.name.replace(SYMPREC, usual) for column in COLUMNS if chosen(column))
+    wanted = dict.fromkeys(column.name.replace(SYMPREC, usual) for column in all_columns() if chosen(column))
     known = set(names)
     return [name for name in wanted if name in known]

@@ -30,7 +30,7 @@ from aiida_pet.tables.ragged import Ragged
 
 def with_missing(
     table: StructureTable,
-    source: Source,
+    source: str,
     parameters: Any,
     sizes: Mapping[str, int],
     further: Iterable[str] = (),
@@ -44,7 +44,7 @@ def with_missing(
         be there already.
     :param further: names of columns that the catalogue ties to something else than parameters.
     """
-    first = {Source.STATIC, Source.RELAX}
+    first: set[str] = {Source.STATIC, Source.RELAX}
     wanted = [column for column in columns_of(source, parameters) if first.isdisjoint(column.sources)]
     wanted += [next(one for one in find_columns(name) if source in one.sources) for name in further]
     there = table.columns.keys() | table.atom_columns.keys() | table.ragged.keys()

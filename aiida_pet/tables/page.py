@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 
-from aiida_pet.tables.columns import COLUMNS, Section, Source
+from aiida_pet.tables.columns import COLUMNS, Section
 
 _HEAD = """# The columns of the results
 
@@ -35,8 +35,8 @@ def page() -> str:
     return "".join(parts)
 
 
-def _written_by(sources: Sequence[Source]) -> str:
-    return ", ".join(source.value for source in sources) or "the input"
+def _written_by(sources: Sequence[str]) -> str:
+    return ", ".join(map(str, sources)) or "the input"
 
 
 def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -13,11 +13,16 @@ from aiida_pet.tables.warnings import Warned, joined
 VOLUME_CHANGE = 0.1
 
 
-def row_warnings(columns: Mapping[str, Array], codes: Sequence[set[str]] | None = None) -> Array:
+def row_warnings(
+    columns: Mapping[str, Array],
+    codes: Sequence[set[str]] | None = None,
+    uncertainty_limit: float | None = None,
+) -> Array:
     """Return (N,) str, the column ``warnings``.
 
     :param columns: of N rows: ``symmetry_warning``, and ``volume`` beside ``initial_volume``, where they exist.
     :param codes: N further codes, those that the task gives.
+    :param uncertainty_limit: eV/atom, above which a row is unlike those that the model was trained on; None if unknown.
     """
     size = len(columns["status"])
     found: list[set[str]] = (
@@ -25,6 +30,7 @@ def row_warnings(columns: Mapping[str, Array], codes: Sequence[set[str]] | None 
     )
     holds = {
         Warned.SYMMETRY_CHANGED: columns["symmetry_warning"] != "" if "symmetry_warning" in columns else None,
+        Warned.EXTRAPOLATED: _is_unsure(columns, uncertainty_limit),
         Warned.VOLUME_CHANGE: _volume_changed(columns) if "initial_volume" in columns else None,
     }
     for code, which in holds.items():
@@ -36,3 +42,9 @@ def row_warnings(columns: Mapping[str, Array], codes: Sequence[set[str]] | None 
 def _volume_changed(columns: Mapping[str, Array]) -> Array:
     after, before = columns["volume"], columns["initial_volume"]
     return np.asarray(np.abs(after - before) > VOLUME_CHANGE * before)
+
+
+def _is_unsure(columns: Mapping[str, Array], limit: float | None) -> Array | None:
+    if limit is None or "uncertainty" not in columns:
+        return None
+    return np.asarray(columns["uncertainty"] > limit * np.maximum(columns["n_atoms"], 1))

@@ -52,7 +52,8 @@ class Warned(StrEnum):
     )
     EXTRAPOLATED = (
         "extrapolated",
-        "No crystal that the model was trained on holds two of its elements together.",
+        "No crystal that the model was trained on holds two of its elements together, or its uncertainty is above that "
+        "of 99 in 100 crystals like those.",
     )
     ROUGH = (
         "rough",

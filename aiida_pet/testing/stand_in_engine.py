@@ -22,7 +22,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from aiida_pet.job.folder import LOG_FILE, ExitStatus, JobFolder, Progress, Task
+from aiida_pet.job.folder import LOG_FILE, ExitStatus, JobFolder, Progress
+from aiida_pet.job.tasks import Task
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.testing.results import finish_rows
 

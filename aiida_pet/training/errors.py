@@ -35,10 +35,12 @@ class Residuals:
     :ivar values: energy (N,) eV/atom, forces (A, 3) eV/A, stress (N, 6) eV/A^3, direct_forces, direct_stress; those
         there are.
     :ivar z: (N,) error over uncertainty, None without one.
+    :ivar uncertainty: (N,) eV/atom, None without one.
     """
 
     values: Mapping[str, Array]
     z: Array | None = None
+    uncertainty: Array | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from aiida_pet.job.checkpoint import describe_checkpoint, load_checkpoint
-from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolder, JobSpec, RowStatus, Task
+from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolder, JobSpec, RowStatus
+from aiida_pet.job.tasks import Task
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.table import Array
 from aiida_pet.training.errors import Residuals
@@ -61,8 +62,9 @@ def residuals_of(
         values["forces"] = found["forces"] - labels.forces
     if labels.stress is not None:
         values["stress"] = found["stress"] - labels.stress
-    z = None
+    z = uncertainty = None
     if certain:
+        uncertainty = found["uncertainty"] / np.maximum(sizes, 1)
         with np.errstate(divide="ignore", invalid="ignore"):
             z = (found["energy"] - labels.energy) / found["uncertainty"]
     direct = [f"non_conservative_{name}{suffix}" in names for name in ("force", "stress")]
@@ -72,7 +74,7 @@ def residuals_of(
             values["direct_forces"] = heads["forces"] - labels.forces
         if heads is not None and labels.stress is not None:
             values["direct_stress"] = heads["stress"] - labels.stress
-    return Residuals(values, z)
+    return Residuals(values, z, uncertainty)
 
 
 def _run(

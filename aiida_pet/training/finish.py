@@ -10,7 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from aiida_pet.job.checkpoint import TRAINED_PAIRS, load_checkpoint, pairs_in_words, trained_pairs
+from aiida_pet.job.checkpoint import (
+    TRAINED_PAIRS,
+    UNCERTAINTY_LIMIT,
+    load_checkpoint,
+    pairs_in_words,
+    trained_pairs,
+)
 from aiida_pet.job.folder import write_atomically
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.table import Array, Table
@@ -23,6 +29,7 @@ from aiida_pet.training.parameters import Stage, TrainingParameters
 from aiida_pet.training.prepare import OLD, Part, Prepared
 from aiida_pet.training.split import Split
 
+LIMIT_QUANTILE = 0.99
 _CHECK = "check"  # a folder for the engine
 
 
@@ -56,7 +63,12 @@ def finish(work: Work, last: Path, outcome: dict[str, Any]) -> None:
     about = _about(work)
     target = work.path / folder.TRAINED_FILE
     card = checkpoints.write_model(last, target, about)
-    error_table(_judged(work, card["sha256"])).save(work.path / folder.ERRORS_FILE)
+    judged = _judged(work, card["sha256"])
+    error_table(judged).save(work.path / folder.ERRORS_FILE)
+    limit = _uncertainty_limit(work, judged)
+    if limit is not None:
+        about["extra"][UNCERTAINTY_LIMIT] = f"{limit:.6g}"
+        card = checkpoints.write_model(last, target, about)
     card |= {
         "name": work.job.name,
         "version": work.parameters.version,
@@ -75,6 +87,7 @@ def _about(work: Work) -> dict[str, Any]:
     if variant is not None and before and level != before:
         level = f"{before}; {variant}: {level}"
     extra = dict(known.get("extra", {}))
+    extra.pop(UNCERTAINTY_LIMIT, None)  # of weights that are others now
     extra |= {
         "version": work.parameters.version,
         "level_of_theory": level,
@@ -102,6 +115,16 @@ def _pairs(work: Work) -> set[tuple[int, int]]:
         for row in part.rows(Split.TRAINING).tolist()
     }
     return set(before) | {pair for numbers in held for pair in combinations_with_replacement(numbers, 2)}
+
+
+def _uncertainty_limit(work: Work, judged: list[Judged]) -> float | None:
+    """Return the uncertainty, eV/atom, that one in a hundred rows that were not trained on passes; None without one."""
+    found = [one.now.uncertainty for one in judged if one.name != OLD and one.now.uncertainty is not None]
+    values = np.concatenate(found) if found else np.zeros(0)
+    values = values[np.isfinite(values)]
+    if work.job.stage is not Stage.CALIBRATE or not len(values):
+        return None
+    return float(np.quantile(values, LIMIT_QUANTILE))
 
 
 def _judged(work: Work, sha256: str) -> list[Judged]:

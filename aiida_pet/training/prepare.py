@@ -181,8 +181,9 @@ def _level(parts: dict[str, Part], parameters: TrainingParameters, known_level: 
     told = sorted({level for name, part in parts.items() if name != OLD for level in part.labels.levels})
     if len(told) > 1:
         raise TrainingError(
-            f"rows of {len(told)} levels of theory ({', '.join(told)}) cannot be one training: select one by "
-            f"`--where \"{parameters.level_column} == '{told[0]}'\"`, and fine-tune a variant of its own for the other"
+            f"rows of {len(told)} levels of theory ({', '.join(told)}) cannot be one training: `aiida-pet data "
+            f"export SET -o FILE --where \"{parameters.level_column} == '{told[0]}'\"` makes a file of one, and the "
+            "other gets a variant of its own in a fine-tuning (variant=NAME)"
         )
     level = parameters.level_of_theory or (told[0] if told else "")
     if parameters.level_of_theory and told and not same_level(told[0], parameters.level_of_theory):

@@ -11,7 +11,7 @@ from ase.build import bulk
 from aiida_pet.calculations.records import record_given_up
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.job.folder import Task
-from aiida_pet.job.input_columns import READ
+from aiida_pet.job.input_columns import read_by
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.fingerprints import fingerprints_of
 from aiida_pet.tables.ragged import Ragged
@@ -30,4 +30,4 @@ def test_rows_given_up_keep_what_they_were_given_and_no_other_column(aiida_profi
     assert set(made.column_names) == {"dielectric_tensor", "status", "message"}
     assert set(made.to_table().atom_columns) == {"fixed_scaled"}
     assert made.ragged_names == []
-    assert np.array_equal(made.fingerprints(), fingerprints_of(table, READ[Task.PHONONS])[[1]])
+    assert np.array_equal(made.fingerprints(), fingerprints_of(table, read_by(Task.PHONONS))[[1]])

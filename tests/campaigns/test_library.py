@@ -17,9 +17,11 @@ from aiida import orm
 from aiida.engine import run_get_node
 from aiida.manage.configuration import get_config
 
+from aiida_pet import campaigns
 from aiida_pet.campaigns import compare, errors, find, metrics, resume, rows, sheet, status, trace
 from aiida_pet.campaigns.launches import campaigns_with_results
 from aiida_pet.campaigns.nodes import load
+from aiida_pet.campaigns.stopping import stop
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.relax import RelaxWorkChain
 
@@ -93,6 +95,22 @@ def test_script_without_click_reads_what_the_workchains_wrote(launches: tuple[An
     assert told["trace"][0] == "result"
     assert "job" in told["trace"]
     assert told["cli"] == []
+
+
+def test_package_waits_for_nothing_before_it_is_used() -> None:
+    code = (
+        "import sys; import aiida_pet.campaigns as c; c.CampaignError\n"
+        "heavy = {'aiida', 'numpy', 'pandas', 'click', 'ase', 'torch'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_module_hides_a_function_of_its_name() -> None:
+    modules = {path.stem for path in Path(campaigns.__file__).parent.glob("*.py")}
+    assert not modules & set(campaigns.__all__)
+    assert sorted(campaigns._HOMES) == sorted(campaigns.__all__)
+    assert all(callable(getattr(campaigns, name)) for name in campaigns.__all__)
 
 
 def test_launch_is_named_by_pk_uuid_label_or_node(launches: tuple[Any, Any], pet_model: Any) -> None:
@@ -176,6 +194,30 @@ def test_what_ended_well_is_not_taken_up(launches: tuple[Any, Any]) -> None:
         resume(launches[0])
 
 
+def test_launch_is_taken_up_from_a_script_with_what_is_other_than_before(
+    module_inputs: Callable[..., dict[str, Any]],
+) -> None:
+    inputs = module_inputs(["up-1", "up-2", "up-3"], STAND_IN_ROWS=1)
+    first = run_get_node(RelaxWorkChain, **inputs, max_failures=1)[1]
+    assert not first.is_finished_ok
+    n_done = int((first.outputs.results.column("status") == "converged").sum())
+    found = resume(first, lanes=2, settings={"flush_interval_s": 3})
+    assert (found.pk, found.rows_done, found.computed_again) == (first.pk, n_done, [])
+    builder: Any = found.builder
+    assert (builder.lanes.value, dict(builder.settings)["flush_interval_s"]) == (2, 3)
+    builder.options = module_inputs(1)["options"]  # those of an engine that does not die
+    second = run_get_node(builder)[1]
+    assert second.is_finished_ok, second.exit_message
+    assert rows(second).frame(where="status == converged").index.tolist() == ["up-1", "up-2", "up-3"]
+    with pytest.raises(
+        errors.TakenUpError, match=f"was taken up by <{second.pk}>, which ended well"
+    ) as caught:
+        resume(first)
+    assert (caught.value.by, caught.value.is_finished_ok) == (second.pk, True)
+    with pytest.raises(errors.HasEndedError, match="has ended already"):
+        stop(first)
+
+
 def test_launches_with_results_are_known_without_reading_them(launches: tuple[Any, Any]) -> None:
     found = {one.pk: one for one in campaigns_with_results()}
     for node in launches:
@@ -189,6 +231,8 @@ def test_two_launches_of_other_crystals_are_not_compared(
 ) -> None:
     with pytest.raises(errors.ComparisonError, match="no id is in both"):
         compare(launches[0], make_structures(["elsewhere"]))
+    found = find(ids=["lib-a"], campaigns=list(launches))
+    assert found.attrs["units"]["energy"] == "eV"
     assert find(ids=["lib-a"], campaigns=list(launches), limit=1)["campaign"].tolist() == [launches[1].pk]
 
 

@@ -4,13 +4,12 @@ import pytest
 from aiida_pet.campaigns.estimates import (
     BOOKKEEPING_S,
     DEFAULT_PARAMETERS,
-    DEFAULT_S_PER_ATOM,
     Rate,
     estimate_at,
     past_rate,
 )
 from aiida_pet.data.model import PetModelData
-from aiida_pet.job.folder import Task
+from aiida_pet.job.tasks import Task, entry_of
 
 
 def test_estimate_of_one_lane_sums_jobs_and_atoms():
@@ -33,7 +32,7 @@ def test_estimate_has_no_more_lanes_than_rows():
 
 def test_rate_without_past_jobs_is_the_default_and_says_so(own_model):
     rate = past_rate(Task.STATIC, own_model)
-    assert rate.s_per_atom == DEFAULT_S_PER_ATOM["static"]
+    assert rate.s_per_atom == entry_of(Task.STATIC).seconds_per_atom
     assert "no past job with this model" in rate.basis
 
 
@@ -42,7 +41,7 @@ def test_default_rate_of_a_larger_model_is_scaled(tmp_path, aiida_profile):
     path.write_bytes(str(tmp_path).encode())
     card = {"name": "large", "elements": [74], "outputs": ["energy"], "n_parameters": 10 * DEFAULT_PARAMETERS}
     rate = past_rate(Task.RELAX, PetModelData.from_card(path, card).store())
-    assert rate.s_per_atom == pytest.approx(10 * DEFAULT_S_PER_ATOM["relax"])
+    assert rate.s_per_atom == pytest.approx(10 * entry_of(Task.RELAX).seconds_per_atom)
     assert "times 10 for a model so much larger" in rate.basis
 
 

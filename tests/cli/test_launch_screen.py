@@ -10,9 +10,7 @@ from pymatgen.core import Composition
 from pymatgen.entries.computed_entries import ComputedEntry
 
 from aiida_pet.cli import main
-from aiida_pet.cli.launch_screen import MODES
-from aiida_pet.cli.status import STAGES
-from aiida_pet.workchains import stages
+from aiida_pet.job.stages import STAGES
 from aiida_pet.workchains.jobs import jobs_of
 
 
@@ -40,11 +38,6 @@ def entries(tmp_path):
     found = [ComputedEntry(Composition({name: 2}), -18.0, entry_id=f"mp-{name}") for name in ("W", "Mo")]
     path.write_text(json.dumps([entry.as_dict() for entry in found]))
     return path
-
-
-def test_names_written_out_are_those_of_the_workchain():
-    assert STAGES == stages.STAGES
-    assert MODES == stages.MODES
 
 
 def test_options_become_stages(prepare, alloys):

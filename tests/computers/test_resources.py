@@ -9,11 +9,11 @@ from aiida import orm
 from aiida.plugins import SchedulerFactory
 from aiida.schedulers.datastructures import JobTemplate
 
+from aiida_pet.computers.kinds import GpuSyntax
 from aiida_pet.computers.quantities import parse_memory
 from aiida_pet.computers.resources import (
     SCHEDULERS,
     SITE_PROPERTY,
-    GpuSyntax,
     ResourceError,
     Resources,
     Site,

@@ -15,33 +15,35 @@ import pytest
 
 from aiida_pet.engine.model.pet import BatchedPet
 from aiida_pet.engine.symmetry.averaging import DEVIATIONS
-from aiida_pet.engine.tasks.elastic import Elastic
-from aiida_pet.engine.tasks.phonons import Phonons
-from aiida_pet.engine.tasks.relax import Relax
-from aiida_pet.engine.tasks.static import Static
-from aiida_pet.job.folder import Task
 from aiida_pet.job.parameters import parse_parameters
-from aiida_pet.tables.columns import Column, Kind, Source, columns_of, find_columns
+from aiida_pet.job.tasks import OWN, Task, TaskEntry, entry_of
+from aiida_pet.plugins import load
+from aiida_pet.tables.columns import COLUMNS, Column, Kind, Source, columns_of, find_columns
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.warnings import Warned, codes_in
 from aiida_pet.testing.models import tiny_pet
 
-DRIVERS = {Task.STATIC: Static, Task.RELAX: Relax, Task.PHONONS: Phonons, Task.ELASTIC: Elastic}
 # anything is converged
 LOOSE: dict[str, Any] = {"fmax": 1e4, "stress_max": 1e6}
 FEW: dict[str, Any] = LOOSE | {"min_image": 4.0, "mesh": 8.0, "dos_points": 31, "temperatures": (0.0, 100.0)}
+FURTHER = ["energies", "features", "invariance"]
 CASES: list[tuple[Task, dict[str, Any]]] = [
     (Task.STATIC, {}),
-    (Task.STATIC, {"symprecs": (), "outputs": ["energies", "features", "invariance"]}),
+    (Task.STATIC, {"symprecs": (), "outputs": FURTHER}),
     (Task.STATIC, {"forces": "direct", "stress": "direct", "symprecs": (1e-5, 0.01)}),
     (Task.STATIC, {"averaging": "lebedev-3"}),
     (Task.RELAX, LOOSE),
-    (Task.RELAX, LOOSE | {"pressure": 5.0, "symprecs": (), "outputs": ["energies"]}),
+    (Task.RELAX, LOOSE | {"pressure": 5.0, "symprecs": (), "outputs": FURTHER}),
     (Task.RELAX, LOOSE | {"averaging": "spacegroup", "forces": "direct"}),
     (Task.PHONONS, FEW),
     (Task.PHONONS, FEW | {"pressure": 2.0, "supercell_check": 5.0, "dos_range": (-5.0, 9.0)}),
     (Task.PHONONS, FEW | {"relax_first": False, "symprecs": (), "forces": "direct"}),
+    (Task.PHONONS, FEW | {"averaging": "spacegroup", "outputs": FURTHER}),
     (Task.ELASTIC, LOOSE | {"ions": "clamped", "pressure": 2.0}),
+    (
+        Task.ELASTIC,
+        LOOSE | {"ions": "clamped", "forces": "direct", "averaging": "spacegroup", "outputs": FURTHER},
+    ),
     (Task.ELASTIC, LOOSE | {"relax_first": False, "ions": "clamped", "symprecs": ()}),
 ]
 
@@ -80,7 +82,9 @@ def crystals(*, charged: bool = False) -> StructureTable:
 
 def run(table: StructureTable, task: Task, model: Any, given: dict[str, Any]) -> StructureTable:
     finished: list[StructureTable] = []
-    driver = DRIVERS[task](table, model, parse_parameters(task, given), finished=finished.append)
+    driver = load(entry_of(task).driver)(
+        table, model, parse_parameters(task, given), finished=finished.append
+    )
     assert driver.run()
     for part in finished:  # a part is a file: it must say the same as the whole
         assert part.columns.keys() == finished[0].columns.keys()
@@ -221,6 +225,23 @@ def test_every_warning_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "warnings.md").read_text()
     for code in Warned:
         assert f"| `{code}` | {code.meaning} |" in text
+
+
+def test_every_task_of_the_catalogue_is_among_the_cases() -> None:
+    assert {task for task, _ in CASES} == {entry.task for entry in OWN}
+    assert set(Task) == {entry.task for entry in OWN}
+
+
+@pytest.mark.parametrize("entry", OWN, ids=lambda entry: entry.name)
+def test_every_column_of_a_task_is_written_in_one_of_the_cases(entry: TaskEntry) -> None:
+    written = {
+        column.name
+        for task, given in CASES
+        if task is entry.task
+        for column in columns_of(task, parse_parameters(task, given))
+    }
+    there = {column.name for column in COLUMNS if entry.name in column.sources and not column.of_the_set}
+    assert there - written == {"uncertainty"}  # of calibrated models: tests/engine/test_outputs.py
 
 
 def test_names_of_deviations_are_in_the_catalogue() -> None:

@@ -12,8 +12,9 @@ from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition
 
 from aiida_pet.data.structures import StructureSetData
+from aiida_pet.job.stages import STAGES
 from aiida_pet.workchains.screening import ScreeningWorkChain
-from aiida_pet.workchains.stages import STAGES, known_columns
+from aiida_pet.workchains.stages import known_columns
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

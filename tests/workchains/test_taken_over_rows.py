@@ -15,7 +15,7 @@ from aiida_pet.campaigns.resumption import resume_builder, what_is_done
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.job.folder import Task
-from aiida_pet.job.input_columns import READ
+from aiida_pet.job.input_columns import read_by
 from aiida_pet.tables.fingerprints import fingerprints_of
 from aiida_pet.workchains.done import Given, maker_of
 from aiida_pet.workchains.jobs import jobs_of
@@ -48,7 +48,7 @@ def held(module_inputs: Inputs) -> dict[str, Any]:
 def test_results_say_what_their_jobs_were_given(held: dict[str, Any]) -> None:
     relax, phonons = jobs_of(held["node"])
     for job, task in ((relax, Task.RELAX), (phonons, Task.PHONONS)):
-        given = fingerprints_of(job.inputs.structures.to_table(), READ[task])
+        given = fingerprints_of(job.inputs.structures.to_table(), read_by(task))
         assert np.array_equal(job.outputs.results.fingerprints(), given)
         assert given.nbytes == 16 * len(IDS)
     # it is no column, and what is merged or made of results has none

@@ -89,6 +89,16 @@ def test_training_from_scratch_makes_a_model_with_heads_and_uncertainty(scratch:
     assert [job.inputs.stage.value for job in jobs_below(scratch)] == ["direct", "conservative", "calibrate"]
 
 
+def test_model_says_what_it_was_trained_on_and_when_it_is_unsure(scratch: Any) -> None:
+    from aiida_pet.job.checkpoint import load_checkpoint, trained_pairs, uncertainty_limit
+
+    model = scratch.outputs.model
+    with model.as_path() as path:
+        checkpoint = load_checkpoint(path, model.sha256)
+    assert trained_pairs(checkpoint) == {(29, 29), (29, 79), (79, 79)}
+    assert 0 < uncertainty_limit(checkpoint) < 10
+
+
 def test_rows_of_a_crystal_are_on_one_side(scratch: Any, training_set: StructureSetData) -> None:
     rows = scratch.outputs.rows.to_dataframe()
     base = dict(zip(training_set.ids.tolist(), training_set.column("base").tolist(), strict=True))
@@ -317,3 +327,53 @@ def test_dry_run_tells_rows_units_sign_and_cost(
     assert document["core_s"]["conservative"] > 0
     bad = command("launch", "finetune", training_set.pk, *model, *arguments[3:], "--set=epochz=3", status=1)
     assert "epochz: unknown" in bad
+
+
+# -- without a training -------------------------------------------------------
+
+
+def test_a_launch_that_resumes_one_takes_over_the_stages_that_are_done(
+    tuned: Any, generate_workchain: Callable[..., Any]
+) -> None:
+    from aiida_pet.campaigns.training import resume_training
+    from aiida_pet.workchains.train import TrainWorkChain
+
+    builder = resume_training(tuned)
+    assert builder.resumes == tuned.uuid
+    assert builder.parameters.get_dict() == tuned.inputs.parameters.get_dict()
+    process = generate_workchain(TrainWorkChain, dict(builder))
+    assert process.setup() is None
+    assert process.ctx.stages == []
+    assert process.ctx.model.uuid == tuned.outputs.model.uuid
+    assert process.has_stages() is False
+    told = command("resume", tuned.pk, "--dry-run", status=1)
+    assert f"has ended well: its model is <{tuned.outputs.model.pk}>" in told or "nothing is left" in told
+
+
+@pytest.mark.parametrize(
+    ("mode", "changes", "told"),
+    [
+        ("finetune", {}, "mode finetune needs a model"),
+        ("distill", {}, "mode distill needs a teacher"),
+        ("scratch", {"method": "lora"}, "method lora is of a fine-tuning"),
+        ("scratch", {"min_rows": 100}, "12 rows to train on, expected 100 or more"),
+        ("scratch", {"max_force": 1e-6}, "0 rows to train on"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_starts(
+    site: dict[str, Any], training_set: StructureSetData, mode: str, changes: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        launch(site, training_set, mode, changes)
+
+
+def test_protocols_are_those_of_other_tasks_and_grow() -> None:
+    from aiida_pet.workchains.protocols.train import training_inputs
+    from aiida_pet.workchains.train import TrainWorkChain
+
+    names = list(TrainWorkChain.get_available_protocols())
+    assert names == ["fast", "moderate", "precise"]
+    assert TrainWorkChain.get_default_protocol() == "moderate"
+    epochs = [training_inputs(Mode.SCRATCH, name).parameters["epochs"] for name in names]
+    assert epochs == sorted(epochs)
+    assert training_inputs(Mode.FINETUNE, "fast").parameters["learning_rate"] == 1e-4

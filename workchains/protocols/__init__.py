@@ -7,14 +7,14 @@ The protocols that ship set parameters only: what a job asks the queue for is th
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import yaml
 
-from aiida_pet.job.folder import Task
+from aiida_pet import plugins
 from aiida_pet.job.parameters import parse_parameters
+from aiida_pet.job.tasks import Task, entry_of
 
 
 class ProtocolError(ValueError):
@@ -40,9 +40,10 @@ class Protocol:
     max_failures: int | None = None
 
 
-@cache
+@plugins.remembered
 def _read(task: Task) -> dict[str, Any]:
-    text = (files(__package__) / f"{task.value}.yaml").read_text()
+    package, _, name = entry_of(task).protocols.partition(":")
+    text = (files(package) / name).read_text()
     content: dict[str, Any] = yaml.safe_load(text)
     return content
 

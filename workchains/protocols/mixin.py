@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, ClassVar
 
-from aiida_pet.job.folder import Task
+from aiida_pet.job.tasks import Task
 from aiida_pet.workchains.protocols import available_protocols, default_protocol, protocol_inputs
 
 

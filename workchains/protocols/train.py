@@ -24,6 +24,11 @@ def available_training_protocols() -> dict[str, str]:
     return {name: content["description"] for name, content in _read()["protocols"].items()}
 
 
+def default_training_protocol() -> str:
+    """Return the name of the protocol that is taken if none is named."""
+    return str(_read()["default_protocol"])
+
+
 def training_inputs(mode: Mode, name: str | None = None, overrides: dict[str, Any] | None = None) -> Protocol:
     """Return the inputs of protocol ``name`` (None: the default) for ``mode``, with ``overrides`` over them.
 

@@ -123,6 +123,8 @@ class BatchModel(ABC):
         self.stress_of_slabs = False
         #: Pairs of elements that crystals of its training held together, the smaller number first; None if unknown.
         self.trained_pairs: frozenset[tuple[int, int]] | None = None
+        #: Uncertainty, eV/atom, above which a crystal is unlike those of its training; None if unknown.
+        self.uncertainty_limit: float | None = None
         self.cost = Cost()
         self.halvings = 0
         self._n_features = n_features

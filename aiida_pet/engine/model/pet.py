@@ -42,7 +42,7 @@ from aiida_pet.engine.model.heads import (
 from aiida_pet.engine.model.metatomic import WrappedModel
 from aiida_pet.engine.model.saved_bytes import KeptBytes
 from aiida_pet.engine.symmetry.averaging import Turn
-from aiida_pet.job.checkpoint import load_checkpoint, trained_pairs
+from aiida_pet.job.checkpoint import load_checkpoint, trained_pairs, uncertainty_limit
 from aiida_pet.job.parameters import Output
 from aiida_pet.tables.crystals import StructureTable
 
@@ -245,14 +245,14 @@ def make_model(path: Path, sha256: str, **options: Unpack[ModelOptions]) -> Batc
     :raises UnsupportedModelError: if the model lacks what is asked for.
     """
     checkpoint = load_checkpoint(path, sha256)
-    pairs = trained_pairs(checkpoint)
+    pairs, limit = trained_pairs(checkpoint), uncertainty_limit(checkpoint)
     model = _opened(checkpoint)
     reasons = why_not_plain(model)
     if reasons:
         logger.warning("%s is evaluated through metatomic, more slowly: %s", path.name, ", ".join(reasons))
     kind: type[BatchedPet | WrappedModel] = WrappedModel if reasons else BatchedPet
     made = kind(model, **options)
-    made.trained_pairs = pairs
+    made.trained_pairs, made.uncertainty_limit = pairs, limit
     return made
 
 

@@ -326,7 +326,7 @@ class Driver(ABC):
         residual = self.residual_stress(evaluation)[places].cpu()
         columns = self._columns(ends, final, mine, residual=residual, free=free, groups=groups)
         columns |= self.columns_of(places, rows, columns, groups)
-        columns[COLUMN] = row_warnings(columns, codes)
+        columns[COLUMN] = row_warnings(columns, codes, self.model.uncertainty_limit)
         self._finished(_result(final, columns, mine))
 
     def _nothing(self, batch: Batch) -> Evaluation:

@@ -24,7 +24,7 @@ from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.parameters import RelaxParameters, StaticParameters, TightRelaxParameters
 from aiida_pet.job.suitability import why_not_derived
 from aiida_pet.tables.arrays import Array
-from aiida_pet.tables.columns import Source, units_of
+from aiida_pet.tables.columns import units_of
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.missing_columns import with_missing
 from aiida_pet.tables.ragged import Ragged
@@ -74,7 +74,7 @@ class Expansion[Plan](ABC):
     :param proceed: called before each step; False stops the run and leaves what is in flight.
     """
 
-    SOURCE: ClassVar[Source]
+    SOURCE: ClassVar[str]
 
     def __init__(
         self,

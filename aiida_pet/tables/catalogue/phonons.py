@@ -144,17 +144,15 @@ PHONONS: tuple[Column, ...] = (
         "has_nac",
         "True if the non-analytical term correction was made.",
         kind=Kind.FLAG,
-        when=lambda _: False,
+        of_the_set=True,
     ),
-    _phonons(
-        "dielectric_tensor", "High-frequency dielectric tensor.", shape=("3", "3"), when=lambda _: False
-    ),
+    _phonons("dielectric_tensor", "High-frequency dielectric tensor.", shape=("3", "3"), of_the_set=True),
     _phonons(
         "primitive_born_charges",
         "Born effective charges of the atoms of the primitive cell.",
         "e",
         shape=(RAGGED, "3", "3"),
-        when=lambda _: False,
+        of_the_set=True,
     ),
     _phonons("mode_frequency", "Frequency of the mode that was followed.", "THz", sources=(Source.MODES,)),
     _phonons(

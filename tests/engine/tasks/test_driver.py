@@ -8,10 +8,11 @@ from ase.build import bulk
 from aiida_pet.engine.model.pet import BatchedPet
 from aiida_pet.engine.tasks.driver import pairs_among
 from aiida_pet.engine.tasks.static import Static
-from aiida_pet.job.checkpoint import pairs_in_words, trained_pairs
+from aiida_pet.job.checkpoint import pairs_in_words, trained_pairs, uncertainty_limit
 from aiida_pet.job.folder import Task
 from aiida_pet.job.parameters import parse_parameters
 from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.row_warnings import row_warnings
 from aiida_pet.tables.warnings import Warned, codes_in
 from support.tiny_models import tiny_pet
 
@@ -36,10 +37,26 @@ def test_pairs_that_no_training_crystal_held_are_told_and_nothing_where_they_are
     assert codes(None) == [False, False, False]
 
 
+def test_rows_above_the_limit_of_uncertainty_are_told() -> None:
+    columns = {
+        "status": np.array(["converged"] * 3),
+        "n_atoms": np.array([1, 4, 1]),
+        "uncertainty": np.array([0.02, 0.03, np.nan]),
+    }
+    assert row_warnings(columns, uncertainty_limit=0.01).tolist() == ["extrapolated", "", ""]
+    assert row_warnings(columns).tolist() == ["", "", ""]
+    assert (
+        row_warnings({name: columns[name] for name in ("status", "n_atoms")}, uncertainty_limit=0.01)[0] == ""
+    )
+
+
 def test_pairs_go_through_a_checkpoint() -> None:
     class Metadata:
         extra = {"trained_pairs": pairs_in_words([(79, 29), (29, 29)])}  # noqa: RUF012
 
     assert trained_pairs({"metadata": Metadata()}) == {(29, 29), (29, 79)}
     assert trained_pairs({"metadata": None}) is None
+    assert uncertainty_limit({"metadata": Metadata()}) is None
+    Metadata.extra["uncertainty_limit"] = "0.0125"
+    assert uncertainty_limit({"metadata": Metadata()}) == 0.0125
     assert pairs_among(np.array([29, 79, 29, 13])) == {(13, 29), (13, 79), (29, 79)}

@@ -1,0 +1,237 @@
+"""The catalogue of tasks: what the engine can do with a set of crystals, and where each part of a task is written.
+
+Other packages add tasks with an entry point of the group ``aiida_pet.tasks`` that names a :class:`TaskEntry`; see
+``docs/dev/add-a-task.md``. Schemas and drivers are named and loaded when they are wanted, so that this module imports
+neither pydantic nor torch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+from aiida_pet import plugins
+from aiida_pet.tables.column import Column
+
+logger = logging.getLogger(__name__)
+
+BATCH = "pet.batch"
+"""Entry point of the WorkChain that runs any task over a set."""
+
+
+class Task(StrEnum):
+    """Name of a task. The members are the tasks of this package; ``Task(name)`` takes those of others too."""
+
+    STATIC = "static"
+    RELAX = "relax"
+    PHONONS = "phonons"
+    ELASTIC = "elastic"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self:
+        """Return the task ``value`` of another package.
+
+        :raises ValueError: if no installed package has it.
+        """
+        known = task_names()
+        if value not in known:
+            raise ValueError(
+                f"unknown task {value!r}: known are {', '.join(known)}; one of another package needs that package "
+                "installed here"
+            )
+        task = str.__new__(cls, value)
+        task._name_, task._value_ = str(value).upper(), str(value)
+        cls._value2member_map_[value] = task
+        return task
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A yes-or-no option of ``aiida-pet launch TASK``.
+
+    :ivar name: of the argument of ``get_builder_from_protocol`` that it sets to true.
+    :ivar help: text of ``--help``.
+    """
+
+    name: str
+    help: str
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """A task, whole.
+
+    :ivar name: by which everybody calls it.
+    :ivar summary: sentence for ``aiida-pet launch --help``.
+    :ivar schema: its parameters, a subclass of :class:`aiida_pet.job.parameters.StaticParameters`, as ``module:name``.
+    :ivar driver: class of the engine that runs it, as ``module:name``.
+    :ivar seconds_per_atom: computing time (s) per atom of the crystals with the model that ships on one CPU core, for
+        the estimate of ``--dry-run`` as long as the profile has no job of it.
+    :ivar columns: that it writes beside those of ``like``; those of this package's tasks are in
+        :mod:`aiida_pet.tables.catalogue`.
+    :ivar like: task of this package whose columns its rows have too.
+    :ivar told_by: column that tells a table of this task from others; empty for the first of ``columns``.
+    :ivar reads_rows: columns of the input set that its jobs are given, beside those of every task.
+    :ivar reads_atoms: the same of columns per atom.
+    :ivar protocols: file of its protocols, as ``package:file``; empty for that of its name in this package.
+    :ivar entry_point: of its CalcJob; empty for ``pet.<name>``.
+    :ivar workflow: entry point of its WorkChain; empty for that of the CalcJob.
+    :ivar flags: further options of its launch.
+    :ivar details: further paragraphs of ``aiida-pet launch TASK --help``.
+    """
+
+    name: str
+    summary: str
+    schema: str
+    driver: str
+    seconds_per_atom: float
+    columns: tuple[Column, ...] = ()
+    like: str = Task.STATIC.value
+    told_by: str = ""
+    reads_rows: tuple[str, ...] = ()
+    reads_atoms: tuple[str, ...] = ()
+    protocols: str = ""
+    entry_point: str = ""
+    workflow: str = ""
+    flags: tuple[Flag, ...] = ()
+    details: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise ValueError(
+                f"task {self.name!r}: the name must be one word of letters, digits and underscores"
+            )
+        name = str(self.name)
+        object.__setattr__(self, "name", name)
+        own = self.entry_point or f"pet.{name}"
+        defaults = {
+            "entry_point": own,
+            "workflow": own,
+            "protocols": f"aiida_pet.workchains.protocols:{name}.yaml",
+            "told_by": self.columns[0].name if self.columns else "",
+        }
+        for field, value in defaults.items():
+            object.__setattr__(self, field, getattr(self, field) or value)
+
+    @property
+    def task(self) -> Task:
+        """The task, as the rest of the package wants it."""
+        return Task(self.name)
+
+
+_DETAILS = """
+Prints the pk of the launch and returns: `aiida-pet status PK` follows it, `aiida-pet results PK` shows rows.
+"""
+_PARAMETERS = "aiida_pet.job.parameters"
+_DRIVERS = "aiida_pet.engine.tasks"
+
+# `seconds_per_atom` with the model that ships on one CPU core in float64: 64 ordered alloys of 172 atoms in all took
+# 4.4 s to relax (17 steps each, fmax 0.02 eV/A) and 0.54 s to evaluate. Phonons and elastic constants are those of the
+# moderate protocols over alloys of up to four atoms.
+OWN: tuple[TaskEntry, ...] = (
+    TaskEntry(
+        Task.STATIC,
+        "Compute energy, forces and stress of the crystals of a set or of FILES as they are.",
+        schema=f"{_PARAMETERS}:StaticParameters",
+        driver=f"{_DRIVERS}.static:Static",
+        seconds_per_atom=0.003,
+        workflow=BATCH,
+        details=_DETAILS,
+    ),
+    TaskEntry(
+        Task.RELAX,
+        "Relax the crystals of a set (by pk or label) or of FILES, which are imported first.",
+        schema=f"{_PARAMETERS}:RelaxParameters",
+        driver=f"{_DRIVERS}.relax:Relax",
+        seconds_per_atom=0.025,
+        details=f"""{_DETAILS}
+\b
+aiida-pet launch relax alloys.xyz --set fmax=0.01 --wait
+aiida-pet launch relax 12 --protocol precise --lanes 4 --where 'n_atoms <= 20' --dry-run
+""",
+    ),
+    TaskEntry(
+        Task.PHONONS,
+        "Compute phonons of the crystals of a set or of FILES, relaxed tightly first.",
+        schema=f"{_PARAMETERS}:PhononParameters",
+        driver=f"{_DRIVERS}.phonons:Phonons",
+        seconds_per_atom=0.5,
+        like=Task.RELAX.value,
+        reads_rows=("dielectric_tensor",),
+        reads_atoms=("born_charges",),
+        flags=(
+            Flag(
+                "follow_modes",
+                "Displace crystals with imaginary modes along the softest, relax them freely, and say where they "
+                "land.",
+            ),
+        ),
+        details="""
+Frequencies, dynamical stability, thermal properties and force constants of each. Of a single structure (a
+StructureData) bands, density of states and a phonopy_params.yaml too.
+
+\b
+aiida-pet launch phonons alloys.xyz --set min_image=10 --wait
+""",
+    ),
+    TaskEntry(
+        Task.ELASTIC,
+        "Compute elastic tensors and moduli of the crystals of a set or of FILES, relaxed tightly first.",
+        schema=f"{_PARAMETERS}:ElasticParameters",
+        driver=f"{_DRIVERS}.elastic:Elastic",
+        seconds_per_atom=0.25,
+        like=Task.RELAX.value,
+        details="""
+\b
+aiida-pet launch elastic alloys.xyz --set strains=materials_project --wait
+""",
+    ),
+)
+"""The tasks of this package."""
+
+
+@plugins.remembered
+def tasks() -> dict[str, TaskEntry]:
+    """Return name -> entry of each task, those of this package first."""
+    found = {entry.name: entry for entry in OWN}
+    for entry in _of_others():
+        found[entry.name] = entry
+    return found
+
+
+def _of_others() -> Iterator[TaskEntry]:
+    taken = {entry.name for entry in OWN}
+    for entry in plugins.installed(plugins.TASKS):
+        if not isinstance(entry, TaskEntry):
+            logger.warning("group %s: %r is no TaskEntry and is left out", plugins.TASKS, entry)
+        elif entry.name in taken:
+            logger.warning(
+                "group %s: there is a task %r already; the later is left out", plugins.TASKS, entry.name
+            )
+        else:
+            taken.add(entry.name)
+            yield entry
+
+
+def task_names() -> tuple[str, ...]:
+    """Return the names of all tasks, those of this package first."""
+    return tuple(tasks())
+
+
+def entry_of(task: Task | str) -> TaskEntry:
+    """Return the entry of ``task``.
+
+    :raises ValueError: if no installed package has it.
+    """
+    return tasks()[Task(task).value]
+
+
+def schema_of(task: Task | str) -> type[Any]:
+    """Return the class of the parameters of ``task``.
+
+    :raises ValueError: if no installed package has the task.
+    """
+    return plugins.load(entry_of(task).schema)
