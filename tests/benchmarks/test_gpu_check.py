@@ -164,7 +164,7 @@ def test_check_passes_only_if_numbers_were_compared_and_agree(got, reference, pa
     assert compared("x", np.array(got), np.array(reference), 1e-9).passed is passes
 
 
-@pytest.mark.timeout(1800)  # half a minute of CPU; what machines make of that when others want it too is another matter
+@pytest.mark.timeout(1800)  # half a minute of CPU, which a busy machine makes minutes of
 def test_quick_run_on_the_cpu_tells_all_in_one_file_and_one_table(tmp_path):
     out = tmp_path / "found" / "gpu.json"
     command = [sys.executable, "-m", "benchmarks.gpu_check", "--device", "cpu", "--quick", "--out", str(out)]
