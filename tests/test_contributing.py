@@ -22,6 +22,21 @@ def test_index_lists_every_page():
     assert linked == {path.name for path in folder.glob("*.md")} - {"README.md"}
 
 
+def test_prose_of_the_pages_is_not_wider_than_that_of_the_code():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    wide = []
+    for page in pages:
+        prose = re.sub(
+            r"^```.*?^```",
+            lambda block: "\n" * block.group().count("\n"),
+            page.read_text(),
+            flags=re.M | re.S,
+        )
+        lines = enumerate(prose.splitlines(), start=1)
+        wide += [f"{page.name}:{number}" for number, line in lines if len(line) > 120 and line[0] not in "| "]
+    assert wide == []
+
+
 def test_hooks_run_what_there_is():
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
     hooks = [hook for repository in config["repos"] for hook in repository["hooks"]]

@@ -82,6 +82,7 @@ IN_ANOTHER_PACKAGE = {
     "campaigns.geometry": "cli/test_show",
     "campaigns.labels": "cli/test_launch",
     "campaigns.phases": "cli/test_launch_screen",
+    "campaigns.plans": "cli/test_launch",
     "campaigns.references": "cli/test_metrics",
     "campaigns.stopping": "cli/test_stop",
     "computers.checks": "cli/test_setup_computer",

@@ -57,6 +57,10 @@ class NoSuchRowError(CampaignError, KeyError):
         return str(self.args[0])
 
 
+class NoRowsChosenError(CampaignError, ValueError):
+    """Raised if a condition leaves nothing to do."""
+
+
 class NoSuchColumnError(CampaignError, LookupError):
     """Raised if there is no column of a name; the message names those that there are.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,9 +12,7 @@ from aiida_pet.cli.launch_screen import screen
 from aiida_pet.cli.launch_training import calibrate, distill, finetune, train
 from aiida_pet.cli.launching import (
     Request,
-    Site,
     check_request,
-    estimate_for,
     launch_options,
     load_targets,
     protocol_option,
@@ -26,16 +24,12 @@ from aiida_pet.cli.launching import (
 from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import cell, echo_json, echo_pairs, note
 from aiida_pet.cli.session import Session
-from aiida_pet.job.tasks import BATCH, TaskEntry, entry_of, tasks
+from aiida_pet.job.tasks import TaskEntry, tasks
 from aiida_pet.words import duration, plural, shortened
 
 if TYPE_CHECKING:
-    from aiida.orm import StructureData
-
     from aiida_pet.campaigns.estimates import Estimate
-    from aiida_pet.data.model import PetModelData
-    from aiida_pet.data.structures import StructureSetData
-    from aiida_pet.tables.crystals import StructureTable
+    from aiida_pet.campaigns.plans import Plan
 
 
 class _TaskGroup(click.Group):
@@ -89,25 +83,6 @@ def task_command(entry: TaskEntry) -> click.Command:
     return click.command(entry.name, help=f"{entry.summary}\n{entry.details}")(decorated)
 
 
-@dataclass
-class Plan:
-    """A task that is ready: everything checked, nothing started.
-
-    :ivar structures: the crystals: a set, not stored if it was read for a dry run, or a single structure.
-    :ivar ids: of the rows to do, None for all.
-    :ivar site: where and how.
-    :ivar parameters: of the task, defaults filled in.
-    :ivar inputs: further arguments of ``get_builder_from_protocol``.
-    """
-
-    task: str
-    structures: StructureSetData | StructureData
-    ids: list[str] | None
-    site: Site
-    parameters: dict[str, Any]
-    inputs: dict[str, Any]
-
-
 def _launch(session: Session, task: str, *, request: Request, **options: Any) -> None:
     session.load()
     check_request(request)
@@ -120,7 +95,7 @@ def _launch(session: Session, task: str, *, request: Request, **options: Any) ->
         "model": plan.site.model.pk,
         "parameters": plan.parameters,
     }
-    start(_builder(plan), task, request, record)
+    start(plan.builder(), task, request, record)
 
 
 def _plan(
@@ -137,79 +112,29 @@ def _plan(
 
     :raises click.ClickException: for what is not there or does not fit, with the remedy.
     """
-    from aiida_pet.job.parameters import ParameterError, parse_parameters
+    from aiida_pet.campaigns.plans import Plan
+    from aiida_pet.job.parameters import ParameterError
     from aiida_pet.job.tasks import Task
     from aiida_pet.workchains.protocols import protocol_inputs
 
-    changes = {"parameters": parse_settings(set_)}
-    try:
-        chosen = protocol_inputs(Task(task), protocol, changes)
+    parameters = parse_settings(set_)
+    try:  # before anything is imported
+        protocol_inputs(Task(task), protocol, {"parameters": parameters})
     except ParameterError as error:
         known = f"`aiida-pet params {task}` prints the known ones with units and defaults"
         raise click.ClickException(f"{error}\n{known}") from error
     site = read_site(request)
     structures = load_targets(targets, store=not request.dry_run)
-    return Plan(
-        task=task,
-        structures=structures,
-        ids=_select(structures, where),
-        site=site,
-        parameters=parse_parameters(Task(task), chosen.parameters).model_dump(mode="json"),
-        inputs=site.inputs | {"protocol": protocol, "overrides": changes} | (extra or {}),
-    )
-
-
-def _select(structures: StructureSetData | StructureData, where: str | None) -> list[str] | None:
-    from aiida_pet.data.lookup import select_positions
-    from aiida_pet.data.structures import StructureSetData
-
-    if where is None:
-        return None
-    if not isinstance(structures, StructureSetData):
-        raise click.UsageError("--where selects from a set, but this is a single structure")
-    ids = [str(row_id) for row_id in structures.ids[select_positions(structures, where)]]
-    if not ids:
-        raise click.ClickException(f"none of the {plural(len(structures), 'crystal')} fulfils {where!r}")
-    return ids
-
-
-def _builder(plan: Plan) -> Any:
-    from aiida.orm import StructureData
-    from aiida.plugins import WorkflowFactory
-
-    from aiida_pet.calculations.functions import collect_structures
-    from aiida_pet.data.table import TableData
-
-    rows = TableData.from_ids(plan.ids) if plan.ids is not None else None
-    arguments = plan.inputs | {"rows": rows}
-    code, model = plan.site.code, plan.site.model
-    workchain: Any = WorkflowFactory(entry_of(plan.task).workflow)
-    if entry_of(plan.task).workflow != BATCH:
-        return workchain.get_builder_from_protocol(code, model, plan.structures, **arguments)
-    structures: Any = plan.structures
-    if isinstance(structures, StructureData):
-        structures = collect_structures(structure=structures)
-    return workchain.get_builder_from_protocol(code, model, structures, task=plan.task, **arguments)
-
-
-def _table(plan: Plan) -> StructureTable:
-    """Return the rows to do."""
-    from aiida_pet.data.structures import StructureSetData
-    from aiida_pet.tables.crystals import StructureTable
-
-    if not isinstance(plan.structures, StructureSetData):
-        return StructureTable.from_ase([("structure", plan.structures.get_ase())])
-    table = plan.structures.to_table()
-    return table if plan.ids is None else table.select(plan.ids)
+    return Plan.of(task, structures, site, protocol=protocol, parameters=parameters, where=where, extra=extra)
 
 
 def _tell_plan(plan: Plan, request: Request) -> None:
-    from aiida_pet.job.tasks import Task
+    from aiida_pet.campaigns.plans import refused_rows, unsupported_elements
 
-    table = _table(plan)
-    expected = estimate_for(Task(plan.task), table.n_atoms, request, plan.site)
-    unsupported = _unsupported(table, plan.site.model)
-    refused = _refused(plan, table)
+    table = plan.table()
+    expected = plan.site.estimate(plan.task, table.n_atoms, request.job_duration)
+    unsupported = unsupported_elements(table, plan.site.model)
+    refused = refused_rows(plan.task, table, plan.parameters)
     if request.as_json:
         record = asdict(expected) | {
             "task": plan.task,
@@ -230,19 +155,6 @@ def _tell_plan(plan: Plan, request: Request) -> None:
     for why, ids in refused.items():
         note(f"Warning: {plural(len(ids), 'crystal')} ({shortened(ids)}) will not be computed: {why}")
     click.echo("nothing was started")
-
-
-def _refused(plan: Plan, table: StructureTable) -> dict[str, list[str]]:
-    """Return why -> ids of the crystals that the task will not take."""
-    from aiida_pet.job.parameters import parse_parameters
-    from aiida_pet.job.suitability import foreseen
-    from aiida_pet.job.tasks import Task
-
-    task = Task(plan.task)
-    refused: dict[str, list[str]] = {}
-    for row, why in foreseen(task, table, parse_parameters(task, plan.parameters)).items():
-        refused.setdefault(why, []).append(str(table.ids[row]))
-    return refused
 
 
 def _echo_estimate(plan: Plan, expected: Estimate) -> None:
@@ -270,11 +182,3 @@ def _told_jobs(expected: Estimate) -> str:
         return f"{expected.jobs} of at most {plural(expected.job_size, 'row')}"
     first = f"the first of each lane of at most {plural(expected.pilot_size, 'row')}"
     return f"{expected.jobs}: {first}, the next of at most {expected.job_size:,}"
-
-
-def _unsupported(table: StructureTable, model: PetModelData) -> list[str]:
-    """Return the symbols of elements among the crystals that the model does not know."""
-    import numpy as np
-    from ase.data import chemical_symbols
-
-    return [chemical_symbols[number] for number in np.setdiff1d(table.numbers, model.elements)]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from aiida_pet.cli.launching import (
     Request,
-    Site,
     check_request,
     launch_options,
     load_targets,
@@ -22,6 +21,9 @@ from aiida_pet.cli.output import echo_json, echo_pairs
 from aiida_pet.cli.references import load_references, reference_options
 from aiida_pet.cli.session import Session
 from aiida_pet.words import plural
+
+if TYPE_CHECKING:
+    from aiida_pet.campaigns.plans import Site
 
 
 @click.command()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from aiida_pet.cli.launching import (
     Request,
-    Site,
     check_request,
-    estimate_for,
     launch_options,
     load_targets,
     protocol_option,
@@ -26,6 +24,9 @@ from aiida_pet.cli.session import Session
 from aiida_pet.job.stages import STAGES, stage_names, task_of
 from aiida_pet.names import RelaxMode, values_of
 from aiida_pet.words import duration, plural
+
+if TYPE_CHECKING:
+    from aiida_pet.campaigns.plans import Site
 
 
 def _no_where(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
@@ -189,7 +190,7 @@ def _check(stages: dict[str, dict[str, Any]], structures: Any) -> None:
 def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, request: Request) -> None:
     sizes = structures.to_table().n_atoms
     jobs_of = {stage: task for stage in stages if (task := task_of(stage)) is not None}
-    expected = {stage: estimate_for(task, sizes, request, site) for stage, task in jobs_of.items()}
+    expected = {stage: site.estimate(task, sizes, request.job_duration) for stage, task in jobs_of.items()}
     if request.as_json:
         record = {
             "rows": len(structures),

@@ -19,12 +19,9 @@ from aiida_pet.words import plural
 
 if TYPE_CHECKING:
     from aiida.orm import AbstractCode, StructureData
-    from numpy.typing import NDArray
 
-    from aiida_pet.campaigns.estimates import Estimate
-    from aiida_pet.data.model import PetModelData
+    from aiida_pet.campaigns.plans import Site
     from aiida_pet.data.structures import StructureSetData
-    from aiida_pet.job.tasks import Task
 
 PROTOCOLS = ("fast", "moderate", "precise")
 ALIASES = ("balanced", "stringent")  # what aiida-quantumespresso calls moderate and precise
@@ -56,22 +53,6 @@ class Request:
     wait: bool
     dry_run: bool
     as_json: bool
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where and how jobs run.
-
-    :ivar code: the engine.
-    :ivar model: to use.
-    :ivar inputs: further arguments of ``get_builder_from_protocol``.
-    :ivar options: of each job, as the scheduler will get them.
-    """
-
-    code: AbstractCode
-    model: PetModelData
-    inputs: dict[str, Any]
-    options: dict[str, Any]
 
 
 def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -165,6 +146,7 @@ def read_site(request: Request) -> Site:
 
     :raises click.ClickException: for what is not there or does not fit, with the remedy.
     """
+    from aiida_pet.campaigns.plans import Site
     from aiida_pet.data.model_nodes import model_to_use
 
     model = model_to_use(request.model)
@@ -177,7 +159,9 @@ def read_place(request: Request) -> tuple[AbstractCode, dict[str, Any], dict[str
 
     :raises click.ClickException: for what is not there or does not fit, with the remedy.
     """
-    from aiida_pet.computers.codes import find_code, share_of_cores
+    from aiida_pet.campaigns.plans import inputs_of_jobs
+    from aiida_pet.computers.codes import find_code
+    from aiida_pet.computers.resources import ResourceError
 
     options = parse_settings(request.option, "--option")
     resources = read_resources(request, options)
@@ -185,10 +169,10 @@ def read_place(request: Request) -> tuple[AbstractCode, dict[str, Any], dict[str
     check_options(options, settings)
     code = find_code(request.code)
     check_sendable(code)
-    rendered = _rendered(code, resources, options)
-    settings = share_of_cores(code, request.lanes, rendered) | settings
-    inputs = {"options": options, "resources": resources, "settings": settings, "lanes": request.lanes}
-    return code, inputs, rendered
+    try:
+        return code, *inputs_of_jobs(code, request.lanes, resources, options, settings)
+    except ResourceError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def check_sendable(code: AbstractCode) -> None:
@@ -226,19 +210,6 @@ def flag_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _rendered(code: AbstractCode, resources: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that a job of ``code`` gets.
-
-    :raises click.UsageError: for resources that are none, or that the computer has not.
-    """
-    from aiida_pet.computers.resources import ResourceError, job_options
-
-    try:
-        return job_options(code.computer, resources, options)
-    except ResourceError as error:
-        raise click.UsageError(str(error)) from error
-
-
 def check_options(options: dict[str, Any], settings: dict[str, Any]) -> None:
     """Check what ``--option`` and ``--setting`` say.
 
@@ -263,22 +234,6 @@ def told_options(options: dict[str, Any]) -> str:
     return (
         ", ".join(f"{name}={cell(value)}" for name, value in told.items() if value) or "nothing in particular"
     )
-
-
-def estimate_for(task: Task, sizes: NDArray[Any], request: Request, site: Site) -> Estimate:
-    """Return what it takes to run crystals of ``sizes`` atoms as a launch asks for it."""
-    from aiida_pet.campaigns import estimate
-
-    found: Estimate = estimate(
-        task,
-        sizes,
-        site.model,
-        lanes=request.lanes,
-        job_size=request.job_size,
-        job_duration=request.job_duration,
-        walltime=site.options.get("max_wallclock_seconds"),
-    )
-    return found
 
 
 def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | StructureData:

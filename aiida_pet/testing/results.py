@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.parameters import parse_parameters
 from aiida_pet.job.tasks import Task
-from aiida_pet.tables.columns import PER_ATOM, RAGGED, Column, Kind, Source, columns_of, unit_of
+from aiida_pet.tables.columns import PER_ATOM, RAGGED, Column, Kind, columns_of, unit_of
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.table import Array
 from aiida_pet.units import GPA
@@ -44,7 +44,7 @@ def finish_rows(
     rows.columns, rows.atom_columns, rows.units, rows.ragged = {}, {}, {}, {}
     said = _said(rows, gained, parsed)
     has_slabs = bool((rows.pbc.sum(axis=1) == 2).any())
-    for column in columns_of(Source(task.value), parsed):
+    for column in columns_of(task.value, parsed):
         if column.shape[:1] == (RAGGED,) or ("layergroup" in column.name and not has_slabs):
             continue
         for name in column.names(parsed.symprecs):

@@ -102,19 +102,21 @@ def _about(work: Work) -> dict[str, Any]:
 def _pairs(work: Work) -> set[tuple[int, int]]:
     """Return which elements training rows hold together, those of the model that was begun from included.
 
-    Empty if that model does not say: what it saw would be called unknown.
+    Empty if that model does not say, unless this set is all that it saw: what it saw would be called unknown.
     """
     before: frozenset[tuple[int, int]] | None = frozenset()
     if work.begun_from is not None:
         before = trained_pairs(load_checkpoint(*work.begun_from))
-    if before is None:
+    if before is None and not work.parameters.whole_training_set:
         return set()
     part = work.prepared.parts["training"]
     held = {
         tuple(np.unique(part.table.numbers[part.table.offsets[row] : part.table.offsets[row + 1]]).tolist())
         for row in part.rows(Split.TRAINING).tolist()
     }
-    return set(before) | {pair for numbers in held for pair in combinations_with_replacement(numbers, 2)}
+    return set(before or ()) | {
+        pair for numbers in held for pair in combinations_with_replacement(numbers, 2)
+    }
 
 
 def _uncertainty_limit(work: Work, judged: list[Judged]) -> float | None:

@@ -194,6 +194,11 @@ class TrainingParameters(BaseModel):
     calibrate: bool | None = Field(
         None, description="end with a calibration; null does so where the model that is begun from has one"
     )
+    whole_training_set: bool = Field(
+        False,
+        description="the set is all that the model that is begun from was trained on, which does not say so itself: "
+        "rows with other pairs of elements are told as extrapolated then",
+    )
     ensemble: int = Field(
         0,
         ge=0,

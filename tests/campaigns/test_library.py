@@ -21,6 +21,7 @@ from aiida_pet import campaigns
 from aiida_pet.campaigns import compare, errors, find, metrics, resume, rows, sheet, status, trace
 from aiida_pet.campaigns.launches import campaigns_with_results
 from aiida_pet.campaigns.nodes import load
+from aiida_pet.campaigns.plans import Plan, Site, refused_rows, unsupported_elements
 from aiida_pet.campaigns.stopping import stop
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.relax import RelaxWorkChain
@@ -195,17 +196,21 @@ def test_what_ended_well_is_not_taken_up(launches: tuple[Any, Any]) -> None:
 
 
 def test_launch_is_taken_up_from_a_script_with_what_is_other_than_before(
-    module_inputs: Callable[..., dict[str, Any]],
+    module_inputs: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inputs = module_inputs(["up-1", "up-2", "up-3"], STAND_IN_ROWS=1)
-    first = run_get_node(RelaxWorkChain, **inputs, max_failures=1)[1]
+    asked: list[Any] = []
+    with monkeypatch.context() as patched:  # stopped after its first job
+        patched.setattr(
+            "aiida_pet.workchains.lane.is_stop_requested", lambda node: asked.append(node) or len(asked) > 1
+        )
+        first = run_get_node(RelaxWorkChain, **module_inputs(["up-1", "up-2", "up-3"]), job_size=1)[1]
     assert not first.is_finished_ok
     n_done = int((first.outputs.results.column("status") == "converged").sum())
+    assert n_done == 1
     found = resume(first, lanes=2, settings={"flush_interval_s": 3})
     assert (found.pk, found.rows_done, found.computed_again) == (first.pk, n_done, [])
     builder: Any = found.builder
     assert (builder.lanes.value, dict(builder.settings)["flush_interval_s"]) == (2, 3)
-    builder.options = module_inputs(1)["options"]  # those of an engine that does not die
     second = run_get_node(builder)[1]
     assert second.is_finished_ok, second.exit_message
     assert rows(second).frame(where="status == converged").index.tolist() == ["up-1", "up-2", "up-3"]
@@ -216,6 +221,23 @@ def test_launch_is_taken_up_from_a_script_with_what_is_other_than_before(
     assert (caught.value.by, caught.value.is_finished_ok) == (second.pk, True)
     with pytest.raises(errors.HasEndedError, match="has ended already"):
         stop(first)
+
+
+def test_launch_is_planned_from_a_script(launches: tuple[Any, Any]) -> None:
+    code, model, structures = (launches[0].inputs[name] for name in ("code", "model", "structures"))
+    site = Site.of(code, model, lanes=2, job_size=1, settings={"threads": 1})
+    plan = Plan.of("relax", structures, site, parameters={"fmax": 0.007}, where="id in ['lib-a', 'lib-d']")
+    assert (plan.ids, plan.parameters["fmax"]) == (["lib-a", "lib-d"], 0.007)
+    assert plan.table().ids.tolist() == ["lib-a", "lib-d"]
+    assert site.estimate("relax", plan.table().n_atoms).jobs == 2
+    builder: Any = plan.builder()
+    assert (builder.lanes.value, builder.job_size.value) == (2, 1)
+    assert builder.rows.ids.tolist() == plan.ids
+    assert builder.parameters["fmax"] == 0.007
+    assert unsupported_elements(plan.table(), model) == []
+    assert refused_rows("relax", plan.table(), plan.parameters) == {}
+    with pytest.raises(errors.NoRowsChosenError, match="none of the 4 crystals fulfils 'n_atoms > 99'"):
+        Plan.of("relax", structures, site, where="n_atoms > 99")
 
 
 def test_launches_with_results_are_known_without_reading_them(launches: tuple[Any, Any]) -> None:

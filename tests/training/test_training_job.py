@@ -195,3 +195,23 @@ def test_bad_data_and_a_broken_metatrain_say_why(tmp_path: Path, monkeypatch: py
     broken = write_job(tmp_path / "broken", hypers={"normalization": "none"})
     assert Training(broken).run() is ExitStatus.CRASHED
     assert "metatrain ended with status" in progress(broken).message
+
+
+def test_pairs_are_told_of_what_is_known_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aiida_pet.training import finish
+    from aiida_pet.training.parameters import parse_training
+    from aiida_pet.training.prepare import prepare
+
+    def pairs(before: frozenset[tuple[int, int]] | None, begun: bool = True, **changes: Any) -> set[Any]:
+        monkeypatch.setattr(finish, "load_checkpoint", lambda *_: {})
+        monkeypatch.setattr(finish, "trained_pairs", lambda _: before)
+        parameters = parse_training(TINY | changes)
+        job = TrainingJob(Stage.CONSERVATIVE, TINY, "tiny", "0" * 64 if begun else "")
+        prepared = prepare({"training": labelled()}, parameters)
+        return finish._pairs(finish.Work(tmp_path, job, parameters, prepared))
+
+    own = {(29, 29), (29, 79), (79, 79)}
+    assert pairs(None, begun=False) == own
+    assert pairs(frozenset({(13, 29)})) == own | {(13, 29)}
+    assert pairs(None) == set()
+    assert pairs(None, whole_training_set=True) == own
