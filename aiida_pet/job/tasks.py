@@ -42,10 +42,15 @@ class Task(StrEnum):
                 f"unknown task {value!r}: known are {', '.join(known)}; one of another package needs that package "
                 "installed here"
             )
-        task = str.__new__(cls, value)
-        task._name_, task._value_ = str(value).upper(), str(value)
-        cls._value2member_map_[value] = task
-        return task
+        return _of_another(cls, str(value))
+
+
+@plugins.remembered
+def _of_another[T: Task](cls: type[T], name: str) -> T:
+    """Return the task ``name`` as a member of ``cls``, the same one each time."""
+    task = str.__new__(cls, name)
+    task._name_, task._value_ = name.upper(), name
+    return task
 
 
 @dataclass(frozen=True)
