@@ -106,6 +106,7 @@ IN_ANOTHER_PACKAGE = {
     "data.partial": "workchains/test_hull",
     "engine.model.ase_calculator": "calculations/test_ase",
     "engine.probe": "cli/test_doctor",
+    "io.row_formats": "cli/test_results",
     "job.folder": "engine/test_run",
     "job.input_columns": "calculations/test_records",
     "job.stages": "docs/test_dev_pages",
