@@ -43,6 +43,7 @@ ELSEWHERE = {
     "io/test_pymatgen_json": "pymatgen_structures",
     "io/test_readers": "crystal equal_crystals format_readers left_out sources symbols",
     "io/test_writers": "ase_db_writer cif_writer format_writers extxyz_writer own_json own_record poscar_writer",
+    "job/test_parameters": "choices",
     "models/recipe/test_recipe": "about card errors strip",
     "tables/test_columns": "column missing_columns warnings when",
     "tables/test_filter": "condition_values known_values",
