@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from aiida_pet.words import did_you_mean, either
+from aiida_pet.words import either, unknown_name
 
 _PYDANTIC = "Input should be "
 _BOUNDS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
@@ -102,7 +102,7 @@ def _line(document: _Document, found: Mapping[str, Any], raw: Mapping[str, Any],
     if found["type"] in _UNKNOWN:
         (*within, name) = path
         known = list(_at(document, document, within).get("properties", {}))
-        return f"{prefix}{_key(path)}: unknown; known are {', '.join(known)}{did_you_mean(str(name), known)}"
+        return unknown_name(str(name), known, f"{prefix}{_key(path)}")
     top = document["properties"].get(path[0], {}) if path else {}
     lacks_a_value = found["type"] == "missing" and isinstance(path[-1], int)
     # else a line for each form that it may have, or for each value that a list lacks

@@ -59,3 +59,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `` (did you mean a or b?)`` for the names that ``name`` may be a slip of, empty if there is none."""
     close = difflib.get_close_matches(name, list(known), n=3)
     return f" (did you mean {either(close)}?)" if close else ""
+
+
+def unknown_name(name: str, known: Iterable[str], shown: str = "") -> str:
+    """Return that ``name`` is unknown, which there are, and which it may be a slip of.
+
+    :param shown: what ``name`` is called in the message, if it is more.
+    """
+    names = list(known)
+    return f"{shown or name}: unknown; known are {', '.join(names)}{did_you_mean(name, names)}"

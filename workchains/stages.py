@@ -24,6 +24,7 @@ from aiida_pet.tables.condition_values import Kind, expected_kind, value_of_colu
 from aiida_pet.tables.filter import FilterError, check_condition
 from aiida_pet.tables.frame import component_names, flat_columns
 from aiida_pet.tables.table import Array
+from aiida_pet.words import unknown_name
 from aiida_pet.workchains.protocols import (
     ProtocolError,
     available_protocols,
@@ -245,7 +246,7 @@ def _check_options(stage: str, options: Mapping[str, Any]) -> str | None:
     if shared:
         return _same_for_all(shared)
     if unknown:
-        return f"unknown options {unknown}; known are {', '.join(known)}"
+        return "; ".join(unknown_name(name, known) for name in unknown)
     task = task_of(stage)
     problem = None if task is None else check_parameters(task, options.get(PARAMETERS, {}))
     if problem or not entry.check:

@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -15,6 +14,7 @@ import click
 from aiida_pet.cli.output import note, table_text
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.targets import check_target, force_option
+from aiida_pet.io.row_formats import Format, format_by_name
 from aiida_pet.tables import warnings
 from aiida_pet.tables.columns import told_in_words
 from aiida_pet.words import plural, shortened
@@ -25,45 +25,6 @@ if TYPE_CHECKING:
     from aiida_pet.campaigns.results import Rows
     from aiida_pet.tables.table import Array, Table
 
-
-class Format(StrEnum):
-    """How rows are written; those from ``extxyz`` on need crystals."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-    PARQUET = "parquet"
-    EXTXYZ = "extxyz"
-    ASE_DATABASE = "ase-db"
-    CIF = "cif"
-    POSCAR = "poscar"
-    PYMATGEN = "pymatgen"
-    MATBENCH_DISCOVERY = "matbench-discovery"
-
-    @property
-    def of_crystals(self) -> bool:
-        """Whether geometries are written beside the columns."""
-        return self not in (Format.TABLE, Format.CSV, Format.JSON, Format.PARQUET)
-
-    @property
-    def for_files(self) -> bool:
-        """Whether it cannot be printed."""
-        return self.of_crystals or self is Format.PARQUET
-
-
-SUFFIXES = {
-    ".csv": Format.CSV,
-    ".json": Format.JSON,
-    ".parquet": Format.PARQUET,
-    ".xyz": Format.EXTXYZ,
-    ".extxyz": Format.EXTXYZ,
-    ".db": Format.ASE_DATABASE,
-    ".cif": Format.CIF,
-    ".vasp": Format.POSCAR,
-    ".poscar": Format.POSCAR,
-    ".txt": Format.TABLE,
-}
-COMPRESSED = (".gz", ".bz2", ".xz")
 
 FIRST_ROWS = 40
 """Rows of a table for people if no number is asked for."""
@@ -179,15 +140,10 @@ def _format(form: str | None, as_json: bool, output: Path | None) -> Format:
         return Format.JSON
     if output is None:
         return Format.TABLE
-    suffixes = [suffix.lower() for suffix in output.suffixes]
-    if suffixes and suffixes[-1] in COMPRESSED:
-        suffixes.pop()
-    if not suffixes or suffixes[-1] not in SUFFIXES:
-        raise click.UsageError(
-            f"{output}: its name tells no format: expected {', '.join(SUFFIXES)}, or --format with one of "
-            f"{', '.join(Format)}"
-        )
-    return SUFFIXES[suffixes[-1]]
+    try:
+        return format_by_name(output)
+    except ValueError as error:
+        raise click.UsageError(f"{error}, or --format with one of {', '.join(Format)}") from error
 
 
 def _files_of(form: Format, output: Path) -> tuple[Path, ...]:

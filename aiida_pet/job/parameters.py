@@ -6,116 +6,53 @@ What stands here is science and decides a result; where and how fast it runs is
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from aiida_pet.job.choices import (
+    LEBEDEV_MAX,
+    Averaging,
+    CellFilter,
+    Derivation,
+    Dtype,
+    ForceConstants,
+    Ions,
+    Optimizer,
+    Output,
+    Strains,
+    Symmetry,
+    lebedev_degree,
+)
 from aiida_pet.job.tasks import Task, schema_of
 from aiida_pet.schemas import read_as, told, unit_of
 
-
-class Derivation(StrEnum):
-    """Where forces or stress come from."""
-
-    CONSERVATIVE = "conservative"  # derivative of the energy
-    DIRECT = "direct"  # a head of its own: 2-3 times faster, not the derivative of anything
-
-
-class Dtype(StrEnum):
-    """Precision of the model; positions, cells and sums are always float64."""
-
-    FLOAT32 = "float32"
-    FLOAT64 = "float64"
-
-
-class Output(StrEnum):
-    """What a model may be asked for beside energy, forces and stress; the name of the column it is written to."""
-
-    ENERGIES = "energies"  # of each atom, eV
-    FEATURES = "features"  # last-layer features of the energy head, summed over the atoms
-    UNCERTAINTY = "uncertainty"  # standard deviation of the energy, eV, of models that were calibrated for it
-    ENSEMBLE = (
-        "ensemble"  # energies of the members of the ensemble, eV, of models that were calibrated with one
-    )
-    INVARIANCE = "invariance"  # norm of the derivative of the energy by a rotation of the crystal, eV
-
-
-class Optimizer(StrEnum):
-    """Minimisation algorithm."""
-
-    FIRE = "fire"
-    LBFGS = "lbfgs"
-
-
-class CellFilter(StrEnum):
-    """What of the cell may relax."""
-
-    FULL = "full"  # all six strains
-    SHAPE = "shape"  # strains at constant volume
-    VOLUME = "volume"  # isotropic strain only
-    PLANE = "plane"  # of a slab: strains within the plane of its two periodic vectors
-    FIXED = "fixed"  # nothing
-
-
-class Symmetry(StrEnum):
-    """Whether a relaxation is held to the space group of its start."""
-
-    NONE = "none"
-    CONSTRAINED = "constrained"
-
-
-class ForceConstants(StrEnum):
-    """How force constants are made of forces."""
-
-    TRADITIONAL = "traditional"  # phonopy's own: finite differences of each displacement
-    SYMFC = "symfc"  # least squares in the space of symmetric force constants
-
-
-class Strains(StrEnum):
-    """Sets of strains from which elastic constants are fitted."""
-
-    LINEAR = "linear"  # small ones, +-0.25 % and +-0.5 %
-    MATERIALS_PROJECT = "materials_project"  # normal +-0.5 % and +-1 %, shear +-3 % and +-6 %, as matcalc
-    ORB_V3 = "orb_v3"  # normal +-5 % and +-10 %, shear +-1 % and +-2 %
-
-
-class Ions(StrEnum):
-    """What atoms do while a cell is strained."""
-
-    RELAXED = "relaxed"
-    CLAMPED = "clamped"  # they follow the strain
-
-
-class Averaging(StrEnum):
-    """Rotations over which an unconstrained model is averaged, each with and without the inversion.
-
-    Beside these there is ``lebedev-N``: a Lebedev grid times angles in the plane, exact to degree N, 84 rotations for
-    N = 3. All but ``random`` are fixed in the laboratory frame, so that the averaged energy is smooth.
-    """
-
-    NONE = "none"
-    SPACEGROUP = "spacegroup"  # the point operations of the crystal at its start
-    ICOSAHEDRAL = "icosahedral"  # the 120 operations of I_h, exact to degree 5
-    OCTAHEDRAL = "octahedral"  # the 48 operations of O_h, exact to degree 3
-    RANDOM = "random"  # one at each evaluation: no average, but no preferred axes either
-
-
-LEBEDEV_MAX = 131
-
-
-def lebedev_degree(averaging: str) -> int | None:
-    """Return N of ``lebedev-N``; None if ``averaging`` is not of this form."""
-    name, _, degree = averaging.partition("-")
-    return int(degree) if name == "lebedev" and degree.isdecimal() else None
+__all__ = [
+    "LEBEDEV_MAX",
+    "Averaging",
+    "CellFilter",
+    "Derivation",
+    "Dtype",
+    "ElasticParameters",
+    "ForceConstants",
+    "Ions",
+    "Optimizer",
+    "Output",
+    "ParameterError",
+    "PhononParameters",
+    "RelaxParameters",
+    "StaticParameters",
+    "Strains",
+    "Symmetry",
+    "TightRelaxParameters",
+    "describe_parameters",
+    "lebedev_degree",
+    "parse_parameters",
+]
 
 
 class ParameterError(ValueError):
     """Raised for parameters that a task does not understand; each line names key, value and what was expected."""
-
-
-def _unit(unit: str) -> dict[str, Any]:
-    return {"unit": unit}
 
 
 class StaticParameters(BaseModel):
@@ -132,7 +69,7 @@ class StaticParameters(BaseModel):
         description="of the model's outputs, as pbe in energy/pbe; null for those without one",
     )
     outputs: tuple[Output, ...] = Field((), description=f"further columns, any of {', '.join(Output)}")
-    symprecs: Annotated[tuple[float, ...], Field(json_schema_extra=_unit("A"))] = Field(
+    symprecs: Annotated[tuple[float, ...], Field(json_schema_extra=told(unit="A"))] = Field(
         (0.001, 0.01, 0.1), description="tolerances at which space groups are reported; empty for none"
     )
     symprec: float = Field(
@@ -141,7 +78,7 @@ class StaticParameters(BaseModel):
         lt=10,
         description="tolerance of the space group that is held, or averaged over; of a slab its layer group, of a wire "
         "or a molecule the group that it has in a box with vacuum",
-        json_schema_extra=_unit("A"),
+        json_schema_extra=told(unit="A"),
     )
     averaging: str = Field(
         Averaging.NONE,
@@ -152,7 +89,7 @@ class StaticParameters(BaseModel):
         0.5,
         ge=0,
         description="shorter interatomic distances are invalid_geometry",
-        json_schema_extra=_unit("A"),
+        json_schema_extra=told(unit="A"),
     )
     seed: int = Field(0, ge=0, description="of everything random")
 
@@ -191,14 +128,14 @@ class RelaxParameters(StaticParameters):
         gt=0,
         description="largest force norm at convergence, without the components of atoms that are held "
         "(columns per atom fixed_cartesian and fixed_scaled)",
-        json_schema_extra=_unit("eV/A"),
+        json_schema_extra=told(unit="eV/A"),
     )
     stress_max: float = Field(
         0.1,
         gt=0,
         description="largest component of the free stress (plus pressure) at convergence; with cell=plane of that in "
         "the plane of the slab, per volume of its cell with the vacuum",
-        json_schema_extra=_unit("GPa"),
+        json_schema_extra=told(unit="GPa"),
     )
     max_steps: int = Field(
         500, ge=0, description="steps of the optimiser after which a row ends as max_steps"
@@ -209,7 +146,9 @@ class RelaxParameters(StaticParameters):
         description="what of the cell may relax: full (all six strains), shape (at constant volume), volume "
         "(isotropic), plane (a slab within the plane of its two periodic vectors) or fixed (nothing)",
     )
-    pressure: float = Field(0.0, description="external hydrostatic pressure", json_schema_extra=_unit("GPa"))
+    pressure: float = Field(
+        0.0, description="external hydrostatic pressure", json_schema_extra=told(unit="GPa")
+    )
     symmetry: Symmetry = Field(
         Symmetry.NONE,
         description="none, or constrained: hold each crystal to the space group of its start, a slab to its layer "
@@ -220,19 +159,19 @@ class RelaxParameters(StaticParameters):
         gt=0,
         description="average a row only from the step on at which its largest force norm is below this; none "
         "averages from the start",
-        json_schema_extra=_unit("eV/A"),
+        json_schema_extra=told(unit="eV/A"),
     )
     max_step: float = Field(
         0.2,
         gt=0,
         description="largest move of the generalised coordinates in one step",
-        json_schema_extra=_unit("A"),
+        json_schema_extra=told(unit="A"),
     )
     volume_ratio_max: float = Field(
         4.0, gt=1, description="a volume that changes by more than this factor is diverged"
     )
     force_cap: float = Field(
-        1e4, gt=0, description="a larger force norm is diverged", json_schema_extra=_unit("eV/A")
+        1e4, gt=0, description="a larger force norm is diverged", json_schema_extra=told(unit="eV/A")
     )
 
     @model_validator(mode="after")
@@ -280,13 +219,13 @@ class TightRelaxParameters(RelaxParameters):
 
     relax_first: bool = Field(True, description="relax each crystal before; else it is taken as it is")
     fmax: float = Field(
-        1e-4, gt=0, description="largest force norm at convergence", json_schema_extra=_unit("eV/A")
+        1e-4, gt=0, description="largest force norm at convergence", json_schema_extra=told(unit="eV/A")
     )
     stress_max: float = Field(
         1e-3,
         gt=0,
         description="largest component of the free stress (plus pressure) at convergence",
-        json_schema_extra=_unit("GPa"),
+        json_schema_extra=told(unit="GPa"),
     )
     max_steps: int = Field(
         2000, ge=0, description="steps of the optimiser after which a row ends as max_steps"
@@ -315,7 +254,7 @@ class PhononParameters(TightRelaxParameters):
         12.0,
         gt=0,
         description="shortest distance between periodic images of an atom in the supercell",
-        json_schema_extra=_unit("A"),
+        json_schema_extra=told(unit="A"),
     )
     max_atoms: int = Field(
         512, ge=1, description="atoms of a supercell at most; where this forbids min_image, the row says so"
@@ -329,14 +268,14 @@ class PhononParameters(TightRelaxParameters):
         None,
         gt=0,
         description="of an atom; if not given, 0.03 for conservative and 0.1 for direct forces",
-        json_schema_extra=_unit("A"),
+        json_schema_extra=told(unit="A"),
     )
     phonon_symprec: float = Field(
         1e-5,
         gt=0,
         lt=10,
         description="tolerance of the space group that reduces displacements, as of phonopy",
-        json_schema_extra=_unit("A"),
+        json_schema_extra=told(unit="A"),
     )
     force_constants: ForceConstants = Field(
         ForceConstants.TRADITIONAL, description="how force constants are made of forces"
@@ -345,15 +284,15 @@ class PhononParameters(TightRelaxParameters):
         None,
         gt=0,
         description="min_image of a second supercell, for how much the frequencies change with it",
-        json_schema_extra=_unit("A"),
+        json_schema_extra=told(unit="A"),
     )
     mesh: float = Field(
         40.0,
         gt=0,
         description="density of the mesh of q-points, as the length of phonopy: N = mesh / lattice vector",
-        json_schema_extra=_unit("A"),
+        json_schema_extra=told(unit="A"),
     )
-    temperatures: Annotated[tuple[float, ...], Field(json_schema_extra=_unit("K"))] = Field(
+    temperatures: Annotated[tuple[float, ...], Field(json_schema_extra=told(unit="K"))] = Field(
         tuple(float(t) for t in range(0, 1001, 100)),
         description="of free energy, entropy and heat capacity; 300 is always among them",
     )
@@ -361,9 +300,9 @@ class PhononParameters(TightRelaxParameters):
         0.1,
         ge=0,
         description="frequencies below minus this are imaginary modes",
-        json_schema_extra=_unit("THz"),
+        json_schema_extra=told(unit="THz"),
     )
-    dos_range: Annotated[tuple[float, float] | None, Field(json_schema_extra=_unit("THz"))] = Field(
+    dos_range: Annotated[tuple[float, float] | None, Field(json_schema_extra=told(unit="THz"))] = Field(
         None,
         description="lowest and highest frequency of the density of states, the same for all rows; modes beyond are "
         "left out. If not given, each row has the range that holds all of its modes",
@@ -374,7 +313,7 @@ class PhononParameters(TightRelaxParameters):
         gt=0,
         description="width of the Gaussian that smears the density of states; three quarters of the distance of its "
         "frequencies at least, where dos_range is not given",
-        json_schema_extra=_unit("THz"),
+        json_schema_extra=told(unit="THz"),
     )
     nac: bool = Field(
         True,

@@ -7,7 +7,7 @@ What it does wrong is asked for in two ways. An id that begins with ``killer`` k
 reached. Environment variables: STAND_IN_FAIL=<ExitStatus> fails at the start; STAND_IN_ROWS=N stops in order after N
 rows; STAND_IN_MEMORY=N runs out of memory with more than N rows; STAND_IN_DAMAGE damages the first shard;
 STAND_IN_ABSENT does not start at all; STAND_IN_SLEEP=S sleeps S seconds after the first shard; STAND_IN_SHARD=N writes
-N rows per shard (2).
+N rows per shard (2); STAND_IN_LACKS="NAME ..." leaves columns out, as an older engine might.
 """
 
 from __future__ import annotations
@@ -105,6 +105,9 @@ class Engine:
             if not rows:
                 return self._end(ExitStatus.ROWS_LEFT, "stopped", "time is up")
             shard = self.finish(table.take(rows), self.task, self.parameters)
+            for name in os.environ.get("STAND_IN_LACKS", "").split():
+                shard.columns.pop(name, None)
+                shard.units.pop(name, None)
             path = self.folder.write_shard(shard)
             if first == 0 and "STAND_IN_DAMAGE" in os.environ:
                 path.write_bytes(path.read_bytes()[:100])

@@ -1,4 +1,6 @@
-"""The same evaluations by metatomic's torch-sim wrapper, where it is installed, and where the time of ours goes."""
+"""The same evaluations by metatomic's torch-sim wrapper, where it is installed; where the time of ours goes, and which
+way of attention is faster.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ from aiida_pet.engine.batch.neighbors import NeighborList
 from aiida_pet.job.parameters import Dtype
 from benchmarks.engine import batched, random_alloys, states_of_relaxation
 from benchmarks.evaluate import through_engine, through_wrapper
+from benchmarks.gpu.ceilings import seconds_of
 from benchmarks.gpu.checks import Check, compared
-from benchmarks.gpu.throughput import Rate
+from benchmarks.gpu.throughput import SHIPPED, Rate, make
 
 TORCH_SIM_WRITES_WITH = (
     "tables"  # PyTables, for trajectories, of which there are none here: imported, never called
@@ -49,9 +52,29 @@ def against_the_wrapper(quick: bool) -> Iterator[Rate | Check]:
             yield Rate("ships", task, dtype.value, n_crystals, way["seconds"], n_crystals, detail)
 
 
+def ways_of_attention(device: torch.device, quick: bool) -> Iterator[Rate | Check]:
+    """Time an evaluation with PyTorch's fused attention and with the one that is written out; both must agree."""
+    batch = Batch.from_table(random_alloys(4 if quick else 2_000), device)
+    for dtype, tolerance in (("float64", 1e-8), ("float32", 1e-3)):
+        model: Any = make(SHIPPED, Dtype(dtype), device)
+        pairs = NeighborList(model.cutoff).update(batch)
+        forces = []
+        for name, is_fused in (("fused", True), ("written out", False)):
+            for block in model._backend.modules():
+                block.is_fused = is_fused
+
+            def work(model: Any = model, pairs: Any = pairs) -> Any:
+                return model.evaluate(batch, pairs)
+
+            forces.append(work().forces)
+            spent = seconds_of(work, device)
+            yield Rate(SHIPPED, f"evaluation, attention {name}", dtype, len(batch), spent, len(batch), {})
+        yield compared(f"attention/forces/{dtype}", *forces, tolerance=tolerance, unit="eV/A")
+
+
 def profile(device: torch.device, quick: bool) -> dict[str, Any]:
     """Return where the time of an evaluation goes on the device, by kernel, and how long the device idles."""
-    model = batched(Dtype.FLOAT32)
+    model = make(SHIPPED, Dtype.FLOAT32, device)
     batch = Batch.from_table(random_alloys(4 if quick else 2_000), device)
     pairs = NeighborList(model.cutoff).update(batch)
     model.evaluate(batch, pairs)

@@ -98,11 +98,14 @@ class Side:
         torch.cuda.empty_cache()
         _, total = torch.cuda.mem_get_info(self.device)
         allowed = torch.cuda.memory_reserved(self.device) + share * taken
-        torch.cuda.set_per_process_memory_fraction(min(1.0, allowed / total), self.device)
+        index = torch.cuda.current_device() if self.device.index is None else self.device.index
+        torch.cuda.set_per_process_memory_fraction(
+            min(1.0, allowed / total), index
+        )  # takes no device without index
         try:
             yield
         finally:
-            torch.cuda.set_per_process_memory_fraction(1.0, self.device)
+            torch.cuda.set_per_process_memory_fraction(1.0, index)
             torch.cuda.empty_cache()
 
 

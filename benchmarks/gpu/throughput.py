@@ -29,9 +29,11 @@ from benchmarks.phonons import ordered_alloys
 SHIPPED = "ships"
 #: Crystals at most; phonopy takes some 60 ms of the host for each, whatever the device.
 COUNTS = {Task.STATIC: 4_000, Task.RELAX: 2_000, Task.PHONONS: 256}
-#: Atoms that are evaluated for a crystal of one of these tasks, roughly; of a relaxation of random weights see below.
-ATOMS = {Task.STATIC: 4.5, Task.RELAX: 200.0, Task.PHONONS: 700.0}
+#: Atoms that are evaluated for a crystal of one of these tasks, roughly; what is static is evaluated ten times.
+ATOMS = {Task.STATIC: 45.0, Task.RELAX: 200.0, Task.PHONONS: 700.0}
+ATOMS_OF_RANDOM_RELAXATION = 50.0
 LIMIT_S = 12.0  # of a task that is timed; slower models get fewer crystals
+LIMIT_OF_RANDOM_WEIGHTS_S = 6.0
 FEWEST = 8
 PRECISIONS = ("float64", "float32", "mixed")
 STEPS_OF_RANDOM_WEIGHTS = 10
@@ -108,12 +110,7 @@ def rates(
                 model = make(name, Dtype(dtype), device)
                 models[dtype] = model, _seconds_per_atom(model, quick)
             model, per_atom = models[dtype]
-            atoms = ATOMS[task]
-            if name != SHIPPED and task is Task.RELAX:
-                atoms = (STEPS_OF_RANDOM_WEIGHTS + 1) * ATOMS[Task.STATIC]
-            count = int(max(FEWEST, min(COUNTS[task], LIMIT_S / (per_atom * atoms))))
-            if quick:
-                count = 2
+            count = 2 if quick else _affordable(name, task, per_atom)
             if task is Task.STATIC:
                 yield from evaluations(name, model, dtype, random_alloys(count), ceilings)
             yield _measured(name, task, dtype, model, count, deadline=deadline, quick=quick)
@@ -121,6 +118,14 @@ def rates(
 
 def _absent(name: str, task: Task, dtype: str, why: str) -> Rate:
     return Rate(name, task.value, dtype, 0, 0.0, 0, {"absent": why})
+
+
+def _affordable(name: str, task: Task, per_atom: float) -> int:
+    """Return the crystals for which there is time, given the seconds that the evaluation of an atom takes."""
+    is_random = name != SHIPPED
+    atoms = ATOMS_OF_RANDOM_RELAXATION if is_random and task is Task.RELAX else ATOMS[task]
+    limit = LIMIT_OF_RANDOM_WEIGHTS_S if is_random else LIMIT_S
+    return int(max(FEWEST, min(COUNTS[task], limit / (per_atom * atoms))))
 
 
 def _seconds_per_atom(model: BatchModel, quick: bool) -> float:

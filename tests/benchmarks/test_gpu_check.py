@@ -164,6 +164,7 @@ def test_check_passes_only_if_numbers_were_compared_and_agree(got, reference, pa
     assert compared("x", np.array(got), np.array(reference), 1e-9).passed is passes
 
 
+@pytest.mark.timeout(1800)  # half a minute of CPU, which a busy machine makes minutes of
 def test_quick_run_on_the_cpu_tells_all_in_one_file_and_one_table(tmp_path):
     out = tmp_path / "found" / "gpu.json"
     command = [sys.executable, "-m", "benchmarks.gpu_check", "--device", "cpu", "--quick", "--out", str(out)]
@@ -189,8 +190,9 @@ def test_quick_run_on_the_cpu_tells_all_in_one_file_and_one_table(tmp_path):
     }
     assert expected <= measured
     assert "Not measured: ships, static, mixed: the engine has no dtype=mixed." in run.stdout
+    details = [rate["detail"] for rate in found["rates"]]
     shares = [
-        rate["detail"]["share of the matrix peak"] for rate in found["rates"] if rate["task"][:4] == "eval"
+        detail["share of the matrix peak"] for detail in details if "share of the matrix peak" in detail
     ]
     assert shares
     assert all(0.0 < share < 1.0 for share in shares)

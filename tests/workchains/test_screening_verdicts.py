@@ -140,14 +140,17 @@ def test_where_nothing_converges_there_is_nothing_to_relax_freely(module_inputs:
 
 
 def test_a_column_that_nobody_has_is_missing(module_inputs: Inputs) -> None:
-    """The engine makes it, the one that stands in does not."""
+    """The catalogue has it, an older engine does not."""
+    lacks = {"STAND_IN_LACKS": "heads uncertainty shear_modulus"}
     overrides = {"relax": {"keep": "heads == x or uncertainty < 1 or energy < -15"}}
     overrides["relax"]["parameters"] = {"outputs": ["uncertainty"]}
-    node = screening(module_inputs(["a", "high"]), ("relax",), overrides=overrides)
+    node = screening(module_inputs(["a", "high"], **lacks), ("relax",), overrides=overrides)
     assert node.is_finished_ok, node.exit_message
     assert node.outputs.results.column("passed").tolist() == [True, True]
     node = screening(
-        module_inputs(["b"]), ("relax", "elastic"), overrides={"elastic": {"keep": "shear_modulus > 1"}}
+        module_inputs(["b"], **lacks),
+        ("relax", "elastic"),
+        overrides={"elastic": {"keep": "shear_modulus > 1"}},
     )
     assert node.is_finished_ok, node.exit_message
     assert node.outputs.results.column("reason").tolist() == [

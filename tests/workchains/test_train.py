@@ -338,6 +338,8 @@ def test_a_launch_that_resumes_one_takes_over_the_stages_that_are_done(
     from aiida_pet.campaigns.training import resume_training
     from aiida_pet.workchains.train import TrainWorkChain
 
+    told = command("resume", tuned.pk, "--dry-run", status=1)
+    assert f"has ended well: its model is <{tuned.outputs.model.pk}>" in told or "nothing is left" in told
     builder = resume_training(tuned)
     assert builder.resumes == tuned.uuid
     assert builder.parameters.get_dict() == tuned.inputs.parameters.get_dict()
@@ -346,8 +348,6 @@ def test_a_launch_that_resumes_one_takes_over_the_stages_that_are_done(
     assert process.ctx.stages == []
     assert process.ctx.model.uuid == tuned.outputs.model.uuid
     assert process.has_stages() is False
-    told = command("resume", tuned.pk, "--dry-run", status=1)
-    assert f"has ended well: its model is <{tuned.outputs.model.pk}>" in told or "nothing is left" in told
 
 
 @pytest.mark.parametrize(

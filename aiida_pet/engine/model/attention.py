@@ -5,7 +5,8 @@ select fills a tensor of the whole size with zeros and adds it to the others; ``
 CPU PyTorch has no fused attention whose mask has a gradient, and its composed one looks for rows that are masked
 throughout, which PET's never are: written out it is the same sum. Both together take 11 % off an evaluation (float64,
 one thread, 2,400 tokens). A block for which the two do not agree, as another version of metatrain might have, is left
-as it is.
+as it is. On a GPU PyTorch's fused attention is taken, unless a block says otherwise (``is_fused``), which is how the
+benchmark compares the two.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def _forward(block: Any, x: Tensor, cutoff_factors: Tensor, use_manual_attention
     queries, keys, values = packed.permute(2, 0, 3, 1, 4).unbind(0)
     weights = torch.log(torch.clamp(cutoff_factors[:, None], block.epsilon))
     scale = 1.0 / (block.head_dim**0.5 * block.temperature)
-    if x.is_cuda:
+    if getattr(block, "is_fused", x.is_cuda):
         mixed = torch.nn.functional.scaled_dot_product_attention(
             queries, keys, values, attn_mask=weights, scale=scale
         )

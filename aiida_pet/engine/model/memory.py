@@ -80,6 +80,7 @@ def fit_to_memory(model: BatchModel) -> MemoryModel:
     """
     memory = calibrate(model)
     if model.device.type == "cuda":
+        torch.cuda.empty_cache()  # what torch keeps for later is not free to the device, but it is to the model
         free, _ = torch.cuda.mem_get_info(model.device)
         model.max_tokens = memory.tokens(SHARE * free)
     else:

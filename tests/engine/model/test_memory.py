@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,6 +110,22 @@ def test_chunks_are_cut_to_the_free_memory(load_pet, monkeypatch):
     monkeypatch.setattr("aiida_pet.engine.model.memory.psutil.virtual_memory", Little)
     fit_to_memory(pet)
     assert pet.max_tokens == pytest.approx(500.0, rel=0.02)
+
+
+def test_chunks_fill_what_is_free_on_a_gpu_once_torch_keeps_nothing_for_later(monkeypatch):
+    calls = []
+
+    def free(device: Any) -> tuple[float, float]:
+        calls.append("free")
+        return 1e9, 8e9
+
+    monkeypatch.setattr("aiida_pet.engine.model.memory.calibrate", lambda model: MemoryModel(1e6, 2e3))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append("empty"))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", free)
+    model: Any = SimpleNamespace(device=torch.device("cuda"), max_tokens=1.0, n_side_by_side=1)
+    fit_to_memory(model)
+    assert calls == ["empty", "free"]
+    assert model.max_tokens == pytest.approx((SHARE * 1e9 - 1e6) / 2e3)
 
 
 def test_memory_model_and_its_inverse_agree():

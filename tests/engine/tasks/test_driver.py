@@ -14,7 +14,7 @@ from aiida_pet.job.parameters import parse_parameters
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.row_warnings import row_warnings
 from aiida_pet.tables.warnings import Warned, codes_in
-from support.tiny_models import tiny_pet
+from aiida_pet.testing.models import tiny_pet
 
 
 def codes(pairs: frozenset[tuple[int, int]] | None) -> list[bool]:
