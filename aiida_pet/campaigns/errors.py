@@ -7,6 +7,7 @@ They speak of Python's arguments, or of no argument at all; the command line add
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from aiida_pet.words import plural, shortened
 
@@ -22,10 +23,12 @@ class NoSuchNodeError(CampaignError, LookupError):
 class WrongNodeError(CampaignError, TypeError):
     """Raised if a node is of another type than what was asked needs.
 
+    :ivar pk: of the node.
     :ivar expected: names of the types that would do.
     """
 
-    def __init__(self, node: object, named: object, expected: Sequence[str]) -> None:
+    def __init__(self, node: Any, named: object, expected: Sequence[str]) -> None:
+        self.pk = node.pk
         self.expected = tuple(expected)
         super().__init__(f"node {named} is a {type(node).__name__}, expected a {' or '.join(expected)}")
 

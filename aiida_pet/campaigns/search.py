@@ -20,7 +20,7 @@ from ase.data import atomic_numbers
 from ase.formula import Formula
 from numpy.typing import NDArray
 
-from aiida_pet.campaigns.errors import QueryError
+from aiida_pet.campaigns.errors import QueryError, WrongNodeError
 from aiida_pet.campaigns.launches import Campaign, campaigns_with_results
 from aiida_pet.campaigns.nodes import Named, load
 from aiida_pet.data.lookup import frame_columns, read_columns
@@ -144,7 +144,10 @@ def _tables_with(ids: Collection[str], pks: Collection[int]) -> set[int]:
 
 
 def _pk_of(launch: Named) -> int:
-    pk: int = load(launch, orm.ProcessNode).pk
+    try:
+        pk: int = load(launch, orm.ProcessNode).pk
+    except WrongNodeError as error:
+        raise QueryError(f"<{error.pk}> is no launch with results: {error}") from error
     return pk
 
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from aiida_pet.campaigns.report import StageStatus, Status
     from aiida_pet.campaigns.training_report import TrainingStatus
 
-# Written out rather than imported, so that `--help` waits for nothing; tests compare them.
-STAGES = ("relax", "symmetry", "hull", "phonons", "elastic")
 WATCH_S = 5.0
 SHOWN_JOBS = 20
 _ADVICE_OF_OLD = re.compile(r": `aiida-pet resume \d+` goes on with them")

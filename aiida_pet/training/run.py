@@ -259,10 +259,7 @@ class Training:
 
     def _set_done(self, epochs: int) -> None:
         self._progress = replace(self._progress, rows_done=epochs)
-        runs = sorted(
-            (self.path / checkpoints.OUTPUTS).glob("*/*/train.csv"), key=lambda p: p.stat().st_mtime
-        )
-        rows = curve.joined([self._curve, *(curve.read_curve(path) for path in runs)])
+        rows = curve.joined([self._curve, _curve_in(self.path)])
         self._curve = [row for row in rows if row[curve.EPOCH] < epochs]
         write_atomically(self.path / curve.CURVE_FILE, json.dumps(self._curve).encode())
 
@@ -282,6 +279,8 @@ class Training:
             with contextlib.suppress(OSError, json.JSONDecodeError):
                 rows = json.loads((path / curve.CURVE_FILE).read_text())
                 self._curve = curve.joined([self._curve, rows])
+            # a job that was killed had no time to take over the last rows of metatrain's own file
+            self._curve = curve.joined([self._curve, _curve_in(path)])
         if not before.exists():
             return
         if checkpoints.is_whole(before / LAST_FILE):
@@ -364,3 +363,9 @@ def run_training(path: Path) -> ExitStatus:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda caught, _: training.stop(f"signal {signal.Signals(caught).name}"))
     return training.run()
+
+
+def _curve_in(path: Path) -> list[curve.Row]:
+    """Return the epochs of all runs of metatrain in the folder ``path``; a later run goes before an earlier one."""
+    runs = sorted((path / checkpoints.OUTPUTS).glob("*/*/train.csv"), key=lambda p: p.stat().st_mtime)
+    return curve.joined(curve.read_curve(run) for run in runs)

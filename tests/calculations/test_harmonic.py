@@ -332,7 +332,7 @@ def test_correction_of_a_row_reaches_bands_and_file(made: Any, aiida_profile: An
         ("phonon_dos", {"n_points": 1}, "n_points = 1"),
         ("phonon_thermal", {"temperatures": [-1]}, "temperatures must not be negative"),
         ("phonon_thermal", {"temperatures": []}, "temperatures"),
-        ("mode_displacements", {"q": [0, 0]}, "q.2"),
+        ("mode_displacements", {"q": [0, 0]}, r"q = \[0, 0\]: expected 3 values"),
     ],
 )
 def test_bad_parameters_are_named(
