@@ -22,7 +22,7 @@ from aiida_pet.testing.models import tiny_llpr, tiny_pet
 def run_job(tmp_path, alloys):
     """Run a job of a calibrated model with two variants, over four alloys and a copper atom that it does not know."""
     path = tmp_path / "model.ckpt"
-    torch.save(tiny_llpr(tiny_pet(variants=(None, "pbe"))).get_checkpoint(), path)
+    torch.save(tiny_llpr(tiny_pet(variants=(None, "pbe")), members=8).get_checkpoint(), path)
     copper = StructureTable.from_ase([("copper", Atoms("Cu", cell=3 * np.eye(3), pbc=True))])
     table = StructureTable.concatenate([alloys(4), copper])
 
@@ -42,19 +42,24 @@ def test_outputs_become_columns_with_units(run_job, task):
     few = {} if task is Task.STATIC else {"max_steps": 2}
     plain = run_job("plain", task, **few)
     result = run_job("all", task, outputs=list(Output), **few)
-    assert set(result.columns) - set(plain.columns) == {"features", "uncertainty", "invariance"}
+    assert set(result.columns) - set(plain.columns) == {"features", "uncertainty", "ensemble", "invariance"}
     assert set(result.atom_columns) - set(plain.atom_columns) == {"energies"}
     assert {name: result.units.get(name) for name in Output} == {
-        "energies": "eV", "features": None, "uncertainty": "eV", "invariance": "eV",
+        "energies": "eV", "features": None, "uncertainty": "eV", "ensemble": "eV", "invariance": "eV",
     }  # fmt: skip
     np.testing.assert_allclose(result.columns["energy"], plain.columns["energy"], atol=1e-10)
     assert np.isfinite(result.columns["features"][:4]).all()
     assert (result.columns["uncertainty"][:4] > 0).all()
+    assert result.columns["ensemble"].shape == (5, 8)
+    np.testing.assert_allclose(
+        result.columns["ensemble"][:4].mean(axis=1), result.columns["energy"][:4], atol=1e-9
+    )
     sums = [result.atom_columns["energies"][result.atoms_of(row)].sum() for row in range(4)]
     np.testing.assert_allclose(sums, result.columns["energy"][:4], atol=1e-10)
     # the row that never entered has the same columns, empty
     assert result.columns["status"][4] == "unsupported_element"
     assert np.isnan(result.columns["features"][4]).all()
+    assert np.isnan(result.columns["ensemble"][4]).all()
     assert np.isnan(result.atom_columns["energies"][result.atoms_of(4)]).all()
 
 
@@ -84,7 +89,7 @@ def test_job_that_asks_for_what_its_model_lacks_ends_as_bad_model(run_job, tmp_p
 @pytest.mark.parametrize(
     ("outputs", "message"),
     [
-        (["charges"], r"outputs.0 = 'charges'.*'energies', 'features'"),
+        (["charges"], r"outputs.0 = 'charges': expected energies, features"),
         (["features"] * 2, "must differ from each other"),
     ],
 )
