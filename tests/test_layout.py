@@ -36,6 +36,7 @@ ELSEWHERE = {
     "engine/symmetry/test_averaging": "rotations_of_rows",
     "engine/tasks/test_relax": "static",
     "engine/tasks/test_row_state": "cell_filter optimizers",
+    "engine/tasks/test_expansion": "runner",
     "io/test_ase_formats": "ase_database",
     "io/test_cif": "cif_symmetry cif_text",
     "io/test_extxyz": "comment_line",

@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from aiida_pet.engine.tasks.runner import Counters, Runner, RunnerClass
 from aiida_pet.job.checkpoint import ModelError
 from aiida_pet.job.folder import (
     STATE_FILE,
@@ -62,7 +63,7 @@ class Job:
         self._flushed = self._began
         self._stop: str | None = None
         self._computing: float | None = None
-        self._driver: Any = None
+        self._runner: Runner | None = None
         self._settings = EngineSettings()
         self._rows_before = 0
         self._purpose: dict[str, Any] = {}
@@ -151,17 +152,13 @@ class Job:
             fit_to_memory(model)
         self._settings = spec.settings
         self._computing = time.time()
-        self._driver = _driver_of(spec.task)(
-            left,
-            model,
-            parameters,
-            finished=self._finish,
-            proceed=self._proceed,
+        runner = self._runner = _runner_class(spec.task)(
+            left, model, parameters, finished=self._finish, proceed=self._proceed
         )
         self._purpose = purpose_of(spec, parameters)
         self._beat(step="running", begun=True)
-        self._take_up(left)
-        ended = self._driver.run()
+        self._take_up(runner, left)
+        ended = runner.run()
         self._flush()
         self._write_state()
         if ended:
@@ -205,21 +202,21 @@ class Job:
             self._progress, rows_done=self._progress.rows_done + len(rows), statuses=dict(statuses)
         )
 
-    def _take_up(self, left: StructureTable) -> None:
+    def _take_up(self, runner: Runner, left: StructureTable) -> None:
         """Let the rows that were being worked on when the job was left go on from there."""
         path = self.folder.path / STATE_FILE
         try:
             rows = read_state(path, self._purpose, left)
             if rows is None:
                 return
-            self._driver.restore(rows)
+            runner.restore(rows)
         except ValueError as error:
             logger.warning("%s is ignored and its rows start from the beginning: %s", path, error)
             return
         logger.info("%d rows go on from their state in %s", len(rows), STATE_FILE)
 
     def _write_state(self) -> None:
-        rows = self._driver.snapshot()
+        rows = None if self._runner is None else self._runner.snapshot()
         path = self.folder.path / STATE_FILE
         try:
             if rows is not None and len(rows):
@@ -243,16 +240,16 @@ class Job:
         fresh = progress.rows_done - self._rows_before
         rate = fresh / computing if computing else 0.0
         left = progress.rows_total - progress.rows_done
-        counters = getattr(self._driver, "counters", None)
+        counters = Counters() if self._runner is None else self._runner.counters
         self._progress = replace(
             progress,
-            rows_in_flight=getattr(self._driver, "in_flight", 0),
+            rows_in_flight=0 if self._runner is None else self._runner.in_flight,
             rate=rate,
             eta_s=left / rate if rate else None,
             engine_s=now - self._began + _process_age(self._began),
             compute_s=computing,
-            evaluations=counters.evaluations if counters else 0,
-            steps=counters.steps if counters else 0,
+            evaluations=counters.evaluations,
+            steps=counters.steps,
             memory_mb=_peak_memory_mb(progress.device),
             updated=now,
             **changes,
@@ -263,9 +260,10 @@ class Job:
             logger.warning("no heartbeat: %s", error)
 
 
-def _driver_of(task: Task) -> Any:
+def _runner_class(task: Task) -> RunnerClass:
     """Return the class that runs ``task``, imported only now, since torch and phonopy take seconds."""
-    return load(entry_of(task).driver)
+    runner: RunnerClass = load(entry_of(task).driver)
+    return runner
 
 
 def run_folder(path: Path) -> ExitStatus:

@@ -136,7 +136,7 @@ def test_job_goes_on_from_the_state_that_another_left(engine_inputs: dict[str, A
 
     class Interrupted(Job):
         def _proceed(self) -> bool:
-            if self._driver.counters.steps == 5:
+            if self._runner.counters.steps == 5:
                 self.stop("enough")
             return super()._proceed()
 

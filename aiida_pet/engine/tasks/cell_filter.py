@@ -15,11 +15,12 @@ Cartesian coordinate is held in the frame of cell0, which F carries along with e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from aiida_pet.engine.batch.batch import Batch, Tensor
+from aiida_pet.engine.tasks.row_state import PER_ATOM
 from aiida_pet.job.parameters import CellFilter
 
 
@@ -31,7 +32,7 @@ class Coordinates:
     :ivar cell: (N, 3, 3).
     """
 
-    atoms: Tensor
+    atoms: Tensor = field(metadata=PER_ATOM)
     cell: Tensor
 
     def __add__(self, other: Coordinates) -> Coordinates:

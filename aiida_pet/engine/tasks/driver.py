@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -28,6 +27,7 @@ from aiida_pet.engine.batch.pair_search import why_not_searched
 from aiida_pet.engine.model.base import BatchModel, RowTooLargeError
 from aiida_pet.engine.symmetry.averaging import DEVIATIONS, Rotations, RowRotations
 from aiida_pet.engine.symmetry.rotations_of_rows import RotationsOfRows
+from aiida_pet.engine.tasks.runner import Counters
 from aiida_pet.engine.tasks.waiting import WaitingRows, neighbor_counts
 from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.parameters import Averaging, Derivation, StaticParameters
@@ -42,16 +42,8 @@ from aiida_pet.units import GPA, VOIGT_PAIRS
 logger = logging.getLogger(__name__)
 
 
-@dataclass
-class Counters:
-    """What the heartbeat reports of the work itself."""
-
-    steps: int = 0
-    evaluations: int = 0
-
-
-class Driver(ABC):
-    """Runs a task over the rows of a table.
+class Driver[P: StaticParameters](ABC):
+    """Runs a task over the rows of a table: a :class:`~aiida_pet.engine.tasks.runner.Runner`.
 
     :param table: the rows of the job, as given.
     :param model: the model.
@@ -67,7 +59,7 @@ class Driver(ABC):
         self,
         table: StructureTable,
         model: BatchModel,
-        parameters: Any,
+        parameters: P,
         *,
         finished: Callable[[StructureTable], None],
         proceed: Callable[[], bool] = lambda: True,
@@ -75,7 +67,7 @@ class Driver(ABC):
     ) -> None:
         self.table = table
         self.model = model
-        self.parameters: StaticParameters = parameters
+        self.parameters = parameters
         self.counters = Counters()
         self.rows = torch.zeros(0, dtype=torch.long)  # of the table, in the order of the batch
         self.batch = Batch.from_table(table.take([]), model.device)

@@ -60,7 +60,7 @@ class StrainPlan:
     operations: Operations
 
 
-class Elastic(Expansion[StrainPlan]):
+class Elastic(Expansion[ElasticParameters, StrainPlan]):
     """Elastic tensor, moduli and Debye temperature of each row.
 
     Columns: ``elastic_tensor`` (6, 6), GPa, in the axes in which the relaxed crystal is given, Voigt order xx yy zz yz
@@ -72,8 +72,6 @@ class Elastic(Expansion[StrainPlan]):
     and holding it to its Laue class, which is zero for an equivariant model with a conservative stress; ``n_strains``;
     ``laue_class`` and ``crystal_system``.
     """
-
-    parameters: ElasticParameters
 
     SOURCE = Source.ELASTIC
 

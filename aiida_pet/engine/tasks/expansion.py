@@ -17,8 +17,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from aiida_pet.engine.model.base import BatchModel
-from aiida_pet.engine.tasks.driver import Counters, Driver
+from aiida_pet.engine.tasks.driver import Driver
 from aiida_pet.engine.tasks.relax import Relax
+from aiida_pet.engine.tasks.runner import Counters
 from aiida_pet.engine.tasks.static import Static
 from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.parameters import RelaxParameters, StaticParameters, TightRelaxParameters
@@ -63,9 +64,20 @@ class _Open[Plan]:
     children: list[StructureTable | None]
 
 
-class Expansion[Plan](ABC):
-    """Runs such a task over the rows of a table; to the job it looks like a
-    :class:`~aiida_pet.engine.tasks.driver.Driver`.
+@dataclass(frozen=True)
+class _Place:
+    """Where a child belongs.
+
+    :ivar row: id of the row that it was made of.
+    :ivar number: of the child among those of its row, from 0.
+    """
+
+    row: str
+    number: int
+
+
+class Expansion[P: TightRelaxParameters, Plan](ABC):
+    """Runs such a task over the rows of a table: a :class:`~aiida_pet.engine.tasks.runner.Runner`.
 
     :param table: the rows of the job, as given.
     :param model: the model.
@@ -80,14 +92,14 @@ class Expansion[Plan](ABC):
         self,
         table: StructureTable,
         model: BatchModel,
-        parameters: Any,
+        parameters: P,
         *,
         finished: Callable[[StructureTable], None],
         proceed: Callable[[], bool] = lambda: True,
     ) -> None:
         self.table = table
         self.model = model
-        self.parameters: TightRelaxParameters = parameters
+        self.parameters = parameters
         self._finished = finished
         self._ask = proceed
         self._stopped = False
@@ -95,6 +107,7 @@ class Expansion[Plan](ABC):
         self._relaxing: StructureTable | None = None  # rows of a snapshot that the first stage takes up
         self._open: dict[str, _Open[Plan]] = {}
         self._queue: list[StructureTable] = []
+        self._places: dict[str, _Place] = {}  # id of a child -> where it belongs
         self._first: Driver | None = None
         self._children: Driver | None = None
         self._done_before = Counters()
@@ -214,7 +227,9 @@ class Expansion[Plan](ABC):
                 continue
             name = str(crystal.ids[0])
             self._open[name] = _Open(crystal, plan, [None] * len(children))
-            self._queue.append(replace(children, ids=np.array([f"{i} {name}" for i in range(len(children))])))
+            places = {f"{number} {name}": _Place(name, number) for number in range(len(children))}
+            self._places |= places
+            self._queue.append(replace(children, ids=np.array(list(places), dtype=str)))
 
     def _evaluate_children(self) -> None:
         if not self._queue:
@@ -228,11 +243,10 @@ class Expansion[Plan](ABC):
         self._children = None
 
     def _take_children(self, rows: StructureTable) -> None:
-        names = dict.fromkeys(name.partition(" ")[2] for name in rows.ids.tolist())
-        for place, child in enumerate(rows.ids.tolist()):
-            number, _, name = child.partition(" ")
-            self._open[name].children[int(number)] = rows.take([place])
-        for name in names:
+        places = [self._places.pop(child) for child in rows.ids.tolist()]
+        for index, place in enumerate(places):
+            self._open[place.row].children[place.number] = rows.take([index])
+        for name in dict.fromkeys(place.row for place in places):
             children = [child for child in self._open[name].children if child is not None]
             if len(children) == len(self._open[name].children):
                 self._finished(self._reduced(self._open.pop(name), StructureTable.concatenate(children)))

@@ -78,7 +78,7 @@ class PhononPlan:
     check: DisplacedSupercell | None
 
 
-class Phonons(Expansion[PhononPlan]):
+class Phonons(Expansion[PhononParameters, PhononPlan]):
     """Force constants of each row and what follows from them.
 
     Columns: all of :class:`~aiida_pet.crystals.phonons.harmonic.HarmonicProperties` under its names, at
@@ -99,8 +99,6 @@ class Phonons(Expansion[PhononPlan]):
     ``primitive_atoms`` (P,), which atoms of the row are those of the primitive cell; ``primitive_born_charges``
     (P, 3, 3), e, none where there is no correction.
     """
-
-    parameters: PhononParameters
 
     SOURCE = Source.PHONONS
 

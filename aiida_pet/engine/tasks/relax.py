@@ -88,10 +88,8 @@ class _Rows:
         )
 
 
-class Relax(Driver):
+class Relax(Driver[RelaxParameters]):
     """Minimises the energy, or the enthalpy under ``pressure``, of each row."""
-
-    parameters: RelaxParameters
 
     def __init__(
         self, table: StructureTable, model: Any, parameters: RelaxParameters, **options: Any

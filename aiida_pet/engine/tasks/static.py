@@ -8,9 +8,10 @@ from aiida_pet.engine.batch.evaluation import Evaluation
 from aiida_pet.engine.symmetry.averaging import RowRotations
 from aiida_pet.engine.tasks.driver import Driver
 from aiida_pet.job.folder import RowStatus
+from aiida_pet.job.parameters import StaticParameters
 
 
-class Static(Driver):
+class Static(Driver[StaticParameters]):
     """Evaluates each row once."""
 
     def rotations(self, place: int) -> RowRotations | None:

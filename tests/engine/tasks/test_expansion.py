@@ -13,7 +13,7 @@ from ase.build import bulk
 
 from aiida_pet.engine.model.heads import UnsupportedModelError
 from aiida_pet.engine.model.pet import BatchedPet, load_model
-from aiida_pet.engine.run import Job, _driver_of
+from aiida_pet.engine.run import Job, _runner_class
 from aiida_pet.engine.tasks.relax import Relax
 from aiida_pet.job.folder import STATE_FILE, EngineSettings, ExitStatus, JobFolder, JobSpec, Task
 from aiida_pet.job.parameters import ParameterError, TightRelaxParameters, parse_parameters
@@ -61,7 +61,7 @@ def compute(model_file: tuple[Path, str]) -> Callable[..., StructureTable]:
             pet or load_model(*model_file), **{name: getattr(parameters, name) for name in names}
         )
         finished: list[StructureTable] = []
-        assert _driver_of(task)(table, model, parameters, finished=finished.append).run()
+        assert _runner_class(task)(table, model, parameters, finished=finished.append).run()
         return StructureTable.concatenate(finished).select(table.ids)
 
     return run

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from aiida_pet.engine.batch.batch import Batch
+from aiida_pet.engine.batch.batch import Batch, Tensor
 from aiida_pet.engine.tasks import row_state
 from aiida_pet.engine.tasks.cell_filter import Coordinates
 from aiida_pet.engine.tasks.optimizers import Fire, Lbfgs
@@ -69,3 +69,21 @@ def test_columns_of_another_kind_are_refused_by_name(alloys):
     of_another_type = replace(fire, started=fire.dt)
     with pytest.raises(ValueError, match=r"started is torch.float64 of shape \(2,\), expected torch.bool"):
         row_state.from_columns(fire, *row_state.to_columns(of_another_type))
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A state whose tensor per atom has a name of its own, and one of whose tensors per row is called ``atoms``."""
+
+    velocities: Tensor = field(metadata=row_state.PER_ATOM)
+    atoms: Tensor
+
+
+def test_field_says_whether_its_tensor_has_a_row_per_atom_whatever_it_is_called(alloys):
+    batch = Batch.from_table(alloys(3))
+    state = Moving(batch.positions, batch.n_atoms)
+    last = row_state.take(state, batch, torch.tensor([2]))
+    torch.testing.assert_close(last.velocities, batch.positions[batch.row_of_atom == 2])
+    assert last.atoms.tolist() == [batch.n_atoms[2].item()]
+    rows, atoms = row_state.to_columns(state)
+    assert (set(rows), set(atoms)) == ({"atoms"}, {"velocities"})
