@@ -1,12 +1,16 @@
-"""Numbers, names and times in words."""
+"""Numbers, names and times in words, and values as tables for people and JSON show them."""
 
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+DIGITS = 6
+"""Of numbers in tables for people."""
 
 
 def plural(count: int, noun: str) -> str:
@@ -68,3 +72,32 @@ def unknown_name(name: str, known: Iterable[str], shown: str = "") -> str:
     """
     names = list(known)
     return f"{shown or name}: unknown; known are {', '.join(names)}{did_you_mean(name, names)}"
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` as JSON can hold it: numpy types become Python's, NaN and infinities None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):  # numpy arrays and scalars
+        return plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    return None if type(value).__name__ == "NAType" else str(value)  # pandas' word for a missing flag
+
+
+def cell(value: Any) -> str:
+    """Return one cell of a table for people."""
+    value = plain(value)
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.{DIGITS}g}"
+    if isinstance(value, list | dict):
+        return json.dumps(value)
+    return str(value)

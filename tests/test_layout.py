@@ -97,6 +97,7 @@ IN_ANOTHER_PACKAGE = {
     "computers.local_setup": "cli/test_setup",
     "computers.pbspro": "computers/test_resources",
     "computers.quantities": "computers/test_resources",
+    "campaigns.lines": "cli/test_status",
     "computers.services": "cli/test_services",
     "computers.steps": "cli/test_setup",
     "crystals.lattice_reduction": "crystals/test_validity",

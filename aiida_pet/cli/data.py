@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.errors import in_options
-from aiida_pet.cli.output import cell, echo_json, echo_pairs, json_option, note, plain, table_text
+from aiida_pet.cli.geometry import echo_vectors
+from aiida_pet.cli.output import echo_json, echo_pairs, json_option, note, table_text
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.targets import check_target, force_option
 from aiida_pet.io.formats import readable, writable
 from aiida_pet.names import Sign, StressUnit, values_of
-from aiida_pet.words import plural, shortened
+from aiida_pet.words import cell, plain, plural, shortened
 
 if TYPE_CHECKING:
     from aiida_pet.data.structures import StructureSetData
@@ -275,8 +276,6 @@ def _echo_row(row: dict[str, Any], node: Any) -> None:
         return
     click.echo()
     click.echo(f"{geometry['formula']}, cell (A):")
-    for vector in plain(geometry["cell_A"]):
-        click.echo("  " + "".join(f"{x:12.6f}" for x in vector))
+    echo_vectors(plain(geometry["cell_A"]), [""] * 3)
     click.echo("positions (A):")
-    for symbol, position in zip(geometry["symbols"], plain(geometry["positions_A"]), strict=True):
-        click.echo(f"  {symbol:<2}" + "".join(f"{x:12.6f}" for x in position))
+    echo_vectors(plain(geometry["positions_A"]), [f"{symbol:<2}" for symbol in geometry["symbols"]])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.output import cell, echo_pairs
+from aiida_pet.cli.output import echo_pairs
+from aiida_pet.words import cell
 
 if TYPE_CHECKING:
     from aiida_pet.campaigns.geometry import Geometry
@@ -28,14 +30,17 @@ def echo_geometry(geometry: Geometry) -> None:
         }
     )
     click.echo("  cell (A):")
-    for vector in geometry.cell:
-        click.echo("    " + "".join(f"{x:12.6f}" for x in vector))
-    atoms = list(zip(geometry.symbols, geometry.positions, strict=True))
+    echo_vectors(geometry.cell, [""] * 3)
     click.echo("  positions (A):")
-    for symbol, position in atoms[:MOST_POSITIONS]:
-        click.echo(f"    {symbol:<2}" + "".join(f"{x:12.6f}" for x in position))
-    if len(atoms) > MOST_POSITIONS:
-        click.echo(f"    and {len(atoms) - MOST_POSITIONS} more (--json has all)")
+    echo_vectors(geometry.positions[:MOST_POSITIONS], [f"{symbol:<2}" for symbol in geometry.symbols])
+    if geometry.n_atoms > MOST_POSITIONS:
+        click.echo(f"    and {geometry.n_atoms - MOST_POSITIONS} more (--json has all)")
+
+
+def echo_vectors(vectors: Iterable[Iterable[float]], names: Iterable[str]) -> None:
+    """Print vectors (n, 3) behind their names, a line each."""
+    for name, vector in zip(names, vectors, strict=False):
+        click.echo(f"    {name}" + "".join(f"{x:12.6f}" for x in vector))
 
 
 def _groups(geometry: Geometry) -> str:

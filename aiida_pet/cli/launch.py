@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_pet.campaigns.lines import told_jobs, told_options
 from aiida_pet.cli.launch_hull import hull
 from aiida_pet.cli.launch_screen import screen
 from aiida_pet.cli.launch_training import calibrate, distill, finetune, train
@@ -19,13 +20,12 @@ from aiida_pet.cli.launching import (
     read_site,
     start,
     targets_argument,
-    told_options,
 )
 from aiida_pet.cli.options import parse_settings
-from aiida_pet.cli.output import cell, echo_json, echo_pairs, note
+from aiida_pet.cli.output import echo_json, echo_pairs, note
 from aiida_pet.cli.session import Session
 from aiida_pet.job.tasks import TaskEntry, tasks
-from aiida_pet.words import duration, plural, shortened
+from aiida_pet.words import cell, duration, plural, shortened
 
 if TYPE_CHECKING:
     from aiida_pet.campaigns.estimates import Estimate
@@ -166,7 +166,7 @@ def _echo_estimate(plan: Plan, expected: Estimate) -> None:
             "model": f"{plan.site.model.name} <{plan.site.model.pk}>",
             "code": plan.site.code.full_label,
             "parameters": parameters,
-            "jobs": _told_jobs(expected),
+            "jobs": told_jobs(expected),
             "lanes": expected.lanes,
             "asks for": told_options(plan.site.options),
             "time": f"about {duration(expected.wall_s)} if all lanes run side by side",
@@ -174,11 +174,3 @@ def _echo_estimate(plan: Plan, expected: Estimate) -> None:
             "based on": expected.rate.basis,
         }
     )
-
-
-def _told_jobs(expected: Estimate) -> str:
-    """Return how many jobs there are and how large they are, in words."""
-    if expected.pilot_size is None or expected.jobs == expected.lanes:
-        return f"{expected.jobs} of at most {plural(expected.job_size, 'row')}"
-    first = f"the first of each lane of at most {plural(expected.pilot_size, 'row')}"
-    return f"{expected.jobs}: {first}, the next of at most {expected.job_size:,}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_pet.campaigns.lines import told_options
 from aiida_pet.cli.launching import (
     Request,
     check_request,
@@ -14,7 +15,6 @@ from aiida_pet.cli.launching import (
     protocol_option,
     read_site,
     start,
-    told_options,
 )
 from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import echo_json, echo_pairs

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_pet.campaigns.lines import told_options
 from aiida_pet.cli.launching import (
     Request,
     check_request,
@@ -15,15 +16,14 @@ from aiida_pet.cli.launching import (
     read_site,
     start,
     targets_argument,
-    told_options,
 )
 from aiida_pet.cli.options import parse_settings
-from aiida_pet.cli.output import cell, echo_json, note, table_text
+from aiida_pet.cli.output import echo_json, note, table_text
 from aiida_pet.cli.references import load_references, reference_options
 from aiida_pet.cli.session import Session
 from aiida_pet.job.stages import STAGES, stage_names, task_of
 from aiida_pet.names import RelaxMode, values_of
-from aiida_pet.words import duration, plural
+from aiida_pet.words import cell, duration, plural
 
 if TYPE_CHECKING:
     from aiida_pet.campaigns.plans import Site

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_pet.campaigns.lines import told_options
 from aiida_pet.cli.launching import (
     Request,
     check_request,
@@ -16,12 +17,11 @@ from aiida_pet.cli.launching import (
     read_place,
     start,
     targets_argument,
-    told_options,
 )
 from aiida_pet.cli.options import parse_settings
-from aiida_pet.cli.output import cell, echo_json, echo_pairs, note
+from aiida_pet.cli.output import echo_json, echo_pairs, note
 from aiida_pet.cli.session import Session
-from aiida_pet.words import duration, plural, shortened
+from aiida_pet.words import cell, duration, plural, shortened
 
 if TYPE_CHECKING:
     from aiida_pet.data.model import PetModelData

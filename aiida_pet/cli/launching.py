@@ -12,7 +12,7 @@ import click
 
 from aiida_pet.cli.errors import in_options
 from aiida_pet.cli.options import WALLTIME, parse_settings
-from aiida_pet.cli.output import cell, echo_json, json_option, note
+from aiida_pet.cli.output import echo_json, json_option, note
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.computers.kinds import ENGINE_HERE
 from aiida_pet.words import plural
@@ -224,16 +224,6 @@ def check_options(options: dict[str, Any], settings: dict[str, Any]) -> None:
     ):
         if problem:
             raise click.BadParameter(problem.replace("settings.", ""), param_hint=hint)
-
-
-def told_options(options: dict[str, Any]) -> str:
-    """Return the options of a job in a line, for a dry run."""
-    asked = options.get("resources", {})
-    told = {"cores": asked.get("num_cores_per_mpiproc") or asked.get("tot_num_mpiprocs")}
-    told |= {name: value for name, value in options.items() if name != "resources"}
-    return (
-        ", ".join(f"{name}={cell(value)}" for name, value in told.items() if value) or "nothing in particular"
-    )
 
 
 def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | StructureData:

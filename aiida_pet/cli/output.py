@@ -1,22 +1,21 @@
 """What commands print: tables for people, JSON for programs.
 
-Numbers are shortened to six digits in tables only; JSON carries all digits. It has no NaN: that becomes null.
+Numbers are shortened in tables only (:func:`aiida_pet.words.cell`); JSON carries all digits.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_pet.words import cell, plain
+
 if TYPE_CHECKING:
     from aiida_pet.computers.checks import Check
     from aiida_pet.computers.steps import Step
-
-DIGITS = 6
 
 
 def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,38 +25,9 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
-def plain(value: Any) -> Any:
-    """Return ``value`` as JSON can hold it: numpy types become Python's, NaN and infinities None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if hasattr(value, "tolist"):  # numpy arrays and scalars
-        return plain(value.tolist())
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    return None if type(value).__name__ == "NAType" else str(value)  # pandas' word for a missing flag
-
-
 def echo_json(document: Any) -> None:
     """Print ``document`` as indented JSON."""
     click.echo(json.dumps(plain(document), indent=2))
-
-
-def cell(value: Any) -> str:
-    """Return one cell of a table for people."""
-    value = plain(value)
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.{DIGITS}g}"
-    if isinstance(value, list | dict):
-        return json.dumps(value)
-    return str(value)
 
 
 def table_text(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> str:
@@ -136,3 +106,24 @@ def echo_step(step: Step) -> None:
     pk = f" <{step.pk}>" if step.pk is not None else ""
     detail = f": {step.detail}" if step.detail else ""
     click.echo(f"{step.what:<9} {step.state:<8} {step.name}{pk}{detail}")
+
+
+class LiveLine:
+    """A line on standard error that is renewed in place on a terminal, and elsewhere printed when it has changed."""
+
+    def __init__(self) -> None:
+        self._terminal = click.get_text_stream("stderr").isatty()
+        self._last = ""
+
+    def show(self, text: str, *, keep: bool = False) -> None:
+        """Show ``text`` in place of what stands there; ``keep`` leaves it and begins a new line."""
+        padded = f"\r{text:<{len(self._last)}}" if self._terminal else text
+        if self._terminal or keep or text != self._last:
+            click.echo(padded, err=True, nl=keep or not self._terminal)
+        if not keep:
+            self._last = text
+
+    def close(self) -> None:
+        """End the line."""
+        if self._terminal:
+            click.echo(err=True)

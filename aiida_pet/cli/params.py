@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from aiida_pet.cli.choices import NamesOf
-from aiida_pet.cli.output import cell, echo_json, json_option, table_text
+from aiida_pet.cli.output import echo_json, json_option, table_text
 from aiida_pet.job.tasks import task_names
+from aiida_pet.words import cell
 
 TRAIN = "train"
 

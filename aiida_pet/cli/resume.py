@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_pet.campaigns.lines import told_options
 from aiida_pet.cli.launching import (
     Request,
     check_options,
@@ -15,7 +16,6 @@ from aiida_pet.cli.launching import (
     launch_options,
     read_resources,
     start,
-    told_options,
 )
 from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import echo_json, note

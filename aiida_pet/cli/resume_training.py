@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
+from aiida_pet.campaigns.lines import told_options
 from aiida_pet.cli.launching import (
     Request,
     check_options,
     check_sendable,
     read_resources,
     start,
-    told_options,
 )
 from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import echo_json

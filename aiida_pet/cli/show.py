@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.geometry import echo_geometry, shown
-from aiida_pet.cli.output import echo_json, echo_pairs, json_option, note, plain
+from aiida_pet.cli.output import echo_json, echo_pairs, json_option, note
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.tables import warnings
 from aiida_pet.units import VOIGT
-from aiida_pet.words import shortened
+from aiida_pet.words import plain, shortened
 
 if TYPE_CHECKING:
     from aiida_pet.campaigns.provenance import TraceStep

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aiida_pet.cli.output import echo_json, json_option, table_text
+from aiida_pet.campaigns.lines import progress_line, told_statuses
+from aiida_pet.cli.output import LiveLine, echo_json, json_option, table_text
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.training_status import echo_training, follow_training
 from aiida_pet.tables import warnings
@@ -18,7 +19,7 @@ from aiida_pet.words import duration, plural
 if TYPE_CHECKING:
     from aiida.orm import ProcessNode
 
-    from aiida_pet.campaigns.progress import CampaignProgress, JobProgress, LaneProgress
+    from aiida_pet.campaigns.progress import JobProgress, LaneProgress
     from aiida_pet.campaigns.report import StageStatus, Status
     from aiida_pet.campaigns.training_report import TrainingStatus
 
@@ -58,32 +59,6 @@ def status(session: Session, *, pk: str, watch: bool, interval: float, all_jobs:
         echo_status(found, SHOWN_JOBS if not all_jobs else None)
 
 
-def line(progress: CampaignProgress) -> str:
-    """Return the progress in one line."""
-    done = f"{progress.rows_done:,}/{progress.rows_total:,} rows"
-    parts = [f"<{progress.pk}> {progress.state}", done]
-    if not progress.finished:
-        parts.append(_running_steps(progress) or ("no job running" if progress.jobs else "no job yet"))
-        if progress.rate:
-            parts.append(f"{progress.rate:.3g} rows/s, {duration(progress.eta_s)} left")
-    statuses = _statuses(progress.statuses)
-    if progress.n_cached:
-        parts.append(f"{plural(progress.n_cached, 'job')} from the cache")
-    return ", ".join(parts) + (f" ({statuses})" if statuses else "")
-
-
-def _running_steps(progress: CampaignProgress) -> str:
-    active = [job for job in progress.jobs if not job.has_ended]
-    steps = sorted({"from the cache" if job.step == "cached" else job.step or "queued" for job in active})
-    return f"{plural(len(active), 'job')} {'/'.join(steps)}" if active else ""
-
-
-def _statuses(statuses: dict[str, int]) -> str:
-    return ", ".join(
-        f"{name} {count:,}" for name, count in sorted(statuses.items(), key=lambda item: -item[1])
-    )
-
-
 def follow(launch: str | ProcessNode, interval: float) -> None:
     """Print a live line on standard error until a launch has ended.
 
@@ -99,23 +74,15 @@ def follow(launch: str | ProcessNode, interval: float) -> None:
     if is_training(node):
         follow_training(node, interval)
         return
-    terminal = click.get_text_stream("stderr").isatty()
-    last, known = "", set[str]()
+    live, known = LiveLine(), set[str]()
     for progress, obstacles in looks(node):
-        for obstacle in obstacles:
-            if obstacle not in known:
-                known.add(obstacle)
-                click.echo(f"\r{obstacle:<{len(last)}}" if terminal else obstacle, err=True)
-        text = line(progress)
-        if terminal:
-            click.echo(f"\r{text:<{len(last)}}", err=True, nl=False)
-        elif text != last:
-            click.echo(text, err=True)
-        last = text
+        for obstacle in (one for one in obstacles if one not in known):
+            known.add(obstacle)
+            live.show(obstacle, keep=True)
+        live.show(progress_line(progress))
         if not progress.finished:
             time.sleep(interval)
-    if terminal:
-        click.echo(err=True)
+    live.close()
 
 
 def echo_status(status: Status | TrainingStatus, most_jobs: int | None) -> None:
@@ -133,7 +100,7 @@ def echo_status(status: Status | TrainingStatus, most_jobs: int | None) -> None:
     share = f" ({100 * done / total:.0f} %)" if total else ""
     click.echo(f"rows      {done:,} of {total:,} done{share}, {progress.rows_left:,} left")
     if progress.statuses:
-        click.echo(f"statuses  {_statuses(progress.statuses)}")
+        click.echo(f"statuses  {told_statuses(progress.statuses)}")
     if progress.warnings:
         click.echo(f"warnings  {warnings.told(progress.warnings)}")
     if not progress.finished:
@@ -194,7 +161,7 @@ def _echo_jobs(jobs: Sequence[JobProgress], most: int | None) -> None:
             job.rows_done,
             job.rows_total,
             f"{job.rate:.3g}" if job.rate else "-",
-            _statuses(job.statuses),
+            told_statuses(job.statuses),
         )
         for job in shown
     ]

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.output import cell, echo_json, json_option
+from aiida_pet.cli.output import echo_json, json_option
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.tables.columns import first_look, told_in_words
+from aiida_pet.words import cell
 
 if TYPE_CHECKING:
     from aiida_pet.campaigns.provenance import TraceStep

@@ -7,55 +7,28 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aiida_pet.cli.output import table_text
+from aiida_pet.campaigns.lines import training_line
+from aiida_pet.cli.output import LiveLine, table_text
 from aiida_pet.words import duration
 
 if TYPE_CHECKING:
     from aiida.orm import ProcessNode
 
-    from aiida_pet.campaigns.training import TrainingProgress
     from aiida_pet.campaigns.training_report import TrainingStatus
 
 _LONGEST = 110  # of a message in the table of jobs
-
-
-def training_line(progress: TrainingProgress) -> str:
-    """Return the progress in one line."""
-    parts = [f"<{progress.pk}> {progress.state}"]
-    parts += [
-        f"{stage['name']} {stage['epochs_done']}/{stage['epochs']} epochs"
-        for stage in progress.stages
-        if stage["state"] != "to come"
-    ]
-    job = progress.running
-    if job is not None and not progress.finished:
-        parts.append(job.step or "queued")
-        if job.eta_s:
-            parts.append(f"{duration(job.eta_s)} left in this stage")
-        if job.message:
-            parts.append(job.message)
-    elif progress.labelling is not None and not progress.jobs:
-        parts.append(f"the teacher labels: `aiida-pet status {progress.labelling}`")
-    return ", ".join(parts)
 
 
 def follow_training(node: ProcessNode, interval: float) -> None:
     """Print a live line on standard error until ``node`` has ended."""
     from aiida_pet.campaigns.training_report import training_looks
 
-    terminal = click.get_text_stream("stderr").isatty()
-    last = ""
+    live = LiveLine()
     for progress in training_looks(node):
-        text = training_line(progress)
-        if terminal:
-            click.echo(f"\r{text:<{len(last)}}", err=True, nl=False)
-        elif text != last:
-            click.echo(text, err=True)
-        last = text
+        live.show(training_line(progress))
         if not progress.finished:
             time.sleep(interval)
-    if terminal:
-        click.echo(err=True)
+    live.close()
 
 
 def echo_training(status: TrainingStatus, most_jobs: int | None) -> None:

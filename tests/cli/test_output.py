@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from aiida_pet.cli.output import cell, plain, table_text
-from aiida_pet.words import duration, plural
+from aiida_pet.cli.output import table_text
+from aiida_pet.words import cell, duration, plain, plural
 
 
 def test_plain_turns_numpy_and_nan_into_json():

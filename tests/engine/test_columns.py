@@ -241,7 +241,10 @@ def test_every_column_of_a_task_is_written_in_one_of_the_cases(entry: TaskEntry)
         for column in columns_of(task, parse_parameters(task, given))
     }
     there = {column.name for column in COLUMNS if entry.name in column.sources and not column.of_the_set}
-    assert there - written == {"uncertainty", "ensemble"}  # of calibrated models: tests/engine/test_outputs.py
+    assert there - written == {
+        "uncertainty",
+        "ensemble",
+    }  # of calibrated models: tests/engine/test_outputs.py
 
 
 def test_names_of_deviations_are_in_the_catalogue() -> None:

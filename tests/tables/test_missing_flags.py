@@ -8,11 +8,11 @@ import json
 
 import numpy as np
 
-from aiida_pet.cli.output import cell, plain
 from aiida_pet.io.frame_writers import iter_records
 from aiida_pet.tables.filter import filter_frame
 from aiida_pet.tables.frame import frame_of
 from aiida_pet.tables.table import Table
+from aiida_pet.words import cell, plain
 
 NAME = "symmetry_kept_0_01"
 
