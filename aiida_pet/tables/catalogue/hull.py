@@ -37,12 +37,14 @@ HULL: tuple[Column, ...] = (
         "eV/atom",
         section=Section.HULL,
         sources=(Source.HULL,),
+        of_the_set=True,
     ),
     Column(
         "p_stable",
         "Share of the members of the ensemble by which `e_above_hull` is not above `stability_threshold`.",
         section=Section.HULL,
         sources=(Source.HULL,),
+        of_the_set=True,
     ),
     Column(
         "formation_energy",
