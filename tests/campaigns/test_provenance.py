@@ -10,6 +10,7 @@ from aiida import orm
 from aiida.engine import run_get_node
 from ase.build import bulk
 
+from aiida_pet.campaigns.errors import WrongNodeError
 from aiida_pet.campaigns.provenance import trace
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.relax import RelaxWorkChain
@@ -79,5 +80,5 @@ def test_unknown_row_is_named(campaign: Any) -> None:
 
 
 def test_node_without_rows_is_refused(campaign: Any) -> None:
-    with pytest.raises(ValueError, match="is a Dict: expected a table, a set of crystals or a process"):
+    with pytest.raises(WrongNodeError, match="is a Dict, expected a TableData or ProcessNode"):
         trace(campaign.outputs.summary, "a")
