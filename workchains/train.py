@@ -108,7 +108,7 @@ class TrainWorkChain(WorkChain):
                 self.ctx.labelled = self.ctx.structures = resumed.outputs.labelled
             jobs = [link.node for link in links if _is_training(link.node)] + jobs
             uuid = (resumed.get_metadata_inputs() or {}).get(RESUMES)
-        for job in sorted(jobs, key=lambda one: one.pk):
+        for job in sorted(jobs, key=lambda one: (one.ctime, one.pk)):
             if not self.ctx.stages or job.inputs.stage.value != self.ctx.stages[0]:
                 continue
             if job.is_finished_ok:

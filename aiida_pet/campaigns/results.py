@@ -270,6 +270,6 @@ def _last_stage(node: ProcessNode) -> ProcessNode:
     """Return the last process below a screening that has results of jobs: stages hold the same ids; else ``node``."""
     if "stages" not in node.inputs:
         return node
-    stages = sorted(node.called, key=lambda called: called.pk or 0, reverse=True)
+    stages = sorted(node.called, key=lambda called: (called.ctime, called.pk), reverse=True)
     with_rows = [one for one in stages if any("results" in job.outputs for job in jobs_of(one))]
     return with_rows[0] if with_rows else node

@@ -98,7 +98,7 @@ def training_jobs(node: Any) -> list[Any]:
         return [node]
     links = node.base.links.get_outgoing(link_type=LinkType.CALL_CALC).all()
     found = [link.node for link in links if link.node.process_label == TrainCalculation.__name__]
-    return sorted(found, key=lambda job: job.pk)
+    return sorted(found, key=lambda job: (job.ctime, job.pk))
 
 
 def training_progress(node: Any, heartbeats: Heartbeats | None = None) -> TrainingProgress:
