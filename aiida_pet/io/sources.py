@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TextIO
 
+from aiida_pet.io import formats
 from aiida_pet.io.crystal import StructureFileError
 from aiida_pet.io.encodings import as_text
-from aiida_pet.io.formats import FORMATS, Format, format_of_file, stands_in_every_folder
+from aiida_pet.io.formats import Format, format_of_file, stands_in_every_folder
 
 COMPRESSION: dict[str, Callable[..., Any]] = {
     ".gz": gzip.open,
@@ -134,7 +135,7 @@ def _names_by_folder(folders: Mapping[Path, str]) -> dict[Path, str]:
     stems = {path: _parse_name(path.name)[0] for path in folders}
     of_vasp = {path: stem for path, stem in stems.items() if folders[path] and stands_in_every_folder(stem)}
     counts = Counter(folders[path] for path in of_vasp)
-    always = {name for one in FORMATS for name in one.beginnings}
+    always = {name for one in formats.FORMATS for name in one.beginnings}
     names = {
         path: folders[path] if counts[folders[path]] == 1 and stem in always else f"{folders[path]}/{stem}"
         for path, stem in of_vasp.items()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aiida_pet.io import formats
 from aiida_pet.io.format_writers import becomes_folder
-from aiida_pet.io.formats import FORMATS, Format, format_named, writable
+from aiida_pet.io.formats import Format, format_named, writable
 from aiida_pet.io.own_json import structure_dict
 from aiida_pet.io.sources import COMPRESSION
 from aiida_pet.tables.crystals import StructureTable
@@ -31,7 +32,7 @@ def format_of(path: Path) -> Format:
         suffixes.pop()
     if not suffixes:
         return format_named(OF_FOLDERS, to_write=True)
-    known = {suffix: one for one in FORMATS for suffix in one.written}
+    known = {suffix: one for one in formats.FORMATS for suffix in one.written}
     if suffixes[-1] not in known:
         raise ValueError(
             f"{path}: the name tells no format: expected {', '.join(known)}, or a folder for {OF_FOLDERS}; or name one "
