@@ -64,6 +64,7 @@ ELSEWHERE = {
 """Test of several modules of its package -> those that have no test file of their own name."""
 
 IN_ANOTHER_PACKAGE = {
+    "calculations.engine_settings": "calculations/test_base",
     "calculations.exit_codes": "parsers/test_batch",
     "campaigns.model_origin": "workchains/test_train",
     "campaigns.training": "workchains/test_train",

@@ -8,8 +8,8 @@ from typing import Any
 from aiida import orm
 from aiida.engine import ProcessSpec
 
+from aiida_pet.calculations.engine_settings import define_settings
 from aiida_pet.calculations.static import StaticCalculation
-from aiida_pet.calculations.validation import validate_settings
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.job.folder import MODEL_FILE
@@ -61,23 +61,7 @@ def define_job_inputs(spec: ProcessSpec) -> None:
         required=False,
         help=f"Folder on the code's computer that holds the model as {MODEL_FILE}; staged if not given.",
     )
-    spec.input(
-        "settings",
-        valid_type=dict,
-        required=False,
-        is_metadata=True,
-        validator=validate_settings,
-        help="How to compute, the fields of `aiida_pet.job.folder.EngineSettings`: device, threads, ...",
-    )
-    spec.input(
-        "options",
-        valid_type=dict,
-        required=False,
-        is_metadata=True,
-        validator=validate_options,
-        help="`metadata.options` of each job: resources, max_wallclock_seconds, queue_name, account, "
-        "custom_scheduler_commands, ...",
-    )
+    define_place(spec)
     spec.input(
         "reuse",
         valid_type=bool,
@@ -100,6 +84,20 @@ def define_job_inputs(spec: ProcessSpec) -> None:
         default=lambda: orm.Int(DEFAULT_MAX_FAILURES),
         validator=validate_positive,
         help="A lane stops after this many jobs in a row that finished no row.",
+    )
+
+
+def define_place(spec: ProcessSpec) -> None:
+    """Add to ``spec`` how the engine works and what each job asks the scheduler for."""
+    define_settings(spec)
+    spec.input(
+        "options",
+        valid_type=dict,
+        required=False,
+        is_metadata=True,
+        validator=validate_options,
+        help="`metadata.options` of each job: resources, max_wallclock_seconds, queue_name, account, "
+        "custom_scheduler_commands, ...",
     )
 
 

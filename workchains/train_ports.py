@@ -8,12 +8,12 @@ from aiida import orm
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_pet.calculations.train import check_sets, define_sets
-from aiida_pet.calculations.validation import check_margin, validate_settings
+from aiida_pet.calculations.validation import check_margin
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.training.parameters import Method, Mode, TrainingError, parse_training
-from aiida_pet.workchains.inputs import validate_options, validate_positive
+from aiida_pet.workchains.inputs import define_place, validate_positive
 from aiida_pet.workchains.taking_up import define_resumes
 
 _NEEDS = {Mode.FINETUNE: "model", Mode.CALIBRATE: "model", Mode.DISTILL: "teacher"}
@@ -39,22 +39,7 @@ def define_training(spec: WorkChainSpec) -> None:
         required=False,
         help="The model that labels `structures`, of a distillation.",
     )
-    spec.input(
-        "settings",
-        valid_type=dict,
-        required=False,
-        is_metadata=True,
-        validator=validate_settings,
-        help="How jobs work, the fields of `aiida_pet.job.folder.EngineSettings`: device, threads, ...",
-    )
-    spec.input(
-        "options",
-        valid_type=dict,
-        required=False,
-        is_metadata=True,
-        validator=validate_options,
-        help="`metadata.options` of each job.",
-    )
+    define_place(spec)
     spec.input(
         "max_failures",
         valid_type=orm.Int,

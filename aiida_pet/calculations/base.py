@@ -15,13 +15,17 @@ from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
 
+from aiida_pet.calculations.engine_settings import (
+    complete_settings,
+    define_settings,
+    thread_environment,
+)
 from aiida_pet.calculations.exit_codes import define_exit_codes
 from aiida_pet.calculations.validation import (
     make_parameters_validator,
     validate_batch_inputs,
-    validate_settings,
 )
-from aiida_pet.computers.resources import GPU_VARIABLE, cores_of
+from aiida_pet.computers.resources import GPU_VARIABLE
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.partial import part_of
 from aiida_pet.data.structures import StructureSetData
@@ -34,7 +38,7 @@ from aiida_pet.job.folder import (
     SHARD_GLOB,
     STATE_FILE,
     STRUCTURES_FILE,
-    EngineSettings,
+    THREAD_VARIABLES,
     JobFolder,
     JobSpec,
 )
@@ -57,9 +61,6 @@ HASH_IGNORED_OPTIONS = (
 # state of rows only saves steps that the job would take as well, and the engine checks that it is of the same path.
 HASH_IGNORED_INPUTS = ("remote_model", "remote_state")
 
-MARGIN_SHARE = 0.2  # of the walltime at most is kept to leave in order, unless the user says otherwise
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # Which GPU and how many threads: of the site, as `settings` are.
 SITE_VARIABLES = (*THREAD_VARIABLES, GPU_VARIABLE, "CUDA_DEVICE_ORDER", "PYTORCH_CUDA_ALLOC_CONF")
 ENVIRONMENT = "environment"
@@ -118,15 +119,7 @@ class PetCalculation(CalcJob):
             help=f"Folder on the computer of a job that left rows: those in its {STATE_FILE}, if it is still there, go "
             "on from the step they had.",
         )
-        spec.input(
-            "settings",
-            valid_type=dict,
-            required=False,
-            is_metadata=True,
-            validator=validate_settings,
-            help="How to compute: device, threads, margins, size of batches; the fields of "
-            "`aiida_pet.job.folder.EngineSettings`. Not part of the hash.",
-        )
+        define_settings(spec)
         spec.inputs.validator = validate_batch_inputs  # type: ignore[assignment]
         options = spec.inputs["metadata"]["options"]  # type: ignore[index]
         options["parser_name"].default = "pet.batch"
@@ -171,7 +164,7 @@ class PetCalculation(CalcJob):
             task=self.TASK,
             parameters=parse_parameters(self.TASK, self.inputs.parameters.get_dict()).model_dump(mode="json"),
             model_sha256=model.sha256,
-            settings=self.engine_settings(),
+            settings=complete_settings(self.inputs.get("settings", {}), self.inputs.metadata.options),
         )
         JobFolder(Path(folder.abspath)).write_inputs(spec, self.select_structures())
 
@@ -182,7 +175,7 @@ class PetCalculation(CalcJob):
 
         calc_info = CalcInfo()
         calc_info.codes_info = [code_info]
-        calc_info.prepend_text = self.thread_environment(spec.settings.threads)
+        calc_info.prepend_text = thread_environment(spec.settings.threads, self.inputs.metadata.options)
         calc_info.provenance_exclude_list = [STRUCTURES_FILE]
         calc_info.local_copy_list = []
         calc_info.remote_symlink_list = []
@@ -206,25 +199,3 @@ class PetCalculation(CalcJob):
         read = read_by(self.TASK)
         geometry = replace(part_of(self.inputs.structures, read.rows, read.atoms), units={})
         return geometry.select(self.inputs.rows.ids) if "rows" in self.inputs else geometry
-
-    def engine_settings(self) -> EngineSettings:
-        """Return the settings, the walltime and cores of the scheduler filled in where the user gave none."""
-        given = self.inputs.get("settings", {})
-        settings = EngineSettings(**given)
-        options = self.inputs.metadata.options
-        if settings.walltime_s is None and "max_wallclock_seconds" in options:
-            settings = replace(settings, walltime_s=float(options.max_wallclock_seconds))
-        if settings.walltime_s is not None and "walltime_margin_s" not in given:
-            # a job shorter than the usual margin would stop before its first row, again and again
-            margin = min(settings.walltime_margin_s, MARGIN_SHARE * settings.walltime_s)
-            settings = replace(settings, walltime_margin_s=margin)
-        if settings.threads is None:
-            settings = replace(settings, threads=cores_of(options.get("resources") or {}))
-        return settings
-
-    def thread_environment(self, threads: int | None) -> str:
-        """Return the shell lines that set the number of threads, but for variables that the user set himself."""
-        if threads is None:
-            return ""
-        given = self.inputs.metadata.options.get("environment_variables", {})
-        return "\n".join(f"export {name}={threads}" for name in THREAD_VARIABLES if name not in given)

@@ -22,16 +22,14 @@ from aiida.engine.processes.ports import PortNamespace
 from aiida_pet.calculations.base import (
     HASH_IGNORED_INPUTS,
     HASH_IGNORED_OPTIONS,
-    MARGIN_SHARE,
-    THREAD_VARIABLES,
 )
+from aiida_pet.calculations.engine_settings import complete_settings, define_settings, thread_environment
 from aiida_pet.calculations.train_codes import define_train_codes
-from aiida_pet.calculations.validation import check_margin, check_remote_folders, validate_settings
-from aiida_pet.computers.resources import cores_of
+from aiida_pet.calculations.validation import check_margin, check_remote_folders
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.job.folder import LOG_FILE, MODEL_FILE, PROGRESS_FILE, TRAIN_FILE, EngineSettings
+from aiida_pet.job.folder import LOG_FILE, MODEL_FILE, PROGRESS_FILE, TRAIN_FILE
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.training import folder as files
 from aiida_pet.training.curve import CURVE_FILE
@@ -74,15 +72,7 @@ class TrainCalculation(CalcJob):
             help="Folder on the computer of a job of the same stage that was left: this one goes on from its newest "
             "checkpoint.",
         )
-        spec.input(
-            "settings",
-            valid_type=dict,
-            required=False,
-            is_metadata=True,
-            validator=validate_settings,
-            help="How to train: device, threads, margin; the fields of `aiida_pet.job.folder.EngineSettings`. Not part "
-            "of the hash.",
-        )
+        define_settings(spec)
         spec.inputs.validator = _validate_job  # type: ignore[assignment]
         options = spec.inputs["metadata"]["options"]  # type: ignore[index]
         options["parser_name"].default = "pet.train"
@@ -138,7 +128,7 @@ class TrainCalculation(CalcJob):
             model_sha256="" if model is None else model.sha256,
             known_level=told_by(model, "level_of_theory"),
             licence=told_by(model, "licence"),
-            settings=self._settings(),
+            settings=complete_settings(self.inputs.get("settings", {}), self.inputs.metadata.options),
         )
         (path / TRAIN_FILE).write_text(job.to_json())
         written = []
@@ -152,7 +142,7 @@ class TrainCalculation(CalcJob):
         code_info.withmpi = False
         calc_info = CalcInfo()
         calc_info.codes_info = [code_info]
-        calc_info.prepend_text = self._thread_environment(job.settings.threads)
+        calc_info.prepend_text = thread_environment(job.settings.threads, self.inputs.metadata.options)
         calc_info.provenance_exclude_list = written
         calc_info.local_copy_list = []
         calc_info.remote_symlink_list = []
@@ -173,26 +163,6 @@ class TrainCalculation(CalcJob):
             CURVE_FILE,
         ]
         return calc_info
-
-    def _settings(self) -> EngineSettings:
-        """Return the settings, the walltime and cores of the scheduler filled in where the user gave none."""
-        given = self.inputs.get("settings", {})
-        settings = EngineSettings(**given)
-        options = self.inputs.metadata.options
-        if settings.walltime_s is None and "max_wallclock_seconds" in options:
-            settings = replace(settings, walltime_s=float(options.max_wallclock_seconds))
-        if settings.walltime_s is not None and "walltime_margin_s" not in given:
-            margin = min(settings.walltime_margin_s, MARGIN_SHARE * settings.walltime_s)
-            settings = replace(settings, walltime_margin_s=margin)
-        if settings.threads is None:
-            settings = replace(settings, threads=cores_of(options.get("resources") or {}))
-        return settings
-
-    def _thread_environment(self, threads: int | None) -> str:
-        if threads is None:
-            return ""
-        given = self.inputs.metadata.options.get("environment_variables", {})
-        return "\n".join(f"export {name}={threads}" for name in THREAD_VARIABLES if name not in given)
 
 
 def define_sets(spec: Any) -> None:

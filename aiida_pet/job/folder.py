@@ -75,6 +75,10 @@ Device = Annotated[
 NotNegative = Annotated[float, Field(strict=True, ge=0)]
 
 
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables of the environment that say how many cores libraries use."""
+
+
 @dataclass(frozen=True)
 class EngineSettings:
     """How, not what, a job computes: nothing here may change a result beyond rounding, nor a calculation's hash.

@@ -17,14 +17,13 @@ from pathlib import Path
 
 import yaml
 
+from aiida_pet.job.folder import THREAD_VARIABLES
 from aiida_pet.models.recipe.about import Stage, about, metadata, options
 from aiida_pet.models.recipe.card import write_card
 from aiida_pet.models.recipe.convert import convert
 from aiida_pet.models.recipe.strip import write_stripped
 
 LOGGER = logging.getLogger(__name__)
-
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class TrainingError(RuntimeError):
@@ -62,7 +61,7 @@ def run_stage(out: Path, stage: Stage, threads: int) -> None:
     command = [sys.executable, "-m", "metatrain", "train", f"{stage.value}.yaml", "-o", f"{stage.value}.pt"]
     log = out / f"{stage.value}.log"
     LOGGER.info("stage %s: %s", stage.value, log)
-    environment = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
     with log.open("w") as handle:
         done = subprocess.run(
             command, cwd=out, env=environment, stdout=handle, stderr=subprocess.STDOUT, check=False

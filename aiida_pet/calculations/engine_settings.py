@@ -1,0 +1,54 @@
+"""How a job of the engine works: its settings as a port, completed by what the scheduler grants it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from aiida.engine.processes.process_spec import ProcessSpec
+
+from aiida_pet.calculations.validation import validate_settings
+from aiida_pet.computers.resources import cores_of
+from aiida_pet.job.folder import THREAD_VARIABLES, EngineSettings
+
+MARGIN_SHARE = 0.2  # of the walltime at most is kept to leave in order, unless the user says otherwise
+
+
+def define_settings(spec: ProcessSpec) -> None:
+    """Add the settings of the engine to the inputs of ``spec``; they are no node, and not part of the hash."""
+    spec.input(
+        "settings",
+        valid_type=dict,
+        required=False,
+        is_metadata=True,
+        validator=validate_settings,
+        help="How the engine works: device, threads, margin, ...; the fields of "
+        "`aiida_pet.job.folder.EngineSettings`. Not part of the hash.",
+    )
+
+
+def complete_settings(given: Mapping[str, Any], options: Mapping[str, Any]) -> EngineSettings:
+    """Return the settings of a job, the walltime and cores of the scheduler filled in where the user gave none.
+
+    :param given: the input ``settings``.
+    :param options: ``metadata.options`` of the job.
+    """
+    settings = EngineSettings(**given)
+    if settings.walltime_s is None and "max_wallclock_seconds" in options:
+        settings = replace(settings, walltime_s=float(options["max_wallclock_seconds"]))
+    if settings.walltime_s is not None and "walltime_margin_s" not in given:
+        # a job shorter than the usual margin would stop before its first row, again and again
+        margin = min(settings.walltime_margin_s, MARGIN_SHARE * settings.walltime_s)
+        settings = replace(settings, walltime_margin_s=margin)
+    if settings.threads is None:
+        settings = replace(settings, threads=cores_of(options.get("resources") or {}))
+    return settings
+
+
+def thread_environment(threads: int | None, options: Mapping[str, Any]) -> str:
+    """Return the shell lines that set the number of threads, but for variables that the user set in ``options``."""
+    if threads is None:
+        return ""
+    given = options.get("environment_variables", {})
+    return "\n".join(f"export {name}={threads}" for name in THREAD_VARIABLES if name not in given)
