@@ -16,6 +16,19 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 pytest_plugins = ["aiida.tools.pytest_fixtures", "aiida_pet.testing.fixtures", "support.fixtures"]
 
 
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Take back what a command of `verdi` sets in this process: from then on, logs go to standard output."""
+    from aiida.common import log
+    from aiida.manage import get_manager
+
+    before = log.CLI_ACTIVE, log.CLI_LOG_LEVEL
+    yield
+    if (log.CLI_ACTIVE, log.CLI_LOG_LEVEL) != before:
+        log.CLI_ACTIVE, log.CLI_LOG_LEVEL = before
+        log.configure_logging(with_orm=get_manager().profile_storage_loaded)
+
+
 @pytest.fixture(scope="session")
 def build_cluster() -> Callable[..., Any]:
     """Return a function: a SLURM cluster that works in a folder, with the resources of its jobs by default."""
