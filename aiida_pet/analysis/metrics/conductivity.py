@@ -16,7 +16,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import wasserstein_distance
 
 from aiida_pet.io.mode_conductivities import ModeConductivity
 from aiida_pet.tables.arrays import Floats
@@ -60,6 +59,8 @@ def spectrum_distance(ours: ModeConductivity | None, theirs: ModeConductivity) -
     first, second = _spectrum(ours), _spectrum(theirs)
     if first is None or second is None:
         return float("nan")
+    from scipy.stats import wasserstein_distance  # slow to import
+
     return float(wasserstein_distance(first[0], second[0], first[1], second[1]))
 
 
