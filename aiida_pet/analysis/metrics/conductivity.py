@@ -59,7 +59,7 @@ def spectrum_distance(ours: ModeConductivity | None, theirs: ModeConductivity) -
     first, second = _spectrum(ours), _spectrum(theirs)
     if first is None or second is None:
         return float("nan")
-    from scipy.stats import wasserstein_distance  # slow to import
+    from scipy.stats import wasserstein_distance  # noqa: PLC0415 - seconds to import
 
     return float(wasserstein_distance(first[0], second[0], first[1], second[1]))
 
