@@ -169,7 +169,7 @@ class _Watched:
             elapsed_s=max(0.0, ended - self.node.ctime.timestamp()),
             left_s=None if progress.finished else sum(left),
             stages=tuple(looks),
-            lanes=tuple(_lanes(progress)),
+            lanes=tuple(_lanes(calls, progress)),
             obstacles=() if progress.finished else tuple(obstacles(calls, progress)),
             progress=progress,
         )
@@ -234,10 +234,17 @@ class _Watched:
         )
 
 
-def _lanes(progress: CampaignProgress) -> Iterator[LaneLook]:
+def _lanes(calls: Calls, progress: CampaignProgress) -> Iterator[LaneLook]:
+    """Yield the lanes that have not ended, numbered among those of their stage."""
     jobs = {job.pk: job for job in progress.jobs}
-    running = [lane for lane in progress.lanes if not lane.finished]
-    for number, lane in enumerate(running, 1):
+    numbers: Counter[int] = Counter()
+    caller_of = {one.pk: caller for caller, called in calls.by_caller.items() for one in called}
+    for lane in progress.lanes:
+        caller = caller_of.get(lane.pk, 0)
+        numbers[caller] += 1
+        number = numbers[caller]
+        if lane.finished:
+            continue
         own = [jobs[pk] for pk in lane.jobs if pk in jobs]
         last = own[-1] if own else None
         if last is None or last.has_ended:

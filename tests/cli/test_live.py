@@ -108,15 +108,15 @@ def test_terminal_has_no_wrapped_and_no_ghost_line(columns: int) -> None:
 
 
 def test_colours_are_there_unless_somebody_does_not_want_them() -> None:
-    assert "\x1b[34m" in replayed(80).raw
-    assert "\x1b[34m" not in replayed(80, environment={"NO_COLOR": "1"}).raw
+    assert "34m" in replayed(80).raw
+    assert "34m" not in replayed(80, environment={"NO_COLOR": "1"}).raw
 
 
 def test_dumb_terminal_has_plain_lines() -> None:
     found = replayed(120, environment={"TERM": "dumb"})
     assert "\x1b" not in found.raw
     assert (
-        "phonons 20/60 rows, 12 in flight, 6 lanes computing, about 1 min 02 s left (converged 22)"
+        "phonons 20/60 rows, 12 in flight, 6 lanes computing (converged 22), about 1 min 02 s left"
         in found.raw.replace("\r\n", "")
     )
 

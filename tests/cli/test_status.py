@@ -275,8 +275,8 @@ def test_watch_looks_again_until_the_end(invoke, running, monkeypatch, tmp_path)
     lines = [re.sub(r", about .* left$", "", line) for line in lines]
     name = f"pet.relax <{running.node.pk}>"
     assert lines == [
-        f"{name}, 3/4 rows, 1 lane preparing the next job, 1 lane computing (converged 2, max_steps 1)",
-        f"{name}, 4/4 rows, 1 lane preparing the next job, 1 lane computing (converged 3, max_steps 1)",
+        f"{name}, 3/4 rows, 1 lane computing (converged 2, max_steps 1)",
+        f"{name}, 4/4 rows, 1 lane computing (converged 3, max_steps 1)",
         f"{name}, finished [0], 4/4 rows (converged 3, max_steps 1)",
     ]
     assert looks == [0.25, 0.25]
