@@ -24,7 +24,7 @@ def logs_as_before() -> Iterator[None]:
 
     before = log.CLI_ACTIVE, log.CLI_LOG_LEVEL
     yield
-    if (log.CLI_ACTIVE, log.CLI_LOG_LEVEL) != before:
+    if before != (log.CLI_ACTIVE, log.CLI_LOG_LEVEL):
         log.CLI_ACTIVE, log.CLI_LOG_LEVEL = before
         log.configure_logging(with_orm=get_manager().profile_storage_loaded)
 
