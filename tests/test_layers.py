@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "io": "tables job",
     "engine": "tables job crystals",
     "analysis": "tables job crystals io",
+    "figures": "tables job crystals analysis",
     "models": "tables job engine io",
     "training": "tables job analysis engine models",
     "data": "tables job io models",
@@ -30,17 +31,19 @@ MAY_IMPORT = {
     "workchains": "tables job crystals io analysis data models training computers calculations parsers",
     "campaigns": "tables job crystals io analysis data models training computers calculations parsers workchains",
     "testing": "tables job data",
-    "cli": "tables job crystals io analysis data models training computers calculations parsers workchains campaigns",
+    "cli": "tables job crystals io analysis figures data models training computers calculations parsers workchains "
+    "campaigns",
 }
 """Package -> packages of this project that its modules may import, besides its own and the floors."""
 
 WITHOUT = {
-    "aiida": ("tables", "job", "crystals", "io", "engine", "analysis", "models", "training"),
+    "aiida": ("tables", "job", "crystals", "io", "engine", "analysis", "figures", "models", "training"),
     "torch": (
         "tables",
         "crystals",
         "io",
         "analysis",
+        "figures",
         "data",
         "calculations",
         "parsers",
@@ -140,7 +143,7 @@ def run_without(libraries: tuple[str, ...], modules: list[str]) -> None:
 
 
 def test_what_the_engine_shares_imports_without_torch_aiida_and_click():
-    packages = ("tables", "job", "crystals", "io", "analysis")
+    packages = ("tables", "job", "crystals", "io", "analysis", "figures")
     run_without(("torch", "aiida", "click"), [name for package in packages for name in modules_of(package)])
 
 

@@ -37,6 +37,7 @@ ELSEWHERE = {
     "engine/tasks/test_relax": "static",
     "engine/tasks/test_row_state": "cell_filter optimizers",
     "engine/tasks/test_expansion": "runner",
+    "figures/test_bands": "dos frequency source thermal",
     "io/test_ase_formats": "ase_database",
     "io/test_cif": "cif_symmetry cif_text",
     "io/test_extxyz": "comment_line",

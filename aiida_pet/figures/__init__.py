@@ -1,0 +1,79 @@
+"""The numbers of figures: from tables and data frames of the catalogue's columns to what is drawn, with units.
+
+Each function takes rows and returns a frozen dataclass of plain arrays; its ``to_frame()`` is the csv behind the
+figure, with units in ``attrs["units"]``. Nothing here draws: :mod:`aiida_pet.plotting` does with matplotlib. Free of
+AiiDA and of torch. Functions are imported on first use, since phonopy and pymatgen are slow to import.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aiida_pet.figures.bands import Bands, bands_of_row
+    from aiida_pet.figures.dos import Dos, dos_of_row
+    from aiida_pet.figures.elastic import ElasticSurface, elastic_surface, elastic_surface_of_row
+    from aiida_pet.figures.frequency import FrequencyUnit
+    from aiida_pet.figures.funnel import Funnel, FunnelStage, funnel_of
+    from aiida_pet.figures.histogram import Counts, Histogram, distribution_of
+    from aiida_pet.figures.hull import Hull, hull_of
+    from aiida_pet.figures.parity import Parity, parity_of
+    from aiida_pet.figures.progress import Progress, progress_of
+    from aiida_pet.figures.source import NotDrawnError
+    from aiida_pet.figures.symmetry import SymmetryChanges, symmetry_changes
+    from aiida_pet.figures.thermal import Thermal, thermal_of_row
+
+__all__ = [
+    "Bands",
+    "Counts",
+    "Dos",
+    "ElasticSurface",
+    "FrequencyUnit",
+    "Funnel",
+    "FunnelStage",
+    "Histogram",
+    "Hull",
+    "NotDrawnError",
+    "Parity",
+    "Progress",
+    "SymmetryChanges",
+    "Thermal",
+    "bands_of_row",
+    "distribution_of",
+    "dos_of_row",
+    "elastic_surface",
+    "elastic_surface_of_row",
+    "funnel_of",
+    "hull_of",
+    "parity_of",
+    "progress_of",
+    "symmetry_changes",
+    "thermal_of_row",
+]
+
+_HOMES = {
+    "bands": ("Bands", "bands_of_row"),
+    "dos": ("Dos", "dos_of_row"),
+    "elastic": ("ElasticSurface", "elastic_surface", "elastic_surface_of_row"),
+    "frequency": ("FrequencyUnit",),
+    "funnel": ("Funnel", "FunnelStage", "funnel_of"),
+    "histogram": ("Counts", "Histogram", "distribution_of"),
+    "hull": ("Hull", "hull_of"),
+    "parity": ("Parity", "parity_of"),
+    "progress": ("Progress", "progress_of"),
+    "source": ("NotDrawnError",),
+    "symmetry": ("SymmetryChanges", "symmetry_changes"),
+    "thermal": ("Thermal", "thermal_of_row"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

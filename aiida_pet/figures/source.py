@@ -1,0 +1,98 @@
+"""Where figures take their values from: a table, or a data frame that has its columns component by component."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from aiida_pet.tables.arrays import Floats
+from aiida_pet.tables.frame import component_names, frame_of
+from aiida_pet.tables.table import Table
+
+__all__ = ["NotDrawnError", "Source", "array_of_row", "as_frame", "framed", "missing_columns", "row_position"]
+
+Source = Table | pd.DataFrame
+
+
+class NotDrawnError(ValueError):
+    """Raised where rows lack what a figure shows; the message says what, and where it comes from."""
+
+
+def as_frame(source: Source) -> pd.DataFrame:
+    """Return ``source`` as a data frame indexed by id."""
+    return source if isinstance(source, pd.DataFrame) else frame_of(source)
+
+
+def missing_columns(frame: pd.DataFrame, names: Iterable[str], what: str, remedy: str) -> None:
+    """Check that all of ``names`` are columns.
+
+    :param what: the figure, for the message.
+    :param remedy: what makes the columns.
+    :raises NotDrawnError: naming those that are missing.
+    """
+    lacking = [name for name in names if name not in frame.columns]
+    if lacking:
+        raise NotDrawnError(f"{what} needs the column {' and '.join(lacking)}, which is not there: {remedy}")
+
+
+def row_position(source: Source, row_id: str) -> int:
+    """Return the position of a row.
+
+    :raises NotDrawnError: if there is no such row.
+    """
+    ids = np.asarray(source.index if isinstance(source, pd.DataFrame) else source.ids, dtype=str)
+    found = np.flatnonzero(ids == row_id)
+    if not len(found):
+        raise NotDrawnError(f"there is no row {row_id!r} among {len(ids)} rows")
+    return int(found[0])
+
+
+def array_of_row(source: Source, name: str, row_id: str, remedy: str, shape: Sequence[int] = (-1,)) -> Floats:
+    """Return the value of column ``name`` in a row as an array of ``shape``.
+
+    A data frame has it as ``name_0``, ``name_1``, ..., as :func:`~aiida_pet.tables.frame.frame_of` writes it.
+
+    :param remedy: what makes the column, for the message.
+    :raises NotDrawnError: if there is no such row or column, or the row has no value.
+    """
+    row = row_position(source, row_id)
+    if isinstance(source, pd.DataFrame):
+        found = _gathered(source, name)
+        value = None if found is None else source[found].iloc[row].to_numpy(dtype=np.float64)
+    else:
+        value = np.asarray(source.columns[name][row], dtype=np.float64) if name in source.columns else None
+    if value is None:
+        raise NotDrawnError(f"there is no column {name!r}: {remedy}")
+    if not np.isfinite(value).any():
+        raise NotDrawnError(f"row {row_id!r} has no {name}{_why(source, row)}")
+    return value.reshape(shape)
+
+
+def _gathered(frame: pd.DataFrame, name: str) -> list[str] | None:
+    """Return the columns that hold the components of ``name``, in order; None if there are none."""
+    numbered = [
+        other
+        for other in frame.columns
+        if other.startswith(f"{name}_") and other[len(name) + 1 :].isdecimal()
+    ]
+    if numbered:
+        return component_names(name, (0, len(numbered), 1))
+    return [name] if name in frame.columns else None
+
+
+def _why(source: Source, row: int) -> str:
+    """Return how a row ended, as an ending of a sentence; empty if nothing tells."""
+    columns = source.columns
+    if "status" not in columns:
+        return ""
+    ended = source["status"].iloc[row] if isinstance(source, pd.DataFrame) else source.columns["status"][row]
+    return f": it ended as {ended}"
+
+
+def framed(columns: dict[str, object], units: dict[str, str] | None = None) -> pd.DataFrame:
+    """Return a data frame that says the units of its columns in ``attrs``."""
+    frame = pd.DataFrame(columns)
+    frame.attrs["units"] = dict(units or {})
+    return frame
