@@ -24,7 +24,7 @@ def logs_as_before() -> Iterator[None]:
 
     before = log.CLI_ACTIVE, log.CLI_LOG_LEVEL
     yield
-    if (log.CLI_ACTIVE, log.CLI_LOG_LEVEL) != before:
+    if before != (log.CLI_ACTIVE, log.CLI_LOG_LEVEL):
         log.CLI_ACTIVE, log.CLI_LOG_LEVEL = before
         log.configure_logging(with_orm=get_manager().profile_storage_loaded)
 
@@ -91,3 +91,14 @@ def caching(aiida_profile: Any) -> Iterator[None]:
 
     with enable_caching():
         yield
+
+
+@pytest.fixture
+def make_campaign(make_structures: Callable[..., Any], pet_code: Any, pet_model: Any) -> Callable[..., Any]:
+    """Return a factory of campaigns over crystals with these ids, put together by hand."""
+    from support.campaign_by_hand import Campaign
+
+    def make(ids: list[str]) -> Campaign:
+        return Campaign(make_structures(ids), pet_code, pet_model)
+
+    return make

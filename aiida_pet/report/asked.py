@@ -77,14 +77,19 @@ def asked_of(source: Source) -> Asked:
         state=_state(source),
         message=without_places((progress.message or "").split("\n")[0]),
         facts=[
-            Fact("what", f"{_WORDS.get(source.task, source.task)}: {', '.join(source.stages)}" if len(source.stages) > 1 else _WORDS.get(source.task, source.task)),
+            Fact(
+                "what",
+                f"{_WORDS.get(source.task, source.task)}: {', '.join(source.stages)}"
+                if len(source.stages) > 1
+                else _WORDS.get(source.task, source.task),
+            ),
             Fact("crystals", _crystals(source)),
             *_facts_of_model(model),
             Fact("code", _code(source, calls)),
             Fact("launched", _moment(source.node.ctime)),
             Fact("took" if progress.finished else "runs for", _took(source)),
             Fact("cost", cost.told()),
-            Fact("jobs", f"{plural(cost.jobs, 'job')} in {plural(max(len(progress.lanes), 1), 'lane')}"),
+            Fact("jobs", f"{plural(cost.jobs, 'job')} in {plural(_lanes(source), 'lane')}"),
             Fact("uuid", str(source.node.uuid)),
         ],
         parameters=parameters_of(source),
@@ -100,7 +105,11 @@ def _state(source: Source) -> str:
         return f"running: {done}{left}"
     if progress.exit_status == 0:
         return f"finished: {plural(len(source.frame), 'row')}"
-    ended = f"ended with exit status {progress.exit_status}" if progress.exit_status is not None else progress.state
+    ended = (
+        f"ended with exit status {progress.exit_status}"
+        if progress.exit_status is not None
+        else progress.state
+    )
     return f"{ended}: {done}"
 
 
@@ -109,7 +118,9 @@ def _crystals(source: Source) -> str:
     if given is None:
         return plural(len(source.frame), "row")
     symbols = given.elements
-    named = " ".join(symbols[:_MOST_ELEMENTS]) + (f" ... ({len(symbols)} elements)" if len(symbols) > _MOST_ELEMENTS else "")
+    named = " ".join(symbols[:_MOST_ELEMENTS]) + (
+        f" ... ({len(symbols)} elements)" if len(symbols) > _MOST_ELEMENTS else ""
+    )
     label = f" of {given.label!r}" if given.label else ""
     return f"{plural(len(given), 'crystal')}{label}: {named}"
 
@@ -153,8 +164,18 @@ def _moment(when: datetime) -> str:
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def _lanes(source: Source) -> int:
+    given = (
+        source.node.inputs.lanes.value if "lanes" in source.node.inputs else len(source.status.progress.lanes)
+    )
+    return max(int(given), 1)
+
+
 def _took(source: Source) -> str:
-    end = source.node.mtime if source.status.progress.finished else datetime.now(UTC)
+    """Return how long the launch took: to the time of its results, since a node may be touched later."""
+    end = datetime.now(UTC)
+    if source.status.progress.finished:
+        end = source.node.outputs.results.ctime if "results" in source.node.outputs else source.node.mtime
     return duration((end - source.node.ctime).total_seconds())
 
 

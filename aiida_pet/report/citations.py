@@ -12,7 +12,10 @@ GENERAL = (
     "doi:10.1016/j.commatsci.2020.110086",
     "PET: Pozdnyakov and Ceriotti, NeurIPS 36, 79469 (2023), arXiv:2305.19302",
 )
-EMBEDDED = "Data of pet-refractory-xs: Li et al., npj Computational Materials 6, 70 (2020), doi:10.1038/s41524-020-0339-0"
+EMBEDDED = (
+    "Data of pet-refractory-xs: Li et al., npj Computational Materials 6, 70 (2020), "
+    "doi:10.1038/s41524-020-0339-0"
+)
 
 
 def works_to_cite(model: str, tasks: frozenset[str] = frozenset()) -> list[str]:
@@ -28,7 +31,11 @@ def works_to_cite(model: str, tasks: frozenset[str] = frozenset()) -> list[str]:
     if entry is not None:
         found.append(f"The model {model}: {', '.join(entry.references)}")
     if "phonons" in tasks:
-        found.append("phonopy: Togo, Journal of the Physical Society of Japan 92, 012001 (2023), doi:10.7566/JPSJ.92.012001")
+        found.append(
+            "phonopy: Togo, Journal of the Physical Society of Japan 92, 012001 (2023), doi:10.7566/JPSJ.92.012001"
+        )
     if tasks & {"hull", "elastic"}:
-        found.append("pymatgen: Ong et al., Computational Materials Science 68, 314 (2013), doi:10.1016/j.commatsci.2012.10.028")
+        found.append(
+            "pymatgen: Ong et al., Computational Materials Science 68, 314 (2013), doi:10.1016/j.commatsci.2012.10.028"
+        )
     return found

@@ -70,5 +70,7 @@ def cost_of(calls: Calls, engine_s: Mapping[int, float] | None = None) -> Cost:
 
 def _resources_of(pks: Collection[int]) -> dict[int, dict[str, Any]]:
     query = orm.QueryBuilder()
-    query.append(orm.CalcJobNode, filters={"id": {"in": list(pks) or [0]}}, project=["id", "attributes.resources"])
+    query.append(
+        orm.CalcJobNode, filters={"id": {"in": list(pks) or [0]}}, project=["id", "attributes.resources"]
+    )
     return {pk: resources or {} for pk, resources in query.all()}

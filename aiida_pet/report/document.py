@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from aiida_pet.campaigns.errors import NoSuchColumnError
 from aiida_pet.campaigns.nodes import Named
 from aiida_pet.report.asked import Asked, asked_of
 from aiida_pet.report.choices import Choices
@@ -35,6 +36,7 @@ class Document:
     :ivar table_text: what the table holds.
     :ivar best_text: which crystals have figures of their own.
     :ivar details: id -> figures of that crystal.
+    :ivar goes_on: whether one of the launches goes on.
     """
 
     title: str
@@ -48,6 +50,7 @@ class Document:
     table_text: str = ""
     best_text: str = ""
     details: dict[str, list[Figure]] = field(default_factory=dict)
+    goes_on: bool = False
 
     @property
     def figures(self) -> dict[str, Figure]:
@@ -74,8 +77,13 @@ def make_document(launches: Sequence[Named], choices: Choices | None = None) -> 
     choices = choices or Choices()
     sources = [source_of(one) for one in launches]
     first = sources[0]
+    _check(first, choices)
     running = [source for source in sources if not source.status.progress.finished]
-    notes = [without_places(source.rows.missing) for source in sources if source.rows is not None and source.rows.missing]
+    notes = [
+        without_places(source.rows.missing)
+        for source in sources
+        if source.rows is not None and source.rows.missing
+    ]
     sections = sections_of(sources, choices)
     selection = select(first.frame, choices.most_rows, choices.best, choices.sort, choices.ids)
     has_rows = len(first.frame) > 0
@@ -93,7 +101,26 @@ def make_document(launches: Sequence[Named], choices: Choices | None = None) -> 
         table_text=told_of_rows(len(selection.positions), selection.total, first.node.pk),
         best_text=_told_of_best(first, best_ids, choices),
         details=details,
+        goes_on=bool(running),
     )
+
+
+def _check(source: Source, choices: Choices) -> None:
+    """Check the columns and ids that are named, as far as there are rows.
+
+    :raises CampaignError: for a column that there is not, or an id that a launch that has ended has not.
+    """
+    if source.rows is None:
+        return
+    if choices.sort:
+        name = source.rows.known(choices.sort.removeprefix("-"), "sort")
+        if name not in source.frame.columns:
+            raise NoSuchColumnError(
+                f"column {name!r} has several values per row: sort by one that has one", "sort"
+            )
+    if source.status.progress.finished:
+        for row_id in choices.ids:
+            source.rows.place(row_id)
 
 
 def _title(sources: Sequence[Source]) -> str:
@@ -103,7 +130,8 @@ def _title(sources: Sequence[Source]) -> str:
 def _lead(source: Source) -> str:
     progress = source.status.progress
     answered = sum(count for name, count in progress.statuses.items() if name in ("converged", "ok"))
-    parts = [f"{plural(progress.rows_total, 'row')} of {', '.join(source.stages)}"]
+    total = len(source.given) if source.given is not None else progress.rows_total
+    parts = [f"{plural(total, 'crystal')} through {', '.join(source.stages)}"]
     if "passed" in source.frame.columns:
         came = int(source.frame["passed"].fillna(False).astype(bool).sum())
         parts.append(f"{came:,} came through all stages")
@@ -120,5 +148,9 @@ def _told_of_best(source: Source, ids: Sequence[str], choices: Choices) -> str:
     if choices.sort:
         by = f"by {choices.sort.removeprefix('-')}, {'largest' if choices.sort.startswith('-') else 'smallest'} first"
     else:
-        by = "nearest to the hull first" if "e_above_hull" in source.frame.columns else "in the order of the set"
+        by = (
+            "nearest to the hull first"
+            if "e_above_hull" in source.frame.columns
+            else "in the order of the set"
+        )
     return f"{plural(len(ids), 'crystal')} with all their figures, {by}; of every other row structure and values."

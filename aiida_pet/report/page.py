@@ -72,4 +72,7 @@ def _libraries() -> dict[str, str]:
     from plotly.offline import get_plotlyjs  # noqa: PLC0415 - a quarter of a second
 
     sources = {"plotly": get_plotlyjs(), "3dmol": _asset("3Dmol-min.js")}
-    return {name: base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode() for name, text in sources.items()}
+    return {
+        name: base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+        for name, text in sources.items()
+    }

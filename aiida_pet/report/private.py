@@ -9,7 +9,10 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-_POSIX = re.compile(r"(?<![\w/.])(?:~|/)(?:[\w.+@%~-]+/)+[\w.+@%~-]*|(?<![\w/.])/(?:home|root|tmp|scratch|work|users|usr|opt|var)\b[\w./+@%~-]*", re.I)
+_POSIX = re.compile(
+    r"(?<![\w/.])(?:~/|/)(?:[\w.+@%~-]+/)+[\w.+@%~-]*|(?<![\w/.~])/(?:home|root|tmp|scratch|work|users|usr|opt|var)\b[\w./+@%~-]*",
+    re.I,
+)
 _WINDOWS = re.compile(r"\b[A-Za-z]:\\[\w\\.+@ ~-]+")
 _ADDRESS = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*\b")
 PLACE, SOMEBODY = "(a path)", "(a name)"
@@ -36,4 +39,6 @@ def own_names() -> frozenset[str]:
         found.add(getpass.getuser())
     except (OSError, KeyError):  # an account without a name
         found.discard("")
-    return frozenset(name for name in found if len(name) > 3 and name not in ("localhost", "root", "user", "home"))
+    return frozenset(
+        name for name in found if len(name) > 3 and name not in ("localhost", "root", "user", "home")
+    )

@@ -17,12 +17,14 @@ from aiida_pet.tables.columns import Kind, find_columns, first_look, kinds_of, t
 from aiida_pet.words import plural
 
 MOST_ATOMS = 60_000
-"""Atoms of crystals in the page, about 30 bytes each; crystals of further rows are left out, those of the best are not."""
+"""Atoms of crystals in the page, about 30 bytes each; crystals of further rows are left out, but for the best."""
 _WORDS = ("message", "reason", "warnings", "symmetry_warning", "decomposition", "hull_message")
 _LONG = 16  # characters of a text that needs a wide column
 
 
-def table_of(source: Source, positions: NDArray[np.int64], best: NDArray[np.int64], total: int) -> dict[str, Any]:
+def table_of(
+    source: Source, positions: NDArray[np.int64], best: NDArray[np.int64], total: int
+) -> dict[str, Any]:
     """Return the rows at ``positions`` and their crystals.
 
     :param best: positions of the crystals that are shown with all their figures; among ``positions``.
@@ -69,7 +71,9 @@ def _column(frame: pd.DataFrame, name: str, units: dict[str, str]) -> dict[str, 
         values = [None if value is None else bool(value) for value in values]
     if is_text and name in _WORDS:
         known: dict[str, str] = {}
-        values = [known.setdefault(text, without_places(text)) for text in ("" if v is None else v for v in values)]
+        values = [
+            known.setdefault(text, without_places(text)) for text in ("" if v is None else v for v in values)
+        ]
     found = find_columns(name)
     few = name == "formula" or name in _few([str(one) for one in frame.columns])
     return {
@@ -145,8 +149,8 @@ def told_of_rows(shown: int, total: int, pk: int) -> str:
     if shown == total:
         return f"All {plural(total, 'row')}."
     return (
-        f"The page holds {shown:,} of {total:,} rows: those with the lowest and highest values of each important column, some "
-        f"of every way in which rows ended, and a random sample. {total - shown:,} rows are left out of this table (every "
-        f"figure above counts all of them): `aiida-pet results {pk} -o rows.csv` writes all, and `aiida-pet report {pk} --rows "
-        "N` makes a page with more."
+        f"The page holds {shown:,} of {total:,} rows: those with the lowest and highest values of each important "
+        f"column, some of every way in which rows ended, and a random sample. {total - shown:,} rows are left out of "
+        "this table; the histograms, the funnel and the counts above are of all rows. `aiida-pet results "
+        f"{pk} -o rows.csv` writes all rows, and `aiida-pet report {pk} --rows N` makes a page with more."
     )

@@ -35,7 +35,9 @@ class Selection:
         return self.total - len(self.positions)
 
 
-def select(frame: pd.DataFrame, most: int, best: int, sort: str | None = None, ids: tuple[str, ...] = ()) -> Selection:
+def select(
+    frame: pd.DataFrame, most: int, best: int, sort: str | None = None, ids: tuple[str, ...] = ()
+) -> Selection:
     """Return which rows of ``frame`` the page holds.
 
     :param frame: all rows, indexed by id.
@@ -45,14 +47,18 @@ def select(frame: pd.DataFrame, most: int, best: int, sort: str | None = None, i
     :param ids: crystals with all their figures, before the best; those that are not there are passed over.
     """
     first = best_of(frame, sort)
-    asked = frame.index.get_indexer(list(ids))
-    chosen = np.array(list(dict.fromkeys([*asked[asked >= 0].tolist(), *first[:best].tolist()])), dtype=np.int64)
+    asked = frame.index.get_indexer(pd.Index(list(ids), dtype=object))
+    chosen = np.array(
+        list(dict.fromkeys([*asked[asked >= 0].tolist(), *first[:best].tolist()])), dtype=np.int64
+    )
     if len(frame) <= most:
         return Selection(np.arange(len(frame)), chosen, len(frame))
     extremes = _extremes(frame, max(1, int(most * _EXTREME_SHARE) - len(chosen)))
     kept = np.union1d(chosen, extremes)
     rest = np.setdiff1d(np.arange(len(frame)), kept)
-    sample = np.random.default_rng(_SEED).choice(rest, size=max(0, min(most - len(kept), len(rest))), replace=False)
+    sample = np.random.default_rng(_SEED).choice(
+        rest, size=max(0, min(most - len(kept), len(rest))), replace=False
+    )
     return Selection(np.union1d(kept, sample).astype(np.int64), chosen, len(frame))
 
 
@@ -70,7 +76,9 @@ def best_of(frame: pd.DataFrame, sort: str | None = None) -> NDArray[np.int64]:
     keys: list[NDArray[np.float64]] = []  # the last is the first to decide
     by = sort or ("e_above_hull" if "e_above_hull" in frame.columns else None)
     if by:
-        values = pd.to_numeric(frame[by.removeprefix("-")], errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        values = pd.to_numeric(frame[by.removeprefix("-")], errors="coerce").to_numpy(
+            np.float64, na_value=np.nan
+        )
         keys.append(np.nan_to_num(-values if by.startswith("-") else values, nan=np.inf))
     if "passed" in frame.columns and not sort:
         keys.append(-frame["passed"].fillna(False).to_numpy(np.float64))
@@ -80,8 +88,17 @@ def best_of(frame: pd.DataFrame, sort: str | None = None) -> NDArray[np.int64]:
 
 def _extremes(frame: pd.DataFrame, most: int) -> NDArray[np.int64]:
     """Return positions of the rows with the lowest and highest values of each key column, and rows of each status."""
-    names = [name for name in dict.fromkeys([*_KEY_COLUMNS, *first_look(map(str, frame.columns))]) if name in frame.columns]
-    numeric = [name for name in names if pd.api.types.is_numeric_dtype(frame[name].dtype) and not pd.api.types.is_bool_dtype(frame[name].dtype)]
+    names = [
+        name
+        for name in dict.fromkeys([*_KEY_COLUMNS, *first_look(map(str, frame.columns))])
+        if name in frame.columns
+    ]
+    numeric = [
+        name
+        for name in names
+        if pd.api.types.is_numeric_dtype(frame[name].dtype)
+        and not pd.api.types.is_bool_dtype(frame[name].dtype)
+    ]
     each = max(1, most // (2 * (len(numeric) + 2)))
     found: list[NDArray[np.int64]] = []
     for name in numeric:
@@ -91,6 +108,10 @@ def _extremes(frame: pd.DataFrame, most: int) -> NDArray[np.int64]:
         found += [order[:each], order[-each:]]
     for name in ("status", "stage"):
         if name in frame.columns:
-            places = pd.Series(np.arange(len(frame))).groupby(frame[name].to_numpy(), sort=True).head(max(1, each // 4))
+            places = (
+                pd.Series(np.arange(len(frame)))
+                .groupby(frame[name].to_numpy(), sort=True)
+                .head(max(1, each // 4))
+            )
             found.append(places.to_numpy())
     return np.unique(np.concatenate(found))[:most] if found else np.array([], np.int64)

@@ -107,7 +107,7 @@ class Source:
         """Return the places of ``ids`` among the crystals, -1 for those that are not there."""
         if self.crystals is None:
             return np.full(len(ids), -1)
-        return pd.Index(self.crystals.ids).get_indexer(ids).astype(np.int64)
+        return pd.Index(self.crystals.ids).get_indexer(pd.Index(ids)).astype(np.int64)
 
     def table_with(self, column: str) -> TableData | None:
         """Return the last table that has a column, ragged ones included; None if none has it."""
@@ -126,7 +126,9 @@ def source_of(named: Named) -> Source:
     """
     node: Any = load(named, ProcessNode)
     if is_training(node):
-        raise NotReportedError(f"<{node.pk}> is a training: a report is made of launches that compute crystals")
+        raise NotReportedError(
+            f"<{node.pk}> is a training: a report is made of launches that compute crystals"
+        )
     found = status(node)
     if not isinstance(found, Status):
         raise NotReportedError(f"<{node.pk}> is no launch that computes crystals")

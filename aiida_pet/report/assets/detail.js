@@ -31,6 +31,7 @@
         viewer.addLine({ start: { x: from[0], y: from[1], z: from[2] }, end: { x: to[0], y: to[1], z: to[2] }, color: "#6b7782" });
       viewer.resize();
       viewer.zoomTo();
+      viewer.zoom(1.25);
       viewer.rotate(20, "y");
       viewer.rotate(15, "x");
       viewer.render();
@@ -60,7 +61,7 @@
     const parts = [facts(i)];
     if (crystal) {
       const used = [...new Set(crystal.numbers)];
-      parts.push(R.make("figure", { class: "structure", "data-figure": "structure" }, R.make("figcaption", {}, R.make("b", {}, "Structure"), ` ${crystal.numbers.length} atoms; drag to turn`),
+      parts.push(R.make("figure", { class: "kind-structure", "data-figure": "structure" }, R.make("figcaption", {}, R.make("b", {}, "Structure"), ` ${crystal.numbers.length} ${crystal.numbers.length === 1 ? "atom" : "atoms"} in the cell; drag to turn`),
         holder, R.make("div", { class: "key" }, ...used.map((n) => R.make("span", {}, R.make("i", { style: `background:${R.looks(n).colour}` }), R.looks(n).symbol)))));
     } else parts.push(R.make("p", { class: "notice" }, table.no_structure));
     place.replaceChildren(...parts, ...frames.map(([, frame]) => frame));

@@ -99,7 +99,11 @@
 
   // Viridis, which grows in lightness and so survives printing in grey.
   const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
-  R.viridis = (share) => VIRIDIS[Math.max(0, Math.min(9, Math.floor(share * 10)))];
+  R.viridis = (share) => {
+    const at = Math.max(0, Math.min(1, share)) * (VIRIDIS.length - 1), low = Math.min(Math.floor(at), VIRIDIS.length - 2), rest = at - low;
+    const parts = [1, 3, 5].map((k) => Math.round((1 - rest) * parseInt(VIRIDIS[low].slice(k, k + 2), 16) + rest * parseInt(VIRIDIS[low + 1].slice(k, k + 2), 16)));
+    return `rgb(${parts.join(",")})`;
+  };
 
   // The surface of Young's modulus: its distance from the middle along a direction is the modulus along it.
   R.drawSurface = (holder, surface, label) => {

@@ -29,7 +29,7 @@
       const { category, series, across, stacked, x_title: title, unit } = f.options;
       const c = f.columns, labels = c[category].map(String);
       const traces = series.map((name, k) => ({ type: "bar", name: E(name), orientation: across ? "h" : "v", marker: { color: R.COLOURS[k % 8],
-        pattern: { shape: ["", "/", "x", ".", "\\", "-", "|", "+"][k % 8], fgcolor: "#ffffff", solidity: 0.25, size: 7 } },
+        pattern: { shape: ["", "/", "x", ".", "\\", "-", "|", "+"][k % 8], fillmode: "overlay", fgcolor: "#ffffff", fgopacity: 0.7, solidity: 0.2, size: 7 } },
         [across ? "y" : "x"]: labels.map(E), [across ? "x" : "y"]: c[name],
         hovertext: c[name].map((v, i) => `${E(labels[i])}<br>${E(name)}: ${R.number(v)}${unit ? ` ${E(unit)}` : ""}`), hoverinfo: "text",
         text: series.length === 1 ? c[name].map((v) => R.number(v, 3)) : undefined, textposition: "auto", cliponaxis: false }));
@@ -46,51 +46,57 @@
       return Plotly.newPlot(div, traces, layout(260, { barmode: "overlay", bargap: 0, showlegend: series.length > 1, shapes,
         xaxis: axis(withUnit(name, unit)), yaxis: axis("rows", { rangemode: "tozero" }) }), CONFIG);
     },
-    // points x, y with what they are called; lines between some of them
+    // points over the atomic fraction of one element, and the line of the hull below them
     async binary(div, f) {
-      const { x_title: x, y_title: y } = f.options, c = f.columns;
-      const groups = [[true, "on the hull", "#0072B2", "circle", 9], [false, "above it", "#D55E00", "x-thin", 7]];
-      const on = c.x.map((_, i) => i).filter((i) => c.on_hull[i] && c.on_line[i]).sort((a, b) => c.x[a] - c.x[b]);
-      const traces = [{ type: "scatter", mode: "lines", x: on.map((i) => c.x[i]), y: on.map((i) => c.y[i]), line: { color: "#0072B2", width: 1.5 }, hoverinfo: "skip", showlegend: false }];
-      for (const [which, name, color, symbol, size] of groups) {
+      const { x, x_title: across, y_title: up, line } = f.options, c = f.columns;
+      const traces = [{ type: "scatter", mode: "lines", x: line[0], y: line[1], line: { color: "#0072B2", width: 1.5 }, hoverinfo: "skip", showlegend: false }];
+      for (const [which, name, marker] of [
+        [false, "above the hull", { color: "#D55E00", symbol: "diamond-open", size: 7, line: { width: 1.4 } }],
+        [true, "on the hull", { color: "#0072B2", symbol: "circle", size: 9, line: { width: 1, color: "#fff" } }]]) {
         const part = pick(c, (i) => c.on_hull[i] === which);
-        if (part.x.length) traces.push({ type: "scatter", mode: "markers", name, x: part.x, y: part.y, ids: undefined, customdata: part.id,
-          marker: { color, symbol, size, line: { width: which ? 1 : 1.6, color: which ? "#fff" : color } }, hovertext: hoverOf(part, f.options.hover), hoverinfo: "text" });
-      }
-      await Plotly.newPlot(div, traces, layout(330, { xaxis: axis(x, { range: [-0.03, 1.03] }), yaxis: axis(y) }), CONFIG);
-      choosable(div, (point) => point.customdata);
-    },
-    async ternary(div, f) {
-      const c = f.columns, height = Math.sqrt(3) / 2;
-      const X = c.b.map((b, i) => b + c.c[i] / 2), Y = c.c.map((v) => v * height);
-      const above = c.e_above_hull.map((v) => (v === null ? 0 : v));
-      const lines = { x: [], y: [] };
-      for (const [i, j] of f.options.edges || []) { lines.x.push(X[i], X[j], null); lines.y.push(Y[i], Y[j], null); }
-      const traces = [
-        { type: "scatter", mode: "lines", x: [0, 1, 0.5, 0], y: [0, 0, height, 0], line: { color: "#5b6875", width: 1 }, hoverinfo: "skip", showlegend: false },
-        { type: "scatter", mode: "lines", x: lines.x, y: lines.y, line: { color: "#0072B2", width: 1.2 }, hoverinfo: "skip", showlegend: false }];
-      const most = Math.max(1e-6, ...above);
-      for (const which of [false, true]) {
-        const keep = c.on_hull.map((v, i) => (v === which ? i : -1)).filter((i) => i >= 0);
-        if (!keep.length) continue;
-        const part = pick(c, (i) => c.on_hull[i] === which);
-        traces.push({ type: "scatter", mode: "markers", name: which ? "on the hull" : "above it", x: keep.map((i) => X[i]), y: keep.map((i) => Y[i]), customdata: part.id,
-          marker: which ? { color: "#0072B2", size: 10, line: { color: "#fff", width: 1 } } : { color: keep.map((i) => above[i]), colorscale: "Cividis", cmin: 0, cmax: most, reversescale: true,
-            size: 8, symbol: "diamond", line: { color: "#37424d", width: 0.6 }, colorbar: { title: { text: "eV/atom above", side: "right" }, thickness: 10, len: 0.8 } },
+        if (part.id.length) traces.push({ type: "scatter", mode: "markers", name, x: part[x], y: part.formation_energy, customdata: part.id, marker,
           hovertext: hoverOf(part, f.options.hover), hoverinfo: "text" });
       }
+      await Plotly.newPlot(div, traces, layout(330, { xaxis: axis(across, { range: [-0.03, 1.03] }), yaxis: axis(up) }), CONFIG);
+      choosable(div, (point) => point.customdata);
+    },
+    // compositions in a triangle, the edges of the hull's pieces between them
+    async ternary(div, f) {
+      const c = f.columns, [a, b, d] = f.options.elements, height = Math.sqrt(3) / 2;
+      const place = (fractions) => [fractions[1] + fractions[2] / 2, fractions[2] * height];
+      const places = c.id.map((_, i) => place([a, b, d].map((symbol) => c[`x_${symbol}`][i])));
+      const corners = f.options.corners.map(place), lines = { x: [], y: [] };
+      for (const [i, j] of f.options.edges) { lines.x.push(corners[i][0], corners[j][0], null); lines.y.push(corners[i][1], corners[j][1], null); }
+      const traces = [
+        { type: "scatter", mode: "lines", x: [0, 1, 0.5, 0], y: [0, 0, height, 0], line: { color: "#5b6875", width: 1 }, hoverinfo: "skip", showlegend: false },
+        { type: "scatter", mode: "lines", ...lines, line: { color: "#0072B2", width: 1.2 }, hoverinfo: "skip", showlegend: false }];
+      const most = Math.max(1e-6, ...c.e_above_hull.map((v) => v ?? 0));
+      for (const which of [false, true]) {
+        const there = c.id.map((_, i) => i).filter((i) => c.on_hull[i] === which);
+        if (!there.length) continue;
+        const part = pick(c, (i) => c.on_hull[i] === which);
+        const marker = which ? { color: "#0072B2", size: 10, line: { color: "#fff", width: 1 } }
+          : { color: part.e_above_hull.map((v) => v ?? 0), colorscale: "Cividis", reversescale: true, cmin: 0, cmax: most, size: 8, symbol: "diamond", line: { color: "#37424d", width: 0.6 },
+            colorbar: { title: { text: "above the hull (eV/atom)", side: "right" }, thickness: 8, len: 0.7, x: 1, xanchor: "right" } };
+        traces.push({ type: "scatter", mode: "markers", name: which ? "on the hull" : "above the hull", x: there.map((i) => places[i][0]), y: there.map((i) => places[i][1]),
+          customdata: part.id, marker, hovertext: hoverOf(part, f.options.hover), hoverinfo: "text" });
+      }
       const corner = (x, y, text, yshift, xanchor) => ({ x, y, text: E(text), showarrow: false, yshift, xanchor, font: { ...FONT, size: 14 } });
-      const [a, b, d] = f.options.elements;
-      await Plotly.newPlot(div, traces, layout(360, { margin: { l: 24, r: 24, t: 20, b: 30 }, xaxis: { visible: false, range: [-0.1, 1.1] }, yaxis: { visible: false, scaleanchor: "x", range: [-0.12, 1] },
-        annotations: [corner(0, 0, a, -14, "right"), corner(1, 0, b, -14, "left"), corner(0.5, height, d, 12, "center")], legend: { orientation: "h", y: -0.02 } }), CONFIG);
+      await Plotly.newPlot(div, traces, layout(360, { margin: { l: 24, r: 24, t: 20, b: 30 }, xaxis: { visible: false, range: [-0.06, 1.06] },
+        yaxis: { visible: false, scaleanchor: "x", range: [-0.12, 1] }, legend: { orientation: "h", y: -0.02 },
+        annotations: [corner(0, 0, a, -14, "right"), corner(1, 0, b, -14, "left"), corner(0.5, height, d, 12, "center")] }), CONFIG);
       choosable(div, (point) => point.customdata);
     },
     async parity(div, f) {
       const c = f.columns, { x_title: x, y_title: y } = f.options;
-      const all = [...c.x, ...c.y], low = Math.min(...all), high = Math.max(...all);
-      const traces = [{ type: "scatter", mode: "lines", x: [low, high], y: [low, high], line: { color: "#5b6875", dash: "dash", width: 1 }, hoverinfo: "skip" },
-        { type: "scatter", mode: "markers", x: c.x, y: c.y, customdata: c.id, marker: { color: "#0072B2", size: 6, opacity: 0.6 }, hovertext: hoverOf(c, f.options.hover), hoverinfo: "text" }];
-      await Plotly.newPlot(div, traces, layout(330, { showlegend: false, xaxis: axis(x), yaxis: axis(y) }), CONFIG);
+      const all = [...c.reference, ...c.value], low = Math.min(...all), high = Math.max(...all);
+      const traces = [{ type: "scatter", mode: "lines", x: [low, high], y: [low, high], line: { color: "#5b6875", dash: "dash", width: 1 }, hoverinfo: "skip", showlegend: false }];
+      for (const which of [false, true]) {
+        const part = pick(c, (i) => c.outlier[i] === which);
+        if (part.id.length) traces.push({ type: "scatter", mode: "markers", name: which ? "outliers" : "pairs", x: part.reference, y: part.value, customdata: part.id,
+          marker: which ? { color: "#D55E00", symbol: "diamond", size: 7 } : { color: "#0072B2", size: 6, opacity: 0.6 }, hovertext: hoverOf(part, f.options.hover), hoverinfo: "text" });
+      }
+      await Plotly.newPlot(div, traces, layout(330, { showlegend: c.outlier.includes(true), xaxis: axis(x), yaxis: axis(y) }), CONFIG);
       choosable(div, (point) => point.customdata);
     },
     // rows (lane, t, done): a staircase per lane
@@ -98,9 +104,9 @@
       const c = f.columns, lanes = distinct(c.lane);
       const traces = lanes.map((lane, k) => {
         const part = pick(c, (i) => c.lane[i] === lane);
-        return { type: "scatter", mode: "lines+markers", line: { shape: "hv", color: R.COLOURS[k % 8], dash: R.DASHES[Math.floor(k / 8) % 4] }, marker: { size: 5, symbol: R.SYMBOLS[k % 8] }, name: E(lane), x: part.t, y: part.rows };
+        return { type: "scatter", mode: "lines+markers", line: { color: R.COLOURS[k % 8], dash: R.DASHES[Math.floor(k / 8) % 4] }, marker: { size: 5, symbol: R.SYMBOLS[k % 8] }, name: E(lane), x: part.t, y: part.rows };
       });
-      return Plotly.newPlot(div, traces, layout(300, { showlegend: lanes.length > 1, xaxis: axis(withUnit("time since the launch", f.options.unit), { rangemode: "tozero" }), yaxis: axis(f.options.y_title || "rows done", { rangemode: "tozero" }) }), CONFIG);
+      return Plotly.newPlot(div, traces, layout(300, { showlegend: lanes.length > 1, xaxis: axis(withUnit("time since the first job began", f.options.unit), { rangemode: "tozero" }), yaxis: axis(f.options.y_title || "rows done", { rangemode: "tozero" }) }), CONFIG);
     },
     // one panel for each y over a common x
     lines(div, f) {
@@ -162,7 +168,7 @@
       const axes = ["xx", "yy", "zz", "yz", "xz", "xy"];
       div.replaceChildren(R.make("div", { class: "scroll" }, R.make("table", { class: "plain" },
         R.make("thead", {}, R.make("tr", {}, R.make("th", {}), ...axes.map((a) => R.make("th", { class: "number" }, a)))),
-        R.make("tbody", {}, ...axes.map((a) => R.make("tr", {}, R.make("th", {}, a), ...f.columns[a].map((v) => R.make("td", { class: "number" }, v === null ? "" : v.toFixed(1)))))))));
+        R.make("tbody", {}, ...axes.map((a) => R.make("tr", {}, R.make("th", {}, a), ...f.columns[a].map((v) => R.make("td", { class: "number" }, v === null ? "" : (Math.abs(v) < 0.05 ? 0 : v).toFixed(1)))))))));
     },
   };
   R.NEEDS_PLOTLY = new Set(["bars", "histogram", "binary", "ternary", "parity", "steps", "lines", "bands"]);
@@ -181,7 +187,7 @@
   // The frame of a figure that is made here rather than in the page's text: those of one crystal.
   R.figureFrame = (figure) => {
     const div = R.make("div", { class: "plot", role: "img", "aria-label": figure.alt });
-    const frame = R.make("figure", { class: figure.kind, "data-figure": figure.name },
+    const frame = R.make("figure", { class: `kind-${figure.kind}`, "data-figure": figure.name },
       R.make("figcaption", {}, R.make("b", {}, figure.title), ` ${figure.caption || ""}`,
         R.make("button", { type: "button", class: "csv", "aria-label": "Save the numbers of this figure as csv", onclick: () => R.save(`${figure.name}.csv`, R.csv(figure.columns)) }, "csv")), div);
     return [frame, div];

@@ -9,11 +9,6 @@
     if ("y" in R.state) requestAnimationFrame(() => window.scrollTo(0, Number(R.state.y)));
     hold.checked = R.state.hold === "1";
     hold.addEventListener("change", () => R.remember("hold", hold.checked ? "1" : ""));
-    setInterval(() => {
-      if (hold.checked || document.visibilityState === "hidden") return;
-      R.remember("y", Math.round(window.scrollY));
-      location.reload();
-    }, 1000 * again);
   }
 
   const figures = [...document.querySelectorAll("figure[data-figure]")].filter((frame) => R.data.figures[frame.dataset.figure]);
@@ -27,4 +22,11 @@
   }
   if (again && "y" in R.state) window.scrollTo(0, Number(R.state.y));
   document.body.dataset.ready = "yes";
+  if (again) { // counted from here: a slow machine must not begin again before it is through
+    setInterval(() => {
+      if (hold.checked || document.visibilityState === "hidden") return;
+      R.remember("y", Math.round(window.scrollY));
+      location.reload();
+    }, 1000 * again);
+  }
 })();

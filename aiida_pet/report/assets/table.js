@@ -62,10 +62,11 @@
     const whole = table.total > ids.length ? ` (the page holds ${ids.length.toLocaleString("en")} of ${table.total.toLocaleString("en")})` : "";
     counter.textContent = `${order.length.toLocaleString("en")} of ${ids.length.toLocaleString("en")} rows${whole}`;
     body.style.height = `${order.length * HEIGHT}px`;
+    frame.style.height = `${Math.min(560, head.offsetHeight + Math.max(order.length, 3) * HEIGHT + 20)}px`;
     draw(true);
   };
 
-  const width = (c) => (c.name === "id" ? 150 : c.kind === "text" ? (c.long ? 260 : 110) : Math.min(Math.max(86, 18 + 7 * c.name.length), 150));
+  const width = (c) => (c.name === "id" ? 150 : c.kind === "text" ? (c.long ? 260 : 110) : Math.min(Math.max(86, 24 + 8 * c.name.length), 190));
   let head, body, drawn = [-1, -1];
 
   const draw = (anew) => {
