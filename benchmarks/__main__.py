@@ -15,6 +15,7 @@ NAMES = {
     "overhead": "what AiiDA adds to the engine per crystal, in a batch of 2,000 and of 20,000, and its bytes",
     "road": "200 alloys as a batch, by a job per crystal, and by aiida-ase per crystal: time, nodes, bytes",
     "evaluate": "one evaluation of 256 crystals against metatomic's wrapper, metatomic-ase and the model's ceiling",
+    "start": "seconds of CPU from the start of an engine to the answer for one crystal, beyond importing torch",
     "relax": "relaxation of 256 alloys against ASE, torch-sim's optimize and the model's ceiling",
     "symmetry": "projection onto space groups and averages over rotations against what they cost elsewhere",
     "phonons": "phonons of 64 crystals in one run against phonopy and metatomic-ase one by one",

@@ -12,7 +12,7 @@ import torch
 
 from aiida_pet.engine.batch.batch import Batch
 from aiida_pet.engine.batch.evaluation import Evaluation
-from aiida_pet.engine.model.pet import BatchedPet, load_model
+from aiida_pet.engine.model.pet import BatchedPet, load_model, load_plain
 from aiida_pet.engine.tasks.relax import Relax
 from aiida_pet.job.parameters import Dtype, Task, parse_parameters
 from aiida_pet.models import embedded_card, embedded_path
@@ -48,7 +48,8 @@ def shipped() -> Any:
 def batched(dtype: Dtype, **options: Any) -> BatchedPet:
     """Return the model that ships, as the engine runs it."""
     torch.set_num_threads(1)  # as the engine does: evaluations share out the cores
-    return BatchedPet(shipped(), dtype=dtype, device=device(), threads=threads(), **options)
+    plain = load_plain(embedded_path(), embedded_card()["sha256"])
+    return BatchedPet(plain, dtype=dtype, device=device(), threads=threads(), **options)
 
 
 def synchronize() -> None:

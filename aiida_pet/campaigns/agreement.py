@@ -9,11 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from aiida_pet.analysis.metrics import elastic, phonons, report
+from aiida_pet.analysis.metrics import conductivity, elastic, phonons, report
 from aiida_pet.analysis.metrics.report import Metric, compare_with_references
 from aiida_pet.analysis.metrics.stability import STABILITY_THRESHOLD
 from aiida_pet.analysis.metrics.structures import compare_structures, structure_metrics
 from aiida_pet.campaigns.errors import ComparisonError, NoSuchColumnError, NothingToCompareError
+from aiida_pet.campaigns.mode_conductivities import mode_numbers
 from aiida_pet.campaigns.nodes import Named
 from aiida_pet.campaigns.references import (
     PREFIX,
@@ -27,7 +28,7 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.words import shortened
 
-KNOWN = (*report.HULL, *phonons.UNITS, report.MIN_FREQUENCY, *elastic.MODULI)
+KNOWN = (*report.HULL, *phonons.UNITS, report.MIN_FREQUENCY, *elastic.MODULI, conductivity.KAPPA)
 """Columns that the metrics know, and that are compared where nothing is named."""
 
 
@@ -98,8 +99,8 @@ def metrics(
 ) -> Metrics:
     """Return how the results of a launch, set or table agree with references.
 
-    Hull: as matbench-discovery counts (F1, DAF, MAE, ...); phonons: as the MDR benchmark; moduli; of any other column
-    MAE, RMSE and R2. See :mod:`aiida_pet.analysis.metrics.report`.
+    Hull: as matbench-discovery counts (F1, DAF, MAE, ...); phonons: as the MDR benchmark; moduli; conductivities: as
+    kappa_SRME has it, mode by mode; of any other column MAE, RMSE and R2. See :mod:`aiida_pet.analysis.metrics.report`.
 
     :param named: the results, by pk, uuid, label or as a node.
     :param reference: a csv, parquet or crystals' file, a data frame indexed by id, or a set, table or launch; None if
@@ -132,6 +133,8 @@ def metrics(
         )
     except ValueError as error:
         raise ComparisonError(str(error).replace(PREFIX, "")) from error
+    if conductivity.KAPPA in chosen and given is not None and given.modes:
+        numbers |= mode_numbers(found, given.modes, all_references)
     no_crystals = ""
     compare_crystals = not wanted if with_structures is None else with_structures
     if compare_crystals and given is not None and given.structures is not None:

@@ -9,11 +9,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from aiida_pet.analysis.metrics.conductivity import KAPPA
 from aiida_pet.campaigns.errors import CampaignError, NoIdsError, NoReferencesError, UnusableReferenceError
+from aiida_pet.campaigns.mode_conductivities import modes_of_table
 from aiida_pet.campaigns.nodes import Named
 from aiida_pet.campaigns.results import Rows, rows
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.io.ids import ID_KEYS
+from aiida_pet.io.mode_conductivities import (
+    ModeConductivity,
+    holds_mode_conductivities,
+    read_mode_conductivities,
+)
 from aiida_pet.io.readers import read_structures
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.frame import frame_of
@@ -35,12 +42,14 @@ class Reference:
     :ivar frame: its columns, indexed by id.
     :ivar structures: its crystals, None if it has none.
     :ivar units: of its columns, where they are known.
+    :ivar modes: conductivities of its modes by id, None for crystals that have none; empty if it holds none.
     """
 
     name: str
     frame: pd.DataFrame
     structures: StructureTable | None = None
     units: Mapping[str, str] = field(default_factory=dict)
+    modes: Mapping[str, ModeConductivity | None] = field(default_factory=dict)
 
 
 def load_reference(named: Named | Path | Rows | pd.DataFrame, id_column: str | None = None) -> Reference:
@@ -57,6 +66,8 @@ def load_reference(named: Named | Path | Rows | pd.DataFrame, id_column: str | N
     if path is not None and path.exists() and not str(named).isdecimal():
         if _is_table(path):
             return Reference(str(named), read_table(path, id_column))
+        if holds_mode_conductivities(path):
+            return _of_modes(path)
         table = read_structures(path).table
         return Reference(str(named), frame_of(table), table, dict(table.units))
     try:
@@ -65,7 +76,18 @@ def load_reference(named: Named | Path | Rows | pd.DataFrame, id_column: str | N
         where = "no such file, and " if path is not None else ""
         raise NoReferencesError(named, f"{where}{error}") from error
     crystals = found.table.to_table() if isinstance(found.table, StructureSetData) else None
-    return Reference(f"<{found.pk}>", found.table.to_dataframe(), crystals, stored_units(found))
+    frame, modes = found.table.to_dataframe(), modes_of_table(found.table)
+    return Reference(f"<{found.pk}>", frame, crystals, stored_units(found), modes)
+
+
+def _of_modes(path: Path) -> Reference:
+    try:
+        modes = read_mode_conductivities(path)
+    except ValueError as error:
+        raise UnusableReferenceError(str(error)) from error
+    kappas = [float("nan") if one is None else one.kappa for one in modes.values()]
+    frame = pd.DataFrame({KAPPA: kappas}, index=pd.Index(list(modes), name="id"))
+    return Reference(str(path), frame, units={KAPPA: "W/(m K)"}, modes=modes)
 
 
 def stored_units(found: Rows) -> dict[str, str]:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @click.option(
     "--reference",
     metavar="FILE|PK",
-    help="csv or parquet file, file of crystals, or a set, table or launch; else PK itself holds the references.",
+    help="csv or parquet file, file of crystals or of conductivities by mode, or a set, table or launch; else PK "
+    "itself holds the references.",
 )
 @click.option(
     "--column",
@@ -73,7 +74,8 @@ def metrics(
     """Print how the results of the launch (or table) PK compare with references.
 
     Hull: as matbench-discovery counts (F1, DAF, MAE, ...); phonons: as the MDR benchmark (per primitive cell, 300 K);
-    moduli; of any other column MAE, RMSE and R2. If the reference holds crystals, RMSD and symmetry are compared too.
+    moduli; conductivities, mode by mode, as kappa_SRME; of any other column MAE, RMSE and R2. If the reference holds
+    crystals, RMSD and symmetry are compared too.
 
     \b
     aiida-pet metrics 12 --reference dft.csv --column e_above_hull=e_above_hull_dft

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from aiida_pet.cli.choices import NamesOf
 from aiida_pet.cli.output import echo_json, json_option, table_text
 from aiida_pet.job.tasks import task_names
 from aiida_pet.words import cell
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 TRAIN = "train"
 
@@ -30,19 +33,9 @@ def params(task: str, only_protocols: bool, as_json: bool) -> None:
 
     Each can be given to `aiida-pet launch TASK --set NAME=VALUE`, a protocol with --protocol NAME.
     """
-    if task == TRAIN:
-        _echo_training(only_protocols, as_json)
-        return
-    if only_protocols:
-        _echo_protocols(task, as_json, with_parameters=True)
-        return
-    from aiida_pet.job.parameters import describe_parameters, parse_parameters
-    from aiida_pet.job.tasks import Task, schema_of
-
-    rows = describe_parameters(Task(task))
-    choices = {name: _choices(info.annotation) for name, info in schema_of(task).model_fields.items()}
-    if as_json:
-        defaults = parse_parameters(Task(task), {}).model_dump(mode="json")
+    rows, schema, defaults = _described(task)
+    choices = {name: _choices(info.annotation) for name, info in schema.model_fields.items()}
+    if as_json and not only_protocols:
         echo_json(
             {
                 name: {
@@ -55,64 +48,59 @@ def params(task: str, only_protocols: bool, as_json: bool) -> None:
             }
         )
         return
-    lines = [
-        (name, default, unit, text + (f": {', '.join(choices[name])}" if choices[name] else ""))
-        for name, default, unit, text in rows
-    ]
-    click.echo(table_text(lines, ("parameter", "default", "unit", "meaning")))
-    click.echo()
-    _echo_protocols(task, as_json=False, with_parameters=False)
-
-
-def _echo_protocols(task: str, as_json: bool, *, with_parameters: bool) -> None:
-    """Print what each protocol of ``task`` is for, and the parameters that it sets."""
-    from aiida_pet.job.tasks import Task
-    from aiida_pet.workchains.protocols import (
-        ALIASES,
-        available_protocols,
-        default_protocol,
-        protocol_inputs,
-    )
-
-    found = available_protocols(Task(task))
-    sets = {name: protocol_inputs(Task(task), name).parameters for name in found}
-    if as_json:
-        echo_json({name: {"description": text, "parameters": sets[name]} for name, text in found.items()})
-        return
-    marks = {name: f"{name} (or {alias})" for alias, name in ALIASES.items()}
-    default = default_protocol(Task(task))
-    for name, text in found.items():
-        told = ", the default" if name == default else ""
-        click.echo(f"--protocol {marks.get(name, name)}{told}: {text}")
-        if with_parameters:
-            click.echo("  " + " ".join(f"{key}={cell(value)}" for key, value in sets[name].items()))
-
-
-def _echo_training(only_protocols: bool, as_json: bool) -> None:
-    """Print the options of a training, and its protocols."""
-    from aiida_pet.training.parameters import Mode, describe_training, parse_training
-    from aiida_pet.workchains.protocols.train import available_training_protocols, training_inputs
-
-    found = available_training_protocols()
-    rows = describe_training()
-    if as_json and not only_protocols:
-        defaults = parse_training({}).model_dump(mode="json")
-        echo_json(
-            {
-                name: {"default": defaults[name], "unit": unit or None, "description": text}
-                for name, _, unit, text in rows
-            }
-        )
-        return
-    sets = {name: training_inputs(Mode.SCRATCH, name).parameters for name in found}
+    found, default, sets = _protocols(task)
     if as_json:
         echo_json({name: {"description": text, "parameters": sets[name]} for name, text in found.items()})
         return
     if not only_protocols:
-        click.echo(table_text(rows, ("parameter", "default", "unit", "meaning")) + "\n")
+        lines = [
+            (name, value, unit, text + (f": {', '.join(choices[name])}" if choices[name] else ""))
+            for name, value, unit, text in rows
+        ]
+        click.echo(table_text(lines, ("parameter", "default", "unit", "meaning")) + "\n")
     for name, text in found.items():
-        click.echo(f"--protocol {name}: {text}")
-        click.echo("  " + " ".join(f"{key}={cell(value)}" for key, value in sets[name].items()))
+        told = f"{_with_alias(name)}{', the default' if name == default else ''}"
+        click.echo(f"--protocol {told}: {text}")
+        if only_protocols:
+            click.echo("  " + " ".join(f"{key}={cell(value)}" for key, value in sets[name].items()))
+
+
+def _described(task: str) -> tuple[list[tuple[str, str, str, str]], type[BaseModel], dict[str, Any]]:
+    """Return name, default, unit and meaning of each parameter of ``task``, its schema, and its defaults as JSON."""
+    if task == TRAIN:
+        from aiida_pet.training.parameters import TrainingParameters, describe_training, parse_training
+
+        return describe_training(), TrainingParameters, parse_training({}).model_dump(mode="json")
+    from aiida_pet.job.parameters import describe_parameters, parse_parameters
+    from aiida_pet.job.tasks import Task, schema_of
+
+    defaults = parse_parameters(Task(task), {}).model_dump(mode="json")
+    return describe_parameters(Task(task)), schema_of(task), defaults
+
+
+def _protocols(task: str) -> tuple[dict[str, str], str, dict[str, dict[str, Any]]]:
+    """Return protocol -> what it is for, the default's name, and protocol -> the parameters that it sets."""
+    if task == TRAIN:
+        from aiida_pet.training.parameters import Mode
+        from aiida_pet.workchains.protocols import train
+
+        found = train.available_training_protocols()
+        sets = {name: train.training_inputs(Mode.SCRATCH, name).parameters for name in found}
+        return found, train.default_training_protocol(), sets
+    from aiida_pet.job.tasks import Task
+    from aiida_pet.workchains.protocols import available_protocols, default_protocol, protocol_inputs
+
+    found = available_protocols(Task(task))
+    sets = {name: protocol_inputs(Task(task), name).parameters for name in found}
+    return found, default_protocol(Task(task)), sets
+
+
+def _with_alias(protocol: str) -> str:
+    """Return the name of a protocol, with the other name that it may have."""
+    from aiida_pet.workchains.protocols import ALIASES
+
+    others = [alias for alias, name in ALIASES.items() if name == protocol]
+    return " ".join([protocol, *(f"(or {alias})" for alias in others)])
 
 
 def _choices(annotation: Any) -> list[str]:

@@ -24,7 +24,6 @@ import numpy as np
 from ase.data import chemical_symbols
 from ase.geometry import complete_cell
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from aiida_pet.crystals.lattice_reduction import LARGEST_COORDINATE, LatticeReductionError, reduced_basis
 from aiida_pet.job.folder import RowStatus
@@ -215,6 +214,8 @@ def _closest(
 
     The cell is reduced first, so that few images matter; memory is linear in the atoms, on one spot or not.
     """
+    from scipy.spatial import cKDTree  # noqa: PLC0415 - 0.2 s of a start, and only large crystals come here
+
     reduced = reduced_basis(cell, pbc) @ cell
     lengths = np.linalg.norm(reduced, axis=1)[pbc]
     if len(lengths) and lengths.min() < cutoff:  # each atom and its own image

@@ -105,6 +105,18 @@ def read_verified(path: Path | str, sha256: str) -> bytes:
     )
 
 
+def read_archive(path: Path | str, expected_sha256: str) -> bytes:
+    """Return the bytes of the checkpoint ``path`` with that hash, which are an archive as torch writes them.
+
+    :raises MissingModelError, TruncatedModelError, WrongHashError: as :func:`verify`.
+    :raises NotACheckpointError: if the file is something else, although its hash is right.
+    """
+    path = Path(path)
+    content = read_verified(path, expected_sha256)
+    _check_archive(path, content)
+    return content
+
+
 def load_checkpoint(path: Path | str, expected_sha256: str) -> dict[str, Any]:
     """Return the checkpoint dictionary that metatrain wrote to ``path``, its tensors on the CPU.
 
@@ -115,9 +127,15 @@ def load_checkpoint(path: Path | str, expected_sha256: str) -> dict[str, Any]:
     :raises NotACheckpointError: if the file is not a checkpoint, although its hash is right.
     :raises ModelError: if torch or metatrain are not installed, or cannot read this version.
     """
-    path = Path(path)
-    content = read_verified(path, expected_sha256)
-    _check_archive(path, content)
+    return open_checkpoint(path, read_archive(path, expected_sha256))
+
+
+def open_checkpoint(path: Path | str, content: bytes) -> dict[str, Any]:
+    """Return the checkpoint whose bytes are ``content``, as :func:`read_archive` returned them; this runs its pickle.
+
+    :param path: of the file, for messages.
+    :raises ModelError: as :func:`load_checkpoint`.
+    """
     try:
         import metatomic.torch  # noqa: F401, PLC0415  registers the classes that metadata is made of
         import torch  # noqa: PLC0415

@@ -14,7 +14,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiida_pet.schemas import read_as
-from aiida_pet.training.presets import PRESETS, Architecture, check_hypers
+from aiida_pet.training.presets import Architecture, check_hypers
 
 
 class Mode(StrEnum):
@@ -76,9 +76,7 @@ class TrainingParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     # -- the model -------------------------------------------------------------------------------------------
-    architecture: Architecture = Field(
-        Architecture.XXS, description=f"size of a new model: {', '.join(PRESETS)}"
-    )
+    architecture: Architecture = Field(Architecture.XXS, description="size of a new model")
     cutoff: float = Field(6.0, gt=1, le=15, description="reach of a new model", json_schema_extra=_unit("A"))
     cutoff_width: float = Field(
         1.0,
@@ -175,14 +173,14 @@ class TrainingParameters(BaseModel):
         0.01, gt=0, description="likewise, of direct stresses", json_schema_extra=_unit("eV/A^3")
     )
     criterion: Criterion = Field(
-        Criterion.MAE, description=f"chooses the best epoch: {', '.join(Criterion)} of the validation set"
+        Criterion.MAE, description="chooses the best epoch, by errors of the validation set"
     )
     patience: int | None = Field(
         None, ge=1, description="stop after so many epochs that were none better by the criterion"
     )
 
     # -- fine-tuning and calibration -------------------------------------------------------------------------
-    method: Method = Field(Method.FULL, description=f"of a fine-tuning: {', '.join(Method)}")
+    method: Method = Field(Method.FULL, description="of a fine-tuning")
     lora_rank: int = Field(4, ge=1, description="of the matrices of method=lora")
     lora_alpha: float = Field(8.0, gt=0, description="their scale is lora_alpha / lora_rank")
     variant: str | None = Field(
@@ -205,9 +203,7 @@ class TrainingParameters(BaseModel):
         le=1024,
         description="members of the ensemble of energies that a calibration makes; 0 for none",
     )
-    calibration: Calibration = Field(
-        Calibration.ABSOLUTE, description=f"how LLPR's factor is found: {', '.join(Calibration)}"
-    )
+    calibration: Calibration = Field(Calibration.ABSOLUTE, description="how LLPR's factor is found")
 
     # -- what it is called -----------------------------------------------------------------------------------
     name: str | None = Field(None, min_length=1, max_length=100, description="of the model that is made")

@@ -23,10 +23,10 @@ def model_file() -> tuple[Path, str]:
 @pytest.fixture
 def load_pet(model_file: tuple[Path, str]) -> Callable[..., Any]:
     """Make a BatchedPet of the model that ships; keyword arguments are its own."""
-    from aiida_pet.engine.model.pet import BatchedPet, load_model
+    from aiida_pet.engine.model.pet import BatchedPet, load_plain
 
     def load(**options: Any) -> Any:
-        return BatchedPet(load_model(*model_file), **options)
+        return BatchedPet(load_plain(*model_file), **options)
 
     return load
 

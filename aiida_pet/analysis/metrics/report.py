@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from aiida_pet.analysis.metrics import elastic, phonons, stability
+from aiida_pet.analysis.metrics import conductivity, elastic, phonons, stability
 
 HULL = ("e_above_hull", "formation_energy")
 MIN_FREQUENCY = "min_frequency"
@@ -74,7 +74,11 @@ def compare_with_references(
     for name, value in elastic.elastic_metrics(ours, theirs).items():
         unit = "log10(GPa)" if "log10" in name else "GPa" if name.startswith("mae_") else ""
         found[f"elastic/{name}"] = Metric(value, unit)
-    families = {*HULL, *phonons.UNITS, MIN_FREQUENCY, *elastic.MODULI}
+    if conductivity.KAPPA in references:
+        kappas = ours[conductivity.KAPPA], theirs[conductivity.KAPPA]
+        means = conductivity.conductivity_metrics(*kappas)
+        found |= {f"conductivity/{name}": Metric(value) for name, value in means.items()}
+    families = {*HULL, *phonons.UNITS, MIN_FREQUENCY, *elastic.MODULI, conductivity.KAPPA}
     for name in references:
         if name not in families:
             numbers = stability.regression_metrics(theirs[name], ours[name])

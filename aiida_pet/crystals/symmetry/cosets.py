@@ -29,7 +29,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from aiida_pet.crystals.symmetry.operations import Operations
 from aiida_pet.crystals.symmetry.rotation_sets import RotationSet
@@ -69,6 +68,8 @@ def reduce_by_point_group(rotations: RotationSet, cartesian: Floats) -> Reductio
         raise ValueError(f"the identity is not among the {len(cartesian)} operations: they are no group")
     if len(cartesian) == 1:
         return Reduction(rotations.matrices, rotations.weights, rotations.weights[:, None])
+    from scipy.spatial.distance import cdist  # noqa: PLC0415 - 0.2 s, and only for an average
+
     flat = rotations.matrices.reshape(-1, 9)
     rest = np.arange(len(rotations))
     first, shares = [], []

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from aiida_pet.tables.arrays import Floats
 
@@ -64,7 +63,7 @@ def lebedev(l_max: int) -> RotationSet:
     gamma = 2 * np.pi * np.arange(n_gamma) / n_gamma
     polar = np.stack([np.arctan2(y, x), np.arctan2(np.hypot(x, y), z)], axis=1)
     angles = np.column_stack([np.repeat(polar, n_gamma, axis=0), np.tile(gamma, len(z))])
-    proper = Rotation.from_euler("ZYZ", angles).as_matrix()
+    proper = _rotation().from_euler("ZYZ", angles).as_matrix()
     return _with_inversion(f"lebedev-{l_max}", proper, np.repeat(on_sphere, n_gamma))
 
 
@@ -74,7 +73,7 @@ def icosahedral() -> RotationSet:
     The coordinate axes are twofold axes; fivefold axes are (0, 1, p), (1, p, 0), (p, 0, 1) and those with one
     sign changed, p = (1 + sqrt(5)) / 2.
     """
-    return _with_inversion("icosahedral", Rotation.create_group("I").as_matrix())
+    return _with_inversion("icosahedral", _rotation().create_group("I").as_matrix())
 
 
 def octahedral() -> RotationSet:
@@ -83,12 +82,12 @@ def octahedral() -> RotationSet:
     The coordinate axes are the fourfold axes. A cubic crystal along these axes has all of these itself, and
     gains nothing from this set.
     """
-    return _with_inversion("octahedral", np.round(Rotation.create_group("O").as_matrix()))
+    return _with_inversion("octahedral", np.round(_rotation().create_group("O").as_matrix()))
 
 
 def random_rotation(rng: np.random.Generator) -> Floats:
     """Return one rotation (3, 3), uniform on O(3), proper or improper with equal probability."""
-    proper: Floats = Rotation.random(rng=rng).as_matrix()
+    proper: Floats = _rotation().random(rng=rng).as_matrix()
     return proper if rng.integers(2) else -proper
 
 
@@ -111,7 +110,7 @@ def random_rotations(keys: NDArray[Any], seed: int, step: int) -> Floats:
     first, second = 2 * np.pi * uniform[:2]
     short, long = np.sqrt(uniform[2]), np.sqrt(1 - uniform[2])
     quaternions = [long * np.sin(first), long * np.cos(first), short * np.sin(second), short * np.cos(second)]
-    proper = Rotation.from_quat(np.stack(quaternions, axis=1)).as_matrix()
+    proper = _rotation().from_quat(np.stack(quaternions, axis=1)).as_matrix()
     return np.where(uniform[3] < 0.5, -1.0, 1.0)[:, None, None] * proper
 
 
@@ -128,3 +127,10 @@ def _mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
     for shift, factor in _FINALISER:
         numbers = (numbers ^ (numbers >> np.uint64(shift))) * np.uint64(factor)
     return numbers
+
+
+def _rotation() -> Any:
+    """Return scipy's class of rotations, imported only where there are some: 0.2 s of a start."""
+    from scipy.spatial.transform import Rotation  # noqa: PLC0415
+
+    return Rotation

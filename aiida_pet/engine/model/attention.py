@@ -1,4 +1,4 @@
-"""metatrain's attention with fewer copies, the same numbers.
+"""PET's attention with fewer copies than metatrain's, the same numbers.
 
 ``AttentionBlock.forward`` selects queries, keys and values one after another from one tensor, and the way back of each
 select fills a tensor of the whole size with zeros and adds it to the others; ``unbind`` goes back by one stack. On a
@@ -21,6 +21,8 @@ from aiida_pet.engine.batch.batch import Tensor
 
 logger = logging.getLogger(__name__)
 
+EPSILON = 1e-15  # least factor of a neighbour, metatrain's
+
 
 def lighten_attention(backend: torch.nn.Module) -> int:
     """Let the attention blocks of metatrain's ``backend`` be evaluated as written here.
@@ -41,23 +43,37 @@ def lighten_attention(backend: torch.nn.Module) -> int:
     return lightened
 
 
+def log_factors_of(cutoff_factors: Tensor) -> Tensor:
+    """Return the (A, 1, 1, 1 + M) logarithms of the (A, M) ``cutoff_factors``, after those of the atoms."""
+    logarithms = torch.log(torch.clamp(cutoff_factors, EPSILON))
+    return torch.nn.functional.pad(logarithms, (1, 0))[:, None, None]
+
+
+def attended(block: Any, x: Tensor, log_factors: Tensor) -> Tensor:
+    """Return the attention of tokens ``x`` (A, S, d), to whose scores ``log_factors`` (A, 1, S or 1, S) are added.
+
+    :param block: with metatrain's names: linear layers, number of heads, width of a head, temperature.
+    """
+    n_atoms, n_tokens, _ = x.shape
+    packed = block.input_linear(x).reshape(n_atoms, n_tokens, 3, block.num_heads, block.head_dim)
+    queries, keys, values = packed.permute(2, 0, 3, 1, 4).unbind(0)
+    scale = 1.0 / (block.head_dim**0.5 * block.temperature)
+    if getattr(block, "is_fused", x.is_cuda):
+        mask = log_factors.expand(-1, -1, n_tokens, -1).contiguous()
+        mixed = torch.nn.functional.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=mask, scale=scale
+        )
+    else:
+        mixed = torch.softmax((queries * scale) @ keys.mT + log_factors, dim=-1) @ values
+    return block.output_linear(mixed.transpose(1, 2).reshape(x.shape))
+
+
 def _forward(block: Any, x: Tensor, cutoff_factors: Tensor, use_manual_attention: bool) -> Tensor:
     """Return the attention of tokens ``x`` (A, S, d), weighted by ``cutoff_factors`` (A, S, S).
 
     :param use_manual_attention: asked for in training only; it makes no difference here.
     """
-    n_atoms, n_tokens, _ = x.shape
-    packed = block.input_linear(x).reshape(n_atoms, n_tokens, 3, block.num_heads, block.head_dim)
-    queries, keys, values = packed.permute(2, 0, 3, 1, 4).unbind(0)
-    weights = torch.log(torch.clamp(cutoff_factors[:, None], block.epsilon))
-    scale = 1.0 / (block.head_dim**0.5 * block.temperature)
-    if getattr(block, "is_fused", x.is_cuda):
-        mixed = torch.nn.functional.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=weights, scale=scale
-        )
-    else:
-        mixed = torch.softmax((queries * scale) @ keys.mT + weights, dim=-1) @ values
-    return block.output_linear(mixed.transpose(1, 2).reshape(x.shape))
+    return attended(block, x, torch.log(torch.clamp(cutoff_factors[:, None], block.epsilon)))
 
 
 def _agree(block: Any) -> bool:

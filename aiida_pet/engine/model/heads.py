@@ -1,17 +1,16 @@
-"""What metatrain's ``PET`` does around its backend, read off the loaded model once: which heads it has, the scale of
-each for each element, the composition energies, and the uncertainty that metatrain's LLPR model puts around it.
+"""What metatrain's ``PET`` does around its network: which heads it has, the scale of each for each element, the
+composition energies, and the uncertainty that metatrain's LLPR model puts around it.
 
-Only plain PET can be driven this way. What more a model may have (long-range features, ZBL repulsion, conditioning on
-charge and spin, other units) is named by :func:`why_not_plain`; :mod:`aiida_pet.engine.model.metatomic` evaluates
-such models.
+They are read once from where the model is (:class:`PetSource`): a checkpoint that is opened here
+(:mod:`aiida_pet.engine.model.plain.pet`), or a model that metatrain loaded
+(:mod:`aiida_pet.engine.model.metatrain_pet`). Only plain PET can be driven this way.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import torch
 
@@ -84,6 +83,40 @@ class Ensemble:
         return energies[:, None] + features @ self.weights.mT
 
 
+class PetSource(Protocol):
+    """Where the parts of a plain PET model come from.
+
+    :ivar cutoff: A.
+    :ivar adaptive_width: of the step of adaptive cutoffs, A.
+    :ivar neighbors_kept: how many an atom keeps at most, as an estimate; infinite with a fixed cutoff.
+    :ivar atomic_types: atomic numbers in the order of the model's own index.
+    :ivar target_names: outputs that it has.
+    :ivar n_features: length of the last-layer features.
+    """
+
+    cutoff: float
+    adaptive_width: float
+    neighbors_kept: float
+    atomic_types: list[int]
+    target_names: list[str]
+    n_features: int
+
+    def backend(self, names: Sequence[str]) -> torch.nn.Module:
+        """Return the network with the outputs ``names``."""
+
+    def head(self, name: str) -> Head:
+        """Return head ``name`` with its scale of each element."""
+
+    def composition(self, energy: str) -> Tensor:
+        """Return the (largest atomic number + 1,) energies of the elements, eV, float64."""
+
+    def uncertainty(self, energy: str) -> Uncertainty:
+        """:raises UnsupportedModelError: if ``energy`` has none."""
+
+    def ensemble(self, energy: str) -> Ensemble:
+        """:raises UnsupportedModelError: if ``energy`` has none."""
+
+
 @dataclass(frozen=True)
 class Heads:
     """The outputs that are asked for, and the energies of the elements.
@@ -106,31 +139,30 @@ class Heads:
     @classmethod
     def of(
         cls,
-        model: Any,
+        source: PetSource,
         forces: Derivation,
         stress: Derivation,
         variant: str | None = None,
         outputs: Collection[Output] = (),
     ) -> Heads:
-        """Return what ``model``, metatrain's ``PET`` or LLPR around one, has of what is asked for.
+        """Return what ``source`` has of what is asked for.
 
         :param variant: of the outputs, as in ``energy/pbe``; None for those without one.
         :raises UnsupportedModelError: if the model lacks a head or the uncertainty.
         """
-        whole, model = model, pet_of(model)
-        names = model.target_names
+        names = source.target_names
         energy = head_name(names, (ENERGY,), variant)
+
+        def direct(bases: Sequence[str], derivation: Derivation) -> Head | None:
+            return source.head(head_name(names, bases, variant)) if derivation is Derivation.DIRECT else None
+
         return cls(
-            energy=_head(model, energy),
-            forces=_head(model, head_name(names, DIRECT_FORCES, variant))
-            if forces is Derivation.DIRECT
-            else None,
-            stress=_head(model, head_name(names, (DIRECT_STRESS,), variant))
-            if stress is Derivation.DIRECT
-            else None,
-            composition=_composition(model, energy),
-            uncertainty=_uncertainty(whole, energy) if Output.UNCERTAINTY in outputs else None,
-            ensemble=_ensemble(whole, energy) if Output.ENSEMBLE in outputs else None,
+            energy=source.head(energy),
+            forces=direct(DIRECT_FORCES, forces),
+            stress=direct((DIRECT_STRESS,), stress),
+            composition=source.composition(energy),
+            uncertainty=source.uncertainty(energy) if Output.UNCERTAINTY in outputs else None,
+            ensemble=source.ensemble(energy) if Output.ENSEMBLE in outputs else None,
         )
 
     @property
@@ -179,53 +211,20 @@ def features_name(energy: str) -> str:
     return f"mtt::aux::{energy}_last_layer_features"
 
 
-def no_uncertainty(model: Any) -> UnsupportedModelError:
-    """Return the error that says that ``model`` has no uncertainty."""
+def no_uncertainty(kind: str) -> UnsupportedModelError:
+    """Return the error that says that a model of some ``kind`` has no uncertainty."""
     return UnsupportedModelError(
-        f"outputs has {Output.UNCERTAINTY.value}, but the model, a {type(model).__name__}, has none for this energy: "
+        f"outputs has {Output.UNCERTAINTY.value}, but the model, a {kind}, has none for this energy: "
         "leave it out, or take a model that metatrain's llpr architecture calibrated"
     )
 
 
-def no_ensemble(model: Any) -> UnsupportedModelError:
-    """Return the error that says that ``model`` has no ensemble."""
+def no_ensemble(kind: str) -> UnsupportedModelError:
+    """Return the error that says that a model of some ``kind`` has no ensemble."""
     return UnsupportedModelError(
-        f"outputs has {Output.ENSEMBLE.value}, but the model, a {type(model).__name__}, has none for this energy: "
+        f"outputs has {Output.ENSEMBLE.value}, but the model, a {kind}, has none for this energy: "
         "leave it out, or make one by `aiida-pet launch calibrate --set ensemble=32`"
     )
-
-
-def pet_of(model: Any) -> Any:
-    """Return the model that metatrain's LLPR model is put around; any other model as it is."""
-    return model.model if type(model).__name__ == "LLPRUncertaintyModel" else model
-
-
-def why_not_plain(model: Any) -> list[str]:
-    """Return what keeps ``model`` from being evaluated as plain PET or LLPR around it; empty if nothing does."""
-    from metatomic.torch import unit_conversion_factor  # noqa: PLC0415 - torch extension, loaded with the model
-
-    model = pet_of(model)
-    if type(model).__name__ != "PET":
-        return [f"it is of type {type(model).__name__}"]
-    reasons = []
-    if model.long_range:
-        reasons.append("it has long-range features")
-    if model.system_conditioning is not None:
-        reasons.append("it is conditioned on charge and spin")
-    reasons += [f"it adds {type(additive).__name__}" for additive in model.additive_models[1:]]
-    if unit_conversion_factor(model.dataset_info.length_unit, "angstrom") != 1:
-        reasons.append(f"its unit of length is {model.dataset_info.length_unit}")
-    for name in model.target_names:
-        ours, unit = UNITS.get(name.split("/")[0], ""), model.outputs[name].unit
-        if unit_conversion_factor(unit, ours) != 1:
-            reasons.append(f"its {name} is in {unit}")
-    return reasons
-
-
-def neighbors_kept(model: Any) -> float:
-    """Return how many neighbours an atom keeps at most, as an estimate; infinite with a fixed cutoff."""
-    adaptive = getattr(pet_of(model), "num_neighbors_adaptive", None)
-    return math.inf if adaptive is None else KEPT * adaptive
 
 
 def last_layer_features(nodes: Sequence[Tensor], edges: Sequence[Tensor], cutoff_factors: Tensor) -> Tensor:
@@ -237,61 +236,3 @@ def last_layer_features(nodes: Sequence[Tensor], edges: Sequence[Tensor], cutoff
     """
     summed = [(edge * cutoff_factors[:, :, None]).sum(dim=1) for edge in edges]
     return torch.cat([values for layer in zip(nodes, summed, strict=True) for values in layer], dim=1)
-
-
-def _one_of_each(model: Any) -> tuple[Any, list[int]]:
-    """Return a metatomic system with one atom of each element the model knows, and their atomic numbers."""
-    from metatomic.torch import System  # noqa: PLC0415 - torch extension, loaded with the model
-
-    numbers = [int(number) for number in model.atomic_types]
-    system = System(
-        types=torch.tensor(numbers, dtype=torch.int32),
-        positions=torch.zeros((len(numbers), 3), dtype=torch.float64),
-        cell=torch.zeros((3, 3), dtype=torch.float64),
-        pbc=torch.zeros(3, dtype=torch.bool),
-    )
-    return system, numbers
-
-
-def _head(model: Any, name: str) -> Head:
-    """Return head ``name`` with its scale of each element, as metatrain's own scaler applies it."""
-    from metatomic.torch import ModelOutput  # noqa: PLC0415
-
-    system, numbers = _one_of_each(model)
-    kind = str(model.scaler.target_infos[name].sample_kind)
-    scales = model.scaler.get_scales([system], {name: ModelOutput(sample_kind=kind)})
-    values = scales[name].block(0).values.reshape(-1)
-    values = values[:1].expand(len(numbers)) if kind == "system" else values.reshape(len(numbers), -1)[:, 0]
-    return Head(name, values.to(torch.float64).contiguous())
-
-
-def _composition(model: Any, energy: str) -> Tensor:
-    """Return the (largest atomic number + 1,) energies of the elements, eV, float64."""
-    from metatomic.torch import ModelOutput  # noqa: PLC0415
-
-    system, numbers = _one_of_each(model)
-    table = torch.zeros(max(numbers) + 1, dtype=torch.float64)
-    additive = model.additive_models[0]
-    if energy not in additive.outputs:  # an energy that was trained without
-        return table
-    energies = additive([system], {energy: ModelOutput(sample_kind="atom")})[energy].block(0).values
-    table[torch.tensor(numbers)] = energies.reshape(-1).to(torch.float64).cpu()
-    return table
-
-
-def _uncertainty(model: Any, energy: str) -> Uncertainty:
-    buffers = dict(model.named_buffers())
-    name = uncertainty_name(energy)
-    if f"cholesky_{name}" not in buffers:
-        raise no_uncertainty(model)
-    cholesky, multiplier = buffers[f"cholesky_{name}"], buffers[f"multiplier_{name}"]
-    return Uncertainty(cholesky.detach().double(), multiplier.detach().double().reshape(()))
-
-
-def _ensemble(model: Any, energy: str) -> Ensemble:
-    """Return the last layers of metatrain's LLPR model: its energies are centred on that of the model around it."""
-    layers = getattr(model, "llpr_ensemble_layers", {})
-    if energy not in layers:
-        raise no_ensemble(model)
-    weights = layers[energy].weight.detach().double()
-    return Ensemble(weights - weights.mean(dim=0))

@@ -34,13 +34,12 @@ from aiida_pet.engine.model.heads import (
     UnsupportedModelError,
     features_name,
     head_name,
-    neighbors_kept,
     no_ensemble,
     no_uncertainty,
-    pet_of,
     uncertainty_name,
 )
 from aiida_pet.engine.model.metatomic_systems import make_systems, per_atom, per_row
+from aiida_pet.engine.model.metatrain_pet import neighbors_kept, pet_of
 from aiida_pet.engine.symmetry.averaging import Turn
 from aiida_pet.job.parameters import Derivation, Dtype, Output
 
@@ -102,10 +101,10 @@ class WrappedModel(BatchModel):
         if features is not None and features not in names:
             raise UnsupportedModelError(f"outputs has features, but the model has no output {features!r}")
         if Output.ENSEMBLE in self.outputs:
-            raise no_ensemble(model)
+            raise no_ensemble(type(model).__name__)
         uncertainty = uncertainty_name(energy) if Output.UNCERTAINTY in self.outputs else None
         if uncertainty is not None and uncertainty not in names:
-            raise no_uncertainty(model)
+            raise no_uncertainty(type(model).__name__)
         return _Names(
             energy,
             head_name(names, DIRECT_FORCES, variant) if self.forces is Derivation.DIRECT else None,

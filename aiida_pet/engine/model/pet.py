@@ -1,4 +1,4 @@
-"""PET over one concatenated batch: metatrain's pure-tensor backend without a Python loop over systems.
+"""PET over one concatenated batch: a network of pure tensors without a Python loop over systems.
 
 One leaf of positions and one of strain serve all rows that go through the model together: forces are -dE/dx and the
 stress is the symmetric part of dE/d(strain) / V. The antisymmetric part, zero for an invariant model, is the
@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import torch
-from ase import Atoms
 
-from aiida_pet.engine.batch.batch import Batch, Tensor
+from aiida_pet.engine.batch.batch import Batch, Tensor, rows_of_atoms
 from aiida_pet.engine.batch.evaluation import NET_FORCE, VIRIAL, Evaluation
 from aiida_pet.engine.batch.neighbors import NeighborList, Pairs
-from aiida_pet.engine.model.attention import lighten_attention
 from aiida_pet.engine.model.base import (
     BatchModel,
     ModelOptions,
@@ -31,20 +29,21 @@ from aiida_pet.engine.model.base import (
     stress_volumes,
 )
 from aiida_pet.engine.model.chunks import Cost
-from aiida_pet.engine.model.heads import (
-    Heads,
-    UnsupportedModelError,
-    last_layer_features,
-    neighbors_kept,
-    pet_of,
-    why_not_plain,
-)
-from aiida_pet.engine.model.metatomic import WrappedModel
+from aiida_pet.engine.model.heads import Heads, PetSource, last_layer_features
+from aiida_pet.engine.model.metatrain_pet import MetatrainPet, why_not_plain
+from aiida_pet.engine.model.plain.pet import PlainPet
+from aiida_pet.engine.model.plain.stored import NotPlainError, read_stored
+from aiida_pet.engine.model.quick_imports import import_metatomic
 from aiida_pet.engine.model.saved_bytes import KeptBytes
 from aiida_pet.engine.symmetry.averaging import Turn
-from aiida_pet.job.checkpoint import load_checkpoint, trained_pairs, uncertainty_limit
+from aiida_pet.job.checkpoint import (
+    load_checkpoint,
+    open_checkpoint,
+    read_archive,
+    trained_pairs,
+    uncertainty_limit,
+)
 from aiida_pet.job.parameters import Output
-from aiida_pet.tables.crystals import StructureTable
 
 logger = logging.getLogger(__name__)
 
@@ -82,34 +81,28 @@ class _Predicted:
 class BatchedPet(BatchModel):
     """A plain PET model, or one with LLPR around it. Parameters as :class:`~aiida_pet.engine.model.base.BatchModel`.
 
-    :param model: as loaded for export; its heads that are not asked for are removed.
+    :param model: a plain checkpoint, or a model as metatrain loads it for export, whose heads that are not asked for
+        are removed.
     :raises UnsupportedModelError: if the model is not plain PET or lacks what is asked for.
+    :raises NotPlainError: if the checkpoint has parts that are not known.
     """
 
     def __init__(self, model: Any, **options: Unpack[ModelOptions]) -> None:
-        reasons = why_not_plain(model)
-        if reasons:
-            raise UnsupportedModelError(
-                f"the model cannot be evaluated as plain PET: {', '.join(reasons)}; make_model takes such models too"
-            )
-        pet = pet_of(model)
+        source: PetSource = model if isinstance(model, PlainPet) else MetatrainPet(model)
         super().__init__(
-            cutoff=float(pet.cutoff),
-            atomic_numbers=pet.atomic_types,
-            n_features=int(pet.last_layer_feature_size),
+            cutoff=source.cutoff,
+            atomic_numbers=source.atomic_types,
+            n_features=source.n_features,
             **options,
         )
-        self._adaptive_width = float(pet.cutoff_width_adaptive)
-        pet = pet.eval()
-        heads = Heads.of(model, self.forces, self.stress, self.variant, self.outputs)
+        self._adaptive_width = source.adaptive_width
+        heads = Heads.of(source, self.forces, self.stress, self.variant, self.outputs)
         self._names = [head.name for head in heads.all]
-        for name in set(pet.target_names) - set(self._names):
-            pet.backend.remove_output(name)
-        self._backend = pet.backend.to(device=self.device, dtype=self.dtype).requires_grad_(False)
-        lighten_attention(self._backend)
+        backend: Any = source.backend(self._names)
+        self._backend = backend.to(device=self.device, dtype=self.dtype).requires_grad_(False)
         self._heads = heads.to(self.device, self.dtype)
         self._n_members = 0 if heads.ensemble is None else len(heads.ensemble.weights)
-        self.cost = Cost(neighbors_kept(pet), self._pair_cost())
+        self.cost = Cost(source.neighbors_kept, self._pair_cost())
 
     def _prepared(self, batch: Batch, pairs: Pairs) -> _Prepared:
         strained = self._strained(batch)
@@ -120,7 +113,7 @@ class BatchedPet(BatchModel):
     def _preprocessed(
         self, batch: Batch, positions: Tensor, cells: Tensor, pairs: Pairs
     ) -> dict[str, Tensor]:
-        return self._backend.preprocess(
+        data: dict[str, Tensor] = self._backend.preprocess(
             positions,
             pairs.centers,
             pairs.neighbors,
@@ -130,12 +123,20 @@ class BatchedPet(BatchModel):
             batch.row_of_atom,
             self._adaptive_width,
         )
+        return data
 
     def _pair_cost(self) -> float:
         """Return what a listed pair costs of what a token costs: memory kept for gradients, measured on a crystal."""
-        number = min(self.atomic_numbers)
-        atoms = Atoms([number], cell=[self.cutoff / 2] * 3, pbc=True)  # 32 neighbours
-        batch = Batch.from_table(StructureTable.from_ase([("probe", atoms)]), self.device)
+        one = torch.ones(1, dtype=torch.int64, device=self.device)
+        edge = self.cutoff / 2  # of a simple cubic crystal: 32 neighbours
+        batch = Batch(
+            numbers=one * min(self.atomic_numbers),
+            positions=torch.zeros((1, 3), dtype=torch.float64, device=self.device),
+            cells=edge * torch.eye(3, dtype=torch.float64, device=self.device)[None],
+            pbc=torch.ones((1, 3), dtype=torch.bool, device=self.device),
+            n_atoms=one,
+            row_of_atom=rows_of_atoms(one),
+        )
         pairs = NeighborList(self.cutoff).update(batch)
         positions, cells = batch.positions.to(self.dtype).requires_grad_(), batch.cells.to(self.dtype)
         weights = [*self._backend.parameters(), *self._backend.buffers()]
@@ -240,20 +241,47 @@ class BatchedPet(BatchModel):
 def make_model(path: Path, sha256: str, **options: Unpack[ModelOptions]) -> BatchModel:
     """Return the model of the checkpoint ``path``: a :class:`BatchedPet` if it is plain PET, or LLPR around it.
 
+    A plain checkpoint is opened without metatrain, whose import takes longer than the rest of a start.
+
     :param options: as of :class:`~aiida_pet.engine.model.base.BatchModel`.
     :raises aiida_pet.job.checkpoint.ModelError: if the file is missing, another or damaged.
     :raises UnsupportedModelError: if the model lacks what is asked for.
     """
-    checkpoint = load_checkpoint(path, sha256)
-    pairs, limit = trained_pairs(checkpoint), uncertainty_limit(checkpoint)
+    content = read_archive(path, sha256)
+    try:
+        checkpoint = read_stored(content)
+        made: BatchModel = BatchedPet(PlainPet(checkpoint), **options)
+    except NotPlainError as error:
+        logger.info("%s is opened with metatrain: %s", path.name, error)
+        import_metatomic()
+        checkpoint = open_checkpoint(path, content)
+        said = trained_pairs(checkpoint), uncertainty_limit(checkpoint)  # before metatrain takes it apart
+        made = _through_metatrain(path, checkpoint, **options)
+    else:
+        said = trained_pairs(checkpoint), uncertainty_limit(checkpoint)
+    made.trained_pairs, made.uncertainty_limit = said
+    return made
+
+
+def _through_metatrain(path: Path, checkpoint: dict[str, Any], **options: Unpack[ModelOptions]) -> BatchModel:
+    """Return the model that metatrain makes of ``checkpoint``."""
+    from aiida_pet.engine.model.metatomic import WrappedModel  # noqa: PLC0415 - a torch extension
+
     model = _opened(checkpoint)
     reasons = why_not_plain(model)
     if reasons:
         logger.warning("%s is evaluated through metatomic, more slowly: %s", path.name, ", ".join(reasons))
-    kind: type[BatchedPet | WrappedModel] = WrappedModel if reasons else BatchedPet
-    made = kind(model, **options)
-    made.trained_pairs, made.uncertainty_limit = pairs, limit
-    return made
+        return WrappedModel(model, **options)
+    return BatchedPet(model, **options)
+
+
+def load_plain(path: Path, sha256: str) -> PlainPet:
+    """Return the plain checkpoint ``path``, opened only if its hash is ``sha256``.
+
+    :raises aiida_pet.job.checkpoint.ModelError: if the file is missing, another or damaged.
+    :raises NotPlainError: if there is more to it than plain PET.
+    """
+    return PlainPet(read_stored(read_archive(path, sha256)))
 
 
 def load_model(path: Path, sha256: str) -> Any:
@@ -261,6 +289,7 @@ def load_model(path: Path, sha256: str) -> Any:
 
     :raises aiida_pet.job.checkpoint.ModelError: if the file is missing, another or damaged.
     """
+    import_metatomic()
     return _opened(load_checkpoint(path, sha256))
 
 

@@ -17,7 +17,8 @@ from aiida_pet.crystals.symmetry.rotation_sets import RotationSet, lebedev
 from aiida_pet.engine.batch.batch import Batch
 from aiida_pet.engine.batch.evaluation import Evaluation
 from aiida_pet.engine.batch.neighbors import NeighborList
-from aiida_pet.engine.model.heads import Heads, UnsupportedModelError, why_not_plain
+from aiida_pet.engine.model.heads import Heads, UnsupportedModelError
+from aiida_pet.engine.model.metatrain_pet import MetatrainPet, why_not_plain
 from aiida_pet.engine.model.pet import BatchedPet
 from aiida_pet.engine.symmetry.averaging import Rotations, RowRotations
 from aiida_pet.job.parameters import Derivation, Output
@@ -50,7 +51,7 @@ def said_by_metatomic(model: Any, table: StructureTable, name: str, kind: str, u
 
 
 def test_heads_are_read_with_the_scale_of_each_element():
-    heads = Heads.of(tiny_pet(), D, D)
+    heads = Heads.of(MetatrainPet(tiny_pet()), D, D)
     assert (heads.energy.name, heads.forces.name, heads.stress.name) == (
         "energy", "non_conservative_force", "non_conservative_stress",
     )  # fmt: skip
@@ -91,7 +92,7 @@ def test_variants_differ(mixed):
 
 def test_older_name_of_direct_forces_is_understood(mixed):
     model = tiny_pet()
-    assert Heads.of(model, D, C).forces.name == "non_conservative_force"
+    assert Heads.of(MetatrainPet(model), D, C).forces.name == "non_conservative_force"
     names = ["energy", "non_conservative_forces"]
     from aiida_pet.engine.model.heads import DIRECT_FORCES, head_name
 

@@ -5,26 +5,55 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 import torch
 
-IMPORTS = """
+from aiida_pet.job.folder import JobFolder, JobSpec
+from aiida_pet.job.tasks import Task
+
+UNNEEDED = (
+    "metatrain",
+    "metatomic",
+    "metatensor",
+    "sympy",
+    "scipy",
+    "phonopy",
+    "seekpath",
+    "pandas",
+    "matplotlib",
+)
+ENGINE = f"""
 import sys
-import aiida_pet.engine.run, aiida_pet.engine.tasks.relax, aiida_pet.engine.model.pet, aiida_pet.engine.model.memory
+from pathlib import Path
+from aiida_pet.engine.run import run_folder
+status = run_folder(Path(sys.argv[1]))
+print(int(status), *(name for name in {UNNEEDED} if name in sys.modules))
+"""
+METATOMIC = """
+from aiida_pet.engine.model.quick_imports import import_metatomic
+import_metatomic()
 import torch
-from metatensor.torch import TensorMap
 import metatensor.torch
 print(torch.jit._state._enabled.enabled, type(metatensor.torch.add).__name__)
-print(*(name for name in ("scipy.integrate", "phonopy", "seekpath", "pandas", "matplotlib") if name in sys.modules))
 """
 
 
-def test_relaxation_starts_without_what_it_does_not_need():
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", IMPORTS], capture_output=True, text=True, check=True
-    )
-    switch, imported = run.stdout.split("\n")[:2]
-    assert switch == "True function"  # what was imported is not compiled, what is scripted later is
-    assert imported == ""
+def said_by(code: str, *arguments: str) -> str:
+    command = [sys.executable, "-W", "ignore", "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize("task", [Task.STATIC, Task.RELAX])
+def test_job_runs_without_what_it_does_not_need(tmp_path, model_file, alloys, task):
+    path, sha256 = model_file
+    JobFolder(tmp_path).write_inputs(JobSpec(task, {}, sha256, model_path=str(path)), alloys(2))
+    assert said_by(ENGINE, str(tmp_path)) == "0"
+
+
+def test_metatomic_is_imported_without_compiling_what_is_not_used():
+    assert (
+        said_by(METATOMIC) == "True function"
+    )  # what was imported is not compiled, what is scripted later is
 
 
 def test_operations_that_were_not_compiled_can_be_scripted():
