@@ -22,6 +22,7 @@ from aiida_pet.cli.launch import launch as launch_command
 from aiida_pet.cli.metrics import metrics as metrics_command
 from aiida_pet.cli.model import model as model_command
 from aiida_pet.cli.params import params as params_command
+from aiida_pet.cli.plot import plot as plot_command
 from aiida_pet.cli.repair import repair as repair_command
 from aiida_pet.cli.report import report as report_command
 from aiida_pet.cli.results import results as results_command
@@ -80,6 +81,7 @@ for _command in (
     results_command,
     report_command,
     show_command,
+    plot_command,
     metrics_command,
     find_command,
     select_command,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiida_pet.campaigns.timeline import timeline
+from aiida_pet.campaigns.timeline import job_times
 from aiida_pet.figures import progress_of
 from aiida_pet.report.figure import Figure, Kind, columns_of
 from aiida_pet.report.source import Source
@@ -23,7 +23,7 @@ def time_figures(source: Source) -> list[Figure]:
 
     :raises NotDrawnError: if no job has begun.
     """
-    found = progress_of(timeline(source.node))
+    found = progress_of(job_times(source.node))
     table = found.to_frame()
     unit, size = scale_of(float(table["time"].max()))
     several = table["stage"].nunique() > 1
@@ -31,7 +31,7 @@ def time_figures(source: Source) -> list[Figure]:
         table = table.iloc[:: len(table) // _MOST_POINTS + 1]
     table = table.assign(
         lane=[
-            f"{stage}, {lane}" if several else lane
+            f"{stage}, lane {lane}" if several else f"lane {lane}"
             for stage, lane in zip(table["stage"], table["lane"], strict=True)
         ],
         t=table["time"] / size,
@@ -47,7 +47,7 @@ def time_figures(source: Source) -> list[Figure]:
         options={"unit": unit},
         caption="per lane; a lane counts its rows within its stage." if several else "per lane.",
     )
-    spent = found.spent_frame()
+    spent = found.spent_frame().replace({"stage": {"": source.task}})
     total = spent.groupby("what", sort=False)["time"].sum()
     unit, size = scale_of(float(spent.groupby("stage")["time"].sum().max()))
     wide = (spent.pivot_table(index="stage", columns="what", values="time", sort=False) / size).reset_index()
