@@ -68,7 +68,7 @@ def _times(job: Any, progress: JobProgress, ended: datetime) -> tuple[float, flo
 
 
 def _ends(pks: list[int]) -> dict[int, datetime]:
-    """Return when the results of jobs were read, by pk: the node itself may be touched later, when it is cleaned say."""
+    """Return when the results of jobs were read, by pk: a node may be touched later, when it is cleaned say."""
     query = orm.QueryBuilder()
     query.append(orm.CalcJobNode, filters={"id": {"in": pks or [0]}}, project="id", tag="job")
     query.append(orm.Dict, with_incoming="job", edge_filters={"label": "summary"}, project="ctime")
