@@ -24,6 +24,7 @@ NAMES = {
     "eta": "the time left that a live status tells of a screening, over the truth",
     "campaign": "a campaign of 256,963 crystals: overhead, memory, bytes, and how long answers take",
     "interrupted": "such a campaign whose client and daemon are killed in the middle: what is done twice",
+    "report": "the page of campaigns of 353, 10,000 and 257,000 rows: seconds, memory, bytes",
     "scaling": "relaxations of 64 to 4,096 rows: crystals per second, time per atom, memory",
 }
 ELSEWHERE = {"interrupted": "faults.interrupted"}  # benchmark -> its module, where that has another name

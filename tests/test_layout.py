@@ -50,6 +50,9 @@ ELSEWHERE = {
     "io/test_writers": "ase_db_writer cif_writer format_writers extxyz_writer own_json own_record poscar_writer",
     "job/test_parameters": "choices",
     "models/recipe/test_recipe": "about card errors strip",
+    "report/test_document": "asked choices citations costs details funnels hulls overview parities periodic "
+    "rows_table source symmetry times values",
+    "report/test_page": "writing",
     "tables/test_columns": "column missing_columns warnings when",
     "tables/test_filter": "condition_values known_values",
     "tables/test_missing_flags": "frame",
@@ -103,6 +106,7 @@ IN_ANOTHER_PACKAGE = {
     "computers.pbspro": "computers/test_resources",
     "computers.quantities": "computers/test_resources",
     "campaigns.lines": "cli/test_status",
+    "cli.report": "report/test_document",
     "campaigns.live": "cli/test_live",
     "computers.services": "cli/test_services",
     "computers.steps": "cli/test_setup",

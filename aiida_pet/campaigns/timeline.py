@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -29,9 +30,15 @@ def job_times(named: Named) -> pd.DataFrame:
     calls = calls_of(node)
     progress = campaign_progress(node, calls)
     of_job = {job.pk: job for job in progress.jobs}
-    summaries = summaries_of(calls.jobs())
+    summaries, ends = summaries_of(calls.jobs()), _ends([job.pk for job in calls.jobs()])
     records = [
-        (job.pk, stage, lane, *_times(job, of_job[job.pk]), *_cost(summaries.get(job.pk, {}), of_job[job.pk]))
+        (
+            job.pk,
+            stage,
+            lane,
+            *_times(job, of_job[job.pk], ends.get(job.pk, job.mtime)),
+            *_cost(summaries.get(job.pk, {}), of_job[job.pk]),
+        )
         for stage, lane, job in _placed(calls, progress)
     ]
     frame = pd.DataFrame(records, columns=list(COLUMNS)).sort_values("begun", kind="stable")
@@ -55,9 +62,17 @@ def _placed(calls: Calls, progress: CampaignProgress) -> list[tuple[str, str, An
     return found
 
 
-def _times(job: Any, progress: JobProgress) -> tuple[float, float]:
+def _times(job: Any, progress: JobProgress, ended: datetime) -> tuple[float, float]:
     begun = job.ctime.timestamp()
-    return begun, job.mtime.timestamp() if progress.has_ended else max(begun, time.time())
+    return begun, max(begun, ended.timestamp() if progress.has_ended else time.time())
+
+
+def _ends(pks: list[int]) -> dict[int, datetime]:
+    """Return when the results of jobs were read, by pk: a node may be touched later, when it is cleaned say."""
+    query = orm.QueryBuilder()
+    query.append(orm.CalcJobNode, filters={"id": {"in": pks or [0]}}, project="id", tag="job")
+    query.append(orm.Dict, with_incoming="job", edge_filters={"label": "summary"}, project="ctime")
+    return dict(query.all())
 
 
 def _cost(summary: dict[str, Any], progress: JobProgress) -> tuple[int, float, float, bool]:
