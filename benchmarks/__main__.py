@@ -22,8 +22,10 @@ NAMES = {
     "phonons": "phonons of 64 crystals in one run against phonopy and metatomic-ase one by one",
     "hull": "energies above hull of 16,000 entries against pymatgen's PatchedPhaseDiagram, and of 257,000",
     "funnel": "a screening of 2,000 crystals through AiiDA: time of each stage, share of the engine, bytes",
+    "eta": "the time left that a live status tells of a screening, over the truth",
     "campaign": "a campaign of 256,963 crystals: overhead, memory, bytes, and how long answers take",
     "interrupted": "such a campaign whose client and daemon are killed in the middle: what is done twice",
+    "report": "the page of campaigns of 353, 10,000 and 257,000 rows: seconds, memory, bytes",
     "scaling": "relaxations of 64 to 4,096 rows: crystals per second, time per atom, memory",
 }
 ELSEWHERE = {"interrupted": "faults.interrupted"}  # benchmark -> its module, where that has another name

@@ -53,7 +53,7 @@ FUNNEL = (
     "phonons.min_image=8",
 )
 REPORTED = ("id", "e_above_hull", "min_frequency", "bulk_modulus", "shear_modulus", "extrapolation")
-CRYSTALS, RESULTS, SUMMARY = "alloys.xyz", "results.csv", "summary.json"
+CRYSTALS, RESULTS, SUMMARY, REPORT = "alloys.xyz", "results.csv", "summary.json", "report.html"
 LOCK = "lock"
 PATIENCE_S = 30  # for a process to end when asked to
 
@@ -145,7 +145,7 @@ class Demo:
         """Remove what a former run left."""
         self.stop()
         shutil.rmtree(self.aiida_path, ignore_errors=True)
-        for name in (CRYSTALS, RESULTS, SUMMARY):
+        for name in (CRYSTALS, RESULTS, SUMMARY, REPORT):
             (self.folder / name).unlink(missing_ok=True)
         self.aiida_path.mkdir(parents=True)
 
@@ -232,6 +232,9 @@ def run(demo: Demo, limit: int | None) -> str | None:
         title("All that is known of one row, and where it comes from")
         demo.show("show", pk, found[0]["id"])
 
+    title("All of it as one page")
+    demo.show("report", pk, "-o", str(demo.folder / REPORT), "--title", "Ordered alloys of Nb, Mo, Ta and W")
+
     wall_s = time.monotonic() - start
     engine_s, compute_s = (
         sum(stage[key] for stage in summary["stages"]) for key in ("engine_s", "compute_s")
@@ -287,6 +290,8 @@ def main() -> int:
             demo.stop()
     title("Left behind")
     print(f"{demo.folder / RESULTS}: all rows; {demo.folder / SUMMARY}")
+    if (demo.folder / REPORT).exists():
+        print(f"The campaign as a page, to be opened in a browser: {demo.folder / REPORT}")
     verdi = Path(sys.executable).parent / "verdi"
     print(f"The profile: AIIDA_PATH={demo.aiida_path} {verdi} process list -a")
     if problem is not None:

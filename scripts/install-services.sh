@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Installs the services that tests/integration starts: SLURM, PostgreSQL, RabbitMQ, OpenSSH's server. Debian, as root.
+# Installs the services that tests/integration starts: SLURM, PostgreSQL, RabbitMQ, OpenSSH's server; and Chromium, in
+# which tests/report opens reports. Debian, as root.
 # None of them is started here, and none starts by itself later: what the packages set to start is set off again, but for
 # services that were there before. Tests start their own.
 set -euo pipefail
-programs=(slurmctld slurmd munged sbatch rabbitmq-server sshd ssh)
-packages=(slurmctld slurmd slurm-client munge postgresql rabbitmq-server openssh-server openssh-client)
+programs=(slurmctld slurmd munged sbatch rabbitmq-server sshd ssh chromium)
+packages=(slurmctld slurmd slurm-client munge postgresql rabbitmq-server openssh-server openssh-client chromium)
 PATH="$PATH:/usr/sbin:/sbin"
 
 missing() {

@@ -91,3 +91,14 @@ def caching(aiida_profile: Any) -> Iterator[None]:
 
     with enable_caching():
         yield
+
+
+@pytest.fixture
+def make_campaign(make_structures: Callable[..., Any], pet_code: Any, pet_model: Any) -> Callable[..., Any]:
+    """Return a factory of campaigns over crystals with these ids, put together by hand."""
+    from support.campaign_by_hand import Campaign
+
+    def make(ids: list[str]) -> Campaign:
+        return Campaign(make_structures(ids), pet_code, pet_model)
+
+    return make

@@ -30,9 +30,11 @@ MAY_IMPORT = {
     "parsers": "tables job training data calculations",
     "workchains": "tables job crystals io analysis data models training computers calculations parsers",
     "campaigns": "tables job crystals io analysis data models training computers calculations parsers workchains",
+    "report": "tables job analysis data models computers calculations workchains campaigns figures",
+    "plotting": "tables job figures data campaigns",
     "testing": "tables job data",
     "cli": "tables job crystals io analysis figures data models training computers calculations parsers workchains "
-    "campaigns",
+    "campaigns plotting report",
 }
 """Package -> packages of this project that its modules may import, besides its own and the floors."""
 
@@ -49,6 +51,7 @@ WITHOUT = {
         "parsers",
         "workchains",
         "campaigns",
+        "plotting",
     ),
     "click": tuple(name for name in MAY_IMPORT if name != "cli"),
 }
@@ -148,7 +151,17 @@ def test_what_the_engine_shares_imports_without_torch_aiida_and_click():
 
 
 def test_the_side_of_aiida_imports_without_torch():
-    packages = ("data", "computers", "calculations", "parsers", "workchains", "campaigns", "cli")
+    packages = (
+        "data",
+        "computers",
+        "calculations",
+        "parsers",
+        "workchains",
+        "campaigns",
+        "plotting",
+        "report",
+        "cli",
+    )
     names = [name for package in packages for name in modules_of(package)]
     helpers = [name for name in modules_of("testing") if not name.endswith(".models")]
     run_without(("torch",), ["aiida_pet.models", *names, *helpers])

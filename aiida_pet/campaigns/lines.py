@@ -8,28 +8,7 @@ from aiida_pet.words import cell, duration, plural
 
 if TYPE_CHECKING:
     from aiida_pet.campaigns.estimates import Estimate
-    from aiida_pet.campaigns.progress import CampaignProgress
     from aiida_pet.campaigns.training import TrainingProgress
-
-
-def progress_line(progress: CampaignProgress) -> str:
-    """Return the progress in one line."""
-    done = f"{progress.rows_done:,}/{progress.rows_total:,} rows"
-    parts = [f"<{progress.pk}> {progress.state}", done]
-    if not progress.finished:
-        parts.append(_running_steps(progress) or ("no job running" if progress.jobs else "no job yet"))
-        if progress.rate:
-            parts.append(f"{progress.rate:.3g} rows/s, {duration(progress.eta_s)} left")
-    statuses = told_statuses(progress.statuses)
-    if progress.n_cached:
-        parts.append(f"{plural(progress.n_cached, 'job')} from the cache")
-    return ", ".join(parts) + (f" ({statuses})" if statuses else "")
-
-
-def _running_steps(progress: CampaignProgress) -> str:
-    active = [job for job in progress.jobs if not job.has_ended]
-    steps = sorted({"from the cache" if job.step == "cached" else job.step or "queued" for job in active})
-    return f"{plural(len(active), 'job')} {'/'.join(steps)}" if active else ""
 
 
 def told_statuses(statuses: dict[str, int]) -> str:

@@ -29,6 +29,8 @@ from aiida_pet.workchains.lane import LANE_TYPE
 logger = logging.getLogger(__name__)
 
 CACHED = "cached"
+SCREEN_TYPE = "aiida.workflows:pet.screen"
+"""Process type of what hands rows of an earlier launch on to its stages."""
 ENDED_STATES = ("finished", "excepted", "killed")
 _TABLES = [TableData, StructureSetData]  # a query for the one finds none of the other
 _WARNINGS_COUNTED = f"attributes.counts.{warnings.COLUMN}"
@@ -48,6 +50,7 @@ class JobProgress:
     :ivar rate: rows per second now; 0 if it does not run.
     :ivar engine_s: seconds of the engine; 0 for a job taken from the cache.
     :ivar updated: Unix time of the heartbeat; None if there is none.
+    :ivar rows_in_flight: rows that the engine works on now.
     """
 
     pk: int
@@ -59,6 +62,7 @@ class JobProgress:
     rate: float = 0.0
     engine_s: float = 0.0
     updated: float | None = None
+    rows_in_flight: int = 0
 
     @property
     def has_ended(self) -> bool:
@@ -167,6 +171,11 @@ def campaign_progress(
         statuses[RowStatus.FAILED.value] += sum(given_up.values())
         rows_done += sum(given_up.values())
     rows_total = _rows_total(node, lanes, entries)
+    before = taken_over(calls)
+    rows_total += sum(table.rows for table in before) if lanes else 0
+    rows_done += sum(table.rows for table in before)
+    for table in before:
+        statuses.update(table.statuses)
     if not jobs and "results" in node.outputs:  # no job was needed
         rows_done = rows_total = len(node.outputs.results)
     rate = sum(entry.rate for entry in entries)
@@ -186,6 +195,34 @@ def campaign_progress(
         jobs=entries,
         warnings=warnings_of(node, jobs),
     )
+
+
+@dataclass(frozen=True)
+class TakenOver:
+    """Rows of an earlier launch that are not computed again.
+
+    :ivar by: pk of the process that takes them over.
+    :ivar rows: their number.
+    :ivar statuses: status -> rows.
+    """
+
+    by: int
+    rows: int
+    statuses: dict[str, int]
+
+
+def taken_over(calls: Calls) -> list[TakenOver]:
+    """Return the tables that the batches among ``calls`` took over from an earlier launch, in one query."""
+    pks = [one.pk for one in [calls.node, *calls.below()] if one.process_type != SCREEN_TYPE]
+    query = orm.QueryBuilder()
+    query.append(orm.WorkChainNode, filters={"id": {"in": pks or [0]}}, project="id", tag="batch")
+    query.append(
+        _TABLES,
+        with_outgoing="batch",
+        edge_filters={"type": LinkType.INPUT_WORK.value, "label": {"like": r"done\_\_%"}},
+        project=["attributes.n_rows", "attributes.counts.status"],
+    )
+    return [TakenOver(by, rows or 0, statuses or {}) for by, rows, statuses in query.all()]
 
 
 def warnings_of(node: Any, jobs: Collection[Any]) -> dict[str, int]:
@@ -306,6 +343,7 @@ def _running(job: Any, heartbeat: Progress | None) -> JobProgress:
         rate=heartbeat.rate if heartbeat.step == "running" else 0.0,
         engine_s=heartbeat.engine_s,
         updated=heartbeat.updated,
+        rows_in_flight=heartbeat.rows_in_flight if heartbeat.step == "running" else 0,
     )
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from aiida.common.links import LinkType
 from aiida.orm import ProcessNode
 
-from aiida_pet.campaigns.advice import advice, obstacles
+from aiida_pet.campaigns.advice import advice
 from aiida_pet.campaigns.nodes import Named, load
-from aiida_pet.campaigns.progress import CampaignProgress, Heartbeats, campaign_progress, state_of
+from aiida_pet.campaigns.progress import CampaignProgress, campaign_progress, state_of
 from aiida_pet.campaigns.training import is_training
 from aiida_pet.campaigns.training_report import TrainingStatus, training_status
 from aiida_pet.job.stages import in_order
@@ -19,6 +19,7 @@ from aiida_pet.workchains.groups import group_of
 from aiida_pet.workchains.jobs import Calls, calls_of
 
 _HULL = "HullWorkChain"
+_JUDGE = "judge_stage"
 
 
 @dataclass(frozen=True)
@@ -91,31 +92,19 @@ def _status(node: ProcessNode) -> Status:
         progress=progress,
         label=node.process_label,
         group=None if group is None else group.label,
-        stages=_stages(calls, progress),
+        stages=stages_of(calls, progress),
         advice=advice(calls, progress),
     )
 
 
-def looks(named: Named) -> Iterator[tuple[CampaignProgress, list[str]]]:
-    """Yield the progress of a launch, and what keeps it from going on, each time it is asked for; until it has ended.
-
-    No computer is connected to more often than it wants to be, however often one looks.
-    """
-    node: ProcessNode = load(named, ProcessNode)
-    heartbeats = Heartbeats()
-    while True:
-        calls = calls_of(node)
-        progress = campaign_progress(node, calls, heartbeats)
-        yield progress, [] if progress.finished else obstacles(calls, progress)
-        if progress.finished:
-            return
-
-
-def _stages(calls: Calls, progress: CampaignProgress) -> list[StageStatus]:
+def stages_of(calls: Calls, progress: CampaignProgress) -> list[StageStatus]:
+    """Return how far each stage of a screening is, in their order; none for what is no screening."""
     node: Any = calls.node
     if "stages" not in node.inputs:
         return []
-    ended = {one["name"]: one for one in node.outputs.summary["stages"]} if "summary" in node.outputs else {}
+    ended = verdicts_of(calls)
+    if "summary" in node.outputs:
+        ended |= {one["name"]: one for one in node.outputs.summary["stages"]}
     links = node.base.links.get_outgoing(link_type=LinkType.CALL_WORK)
     called = {link.link_label: link.node for link in links}
     asked = node.inputs.stages.get_dict()
@@ -125,6 +114,23 @@ def _stages(calls: Calls, progress: CampaignProgress) -> list[StageStatus]:
         rows_done = _rows_done(child, calls, progress) if child else None
         found.append(_stage(name, asked[name].get("keep"), ended.get(name, {}), child, rows_done))
     return found
+
+
+def verdicts_of(calls: Calls) -> dict[str, dict[str, Any]]:
+    """Return stage -> ``rows_in`` and ``rows_out`` of the stages of a screening that were judged, while it runs."""
+    judged = [one for one in calls.by_caller.get(calls.node.pk or 0, []) if one.process_label == _JUDGE]
+    told = [found for one in judged if one.is_finished_ok and (found := _verdict(one.pk)) is not None]
+    return {name: {"rows_in": rows_in, "rows_out": rows_out} for name, rows_in, rows_out in told}
+
+
+@lru_cache(maxsize=256)
+def _verdict(pk: int) -> tuple[str, int, int] | None:
+    """Return the stage that a process judged, its rows and those that go on; what is stored does not change."""
+    node: Any = load(pk)
+    if "verdict" not in node.outputs:
+        return None
+    passes = node.outputs.verdict.column("passes")
+    return node.inputs.plan["stages"][-1], len(passes), int(passes.sum())
 
 
 def _stage(

@@ -22,7 +22,9 @@ from aiida_pet.cli.launch import launch as launch_command
 from aiida_pet.cli.metrics import metrics as metrics_command
 from aiida_pet.cli.model import model as model_command
 from aiida_pet.cli.params import params as params_command
+from aiida_pet.cli.plot import plot as plot_command
 from aiida_pet.cli.repair import repair as repair_command
+from aiida_pet.cli.report import report as report_command
 from aiida_pet.cli.results import results as results_command
 from aiida_pet.cli.resume import resume as resume_command
 from aiida_pet.cli.select import select as select_command
@@ -77,7 +79,9 @@ for _command in (
     launch_command,
     status_command,
     results_command,
+    report_command,
     show_command,
+    plot_command,
     metrics_command,
     find_command,
     select_command,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from aiida_pet.campaigns.lines import progress_line, told_statuses
-from aiida_pet.cli.output import LiveLine, echo_json, json_option, table_text
+from aiida_pet.campaigns.lines import told_statuses
+from aiida_pet.cli.live import follow_look
+from aiida_pet.cli.output import echo_json, json_option, table_text
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.training_status import echo_training, follow_training
 from aiida_pet.tables import warnings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aiida_pet.campaigns.report import StageStatus, Status
     from aiida_pet.campaigns.training_report import TrainingStatus
 
-WATCH_S = 5.0
+WATCH_S = 2.0
 SHOWN_JOBS = 20
 _ADVICE_OF_OLD = re.compile(r": `aiida-pet resume \d+` goes on with them")
 """A message advises what was right when its process ended; the report advises what is right now."""
@@ -60,29 +60,21 @@ def status(session: Session, *, pk: str, watch: bool, interval: float, all_jobs:
 
 
 def follow(launch: str | ProcessNode, interval: float) -> None:
-    """Print a live line on standard error until a launch has ended.
+    """Show a launch on standard error until it has ended.
 
-    On a terminal the line is renewed in place; elsewhere a line is printed when something has changed.
+    On a terminal the picture is renewed in place; elsewhere a line is printed when something has changed.
     """
     from aiida.orm import ProcessNode
 
+    from aiida_pet.campaigns.live import live_looks
     from aiida_pet.campaigns.nodes import load
-    from aiida_pet.campaigns.report import looks
     from aiida_pet.campaigns.training import is_training
 
     node = load(launch, ProcessNode)
     if is_training(node):
         follow_training(node, interval)
         return
-    live, known = LiveLine(), set[str]()
-    for progress, obstacles in looks(node):
-        for obstacle in (one for one in obstacles if one not in known):
-            known.add(obstacle)
-            live.show(obstacle, keep=True)
-        live.show(progress_line(progress))
-        if not progress.finished:
-            time.sleep(interval)
-    live.close()
+    follow_look(live_looks(node), interval, node.pk)
 
 
 def echo_status(status: Status | TrainingStatus, most_jobs: int | None) -> None:

@@ -143,3 +143,18 @@ def test_computer_is_connected_to_no_more_often_than_it_wants(
     now = time.monotonic()
     monkeypatch.setattr("aiida_pet.campaigns.progress.time.monotonic", lambda: now + 61.0)
     assert rows_done() == 7
+
+
+def test_rows_of_the_launch_before_count_as_done(module_inputs: Inputs) -> None:
+    _, first = run_get_node(BatchWorkChain, max_failures=0, **module_inputs(["a", "b", "c", "killer", "e"]))
+    assert first.exit_status == 400
+    before = campaign_progress(first).rows_done
+    assert 0 < before < 5
+    _, again = run_get_node(resume_builder(first))
+    progress = campaign_progress(again)
+    assert sum(lane.rows_total for lane in progress.lanes) == 5 - before
+    assert (progress.rows_total, progress.rows_done) == (
+        5,
+        before + sum(lane.rows_done for lane in progress.lanes),
+    )
+    assert sum(progress.statuses.values()) == progress.rows_done

@@ -27,7 +27,7 @@ COMMANDS = (
         "repair",
         "status",
     ),
-    *("results", "show", "metrics", "find", "compare", "select", "trace"),
+    *("results", "report", "show", "metrics", "find", "compare", "select", "trace"),
 )
 
 

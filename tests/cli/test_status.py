@@ -270,13 +270,14 @@ def test_watch_looks_again_until_the_end(invoke, running, monkeypatch, tmp_path)
         else:
             running.end(running.node)
 
-    monkeypatch.setattr("aiida_pet.cli.status.time.sleep", look_away)
+    monkeypatch.setattr("aiida_pet.cli.live.time.sleep", look_away)
     lines = invoke("status", running.node.pk, "--watch", "--interval", "0.25").stderr.splitlines()
-    pk = running.node.pk
+    lines = [re.sub(r", about .* left$", "", line) for line in lines]
+    name = f"pet.relax <{running.node.pk}>"
     assert lines == [
-        f"<{pk}> waiting, 3/4 rows, 1 job running, 0.5 rows/s, 2.0 s left (converged 2, max_steps 1)",
-        f"<{pk}> waiting, 4/4 rows, 1 job running, 0.5 rows/s, 0.0 s left (converged 3, max_steps 1)",
-        f"<{pk}> finished [0], 4/4 rows (converged 3, max_steps 1)",
+        f"{name}, 3/4 rows, 1 lane computing (converged 2, max_steps 1)",
+        f"{name}, 4/4 rows, 1 lane computing (converged 3, max_steps 1)",
+        f"{name}, finished [0], 4/4 rows (converged 3, max_steps 1)",
     ]
     assert looks == [0.25, 0.25]
 
@@ -287,7 +288,7 @@ def test_watch_tells_an_obstacle_once(invoke, running, monkeypatch):
             running.end(running.node)
 
     looks = [True, False, False]
-    monkeypatch.setattr("aiida_pet.cli.status.time.sleep", look_away)
+    monkeypatch.setattr("aiida_pet.cli.live.time.sleep", look_away)
     monkeypatch.setattr("aiida_pet.computers.daemon.daemon_problem", lambda: "the daemon is not running")
     assert invoke("status", running.node.pk, "--watch").stderr.count("the daemon is not running") == 1
 

@@ -14,9 +14,9 @@ from aiida_pet.figures.source import NotDrawnError
 from aiida_pet.figures.thermal import thermal_of_row
 from aiida_pet.tables.crystals import StructureTable
 from support.phonon_results import crystals, phonon_table
+from support.plotted import TEMPERATURES, with_thermal
 
 Solved = tuple[StructureTable, dict[str, Phonopy]]
-TEMPERATURES = [100.0, 300.0, 3000.0]
 
 
 @pytest.fixture(scope="module")
@@ -101,29 +101,8 @@ def test_row_without_force_constants_says_where_they_are() -> None:
         bands_of_row(table, "x")
 
 
-def with_thermal(solved: Solved) -> StructureTable:
-    from aiida_pet.crystals.phonons.harmonic import harmonic_properties
-
-    table, hands = solved
-    found = [
-        harmonic_properties(hands[name], mesh=60.0, temperatures=TEMPERATURES, frequencies=801)
-        for name in table.ids
-    ]
-    for name in (
-        "phonon_dos",
-        "dos_frequencies",
-        "free_energy",
-        "entropy",
-        "heat_capacity",
-        "n_atoms_primitive",
-    ):
-        table.set_column(name, np.array([getattr(one, name) for one in found]))
-    table.set_column("temperatures", np.tile(TEMPERATURES, (len(table), 1)))
-    return table
-
-
 def test_density_of_states_holds_three_modes_per_atom_in_any_unit(solved: Solved) -> None:
-    table = with_thermal(solved)
+    table = with_thermal(*solved)
     for unit in FrequencyUnit:
         dos = dos_of_row(table, "alloy", unit=unit)
         assert np.trapezoid(dos.total, dos.frequencies) == pytest.approx(6.0, abs=0.01)
@@ -147,12 +126,12 @@ def test_wider_gaussians_make_a_flatter_density(solved: Solved) -> None:
 
 
 def test_thermal_curves_are_those_of_phonopy_per_atom(solved: Solved) -> None:
-    table, hands = with_thermal(solved), solved[1]
+    table, hands = with_thermal(*solved), solved[1]
     hand = hands["alloy"]
     hand.run_mesh(60.0)
     expected = hand.run_thermal_properties(temperatures=TEMPERATURES, exclude_gamma_acoustic=True)
     found = thermal_of_row(table, "alloy")
-    assert found.temperatures.tolist() == TEMPERATURES
+    assert found.temperatures.tolist() == list(TEMPERATURES)
     assert found.entropy * 2 == pytest.approx(expected.entropy, rel=2e-3)
     copper = thermal_of_row(table, "fcc")  # stable: no imaginary mode is left out
     assert copper.heat_capacity[-1] == pytest.approx(copper.dulong_petit, rel=2e-3)
@@ -162,7 +141,7 @@ def test_thermal_curves_are_those_of_phonopy_per_atom(solved: Solved) -> None:
 def test_data_frame_serves_as_well(solved: Solved) -> None:
     from aiida_pet.tables.frame import frame_of
 
-    table = with_thermal(solved)
+    table = with_thermal(*solved)
     assert thermal_of_row(frame_of(table), "fcc").entropy == pytest.approx(
         thermal_of_row(table, "fcc").entropy
     )

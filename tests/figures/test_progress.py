@@ -45,5 +45,5 @@ def test_time_is_computing_starting_and_waiting_and_that_of_the_cache_is_none() 
 def test_launch_without_jobs_is_said() -> None:
     with pytest.raises(NotDrawnError, match="no job has begun"):
         progress_of(jobs()[:0])
-    with pytest.raises(NotDrawnError, match="timeline"):
+    with pytest.raises(NotDrawnError, match=r"timeline\.job_times"):
         progress_of(pd.DataFrame({"lane": []}))

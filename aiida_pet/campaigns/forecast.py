@@ -1,0 +1,179 @@
+"""How long a launch goes on, all stages of it, from its first minute: expected first, measured as rows come.
+
+Before a stage has rows its time is that of past jobs with the model (:mod:`~aiida_pet.campaigns.estimates`), times what
+the stages before took over what was expected of them. While it runs, the pace of its rows takes over. Rows come in
+flushes, so the pace is that of the last time that their number grew. How many rows come to a later stage is what the
+stages before kept of theirs, where that is known, else what they kept in past screenings or a usual share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from numpy.typing import NDArray
+
+from aiida_pet.campaigns.estimates import Rate, estimate_at, past_rate
+from aiida_pet.data.model import PetModelData
+from aiida_pet.job.stages import Stage
+from aiida_pet.job.tasks import Task
+
+STAGE_S = 6.0
+"""Of AiiDA per stage: to put its rows together, judge them and begin the next."""
+USUAL_SHARES: dict[str, float] = {Stage.HULL: 0.4, Stage.PHONONS: 0.7}
+"""Share of the rows that a stage keeps, where no past screening tells; the others keep 0.95."""
+OTHER_SHARE = 0.95
+TRUSTED = 0.25
+"""Share of the rows of a stage from which on its pace counts alone."""
+_FACTORS = (0.1, 20.0)
+PAST_SCREENINGS = 20
+
+
+@dataclass(frozen=True)
+class StageCourse:
+    """How far a stage is, as the forecast needs it.
+
+    :ivar name: of the stage.
+    :ivar rows: that come to it, expected or known.
+    :ivar done: of these.
+    :ivar taken_over: of these, rows that an earlier launch computed.
+    :ivar elapsed_s: since it began; None before.
+    :ivar ended: whether it has.
+    """
+
+    name: str
+    rows: float
+    done: int = 0
+    taken_over: int = 0
+    elapsed_s: float | None = None
+    ended: bool = False
+
+
+class Pace:
+    """Remembers when the number of rows of a stage last grew."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[int, float]] = {}
+
+    def when_grown(self, stage: StageCourse) -> float:
+        """Return the seconds since the stage began at which its rows became so many."""
+        elapsed = stage.elapsed_s or 0.0
+        known = self._last.get(stage.name)
+        if known is None or known[0] != stage.done:
+            self._last[stage.name] = (stage.done, elapsed)
+            return elapsed
+        return known[1]
+
+
+def seconds_left(
+    stages: Sequence[StageCourse], expected_s: Callable[[str, float], float], pace: Pace | None = None
+) -> list[float]:
+    """Return the seconds that each stage still takes; 0 for what has ended.
+
+    :param stages: in their order, which they run in.
+    :param expected_s: of a stage's name and a number of rows, what they were expected to take.
+    :param pace: of one who looks again and again; None looks once.
+    """
+    pace = pace or Pace()
+    factor = _factor(stages, expected_s)
+    left = []
+    for stage in stages:
+        if stage.ended:
+            left.append(0.0)
+            continue
+        to_do = max(stage.rows - stage.taken_over, 0.0)
+        expected = expected_s(stage.name, to_do) * factor + STAGE_S
+        if stage.elapsed_s is None:
+            left.append(expected)
+            continue
+        done = stage.done - stage.taken_over
+        share = min(done / to_do, 1.0) if to_do > 0 else 1.0
+        total = max(expected, 1.1 * stage.elapsed_s)
+        if done > 0 and share < 1.0:
+            measured = pace.when_grown(stage) / share
+            weight = min(1.0, share / TRUSTED)
+            total = (1 - weight) * total + weight * max(measured, 1.02 * stage.elapsed_s)
+        elif share >= 1.0:
+            total = stage.elapsed_s + STAGE_S
+        left.append(max(total - stage.elapsed_s, 1.0))
+    return left
+
+
+def _factor(stages: Sequence[StageCourse], expected_s: Callable[[str, float], float]) -> float:
+    """Return how many times longer than expected stages take, from those that ended or are well under way."""
+    took = expected = 0.0
+    for stage in stages:
+        done = stage.done - stage.taken_over
+        if stage.elapsed_s is None or done <= 0:
+            continue
+        share = done / max(stage.rows - stage.taken_over, 1.0)
+        planned = expected_s(stage.name, float(done))
+        if planned > 0 and (stage.ended or share >= TRUSTED):
+            took += max(stage.elapsed_s - STAGE_S, 0.5 * stage.elapsed_s)
+            expected += planned
+    if expected <= 0:
+        return 1.0
+    return min(max(took / expected, _FACTORS[0]), _FACTORS[1])
+
+
+class Expected:
+    """What the stages of a launch are expected to take, and to keep.
+
+    :param tasks: name of a stage -> its task, None for one without jobs.
+    :param keep: name of a stage -> its condition.
+    :param sizes: (N,) atoms of the crystals that the launch was given.
+    """
+
+    def __init__(
+        self,
+        model: PetModelData | None,
+        tasks: dict[str, Task | None],
+        keep: dict[str, str | None],
+        sizes: NDArray[Any],
+        *,
+        lanes: int = 1,
+        job_size: int | None = None,
+    ) -> None:
+        self._rates: dict[str, Rate] = {
+            name: past_rate(task, model)
+            for name, task in tasks.items()
+            if task is not None and model is not None
+        }
+        self._sizes, self._lanes, self._job_size = np.sort(sizes), lanes, job_size
+        self._shares = {name: _share_kept(name, condition) for name, condition in keep.items()}
+
+    def seconds(self, name: str, rows: float) -> float:
+        """Return what a stage takes with so many rows of the usual sizes."""
+        rate, count = self._rates.get(name), math.ceil(rows)
+        if rate is None or count < 1 or not len(self._sizes):
+            return 0.0
+        places = np.linspace(0, len(self._sizes) - 1, count).round().astype(int)
+        return estimate_at(rate, self._sizes[places], self._lanes, job_size=self._job_size).wall_s
+
+    def share_kept(self, name: str) -> float:
+        """Return which share of its rows a stage lets go on."""
+        return self._shares.get(name, OTHER_SHARE)
+
+
+def _share_kept(name: str, condition: str | None) -> float:
+    """Return the share that past screenings kept in a stage under the same condition, else what is usual."""
+    query = orm.QueryBuilder()
+    query.append(orm.WorkChainNode, filters={"process_type": "aiida.workflows:pet.screen"}, tag="screen")
+    query.append(
+        orm.Dict,
+        with_incoming="screen",
+        edge_filters={"label": "summary"},
+        project="attributes.stages",
+        tag="told",
+    )
+    query.order_by({"told": {"ctime": "desc"}}).limit(PAST_SCREENINGS)
+    records = [one for stages in query.all(flat=True) for one in stages or []]
+    alike = [one for one in records if one.get("name") == name and one.get("keep") == condition]
+    rows_in = sum(one.get("rows_in") or 0 for one in alike)
+    if rows_in:
+        return sum(one.get("rows_out") or 0 for one in alike) / rows_in
+    return USUAL_SHARES.get(name, OTHER_SHARE) if condition else OTHER_SHARE

@@ -1,0 +1,274 @@
+"""``aiida-pet plot``: pictures of a launch, one command per kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_pet.cli.output import note
+from aiida_pet.cli.session import Session, pass_session
+from aiida_pet.cli.targets import check_target, force_option
+
+if TYPE_CHECKING:
+    from aiida_pet.plotting.style import Drawing
+
+Command = Callable[..., Any]
+
+_unit_option = click.option(
+    "--unit",
+    type=click.Choice(["THz", "cm-1"]),
+    default="THz",
+    show_default=True,
+    help="Unit of frequencies.",
+)
+
+
+@click.group()
+def plot() -> None:
+    """Draw a launch: bands, hulls, histograms, ...
+
+    Each command writes one picture with -o: svg, png, pdf, a html page that needs nothing else, or csv for the numbers
+    behind it. PK is a launch, a set or a table; --with lays others over it. matplotlib comes with the extra `plot`.
+    """
+
+
+def _drawn(draw: Callable[..., Drawing]) -> Command:
+    """Make a command's body, which returns a drawing, one that writes it to a file."""
+
+    @click.option(
+        "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Write to it."
+    )
+    @force_option
+    @pass_session
+    @wraps(draw)
+    def run(session: Session, /, *, output: Path, force: bool, **options: Any) -> None:
+        try:
+            from aiida_pet.plotting.files import check_suffix, save
+        except ImportError as error:
+            raise click.ClickException(str(error)) from error
+        try:
+            check_suffix(output)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="-o") from error
+        check_target(output, force)
+        session.load()
+        drawing = draw(**options)
+        save(drawing, output)
+        for remark in drawing.remarks:
+            note(remark)
+        click.echo(f"wrote {output}")
+
+    return run
+
+
+def _things(pk: str, others: Sequence[str]) -> Any:
+    return [pk, *others] if others else pk
+
+
+_pk = click.argument("pk")
+_ids = click.argument("ids", metavar="[ID]...", nargs=-1)
+_others = click.option(
+    "--with", "others", metavar="PK", multiple=True, help="Lay this one over it; may be repeated."
+)
+
+
+@plot.command()
+@_pk
+@_ids
+@_others
+@_unit_option
+@click.option(
+    "--own-path", is_flag=True, help="Take the path of each crystal's own space group, not of its start."
+)
+@_drawn
+def bands(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], unit: str, own_path: bool) -> Drawing:
+    """Draw the phonon bands of rows, on the path of the crystals before their relaxation.
+
+    \b
+    aiida-pet plot bands 12 alloy-0001 -o bands.svg
+    aiida-pet plot bands 12 alloy-0001 --with 31 --unit cm-1 -o two-models.png
+    """
+    from aiida_pet.plotting.phonons import draw_bands
+
+    return draw_bands(_things(pk, others), ids, unit=unit, own_path=own_path)
+
+
+@plot.command()
+@_pk
+@_ids
+@_others
+@_unit_option
+@click.option("--by-element", is_flag=True, help="The parts of the elements as well, of one row.")
+@_drawn
+def dos(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], unit: str, by_element: bool) -> Drawing:
+    """Draw the phonon densities of states of rows."""
+    from aiida_pet.plotting.phonons import draw_dos
+
+    return draw_dos(_things(pk, others), ids, unit=unit, by_element=by_element)
+
+
+@plot.command()
+@_pk
+@_ids
+@_others
+@click.option("--per-cell", is_flag=True, help="Per mole of primitive cells, not of atoms.")
+@_drawn
+def thermal(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], per_cell: bool) -> Drawing:
+    """Draw free energy, entropy and heat capacity of the vibrations of rows over temperature."""
+    from aiida_pet.plotting.phonons import draw_thermal
+
+    return draw_thermal(_things(pk, others), ids, per_atom=not per_cell)
+
+
+@plot.command()
+@_pk
+@_ids
+@_others
+@click.option(
+    "--system", metavar="A-B[-C]", help="The elements, such as Mo-W; those of most rows if not given."
+)
+@click.option("--references", metavar="PK|FILE", help="Further phases, for rows that no hull was made of.")
+@_drawn
+def hull(
+    *, pk: str, ids: tuple[str, ...], others: tuple[str, ...], system: str | None, references: str | None
+) -> Drawing:
+    """Draw the convex hull of two or three elements; rows ID are named.
+
+    \b
+    aiida-pet plot hull 12 --system Mo-W -o hull.svg
+    """
+    from aiida_pet.plotting.hull import draw_hull
+
+    phases = None
+    if references is not None:
+        from aiida_pet.campaigns.phases import load_phases
+
+        phases = _phase_frame(load_phases(references, store=False).node)
+    elements = None if system is None else [one for one in system.replace(",", "-").split("-") if one]
+    return draw_hull(_things(pk, others), elements, ids, references=phases)
+
+
+def _phase_frame(node: Any) -> Any:
+    """Return phases with ``formula`` and ``energy_per_atom``, whether they are of a file or crystals."""
+    frame = node.to_dataframe()
+    if "energy_per_atom" not in frame.columns and {"energy", "n_atoms"} <= set(frame.columns):
+        frame["energy_per_atom"] = frame["energy"] / frame["n_atoms"]
+    return frame
+
+
+@plot.command()
+@_pk
+@_ids
+@_others
+@click.option("--column", required=True, metavar="C", help="Its values are counted.")
+@click.option("--bins", type=click.IntRange(min=1), help="Number of bins; chosen by the values if not given.")
+@_drawn
+def histogram(
+    *, pk: str, ids: tuple[str, ...], others: tuple[str, ...], column: str, bins: int | None
+) -> Drawing:
+    """Draw a histogram of a column; the values of rows ID are marked.
+
+    \b
+    aiida-pet plot histogram 12 --column e_above_hull -o hull.svg
+    """
+    from aiida_pet.plotting.values import draw_histogram
+
+    return draw_histogram(_things(pk, others), column, ids, bins=bins)
+
+
+@plot.command()
+@_pk
+@_others
+@click.option("--column", required=True, metavar="C[=R]", help="Column of PK, and that of the reference.")
+@click.option("--reference", metavar="PK|FILE", help="A launch, set or file with the references.")
+@click.option("--id-column", metavar="C", help="Column of a csv or parquet file that holds the ids.")
+@click.option("--per-atom", is_flag=True, help="Divide by the number of atoms: for energies of cells.")
+@_drawn
+def parity(
+    *,
+    pk: str,
+    others: tuple[str, ...],
+    column: str,
+    reference: str | None,
+    id_column: str | None,
+    per_atom: bool,
+) -> Drawing:
+    """Draw the values of a column against those of a reference, by id.
+
+    Without --reference, PK is the reference of those that --with names.
+
+    \b
+    aiida-pet plot parity 12 --reference dft.csv --column energy=e_dft --per-atom -o parity.svg
+    aiida-pet plot parity 12 --with 31 --column energy --per-atom -o two-models.svg
+    """
+    from aiida_pet.plotting.values import draw_parity
+
+    name, _, other = column.partition("=")
+    if reference is None:
+        if not others:
+            raise click.UsageError(
+                "name what PK is drawn against: --reference PK|FILE, or another launch --with PK"
+            )
+        return draw_parity(pk, list(others), name, other or None, per_atom=per_atom)
+    given = _references(reference, id_column)
+    return draw_parity(given, [pk, *others], name, other or None, per_atom=per_atom)
+
+
+def _references(named: str, id_column: str | None) -> Any:
+    path = Path(named)
+    if not path.is_file() or named.isdecimal():
+        return named
+    from aiida_pet.campaigns.references import load_reference
+
+    return load_reference(path, id_column).frame
+
+
+@plot.command()
+@_pk
+@_ids
+@_others
+@click.option("--cell-axes", is_flag=True, help="In the axes of the row's cell, not in the IEEE setting.")
+@_drawn
+def elastic(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], cell_axes: bool) -> Drawing:
+    """Draw Young's modulus of rows by direction: of one as a surface, of several in three planes."""
+    from aiida_pet.plotting.elastic import draw_elastic
+
+    return draw_elastic(_things(pk, others), ids, ieee=not cell_axes)
+
+
+@plot.command()
+@_pk
+@_others
+@click.option(
+    "--tolerance", type=float, metavar="A", help="Whose changes are listed; 0.01 or the nearest to it."
+)
+@_drawn
+def symmetry(*, pk: str, others: tuple[str, ...], tolerance: float | None) -> Drawing:
+    """Draw how many rows kept their space group at each tolerance, and what became of the others."""
+    from aiida_pet.plotting.symmetry import draw_symmetry
+
+    return draw_symmetry(_things(pk, others), tolerance=tolerance)
+
+
+@plot.command()
+@_pk
+@_drawn
+def funnel(*, pk: str) -> Drawing:
+    """Draw how many rows came to each stage and went on, and why the others did not."""
+    from aiida_pet.plotting.course import draw_funnel
+
+    return draw_funnel(pk)
+
+
+@plot.command()
+@_pk
+@_drawn
+def progress(*, pk: str) -> Drawing:
+    """Draw the rows done over time per lane, and where the time of the jobs went."""
+    from aiida_pet.plotting.course import draw_progress
+
+    return draw_progress(pk)

@@ -1,0 +1,176 @@
+"""``aiida-pet report``: a campaign as one page that opens offline."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aiida_pet.cli.output import echo_json, json_option, note
+from aiida_pet.cli.session import Session, pass_session
+from aiida_pet.cli.targets import check_target, force_option
+from aiida_pet.words import plural
+
+if TYPE_CHECKING:
+    from aiida_pet.report import Choices, Written
+
+EVERY_S = 60
+
+
+@click.command()
+@click.argument("pks", metavar="PK...", nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="campaign.html",
+    show_default=True,
+    help="Write to this file.",
+)
+@click.option("--title", help="Of the page; the labels of the launches if not given.")
+@click.option(
+    "--best",
+    type=click.IntRange(min=0),
+    default=12,
+    show_default=True,
+    help="Crystals with all their figures.",
+)
+@click.option(
+    "--sort", metavar="COLUMN", help="Which are best: smallest first; with a minus before it, largest first."
+)
+@click.option(
+    "--id", "ids", multiple=True, metavar="ID", help="A crystal with all its figures, before the best."
+)
+@click.option(
+    "--rows",
+    "most_rows",
+    type=click.IntRange(min=1),
+    default=5000,
+    show_default=True,
+    help="Rows in the table.",
+)
+@click.option(
+    "--system", "systems", multiple=True, metavar="A-B[-C]", help="A chemical system whose hull is drawn."
+)
+@click.option(
+    "--reference",
+    metavar="FILE|PK",
+    help="Values to compare with: csv, parquet, crystals, or another launch.",
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="NAME=REFERENCE",
+    help="A column and that of its references; NAME alone if both are called so. Else the important ones of both.",
+)
+@click.option(
+    "--watch", is_flag=True, help="Write it anew until the launches have ended; the open page follows."
+)
+@click.option(
+    "--interval",
+    type=click.IntRange(min=5),
+    default=EVERY_S,
+    show_default=True,
+    help="Seconds between two writings of --watch.",
+)
+@force_option
+@json_option
+@pass_session
+def report(
+    session: Session,
+    *,
+    pks: tuple[str, ...],
+    output: Path,
+    title: str | None,
+    best: int,
+    sort: str | None,
+    ids: tuple[str, ...],
+    most_rows: int,
+    systems: tuple[str, ...],
+    reference: str | None,
+    columns: tuple[str, ...],
+    watch: bool,
+    interval: int,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write launch PK as one page that opens offline in any browser and can be sent by mail.
+
+    It says what was asked and what it cost, and shows the funnel, values, hulls, symmetry, elements, the best
+    crystals and all rows. Of several PKs the first is shown and compared with the others. A launch that goes on is
+    shown as far as it is.
+    """
+    session.load()
+    check_target(output, force)
+    from aiida_pet.report import Choices
+
+    choices = Choices(
+        title=title,
+        best=best,
+        sort=sort,
+        ids=ids,
+        most_rows=most_rows,
+        systems=tuple(_system(one) for one in systems),
+        reference=reference,
+        pairs=dict(_pair(one) for one in columns),
+        refresh_s=interval if watch else None,
+    )
+    written = _follow(pks, output, choices, interval) if watch else _write(pks, output, choices)
+    if as_json:
+        echo_json(
+            {
+                "path": str(written.path),
+                "bytes": written.size,
+                "rows": written.rows,
+                "rows_total": written.total,
+            }
+        )
+        return
+    held = (
+        f"{written.rows:,} of {written.total:,} rows"
+        if written.rows < written.total
+        else plural(written.rows, "row")
+    )
+    click.echo(f"wrote {written.path} ({written.size / 1e6:.1f} MB, {held}): open it in a browser")
+
+
+def _write(pks: tuple[str, ...], output: Path, choices: Choices) -> Written:
+    from aiida_pet.report import write_report
+
+    return write_report(pks, output, choices)
+
+
+def _follow(pks: tuple[str, ...], output: Path, choices: Choices, interval: int) -> Written:
+    """Write the report until the launches have ended.
+
+    The last one is of their end, and does not read itself again.
+    """
+    written = _write(pks, output, choices)
+    note(
+        f"{written.path} is written every {interval} s until the campaign has ended; Ctrl-C leaves it as it is"
+    )
+    while written.goes_on:
+        try:
+            time.sleep(interval)
+        except KeyboardInterrupt:
+            note("the campaign goes on; the page stays as it is")
+            break
+        written = _write(pks, output, choices)
+    return written
+
+
+def _system(text: str) -> tuple[str, ...]:
+    found = tuple(part for part in text.replace(",", "-").split("-") if part)
+    if len(found) not in (2, 3):
+        raise click.BadParameter(
+            f"{text!r} is no system of two or three elements, such as Mo-Ta", param_hint="--system"
+        )
+    return found
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, _, other = text.partition("=")
+    return name, other or name

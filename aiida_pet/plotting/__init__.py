@@ -1,0 +1,62 @@
+"""Plots of launches, sets and tables with matplotlib: each function returns the axes that it drew on.
+
+>>> from aiida_pet import plotting
+>>> axes = plotting.plot_hull(12, system=["Mo", "W"])  # doctest: +SKIP
+>>> plotting.save(axes, "hull.svg")  # doctest: +SKIP
+
+What is drawn is named by a pk, a uuid, a label, as a node or as rows, or is a table or data frame of the catalogue's
+columns; a list of these is laid over each other, with a legend that says in what they differ. matplotlib comes with the
+extra ``plot``. Functions are imported on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aiida_pet.plotting.course import plot_funnel, plot_progress
+    from aiida_pet.plotting.elastic import plot_elastic
+    from aiida_pet.plotting.files import save
+    from aiida_pet.plotting.hull import plot_hull
+    from aiida_pet.plotting.phonons import plot_bands, plot_dos, plot_thermal
+    from aiida_pet.plotting.symmetry import plot_symmetry
+    from aiida_pet.plotting.values import plot_histogram, plot_parity
+
+__all__ = [
+    "plot_bands",
+    "plot_dos",
+    "plot_elastic",
+    "plot_funnel",
+    "plot_histogram",
+    "plot_hull",
+    "plot_parity",
+    "plot_progress",
+    "plot_symmetry",
+    "plot_thermal",
+    "save",
+]
+
+_HOMES = {
+    "plot_bands": "phonons",
+    "plot_dos": "phonons",
+    "plot_elastic": "elastic",
+    "plot_funnel": "course",
+    "plot_histogram": "values",
+    "plot_hull": "hull",
+    "plot_parity": "values",
+    "plot_progress": "course",
+    "plot_symmetry": "symmetry",
+    "plot_thermal": "phonons",
+    "save": "files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,40 @@
+"""A campaign as one page that opens offline: what was asked, what came of it, figures, crystals and all rows.
+
+>>> from aiida_pet.report import Choices, write_report
+>>> write_report([12], "campaign.html", Choices(best=20))  # doctest: +SKIP
+
+The numbers of figures are those of :mod:`aiida_pet.figures`; what is known of launches is asked of
+:mod:`aiida_pet.campaigns`. Functions are imported on first use, since AiiDA is slow to import.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aiida_pet.report.choices import Choices
+    from aiida_pet.report.document import Document, make_document
+    from aiida_pet.report.page import page_of
+    from aiida_pet.report.writing import Written, write_report
+
+__all__ = ["Choices", "Document", "Written", "make_document", "page_of", "write_report"]
+
+_HOMES = {
+    "Choices": "choices",
+    "Document": "document",
+    "Written": "writing",
+    "make_document": "document",
+    "page_of": "page",
+    "write_report": "writing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

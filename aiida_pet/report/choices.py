@@ -1,0 +1,41 @@
+"""What a report shows, as far as one may choose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+MOST_ROWS = 5_000
+"""Rows that the table of a page holds; of more, the extremes and a sample."""
+BEST = 12
+"""Crystals whose bands, thermal curves and elastic tensors are in the page."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a report shows.
+
+    :ivar title: of the page; None makes one of the launches.
+    :ivar best: crystals that are shown with all their figures.
+    :ivar sort: column that decides which crystals are best, with a minus before it largest first; None takes the energy
+        above the hull where there is one, else the order of the rows.
+    :ivar ids: crystals that are shown with all their figures, before the best.
+    :ivar most_rows: rows in the table.
+    :ivar systems: chemical systems whose hulls are drawn, such as ``("Mo", "Ta")``; those with most rows if empty.
+    :ivar reference: values to compare with: a file, a data frame, or another launch.
+    :ivar pairs: column -> column of the reference; those of the same name if empty.
+    :ivar refresh_s: seconds after which the page reads itself again while the launch goes on; None for never.
+    """
+
+    title: str | None = None
+    best: int = BEST
+    sort: str | None = None
+    ids: tuple[str, ...] = ()
+    most_rows: int = MOST_ROWS
+    systems: tuple[tuple[str, ...], ...] = ()
+    reference: Path | str | int | pd.DataFrame | None = None
+    pairs: Mapping[str, str] = field(default_factory=dict)
+    refresh_s: int | None = None

@@ -1,0 +1,100 @@
+"""The judges of a model: their crystals are what their names say, and a ripple in E(V) is found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import spglib
+from ase import Atoms
+from ase.build import bulk
+
+pytest.importorskip("torch", reason="needs the extra `engine`")
+
+from benchmarks.model_check import phases
+from benchmarks.model_check.crystals import bcc_orderings
+from benchmarks.model_check.references import Judged, verdicts
+from benchmarks.model_check.smoothness import Smoothness, birch_murnaghan, judge
+
+VOLUMES = 16.0 * (1 + np.arange(-0.02, 0.021, 0.0025)) ** 3
+
+
+def group_of(atoms: Atoms) -> int:
+    """Return the number of the space group."""
+    found = spglib.get_symmetry_dataset((atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers))
+    return int(found.number)
+
+
+@pytest.mark.parametrize(("name", "group"), [("B2", 221), ("B32", 227), ("D0_3", 225), ("C11_b", 139)])
+def test_orderings_are_those_of_their_names_on_bcc(name: str, group: int) -> None:
+    orderings = {key: atoms for key, atoms in bcc_orderings().items() if key.startswith(f"{name}-")}
+    assert len(orderings) == (6 if name in ("B2", "B32") else 12)
+    for atoms in orderings.values():
+        assert group_of(atoms) == group
+        alike = atoms.copy()
+        alike.numbers[:] = 42
+        assert group_of(alike) == 229
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("L1_2-Ni3Al", 221),
+        ("L1_0-TiAl", 123),
+        ("D0_19-Ti3Al", 194),
+        ("D0_22-Al3Ti", 139),
+        ("B2-MoTa", 221),
+        ("MgO-rocksalt", 225),
+        ("TiN-zincblende", 216),
+    ],
+)
+def test_phases_are_those_of_their_names(name: str, group: int) -> None:
+    atoms = phases.candidates()[name]
+    assert group_of(atoms) == group
+    counts = sorted(np.unique(atoms.numbers, return_counts=True)[1].tolist())
+    assert counts[-1] / counts[0] == (3 if "3" in name.split("-")[1] else 1)
+
+
+def test_a_smooth_pressure_has_no_departure_and_a_ripple_has_its_own() -> None:
+    smooth = birch_murnaghan(VOLUMES, 16.2, 150.0, 4.5)
+    found = judge(VOLUMES, smooth)
+    assert found.volume == pytest.approx(16.2, rel=1e-6)
+    assert found.bulk_modulus == pytest.approx(150.0, rel=1e-5)
+    assert found.departure < 1e-6
+    # B = -V dP/dV of a ripple a sin(w ln V) is a w at most: here 30 GPa of 150
+    rippled = judge(VOLUMES, smooth + 0.3 * np.sin(100.0 * np.log(VOLUMES / 16.2)))
+    assert 0.1 < rippled.departure < 0.3
+
+
+def test_pressure_of_the_equation_of_state_is_the_derivative_of_its_energy() -> None:
+    v0, b0, b1, v, h = 16.0, 1.0, 4.7, 15.1, 1e-4
+
+    def energy(volume: float) -> float:
+        eta2 = (v0 / volume) ** (2 / 3)
+        return 9 * v0 * b0 / 16 * ((eta2 - 1) ** 3 * b1 + (eta2 - 1) ** 2 * (6 - 4 * eta2))
+
+    expected = -(energy(v + h) - energy(v - h)) / (2 * h)
+    assert birch_murnaghan(np.array([v]), v0, b0, b1)[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_distances_are_from_the_hull_of_the_others() -> None:
+    crystals = {
+        "A": bulk("Al"),
+        "B": bulk("Ni"),
+        "AB": bulk("NiAl", "cesiumchloride", a=2.9),
+        "other": bulk("Cu"),
+    }
+    energies = {"A": -1.0, "B": -3.0, "AB": -2.5, "other": -9.0}
+    assert phases.distances(crystals, energies, ["AB"]) == {"AB": pytest.approx(-0.5)}
+    assert np.isnan(phases.distances(crystals, {"A": -1.0, "B": -3.0}, ["AB"])["AB"])
+
+
+def test_verdicts_name_what_is_beyond_a_bound() -> None:
+    good = Judged("Al-fcc", 0.001, 0.02, 0.03, False, 0.02)
+    bad = Judged("W-bcc", 0.05, 0.5, 0.03, True, 0.5)
+    reached = [one[2] for one in verdicts([good], {})]
+    assert reached == [True] * 5
+    told = list(verdicts([good, bad], {"B2-MoW": Smoothness(15.8, 300.0, 0.13)}))
+    assert "W-bcc" in told[0][1]
+    assert not told[0][2]
+    assert "B2-MoW" in told[4][1]
+    assert not told[4][2]
