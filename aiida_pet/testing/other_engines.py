@@ -5,8 +5,6 @@ from __future__ import annotations
 from importlib import metadata
 from typing import Any
 
-import torch
-
 PACKAGE = "torch-sim-atomistic"
 MORSE = {
     "sigma": 2.6,
@@ -41,4 +39,6 @@ def morse(**arguments: Any) -> Any:
 
 def single_morse(**_: Any) -> Any:
     """Return the potential in float32, whatever is asked for."""
+    import torch  # noqa: PLC0415
+
     return morse(**MORSE, dtype=torch.float32)
