@@ -13,9 +13,10 @@ class Derivation(StrEnum):
 
 
 class Dtype(StrEnum):
-    """Precision of the model; positions, cells and sums are always float64."""
+    """Precision of the model; positions, cells, the optimiser and sums of energies are always float64."""
 
-    FLOAT32 = "float32"
+    FLOAT32 = "float32"  # all of the model
+    MIXED = "mixed"  # the network in float32; edges, scales, and what comes back by them, in float64
     FLOAT64 = "float64"
 
 

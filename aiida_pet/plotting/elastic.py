@@ -61,6 +61,7 @@ def _single(surface: ElasticSurface) -> list[Axes]:
     solid.set(xlim=(-reach, reach), ylim=(-reach, reach), zlim=(-reach, reach), box_aspect=(1, 1, 1))
     for axis, name in zip((solid.xaxis, solid.yaxis, solid.zaxis), "xyz", strict=True):
         axis.set_tick_params(labelsize=7)
+        axis.set_major_locator(MaxNLocator(4))
         axis.label.set_text(label_of(f"$E_{name}$", "GPa"))
         axis.label.set_size(8)
     bar = figure.colorbar(ScalarMappable(scale, SEQUENCE), ax=solid, shrink=0.6, pad=0.12)

@@ -87,7 +87,7 @@ def _draw_numbers(
         ax.set_title("; ".join(notes), fontsize=8, color=GREY, loc="right")
     ax.set_xlabel(label_of(first.column, first.unit))
     ax.set_ylabel("Rows")
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     return shared
 
 

@@ -1,4 +1,4 @@
-"""The examples of docs/provenance.md and docs/campaigns.md run as they stand there, against two small campaigns."""
+"""The examples of docs/provenance.md, campaigns.md and plots.md run as they stand there, against two campaigns."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def blocks_of(page: Path) -> list[str]:
 
 BLOCKS = blocks_of(PAGE)
 LIBRARY = blocks_of(DOCS / "campaigns.md")
+PLOTS = blocks_of(DOCS / "plots.md")
 LABELS = {0.05: "alloys, fmax 0.05", 0.01: "alloys, fmax 0.01"}
 
 
@@ -53,6 +54,7 @@ def printed(campaigns: dict[float, Any], capsys: pytest.CaptureFixture[str]) -> 
 def test_every_block_is_run_here() -> None:
     assert len(BLOCKS) == 8
     assert len(LIBRARY) == 7
+    assert len(PLOTS) == 2
 
 
 def test_rows_are_found(printed: Callable[[str], str], campaigns: dict[float, Any]) -> None:
@@ -183,3 +185,38 @@ def test_page_shows_what_is_wrong(shown: Callable[[str], list[str]], campaigns: 
         f"no row 'alloy-9999' among the 4 of StructureSetData<{campaigns[0.05].outputs.results.pk}>"
     )
     assert "closest are alloy-000" in line
+
+
+# -- docs/plots.md -----------------------------------------------------------------------------------------------------
+
+
+def test_pictures_and_numbers_of_the_page(
+    campaigns: dict[float, Any],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for block in PLOTS:
+        exec(compile(block, "docs/plots.md", "exec"), {})
+    assert "volumes of the cells" in Path("volumes.svg").read_text()
+    assert capsys.readouterr().out.startswith("A^3 ")
+
+
+def test_pictures_of_the_page_are_there_and_small() -> None:
+    named = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (DOCS / "plots.md").read_text())
+    assert len(named) == 5
+    assert max((DOCS / name).stat().st_size for name in named) < 60_000
+
+
+def test_commands_of_the_page_are_commands() -> None:
+    from click.testing import CliRunner
+
+    from aiida_pet.cli import main
+
+    kinds = re.findall(r"^\| `(\w+)` \|", (DOCS / "plots.md").read_text(), flags=re.MULTILINE)
+    assert set(kinds) == set(main.commands["plot"].commands)  # type: ignore[attr-defined]
+    for line in re.findall(r"^aiida-pet plot (.+)$", (DOCS / "plots.md").read_text(), flags=re.MULTILINE):
+        kind = line.split()[0]
+        told = CliRunner().invoke(main, ["plot", kind, "--help"]).output
+        assert all(option in told for option in re.findall(r"--[a-z-]+", line)), line
