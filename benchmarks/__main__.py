@@ -18,6 +18,7 @@ NAMES = {
     "start": "seconds of CPU from the start of an engine to the answer for one crystal, beyond importing torch",
     "relax": "relaxation of 256 alloys against ASE, torch-sim's optimize and the model's ceiling",
     "symmetry": "projection onto space groups and averages over rotations against what they cost elsewhere",
+    "precision": "what single and mixed precision change in the results of 50 alloys, and how much faster they are",
     "phonons": "phonons of 64 crystals in one run against phonopy and metatomic-ase one by one",
     "hull": "energies above hull of 16,000 entries against pymatgen's PatchedPhaseDiagram, and of 257,000",
     "funnel": "a screening of 2,000 crystals through AiiDA: time of each stage, share of the engine, bytes",

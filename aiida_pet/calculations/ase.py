@@ -98,7 +98,7 @@ class CalculatorArguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    dtype: Dtype = Dtype.FLOAT64
+    dtype: Literal[Dtype.FLOAT32, Dtype.FLOAT64] = Dtype.FLOAT64
     device: str = "auto"
     forces: Derivation = Derivation.CONSERVATIVE
     stress: Derivation = Derivation.CONSERVATIVE

@@ -13,9 +13,10 @@ class Derivation(StrEnum):
 
 
 class Dtype(StrEnum):
-    """Precision of the model; positions, cells and sums are always float64."""
+    """Precision of the model; positions, cells, the optimiser and sums of energies are always float64."""
 
-    FLOAT32 = "float32"
+    FLOAT32 = "float32"  # all of the model
+    MIXED = "mixed"  # the network in float32; edges, scales, and what comes back by them, in float64
     FLOAT64 = "float64"
 
 
@@ -60,6 +61,20 @@ class ForceConstants(StrEnum):
 
     TRADITIONAL = "traditional"  # phonopy's own: finite differences of each displacement
     SYMFC = "symfc"  # least squares in the space of symmetric force constants
+
+
+class Opposites(StrEnum):
+    """Whether each displacement of third order has its opposite."""
+
+    ALWAYS = "always"
+    AUTO = "auto"  # where symmetry does not make the two the same
+
+
+class HeatTransport(StrEnum):
+    """What carries heat."""
+
+    WIGNER = "wigner"  # modes, and pairs of modes together
+    RTA = "rta"  # modes alone
 
 
 class Strains(StrEnum):

@@ -38,6 +38,11 @@ class Warned(StrEnum):
         "`symmetry=constrained` was asked for, and the group found at `symprec` does not hold for all atoms: a smaller "
         "one was held.",
     )
+    STAGNANT = (
+        "stagnant",
+        "The relaxation came no nearer to its bounds for 60 steps and ended as `max_steps`: they lie below the noise "
+        "of a model in single precision (`dtype=mixed` or `float32`).",
+    )
     VOLUME_CHANGE = (
         "volume_change",
         "The relaxation changed the volume by more than 10 %.",
@@ -59,6 +64,10 @@ class Warned(StrEnum):
         "rough",
         "The elastic tensor leaves more than 5 % of the stresses unexplained, or breaks its symmetry by more than 5 % "
         "of its largest component.",
+    )
+    LATTICE_ONLY = (
+        "lattice_only",
+        "All its elements are metals: `kappa_300` is what the lattice carries, and electrons may carry more.",
     )
 
 

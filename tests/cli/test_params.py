@@ -21,7 +21,7 @@ def test_params_json_holds_every_parameter(task):
     assert document["dtype"] == {
         "default": "float64",
         "unit": None,
-        "choices": ["float32", "float64"],
+        "choices": ["float32", "mixed", "float64"],
         "description": "precision of the model",
     }
 

@@ -29,12 +29,17 @@ def pet_calculator(
 
     :param path: a metatrain checkpoint of PET.
     :param sha256: hex digest the file must have; it is not unpickled otherwise.
-    :param dtype: precision of the model.
+    :param dtype: precision of the model, ``float32`` or ``float64``.
     :param device: ``cpu``, ``cuda`` or ``cuda:N``; None takes what there is.
     :param forces: derivative of the energy, or the direct head.
     :param stress: derivative of the energy, or the direct head.
     :raises aiida_pet.job.checkpoint.ModelError: if the file is missing, or not the one expected.
+    :raises ValueError: if the precision is mixed, which the batched engine alone has.
     """
+    if Dtype(dtype) is Dtype.MIXED:
+        raise ValueError(
+            "dtype = 'mixed': expected float32 or float64, since ASE evaluates a model in one precision"
+        )
     checkpoint = load_checkpoint(Path(path), sha256)
     model = model_from_checkpoint(checkpoint, context="export").eval()
     model = model.to(getattr(torch, Dtype(dtype).value))

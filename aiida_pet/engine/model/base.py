@@ -41,7 +41,7 @@ CUDA_TOKENS = 2_000_000.0
 
 @dataclass(frozen=True)
 class Strained:
-    """Positions and cells of a batch in the precision of the model, as functions of what it is differentiated by.
+    """Positions and cells of a batch in the precision of the geometry, as functions of what it is differentiated by.
 
     :ivar positions: (A, 3) A.
     :ivar cells: (N, 3, 3) A; as metatomic wants it, without the lattice vectors of directions that are not periodic.
@@ -113,10 +113,13 @@ class BatchModel(ABC):
     ) -> None:
         self.cutoff = cutoff
         self.atomic_numbers = frozenset(int(number) for number in atomic_numbers)
-        self.forces, self.stress = Derivation(forces), Derivation(stress)
+        self.forces, self.stress, dtype = Derivation(forces), Derivation(stress), Dtype(dtype)
         self.variant = variant
         self.outputs = frozenset(Output(name) for name in outputs)
-        self.dtype = {Dtype.FLOAT32: torch.float32, Dtype.FLOAT64: torch.float64}[dtype]
+        #: Of the network.
+        self.dtype = torch.float64 if dtype is Dtype.FLOAT64 else torch.float32
+        #: Of edges, scales, and gradients by positions and strain.
+        self.geometry_dtype = torch.float32 if dtype is Dtype.FLOAT32 else torch.float64
         self.device = torch.device(device)
         self.max_tokens = max_tokens or (CUDA_TOKENS if self.device.type == "cuda" else CPU_TOKENS)
         #: Whether slabs have a stress, per volume of their cell with its vacuum; NaN if not, as of wires and molecules.
@@ -195,8 +198,8 @@ class BatchModel(ABC):
 
     def _strained(self, batch: Batch) -> Strained:
         """Return the geometry of ``batch`` with the leaves that forces, stress and invariance need."""
-        positions = batch.positions.to(self.dtype)
-        cells = (batch.cells * batch.pbc[:, :, None]).to(self.dtype)
+        positions = batch.positions.to(self.geometry_dtype)
+        cells = (batch.cells * batch.pbc[:, :, None]).to(self.geometry_dtype)
         leaves = {}
         if self.forces is Derivation.CONSERVATIVE:
             leaves["positions"] = positions.requires_grad_()

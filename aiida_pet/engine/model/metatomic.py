@@ -199,7 +199,7 @@ def _exported(model: Any, dtype: Dtype) -> Any:
 
     :raises UnsupportedModelError: if the model does not run in that precision.
     """
-    precision = getattr(torch, dtype.value)
+    precision = getattr(torch, dtype.value, None)  # none is mixed
     if precision not in model.__supported_dtypes__:
         raise UnsupportedModelError(
             f"the model, a {type(model).__name__}, does not run in dtype = {dtype.value}"

@@ -5,6 +5,9 @@ stress is the symmetric part of dE/d(strain) / V. The antisymmetric part, zero f
 ``invariance`` diagnostic: with E(G) the energy of positions and cell rotated by exp(G - G^T), dE/dG at G = 0 is
 W - W^T, W = dE/d(strain) (Rhodes et al., Orb-v3, arXiv:2504.06231, where its norm is the equivariance regulariser).
 
+In mixed precision only the network is float32: edges are made in float64 and rounded, so that forces and stress, which
+go back through that step, are sums in float64 of the rounded gradients by edges.
+
 Scales, composition energies and uncertainties are those of :mod:`aiida_pet.engine.model.heads`; energies are summed in
 float64. What is no plain PET goes to :mod:`aiida_pet.engine.model.metatomic`.
 """
@@ -100,7 +103,7 @@ class BatchedPet(BatchModel):
         self._names = [head.name for head in heads.all]
         backend: Any = source.backend(self._names)
         self._backend = backend.to(device=self.device, dtype=self.dtype).requires_grad_(False)
-        self._heads = heads.to(self.device, self.dtype)
+        self._heads = heads.to(self.device, self.geometry_dtype)
         self._n_members = 0 if heads.ensemble is None else len(heads.ensemble.weights)
         self.cost = Cost(source.neighbors_kept, self._pair_cost())
 
@@ -138,7 +141,8 @@ class BatchedPet(BatchModel):
             row_of_atom=rows_of_atoms(one),
         )
         pairs = NeighborList(self.cutoff).update(batch)
-        positions, cells = batch.positions.to(self.dtype).requires_grad_(), batch.cells.to(self.dtype)
+        positions, cells = batch.positions.to(self.geometry_dtype), batch.cells.to(self.geometry_dtype)
+        positions.requires_grad_()
         weights = [*self._backend.parameters(), *self._backend.buffers()]
         with KeptBytes(weights) as of_pairs:
             data = self._preprocessed(batch, positions, cells, pairs)
@@ -164,7 +168,7 @@ class BatchedPet(BatchModel):
         batch, data, leaves = prepared.batch, prepared.data, prepared.leaves
         first = batch if len(turn) == len(batch) else batch.take(torch.arange(len(turn), device=self.device))
         n_atoms = len(first.numbers)
-        rotation = turn.matrices.to(self.dtype)
+        rotation = turn.matrices.to(self.geometry_dtype)
         edges = {name: data[name][:n_atoms].detach().requires_grad_(bool(leaves)) for name in _EDGES}
         with torch.set_grad_enabled(bool(leaves)):
             vectors = torch.einsum("aej,aij->aei", edges["edge_vectors"], rotation[first.row_of_atom])
@@ -185,6 +189,8 @@ class BatchedPet(BatchModel):
         return self._evaluation(first, predicted, gradients, rotation)
 
     def _predict(self, data: dict[str, Tensor], cells: Tensor, batch: Batch) -> _Predicted:
+        # of mixed precision the gradients go back through this, and are summed over pairs in float64
+        data = data | {name: data[name].to(self.dtype) for name in _EDGES}
         nodes, edges = self._backend.calculate_features(data)
         predicted, of_nodes, of_edges = self._backend.predict(
             nodes, edges, data, cells, batch.row_of_atom, self._names

@@ -33,10 +33,11 @@ from aiida_pet.engine.symmetry.rotations_of_rows import EXACT
 from aiida_pet.engine.tasks import row_state
 from aiida_pet.engine.tasks.cell_filter import Coordinates, free_forces, free_stress, to_forces, to_geometry
 from aiida_pet.engine.tasks.driver import Driver
+from aiida_pet.engine.tasks.endings import Approach, Now, ends_of
 from aiida_pet.engine.tasks.guards import faults_of_move
 from aiida_pet.engine.tasks.optimizers import OPTIMIZERS, Fire, Lbfgs
 from aiida_pet.job.folder import RowStatus
-from aiida_pet.job.parameters import CellFilter, RelaxParameters, Symmetry
+from aiida_pet.job.parameters import CellFilter, Dtype, RelaxParameters, Symmetry
 from aiida_pet.job.suitability import RELAXING, why_not_relaxed
 from aiida_pet.tables.columns import symprec_label
 from aiida_pet.tables.crystals import StructureTable
@@ -61,6 +62,7 @@ class _Rows:
     :ivar energy0: (N,) eV, before the first step; NaN before the first evaluation.
     :ivar volume0: (N,) A^3, before the first step.
     :ivar averaged: (N,) bool, whether averaging over rotations, if any, has begun.
+    :ivar approach: how near they have come to their bounds.
     :ivar optimizer: what the optimiser remembers.
     """
 
@@ -70,6 +72,7 @@ class _Rows:
     energy0: Tensor
     volume0: Tensor
     averaged: Tensor
+    approach: Approach
     optimizer: Fire | Lbfgs
 
     @staticmethod
@@ -84,6 +87,7 @@ class _Rows:
             nothing,
             batch.volumes(),
             torch.full((len(batch),), at_once, device=batch.device),
+            Approach.start(len(batch), batch.device),
             OPTIMIZERS[parameters.optimizer].start(batch),
         )
 
@@ -105,15 +109,18 @@ class Relax(Driver[RelaxParameters]):
         self._not_held: dict[
             int, Warned
         ] = {}  # row of the table -> what is to be said of the group it is held to
+        self._stagnant: set[int] = set()  # rows of the table that ended at the noise of the model
         self._projector: SymmetryProjector | None = None
         self._resumed = table.take([])  # rows that wait to go on from their state, which is in the columns
 
     # -- rows come and go ----------------------------------------------------------------------------------------
 
     def codes_of(self, rows: Array) -> list[set[str]]:
-        """Return the codes of ``rows``: also of those that should be held to a group and have none."""
+        """Return the codes of ``rows``: also of those that should be held to a group and have none, or are stagnant."""
         return [
-            codes | ({self._not_held[row]} if row in self._not_held else set())
+            codes
+            | ({self._not_held[row]} if row in self._not_held else set())
+            | ({Warned.STAGNANT} if row in self._stagnant else set())
             for row, codes in zip(rows.tolist(), super().codes_of(rows), strict=True)
         ]
 
@@ -279,42 +286,15 @@ class Relax(Driver[RelaxParameters]):
         return free.abs().amax(dim=(1, 2)) * GPA
 
     def _judged(self, evaluation: Evaluation, largest: Tensor) -> dict[int, tuple[RowStatus, str]]:
-        p = self.parameters
         stress = self.residual_stress(evaluation)
-        if p.cell is CellFilter.FIXED:
+        if self.parameters.cell is CellFilter.FIXED:
             stress = torch.zeros_like(stress)
-        finite = torch.isfinite(evaluation.energy) & torch.isfinite(largest) & torch.isfinite(stress)
-        converged = finite & (largest <= p.fmax) & (stress <= p.stress_max) & self._state.averaged
-        capped = finite & (largest > p.force_cap)
-        spent = self._state.steps >= p.max_steps
-        ended = (converged | ~finite | capped | spent).nonzero().flatten().tolist()
-        if not ended:
-            return {}
-        norms, stresses = largest.tolist(), stress.tolist()
-        is_finite, is_converged, is_capped = finite.tolist(), converged.tolist(), capped.tolist()
-        ends = {}
-        for place in ended:
-            if not is_finite[place]:
-                ends[place] = (
-                    RowStatus.DIVERGED,
-                    f"the model gives no finite number at step {self._state.steps[place]}: energy "
-                    f"{evaluation.energy[place]:g} eV, force {norms[place]:g} eV/A, stress {stresses[place]:g} GPa",
-                )
-            elif is_converged[place]:
-                ends[place] = (RowStatus.CONVERGED, "")
-            elif is_capped[place]:
-                ends[place] = (
-                    RowStatus.DIVERGED,
-                    f"at step {self._state.steps[place]} force {norms[place]:.3g} eV/A exceeds "
-                    f"force_cap = {p.force_cap:g} eV/A",
-                )
-            else:
-                ends[place] = (
-                    RowStatus.MAX_STEPS,
-                    f"after {p.max_steps} steps force {norms[place]:.3g} of {p.fmax:g} eV/A, "
-                    f"stress {stresses[place]:.3g} of {p.stress_max:g} GPa",
-                )
-        return ends
+        state = self._state
+        now = Now(evaluation.energy, largest, stress, state.steps, state.averaged)
+        is_noisy = self.parameters.dtype is not Dtype.FLOAT64
+        ends = ends_of(now, state.approach, self.parameters, is_noisy=is_noisy)
+        self._stagnant |= {int(self.rows[place]) for place, (_, _, warned) in ends.items() if warned}
+        return {place: (status, why) for place, (status, why, _) in ends.items()}
 
     def _move(self, evaluation: Evaluation, largest: Tensor) -> None:
         p, state, batch = self.parameters, self._state, self.batch
@@ -325,6 +305,10 @@ class Relax(Driver[RelaxParameters]):
         if p.average_from_fmax is not None:
             begins = ~state.averaged & (largest <= p.average_from_fmax)
             state.averaged = state.averaged | begins
+            state.approach = Approach(
+                torch.where(begins, torch.inf, state.approach.least),
+                torch.where(begins, state.steps, state.approach.since),
+            )
             # the optimiser must not take the change of the model for one of the crystal
             state.optimizer.started = state.optimizer.started & ~begins
         positions, cells = to_geometry(state.x, state.cells0, batch)

@@ -7,72 +7,29 @@ ships. ``AIIDA_PET_CHECKPOINTS`` may name a folder with others, such as those in
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from ase import Atoms
 
-from aiida_pet.engine.batch.batch import Batch
-from aiida_pet.engine.batch.neighbors import NeighborList
-from aiida_pet.engine.model.pet import BatchedPet, load_model, make_model
+from aiida_pet.engine.model.pet import BatchedPet, make_model
 from aiida_pet.engine.model.plain.pet import PlainPet
 from aiida_pet.engine.model.plain.stored import NotPlainError, read_stored
 from aiida_pet.job.parameters import Derivation, Output
-from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.testing.models import FLAVOURS, tiny_llpr, tiny_pet
+from support.plain_checkpoints import LLPR, compare, written
 
 D = Derivation.DIRECT
 DIRECT = {"forces": D, "stress": D}
 OUTPUTS = {"outputs": [Output.ENERGIES, Output.FEATURES]}
-LLPR = {"outputs": [Output.UNCERTAINTY, Output.FEATURES, Output.ENSEMBLE]}
 OTHERS = os.environ.get("AIIDA_PET_CHECKPOINTS")
-
-
-def written(model: Any) -> bytes:
-    """Return the bytes of the checkpoint of ``model``."""
-    file = io.BytesIO()
-    torch.save(model.get_checkpoint(), file)
-    return file.getvalue()
-
-
-def crystals(numbers: list[int]) -> StructureTable:
-    """Return crystals of 1 to 5 atoms on random places, a molecule and an atom alone."""
-    rng = np.random.default_rng(3)
-    rows = []
-    for size in (1, 2, 4, 5):
-        cell = np.eye(3) * (2.0 * size ** (1 / 3) + 0.5) + 0.3 * rng.random((3, 3))
-        atoms = Atoms(rng.choice(numbers, size), scaled_positions=rng.random((size, 3)), cell=cell, pbc=True)
-        rows.append((f"crystal-{size}", atoms))
-    rows.append(("molecule", Atoms(numbers[:2], [[0, 0, 0], [1.5, 0.2, 0.1]])))
-    rows.append(("atom", Atoms(numbers[:1], [[0, 0, 0]])))
-    return StructureTable.from_ase(rows)
-
-
-def compare(content: bytes, path: Path, **options: Any) -> None:
-    path.write_bytes(content)
-    mine = BatchedPet(PlainPet(read_stored(content)), **options)
-    reference = BatchedPet(load_model(path, hashlib.sha256(content).hexdigest()), **options)
-    assert mine.atomic_numbers == reference.atomic_numbers
-    assert (mine.cutoff, mine.cost.widest) == (reference.cutoff, reference.cost.widest)
-    batch = Batch.from_table(crystals(sorted(mine.atomic_numbers)))
-    pairs = NeighborList(mine.cutoff).update(batch)
-    said, expected = mine.evaluate(batch, pairs), reference.evaluate(batch, pairs)
-    assert expected.forces.abs().max() > 1e-6
-    for name in ("energy", "forces", "stress"):
-        np.testing.assert_allclose(getattr(said, name), getattr(expected, name), rtol=0, atol=1e-10)
-    for name, values in (expected.rows | expected.atoms).items():
-        np.testing.assert_allclose((said.rows | said.atoms)[name], values, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("options", [OUTPUTS, DIRECT], ids=["conservative", "direct"])
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_every_kind_of_layer_and_cutoff_equals_metatrain(tmp_path, flavour, options):
-    compare(written(tiny_pet(flavour)), tmp_path / "model.ckpt", **options)
+    compare(written(tiny_pet(flavour).get_checkpoint()), tmp_path / "model.ckpt", **options)
 
 
 @pytest.mark.parametrize("changed", [
@@ -80,17 +37,17 @@ def test_every_kind_of_layer_and_cutoff_equals_metatrain(tmp_path, flavour, opti
     {"num_attention_layers": 2, "num_gnn_layers": 3}, {"featurizer_type": "residual"}, {"normalization": "LayerNorm"},
 ])  # fmt: skip
 def test_hyperparameters_have_their_meaning(tmp_path, changed):
-    compare(written(tiny_pet(**changed)), tmp_path / "model.ckpt", **DIRECT)
+    compare(written(tiny_pet(**changed).get_checkpoint()), tmp_path / "model.ckpt", **DIRECT)
 
 
 def test_variants_and_their_stress_equal_metatrain(tmp_path):
-    content = written(tiny_pet(variants=(None, "pbe")))
+    content = written(tiny_pet(variants=(None, "pbe")).get_checkpoint())
     compare(content, tmp_path / "model.ckpt", variant="pbe", **DIRECT)
 
 
 def test_uncertainty_and_ensemble_equal_llpr(tmp_path):
     model = tiny_llpr(tiny_pet(), members=4)
-    compare(written(model), tmp_path / "model.ckpt", **LLPR)
+    compare(written(model.get_checkpoint()), tmp_path / "model.ckpt", **LLPR)
 
 
 def test_model_that_ships_equals_metatrain(tmp_path, model_file):
@@ -105,23 +62,23 @@ def test_model_that_ships_equals_metatrain(tmp_path, model_file):
 ])  # fmt: skip
 def test_what_is_not_plain_is_named(changed, reason):
     with pytest.raises(NotPlainError, match=reason):
-        PlainPet(read_stored(written(tiny_pet(**changed))))
+        PlainPet(read_stored(written(tiny_pet(**changed).get_checkpoint())))
 
 
 def test_what_is_not_known_is_named():
-    checkpoint = read_stored(written(tiny_pet()))
+    checkpoint = read_stored(written(tiny_pet().get_checkpoint()))
     checkpoint["model_data"]["model_hypers"]["spin"] = True
     with pytest.raises(NotPlainError, match="its hyperparameter spin is not known"):
         PlainPet(checkpoint)
-    checkpoint = read_stored(written(tiny_pet()))
+    checkpoint = read_stored(written(tiny_pet().get_checkpoint()))
     checkpoint["model_ckpt_version"] = 17
     with pytest.raises(NotPlainError, match="its version of PET is 17"):
         PlainPet(checkpoint)
-    checkpoint = read_stored(written(tiny_pet()))
+    checkpoint = read_stored(written(tiny_pet().get_checkpoint()))
     checkpoint["best_model_state_dict"]["backend.more.weight"] = torch.zeros(3)
     with pytest.raises(NotPlainError, match=r"it has more\.weight, which is not known"):
         PlainPet(checkpoint).backend(["energy"])
-    checkpoint = read_stored(written(tiny_pet()))
+    checkpoint = read_stored(written(tiny_pet().get_checkpoint()))
     del checkpoint["best_model_state_dict"]["backend.edge_embedder.weight"]
     with pytest.raises(NotPlainError, match=r"it has no edge_embedder\.weight"):
         PlainPet(checkpoint).backend(["energy"])
@@ -131,7 +88,7 @@ def test_what_is_not_known_is_named():
 
 def test_plain_checkpoint_goes_the_plain_road_and_another_through_metatrain(tmp_path, caplog):
     for model, is_plain in ((tiny_pet(), True), (tiny_pet(zbl=True), False)):
-        content = written(model)
+        content = written(model.get_checkpoint())
         (tmp_path / "model.ckpt").write_bytes(content)
         caplog.clear()
         caplog.set_level("INFO")

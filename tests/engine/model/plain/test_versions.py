@@ -6,7 +6,6 @@ step, with the names and the numbers that the version had.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from typing import Any
 
@@ -14,15 +13,9 @@ import pytest
 import torch
 
 from aiida_pet.testing.models import tiny_llpr, tiny_pet
-from tests.engine.model.plain.test_pet import LLPR, compare
+from support.plain_checkpoints import LLPR, compare, written
 
 OLD = "old"  # PostLN, LayerNorm, SiLU, residual, cosine: the only kind of network until version 7
-
-
-def written(checkpoint: dict[str, Any]) -> bytes:
-    file = io.BytesIO()
-    torch.save(checkpoint, file)
-    return file.getvalue()
 
 
 def each_state(checkpoint: dict[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
