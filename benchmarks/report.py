@@ -29,9 +29,10 @@ load_profile()
 from aiida_pet.report import write_report
 from aiida_pet.campaigns import status
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-start = time.perf_counter()
+start, cpu = time.perf_counter(), time.process_time()
 written = write_report([int(sys.argv[1])], sys.argv[2])
-print(json.dumps({"s": time.perf_counter() - start, "before_mib": before, "bytes": written.size, "rows": written.rows,
+print(json.dumps({"s": time.perf_counter() - start, "cpu_s": time.process_time() - cpu, "before_mib": before,
+    "bytes": written.size, "rows": written.rows,
     "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 """
 
@@ -60,6 +61,7 @@ def measured(pk: int, n_rows: int, path: Path) -> Measurement:
         against=TARGET,
         ratio=None,
         detail={
+            "cpu_s": found["cpu_s"],
             "peak_MiB": found["peak_mib"],
             "before_MiB": found["before_mib"],
             "file_MB": found["bytes"] / 1e6,

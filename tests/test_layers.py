@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "job": "tables",
     "crystals": "tables job",
     "io": "tables job",
+    "transport": "tables job crystals",
     "engine": "tables job crystals",
     "analysis": "tables job crystals io",
     "figures": "tables job crystals analysis",
@@ -39,9 +40,21 @@ MAY_IMPORT = {
 """Package -> packages of this project that its modules may import, besides its own and the floors."""
 
 WITHOUT = {
-    "aiida": ("tables", "job", "crystals", "io", "engine", "analysis", "figures", "models", "training"),
+    "aiida": (
+        "tables",
+        "job",
+        "crystals",
+        "io",
+        "engine",
+        "analysis",
+        "figures",
+        "models",
+        "training",
+        "transport",
+    ),
     "torch": (
         "tables",
+        "transport",
         "crystals",
         "io",
         "analysis",
@@ -146,7 +159,7 @@ def run_without(libraries: tuple[str, ...], modules: list[str]) -> None:
 
 
 def test_what_the_engine_shares_imports_without_torch_aiida_and_click():
-    packages = ("tables", "job", "crystals", "io", "analysis", "figures")
+    packages = ("tables", "job", "crystals", "io", "transport", "analysis", "figures")
     run_without(("torch", "aiida", "click"), [name for package in packages for name in modules_of(package)])
 
 

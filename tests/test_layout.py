@@ -14,7 +14,7 @@ ELSEWHERE = {
     "analysis/hull/test_entry_levels": "levels_of_theory",
     "analysis/hull/test_hull_under_pressure": "competing",
     "analysis/hull/test_references": "reference_entries reference_files",
-    "calculations/test_base": "relax static elastic phonons validation",
+    "calculations/test_base": "relax static elastic phonons conductivity validation",
     "calculations/test_band_paths": "harmonic_parameters",
     "calculations/test_hull": "theory",
     "campaigns/test_library": "agreement errors launches nodes report results sheets",
@@ -48,7 +48,7 @@ ELSEWHERE = {
     "io/test_pymatgen_json": "pymatgen_structures",
     "io/test_readers": "crystal equal_crystals format_readers left_out sources symbols",
     "io/test_writers": "ase_db_writer cif_writer format_writers extxyz_writer own_json own_record poscar_writer",
-    "job/test_parameters": "choices",
+    "job/test_parameters": "choices conductivity_parameters",
     "models/recipe/test_recipe": "about card errors strip",
     "report/test_document": "asked choices citations costs details funnels hulls overview parities periodic "
     "rows_table source symmetry times values",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 from aiida import orm
@@ -66,7 +66,12 @@ _PASSED_ON = (
 
 
 class BatchWorkChain(TaskProtocols, WorkChain):
-    """One task over a set of crystals, in ``lanes`` that run at the same time."""
+    """One task over a set of crystals, in ``lanes`` that run at the same time.
+
+    :cvar MERGED_AS: output that the results of all jobs become.
+    """
+
+    MERGED_AS: ClassVar[str] = "results"
 
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:  # type: ignore[override]
@@ -212,7 +217,7 @@ class BatchWorkChain(TaskProtocols, WorkChain):
         else:
             rows = {"rows": self.inputs.rows} if "rows" in self.inputs else {}
             results = merge_tables(structures=self.structures, **rows, **parts)
-        self.out("results", results)
+        self.out(self.MERGED_AS, results)
         records = orm.Dict({"jobs": [job_record(job) for job in jobs]})
         self.out("summary", summarise_batch(results=results, jobs=records))
         return None

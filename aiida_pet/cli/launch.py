@@ -16,7 +16,7 @@ from aiida_pet.cli.launching import (
     check_request,
     launch_options,
     load_targets,
-    protocol_option,
+    protocol_option_of,
     read_site,
     start,
     targets_argument,
@@ -28,6 +28,7 @@ from aiida_pet.job.tasks import TaskEntry, tasks
 from aiida_pet.words import cell, duration, plural, shortened
 
 if TYPE_CHECKING:
+    from aiida_pet.campaigns.displacements import Cost
     from aiida_pet.campaigns.estimates import Estimate
     from aiida_pet.campaigns.plans import Plan
 
@@ -70,26 +71,47 @@ def task_command(entry: TaskEntry) -> click.Command:
     """Return the command that launches the task of ``entry``."""
 
     def command(session: Session, **options: Any) -> None:
-        extra = {flag.name: True for flag in entry.flags if options.pop(flag.name)}
+        extra: dict[str, Any] = {flag.name: True for flag in entry.flags if options.pop(flag.name)}
+        for setting in entry.settings:
+            value = options.pop(setting.name)
+            if value:
+                option = _option_of(setting.name)
+                extra[setting.name] = parse_settings(value, option) if setting.is_pairs else value
         _launch(session, entry.name, **options, extra=extra)
 
-    decorators = [targets_argument, protocol_option, _set, _where]
+    decorators = [targets_argument, protocol_option_of(entry.further_protocols), _set, _where]
+    decorators += [click.option(_option_of(flag.name), is_flag=True, help=flag.help) for flag in entry.flags]
     decorators += [
-        click.option(f"--{flag.name.replace('_', '-')}", is_flag=True, help=flag.help) for flag in entry.flags
+        click.option(_option_of(one.name), multiple=one.is_pairs, metavar=one.metavar, help=one.help)
+        for one in entry.settings
     ]
+    if entry.cost:
+        decorators.append(click.option("--yes", is_flag=True, help="Compute it, however much it is."))
     decorated: Any = launch_options(command)
     for decorate in reversed(decorators):
         decorated = decorate(decorated)
     return click.command(entry.name, help=f"{entry.summary}\n{entry.details}")(decorated)
 
 
-def _launch(session: Session, task: str, *, request: Request, **options: Any) -> None:
+def _option_of(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _launch(session: Session, task: str, *, request: Request, yes: bool = False, **options: Any) -> None:
     session.load()
     check_request(request)
     plan = _plan(task, request, **options)
+    cost = _cost_of(plan)
     if request.dry_run:
-        _tell_plan(plan, request)
+        _tell_plan(plan, request, cost)
         return
+    if cost is not None and cost.too_much and not yes:
+        raise click.ClickException(
+            f"{cost.told}: give --yes to compute them, or a smaller supercell (--set fc3_min_image), pair_cutoff or "
+            "set; nothing was started"
+        )
+    if cost is not None:
+        _note_cost(cost)
     record = {
         "structures": plan.structures.pk,
         "model": plan.site.model.pk,
@@ -128,7 +150,35 @@ def _plan(
     return Plan.of(task, structures, site, protocol=protocol, parameters=parameters, where=where, extra=extra)
 
 
-def _tell_plan(plan: Plan, request: Request) -> None:
+def _cost_of(plan: Plan) -> Cost | None:
+    """Return what a launch evaluates, None for a task of which atoms tell enough.
+
+    :raises click.ClickException: if it cannot be counted for want of a library.
+    """
+    from aiida_pet.job.tasks import entry_of
+    from aiida_pet.plugins import load
+
+    counter = entry_of(plan.task).cost
+    if not counter:
+        return None
+    try:
+        found: Cost = load(counter)(plan.table(), plan.parameters)
+    except ImportError as error:
+        raise click.ClickException(str(error)) from error
+    return found
+
+
+def _note_cost(cost: Cost) -> None:
+    for name, why in cost.failed.items():
+        note(f"Warning: {name} will not be computed: {why}")
+    if cost.metals:
+        note(
+            f"Warning: all elements of {plural(len(cost.metals), 'crystal')} ({shortened(cost.metals)}) are metals: "
+            "the conductivity is of the lattice alone, and electrons may carry more"
+        )
+
+
+def _tell_plan(plan: Plan, request: Request, cost: Cost | None = None) -> None:
     from aiida_pet.campaigns.plans import refused_rows, unsupported_elements
 
     table = plan.table()
@@ -144,9 +194,14 @@ def _tell_plan(plan: Plan, request: Request) -> None:
         }
         record |= {"unsupported_elements": unsupported, "refused": refused}
         record["rate"]["basis"] = expected.rate.basis
+        if cost is not None:
+            record["cost"] = asdict(cost)
         echo_json(record)
         return
     _echo_estimate(plan, expected)
+    if cost is not None:
+        echo_pairs({"evaluates": cost.told + (" (wants --yes)" if cost.too_much else "")})
+        _note_cost(cost)
     if unsupported:
         note(
             f"Warning: {plan.site.model.name} does not know {shortened(unsupported)}: crystals with them will end as "

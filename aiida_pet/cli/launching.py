@@ -117,11 +117,16 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-protocol_option = click.option(
-    "--protocol",
-    type=click.Choice((*PROTOCOLS, *ALIASES)),
-    help="Set of parameters; `aiida-pet params TASK` says what each is for.  [default: moderate]",
-)
+def protocol_option_of(further: Sequence[str] = ()) -> Callable[[Any], Any]:
+    """Return the option ``--protocol`` with ``further`` names beside those that all tasks have."""
+    return click.option(
+        "--protocol",
+        type=click.Choice((*PROTOCOLS, *ALIASES, *further)),
+        help="Set of parameters; `aiida-pet params TASK` says what each is for.  [default: moderate]",
+    )
+
+
+protocol_option = protocol_option_of()
 targets_argument = click.argument("targets", nargs=-1, required=True, metavar="SET|FILE...")
 
 

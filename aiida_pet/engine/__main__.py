@@ -12,9 +12,10 @@ import warnings
 from pathlib import Path
 
 import aiida_pet
-from aiida_pet.job.folder import JOB_FILE, LOG_FILE, TRAIN_FILE
+from aiida_pet.job.folder import JOB_FILE, LOG_FILE, TRAIN_FILE, TRANSPORT_FILE
 
 _TRAINING = f"{aiida_pet.__name__}.training.run"
+_TRANSPORT = f"{aiida_pet.__name__}.transport.run"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,6 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
     if (options.folder / TRAIN_FILE).exists():
         # by name: a training uses the engine, which knows of none
         return int(importlib.import_module(_TRAINING).run_training(options.folder))
+    if (options.folder / TRANSPORT_FILE).exists():
+        # by name: it needs neither torch nor the engine
+        return int(importlib.import_module(_TRANSPORT).run_transport(options.folder))
     from aiida_pet.engine.run import run_folder  # noqa: PLC0415 - after logging is set up
 
     return int(run_folder(options.folder))

@@ -63,6 +63,20 @@ class ForceConstants(StrEnum):
     SYMFC = "symfc"  # least squares in the space of symmetric force constants
 
 
+class Opposites(StrEnum):
+    """Whether each displacement of third order has its opposite."""
+
+    ALWAYS = "always"
+    AUTO = "auto"  # where symmetry does not make the two the same
+
+
+class HeatTransport(StrEnum):
+    """What carries heat."""
+
+    WIGNER = "wigner"  # modes, and pairs of modes together
+    RTA = "rta"  # modes alone
+
+
 class Strains(StrEnum):
     """Sets of strains from which elastic constants are fitted."""
 

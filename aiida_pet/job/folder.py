@@ -27,6 +27,7 @@ from aiida_pet.tables.crystals import StructureTable
 SCHEMA_VERSION = 1
 
 JOB_FILE = "job.json"
+TRANSPORT_FILE = "transport.json"  # beside it, empty, where forces become conductivities
 TRAIN_FILE = "train.json"  # in its place where the folder is that of a training
 STRUCTURES_FILE = "structures.npz"
 MODEL_FILE = "model.ckpt"

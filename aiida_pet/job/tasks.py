@@ -29,6 +29,7 @@ class Task(StrEnum):
     RELAX = "relax"
     PHONONS = "phonons"
     ELASTIC = "elastic"
+    CONDUCTIVITY = "conductivity"
 
     @classmethod
     def _missing_(cls, value: object) -> Self:
@@ -66,6 +67,25 @@ class Flag:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """An option of ``aiida-pet launch TASK`` that has a value.
+
+    :ivar name: of the argument of ``get_builder_from_protocol`` that it gives.
+    :ivar help: text of ``--help``.
+    :ivar metavar: what stands for the value; ``NAME=VALUE`` for one that may be given several times.
+    """
+
+    name: str
+    help: str
+    metavar: str
+
+    @property
+    def is_pairs(self) -> bool:
+        """Whether it gives a dictionary."""
+        return self.metavar == "NAME=VALUE"
+
+
+@dataclass(frozen=True)
 class TaskEntry:
     """A task, whole.
 
@@ -85,6 +105,9 @@ class TaskEntry:
     :ivar entry_point: of its CalcJob; empty for ``pet.<name>``.
     :ivar workflow: entry point of its WorkChain; empty for that of the CalcJob.
     :ivar flags: further options of its launch.
+    :ivar settings: further options that have a value.
+    :ivar further_protocols: names of its protocols beside fast, moderate and precise.
+    :ivar cost: function that counts what a launch would evaluate, as ``module:name``; empty where atoms tell enough.
     :ivar details: further paragraphs of ``aiida-pet launch TASK --help``.
     """
 
@@ -102,6 +125,9 @@ class TaskEntry:
     entry_point: str = ""
     workflow: str = ""
     flags: tuple[Flag, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    further_protocols: tuple[str, ...] = ()
+    cost: str = ""
     details: str = ""
 
     def __post_init__(self) -> None:
@@ -192,6 +218,39 @@ aiida-pet launch phonons alloys.xyz --set min_image=10 --wait
         details="""
 \b
 aiida-pet launch elastic alloys.xyz --set strains=materials_project --wait
+""",
+    ),
+    TaskEntry(
+        Task.CONDUCTIVITY,
+        "Compute thermal conductivities of the lattices of the crystals of a set or of FILES, relaxed tightly first.",
+        schema="aiida_pet.job.conductivity_parameters:ConductivityParameters",
+        driver=f"{_DRIVERS}.conductivity:ThirdOrderForces",
+        seconds_per_atom=15.0,
+        like=Task.RELAX.value,
+        reads_rows=("dielectric_tensor", "fc2_supercell", "fc3_supercell", "q_mesh"),
+        reads_atoms=("born_charges",),
+        settings=(
+            Setting(
+                "transport_code",
+                "Where phono3py is: a code of pet-engine, by label or pk; else --code.",
+                "CODE",
+            ),
+            Setting(
+                "transport_resources",
+                "What a job of the transport asks for: cpus=16, memory=32GB, walltime=4h, partition=cpu.",
+                "NAME=VALUE",
+            ),
+            Setting("transport_options", "Of the scheduler, for jobs of the transport.", "NAME=VALUE"),
+            Setting("transport_settings", "How they work: threads=4, the number of processes.", "NAME=VALUE"),
+        ),
+        further_protocols=("phonondb-v1",),
+        cost="aiida_pet.campaigns.displacements:count_displacements",
+        details="""
+Two jobs: forces of displaced supercells, by the engine, then the transport, by phono3py on cores (extra
+`conductivity`). --dry-run counts the displaced supercells; more than 20,000 in all want --yes.
+
+\b
+aiida-pet launch conductivity alloys.xyz --set fc3_min_image=7 --dry-run
 """,
     ),
 )

@@ -161,8 +161,9 @@ class BatchParser(Parser):
             "rows_done": outcome.done,
             "rows_left": len(outcome.ids) - outcome.done,
             "damaged_shards": outcome.damaged,
-            "model_sha256": self.node.inputs.model.sha256,
         }
+        if "model" in self.node.inputs:
+            summary["model_sha256"] = self.node.inputs.model.sha256
         if outcome.heartbeat is not None:
             summary |= {key: getattr(outcome.heartbeat, key) for key in _SUMMARY_KEYS}
         return outcome.extra | summary

@@ -32,6 +32,7 @@ class Section(StrEnum):
     HULL = "hull"
     PHONONS = "phonons"
     ELASTIC = "elastic"
+    CONDUCTIVITY = "conductivity"
     OTHER = "other"
 
 
@@ -51,6 +52,7 @@ class Source(StrEnum):
     RELAX = "relax"
     PHONONS = "phonons"
     ELASTIC = "elastic"
+    CONDUCTIVITY = "conductivity"
     SYMMETRY = "symmetry"
     HULL = "hull"
     COMBINED = "combined"  # two relaxations made one
@@ -58,8 +60,8 @@ class Source(StrEnum):
     SCREEN = "screen"  # the final table of a screening
 
 
-EVALUATED = (Source.STATIC, Source.RELAX, Source.PHONONS, Source.ELASTIC)
-RELAXED = (Source.RELAX, Source.PHONONS, Source.ELASTIC)
+EVALUATED = (Source.STATIC, Source.RELAX, Source.PHONONS, Source.ELASTIC, Source.CONDUCTIVITY)
+RELAXED = (Source.RELAX, Source.PHONONS, Source.ELASTIC, Source.CONDUCTIVITY)
 
 
 def _always(_: Any) -> bool:

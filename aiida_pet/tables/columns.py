@@ -217,6 +217,7 @@ def first_look(names: Iterable[str]) -> list[str]:
     order = (
         Source.SCREEN,
         *further,
+        Source.CONDUCTIVITY,
         Source.PHONONS,
         Source.ELASTIC,
         Source.HULL,

@@ -65,6 +65,10 @@ class Warned(StrEnum):
         "The elastic tensor leaves more than 5 % of the stresses unexplained, or breaks its symmetry by more than 5 % "
         "of its largest component.",
     )
+    LATTICE_ONLY = (
+        "lattice_only",
+        "All its elements are metals: `kappa_300` is what the lattice carries, and electrons may carry more.",
+    )
 
 
 def joined(codes: Iterable[str]) -> str:

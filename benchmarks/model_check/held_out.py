@@ -48,7 +48,7 @@ def read_frames(paths: list[Path], elements: set[int]) -> tuple[StructureTable, 
     table.set_column("input_energy", np.array(energies), "eV")
     table.set_column("input_stress", np.array(stresses), "eV/A^3")
     table.set_column("kind", np.array(kinds, dtype=str))
-    table.set_atom_column("input_forces", np.concatenate(forces), "eV/A")
+    table.atom_columns["input_forces"] = np.concatenate(forces)
     return table, np.array(steps)
 
 

@@ -10,6 +10,7 @@ from aiida import orm
 from aiida_pet.campaigns.progress import LANE_TYPE
 from aiida_pet.cli.launching import PROTOCOLS
 from aiida_pet.job.folder import Task
+from aiida_pet.job.tasks import entry_of
 from aiida_pet.workchains.protocols import available_protocols
 
 
@@ -30,7 +31,9 @@ def plan(read, alloys, site):
 
 
 def test_protocols_are_those_of_every_task():
-    assert all(set(available_protocols(task)) == set(PROTOCOLS) for task in Task)
+    assert all(
+        set(available_protocols(task)) == {*PROTOCOLS, *entry_of(task).further_protocols} for task in Task
+    )
 
 
 def test_launch_of_a_set_prints_the_pk_and_what_to_do_next(launch, alloys):

@@ -52,3 +52,24 @@ def test_descriptions_name_the_averagings():
     (row,) = [row for row in describe_parameters(Task.RELAX) if row[0] == "averaging"]
     assert row[1] == "none"
     assert "lebedev-3" in row[3]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"mesh": 0.0}, "mesh must be positive"),
+        ({"mesh": (19, 19, -1)}, "mesh must be positive"),
+        ({"temperatures": (0.0, 300.0)}, "temperatures must be positive"),
+        ({"masses": {"B": 0.0}}, "masses must be positive"),
+        ({"mass_variances": {"B": -1e-4}}, "mass_variances must not be negative"),
+        ({"cell": "plane"}, "periodic in all directions"),
+    ],
+)
+def test_conductivities_that_cannot_be_are_refused(parameters, message):
+    with pytest.raises(ParameterError, match=message):
+        parse_parameters(Task.CONDUCTIVITY, parameters)
+
+
+def test_mesh_is_a_length_or_three_numbers():
+    assert parse_parameters(Task.CONDUCTIVITY, {"mesh": [19, 19, 15]}).mesh == (19, 19, 15)
+    assert parse_parameters(Task.CONDUCTIVITY, {"mesh": 40}).mesh == 40.0

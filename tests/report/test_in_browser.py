@@ -128,6 +128,10 @@ def test_choosing_saving_and_coming_back_on_a_telephone(screening: Path, browser
         page.page.click("#table .row")
         page.page.wait_for_selector("#detail[data-chosen=MoTa]")
         assert page.page.inner_text("#detail h3") == "MoTa"
+        page.page.click("nav a >> text=Elements")
+        page.page.wait_for_function(
+            "location.hash.includes('id=MoTa') && location.hash.includes('find=MoTa')"
+        )
         page.page.reload()
         page.page.wait_for_selector("body[data-ready=yes]", timeout=60_000)
         assert page.ids() == ["MoTa"]

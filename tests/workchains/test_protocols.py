@@ -13,6 +13,7 @@ from aiida.engine import run_get_node
 from aiida_pet.computers.resources import ResourceError
 from aiida_pet.job.folder import Task
 from aiida_pet.job.parameters import ParameterError, parse_parameters
+from aiida_pet.job.tasks import entry_of
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.elastic import ElasticWorkChain
 from aiida_pet.workchains.hull import HullWorkChain
@@ -32,7 +33,7 @@ from aiida_pet.workchains.stages import make_stages
 @pytest.mark.parametrize("task", list(Task))
 def test_every_task_has_the_three_protocols_with_a_description(task: Task) -> None:
     protocols = available_protocols(task)
-    assert list(protocols) == ["fast", "moderate", "precise"]
+    assert list(protocols) == ["fast", "moderate", "precise", *entry_of(task).further_protocols]
     assert all(len(description) > 10 for description in protocols.values())
     assert default_protocol(task) == "moderate"
     for name in protocols:

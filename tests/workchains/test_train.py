@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from ase.build import bulk
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.training.parameters import Mode
 from support.labelled_crystals import TINY, labelled
+
+EPOCHS = 120  # a job takes about as long to start as for forty of them
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -45,6 +47,13 @@ def site(module_inputs: Callable[..., dict[str, Any]]) -> dict[str, Any]:
 def training_set(site: dict[str, Any]) -> StructureSetData:
     """Two dozen labelled cells."""
     return StructureSetData.from_table(labelled()).store()
+
+
+def with_walltime_of(node: Any, site: dict[str, Any]) -> dict[str, Any]:
+    """Return `site` with twice the time that a job of a few epochs took: its start, and about as long for epochs."""
+    [job] = [one for one in jobs_below(node) if one.inputs.stage.value == "conservative"]
+    walltime = 2 * job.outputs.summary["engine_s"]
+    return site | {"settings": site["settings"] | {"walltime_s": walltime, "walltime_margin_s": 1.0}}
 
 
 def launch(
@@ -135,58 +144,70 @@ def processes_in(folder: Path, word: str) -> list[psutil.Process]:
     return found
 
 
-def end_twice(folder: Path, told: list[str]) -> None:
-    """Kill the engine of a training after an epoch, and tell metatrain of the next job to end after another one."""
-    deadline = time.time() + 500
+def kill_once(folder: Path) -> None:
+    """Kill the engine of the next training in `folder`, without warning, once it has a checkpoint."""
     seen = {path.parent for path in folder.rglob("outputs/2*/*/model_*.ckpt")}  # of other trainings
-    for word, number in (("pet-engine", signal.SIGKILL), ("aiida_pet.training.child", signal.SIGTERM)):
-        while time.time() < deadline:
-            fresh = [path for path in folder.rglob("outputs/2*/*/model_*.ckpt") if path.parent not in seen]
-            victims = processes_in(folder, word) if fresh else []
-            if victims:
-                seen |= {path.parent for path in fresh}
-                for victim in victims:
-                    victim.send_signal(number)
-                told.append(word)
-                break
-            time.sleep(0.05)
+    deadline = time.time() + 500
+    while time.time() < deadline:
+        fresh = {path.parent for path in folder.rglob("outputs/2*/*/model_*.ckpt")} - seen
+        victims = processes_in(folder, "pet-engine") if fresh else []
+        if victims:
+            for victim in victims:
+                victim.kill()
+            return
+        time.sleep(0.05)
 
 
-@pytest.fixture(scope="module")
-def tuned(site: dict[str, Any], training_set: StructureSetData, scratch: Any) -> Any:
-    """A fine-tuning of the calibrated model whose first job was killed and whose second was told to end."""
-    told: list[str] = []
+def launch_and_kill(site: dict[str, Any], *arguments: Any, **inputs: Any) -> Any:
+    """Run a training to its end, whose first job is killed, and return its node."""
     work = Path(site["code"].computer.get_workdir())
-    thread = threading.Thread(target=end_twice, args=(work, told), daemon=True)
+    thread = threading.Thread(target=kill_once, args=(work,), daemon=True)
     thread.start()
-    node = launch(
-        site,
-        training_set,
-        Mode.FINETUNE,
-        {"epochs": 60, "learning_rate": 1e-3},
-        model=scratch.outputs.model,
-        old=StructureSetData.from_table(labelled(6, seed=3)).store(),
-    )
-    assert told == ["pet-engine", "aiida_pet.training.child"]
+    node = launch(site, *arguments, **inputs)
+    thread.join(1)
+    assert not thread.is_alive()
     assert node.is_finished_ok, node.exit_message
     return node
 
 
+def assert_it_was_killed_and_stopped_by_walltime(node: Any, epochs: int) -> None:
+    """The first job was killed, those after it left by their walltime, and each went on where the one before ended."""
+    jobs = [one for one in jobs_below(node) if one.inputs.stage.value == "conservative"]
+    killed, *stopped, last = jobs
+    assert killed.exit_status == 400
+    assert "was killed" in killed.exit_message
+    assert stopped
+    for job in stopped:
+        assert job.exit_status == 301, job.exit_message
+        assert "walltime" in job.outputs.summary["message"]
+    assert last.exit_status == 0
+    done = [job.outputs.summary["rows_done"] for job in jobs]
+    assert done == sorted(set(done))
+    assert done[-1] == epochs
+    for before, after in pairwise(jobs):
+        assert after.inputs.remote_state.uuid == before.outputs.remote_folder.uuid
+
+
+@pytest.fixture(scope="module")
+def tuned(site: dict[str, Any], training_set: StructureSetData, scratch: Any) -> Any:
+    """A fine-tuning of the calibrated model whose first job was killed and whose next ones had too little time."""
+    return launch_and_kill(
+        with_walltime_of(scratch, site),
+        training_set,
+        Mode.FINETUNE,
+        {"epochs": EPOCHS, "learning_rate": 1e-3},
+        model=scratch.outputs.model,
+        old=StructureSetData.from_table(labelled(6, seed=3)).store(),
+    )
+
+
 def test_fine_tuning_goes_on_after_jobs_that_were_killed_and_ended(tuned: Any) -> None:
-    first, second, third, last = jobs_below(tuned)
-    assert [job.exit_status for job in (first, second, third, last)] == [400, 400, 0, 0]
-    assert "was killed" in first.exit_message
-    assert "SIGTERM" in second.exit_message
-    assert second.inputs.remote_state.uuid == first.outputs.remote_folder.uuid
-    assert third.inputs.remote_state.uuid == second.outputs.remote_folder.uuid
-    done = [job.outputs.summary["rows_done"] for job in (first, second, third)]
-    assert done[0] < done[1] < done[2] == 60
+    assert_it_was_killed_and_stopped_by_walltime(tuned, EPOCHS)
     epochs = tuned.outputs.learning_curve.conservative.column("epoch").tolist()
     assert epochs == sorted(set(epochs))
-    assert (
-        60 - len(epochs) <= 2
-    )  # the figures of an epoch are lost with a job that is killed, not its weights
-    assert epochs[-1] == 59
+    # the figures of an epoch are lost with a job that is killed, not its weights
+    assert EPOCHS - len(epochs) <= 2
+    assert epochs[-1] == EPOCHS - 1
 
 
 def test_fine_tuning_ends_calibrated_again_and_says_what_it_forgot(tuned: Any, scratch: Any) -> None:
@@ -216,7 +237,8 @@ def teacher(site: dict[str, Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def distilled(site: dict[str, Any], teacher: Any) -> Any:
+def distilled(site: dict[str, Any], teacher: Any, scratch: Any) -> Any:
+    """A student whose training was killed and stopped, like the fine-tuning."""
     crystals = {}
     for i in range(12):
         cell = bulk("W", "bcc", a=3.16 * (1 + 0.004 * (i % 5)), cubic=True)
@@ -224,11 +246,14 @@ def distilled(site: dict[str, Any], teacher: Any) -> Any:
         cell.rattle(0.02, seed=i)
         crystals[f"alloy-{i:02d}"] = cell
     structures = StructureSetData(crystals).store()
-    node = launch(
-        site, structures, Mode.DISTILL, {"group": None, "report_by": None, "cutoff": 4.5}, teacher=teacher
+    options = {"group": None, "report_by": None, "cutoff": 4.5, "epochs_direct": 0, "epochs": EPOCHS}
+    return launch_and_kill(
+        with_walltime_of(scratch, site), structures, Mode.DISTILL, options, teacher=teacher
     )
-    assert node.is_finished_ok, node.exit_message
-    return node
+
+
+def test_distillation_goes_on_after_jobs_that_were_killed_and_ended(distilled: Any) -> None:
+    assert_it_was_killed_and_stopped_by_walltime(distilled, EPOCHS)
 
 
 def test_student_learns_labels_of_its_teacher_and_inherits_licence_and_level(
@@ -288,10 +313,10 @@ def test_status_and_results_of_a_training_tell_epochs_and_errors(tuned: Any) -> 
     told = command("status", tuned.pk)
     assert "finetune finished [0]" in told
     assert "conservative  done" in " ".join(told.split()).replace("conservative done", "conservative  done")
-    assert "60/60" in told
+    assert f"{EPOCHS}/{EPOCHS}" in told
     assert "meV/atom" in told
     document = json.loads(command("status", tuned.pk, "--json"))
-    assert [stage["epochs_done"] for stage in document["stages"]] == [60, 1]
+    assert [stage["epochs_done"] for stage in document["stages"]] == [EPOCHS, 1]
     assert "energy_mae" in command("results", tuned.pk, "--format", "csv")
 
 

@@ -36,6 +36,12 @@ R.state = Object.fromEntries(new URLSearchParams(location.hash.startsWith("#?") 
 R.remember = (name, value) => {
   if (value === "" || value === null || value === undefined) delete R.state[name];
   else R.state[name] = String(value);
+  waiting ??= setTimeout(R.flush, 150); // browsers refuse an address that changes hundreds of times in some seconds
+};
+let waiting = null;
+R.flush = () => {
+  clearTimeout(waiting);
+  waiting = null;
   const text = new URLSearchParams(R.state).toString();
   history.replaceState(null, "", text ? `#?${text}` : location.pathname + location.search);
 };

@@ -4,6 +4,9 @@
   for (const button of document.querySelectorAll("[data-csv]"))
     button.addEventListener("click", () => R.save(`${button.dataset.csv}.csv`, R.csv(R.data.figures[button.dataset.csv].columns)));
 
+  for (const link of document.querySelectorAll("nav a")) // the address is kept for what was chosen
+    link.addEventListener("click", (event) => { event.preventDefault(); document.querySelector(link.getAttribute("href")).scrollIntoView(); });
+
   const again = R.data.refresh_s, hold = document.getElementById("hold");
   if (again) {
     if ("y" in R.state) requestAnimationFrame(() => window.scrollTo(0, Number(R.state.y)));
@@ -26,6 +29,7 @@
     setInterval(() => {
       if (hold.checked || document.visibilityState === "hidden") return;
       R.remember("y", Math.round(window.scrollY));
+      R.flush();
       location.reload();
     }, 1000 * again);
   }

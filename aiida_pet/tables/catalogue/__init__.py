@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aiida_pet.tables.catalogue.conductivity import CONDUCTIVITY
 from aiida_pet.tables.catalogue.elasticity import ELASTICITY
 from aiida_pet.tables.catalogue.evaluation import EVALUATION
 from aiida_pet.tables.catalogue.general import GENERAL
@@ -19,6 +20,7 @@ COLUMNS: tuple[Column, ...] = (
     *HULL,
     *PHONONS,
     *ELASTICITY,
+    *CONDUCTIVITY,
     *SYMMETRY,
     *GIVEN,
 )

@@ -106,6 +106,7 @@ PHONONS: tuple[Column, ...] = (
         "supercell_capped",
         "True if `max_atoms` forbade the supercell that `min_image` asks for.",
         kind=Kind.FLAG,
+        sources=(Source.PHONONS, Source.CONDUCTIVITY),
     ),
     _phonons("n_displacements", "Number of displaced supercells.", kind=Kind.COUNT),
     _phonons("displacement", "Length of the displacements.", "A"),

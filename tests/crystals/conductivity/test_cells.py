@@ -13,7 +13,8 @@ from aiida_pet.crystals.conductivity.cells import (
     displaced_supercells,
     make_phono3py,
 )
-from support.third_order import cells_of, cells_of_phonondb, copper, phonondb, published
+from support.pair_forces import pair_forces
+from support.third_order import cells_of, cells_of_phonondb, copper, phonondb, published, quick_forces
 
 
 def test_displacements_of_copper():
@@ -74,3 +75,12 @@ def test_numbers_of_displacements_are_those_published(shared_data, name):
     displaced = displaced_supercells(make_phono3py(cells), distance=0.03)
     assert displaced.fc2_positions.shape == np.shape(row["fc2_set"])
     assert displaced.fc3_positions.shape == np.shape(row["fc3_set"])
+
+
+def test_quick_forces_of_these_tests_are_those_of_pairs():
+    atoms = bulk("CuAu", "rocksalt", a=5.4, cubic=True)
+    atoms.positions += np.random.default_rng(1).normal(0, 0.1, atoms.positions.shape)
+    expected = pair_forces(atoms)
+    np.testing.assert_allclose(
+        quick_forces(atoms.numbers, atoms.cell[:], atoms.positions), expected, atol=1e-12
+    )

@@ -1,0 +1,127 @@
+"""The parameters of thermal conductivities: of the displacements, which the engine evaluates, and of the transport."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from aiida_pet.job.choices import ForceConstants, HeatTransport, Opposites
+from aiida_pet.job.parameters import Integers3, TightRelaxParameters
+from aiida_pet.schemas import told
+
+Matrix = Integers3 | tuple[Integers3, Integers3, Integers3]
+_MATRIX = told(expected="3 whole numbers, or a matrix of 3 x 3")
+
+
+class ConductivityParameters(TightRelaxParameters):
+    """Thermal conductivity of the lattice from displacements of second and third order."""
+
+    fc2_min_image: float = Field(
+        12.0,
+        gt=0,
+        description="shortest distance between images of an atom in the supercell of second order",
+        json_schema_extra=told(unit="A"),
+    )
+    fc2_max_atoms: int = Field(512, ge=1, description="atoms of the supercell of second order at most")
+    fc3_min_image: float = Field(
+        8.0,
+        gt=0,
+        description="shortest distance between images of an atom in the supercell of third order",
+        json_schema_extra=told(unit="A"),
+    )
+    fc3_max_atoms: int = Field(200, ge=1, description="atoms of the supercell of third order at most")
+    fc2_supercell: Matrix | None = Field(
+        None,
+        description="multiples of the primitive cell, or a matrix, instead of the rule",
+        json_schema_extra=_MATRIX,
+    )
+    fc3_supercell: Matrix | None = Field(
+        None,
+        description="multiples of the primitive cell, or a matrix, instead of the rule",
+        json_schema_extra=_MATRIX,
+    )
+    given_cells: bool = Field(
+        True,
+        description="where the set has columns fc2_supercell and fc3_supercell (matrices relative to the cell of the "
+        "row) and q_mesh, take these instead of parameters",
+    )
+    displacement: float | None = Field(
+        None,
+        gt=0,
+        description="of an atom; if not given, 0.03 for conservative and 0.1 for direct forces",
+        json_schema_extra=told(unit="A"),
+    )
+    opposites: Opposites = Field(
+        Opposites.ALWAYS,
+        description="whether each displacement has its opposite: always, or auto, where symmetry does not make the two "
+        "the same",
+    )
+    pair_cutoff: float | None = Field(
+        None,
+        gt=0,
+        description="pairs of atoms farther apart are not displaced together",
+        json_schema_extra=told(unit="A"),
+    )
+    phonon_symprec: float = Field(
+        1e-5,
+        gt=0,
+        lt=10,
+        description="tolerance of the space group that reduces displacements, as of phono3py",
+        json_schema_extra=told(unit="A"),
+    )
+    max_displacements: int = Field(
+        20_000, ge=1, description="a crystal that needs more displaced supercells is not computed"
+    )
+    force_constants: ForceConstants = Field(
+        ForceConstants.TRADITIONAL, description="how force constants are made of forces"
+    )
+    mesh: float | Integers3 = Field(
+        50.0,
+        description="mesh of q-points: three numbers, or a density as the length of phono3py, A",
+        json_schema_extra=told(expected="a positive length in A, or 3 whole numbers"),
+    )
+    temperatures: Annotated[tuple[float, ...], Field(json_schema_extra=told(unit="K"))] = Field(
+        tuple(float(t) for t in range(100, 1001, 100)),
+        description="of conductivities; 300 is always among them",
+    )
+    transport: HeatTransport = Field(
+        HeatTransport.WIGNER,
+        description="what carries heat: wigner (modes, and pairs of them together) or rta",
+    )
+    isotopes: bool = Field(True, description="let isotopes scatter, in their natural mixture")
+    masses: dict[str, float] = Field(
+        {}, description="masses in u of elements that are not to have their natural one"
+    )
+    mass_variances: dict[str, float] = Field(
+        {},
+        description="variance of the mass over its square of elements with another mixture of isotopes",
+    )
+    boundary: float | None = Field(
+        None,
+        gt=0,
+        description="mean free path that boundaries allow",
+        json_schema_extra=told(unit="um"),
+    )
+    modes: bool = Field(False, description="store q-points, conductivities, lifetimes and paths of all modes")
+    cumulative_points: int = Field(
+        61, ge=2, description="number of frequencies and of mean free paths of the cumulative conductivity"
+    )
+    nac: bool = Field(
+        True,
+        description="correct for long-range dipoles where the set has Born charges (column per atom born_charges, e) "
+        "and dielectric tensors (column dielectric_tensor)",
+    )
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        lengths = self.mesh if isinstance(self.mesh, tuple) else (self.mesh,)
+        if any(length <= 0 for length in lengths):
+            raise ValueError(f"mesh must be positive, got {self.mesh}")
+        if any(not temperature > 0 for temperature in self.temperatures):
+            raise ValueError(f"temperatures must be positive, got {list(self.temperatures)} K")
+        if any(not mass > 0 for mass in self.masses.values()):
+            raise ValueError(f"masses must be positive, got {self.masses} u")
+        if any(variance < 0 for variance in self.mass_variances.values()):
+            raise ValueError(f"mass_variances must not be negative, got {self.mass_variances}")
+        return self

@@ -1,0 +1,137 @@
+"""Columns: thermal conductivity of the lattice, and the forces that it is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida_pet.tables.column import RAGGED, Column, Kind, Section, Source
+
+
+def _forces(name: str, meaning: str, unit: str = "", **further: Any) -> Column:
+    return Column(
+        name,
+        meaning,
+        unit,
+        **({"section": Section.CONDUCTIVITY, "sources": (Source.CONDUCTIVITY,)} | further),
+    )
+
+
+def _transport(name: str, meaning: str, unit: str = "", **further: Any) -> Column:
+    """Return a column that the second job writes, with the forces of the first."""
+    return _forces(name, meaning, unit, **({"of_the_set": True} | further))
+
+
+_FIRST = (Source.CONDUCTIVITY,)
+_KAPPA = "W/(m K)"
+
+CONDUCTIVITY: tuple[Column, ...] = (
+    _transport(
+        "kappa_300",
+        "Thermal conductivity of the lattice at 300 K, mean of the diagonal.",
+        _KAPPA,
+        shown=(*_FIRST, Source.SCREEN),
+        compared=True,
+        searched=True,
+    ),
+    _transport(
+        "kappa_coherence_300",
+        "The part of `kappa_300` that pairs of different modes carry together.",
+        _KAPPA,
+        shown=_FIRST,
+    ),
+    _transport(
+        "has_imaginary_modes",
+        "True if a mode of the mesh is imaginary, so that there is no conductivity.",
+        kind=Kind.FLAG,
+        shown=_FIRST,
+        compared=True,
+    ),
+    _transport(
+        "conductivity_skipped",
+        "Why there is no conductivity of a row whose forces are known.",
+        kind=Kind.TEXT,
+        told=True,
+    ),
+    _transport("mesh_min_frequency", "Lowest frequency over the mesh of q-points.", "THz", shown=_FIRST),
+    _transport("kappa_mesh", "Numbers of q-points of the mesh.", shape=("3",), kind=Kind.COUNT),
+    _transport("kappa_temperatures", "Temperatures of conductivities.", "K", shape=("K",)),
+    _transport("kappa", "Conductivity at `kappa_temperatures`, mean of the diagonal.", _KAPPA, shape=("K",)),
+    _transport("kappa_tensor", "Conductivity at `kappa_temperatures`.", _KAPPA, shape=("K", "3", "3")),
+    _transport(
+        "kappa_coherence",
+        "The part of `kappa_tensor` that pairs of different modes carry together.",
+        _KAPPA,
+        shape=("K", "3", "3"),
+    ),
+    _transport("cumulative_frequencies", "Frequencies of `cumulative_kappa`.", "THz", shape=("C",)),
+    _transport(
+        "cumulative_kappa", "What modes up to each frequency carry of `kappa_300`.", _KAPPA, shape=("C",)
+    ),
+    _transport("cumulative_paths", "Mean free paths of `cumulative_kappa_paths`.", "A", shape=("C",)),
+    _transport(
+        "cumulative_kappa_paths",
+        "What modes up to each mean free path carry of `kappa_300`.",
+        _KAPPA,
+        shape=("C",),
+    ),
+    _transport(
+        "kappa_qpoints",
+        "Irreducible q-points of the mesh, in the reciprocal basis of the primitive cell.",
+        shape=(RAGGED, "3"),
+    ),
+    _transport("kappa_weights", "Points of the mesh that each stands for.", shape=(RAGGED,), kind=Kind.COUNT),
+    _transport("kappa_frequencies", "Frequencies of all modes, q-point by q-point.", "THz", shape=(RAGGED,)),
+    _transport(
+        "kappa_modes",
+        "What each mode carries at 300 K, in the order of `kappa_frequencies` and of Voigt; its sum over that of "
+        "`kappa_weights` is the conductivity.",
+        _KAPPA,
+        shape=(RAGGED, "6"),
+    ),
+    _transport("kappa_lifetimes", "Lifetimes of all modes at 300 K.", "ps", shape=(RAGGED,)),
+    _transport("kappa_paths", "Mean free paths of all modes at 300 K.", "A", shape=(RAGGED,)),
+    _forces(
+        "n_fc3_displacements",
+        "Number of displaced supercells of third order.",
+        kind=Kind.COUNT,
+        shown=_FIRST,
+    ),
+    _forces("n_fc2_displacements", "Number of displaced supercells of second order.", kind=Kind.COUNT),
+    _forces("n_atoms_fc3", "Number of atoms of the supercell of third order.", kind=Kind.COUNT, shown=_FIRST),
+    _forces("n_atoms_fc2", "Number of atoms of the supercell of second order.", kind=Kind.COUNT),
+    _forces(
+        "fc3_matrix", "Supercell of third order relative to the unit cell.", shape=("3", "3"), kind=Kind.COUNT
+    ),
+    _forces(
+        "fc2_matrix",
+        "Supercell of second order relative to the unit cell.",
+        shape=("3", "3"),
+        kind=Kind.COUNT,
+    ),
+    _forces(
+        "unit_matrix",
+        "Unit cell of the displacements relative to the cell of the row.",
+        shape=("3", "3"),
+    ),
+    _forces(
+        "heat_matrix",
+        "Primitive cell whose modes carry heat, relative to the unit cell.",
+        shape=("3", "3"),
+    ),
+    _forces("unit_atoms", "Atoms of the row that make the unit cell.", shape=(RAGGED,), kind=Kind.COUNT),
+    _forces("fc3_image", "Shortest distance between images of an atom in the supercell of third order.", "A"),
+    _forces("only_metals", "True if all elements of the crystal are metals.", kind=Kind.FLAG),
+    _forces("fc_displacement", "Length of the displacements of both orders.", "A"),
+    _forces(
+        "fc2_forces",
+        "Forces on the displaced supercells of second order, atom by atom, one supercell after another.",
+        "eV/A",
+        shape=(RAGGED, "3"),
+    ),
+    _forces(
+        "fc3_forces",
+        "Forces on the displaced supercells of third order, in single precision.",
+        "eV/A",
+        shape=(RAGGED, "3"),
+    ),
+)
