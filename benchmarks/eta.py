@@ -34,7 +34,7 @@ def run(quick: bool = False) -> Iterator[Measurement]:
     share = looked[:, 0] / whole
     ratios = looked[:, 1] / np.maximum(whole - looked[:, 0], 1e-9)
     judged = (share >= JUDGED[0]) & (share <= JUDGED[1])
-    worst = float(np.exp(np.abs(np.log(ratios[judged])).max()))
+    worst = float(np.exp(np.abs(np.log(np.maximum(ratios[judged], 1e-3))).max()))
     told = {f"at {100 * at:.0f} %": float(np.interp(at, share, ratios)) for at in np.arange(0.1, 1.0, 0.1)}
     yield Measurement(
         "eta/worst_factor", worst, "", f"target {WITHIN:g}", WITHIN / worst, {"whole_s": whole, **told}

@@ -130,6 +130,7 @@ IN_ANOTHER_PACKAGE = {
     "parsers.train": "workchains/test_train",
     "plugins": "docs/test_dev_pages",
     "tables.closest": "cli/test_show",
+    "testing.other_engines": "engine/model/test_other_engine",
     "tables.crystals": "data/test_structures",
     "tables.filling": "data/test_merging",
     "tables.fixed_atoms": "engine/tasks/test_fixed_atoms",

@@ -80,13 +80,14 @@ def seconds_left(
     """
     pace = pace or Pace()
     factor = _factor(stages, expected_s)
+    overhead = STAGE_S * max(1.0, factor)  # a busy machine is slow with AiiDA, too
     left = []
     for stage in stages:
         if stage.ended:
             left.append(0.0)
             continue
         to_do = max(stage.rows - stage.taken_over, 0.0)
-        expected = expected_s(stage.name, to_do) * factor + STAGE_S
+        expected = expected_s(stage.name, to_do) * factor + overhead
         if stage.elapsed_s is None:
             left.append(expected)
             continue
@@ -98,7 +99,7 @@ def seconds_left(
             weight = min(1.0, share / TRUSTED)
             total = (1 - weight) * total + weight * max(measured, 1.02 * stage.elapsed_s)
         elif share >= 1.0:
-            total = stage.elapsed_s + STAGE_S
+            total = stage.elapsed_s + overhead
         left.append(max(total - stage.elapsed_s, 1.0))
     return left
 

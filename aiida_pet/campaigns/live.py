@@ -12,7 +12,7 @@ import numpy as np
 from aiida import orm
 
 from aiida_pet.campaigns.advice import obstacles
-from aiida_pet.campaigns.forecast import Expected, Pace, StageCourse, seconds_left
+from aiida_pet.campaigns.forecast import STAGE_S, Expected, Pace, StageCourse, seconds_left
 from aiida_pet.campaigns.lines import told_statuses
 from aiida_pet.campaigns.nodes import Named, load
 from aiida_pet.campaigns.progress import (
@@ -167,7 +167,7 @@ class _Watched:
         return Look(
             title=self._title(),
             elapsed_s=max(0.0, ended - self.node.ctime.timestamp()),
-            left_s=None if progress.finished else sum(left),
+            left_s=None if progress.finished else sum(left) or STAGE_S,  # the final table is to come
             stages=tuple(looks),
             lanes=tuple(_lanes(calls, progress)),
             obstacles=() if progress.finished else tuple(obstacles(calls, progress)),

@@ -61,6 +61,8 @@ def list_(session: Session, *, as_json: bool) -> None:
 def import_(session: Session, *, source: str, version: str | None, trust: bool, as_json: bool) -> None:
     """Import a published model by NAME (fetched from the hub) or a checkpoint FILE.
 
+    FILE may also be the description of a model of another engine, in JSON (docs/engines.md).
+
     A checkpoint that is neither the one that ships nor of known hash is refused unless --trust is given. The
     same content is one node: importing it again gives that node.
     """

@@ -113,7 +113,7 @@ def read_archive(path: Path | str, expected_sha256: str) -> bytes:
     """
     path = Path(path)
     content = read_verified(path, expected_sha256)
-    _check_archive(path, content)
+    check_archive(path, content)
     return content
 
 
@@ -269,7 +269,7 @@ def _is_cut_short(content: bytes) -> bool:
     return not content or (content.startswith(_ZIP_MAGIC) and content[-_ZIP_END_SIZE:][:4] != _ZIP_END_MAGIC)
 
 
-def _check_archive(path: Path, content: bytes) -> None:
+def check_archive(path: Path, content: bytes) -> None:
     """:raises NotACheckpointError, TruncatedModelError: unless ``content`` is a zip archive as torch writes them."""
     if _is_cut_short(content):
         raise TruncatedModelError(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aiida_pet.job.checkpoint import UntrustedModelError, inspect_checkpoint, sha256_of
+from aiida_pet.job.other_engines import description_card
 from aiida_pet.models.registry import RegistryEntry, list_models, split_file_name
 
 EMBEDDED_NAME = "pet-refractory-xs"
@@ -81,6 +82,8 @@ def _partial_card(entry: RegistryEntry, version: str, sha256: str) -> dict[str, 
 def card_of(path: Path | str, trust: bool = False) -> dict[str, Any]:
     """Return the card of the model in ``path``, opening the checkpoint where its hash is known or trusted.
 
+    A description of a model of another engine is one too; it is read, and what it names is not called.
+
     :param trust: take a file of unknown hash as it is. A checkpoint is a program, and opening it runs it.
     :return: the keys of :data:`CARD_KEYS`, all filled; of the embedded model also its data and errors.
     :raises UntrustedModelError: if the hash is unknown and ``trust`` is False; nothing was opened.
@@ -97,6 +100,9 @@ def card_of(path: Path | str, trust: bool = False) -> dict[str, Any]:
             "known hash, and opening a checkpoint runs code from it; if you trust where it comes from, say so "
             "(--trust, or trust=True)"
         )
+    described = description_card(path)
+    if described is not None:
+        return described
     card = inspect_checkpoint(path, sha256)
     return card | {key: value for key, value in (known or _by_name(path)).items() if value is not None}
 

@@ -35,7 +35,7 @@ def test_pace_of_the_rows_takes_over() -> None:
 def test_what_one_stage_took_over_the_expected_slows_the_later_ones() -> None:
     ended = StageCourse("relax", 100, done=100, elapsed_s=300 + STAGE_S, ended=True)
     left = seconds_left([ended, StageCourse("phonons", 40)], second_per_row)
-    assert left == pytest.approx([0.0, 3 * 40 + STAGE_S])
+    assert left == pytest.approx([0.0, 3 * 40 + 3 * STAGE_S])
 
 
 def test_rows_that_were_taken_over_are_no_pace() -> None:

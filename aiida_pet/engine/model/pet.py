@@ -40,12 +40,15 @@ from aiida_pet.engine.model.quick_imports import import_metatomic
 from aiida_pet.engine.model.saved_bytes import KeptBytes
 from aiida_pet.engine.symmetry.averaging import Turn
 from aiida_pet.job.checkpoint import (
+    check_archive,
     load_checkpoint,
     open_checkpoint,
     read_archive,
+    read_verified,
     trained_pairs,
     uncertainty_limit,
 )
+from aiida_pet.job.other_engines import is_description, read_description
 from aiida_pet.job.parameters import Output
 
 logger = logging.getLogger(__name__)
@@ -247,13 +250,19 @@ class BatchedPet(BatchModel):
 def make_model(path: Path, sha256: str, **options: Unpack[ModelOptions]) -> BatchModel:
     """Return the model of the checkpoint ``path``: a :class:`BatchedPet` if it is plain PET, or LLPR around it.
 
-    A plain checkpoint is opened without metatrain, whose import takes longer than the rest of a start.
+    A plain checkpoint is opened without metatrain, whose import takes longer than the rest of a start. A description
+    of a model of another engine (:mod:`aiida_pet.job.other_engines`) gives that model.
 
     :param options: as of :class:`~aiida_pet.engine.model.base.BatchModel`.
     :raises aiida_pet.job.checkpoint.ModelError: if the file is missing, another or damaged.
     :raises UnsupportedModelError: if the model lacks what is asked for.
     """
-    content = read_archive(path, sha256)
+    content = read_verified(path, sha256)
+    if is_description(content):
+        from aiida_pet.engine.model.other_engine import OtherEngineModel  # noqa: PLC0415 - of the user
+
+        return OtherEngineModel(read_description(content, path), **options)
+    check_archive(path, content)
     try:
         checkpoint = read_stored(content)
         made: BatchModel = BatchedPet(PlainPet(checkpoint), **options)
