@@ -113,6 +113,14 @@ def test_screening_is_drawn_whole_in_every_browser(
         assert page.page.is_visible(".view .solid canvas" if is_solid else ".view .drawn svg")
         assert colours_of(page, ".view") > 50
         assert len(page.page.query_selector_all(".view .drawn circle")) >= 1
+        if kind == "without":  # paper has another width: what is drawn keeps its height
+            page.page.emulate_media(media="print")
+            page.page.set_viewport_size({"width": 794, "height": 1100})
+            page.page.wait_for_timeout(500)
+            heights = page.page.eval_on_selector_all(
+                ".js-plotly-plot", "all => all.map(one => one._fullLayout.height)"
+            )
+            assert min(heights) > 150
 
 
 def test_choosing_saving_and_coming_back_on_a_telephone(screening: Path, browsers: dict[str, Any]) -> None:

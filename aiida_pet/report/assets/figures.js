@@ -181,6 +181,7 @@
       await R.library("plotly");
     }
     await draw[figure.kind](div, figure);
+    if (div._fullLayout) div.style.height = `${div._fullLayout.height}px`; // which plotly asks for when the width changes
     div.dataset.drawn = figure.kind;
   };
 

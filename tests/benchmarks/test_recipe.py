@@ -1,0 +1,103 @@
+"""The frames that the model that ships learns from: which are left out, and that no crystal is on two sides."""
+
+from __future__ import annotations
+
+import io
+import lzma
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
+
+pytest.importorskip("torch", reason="needs the extra `engine`")
+
+from aiida_pet.training.labels import read_labels
+from aiida_pet.training.parameters import parse_training
+from benchmarks.gpu_train import PARAMETERS, epochs_in, table_of
+from benchmarks.recipe.frames import held_out_frames, training_frames
+
+
+def frame(atoms: Atoms, energy: float, **info: object) -> Atoms:
+    """Return a frame with labels; forces and stress are made of its energy."""
+    forces = np.full((len(atoms), 3), 0.01 * energy)
+    atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces, stress=np.arange(6) * energy)
+    atoms.info = info
+    return atoms
+
+
+def pack(path: Path, frames: list[Atoms]) -> None:
+    text = io.StringIO()
+    ase.io.write(text, frames, format="extxyz")
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(lzma.compress(text.getvalue().encode()))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Bcc W and fcc W with labels of the universal model, crystals of Al, and PBE frames of several kinds."""
+    common = [
+        frame(bulk("W", "bcc", a=3.1), -1.0, base="bcc-w", step=1, kind="alloys"),
+        frame(bulk("W", "bcc", a=3.2), -2.0, base="bcc-w", step=13, kind="alloys"),
+        frame(bulk("W", "fcc", a=4.0), -3.0, base="fcc-w", step=13, kind="alloys"),
+        *(
+            frame(bulk("Al", a=4.0), 4.0 + i, base=f"al-{i % 20}", step=i, kind="crystals")
+            for i in range(60)
+        ),
+    ]
+    dft = [
+        frame(bulk("Mo", a=3.15), -10.0, config="Mo Elastic"),
+        frame(bulk("Mo", a=3.1), -11.0, config="Mo GB"),
+    ]
+    dft += [frame(bulk("Mo", a=3.15), -20.0 - i, config="Mo AIMD") for i in range(200)]
+    for name in ("train", "validation"):
+        pack(tmp_path / "common" / f"{name}.extxyz.xz", common)
+        pack(tmp_path / "refractory" / f"{name}.xyz.xz", dft)
+    return tmp_path
+
+
+def test_bcc_crystals_that_pbe_data_have_are_left_out_and_elastic_ones_stand_twice(data: Path) -> None:
+    energies = [atoms.info["energy"] for atoms in training_frames(data)]
+    assert -1.0 not in energies
+    assert -2.0 not in energies
+    assert energies.count(-3.0) == 1
+    assert energies.count(-10.0) == 2
+    assert energies.count(-11.0) == 1
+    dynamics = sum(energy <= -20.0 for energy in energies)
+    assert 25 < dynamics < 75
+
+
+def test_training_frames_are_the_same_each_time(data: Path) -> None:
+    first, second = ([atoms.info["energy"] for atoms in training_frames(data)] for _ in range(2))
+    assert first == second
+    assert first != sorted(first)
+
+
+def test_no_crystal_is_both_in_validation_and_test(data: Path) -> None:
+    validation, test = ({atoms.info["base"] for atoms in frames} for frames in held_out_frames(data))
+    assert not validation & test
+    assert len(validation | test) == 1 + 20 + 3
+    assert min(len(validation), len(test)) >= 5
+    assert sum(len(frames) for frames in held_out_frames(data)) == 61 + 202
+
+
+def test_table_has_the_labels_of_the_frames(data: Path) -> None:
+    frames = training_frames(data)
+    expected = [(atoms.info["energy"], atoms.info["base"]) for atoms in frames]
+    table = table_of(frames)
+    labels = read_labels(table, parse_training(PARAMETERS))
+    np.testing.assert_allclose(labels.energy, [energy for energy, _ in expected])
+    assert table.columns["base"].tolist() == [base for _, base in expected]
+    assert labels.forces is not None
+    np.testing.assert_allclose(labels.forces[:, 0], 0.01 * labels.energy)
+    assert labels.stress is not None
+    np.testing.assert_allclose(labels.stress, np.arange(6) * labels.energy[:, None])
+
+
+def test_epochs_fill_the_time_and_are_three_at_least() -> None:
+    # two epochs of a tenth of the frames take 4 s: 20 s an epoch of all
+    assert epochs_in(200.0, (7.0, 11.0), 0.1) == 10
+    assert epochs_in(10.0, (7.0, 11.0), 0.1) == 3
