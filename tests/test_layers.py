@@ -17,6 +17,7 @@ FLOORS = ("units", "words", "names", "schemas", "plugins")
 MAY_IMPORT = {
     "tables": "",
     "job": "tables",
+    "printed": "tables",
     "crystals": "tables job",
     "io": "tables job",
     "transport": "tables job crystals",
@@ -25,7 +26,7 @@ MAY_IMPORT = {
     "figures": "tables job crystals analysis",
     "models": "tables job engine io",
     "training": "tables job analysis engine models",
-    "data": "tables job io models",
+    "data": "tables job io models printed",
     "computers": "tables job data models",
     "calculations": "tables job crystals io analysis data models training computers",
     "parsers": "tables job training data calculations",
@@ -35,13 +36,14 @@ MAY_IMPORT = {
     "plotting": "tables job figures data campaigns",
     "testing": "tables job data",
     "cli": "tables job crystals io analysis figures data models training computers calculations parsers workchains "
-    "campaigns plotting report",
+    "campaigns plotting report printed",
 }
 """Package -> packages of this project that its modules may import, besides its own and the floors."""
 
 WITHOUT = {
     "aiida": (
         "tables",
+        "printed",
         "job",
         "crystals",
         "io",
@@ -54,6 +56,7 @@ WITHOUT = {
     ),
     "torch": (
         "tables",
+        "printed",
         "transport",
         "crystals",
         "io",

@@ -27,7 +27,7 @@ from aiida_pet.data.lookup import frame_columns, read_columns
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import IDS_FILE, TableData
 from aiida_pet.tables.columns import searched as searched_first
-from aiida_pet.tables.filter import FilterError, columns_in, conjuncts, filter_frame
+from aiida_pet.tables.filter import FilterError, columns_in, conjuncts, filter_frame, no_such_column
 from aiida_pet.tables.ranges import Condition, read_condition
 
 _KEYS = ("campaign", "label", "model", "id", "formula")
@@ -41,12 +41,14 @@ class Question:
     :ivar formulas: any of these compositions, whatever the size of the cell.
     :ivar elements: all of these are in the crystal.
     :ivar where: a condition on columns.
+    :ivar columns: shown of each row; those of the condition and the usual ones if None.
     """
 
     ids: tuple[str, ...] = ()
     formulas: tuple[str, ...] = ()
     elements: tuple[str, ...] = ()
     where: str | None = None
+    columns: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for text in self.formulas:
@@ -66,6 +68,7 @@ def find(
     where: str | None = None,
     campaigns: Iterable[Named] | None = None,
     limit: int | None = None,
+    columns: Iterable[str] | None = None,
 ) -> pd.DataFrame:
     """Return the rows of all campaigns that fulfil everything that is asked, newest campaigns first.
 
@@ -77,14 +80,17 @@ def find(
     :param campaigns: launches to look at, each named by pk, uuid or label, or given as a node; all if not given. A
         stage may be named here.
     :param limit: stop after so many rows.
+    :param columns: shown of each row, beside launch and id; a launch that lacks one has no value there.
     :return: columns ``campaign`` (pk), ``label``, ``model``, ``id``, ``formula``, those of the condition, and of
         the columns that the catalogue searches first those that there are; ``attrs["units"]`` has the units.
     :raises FilterError: if the condition is not understood, or no campaign has its columns.
-    :raises QueryError: for what is no formula, no element, or no launch with results.
+    :raises QueryError: for what is no formula, no element, no launch with results, or a column of no launch.
     """
-    question = Question(tuple(ids), tuple(formulas), tuple(elements), where)
+    chosen = None if columns is None else tuple(columns)
+    question = Question(tuple(ids), tuple(formulas), tuple(elements), where, chosen)
     pks = None if campaigns is None else [_pk_of(launch) for launch in campaigns]
     searched = campaigns_with_results(pks)
+    _check_columns(chosen, searched)
     if question.ids:
         holders = _tables_with(question.ids, [campaign.table for campaign in searched])
         searched = [campaign for campaign in searched if campaign.table in holders]
@@ -109,6 +115,17 @@ def find(
     frame = pd.concat(found, ignore_index=True)
     frame.attrs["units"] = _units(frame.columns, searched)
     return frame
+
+
+def _check_columns(names: tuple[str, ...] | None, campaigns: Iterable[Campaign]) -> None:
+    """Check that each of ``names`` is a column of a campaign.
+
+    :raises QueryError: naming the one that is not, and those that it may be a slip of.
+    """
+    known = list(dict.fromkeys([*_KEYS, *(name for one in campaigns for name in one.column_names())]))
+    for name in names or ():
+        if name not in known:
+            raise QueryError(no_such_column(name, known))
 
 
 def _units(names: Iterable[str], campaigns: Iterable[Campaign]) -> dict[str, str]:
@@ -178,7 +195,8 @@ def _rows_of(campaign: Campaign, question: Question, limit: int | None) -> pd.Da
     if not len(positions):
         return pd.DataFrame()
     asked = () if condition is None else condition.columns
-    wanted = dict.fromkeys(["formula", *asked, *searched_first(names)])
+    usual = ("formula", *asked, *searched_first(names))
+    wanted = dict.fromkeys(usual if question.columns is None else question.columns)
     shown = [name for name in wanted if name in names and (name == "formula" or name not in _KEYS)]
     frame = source.read(shown, positions).reset_index()
     models = ", ".join(model.name for model in campaign.models)

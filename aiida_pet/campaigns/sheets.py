@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from aiida import orm
 
 from aiida_pet.campaigns.geometry import Geometry, geometry_of
 from aiida_pet.campaigns.nodes import Named
 from aiida_pet.campaigns.provenance import TraceStep, trace
 from aiida_pet.campaigns.results import Rows, rows
+from aiida_pet.data.lookup import frame_columns, read_columns
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.tables.columns import Kind, Section, kinds_of, section_of
@@ -155,6 +157,37 @@ def values_of(table: TableData, index: int) -> Values:
     arrays |= _atom_columns(table, index)
     units = {name: unit for name in (*names, *table.ragged_names) if (unit := table.unit(name))}
     return Values({name: values for name, values in sections.items() if values}, arrays, units)
+
+
+def value_of(table: TableData, name: str, index: int) -> Any:
+    """Return the value of column ``name`` in the row at ``index``, whatever its shape.
+
+    :param name: a column, one of its components such as ``stress_xx``, a column per atom, or one whose rows differ in
+        length.
+    :raises KeyError: with ``name`` and the names of all columns, if there is none.
+    """
+    if name in table.column_names:
+        return _as_known(name, table.column(name)[index].tolist())
+    if name in table.ragged_names:
+        return table.ragged(name)[index].tolist()
+    per_atom = table.atom_column_shapes() if isinstance(table, StructureSetData) else {}
+    if name in per_atom:
+        start = int(table.row_sizes()[:index].sum())
+        return table.atom_column(name)[start : start + int(table.row_sizes()[index])].tolist()
+    flat = frame_columns(table)
+    if name in flat:
+        return _as_known(name, read_columns(table, [name], np.array([index]))[name].iloc[0])
+    raise KeyError(name, [*dict.fromkeys([*table.column_names, *table.ragged_names, *per_atom, *flat])])
+
+
+def unit_of_value(table: TableData, name: str) -> str:
+    """Return the unit of what :func:`value_of` returns, empty for what has none."""
+    attributes = table.base.attributes.all
+    for key in ("columns", "ragged", "atom_columns"):
+        known = attributes.get(key) or {}
+        if name in known or (key == "columns" and name.rpartition("_")[0] in known):
+            return str(known.get(name) or known.get(name.rpartition("_")[0]) or "")
+    return ""
 
 
 def _as_known(name: str, value: Any) -> Any:

@@ -8,6 +8,8 @@ Shared parts: :mod:`~aiida_pet.cli.session` (profile, nodes), :mod:`~aiida_pet.c
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import click
 
@@ -39,7 +41,18 @@ from aiida_pet.computers.interpreter import prepare_environment
 __all__ = ("main",)
 
 
-@click.group(cls=ExplainingGroup, context_settings={"help_option_names": ["-h", "--help"]})
+class _Main(ExplainingGroup):
+    headings: ClassVar[Mapping[str, Sequence[str]]] = {
+        "First steps": ("setup", "doctor"),
+        "Crystals and models": ("data", "model"),
+        "Run": ("launch", "status", "stop", "resume", "repair"),
+        "Look at results": ("list", "results", "show", "report", "plot", "find"),
+        "Compare and choose": ("compare", "metrics", "select", "trace"),
+        "Look things up": ("params", "columns"),
+    }
+
+
+@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-p", "--profile", metavar="NAME", help="AiiDA profile to use; the default one if not given.")
 @click.option("-v", "--verbose", count=True, help="Say more; twice also shows where an error came from.")
 @click.version_option(__version__, package_name="aiida-pet")
@@ -49,6 +62,11 @@ def main(context: click.Context, profile: str | None, verbose: int) -> None:
 
     A first campaign: `aiida-pet setup`, then `aiida-pet launch relax FILE`, and with the pk that it prints
     `aiida-pet status PK`, `aiida-pet results PK` and `aiida-pet trace PK ID`.
+
+    Completion by the Tab key, in bash (zsh_source and fish_source for others):
+
+    \b
+    eval "$(_AIIDA_PET_COMPLETE=bash_source aiida-pet)"
     """
     prepare_environment()
     _log_to_stderr({0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG))

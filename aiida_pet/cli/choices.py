@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 import click
 from click.shell_completion import CompletionItem
 
+from aiida_pet.words import did_you_mean
+
 
 class NamesOf(click.ParamType):
     """One of the names that a function returns.
@@ -27,7 +29,8 @@ class NamesOf(click.ParamType):
         """Return ``value`` if it is one of the names."""
         names = list(self._names())
         if value not in names:
-            self.fail(f"{value!r} is not one of {', '.join(map(repr, names))}", param, ctx)
+            hint = did_you_mean(value, names)
+            self.fail(f"{value!r} is not one of {', '.join(map(repr, names))}{hint}", param, ctx)
         return value
 
     def shell_complete(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import click
 
 from aiida_pet.cli.choices import NamesOf
-from aiida_pet.cli.output import echo_json, json_option, wrapped_table
+from aiida_pet.cli.output import echo_json, json_option, wide_option, wrapped_table
 from aiida_pet.tables.columns import Column, all_columns, sections, source_names
 
 
 @click.command()
 @click.argument("source", metavar="[TASK]", type=NamesOf(source_names), required=False)
+@wide_option
 @json_option
-def columns(source: str | None, as_json: bool) -> None:
+def columns(source: str | None, wide: bool, as_json: bool) -> None:
     """Print the columns that TASK writes, or all columns, with units and meanings.
 
     TASK is static, relax, phonons, elastic, hull, symmetry, combined (two relaxations made one), modes (modes that
@@ -26,7 +27,7 @@ def columns(source: str | None, as_json: bool) -> None:
     for section in sections():
         rows = [(one.name, one.unit, one.meaning) for one in chosen if one.section == section]
         if rows:
-            click.echo(f"{section}\n{wrapped_table(rows, ('column', 'unit', 'meaning'))}\n")
+            click.echo(f"{section}\n{wrapped_table(rows, ('column', 'unit', 'meaning'), wide=wide)}\n")
 
 
 def record_of(column: Column) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aiida_pet.cli.output import echo_json, json_option, table_text
+from aiida_pet.cli.output import echo_columns, echo_json, echo_table, json_option, wide_option
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.words import plural, shortened
 
@@ -30,6 +30,7 @@ ROWS_EACH = 5
     show_default=True,
     help="Rows to name of each column: those that differ most.",
 )
+@wide_option
 @json_option
 @pass_session
 def compare(
@@ -40,6 +41,7 @@ def compare(
     columns: tuple[str, ...],
     where: str | None,
     limit: int,
+    wide: bool,
     as_json: bool,
 ) -> None:
     """Compare the results of launches PK1 and PK2 (or sets) row by row, by id.
@@ -57,7 +59,7 @@ def compare(
     if as_json:
         echo_json({"first": found.first, "second": found.second} | _document(found))
         return
-    _echo(found)
+    _echo(found, wide)
 
 
 def _document(found: Comparison) -> dict[str, object]:
@@ -77,23 +79,27 @@ def _document(found: Comparison) -> dict[str, object]:
     }
 
 
-def _echo(found: Comparison) -> None:
+def _echo(found: Comparison, wide: bool) -> None:
     click.echo(f"{plural(found.n_common, 'row')} in both, {found.n_answered} converged in both")
     for which, ids in (("first", found.only_first), ("second", found.only_second)):
         if ids:
             click.echo(f"{plural(len(ids), 'row')} only in the {which}: {shortened(ids)}")
     if found.settings:
         rows = [(name, *pair) for name, pair in found.settings.items()]
-        click.echo(f"\nwhat differs in how they were made\n{table_text(rows, ('', 'first', 'second'))}")
+        click.echo("\nwhat differs in how they were made")
+        echo_table(rows, ("setting", "first", "second"), wide=wide, once=False)
     else:
         click.echo("nothing is known to differ in how they were made")
     if found.statuses:
         states = [(one, other, count) for (one, other), count in found.statuses.items()]
-        click.echo(f"\nstatuses that differ\n{table_text(states, ('first', 'second', 'rows'))}")
+        click.echo("\nstatuses that differ")
+        echo_table(states, ("first", "second", "rows"), wide=wide, once=False)
     if found.differences:
         headers = ("column", "unit", "rows", "different", "mean", "mean |.|", "median |.|", "max |.|")
         columns = [tuple(asdict(difference).values()) for difference in found.differences]
-        click.echo(f"\ndifferences, second minus first\n{table_text(columns, headers)}")
+        click.echo("\ndifferences, second minus first")
+        echo_table(columns, headers, wide=wide, once=False)
     if len(found.rows):
-        rows_text = table_text(found.rows.itertuples(index=False, name=None), list(found.rows.columns))
-        click.echo(f"\nrows that differ most\n{rows_text}")
+        click.echo("\nrows that differ most")
+        values = {str(name): found.rows[name].tolist() for name in found.rows.columns}
+        echo_columns(values, asked=True, wide=wide)

@@ -10,7 +10,8 @@ import click
 
 from aiida_pet.cli.errors import in_options
 from aiida_pet.cli.geometry import echo_vectors
-from aiida_pet.cli.output import echo_json, echo_pairs, json_option, note, table_text
+from aiida_pet.cli.groups import SuggestingGroup
+from aiida_pet.cli.output import echo_json, echo_pairs, echo_table, json_option, note, wide_option
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.targets import check_target, force_option
 from aiida_pet.io.formats import readable, writable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from aiida_pet.io.crystal import ImportProblem
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def data() -> None:
     """Import, show and export sets of crystals."""
 
@@ -149,9 +150,10 @@ def import_files(files: Sequence[Path], **options: Any) -> tuple[StructureSetDat
 @data.command("show")
 @click.argument("pk")
 @click.argument("row_id", metavar="[ID]", required=False)
+@wide_option
 @json_option
 @pass_session
-def show(session: Session, *, pk: str, row_id: str | None, as_json: bool) -> None:
+def show(session: Session, *, pk: str, row_id: str | None, wide: bool, as_json: bool) -> None:
     """Show what the set PK holds, or the one crystal ID of it."""
     from aiida_pet.campaigns.nodes import load
     from aiida_pet.campaigns.results import Rows
@@ -166,7 +168,7 @@ def show(session: Session, *, pk: str, row_id: str | None, as_json: bool) -> Non
         if as_json:
             echo_json(record)
         else:
-            _echo_set(record)
+            _echo_set(record, wide)
         return
     rows.place(row_id)
     row = node.row(row_id)
@@ -238,7 +240,7 @@ def _in_words(record: dict[str, Any]) -> str:
     return f"{plural(record['n_rows'], 'crystal')} of {plural(record['n_atoms'], 'atom')} ({elements})"
 
 
-def _echo_set(record: dict[str, Any]) -> None:
+def _echo_set(record: dict[str, Any], wide: bool) -> None:
     shown = {key: value for key, value in record.items() if not isinstance(value, dict) and value != ""}
     shown = {key: shortened(v) if isinstance(v, list) else v for key, v in shown.items()}
     shown.pop("column_names", None)
@@ -254,7 +256,7 @@ def _echo_set(record: dict[str, Any]) -> None:
             (name, unit or "", values or (f"{cell(low)} ... {cell(high)}" if low is not None else ""))
         )
     click.echo()
-    click.echo(table_text(lines, ("column", "unit", "values")))
+    echo_table(lines, ("column", "unit", "values"), wide=wide, once=False)
 
 
 def _geometry(node: StructureSetData, row_id: str) -> dict[str, Any]:

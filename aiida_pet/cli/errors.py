@@ -1,4 +1,4 @@
-"""Turns what a user can put right into one clear line; what he cannot stays a traceback."""
+"""Turns what a user can put right into one clear line; what they cannot stays a traceback."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_pet.cli.groups import SuggestingGroup, suggestion
 from aiida_pet.words import without_codes
 
 if TYPE_CHECKING:
@@ -142,13 +143,16 @@ def _after_taking_up(error: TakenUpError) -> str:
     return f"`aiida-pet resume {by}` goes on"
 
 
-class ExplainingGroup(click.Group):
+class ExplainingGroup(SuggestingGroup):
     """A group whose commands end with ``Error: <one line>`` for what the user can put right."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; see the class."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            error.message += suggestion(error)
+            raise
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except BrokenPipeError:  # the reader, such as `head`, has seen enough: click leaves quietly

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from aiida_pet.cli.output import json_option, note, table_text
+from aiida_pet.cli.output import columns_option, echo_columns, json_option, note, wide_option
 from aiida_pet.cli.session import Session, pass_session
 
 FIRST_ROWS = 40
@@ -30,6 +30,8 @@ FIRST_ROWS = 40
 @click.option(
     "--limit", type=click.IntRange(min=0), help=f"At most so many rows; 0 for all. Default {FIRST_ROWS}."
 )
+@columns_option
+@wide_option
 @json_option
 @pass_session
 def find(
@@ -41,6 +43,8 @@ def find(
     where: str | None,
     campaigns: tuple[str, ...],
     limit: int | None,
+    columns: list[str] | None,
+    wide: bool,
     as_json: bool,
 ) -> None:
     """Find rows in the results of all launches of the profile, those of the newest launch first.
@@ -63,6 +67,7 @@ def find(
         elements=elements,
         where=where,
         campaigns=campaigns or None,
+        columns=columns,
         limit=None if most is None else most + 1,
     )
     more = most is not None and len(frame) > most
@@ -73,7 +78,10 @@ def find(
     if not len(frame):
         note("no row of any launch fits")
         return
+    records = list(iter_records(frame))
     names = [str(name) for name in frame.columns]
-    click.echo(table_text(([row[name] for name in names] for row in iter_records(frame)), names))
+    units = frame.attrs.get("units")
+    values = {name: [row[name] for row in records] for name in ("id", *(one for one in names if one != "id"))}
+    echo_columns(values, units, asked=columns is not None, wide=wide)
     if more and limit is None:
         note(f"these are the first {most}: --limit 0 for all")

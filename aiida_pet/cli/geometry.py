@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.output import echo_pairs
-from aiida_pet.words import cell
 
 if TYPE_CHECKING:
     from aiida_pet.campaigns.geometry import Geometry
@@ -19,14 +18,15 @@ MOST_POSITIONS = 24
 def echo_geometry(geometry: Geometry) -> None:
     """Print the geometry of one crystal."""
     click.echo("\ngeometry")
+    groups = "  layer groups" if geometry.group_kind == "layergroup" else "  space groups"
     echo_pairs(
         {
             "  formula": geometry.formula,
             "  n_atoms": geometry.n_atoms,
-            "  volume (A^3)": geometry.volume,
-            "  a, b, c (A)": shown(geometry.lengths),
-            "  alpha, beta, gamma (degrees)": shown(geometry.angles),
-            "  layer groups" if geometry.group_kind == "layergroup" else "  space groups": _groups(geometry),
+            "  volume (A^3)": shown(geometry.volume, "A^3"),
+            "  a, b, c (A)": shown(geometry.lengths, "A"),
+            "  alpha, beta, gamma (degrees)": shown(geometry.angles, "degrees"),
+            groups: _groups(geometry),
         }
     )
     click.echo("  cell (A):")
@@ -44,9 +44,15 @@ def echo_vectors(vectors: Iterable[Iterable[float]], names: Iterable[str]) -> No
 
 
 def _groups(geometry: Geometry) -> str:
-    """Return the numbers of the groups in a line: ``0.01 A: 229``, ``none`` of no row."""
-    groups = [f"{_tolerance(name)}: {number or 'none'}" for name, number in geometry.groups.items()]
+    """Return the groups in a line: ``0.01 A: 229 Im-3m``, ``none`` where no group was found."""
+    groups = [f"{_tolerance(name)}: {_group(name, number)}" for name, number in geometry.groups.items()]
     return ", ".join(groups) or "none: it is not periodic in two directions or three"
+
+
+def _group(name: str, number: Any) -> str:
+    from aiida_pet.printed.groups import group_text, is_group
+
+    return f"{number} {group_text(number)}" if number and is_group(name) else str(number or "none")
 
 
 def _tolerance(column: str) -> str:
@@ -55,8 +61,12 @@ def _tolerance(column: str) -> str:
     return f"{label} A" if label else "found"
 
 
-def shown(value: Any) -> str:
-    """Return a value, or several in brackets, as people read it."""
+def shown(value: Any, unit: str = "", name: str = "") -> str:
+    """Return a value, or several in brackets, as people read it, rounded by its unit; a group with its symbol."""
+    from aiida_pet.printed import cells, groups
+
     if isinstance(value, list):
-        return f"[{', '.join(shown(item) for item in value)}]"
-    return cell(value)
+        return f"[{', '.join(shown(item, unit) for item in value)}]"
+    if groups.is_group(name) and groups.group_text(value) != "-":
+        return f"{int(value)} {groups.group_text(value)}"
+    return cells.shown(value, unit, name)

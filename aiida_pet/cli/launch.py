@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.campaigns.lines import told_jobs, told_options
+from aiida_pet.cli.groups import OptionsByUse, SuggestingGroup
 from aiida_pet.cli.launch_hull import hull
 from aiida_pet.cli.launch_screen import screen
 from aiida_pet.cli.launch_training import calibrate, distill, finetune, train
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from aiida_pet.campaigns.plans import Plan
 
 
-class _TaskGroup(click.Group):
+class _TaskGroup(SuggestingGroup):
     """The commands of a group, and one for each task of the catalogue."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -90,7 +91,7 @@ def task_command(entry: TaskEntry) -> click.Command:
     decorated: Any = launch_options(command)
     for decorate in reversed(decorators):
         decorated = decorate(decorated)
-    return click.command(entry.name, help=f"{entry.summary}\n{entry.details}")(decorated)
+    return click.command(entry.name, cls=OptionsByUse, help=f"{entry.summary}\n{entry.details}")(decorated)
 
 
 def _option_of(name: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.campaigns.lines import told_options
+from aiida_pet.cli.groups import OptionsByUse
 from aiida_pet.cli.launching import (
     Request,
     check_request,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from aiida_pet.campaigns.plans import Site
 
 
-@click.command()
+@click.command(cls=OptionsByUse)
 @click.argument("pk", metavar="SET|PK")
 @reference_options
 @protocol_option

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.campaigns.lines import told_options
+from aiida_pet.cli.groups import OptionsByUse
 from aiida_pet.cli.launching import (
     Request,
     check_request,
@@ -18,7 +19,7 @@ from aiida_pet.cli.launching import (
     targets_argument,
 )
 from aiida_pet.cli.options import parse_settings
-from aiida_pet.cli.output import echo_json, note, table_text
+from aiida_pet.cli.output import echo_json, echo_pairs, echo_table, note
 from aiida_pet.cli.references import load_references, reference_options
 from aiida_pet.cli.session import Session
 from aiida_pet.job.stages import STAGES, stage_names, task_of
@@ -37,7 +38,7 @@ def _no_where(context: click.Context, parameter: click.Parameter, value: str | N
         )
 
 
-@click.command()
+@click.command(cls=OptionsByUse)
 @targets_argument
 @click.option("--stages", default=",".join(STAGES), show_default=True, help="Which of them, in this order.")
 @click.option(
@@ -200,16 +201,19 @@ def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, reques
         }
         echo_json(record | {"options": site.options})
         return
-    lines = []
+    lines, told_options_of = [], {}
     for stage, options in stages.items():
         shown = {name: value for name, value in options.items() if name not in ("keep", "parameters")}
         shown |= options.get("parameters", {})
         told = ", ".join(f"{name}={cell(value)}" for name, value in shown.items())
         one = expected.get(stage)
         jobs, time = (f"at most {one.jobs}", f"at most {duration(one.wall_s)}") if one else ("-", "-")
-        lines.append((stage, options.get("keep") or "every row with an answer", jobs, time, told))
+        lines.append((stage, options.get("keep") or "every row with an answer", jobs, time))
+        told_options_of[stage] = told
     click.echo(f"{plural(len(structures), 'crystal')}, model {site.model.name} <{site.model.pk}>")
-    click.echo(table_text(lines, ("stage", "goes on", "jobs", "time", "options")))
+    echo_table(lines, ("stage", "goes on", "jobs", "time"), once=False)
+    click.echo("options")
+    echo_pairs({f"  {stage}": told for stage, told in told_options_of.items()})
     click.echo(f"each job asks for {told_options(site.options)}")
     note("jobs and times are those if every row came so far")
     click.echo("nothing was started")

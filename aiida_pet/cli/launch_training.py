@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.campaigns.lines import told_options
+from aiida_pet.cli.groups import OptionsByUse
 from aiida_pet.cli.launching import (
     Request,
     check_request,
@@ -58,7 +59,7 @@ def _training_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-@click.command()
+@click.command(cls=OptionsByUse)
 @_training_options
 def train(session: Session, **options: Any) -> None:
     """Train a new model on the labelled crystals of a set (by pk or label) or of FILES.
@@ -73,7 +74,7 @@ def train(session: Session, **options: Any) -> None:
     _launch(session, "scratch", **options)
 
 
-@click.command()
+@click.command(cls=OptionsByUse)
 @_training_options
 def finetune(session: Session, **options: Any) -> None:
     """Go on from a model (--model) with the labelled crystals of a set or of FILES.
@@ -87,7 +88,7 @@ def finetune(session: Session, **options: Any) -> None:
     _launch(session, "finetune", **options)
 
 
-@click.command()
+@click.command(cls=OptionsByUse)
 @click.option(
     "--teacher", metavar="NAME|PK", required=True, help="The large model, which labels the crystals."
 )
@@ -102,7 +103,7 @@ def distill(session: Session, teacher: str, student: str | None, **options: Any)
     _launch(session, "distill", **options, teacher=teacher, student=student)
 
 
-@click.command()
+@click.command(cls=OptionsByUse)
 @_training_options
 def calibrate(session: Session, **options: Any) -> None:
     """Give a model (--model) an uncertainty, by labelled crystals of a set or of FILES: those that it was trained on.

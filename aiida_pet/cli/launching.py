@@ -64,12 +64,8 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(session, request=Request(**own), **options)
 
     wrapped: Callable[..., Any] = command
-    for decorator in (
+    for decorator in (  # the last one comes first in the help
         pass_session,
-        json_option,
-        click.option("--dry-run", is_flag=True, help="Say what it would take, and start nothing."),
-        click.option("--wait", is_flag=True, help="Follow it to its end; exit status 1 if it fails."),
-        click.option("--label", default="", help="Label of the launch."),
         click.option(
             "--clean-workdir/--keep-workdir",
             default=None,
@@ -86,13 +82,15 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--option",
             multiple=True,
             metavar="NAME=VALUE",
-            help="Of the scheduler: queue_name=gpu, account=x.",
+            help="Option of the scheduler: queue_name=gpu, account=x.",
         ),
         click.option("--qos", help="Quality of service, of SLURM."),
         click.option("--partition", metavar="NAME", help="Partition or queue."),
-        click.option("--account", metavar="NAME", help="Who pays."),
+        click.option("--account", metavar="NAME", help="Account to charge."),
         click.option(
-            "--walltime", type=WALLTIME, help="Of a job; it stops in time and the next goes on: 2h."
+            "--walltime",
+            type=WALLTIME,
+            help="Time limit of a job: 2h. A job stops in time, and the next one goes on.",
         ),
         click.option("--memory", metavar="AMOUNT", help="Main memory of a job: 64GB."),
         click.option("--cpus", type=click.IntRange(min=1), help="Cores of a job."),
@@ -102,7 +100,7 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--job-duration",
             type=WALLTIME,
-            help="That a job should take: a small one first, then as many rows as its rate allows: 30m.",
+            help="Time that a job should take: 30m. A small job comes first; the next ones are sized by its rate.",
         ),
         click.option(
             "--job-size", type=click.IntRange(min=1), help="Rows of a job at most; else few large jobs."
@@ -111,6 +109,10 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--lanes", type=click.IntRange(min=1), default=1, show_default=True, help="Jobs that run at once."
         ),
         click.option("--code", default=ENGINE_HERE, show_default=True, help="The engine, by label or pk."),
+        json_option,
+        click.option("--label", default="", help="Label of the launch; one is made if not given."),
+        click.option("--wait", is_flag=True, help="Follow it to its end; exit status 1 if it fails."),
+        click.option("--dry-run", is_flag=True, help="Say what it would take, and start nothing."),
         click.option("--model", metavar="NAME|PK", help="Model to use; the one that ships if not given."),
     ):
         wrapped = decorator(wrapped)

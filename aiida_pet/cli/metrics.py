@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aiida_pet.cli.output import echo_json, json_option, note, table_text
+from aiida_pet.cli.output import echo_json, echo_table, json_option, note
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.words import plural, shortened
 
@@ -103,7 +103,7 @@ def metrics(
     if found.pairs:
         click.echo(f"compared: {', '.join(f'{name} with {other}' for name, other in found.pairs.items())}\n")
     lines = [(name, metric.value, metric.unit) for name, metric in found.numbers.items()]
-    click.echo(table_text(lines, ("metric", "value", "unit")))
+    echo_table(lines, ("metric", "value", "unit"), once=False)
     _echo_counts(found, all_references)
     if found.missing:
         note(found.missing)

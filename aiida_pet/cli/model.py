@@ -8,16 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_pet.cli.groups import SuggestingGroup
 from aiida_pet.cli.model_export import export
-from aiida_pet.cli.output import echo_json, echo_pairs, json_option, note, table_text
+from aiida_pet.cli.output import (
+    columns_option,
+    echo_json,
+    echo_pairs,
+    echo_table,
+    json_option,
+    note,
+    wide_option,
+)
 from aiida_pet.cli.session import Session, pass_session
+from aiida_pet.words import unknown_name
 
 if TYPE_CHECKING:
     from aiida_pet.data.model import PetModelData
     from aiida_pet.models.registry import RegistryEntry
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def model() -> None:
     """List, import, export and show PET models."""
 
@@ -26,9 +36,11 @@ model.add_command(export)
 
 
 @model.command("list")
+@columns_option
+@wide_option
 @json_option
 @pass_session
-def list_(session: Session, *, as_json: bool) -> None:
+def list_(session: Session, *, columns: list[str] | None, wide: bool, as_json: bool) -> None:
     """List the models of the profile and the published ones that can be imported."""
     from aiida_pet.data.model_nodes import model_nodes
     from aiida_pet.models.registry import list_models
@@ -39,15 +51,28 @@ def list_(session: Session, *, as_json: bool) -> None:
     if as_json:
         echo_json({"nodes": [node_record(node) for node in nodes], "registry": [asdict(e) for e in entries]})
         return
+    for name in columns or ():
+        if name not in {*_NODE_HEADERS, *_ENTRY_HEADERS}:
+            known = dict.fromkeys((*_NODE_HEADERS, *_ENTRY_HEADERS))
+            raise click.BadParameter(unknown_name(name, known), param_hint="--columns")
     click.echo("In this profile:")
     if nodes:
-        headers = ("pk", "name", "version", "level of theory", "elements", "parameters", "sha256")
-        click.echo(table_text([_node_line(node) for node in nodes], headers))
+        _echo_models(_NODE_HEADERS, [_node_line(node) for node in nodes], columns, wide)
     else:
         click.echo("  none: `aiida-pet setup` makes the one that ships")
     click.echo("\nPublished (`aiida-pet model import NAME`):")
-    headers = ("name", "version", "level of theory", "elements", "parameters", "heads", "known hash")
-    click.echo(table_text([_entry_line(entry) for entry in entries], headers))
+    _echo_models(_ENTRY_HEADERS, [_entry_line(entry) for entry in entries], columns, wide)
+
+
+_NODE_HEADERS = ("name", "pk", "version", "theory", "parameters", "sha256", "elements")
+_ENTRY_HEADERS = ("name", "version", "theory", "elements", "parameters", "known_hash", "heads")
+
+
+def _echo_models(
+    headers: tuple[str, ...], lines: list[tuple[Any, ...]], columns: list[str] | None, wide: bool
+) -> None:
+    asked = None if columns is None else [name for name in columns if name in headers]
+    echo_table(lines, headers, columns=asked, wide=wide, once=False)
 
 
 @model.command("import")
@@ -121,13 +146,13 @@ def _node_line(node: PetModelData) -> tuple[Any, ...]:
 
     card = node.base.attributes.all
     return (
-        node.pk,
         card.get("name"),
+        node.pk,
         card.get("version"),
         card.get("level_of_theory"),
-        element_names(card.get("elements") or []),
         card.get("n_parameters"),
         str(card.get("sha256", ""))[:12],
+        element_names(card.get("elements") or []),
     )
 
 
@@ -138,8 +163,8 @@ def _entry_line(entry: RegistryEntry) -> tuple[Any, ...]:
         entry.level_of_theory,
         entry.n_elements,
         f"{entry.n_parameters:.3g}",
-        ", ".join(entry.heads[entry.version]) + (" (deprecated)" if entry.deprecated else ""),
         entry.version in entry.sha256,
+        ", ".join(entry.heads[entry.version]) + (" (deprecated)" if entry.deprecated else ""),
     )
 
 

@@ -1,17 +1,17 @@
 """What commands print: tables for people, JSON for programs.
 
-Numbers are shortened in tables only (:func:`aiida_pet.words.cell`); JSON carries all digits.
+Tables fit the terminal and round numbers (:mod:`aiida_pet.printed`); JSON carries all digits.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from aiida_pet.words import cell, plain
+from aiida_pet.words import plain
 
 if TYPE_CHECKING:
     from aiida_pet.computers.checks import Check
@@ -30,68 +30,147 @@ def echo_json(document: Any) -> None:
     click.echo(json.dumps(plain(document), indent=2))
 
 
-def table_text(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> str:
-    """Return rows under ``headers``, in columns aligned with spaces; numbers to the right."""
-    from tabulate import tabulate
-
-    data = [list(row) for row in rows]
-    numeric = [
-        bool(data) and all(_is_number(row[column]) or plain(row[column]) is None for row in data)
-        for column in range(len(headers))
-    ]
-    return str(
-        tabulate(
-            [[cell(value) for value in row] for row in data],
-            headers=list(headers),
-            tablefmt="simple",
-            disable_numparse=True,
-            colalign=["right" if right else "left" for right in numeric] if data else None,
-        )
-    )
-
-
-def wrapped_table(rows: Iterable[Sequence[str]], headers: Sequence[str]) -> str:
-    """Return rows of text under ``headers`` within the width of the terminal; the last column is wrapped.
-
-    At least 30 characters are left for the last column, and the terminal counts for 120 at most.
-    """
+def terminal_width(stream: Literal["stdout", "stderr"] = "stdout") -> int | None:
+    """Return the characters of a line of the terminal; None if ``stream`` goes into a file or another program."""
     import shutil
 
-    from tabulate import tabulate
+    return shutil.get_terminal_size().columns if click.get_text_stream(stream).isatty() else None
 
+
+def wide_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a command with ``--wide``, passed as ``wide``."""
+    text = "Show everything, however wide the lines become."
+    return click.option("--wide", is_flag=True, help=text)(function)
+
+
+def columns_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a command with ``--columns``, passed as ``columns``: a list of names, None if it is not given."""
+    return click.option(
+        "--columns",
+        metavar="A,B,...",
+        callback=lambda _context, _parameter, value: names_in(value),
+        help="Show these columns, in this order.",
+    )(function)
+
+
+def names_in(text: str | None) -> list[str] | None:
+    """Return the names of ``A,B,...``; None for None."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def echo_table(
+    rows: Iterable[Sequence[Any]],
+    headers: Sequence[str],
+    *,
+    units: Mapping[str, str] | None = None,
+    columns: Sequence[str] | None = None,
+    wide: bool = False,
+    once: bool = True,
+    indent: str = "",
+) -> None:
+    """Print rows as a table that fits the terminal; what is the same in all is said once, what has no room is named.
+
+    :param headers: names of the columns; those of the catalogue have their units.
+    :param units: of further columns.
+    :param columns: those of ``headers`` that were asked for, in their order; all if None.
+    :param wide: print everything, however wide.
+    :param once: whether what is the same in all rows is said once.
+    :param indent: before each line.
+    :raises click.BadParameter: if a column was asked for that there is not.
+    """
     data = [list(row) for row in rows]
-    # tabulate keeps two more characters than a heading has
-    widths = [
-        max(len(heading) + 2, *(len(row[column]) for row in data))
-        for column, heading in enumerate(headers[:-1])
-    ]
-    left = min(shutil.get_terminal_size().columns, 120) - sum(widths) - 2 * len(widths)
-    return str(
-        tabulate(
-            data,
-            headers=list(headers),
-            tablefmt="simple",
-            disable_numparse=True,
-            maxcolwidths=[*[None] * len(widths), max(left, 30)],
+    chosen = list(headers) if columns is None else [_known_column(name, headers) for name in columns]
+    places = [headers.index(name) for name in chosen]
+    if columns is not None and places[:1] != [0]:  # the first one names the rows
+        places, chosen = (
+            [0, *(i for i in places if i)],
+            [headers[0], *(one for one in chosen if one != headers[0])],
         )
+    echo_columns(
+        {name: [row[place] for row in data] for name, place in zip(chosen, places, strict=True)},
+        units,
+        asked=columns is not None,
+        wide=wide,
+        once=once,
+        indent=indent,
     )
 
 
-def _is_number(value: Any) -> bool:
-    value = plain(value)
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _known_column(name: str, known: Sequence[str]) -> str:
+    from aiida_pet.words import unknown_name
+
+    if name not in known:
+        raise click.BadParameter(unknown_name(name, known), param_hint="--columns")
+    return name
 
 
-def echo_pairs(pairs: Mapping[str, Any]) -> None:
-    """Print ``name: value`` lines with the values aligned."""
-    width = max((len(name) for name in pairs), default=0)
-    for name, value in pairs.items():
-        click.echo(f"{name + ':':<{width + 1}} {cell(value)}")
+def echo_columns(
+    columns: Mapping[str, Sequence[Any]],
+    units: Mapping[str, str] | None = None,
+    *,
+    asked: bool = False,
+    wide: bool = False,
+    once: bool = True,
+    indent: str = "",
+) -> dict[str, int]:
+    """Print columns of values as :func:`echo_table` prints rows.
+
+    :param asked: whether they were asked for by name.
+    :return: code of a warning -> the number that stands for it, where there was no room for the codes.
+    """
+    from aiida_pet.printed.layout import said_left_out, said_once
+    from aiida_pet.printed.rows import rows_for_people
+
+    width = terminal_width()
+    inner = None if width is None else width - len(indent)
+    found = rows_for_people(columns, units, width=inner, asked=asked or not once, wide=wide)
+    count = len(next(iter(columns.values()), ()))
+    for line in said_once(found.laid.once, count):
+        for piece in _prose(line, width):
+            click.echo(piece)
+    click.echo("\n".join(f"{indent}{line}" for line in found.laid.text.splitlines()))
+    left_out = said_left_out(found.laid.left_out, found.laid.shortened, asked)
+    if left_out:
+        note(left_out)
+    return found.notes
+
+
+def _prose(text: str, width: int | None) -> list[str]:
+    from aiida_pet.printed.pairs import hanging
+
+    return hanging("", text, 2, width)
+
+
+def wrapped_table(rows: Iterable[Sequence[str]], headers: Sequence[str], *, wide: bool = False) -> str:
+    """Return rows of text under ``headers`` within the width of the terminal; the last column goes on below itself."""
+    from aiida_pet.printed.pairs import wrapped_rows
+
+    return wrapped_rows([list(row) for row in rows], headers, None if wide else terminal_width())
+
+
+def echo_pairs(
+    pairs: Mapping[str, Any], units: Mapping[str, str] | None = None, *, wide: bool = False
+) -> None:
+    """Print ``name: value`` lines with the values aligned; long values go on below themselves.
+
+    :param units: name -> unit, by which numbers are rounded.
+    """
+    from aiida_pet.printed.cells import shown
+    from aiida_pet.printed.pairs import pair_lines
+
+    texts = {name: shown(value, (units or {}).get(name, ""), name) for name, value in pairs.items()}
+    for line in pair_lines(texts, None if wide else terminal_width()):
+        click.echo(line)
 
 
 def note(message: str) -> None:
-    """Say something beside the data: on standard error, so that the data can be piped."""
-    click.echo(message, err=True)
+    """Say something beside the data: on standard error, so that the data can be piped; long lines go on below."""
+    from aiida_pet.printed.pairs import hanging
+
+    for line in message.splitlines():
+        start = len(line) - len(line.lstrip())
+        for piece in hanging(line[:start], line[start:], start + 2, terminal_width("stderr")):
+            click.echo(piece, err=True)
 
 
 def echo_check(check: Check) -> None:

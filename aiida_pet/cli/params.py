@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.choices import NamesOf
-from aiida_pet.cli.output import echo_json, json_option, table_text
+from aiida_pet.cli.output import echo_json, json_option, terminal_width, wide_option, wrapped_table
 from aiida_pet.job.tasks import task_names
 from aiida_pet.words import cell
 
@@ -27,8 +27,9 @@ def _names() -> list[str]:
 @click.option(
     "--protocols", "only_protocols", is_flag=True, help="Print the protocols only, with what each sets."
 )
+@wide_option
 @json_option
-def params(task: str, only_protocols: bool, as_json: bool) -> None:
+def params(task: str, only_protocols: bool, wide: bool, as_json: bool) -> None:
     """Print the parameters of TASK with their defaults and units, and its protocols.
 
     Each can be given to `aiida-pet launch TASK --set NAME=VALUE`, a protocol with --protocol NAME.
@@ -57,12 +58,21 @@ def params(task: str, only_protocols: bool, as_json: bool) -> None:
             (name, value, unit, text + (f": {', '.join(choices[name])}" if choices[name] else ""))
             for name, value, unit, text in rows
         ]
-        click.echo(table_text(lines, ("parameter", "default", "unit", "meaning")) + "\n")
+        click.echo(wrapped_table(lines, ("parameter", "default", "unit", "meaning"), wide=wide) + "\n")
+    width = None if wide else terminal_width()
     for name, text in found.items():
         told = f"{_with_alias(name)}{', the default' if name == default else ''}"
-        click.echo(f"--protocol {told}: {text}")
+        _echo_hanging(f"--protocol {told}: {text}", width)
         if only_protocols:
-            click.echo("  " + " ".join(f"{key}={cell(value)}" for key, value in sets[name].items()))
+            _echo_hanging("  " + " ".join(f"{key}={cell(value)}" for key, value in sets[name].items()), width)
+
+
+def _echo_hanging(text: str, width: int | None) -> None:
+    from aiida_pet.printed.pairs import hanging
+
+    indent = len(text) - len(text.lstrip()) + 2
+    for line in hanging(text[: indent - 2], text.lstrip(), indent, width):
+        click.echo(line)
 
 
 def _described(task: str) -> tuple[list[tuple[str, str, str, str]], type[BaseModel], dict[str, Any]]:

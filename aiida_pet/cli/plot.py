@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_pet.cli.groups import SuggestingGroup
 from aiida_pet.cli.output import note
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.targets import check_target, force_option
@@ -27,7 +28,7 @@ _unit_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def plot() -> None:
     """Draw a launch: bands, hulls, histograms, ...
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from aiida_pet.cli.output import note, table_text
+from aiida_pet.cli.output import echo_columns, names_in, note, wide_option
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.targets import check_target, force_option
 from aiida_pet.io.row_formats import Format, format_by_name
@@ -62,6 +62,7 @@ class Choice:
     help="Default: table, or what -o says.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@wide_option
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 @force_option
 @pass_session
@@ -75,6 +76,7 @@ def results(
     limit: int | None,
     form: str | None,
     as_json: bool,
+    wide: bool,
     output: Path | None,
     force: bool,
 ) -> None:
@@ -104,31 +106,37 @@ def results(
     found = len(positions)
     for_people = chosen is Format.TABLE and output is None
     most = (FIRST_ROWS if for_people else 0) if limit is None else limit
-    names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
-    choice = Choice(positions[:most] if most else positions, names, found)
+    choice = Choice(positions[:most] if most else positions, names_in(columns), found)
     if where and not found:
         note(f"none of the {plural(len(rows), 'row')} fulfils {where!r}")
+    numbers: dict[str, int] = {}
     if chosen.of_crystals and output is not None:
         _write_crystals(rows, choice, chosen, output)
+    elif for_people:
+        numbers = _echo_rows(rows, choice, wide)
     else:
         _write_frame(rows, choice, chosen, output)
     if len(choice.positions) < found and limit is None:
         note(f"{plural(found - len(choice.positions), 'more row')}: --limit 0 for all, -o FILE for a file")
     if for_people:
-        _note_warnings(rows, positions)
+        _note_warnings(rows, positions, numbers)
     if rows.missing:
         note(rows.missing)
 
 
-def _note_warnings(rows: Rows, positions: Array) -> None:
-    """Say how many of the rows at ``positions`` carry which code, and what it means."""
+def _note_warnings(rows: Rows, positions: Array, numbers: dict[str, int]) -> None:
+    """Say how many of the rows at ``positions`` carry which code, and what it means.
+
+    :param numbers: code -> the number that stands for it in the table.
+    """
     if warnings.COLUMN not in rows.column_names:
         return
     counts = warnings.counted(rows.table.column(warnings.COLUMN)[positions].tolist())
     if counts:
         note(f"warnings: {warnings.told(counts)}")
-    for code in counts:
-        note(f"  {code}: {warnings.meaning_of(code)}")
+    for code in sorted(counts, key=lambda one: numbers.get(one, 0)):
+        mark = f"{numbers[code]} = " if code in numbers else ""
+        note(f"  {mark}{code}: {warnings.meaning_of(code)}")
 
 
 def _format(form: str | None, as_json: bool, output: Path | None) -> Format:
@@ -165,17 +173,11 @@ def _write_frame(rows: Rows, choice: Choice, form: Format, output: Path | None) 
     """Write the columns of the chosen rows, ``id`` first."""
     from aiida_pet.io.frame_writers import stream_csv, stream_json, write_parquet
 
-    usual = rows.first_look() if form is Format.TABLE else None
-    names = usual if choice.columns is None else choice.columns_or_all
+    names = rows.first_look() if form is Format.TABLE and choice.columns is None else choice.columns_or_all
     frame = rows.frame_at(choice.positions, names)
     units = frame.attrs.pop("units")
     frame.attrs.clear()  # of which the writers know nothing
     frame = frame.reset_index()
-    if form is Format.TABLE and choice.columns is None:
-        # what is told in words is only shown where it says something
-        frame = frame[
-            [name for name in frame if name not in told_in_words([str(name)]) or (frame[name] != "").any()]
-        ]
     if form is Format.PARQUET and output is not None:
         write_parquet(frame, output, units)
         note(f"wrote {output}")
@@ -206,9 +208,27 @@ def _target(output: Path | None) -> Iterator[TextIO]:
 
 
 def _table_text(frame: pd.DataFrame, units: dict[str, str]) -> str:
-    names = [str(name) for name in frame.columns]
-    headers = [f"{name}\n{units[name]}" if name in units else name for name in names]
-    return table_text(frame.itertuples(index=False, name=None), headers)
+    """Return the text of a table in a file, as wide as it takes."""
+    from aiida_pet.printed.rows import rows_for_people
+
+    columns = {str(name): frame[name].tolist() for name in frame.columns}
+    return rows_for_people(columns, units, wide=True).laid.text
+
+
+def _echo_rows(rows: Rows, choice: Choice, wide: bool) -> dict[str, int]:
+    """Print the chosen rows; return code of a warning -> the number that stands for it."""
+    names = rows.first_look() if choice.columns is None else choice.columns_or_all
+    frame = rows.frame_at(choice.positions, names)
+    units = frame.attrs["units"]
+    shown = told_where_it_says_something(frame) if choice.columns is None else list(frame.columns)
+    columns = {"id": frame.index.tolist()} | {name: frame[name].tolist() for name in shown}
+    return echo_columns(columns, units, asked=choice.columns_or_all is not None, wide=wide)
+
+
+def told_where_it_says_something(frame: pd.DataFrame) -> list[str]:
+    """Return the columns of ``frame``, of those that speak in words only the ones that say something of a row."""
+    in_words = told_in_words([str(name) for name in frame.columns])
+    return [str(name) for name in frame.columns if name not in in_words or (frame[name] != "").any()]
 
 
 # -- crystals ----------------------------------------------------------------------------------------------------------

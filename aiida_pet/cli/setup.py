@@ -11,12 +11,13 @@ from pathlib import Path
 
 import click
 
+from aiida_pet.cli.groups import SuggestingGroup
 from aiida_pet.cli.output import echo_json, echo_step, json_option, note
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.setup_computer import computer as computer_command
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=SuggestingGroup, invoke_without_command=True)
 @click.option(
     "--work-dir",
     type=click.Path(file_okay=False, path_type=Path),

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.geometry import echo_geometry, shown
-from aiida_pet.cli.output import echo_json, echo_pairs, json_option, note
+from aiida_pet.cli.output import (
+    columns_option,
+    echo_json,
+    echo_pairs,
+    json_option,
+    note,
+    terminal_width,
+    wide_option,
+)
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.tables import warnings
 from aiida_pet.units import VOIGT
@@ -16,45 +24,100 @@ from aiida_pet.words import plain, shortened
 
 if TYPE_CHECKING:
     from aiida_pet.campaigns.provenance import TraceStep
+    from aiida_pet.campaigns.results import Rows
     from aiida_pet.campaigns.sheets import Sheet, StageSheet, Values
 
 
 @click.command()
 @click.argument("pk")
 @click.argument("row_id", metavar="ID")
+@columns_option
+@wide_option
 @json_option
 @pass_session
-def show(session: Session, *, pk: str, row_id: str, as_json: bool) -> None:
+def show(
+    session: Session, *, pk: str, row_id: str, columns: list[str] | None, wide: bool, as_json: bool
+) -> None:
     """Print everything known of crystal ID of the launch, set or table PK.
 
-    Its geometry; status, relaxation, symmetry, hull, phonons and elastic constants as far as they were computed, with
-    units; of a screening what each stage has beside that; and the jobs that it comes from.
+    The sheet has its geometry; its status, relaxation, symmetry, hull, phonons and elastic constants as far as they
+    were computed, with units; of a screening what each stage has beside that; and the jobs that it comes from.
+
+    \b
+    aiida-pet show 12 alloy-3
+    aiida-pet show 12 alloy-3 --columns forces,stress
     """
-    from aiida_pet.campaigns import sheet
+    from aiida_pet.campaigns import rows, sheet
 
     session.load()
-    found = sheet(pk, row_id)
-    if as_json:
-        echo_json(found.to_dict())
+    found = rows(pk)
+    if columns is not None:
+        _show_columns(found, row_id, columns, wide, as_json)
         return
-    _echo_sheet(found)
-    _echo_stages(found.stages)
-    _echo_way(found.provenance)
-    if found.missing:
-        note(found.missing)
+    known = sheet(found, row_id)
+    if as_json:
+        echo_json(known.to_dict())
+        return
+    _echo_sheet(known, wide)
+    _echo_stages(known.stages, wide)
+    _echo_way(known.provenance)
+    if known.missing:
+        note(known.missing)
 
 
-def _echo_sheet(sheet: Sheet) -> None:
+def _show_columns(found: Rows, row_id: str, columns: list[str], wide: bool, as_json: bool) -> None:
+    """Print the values of some columns of a row, arrays in full.
+
+    :raises click.BadParameter: naming a column that there is not.
+    """
+    from aiida_pet.campaigns.sheets import unit_of_value, value_of
+    from aiida_pet.tables.filter import no_such_column
+
+    place = found.place(row_id)
+    values: dict[str, Any] = {}
+    for name in columns:
+        try:
+            values[name] = value_of(found.table, name, place)
+        except KeyError as error:
+            raise click.BadParameter(no_such_column(name, error.args[1]), param_hint="--columns") from error
+    if as_json:
+        echo_json({"pk": found.pk, "id": row_id} | values)
+        return
+    for name, value in plain(values).items():
+        unit = unit_of_value(found.table, name)
+        label = _named(name, {name: unit})
+        if isinstance(value, list) and value and isinstance(value[0], list):
+            click.echo(f"{label}:")
+            _echo_array(value, unit)
+        else:
+            echo_pairs({label: shown(value, unit, name)}, wide=wide)
+
+
+def _echo_array(value: list[Any], unit: str, indent: str = "  ") -> None:
+    """Print nested lists, the innermost in lines."""
+    for item in value:
+        if isinstance(item, list) and item and isinstance(item[0], list):
+            _echo_array(item, unit, indent)
+            click.echo()
+        else:
+            click.echo(indent + "".join(f"{shown(one, unit):>12}" for one in item))
+
+
+def _echo_sheet(sheet: Sheet, wide: bool) -> None:
     geometry, sections, units = sheet.geometry, sheet.values.sections, sheet.values.units
     click.echo(f"{sheet.id}{f', {geometry.formula}' if geometry else ''}")
+    # said among the geometry
+    said = {"n_atoms", "volume", *geometry.groups} if geometry else set()
     for section, values in sections.items():
-        _echo_values(section, values, units)
+        _echo_values(
+            section, {name: value for name, value in values.items() if name not in said}, units, wide
+        )
         if section == "status" and geometry:
             echo_geometry(geometry)
     if geometry and "status" not in sections:
         echo_geometry(geometry)
     if sheet.values.arrays:
-        click.echo("\narrays")
+        click.echo("\narrays (--columns NAME prints one)")
         _echo_arrays(sheet.values)
 
 
@@ -62,17 +125,15 @@ def _echo_arrays(values: Values) -> None:
     echo_pairs({f"  {_named(name, values.units)}": _shape(shape) for name, shape in values.arrays.items()})
 
 
-def _echo_values(section: str, values: Mapping[str, Any], units: Mapping[str, str]) -> None:
+def _echo_values(section: str, values: Mapping[str, Any], units: Mapping[str, str], wide: bool) -> None:
     values = {name: value for name, value in values.items() if value != ""}
     if not values:
         return
     click.echo(f"\n{section}")
     matrices = {name: value for name, value in values.items() if _is_voigt_matrix(value)}
-    echo_pairs(
-        {f"  {_named(name, units)}": shown(value) for name, value in values.items() if name not in matrices}
-    )
+    _echo_named({name: value for name, value in values.items() if name not in matrices}, units, wide)
     for code in warnings.codes_in(str(values.get(warnings.COLUMN, ""))):
-        click.echo(f"  {code}: {warnings.meaning_of(code)}")
+        echo_pairs({f"  {code}": warnings.meaning_of(code)}, wide=wide)
     for name, matrix in matrices.items():
         click.echo(f"  {_named(name, units)}:")
         click.echo("    " + " " * 4 + "".join(f"{axis:>10}" for axis in VOIGT))
@@ -80,7 +141,17 @@ def _echo_values(section: str, values: Mapping[str, Any], units: Mapping[str, st
             click.echo(f"    {axis:<4}" + "".join(f"{_decimals(value):>10}" for value in line))
 
 
-def _echo_stages(stages: Mapping[str, StageSheet]) -> None:
+def _echo_named(values: Mapping[str, Any], units: Mapping[str, str], wide: bool) -> None:
+    echo_pairs(
+        {
+            f"  {_named(name, units)}": shown(value, units.get(name, ""), name)
+            for name, value in values.items()
+        },
+        wide=wide,
+    )
+
+
+def _echo_stages(stages: Mapping[str, StageSheet], wide: bool) -> None:
     for name, stage in stages.items():
         if stage.values is None:
             click.echo(f"\nstage {name} <{stage.pk}>: did not come to it")
@@ -88,11 +159,13 @@ def _echo_stages(stages: Mapping[str, StageSheet]) -> None:
         click.echo(f"\nstage {name} <{stage.pk}>")
         sections, units = stage.values.sections.values(), stage.values.units
         values = {key: value for section in sections for key, value in section.items() if value != ""}
-        echo_pairs({f"  {_named(key, units)}": shown(value) for key, value in values.items()})
+        _echo_named(values, units, wide)
         _echo_arrays(stage.values)
 
 
 def _echo_way(way: Sequence[TraceStep]) -> None:
+    from aiida_pet.printed.pairs import hanging
+
     if way:
         click.echo("\nprovenance")
     for step in (one.to_dict() for one in way):
@@ -100,7 +173,10 @@ def _echo_way(way: Sequence[TraceStep]) -> None:
         note_ = f": {step['note']}" if step["note"] else ""
         files = [file["path"] for file in step["imported_from"] or []]
         from_ = f", imported from {shortened(files, 3)}" if files else ""
-        click.echo(f"  {step['role']:<12} <{step['pk']}> {step['type']}{label}{note_}{from_}")
+        head = f"  {step['role']:<12} "
+        told = f"<{step['pk']}> {step['type']}{label}{note_}{from_}"
+        for line in hanging(head, told, len(head), terminal_width()):
+            click.echo(line)
 
 
 def _named(name: str, units: Mapping[str, str]) -> str:

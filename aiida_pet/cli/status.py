@@ -10,7 +10,7 @@ import click
 
 from aiida_pet.campaigns.lines import told_statuses
 from aiida_pet.cli.live import follow_look
-from aiida_pet.cli.output import echo_json, json_option, table_text
+from aiida_pet.cli.output import echo_json, echo_table, json_option
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.training_status import echo_training, follow_training
 from aiida_pet.tables import warnings
@@ -121,7 +121,8 @@ def _echo_stages(stages: Sequence[StageStatus]) -> None:
         )
         for stage in stages
     ]
-    click.echo("\n" + table_text(rows, ("stage", "state", "rows", "done", "go on", "condition")))
+    click.echo()
+    echo_table(rows, ("stage", "state", "rows", "done", "go on", "condition"), once=False)
 
 
 def _echo_lanes(lanes: Sequence[LaneProgress]) -> None:
@@ -138,7 +139,8 @@ def _echo_lanes(lanes: Sequence[LaneProgress]) -> None:
         )
         for lane in lanes
     ]
-    click.echo("\n" + table_text(rows, ("lane", "state", "rows done", "of", "jobs", "message")))
+    click.echo()
+    echo_table(rows, ("lane", "state", "rows done", "of", "jobs", "message"), once=False)
 
 
 def _echo_jobs(jobs: Sequence[JobProgress], most: int | None) -> None:
@@ -157,6 +159,7 @@ def _echo_jobs(jobs: Sequence[JobProgress], most: int | None) -> None:
         )
         for job in shown
     ]
-    click.echo("\n" + table_text(rows, ("job", "state", "engine", "rows done", "of", "rows/s", "statuses")))
+    click.echo()
+    echo_table(rows, ("job", "state", "engine", "rows done", "of", "rows/s", "statuses"), once=False)
     if len(shown) < len(jobs):
         click.echo(f"(the last {len(shown)} of {len(jobs)} jobs; --jobs shows all)")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aiida_pet.campaigns.lines import training_line
-from aiida_pet.cli.output import LiveLine, table_text
+from aiida_pet.cli.output import LiveLine, echo_table
 from aiida_pet.words import duration
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def echo_training(status: TrainingStatus, most_jobs: int | None) -> None:
     stages = [
         (stage["name"], stage["state"], stage["epochs_done"], stage["epochs"]) for stage in document["stages"]
     ]
-    click.echo("\n" + table_text(stages, ("stage", "state", "epochs done", "of")))
+    click.echo()
+    echo_table(stages, ("stage", "state", "epochs done", "of"), once=False)
     jobs = document["jobs"] if most_jobs is None else document["jobs"][-most_jobs:] if most_jobs else []
     if jobs:
         rows = [
@@ -62,7 +63,8 @@ def echo_training(status: TrainingStatus, most_jobs: int | None) -> None:
             for job in jobs
         ]
         headers = ("job", "stage", "state", "step", "epochs", "each", "left", "last epoch")
-        click.echo("\n" + table_text(rows, headers))
+        click.echo()
+        echo_table(rows, headers, once=False)
     if document["advice"]:
         click.echo()
     for sentence in document["advice"]:

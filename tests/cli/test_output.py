@@ -1,9 +1,10 @@
 import json
 
+import click
 import numpy as np
 import pytest
 
-from aiida_pet.cli.output import table_text
+from aiida_pet.cli.output import echo_pairs, echo_table, wrapped_table
 from aiida_pet.words import cell, duration, plain, plural
 
 
@@ -16,15 +17,42 @@ def test_plain_turns_numpy_and_nan_into_json():
     }
 
 
-def test_table_shortens_numbers_and_marks_missing_ones():
-    lines = table_text([("Mo", -10.84504321, np.nan), ("TaW", 1.0, 2)], ("id", "energy", "n")).splitlines()
+def test_table_shortens_numbers_and_marks_missing_ones(capsys):
+    echo_table([("Mo", -10.84504321, np.nan), ("TaW", 1.0, 2)], ("id", "energy", "n"))
+    lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["id", "energy", "n"]
-    assert lines[2].split() == ["Mo", "-10.845", "-"]
-    assert lines[3].split() == ["TaW", "1", "2"]
+    assert lines[1].split() == ["eV"]
+    assert lines[3].split() == ["Mo", "-10.845", "-"]
+    assert lines[4].split() == ["TaW", "1.000", "2"]
 
 
-def test_table_without_rows_has_its_header():
-    assert table_text([], ("id", "energy")).split()[:2] == ["id", "energy"]
+def test_table_without_rows_has_its_header(capsys):
+    echo_table([], ("id", "energy"))
+    assert capsys.readouterr().out.split()[:2] == ["id", "energy"]
+
+
+def test_columns_are_chosen_by_name_and_a_slip_is_told(capsys):
+    echo_table([(1, 2, 3)], ("pk", "name", "age"), columns=["age"])
+    assert capsys.readouterr().out.split() == ["pk", "age", "--", "---", "1", "3"]
+    with pytest.raises(click.BadParameter, match=r"did you mean name\?"):
+        echo_table([(1, 2, 3)], ("pk", "name", "age"), columns=["nme"])
+
+
+def test_what_is_the_same_in_all_rows_is_said_above(capsys):
+    echo_table([(1, "x"), (2, "x")], ("pk", "kind"))
+    assert capsys.readouterr().out.splitlines()[0] == "in all 2 rows: kind x"
+
+
+def test_nothing_is_cut_where_there_is_no_terminal(capsys):
+    echo_table([("a" * 200, "b" * 200)], ("id", "text"))
+    echo_pairs({"parameters": "c " * 200})
+    click.echo(wrapped_table([("d", "e " * 200)], ("name", "meaning")))
+    out, err = capsys.readouterr()
+    assert "a" * 200 in out
+    assert "b" * 200 in out
+    assert "c " * 199 in out
+    assert "e " * 199 in out
+    assert not err
 
 
 @pytest.mark.parametrize(
