@@ -20,9 +20,10 @@ from aiida_pet.job.parameters import parse_parameters
 from aiida_pet.job.stages import KEEP, PARAMETERS, STAGES, in_order, stage_entry, stage_names, task_of
 from aiida_pet.job.tasks import Task
 from aiida_pet.tables.columns import REPEATED, columns_of, scalar_names
+from aiida_pet.tables.components import component_names
 from aiida_pet.tables.condition_values import Kind, expected_kind, value_of_column
 from aiida_pet.tables.filter import FilterError, check_condition
-from aiida_pet.tables.frame import component_names, flat_columns
+from aiida_pet.tables.frame import flat_columns
 from aiida_pet.tables.table import Array
 from aiida_pet.words import unknown_name
 from aiida_pet.workchains.protocols import (

@@ -21,6 +21,7 @@ from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.parameters import ParameterError, parse_parameters
 from aiida_pet.job.tasks import Task
 from aiida_pet.tables.columns import compared
+from aiida_pet.tables.components import whole_of
 
 PER_ATOM = {"energy_per_atom": "energy", "volume_per_atom": "volume"}
 """Columns that are made here, and of what."""
@@ -182,7 +183,7 @@ def _unit(table: TableData, name: str) -> str:
     if name in PER_ATOM and name not in units:
         unit = units.get(PER_ATOM[name], "")
         return f"{unit}/atom" if unit else ""
-    return str(units.get(name) or units.get(name.rpartition("_")[0]) or "")
+    return str(units.get(name) or units.get(whole_of(name)) or "")
 
 
 def _statuses(table: TableData, positions: NDArray[np.int64]) -> NDArray[np.str_]:

@@ -21,6 +21,7 @@ from aiida_pet.job.tasks import BATCH, tasks
 
 _OF_MANY_TASKS = (BATCH, "pet.hull", "pet.screen")
 """Entry points of WorkChains that are launched and belong to no single task."""
+_TRAININGS = ("aiida.workflows:pet.train",)
 _DONE = "done"
 _ELEMENTS = "elements"  # of the attributes of what has crystals
 
@@ -100,6 +101,25 @@ def campaigns_with_results(pks: Iterable[int] | None = None) -> list[Campaign]:
             Campaign(pk, label, table, attributes, crystals, frozenset(elements or ()), models.get(pk, []))
         )
     return made
+
+
+def top_launches(most: int | None = None) -> list[orm.WorkChainNode]:
+    """Return the launches of the profile, the newest first, without what launches called.
+
+    :param most: so many; all if None.
+    """
+    query = orm.QueryBuilder()
+    types = {"process_type": {"in": [*campaign_types(), *_TRAININGS]}}
+    query.append(orm.WorkChainNode, filters=types, project="*", tag="launch")
+    query.order_by({"launch": {"id": "desc"}})
+    called = _called()
+    found: list[orm.WorkChainNode] = []
+    for (node,) in query.iterall(batch_size=100):
+        if node.pk not in called:
+            found.append(node)
+        if most is not None and len(found) >= most:
+            break
+    return found
 
 
 def models_of(pks: Collection[int | None]) -> dict[int | None, list[ModelName]]:

@@ -20,6 +20,7 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.tables.closest import closest_to
 from aiida_pet.tables.columns import first_look, told_in_words
+from aiida_pet.tables.components import whole_of
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.filter import no_such_column
 from aiida_pet.tables.table import Table
@@ -69,7 +70,7 @@ class Rows:
     def units_of(self, names: Iterable[str]) -> dict[str, str]:
         """Return the units of those of ``names`` that have one; ``stress_xx`` has that of its column ``stress``."""
         known = self.table.base.attributes.get("columns")
-        found = {name: known.get(name) or known.get(name.rpartition("_")[0]) for name in names}
+        found = {name: known.get(name) or known.get(whole_of(name)) for name in names}
         return {name: unit for name, unit in found.items() if unit}
 
     @property
@@ -168,7 +169,7 @@ class Rows:
         there = [*part.columns, *per_atom, "formula", "n_atoms"]
         wanted = set()
         for name in columns:
-            column = name if name in there else name.rpartition("_")[0]
+            column = name if name in there else whole_of(name)
             wanted.add(column if column in there else self.known(name))
         for held in (part.columns, per_atom):
             for name in set(held) - wanted:

@@ -27,6 +27,7 @@ from aiida_pet.data.lookup import frame_columns, read_columns
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import IDS_FILE, TableData
 from aiida_pet.tables.columns import searched as searched_first
+from aiida_pet.tables.components import whole_of
 from aiida_pet.tables.filter import FilterError, columns_in, conjuncts, filter_frame, no_such_column
 from aiida_pet.tables.ranges import Condition, read_condition
 
@@ -133,7 +134,7 @@ def _units(names: Iterable[str], campaigns: Iterable[Campaign]) -> dict[str, str
     known: dict[str, str] = {}
     for campaign in campaigns:
         known |= {name: unit for name, unit in campaign.attributes.get("columns", {}).items() if unit}
-    found = {name: known.get(name) or known.get(name.rpartition("_")[0], "") for name in names}
+    found = {name: known.get(name) or known.get(whole_of(name), "") for name in names}
     return {name: unit for name, unit in found.items() if unit}
 
 

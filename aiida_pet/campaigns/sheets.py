@@ -18,6 +18,7 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.tables.columns import Kind, Section, kinds_of, section_of
 from aiida_pet.tables.columns import sections as section_names
+from aiida_pet.tables.components import whole_of
 
 MOST_VALUES = 36
 """Arrays of at most so many values are shown, of larger ones their shape."""
@@ -185,8 +186,8 @@ def unit_of_value(table: TableData, name: str) -> str:
     attributes = table.base.attributes.all
     for key in ("columns", "ragged", "atom_columns"):
         known = attributes.get(key) or {}
-        if name in known or (key == "columns" and name.rpartition("_")[0] in known):
-            return str(known.get(name) or known.get(name.rpartition("_")[0]) or "")
+        if name in known or (key == "columns" and whole_of(name) in known):
+            return str(known.get(name) or known.get(whole_of(name)) or "")
     return ""
 
 

@@ -21,6 +21,9 @@ from aiida_pet.cli.doctor import doctor as doctor_command
 from aiida_pet.cli.errors import ExplainingGroup
 from aiida_pet.cli.find import find as find_command
 from aiida_pet.cli.launch import launch as launch_command
+from aiida_pet.cli.listing import delete as delete_command
+from aiida_pet.cli.listing import label as label_command
+from aiida_pet.cli.listing import list_ as list_command
 from aiida_pet.cli.metrics import metrics as metrics_command
 from aiida_pet.cli.model import model as model_command
 from aiida_pet.cli.params import params as params_command
@@ -47,6 +50,7 @@ class _Main(ExplainingGroup):
         "Crystals and models": ("data", "model"),
         "Run": ("launch", "status", "stop", "resume", "repair"),
         "Look at results": ("list", "results", "show", "report", "plot", "find"),
+        "Keep in order": ("label", "delete"),
         "Compare and choose": ("compare", "metrics", "select", "trace"),
         "Look things up": ("params", "columns"),
     }
@@ -96,6 +100,9 @@ for _command in (
     model_command,
     launch_command,
     status_command,
+    list_command,
+    label_command,
+    delete_command,
     results_command,
     report_command,
     show_command,

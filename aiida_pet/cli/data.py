@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,21 @@ import click
 from aiida_pet.cli.errors import in_options
 from aiida_pet.cli.geometry import echo_vectors
 from aiida_pet.cli.groups import SuggestingGroup
-from aiida_pet.cli.output import echo_json, echo_pairs, echo_table, json_option, note, wide_option
+from aiida_pet.cli.listing import limit_option
+from aiida_pet.cli.output import (
+    columns_option,
+    echo_json,
+    echo_pairs,
+    echo_table,
+    json_option,
+    note,
+    wide_option,
+)
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.targets import check_target, force_option
 from aiida_pet.io.formats import readable, writable
 from aiida_pet.names import Sign, StressUnit, values_of
-from aiida_pet.words import cell, plain, plural, shortened
+from aiida_pet.words import cell, duration, plain, plural, shortened
 
 if TYPE_CHECKING:
     from aiida_pet.data.structures import StructureSetData
@@ -81,6 +91,7 @@ def import_(
 
     session.load()
     summary: list[str] = []
+    begun = datetime.now(UTC)
     node, problems = import_files(
         files,
         label=label,
@@ -94,14 +105,18 @@ def import_(
         stress_unit=stress_unit,
         stress_sign=stress_sign,
     )
+    is_new = node.ctime >= begun
     record = Rows(node, node).describe() | {
         "problems": [{"file": p.file, "id": p.id, "reason": p.reason} for p in problems],
         "summary": [in_options(line) for line in summary],
+        "created": is_new,
     }
     if as_json:
         echo_json(record)
         return
-    click.echo(f"imported {_in_words(record)} as <{node.pk}>{f' {label!r}' if label else ''}")
+    verb = "imported" if is_new else "the profile has this content already:"
+    click.echo(f"{verb} {_in_words(record)} as <{node.pk}>{f' {label!r}' if label else ''}")
+    note(f"`aiida-pet data show {node.pk}` shows it, `aiida-pet launch relax {label or node.pk}` relaxes it")
     for problem in problems[:20]:
         click.echo(f"not imported: {_problem_in_words(problem)}")
     if len(problems) > 20:
@@ -233,6 +248,48 @@ def export(
         note(f"not written, since {file_format} cannot hold them: {shortened(left_out)}")
     if rows.missing:
         note(rows.missing)
+
+
+@data.command("list")
+@click.option("--made", is_flag=True, help="List the sets too that launches made.")
+@limit_option
+@columns_option
+@wide_option
+@json_option
+@pass_session
+def list_(
+    session: Session, *, made: bool, limit: int, columns: list[str] | None, wide: bool, as_json: bool
+) -> None:
+    """List the sets of crystals of the profile, the newest first."""
+    from dataclasses import asdict
+
+    from aiida_pet.campaigns.listing import sets
+
+    session.load()
+    found = sets(limit or None, made=made)
+    if as_json:
+        echo_json([asdict(one) for one in found])
+        return
+    if not found:
+        note("there is no set: `aiida-pet data import FILE` makes one")
+        return
+    headers = ("pk", "label", "crystals", "atoms", "elements", "n_columns", "age", "source")
+    lines = [
+        (
+            one.pk,
+            one.label or None,
+            one.crystals,
+            one.atoms,
+            one.elements,
+            one.columns,
+            duration(one.age_s),
+            one.source or None,
+        )
+        for one in found
+    ]
+    echo_table(lines, headers, columns=columns, wide=wide, once=False)
+    if limit and len(found) == limit:
+        note(f"these are the newest {limit}: --limit 0 for all")
 
 
 def _in_words(record: dict[str, Any]) -> str:

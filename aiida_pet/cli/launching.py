@@ -243,6 +243,7 @@ def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | Stru
 
     from aiida_pet.campaigns.nodes import load
     from aiida_pet.cli.data import import_files
+    from aiida_pet.data.labels import labelled
     from aiida_pet.data.structures import StructureSetData
 
     paths = [Path(target) for target in targets]
@@ -258,8 +259,8 @@ def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | Stru
     if len(targets) > 1:
         missing = [target for target, is_file in zip(targets, are_files, strict=True) if not is_file]
         raise click.ClickException(f"give one set, or files: there is no file {', '.join(missing)}")
-    if paths[0].suffix:
-        raise click.ClickException(f"there is no file {targets[0]}")
+    if paths[0].suffix and not labelled(targets[0]):
+        raise click.ClickException(f"there is no file {targets[0]}, and no set is called so")
     found: StructureSetData | StructureData = load(targets[0], StructureSetData, StructureData)
     return found
 

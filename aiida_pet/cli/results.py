@@ -222,7 +222,7 @@ def _echo_rows(rows: Rows, choice: Choice, wide: bool) -> dict[str, int]:
     units = frame.attrs["units"]
     shown = told_where_it_says_something(frame) if choice.columns is None else list(frame.columns)
     columns = {"id": frame.index.tolist()} | {name: frame[name].tolist() for name in shown}
-    return echo_columns(columns, units, asked=choice.columns_or_all is not None, wide=wide)
+    return echo_columns(columns, units, asked=choice.columns is not None, wide=wide)
 
 
 def told_where_it_says_something(frame: pd.DataFrame) -> list[str]:

@@ -18,6 +18,7 @@ from aiida_pet.cli.output import (
     wide_option,
 )
 from aiida_pet.cli.session import Session, pass_session
+from aiida_pet.cli.targets import the_only_row
 from aiida_pet.tables import warnings
 from aiida_pet.units import VOIGT
 from aiida_pet.words import plain, shortened
@@ -30,15 +31,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("pk")
-@click.argument("row_id", metavar="ID")
+@click.argument("row_id", metavar="[ID]", required=False)
 @columns_option
 @wide_option
 @json_option
 @pass_session
 def show(
-    session: Session, *, pk: str, row_id: str, columns: list[str] | None, wide: bool, as_json: bool
+    session: Session, *, pk: str, row_id: str | None, columns: list[str] | None, wide: bool, as_json: bool
 ) -> None:
-    """Print everything known of crystal ID of the launch, set or table PK.
+    """Print everything known of crystal ID of the launch, set or table PK; of its only crystal without ID.
 
     The sheet has its geometry; its status, relaxation, symmetry, hull, phonons and elastic constants as far as they
     were computed, with units; of a screening what each stage has beside that; and the jobs that it comes from.
@@ -51,6 +52,7 @@ def show(
 
     session.load()
     found = rows(pk)
+    row_id = row_id or the_only_row(found)
     if columns is not None:
         _show_columns(found, row_id, columns, wide, as_json)
         return
@@ -65,7 +67,7 @@ def show(
         note(known.missing)
 
 
-def _show_columns(found: Rows, row_id: str, columns: list[str], wide: bool, as_json: bool) -> None:
+def _show_columns(found: Rows, row_id: str | None, columns: list[str], wide: bool, as_json: bool) -> None:
     """Print the values of some columns of a row, arrays in full.
 
     :raises click.BadParameter: naming a column that there is not.

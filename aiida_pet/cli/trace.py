@@ -9,6 +9,7 @@ import click
 
 from aiida_pet.cli.output import echo_json, json_option
 from aiida_pet.cli.session import Session, pass_session
+from aiida_pet.cli.targets import the_only_row
 from aiida_pet.tables.columns import first_look, told_in_words
 from aiida_pet.words import cell
 
@@ -18,17 +19,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("pk")
-@click.argument("row_id", metavar="ID")
+@click.argument("row_id", metavar="[ID]", required=False)
 @json_option
 @pass_session
-def trace(session: Session, *, pk: str, row_id: str, as_json: bool) -> None:
+def trace(session: Session, *, pk: str, row_id: str | None, as_json: bool) -> None:
     """Walk from row ID of the launch (or set) PK back to where it comes from.
 
     Through merges and jobs, with model, code and parameters of each job, to the input structure and its file.
     """
+    from aiida_pet.campaigns import rows
     from aiida_pet.campaigns import trace as walk_back
 
     session.load()
+    row_id = row_id or the_only_row(rows(pk))
     steps = walk_back(pk, row_id)
     if as_json:
         echo_json({"pk": pk, "id": row_id, "steps": [_record(step) for step in steps]})

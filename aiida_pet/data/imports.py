@@ -1,4 +1,8 @@
-"""Files of crystals read into a set that remembers them: where they lay, and of each file the SHA-256."""
+"""Files of crystals read into a set that remembers them: where they lay, and of each file the SHA-256.
+
+The same content is the same node: crystals that the profile has under the same ids, with the same columns, are not
+stored a second time. The node that is there notes the further files and the further label.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from aiida.orm import Node
+from aiida.orm import Node, QueryBuilder
 
+from aiida_pet.data.description import CONTENT
+from aiida_pet.data.labels import add_label
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.io.crystal import ImportProblem
 
@@ -21,15 +27,41 @@ def import_files(
 ) -> tuple[StructureSetData, list[ImportProblem]]:
     """Return a set of the crystals in ``files``, and what was left out of it.
 
-    :param store: whether the set is stored.
+    :param label: of the set; a set of the same content that is there already gets it as a further one.
+    :param store: whether the set is stored, unless the profile has one of the same content, which is returned then.
     :param options: of :meth:`StructureSetData.from_file`.
     :raises StructureFileError: if a file cannot be read, or holds what cannot be a crystal.
     :raises DuplicateImportError: if an id occurs twice.
     """
     problems: list[ImportProblem] = []
     node = StructureSetData.from_file(files, problems=problems, label=label, **options)
-    node.base.extras.set(IMPORTED_FROM, [_fingerprint(path) for path in files])
+    sources = [_fingerprint(path) for path in files]
+    there = same_content(node) if store else None
+    if there is not None:
+        add_label(there, label)
+        known = files_of(there)
+        there.base.extras.set(IMPORTED_FROM, [*known, *(one for one in sources if one not in known)])
+        return there, problems
+    node.base.extras.set(IMPORTED_FROM, sources)
     return (node.store() if store else node), problems
+
+
+_TOLD = (CONTENT, "columns", "ragged", "atom_columns")
+"""Attributes that are equal where content is: the hash of all arrays, ids among them, and the names with units."""
+
+
+def same_content(node: StructureSetData) -> StructureSetData | None:
+    """Return the newest imported set with the crystals, ids and columns of ``node``; None if there is none."""
+    attributes = node.base.attributes.all
+    query = QueryBuilder()
+    filters = {f"attributes.{CONTENT}": attributes[CONTENT], "extras": {"has_key": IMPORTED_FROM}}
+    query.append(StructureSetData, filters=filters, project="*", tag="set")
+    query.order_by({"set": {"id": "desc"}})
+    for (found,) in query.iterall():
+        if all(found.base.attributes.get(name, None) == attributes.get(name) for name in _TOLD):
+            same: StructureSetData = found
+            return same
+    return None
 
 
 def _fingerprint(path: Path) -> dict[str, str]:

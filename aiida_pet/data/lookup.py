@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
+from aiida_pet.tables.components import component_names
 from aiida_pet.tables.filter import columns_in, filter_frame
-from aiida_pet.tables.frame import component_names, flat_columns
+from aiida_pet.tables.frame import flat_columns
 
 _OF_CRYSTALS = ("formula", "n_atoms")
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any, Self
 
 from aiida import orm
 from aiida.common.exceptions import ValidationError
 from ase.data import atomic_numbers
+
+from aiida_pet.words import plural
 
 FILE_NAME = "model.ckpt"
 
@@ -121,6 +124,17 @@ class PetModelData(orm.SinglefileData):
     def outputs(self) -> list[str]:
         """Names of the model's outputs."""
         return list(self.base.attributes.get("outputs"))
+
+    def __repr__(self) -> str:
+        card = self.base.attributes.all
+        name = " ".join(str(card[key]) for key in ("name", "version") if card.get(key))
+        known = [plural(len(card.get("elements") or ()), "element"), card.get("level_of_theory")]
+        known.append(f"sha256 {str(card.get('sha256', ''))[:12]}")
+        pk = self.pk if self.is_stored else "not stored"
+        return f"<{type(self).__name__} {pk} {name}: {', '.join(part for part in known if part)}>"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self))}</p>"
 
     def _validate(self) -> bool:
         super()._validate()  # type: ignore[no-untyped-call]

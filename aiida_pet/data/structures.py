@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from aiida.common.exceptions import ValidationError
+from aiida.orm import StructureData
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike
 
@@ -248,9 +250,34 @@ class StructureSetData(TableData):
     def get_ase(self, row_id: str) -> Atoms:
         """Return crystal ``row_id`` as ASE atoms of their own, ``info["id"]`` set.
 
+        Energy (eV), forces (eV/A) and stress (eV/A^3) that the set has of it are those of its calculator.
+
         :raises KeyError: if there is no such row.
         """
         return self._ase_at(self.place(row_id))
+
+    def get_pymatgen(self, row_id: str) -> Any:
+        """Return crystal ``row_id`` as a pymatgen Structure; a Molecule if it is periodic in no direction.
+
+        :raises KeyError: if there is no such row.
+        """
+        from pymatgen.io.ase import AseAtomsAdaptor  # noqa: PLC0415 - pymatgen takes seconds to import
+
+        atoms = self._ase_at(self.place(row_id))
+        atoms.calc = None
+        adaptor = AseAtomsAdaptor()
+        return adaptor.get_structure(atoms) if atoms.pbc.any() else adaptor.get_molecule(atoms)
+
+    def get_structure(self, row_id: str) -> StructureData:
+        """Return crystal ``row_id`` as an unstored StructureData, labelled by its id.
+
+        :raises KeyError: if there is no such row.
+        """
+        atoms = self._ase_at(self.place(row_id))
+        node = StructureData(ase=atoms, label=row_id)
+        if self.is_stored:
+            node.base.extras.set("taken_from", {"uuid": self.uuid, "id": row_id})
+        return node
 
     def iter_ase(self) -> Iterator[Atoms]:
         """Yield each crystal as ASE atoms, one at a time, in order."""
@@ -260,13 +287,40 @@ class StructureSetData(TableData):
     def _ase_at(self, index: int) -> Atoms:
         offsets = self._array("offsets")
         part = slice(int(offsets[index]), int(offsets[index + 1]))
-        return Atoms(
+        atoms = Atoms(
             numbers=self._array("numbers")[part],
             positions=self._array("positions")[part],
             cell=self._array("cells")[index],
             pbc=self._array("pbc")[index],
             info={"id": str(self.ids[index])},
         )
+        results = self._results_at(index, part)
+        if results:
+            atoms.calc = SinglePointCalculator(atoms, **results)
+        return atoms
+
+    def _row_at(self, place: int) -> Atoms:
+        return self._ase_at(place)
+
+    def _results_at(self, index: int, part: slice) -> dict[str, Any]:
+        """Return what ASE's calculators call energy, forces and stress of a row, as far as it has them."""
+        if self._calculated is None:
+            self._calculated = self._read_calculated()
+        of_row = {
+            name: values[part if name == "forces" else index] for name, values in self._calculated.items()
+        }
+        return {name: value for name, value in of_row.items() if np.isfinite(value).all()}
+
+    def _read_calculated(self) -> dict[str, Array]:
+        columns, per_atom = (self.base.attributes.get(key, {}) for key in ("columns", "atom_columns"))
+        units = (("energy", "eV", 1), ("stress", "eV/A^3", 2))
+        found = {name: self.column(name) for name, unit, _ in units if columns.get(name) == unit}
+        found = {name: found[name] for name, _, dim in units if name in found and found[name].ndim == dim}
+        return found | ({"forces": self.atom_column("forces")} if per_atom.get("forces") == "eV/A" else {})
+
+    def _clear(self) -> None:
+        super()._clear()
+        self._calculated: dict[str, Array] | None = None
 
     def row_sizes(self) -> Array:
         """Return (N,) atoms of each row."""

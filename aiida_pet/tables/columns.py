@@ -25,6 +25,7 @@ from aiida_pet.tables.column import (
     Source,
     symprec_label,
 )
+from aiida_pet.tables.components import TENSORS, constant_names, whole_of
 from aiida_pet.units import VOIGT
 
 __all__ = [
@@ -111,6 +112,8 @@ def find_columns(name: str) -> tuple[Column, ...]:
     exact = tuple(column for column in all_columns() if column.pattern.fullmatch(name))
     if exact:
         return exact
+    if whole_of(name) in TENSORS and name in constant_names(whole_of(name)):
+        return find_columns(whole_of(name))
     stages = (Source.PHONONS.value, Source.ELASTIC.value, *(one.name for one in _added()))
     rests = [
         name.removeprefix(f"{prefix}_") for prefix in (*_PREFIXES, *stages) if name.startswith(f"{prefix}_")
@@ -204,6 +207,8 @@ def scalar_names(source: str, parameters: Any = None, symprecs: Sequence[float] 
     for column in _possible(source, parameters):
         if column.shape == ("6",):
             names += [f"{column.name}_{component}" for component in VOIGT]
+        elif column.name in TENSORS:
+            names += constant_names(column.name)
         elif not column.shape:
             names += column.names(symprecs)
     return names

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,25 +9,29 @@ import numpy as np
 import pandas as pd
 from ase.data import chemical_symbols
 
+from aiida_pet.tables.components import component_names, whole_of
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.known_values import known_of
 from aiida_pet.tables.table import Array, Table
-from aiida_pet.units import VOIGT
 
 
 def frame_of(table: Table) -> pd.DataFrame:
     """Return the columns as a data frame indexed by ``id``; for crystals ``formula`` and ``n_atoms`` come first.
 
-    A column of vectors becomes one column per component: ``stress_xx`` ... ``stress_xy`` for six, else
-    numbered. Columns per atom are left out. Flags and counts that are not known of all rows, NaN among numbers in the
-    table, become pandas' types ``boolean`` and ``Int64``, whose missing values are neither True nor False.
+    A column of vectors becomes one column per component: ``stress_xx`` ... ``stress_xy`` for six, else numbered;
+    elastic tensors become ``C11`` ... ``C66``. Columns per atom are left out. Flags and counts that are not known of
+    all rows, NaN among numbers in the table, become pandas' types ``boolean`` and ``Int64``, whose missing values are
+    neither True nor False. ``attrs["units"]`` has the units of the columns that have one.
     """
     data: dict[str, Any] = {}
     if isinstance(table, StructureTable):
         data |= {"formula": formulas(table.numbers, table.offsets), "n_atoms": table.n_atoms}
     for name, values in table.columns.items():
         data |= flat_columns(name, values)
-    return pd.DataFrame(data, index=pd.Index(table.ids, name="id"))
+    frame = pd.DataFrame(data, index=pd.Index(table.ids, name="id"))
+    units = {str(name): table.units.get(str(name)) or table.units.get(whole_of(str(name))) for name in frame}
+    frame.attrs["units"] = {name: unit for name, unit in units.items() if unit}
+    return frame
 
 
 def flat_columns(name: str, values: Array) -> dict[str, Any]:
@@ -43,14 +45,6 @@ def flat_columns(name: str, values: Array) -> dict[str, Any]:
     return {
         label: array(known.values[:, index], known.missing[:, index]) for index, label in enumerate(labels)
     }
-
-
-def component_names(name: str, shape: Sequence[int]) -> list[str]:
-    """Return what the columns are called that a data frame has of column ``name`` with ``shape`` (N, ...)."""
-    if len(shape) == 1:
-        return [name]
-    labels = VOIGT if tuple(shape[1:]) == (6,) else tuple(map(str, range(math.prod(shape[1:]))))
-    return [f"{name}_{label}" for label in labels]
 
 
 def formulas(numbers: Array, offsets: Array) -> Array:

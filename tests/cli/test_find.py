@@ -26,8 +26,15 @@ def test_row_is_found_by_its_id_with_its_launch(invoke, read, campaign):
     assert (row["campaign"], row["label"], row["model"]) == (campaign.node.pk, "by hand", "")
     assert (row["id"], row["formula"], row["energy"]) == (IDS[0], "NbW", -16.0)
     lines = invoke("find", "--id", IDS[0]).stdout.splitlines()
-    assert lines[0].split()[:5] == ["campaign", "label", "model", "id", "formula"]
-    assert str(campaign.node.pk) in lines[2]
+    assert lines[0].split()[:5] == ["id", "campaign", "label", "model", "formula"]
+    assert str(campaign.node.pk) in lines[3].split()
+
+
+def test_columns_are_those_that_are_asked_for(invoke, read, campaign):
+    only = ("find", "--id", IDS[0], "--campaign", campaign.node.pk)
+    (row,) = read(*only, "--columns", "volume,n_steps")["rows"]
+    assert set(row) == {"campaign", "label", "model", "id", "volume", "n_steps"}
+    assert "did you mean volume?" in invoke(*only, "--columns", "volum", status=1).output
 
 
 def test_every_option_chooses(read, campaign):
@@ -50,7 +57,7 @@ def test_limit_cuts_and_says_so(invoke, read, campaign):
 def test_table_for_people_stops_at_a_screenful_and_says_so(invoke, campaign, monkeypatch):
     monkeypatch.setattr("aiida_pet.cli.find.FIRST_ROWS", 2)
     result = invoke("find", "--element", "W", "--campaign", campaign.node.pk)
-    assert len(result.stdout.splitlines()) == 2 + 2
+    assert result.stdout.splitlines()[-3:] == ["----------  -------", "cli-find-a  NbW", "cli-find-b  MoW"]
     assert result.stderr == "these are the first 2: --limit 0 for all\n"
 
 

@@ -3,7 +3,9 @@ import json
 import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from aiida_pet.cli import main
 from aiida_pet.cli.output import echo_pairs, echo_table, wrapped_table
 from aiida_pet.words import cell, duration, plain, plural
 
@@ -95,3 +97,35 @@ def test_plurals_of_nouns_that_take_more_than_an_s():
         "box": "boxes",
     }
     assert {noun: plural(2, noun) for noun in nouns} == {noun: f"2 {many}" for noun, many in nouns.items()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["lunch"], "did you mean launch?"),
+        (["data", "imprt"], "did you mean import?"),
+        (["launch", "relx"], "did you mean relax?"),
+        (["params", "phonon"], "did you mean phonons?"),
+        (["launch", "relax", "x", "--protocol", "moderat"], "did you mean moderate?"),
+        (["results", "1", "--format", "jsn"], "did you mean json?"),
+    ],
+)
+def test_a_slip_is_told_with_what_may_be_meant(arguments, hint):
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert hint in result.output
+
+
+def test_every_command_stands_under_a_heading_with_its_whole_summary():
+    output = CliRunner().invoke(main, ["--help"]).output
+    assert "More:" not in output
+    commands = output.split("First steps:")[1].replace("hulls, histograms, ...", "")
+    assert "..." not in commands
+    assert output.index("First steps:") < output.index("  launch") < output.index("  columns")
+
+
+def test_launch_shows_what_most_people_need_first():
+    output = CliRunner().invoke(main, ["launch", "relax", "--help"]).output
+    common, resources = output.split("What each job asks for:")
+    assert all(option in common for option in ("--model", "--dry-run", "--wait", "--label", "--set"))
+    assert all(option in resources for option in ("--gpus", "--qos", "--code", "--setting"))

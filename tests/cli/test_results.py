@@ -108,16 +108,25 @@ def test_limit_cuts_and_zero_does_not(rows):
 def test_table_for_people_stops_at_a_screenful_and_says_so(invoke, campaign, monkeypatch):
     monkeypatch.setattr("aiida_pet.cli.results.FIRST_ROWS", 3)
     result = invoke("results", campaign.node.pk)
-    assert len(result.stdout.splitlines()) == 2 + 1 + 3
+    # what is the same in all rows, two lines of headings, the rule, the rows
+    assert len(result.stdout.splitlines()) == 1 + 2 + 1 + 3
     assert result.stderr == "1 more row: --limit 0 for all, -o FILE for a file\n"
 
 
 def test_table_has_units_and_marks_what_is_missing(invoke, campaign):
-    head, units, _, first, *_, last = invoke("results", campaign.node.pk).stdout.splitlines()
-    assert head.split()[:6] == ["id", "formula", "status", "heads", "n_atoms", "energy"]
+    same, head, units, _, first, *_, last = invoke("results", campaign.node.pk).stdout.splitlines()
+    assert same.startswith("in all 4 rows: n_atoms 2")
+    assert head.split()[:5] == ["id", "formula", "status", "heads", "energy"]
     assert units.split()[:2] == ["eV", "A^3"]
-    assert first.split()[:6] == ["b", "NbW", "converged", "conservative", "2", "-16"]
-    assert last.split()[:5] == ["d", "W2", "left", "2", "-"]
+    assert first.split()[:5] == ["b", "NbW", "converged", "conservative", "-16.000"]
+    assert last.split()[:5] == ["d", "W2", "left", "-", "-"]
+
+
+def test_wide_and_columns_show_what_is_the_same_in_all_rows(invoke, campaign):
+    for arguments in (["--wide"], ["--columns", "formula,n_atoms"]):
+        lines = invoke("results", campaign.node.pk, *arguments).stdout.splitlines()
+        assert lines[0].split()[:2] == ["id", "formula"]
+        assert "n_atoms" in lines[0].split()
 
 
 def test_json_has_units_counts_and_null_for_what_is_missing(read, campaign):

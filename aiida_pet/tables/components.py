@@ -1,0 +1,42 @@
+"""What the components of a column are called, where each is a column of its own. Imports nothing."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from aiida_pet.units import VOIGT
+
+TENSORS = {"elastic_tensor": "", "elastic_tensor_ieee": "_ieee"}
+"""Column of elastic constants -> what stands behind the names of its components: ``C44``, ``C44_ieee``."""
+_CONSTANT = re.compile(r"C[1-6][1-6](?P<suffix>|_ieee)")
+
+
+def component_names(name: str, shape: Sequence[int]) -> list[str]:
+    """Return what the columns are called that a data frame has of column ``name`` with ``shape`` (N, ...).
+
+    >>> component_names("stress", (64, 6))[:2], component_names("elastic_tensor", (64, 6, 6))[:2]
+    (['stress_xx', 'stress_yy'], ['C11', 'C12'])
+    """
+    if len(shape) == 1:
+        return [name]
+    if name in TENSORS and tuple(shape[1:]) == (6, 6):
+        return constant_names(name)
+    labels = VOIGT if tuple(shape[1:]) == (6,) else tuple(map(str, range(math.prod(shape[1:]))))
+    return [f"{name}_{label}" for label in labels]
+
+
+def constant_names(name: str) -> list[str]:
+    """Return the names of the elastic constants of column ``name``, one of :data:`TENSORS`, row by row."""
+    return [f"C{i}{j}{TENSORS[name]}" for i in range(1, 7) for j in range(1, 7)]
+
+
+def whole_of(name: str) -> str:
+    """Return the column that ``name`` is a component of, by its name alone; empty if it cannot be one.
+
+    >>> whole_of("C44"), whole_of("C44_ieee"), whole_of("stress_xx"), whole_of("energy")
+    ('elastic_tensor', 'elastic_tensor_ieee', 'stress', '')
+    """
+    constant = _CONSTANT.fullmatch(name)
+    return name.rpartition("_")[0] if constant is None else f"elastic_tensor{constant['suffix']}"

@@ -1,0 +1,23 @@
+"""Components of columns have names, and a name tells its column."""
+
+import numpy as np
+
+from aiida_pet.tables.columns import find_columns, scalar_names, unit_of
+from aiida_pet.tables.components import component_names, whole_of
+
+
+def test_every_component_tells_its_column() -> None:
+    shapes = {"stress": (6,), "elastic_tensor": (6, 6), "elastic_tensor_ieee": (6, 6), "mode_q": (3,)}
+    for name, shape in shapes.items():
+        names = component_names(name, (5, *shape))
+        assert len(set(names)) == np.prod(shape)
+        assert {whole_of(one) for one in names} == {name}
+    assert component_names("elastic_tensor", (5, 6, 6))[21] == "C44"
+    assert component_names("own", (5, 6, 6))[0] == "own_0"
+
+
+def test_constants_are_columns_of_the_catalogue() -> None:
+    assert unit_of("C44") == unit_of("C12_ieee") == "GPa"
+    assert find_columns("C44")[0].name == "elastic_tensor"
+    assert find_columns("C77") == find_columns("C4") == ()
+    assert {"C11", "C66_ieee"} <= set(scalar_names("elastic"))
