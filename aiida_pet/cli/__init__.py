@@ -14,6 +14,7 @@ from typing import ClassVar
 import click
 
 from aiida_pet import __version__
+from aiida_pet.cli.campaign_files import export_launch as export_launch_command
 from aiida_pet.cli.columns import columns as columns_command
 from aiida_pet.cli.compare import compare as compare_command
 from aiida_pet.cli.data import data as data_command
@@ -50,7 +51,7 @@ class _Main(ExplainingGroup):
         "Crystals and models": ("data", "model"),
         "Run": ("launch", "status", "stop", "resume", "repair"),
         "Look at results": ("list", "results", "show", "report", "plot", "find"),
-        "Keep in order": ("label", "delete"),
+        "Keep in order": ("label", "delete", "export-launch"),
         "Compare and choose": ("compare", "metrics", "select", "trace"),
         "Look things up": ("params", "columns"),
     }
@@ -103,6 +104,7 @@ for _command in (
     list_command,
     label_command,
     delete_command,
+    export_launch_command,
     results_command,
     report_command,
     show_command,

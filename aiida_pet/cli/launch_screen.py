@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aiida_pet.campaigns.lines import told_options
+from aiida_pet.cli.campaign_files import (
+    check_alone,
+    how_it_runs,
+    is_campaign_file,
+    request_of,
+    set_to_write,
+    targets_of,
+    write,
+)
 from aiida_pet.cli.groups import OptionsByUse
 from aiida_pet.cli.launching import (
     Request,
@@ -22,11 +32,13 @@ from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import echo_json, echo_pairs, echo_table, note
 from aiida_pet.cli.references import load_references, reference_options
 from aiida_pet.cli.session import Session
+from aiida_pet.cli.targets import check_target, force_option
 from aiida_pet.job.stages import STAGES, stage_names, task_of
 from aiida_pet.names import RelaxMode, values_of
-from aiida_pet.words import cell, duration, plural
+from aiida_pet.words import cell, duration, plural, unknown_name
 
 if TYPE_CHECKING:
+    from aiida_pet.campaigns.campaign_file import CampaignFile, Lines
     from aiida_pet.campaigns.plans import Site
 
 
@@ -66,6 +78,13 @@ def _no_where(context: click.Context, parameter: click.Parameter, value: str | N
     help="Take jobs that were done before, with the same inputs, from the cache.",
 )
 @click.option("--where", hidden=True, expose_value=False, callback=_no_where)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --dry-run: write the screening as a campaign file.",
+)
+@force_option
 @launch_options
 def screen(
     session: Session,
@@ -81,25 +100,51 @@ def screen(
     level: str | None,
     relax_references: str | None,
     reuse: bool,
+    output: Path | None,
+    force: bool,
     request: Request,
 ) -> None:
-    """Screen the crystals of a set (by pk or label) or of FILES, stage by stage.
+    """Screen the crystals of a set (by pk or label) or of FILES, stage by stage, or as a campaign FILE.yaml says.
 
     Rows that fail a condition, or have no answer, stay in the final table with the stage at which they left and why.
     Launched again after it was stopped, it goes on where it was: what is done comes from the cache.
 
     \b
+    aiida-pet launch screen campaign.yaml
     aiida-pet launch screen alloys.xyz --keep 'hull: e_above_hull <= 0.025'
     aiida-pet launch screen 12 --stages relax,hull --reference mp.json.gz --level-of-theory PBE --lanes 4
     """
+    from aiida_pet.campaigns.campaign_file import CampaignFile, read_campaign
+    from aiida_pet.campaigns.export import model_of
     from aiida_pet.data.structures import StructureSetData
     from aiida_pet.workchains.screening import ScreeningWorkChain
 
+    if output is not None:
+        if not request.dry_run:
+            raise click.UsageError(
+                "-o is for --dry-run; `aiida-pet export-launch PK -o FILE` writes a launch"
+            )
+        check_target(output, force)
     session.load()
-    check_request(request)
-    names = tuple(name.strip() for name in stages.split(",") if name.strip())
-    overrides = _overrides(keep, mode, set_)
-    chosen = _stages(names, protocol, overrides)
+    if is_campaign_file(targets):
+        check_alone()
+        campaign, lines = read_campaign(Path(targets[0]))
+        request = request_of(campaign, request)
+        check_request(request)
+        names, overrides, protocol = tuple(campaign.stages), campaign.overrides(), campaign.protocol
+        chosen = _stages_of_file(campaign, lines)
+        targets = targets_of(campaign, Path(targets[0]).parent)
+        references, reuse = tuple(campaign.references), campaign.reuse
+        level_of_theory, level, relax_references = (
+            campaign.level_of_theory,
+            campaign.level,
+            campaign.relax_references,
+        )
+    else:
+        check_request(request)
+        names = tuple(name.strip() for name in stages.split(",") if name.strip())
+        overrides = _overrides(keep, mode, set_)
+        chosen = _stages(names, protocol, overrides)
     site = read_site(request)
     structures = load_targets(targets, store=not request.dry_run)
     if not isinstance(structures, StructureSetData):
@@ -113,6 +158,21 @@ def screen(
         raise click.UsageError("references are given, but stage hull is not among --stages")
     if request.dry_run:
         _tell(chosen, structures, site, request)
+        if output is not None:
+            written = CampaignFile(
+                label=request.label,
+                set=set_to_write(structures, targets, output),
+                model=model_of(site.model),
+                code=site.code.full_label,
+                stages=chosen,
+                references=list(references),
+                level_of_theory=level_of_theory,
+                level=level,
+                relax_references=relax_references,
+                reuse=reuse,
+                **how_it_runs(request),
+            )
+            write(written, output)
         return
     builder = ScreeningWorkChain.get_builder_from_protocol(
         site.code,
@@ -128,6 +188,20 @@ def screen(
     )
     record = {"structures": structures.pk, "model": site.model.pk, "stages": chosen}
     start(builder, "screening", request, record)
+
+
+def _stages_of_file(campaign: CampaignFile, lines: Lines) -> dict[str, dict[str, Any]]:
+    """Return the stages of a campaign file.
+
+    :raises CampaignFileError: for what a stage does not know, with the line.
+    """
+    for stage in campaign.stages:
+        if stage not in stage_names():
+            raise lines.error(("stages", stage), unknown_name(stage, stage_names()))
+    try:
+        return _stages(tuple(campaign.stages), campaign.protocol, campaign.overrides())
+    except click.ClickException as error:
+        raise lines.error((), error.message, lines.of_words(error.message)) from error
 
 
 def _overrides(keep: tuple[str, ...], mode: str | None, set_: tuple[str, ...]) -> dict[str, dict[str, Any]]:
