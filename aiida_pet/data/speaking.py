@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiida_pet.words import plural, shortened
 
 if TYPE_CHECKING:
     from aiida_pet.data.table import TableData
+    from aiida_pet.tables.table import Array
 
 FIRST_ROWS = 8
 """Rows that a notebook shows."""
@@ -69,3 +71,41 @@ def html_of(node: TableData) -> str:
     ]
     foot = f"<p>and {' and '.join(below)}: <code>to_dataframe()</code> has all</p>" if below else ""
     return f"{head}<table><thead><tr><th>id</th>{headings}</tr></thead><tbody>{lines}</tbody></table>{foot}"
+
+
+class Speaking:
+    """What Python asks of rows: how they are printed, and single rows by id or by place."""
+
+    if TYPE_CHECKING:
+        pk: int | None
+        ids: Array
+
+        def place(self, row_id: str) -> int: ...  # noqa: D102
+        def _row_at(self, place: int) -> Any: ...
+        def __len__(self) -> int: ...
+
+    def __repr__(self) -> str:
+        return line_of(cast("TableData", self))
+
+    def _repr_html_(self) -> str:
+        return html_of(cast("TableData", self))
+
+    def __getitem__(self, row: str | int) -> Any:
+        """Return a row by its id or its place: the values of a table, the atoms of a set of crystals.
+
+        :raises KeyError: if there is no row of this id.
+        :raises IndexError: if there are not so many rows.
+        """
+        if isinstance(row, str):
+            return self._row_at(self.place(row))
+        size = len(self)
+        if not -size <= row < size:
+            raise IndexError(f"no row {row}: {type(self).__name__}<{self.pk}> has {size} rows")
+        return self._row_at(row % size)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield each row as ``[id]`` returns it, in order."""
+        return (self._row_at(place) for place in range(len(self)))
+
+    def __contains__(self, row_id: object) -> bool:
+        return isinstance(row_id, str) and bool((self.ids == row_id).any())

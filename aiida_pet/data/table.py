@@ -10,7 +10,7 @@ The hash is that of the content, whichever way it is stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -32,7 +32,7 @@ from aiida_pet.data.description import (
     npy_bytes,
     plain_array,
 )
-from aiida_pet.data.speaking import html_of, line_of
+from aiida_pet.data.speaking import Speaking
 from aiida_pet.tables import fingerprints
 from aiida_pet.tables.ragged import Ragged
 from aiida_pet.tables.table import Array, Table, check_unique, decode_strings, merge_units
@@ -63,7 +63,7 @@ class TableCaching(NodeCaching):
         }
 
 
-class TableData(orm.ArrayData):
+class TableData(Speaking, orm.ArrayData):
     """N rows under unique string ids, with columns whose first dimension is N.
 
     Attributes: ``n_rows``; ``columns`` {name: unit or ""}; ``ragged`` {name: unit or ""} of columns whose rows differ
@@ -303,32 +303,6 @@ class TableData(orm.ArrayData):
             self._cached_arrays.pop(name, None)  # not twice in memory
             self._arrays[name] = array
         return self._arrays[name]
-
-    def __repr__(self) -> str:
-        return line_of(self)
-
-    def _repr_html_(self) -> str:
-        return html_of(self)
-
-    def __getitem__(self, row: str | int) -> Any:
-        """Return a row by its id or its place: the values of a table, the atoms of a set of crystals.
-
-        :raises KeyError: if there is no row of this id.
-        :raises IndexError: if there are not so many rows.
-        """
-        if isinstance(row, str):
-            return self._row_at(self.place(row))
-        size = len(self)
-        if not -size <= row < size:
-            raise IndexError(f"no row {row}: {type(self).__name__}<{self.pk}> has {size} rows")
-        return self._row_at(row % size)
-
-    def __iter__(self) -> Iterator[Any]:
-        """Yield each row as ``[id]`` returns it, in order."""
-        return (self._row_at(place) for place in range(len(self)))
-
-    def __contains__(self, row_id: object) -> bool:
-        return isinstance(row_id, str) and bool((self.ids == row_id).any())
 
     def _row_at(self, place: int) -> Any:
         return self.row(str(self.ids[place]))

@@ -98,12 +98,12 @@ def test_show_puts_every_column_under_its_heading_with_units(invoke: Any, screen
     pairs = dict(line.strip().split(":", 1) for line in lines if line.startswith("  ") and ":" in line)
     values = {name: value.strip() for name, value in pairs.items()}
     assert "message" not in values  # there is none
-    assert values["energy (eV)"] == "-10.5"
+    assert values["energy (eV)"] == "-10.500"
     assert values["symmetry_warning"] == "space group 229 at 0.01 A, 221 at 0.1 A"
-    assert values["space groups"] == "0.01 A: 229, 0.1 A: 221"
+    assert values["space groups"] == "0.01 A: 229 Im-3m, 0.1 A: 221 Pm-3m"
     assert values["e_above_hull (eV/atom)"] == "0.0123"
     assert values["min_frequency (THz)"] == "-"
-    assert values["heat_capacity_300 (J/(K mol))"] == "23.5"
+    assert values["heat_capacity_300 (J/(K mol))"] == "23.50"
     assert values["is_mechanically_stable"] == "yes"
     assert values["stress (eV/A^3)"] == "[0, 0, 0, 0, 0, 0]"
     assert values["series"] == "odd"
@@ -282,7 +282,7 @@ def test_slabs_have_layer_groups_and_what_is_less_periodic_has_neither(
     lines = {name: invoke("show", node.pk, name).output.splitlines() for name, _ in crystals}
     told = {name: next(line for line in of if "groups" in line).split() for name, of in lines.items()}
     assert " ".join(told["slab"]) == f"layer groups: 0.001 A: {P4_MMM}, 0.01 A: {P4_MMM}, 0.1 A: {P4_MMM}"
-    assert " ".join(told["solid"]) == "space groups: 0.001 A: 229, 0.01 A: 229, 0.1 A: 229"
+    assert " ".join(told["solid"]) == "space groups: 0.001 A: 229 Im-3m, 0.01 A: 229 Im-3m, 0.1 A: 229 Im-3m"
     assert " ".join(told["wire"]) == "space groups: none: it is not periodic in two directions or three"
     assert not any("groups: 0" in line for of in lines.values() for line in of)
 
@@ -301,7 +301,7 @@ def test_layer_groups_of_the_table_are_told(invoke: Any, aiida_profile: Any) -> 
     ):
         table.set_column(name, values, None)
     node = StructureSetData.from_table(table).store()
-    for name, told in (("slab", "layer groups: 0.01 A: 55"), ("solid", "space groups: 0.01 A: 229")):
+    for name, told in (("slab", "layer groups: 0.01 A: 55"), ("solid", "space groups: 0.01 A: 229 Im-3m")):
         lines = [" ".join(line.split()) for line in invoke("show", node.pk, name).output.splitlines()]
         assert told in lines
         known = {"slab": ("yes", "7"), "solid": ("-", "-")}[name]
