@@ -42,7 +42,7 @@ def campaign_of(named: Named) -> CampaignFile:
     given = {name: inputs[name].value for name in _NUMBERS if name in inputs}
     return CampaignFile(
         label=node.label,
-        set=set_of(inputs["structures"]),
+        set_=set_of(inputs["structures"]),
         model=model_of(inputs["model"]),
         code=inputs["code"].full_label,
         stages=inputs["stages"].get_dict(),

@@ -161,7 +161,7 @@ def screen(
         if output is not None:
             written = CampaignFile(
                 label=request.label,
-                set=set_to_write(structures, targets, output),
+                set_=set_to_write(structures, targets, output),
                 model=model_of(site.model),
                 code=site.code.full_label,
                 stages=chosen,

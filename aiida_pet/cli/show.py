@@ -52,11 +52,11 @@ def show(
 
     session.load()
     found = rows(pk)
-    row_id = row_id or the_only_row(found)
+    one = row_id or the_only_row(found)
     if columns is not None:
-        _show_columns(found, row_id, columns, wide, as_json)
+        _show_columns(found, one, columns, wide, as_json)
         return
-    known = sheet(found, row_id)
+    known = sheet(found, one)
     if as_json:
         echo_json(known.to_dict())
         return

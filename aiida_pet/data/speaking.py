@@ -10,7 +10,6 @@ from aiida_pet.words import plural, shortened
 
 if TYPE_CHECKING:
     from aiida_pet.data.table import TableData
-    from aiida_pet.tables.table import Array
 
 FIRST_ROWS = 8
 """Rows that a notebook shows."""
@@ -77,8 +76,6 @@ class Speaking:
     """What Python asks of rows: how they are printed, and single rows by id or by place."""
 
     if TYPE_CHECKING:
-        pk: int | None
-        ids: Array
 
         def place(self, row_id: str) -> int: ...  # noqa: D102
         def _row_at(self, place: int) -> Any: ...
@@ -100,7 +97,7 @@ class Speaking:
             return self._row_at(self.place(row))
         size = len(self)
         if not -size <= row < size:
-            raise IndexError(f"no row {row}: {type(self).__name__}<{self.pk}> has {size} rows")
+            raise IndexError(f"no row {row}: this {type(self).__name__} has {size} rows")
         return self._row_at(row % size)
 
     def __iter__(self) -> Iterator[Any]:
@@ -108,4 +105,4 @@ class Speaking:
         return (self._row_at(place) for place in range(len(self)))
 
     def __contains__(self, row_id: object) -> bool:
-        return isinstance(row_id, str) and bool((self.ids == row_id).any())
+        return isinstance(row_id, str) and bool((cast("TableData", self).ids == row_id).any())

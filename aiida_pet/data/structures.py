@@ -39,6 +39,8 @@ class StructureSetData(TableData):
     together, ``sizes`` {min, max, mean} of atoms per crystal, ``atom_columns`` {name: unit or ""}.
     """
 
+    _calculated: dict[str, Array] | None
+
     # -- in --------------------------------------------------------------------------------------------------
 
     def __init__(self, crystals: Any = None, **kwargs: Any) -> None:
@@ -320,7 +322,7 @@ class StructureSetData(TableData):
 
     def _clear(self) -> None:
         super()._clear()
-        self._calculated: dict[str, Array] | None = None
+        self._calculated = None
 
     def row_sizes(self) -> Array:
         """Return (N,) atoms of each row."""
