@@ -196,6 +196,12 @@ def unsupported_elements(table: StructureTable, model: PetModelData) -> list[str
     return [chemical_symbols[number] for number in np.setdiff1d(table.numbers, model.elements)]
 
 
+def unsupported_rows(table: StructureTable, model: PetModelData) -> int:
+    """Return how many crystals hold an element that the model does not know."""
+    rows = np.repeat(np.arange(len(table)), table.n_atoms)
+    return len(np.unique(rows[~np.isin(table.numbers, model.elements)]))
+
+
 def refused_rows(task: Task | str, table: StructureTable, parameters: dict[str, Any]) -> dict[str, list[str]]:
     """Return why -> ids of the crystals that the task will not take."""
     refused: dict[str, list[str]] = {}

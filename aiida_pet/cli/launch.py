@@ -180,7 +180,7 @@ def _note_cost(cost: Cost) -> None:
 
 
 def _tell_plan(plan: Plan, request: Request, cost: Cost | None = None) -> None:
-    from aiida_pet.campaigns.plans import refused_rows, unsupported_elements
+    from aiida_pet.campaigns.plans import refused_rows, unsupported_elements, unsupported_rows
 
     table = plan.table()
     expected = plan.site.estimate(plan.task, table.n_atoms, request.job_duration)
@@ -204,9 +204,10 @@ def _tell_plan(plan: Plan, request: Request, cost: Cost | None = None) -> None:
         echo_pairs({"evaluates": cost.told + (" (wants --yes)" if cost.too_much else "")})
         _note_cost(cost)
     if unsupported:
+        count = unsupported_rows(table, plan.site.model)
         note(
-            f"Warning: {plan.site.model.name} does not know {shortened(unsupported)}: crystals with them will end as "
-            "unsupported_element"
+            f"Warning: {plan.site.model.name} does not know {shortened(unsupported)}: {plural(count, 'crystal')} of "
+            f"{len(table):,} will end as unsupported_element"
         )
     for why, ids in refused.items():
         note(f"Warning: {plural(len(ids), 'crystal')} ({shortened(ids)}) will not be computed: {why}")

@@ -35,7 +35,7 @@ from aiida_pet.cli.session import Session
 from aiida_pet.cli.targets import check_target, force_option
 from aiida_pet.job.stages import STAGES, stage_names, task_of
 from aiida_pet.names import RelaxMode, values_of
-from aiida_pet.words import cell, duration, plural, unknown_name
+from aiida_pet.words import cell, duration, plural, shortened, unknown_name
 
 if TYPE_CHECKING:
     from aiida_pet.campaigns.campaign_file import CampaignFile, Lines
@@ -263,7 +263,10 @@ def _check(stages: dict[str, dict[str, Any]], structures: Any) -> None:
 
 
 def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, request: Request) -> None:
-    sizes = structures.to_table().n_atoms
+    from aiida_pet.campaigns.plans import unsupported_elements, unsupported_rows
+
+    table = structures.to_table()
+    sizes = table.n_atoms
     jobs_of = {stage: task for stage in stages if (task := task_of(stage)) is not None}
     expected = {stage: site.estimate(task, sizes, request.job_duration) for stage, task in jobs_of.items()}
     if request.as_json:
@@ -290,4 +293,11 @@ def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, reques
     echo_pairs({f"  {stage}": told for stage, told in told_options_of.items()})
     click.echo(f"each job asks for {told_options(site.options)}")
     note("jobs and times are those if every row came so far")
+    unsupported = unsupported_elements(table, site.model)
+    if unsupported:
+        count = unsupported_rows(table, site.model)
+        note(
+            f"Warning: {site.model.name} does not know {shortened(unsupported)}: {plural(count, 'crystal')} of "
+            f"{len(table):,} will end as unsupported_element"
+        )
     click.echo("nothing was started")

@@ -192,7 +192,10 @@ def test_dry_run_names_elements_that_the_model_does_not_know(invoke, plan, read,
     path.write_text('1\nLattice="3 0 0 0 3 0 0 0 3" pbc="T T T" id=a\nNa 0 0 0\n')
     given = [*site, "--dry-run"]
     assert read("launch", "relax", path, *given)["unsupported_elements"] == ["Na"]
-    assert "does not know Na" in invoke("launch", "relax", path, *given).output
+    for task in ("relax", "screen"):
+        told = " ".join(invoke("launch", task, path, *given).output.split())
+        assert "does not know Na" in told
+        assert "1 crystal of 1 will end as unsupported_element" in told
 
 
 def test_dry_run_tells_which_crystals_the_task_will_not_take(invoke, read, *, tmp_path, site):
