@@ -107,7 +107,7 @@ def test_show_puts_every_column_under_its_heading_with_units(invoke: Any, screen
     assert values["is_mechanically_stable"] == "yes"
     assert values["stress (eV/A^3)"] == "[0, 0, 0, 0, 0, 0]"
     assert values["series"] == "odd"
-    assert values["zero_point_energy (kJ/mol)"] == "4.5"
+    assert values["zero_point_energy (kJ/mol)"] == "4.50"
     assert values["force_constants (eV/A^2)"] == "array 16 x 3 x 3"
     assert values["entropy"] == "array 101"
 
