@@ -134,12 +134,6 @@ def test_a_label_goes_before_the_beginning_of_a_uuid(read, alloys_file):
     assert read("data", "show", label)["pk"] == second["pk"]
 
 
-def test_a_label_of_two_nodes_is_refused_with_their_pks(invoke, read, alloys_file):
-    pks = [read("data", "import", alloys_file, "--label", "twice")["pk"] for _ in range(2)]
-    output = invoke("data", "show", "twice", status=1).output
-    assert all(str(pk) in output for pk in pks)
-
-
 def test_export_can_be_imported_again(read, invoke, alloys, tmp_path):
     path = tmp_path / "out.xyz.gz"
     assert invoke("data", "export", alloys, "-o", path).output == f"wrote 6 rows to {path}\n"
