@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -18,12 +19,14 @@ pytest_plugins = ["aiida.tools.pytest_fixtures", "aiida_pet.testing.fixtures", "
 
 @pytest.fixture(autouse=True)
 def logs_as_before() -> Iterator[None]:
-    """Take back what a command of `verdi` sets in this process: from then on, logs go to standard output."""
+    """Take back what commands set in this process: `verdi` sends logs to standard output, ours says few."""
     from aiida.common import log
     from aiida.manage import get_manager
 
-    before = log.CLI_ACTIVE, log.CLI_LOG_LEVEL
+    ours = logging.getLogger("aiida_pet")
+    before, level = (log.CLI_ACTIVE, log.CLI_LOG_LEVEL), ours.level
     yield
+    ours.setLevel(level)
     if before != (log.CLI_ACTIVE, log.CLI_LOG_LEVEL):
         log.CLI_ACTIVE, log.CLI_LOG_LEVEL = before
         log.configure_logging(with_orm=get_manager().profile_storage_loaded)

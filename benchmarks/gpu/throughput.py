@@ -212,7 +212,9 @@ def evaluations(
         }
         if ceilings is not None:
             asked = asked_by(work)
-            products = "float32" if dtype == "mixed" else dtype  # of what precision the network's matrices are
+            products = (
+                "float32" if dtype == "mixed" else dtype
+            )  # of what precision the network's matrices are
             detail |= {
                 "TFLOP/s": asked.operations / spent / 1e12,
                 "share of the matrix peak": asked.operations / spent / ceilings.matrix[products],

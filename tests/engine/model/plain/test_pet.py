@@ -91,7 +91,7 @@ def test_plain_checkpoint_goes_the_plain_road_and_another_through_metatrain(tmp_
         content = written(model.get_checkpoint())
         (tmp_path / "model.ckpt").write_bytes(content)
         caplog.clear()
-        caplog.set_level("INFO", logger="aiida_pet.engine.model.pet")
+        caplog.set_level("INFO")
         made = make_model(tmp_path / "model.ckpt", hashlib.sha256(content).hexdigest())
         assert isinstance(made, BatchedPet) is is_plain
         assert ("opened with metatrain: it has zbl" in caplog.text) is not is_plain
