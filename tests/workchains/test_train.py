@@ -49,10 +49,10 @@ def training_set(site: dict[str, Any]) -> StructureSetData:
     return StructureSetData.from_table(labelled()).store()
 
 
-def with_walltime_of(node: Any, site: dict[str, Any]) -> dict[str, Any]:
-    """Return `site` with twice the time that a job of a few epochs took: its start, and about as long for epochs."""
+def with_walltime_of(node: Any, site: dict[str, Any], times: float) -> dict[str, Any]:
+    """Return `site` with so many times what a job of a few epochs took: its start, and something for epochs."""
     [job] = [one for one in jobs_below(node) if one.inputs.stage.value == "conservative"]
-    walltime = 2 * job.outputs.summary["engine_s"]
+    walltime = times * job.outputs.summary["engine_s"]
     return site | {"settings": site["settings"] | {"walltime_s": walltime, "walltime_margin_s": 1.0}}
 
 
@@ -178,8 +178,8 @@ def assert_it_was_killed_and_stopped_by_walltime(node: Any, epochs: int) -> None
     assert "was killed" in killed.exit_message
     assert stopped
     for job in stopped:
-        assert job.exit_status == 301, job.exit_message
-        assert "walltime" in job.outputs.summary["message"]
+        assert job.exit_status == 400
+        assert "walltime: " in job.exit_message
     assert last.exit_status == 0
     done = [job.outputs.summary["rows_done"] for job in jobs]
     assert done == sorted(set(done))
@@ -192,7 +192,7 @@ def assert_it_was_killed_and_stopped_by_walltime(node: Any, epochs: int) -> None
 def tuned(site: dict[str, Any], training_set: StructureSetData, scratch: Any) -> Any:
     """A fine-tuning of the calibrated model whose first job was killed and whose next ones had too little time."""
     return launch_and_kill(
-        with_walltime_of(scratch, site),
+        with_walltime_of(scratch, site, 2),
         training_set,
         Mode.FINETUNE,
         {"epochs": EPOCHS, "learning_rate": 1e-3},
@@ -246,14 +246,14 @@ def distilled(site: dict[str, Any], teacher: Any, scratch: Any) -> Any:
         cell.rattle(0.02, seed=i)
         crystals[f"alloy-{i:02d}"] = cell
     structures = StructureSetData(crystals).store()
-    options = {"group": None, "report_by": None, "cutoff": 4.5, "epochs_direct": 0, "epochs": EPOCHS}
+    options = {"group": None, "report_by": None, "cutoff": 4.5, "epochs_direct": 0, "epochs": 2 * EPOCHS}
     return launch_and_kill(
-        with_walltime_of(scratch, site), structures, Mode.DISTILL, options, teacher=teacher
+        with_walltime_of(scratch, site, 1.4), structures, Mode.DISTILL, options, teacher=teacher
     )
 
 
 def test_distillation_goes_on_after_jobs_that_were_killed_and_ended(distilled: Any) -> None:
-    assert_it_was_killed_and_stopped_by_walltime(distilled, EPOCHS)
+    assert_it_was_killed_and_stopped_by_walltime(distilled, 2 * EPOCHS)
 
 
 def test_student_learns_labels_of_its_teacher_and_inherits_licence_and_level(
@@ -287,7 +287,7 @@ def test_trace_walks_from_a_relaxed_row_to_the_data_of_its_model(
     steps = trace(node, "one")
     roles = [step.role for step in steps]
     nodes = [step.node.pk for step in steps]
-    assert roles.count("training job") == 2
+    assert roles.count("training job") == 1
     assert distilled.outputs.labelled.pk in nodes
     assert teacher.pk in nodes
     assert distilled.inputs.structures.pk in nodes
