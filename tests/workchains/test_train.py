@@ -23,7 +23,7 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.training.parameters import Mode
 from support.labelled_crystals import TINY, labelled
 
-EPOCHS = 120  # a job takes about as long to start as for forty of them
+EPOCHS = 240  # a job takes about as long to start as for forty of them
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -49,10 +49,10 @@ def training_set(site: dict[str, Any]) -> StructureSetData:
     return StructureSetData.from_table(labelled()).store()
 
 
-def with_walltime_of(node: Any, site: dict[str, Any], times: float) -> dict[str, Any]:
-    """Return `site` with so many times what a job of a few epochs took: its start, and something for epochs."""
+def with_walltime_of(node: Any, site: dict[str, Any]) -> dict[str, Any]:
+    """Return `site` with a walltime in which a job can start, and train some dozens of epochs at most."""
     [job] = [one for one in jobs_below(node) if one.inputs.stage.value == "conservative"]
-    walltime = times * job.outputs.summary["engine_s"]
+    walltime = 1.4 * job.outputs.summary["engine_s"]
     return site | {"settings": site["settings"] | {"walltime_s": walltime, "walltime_margin_s": 1.0}}
 
 
@@ -192,10 +192,10 @@ def assert_it_was_killed_and_stopped_by_walltime(node: Any, epochs: int) -> None
 def tuned(site: dict[str, Any], training_set: StructureSetData, scratch: Any) -> Any:
     """A fine-tuning of the calibrated model whose first job was killed and whose next ones had too little time."""
     return launch_and_kill(
-        with_walltime_of(scratch, site, 2),
+        with_walltime_of(scratch, site),
         training_set,
         Mode.FINETUNE,
-        {"epochs": EPOCHS, "learning_rate": 1e-3},
+        {"epochs": EPOCHS, "learning_rate": 1e-3, "patience": None},
         model=scratch.outputs.model,
         old=StructureSetData.from_table(labelled(6, seed=3)).store(),
     )
@@ -246,14 +246,21 @@ def distilled(site: dict[str, Any], teacher: Any, scratch: Any) -> Any:
         cell.rattle(0.02, seed=i)
         crystals[f"alloy-{i:02d}"] = cell
     structures = StructureSetData(crystals).store()
-    options = {"group": None, "report_by": None, "cutoff": 4.5, "epochs_direct": 0, "epochs": 2 * EPOCHS}
+    options = {
+        "group": None,
+        "report_by": None,
+        "cutoff": 4.5,
+        "epochs_direct": 0,
+        "epochs": EPOCHS,
+        "patience": None,
+    }
     return launch_and_kill(
-        with_walltime_of(scratch, site, 1.4), structures, Mode.DISTILL, options, teacher=teacher
+        with_walltime_of(scratch, site), structures, Mode.DISTILL, options, teacher=teacher
     )
 
 
 def test_distillation_goes_on_after_jobs_that_were_killed_and_ended(distilled: Any) -> None:
-    assert_it_was_killed_and_stopped_by_walltime(distilled, 2 * EPOCHS)
+    assert_it_was_killed_and_stopped_by_walltime(distilled, EPOCHS)
 
 
 def test_student_learns_labels_of_its_teacher_and_inherits_licence_and_level(
