@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+PROTOCOL_FILES = (".yaml", ".yml")
+"""How the name of a file ends that is a protocol of one's own."""
+
 
 def values_of(names: type[StrEnum]) -> list[str]:
     """Return the names as plain text, in order."""

@@ -33,6 +33,7 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.job.tasks import Task
 from aiida_pet.tables.table import Array
+from aiida_pet.workchains.builder import SpeakingBuilder
 from aiida_pet.workchains.done import check_done, left_to_do
 from aiida_pet.workchains.groups import join_campaign, put_results_into_group
 from aiida_pet.workchains.inputs import define_done, define_job_inputs, define_sharing
@@ -288,7 +289,7 @@ class BatchWorkChain(TaskProtocols, WorkChain):
         :raises LaunchError: for an argument that there is not.
         """
         inputs = protocol_inputs(Task(task), protocol, overrides)
-        builder = cls.get_builder()
+        builder = SpeakingBuilder(cls)
         builder.task = orm.Str(Task(task).value)
         fill_protocol(builder, inputs, code=code, model=model, rows=rows)
         builder.structures = structures

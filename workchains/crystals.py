@@ -16,6 +16,7 @@ from aiida_pet.data.table import TableData
 from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.tasks import Task
 from aiida_pet.workchains.batch import BatchWorkChain, validate_batch
+from aiida_pet.workchains.builder import SpeakingBuilder
 from aiida_pet.workchains.launch import Launch, fill_launch, fill_protocol, read_launch
 from aiida_pet.workchains.protocols import protocol_inputs
 
@@ -122,7 +123,7 @@ class CrystalsWorkChain(BatchWorkChain):
         :raises LaunchError: for an argument that there is not.
         """
         inputs = protocol_inputs(cls.TASK, protocol, overrides)
-        builder = cls.get_builder()
+        builder = SpeakingBuilder(cls)
         fill_protocol(builder, inputs, code=code, model=model, rows=rows)
         if isinstance(structures, orm.StructureData):
             builder.structure = structures

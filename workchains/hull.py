@@ -35,6 +35,7 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.tasks import Task
+from aiida_pet.workchains.builder import SpeakingBuilder
 from aiida_pet.workchains.groups import join_campaign, put_results_into_group
 from aiida_pet.workchains.jobs import called_as
 from aiida_pet.workchains.launch import Launch, read_launch
@@ -312,7 +313,7 @@ class HullWorkChain(TaskProtocols, WorkChain):
         :raises LaunchError: for an argument that there is not.
         """
         run_as = read_launch(cls, launch)
-        builder = cls.get_builder()
+        builder = SpeakingBuilder(cls)
         builder.structures = structures
         builder.parameters = orm.Dict(parameters or {})
         if references:

@@ -33,6 +33,7 @@ from aiida_pet.job.tasks import BATCH, Task, entry_of
 from aiida_pet.plugins import load
 from aiida_pet.tables.fingerprints import named
 from aiida_pet.workchains.batch import validate_batch
+from aiida_pet.workchains.builder import SpeakingBuilder
 from aiida_pet.workchains.done import check_crystals, check_science, still_valid
 from aiida_pet.workchains.groups import join_campaign, put_results_into_group
 from aiida_pet.workchains.hull import FREE_OPTIONS, HullWorkChain
@@ -382,7 +383,7 @@ class ScreeningWorkChain(WorkChain):
         :raises ProtocolError: for a stage, option or protocol that there is not, or a value that it cannot have.
         :raises LaunchError: for an argument that there is not.
         """
-        builder = cls.get_builder()
+        builder = SpeakingBuilder(cls)
         builder.code, builder.model, builder.structures = code, model, structures
         builder.stages = orm.Dict(make_stages(stages, protocol, overrides))
         builder.reuse = reuse

@@ -22,6 +22,7 @@ from aiida_pet.job.tasks import Task
 from aiida_pet.tables.columns import REPEATED, columns_of, scalar_names
 from aiida_pet.tables.components import component_names
 from aiida_pet.tables.condition_values import Kind, expected_kind, value_of_column
+from aiida_pet.tables.condition_words import slips_in
 from aiida_pet.tables.filter import FilterError, check_condition
 from aiida_pet.tables.frame import flat_columns
 from aiida_pet.tables.table import Array
@@ -158,13 +159,15 @@ def check_stages(
     names = names_of_input(stages, shapes)
     words = {word for stage in planned for word in _names(str(stages[stage].get("keep") or ""))}
     so_far = {name: expected_kind(name) for name in _OF_ALL_CRYSTALS}
+    made: set[str] = set()
     for name, shape in shapes.items():
         so_far |= _kinds_of_input(names[name], shape, words, values and partial(values, name))
     for stage in planned:
         options = stages[stage]
         so_far |= {name: expected_kind(name) for name in known_columns(stage, options)}
+        made |= set(known_columns(stage, options))
         if options.get("keep"):
-            problem = _check_keep(options["keep"], so_far, columns is not None)
+            problem = _check_keep(options["keep"], so_far, made, columns is not None)
             if problem:
                 return f"stage {stage}: {problem}{_renamed(options['keep'], names, so_far)}"
     return None
@@ -264,7 +267,14 @@ def _same_for_all(names: list[str]) -> str:
     )
 
 
-def _check_keep(condition: Any, columns: Mapping[str, Kind], all_known: bool) -> str | None:
+def _check_keep(
+    condition: Any, columns: Mapping[str, Kind], made: AbstractSet[str], all_known: bool
+) -> str | None:
+    """Return what is wrong with a condition, None if nothing is.
+
+    :param columns: that there are by then.
+    :param made: those of them that stages make: a text that none of them ever holds is a slip.
+    """
     if not isinstance(condition, str):
         return f"keep = {condition!r}: expected a condition such as 'e_above_hull <= 0.025'"
     try:
@@ -272,7 +282,8 @@ def _check_keep(condition: Any, columns: Mapping[str, Kind], all_known: bool) ->
         check_condition(condition, {**open_ones, **columns})
     except FilterError as error:
         return f"keep: {error}"
-    return None
+    slips = slips_in(condition, made)
+    return f"keep: {condition!r}: {'; '.join(slips)}" if slips else None
 
 
 def _names(condition: str) -> list[str]:

@@ -27,6 +27,7 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.job.tasks import Task
 from aiida_pet.training.parameters import Mode, TrainingError, parse_training
 from aiida_pet.workchains.batch import BatchWorkChain
+from aiida_pet.workchains.builder import SpeakingBuilder
 from aiida_pet.workchains.cleaning import clean_folders, is_own_folder
 from aiida_pet.workchains.groups import join_campaign, put_results_into_group
 from aiida_pet.workchains.jobs import called_as, launch_of
@@ -313,7 +314,7 @@ class TrainWorkChain(WorkChain):
         :raises TrainingError: for parameters that are unknown or out of bounds.
         """
         inputs = training_inputs(Mode(mode), protocol, overrides)
-        builder: Any = cls.get_builder()
+        builder: Any = SpeakingBuilder(cls)
         builder.mode = orm.Str(Mode(mode).value)
         builder.code = code
         builder.structures = structures

@@ -14,9 +14,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aiida_pet.campaigns.errors import CampaignError
+from aiida_pet.names import PROTOCOL_FILES
 from aiida_pet.words import did_you_mean
 
 HEADER = "# A screening of aiida-pet: `aiida-pet launch screen THIS_FILE` starts it, --dry-run says what it takes.\n"
+_PROTOCOL = "protocol"  # option of a stage
 _RESOURCES = ("gpus", "gpu_type", "cpus_per_gpu", "cpus", "memory", "walltime", "account", "partition", "qos")
 
 
@@ -72,9 +74,17 @@ class CampaignFile(_Strict):
     options: dict[str, Any] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)
 
-    def overrides(self) -> dict[str, dict[str, Any]]:
-        """Return stage -> options, an empty dictionary for a stage without any."""
-        return {stage: dict(options or {}) for stage, options in self.stages.items()}
+    def overrides(self, folder: Path) -> dict[str, dict[str, Any]]:
+        """Return stage -> options, an empty dictionary for a stage without any.
+
+        :param folder: of the campaign file, from which files of protocols are seen.
+        """
+        found = {stage: dict(options or {}) for stage, options in self.stages.items()}
+        for options in found.values():
+            name = options.get(_PROTOCOL)
+            if isinstance(name, str) and name.endswith(PROTOCOL_FILES):
+                options[_PROTOCOL] = _seen_from(folder, name)
+        return found
 
     def model_name(self) -> str | None:
         """Return what names the model: its hash before its name; None for the one that ships."""

@@ -6,7 +6,7 @@ past job, a stated default of one machine stands in: then take the figure as an 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,8 @@ class Rate:
     :ivar start_s: seconds from the start of the engine to the first batch.
     :ivar memory_mb: peak memory of a job.
     :ivar jobs: past jobs that this was taken from, 0 for the default.
-    :ivar device: where they ran.
+    :ivar device: that the last of them ran on: ``cpu``, ``cuda:0``.
+    :ivar computer: label of the computer of that job.
     :ivar scale: how many times larger the model is than the one that the default is of.
     """
 
@@ -49,6 +50,7 @@ class Rate:
     memory_mb: float
     jobs: int = 0
     device: str = ""
+    computer: str = ""
     scale: float = 1.0
 
     @property
@@ -58,6 +60,18 @@ class Rate:
             larger = f", times {self.scale:.3g} for a model so much larger" if self.scale > 1 else ""
             return f"no past job with this model in the profile: the model that ships on one CPU core{larger}"
         return f"{plural(self.jobs, 'past job')} with this model on {self.device or '?'}"
+
+    def elsewhere(self, device: str, computer: str) -> str:
+        """Return where the figures were measured if not on such a device, or on another computer; else empty.
+
+        :param device: that the jobs will run on: ``cpu`` or ``cuda``; empty if that is left open.
+        :param computer: label of the computer that they will run on.
+        """
+        if not self.jobs:
+            return "one CPU core" if _kind_of(device) not in ("", "cpu") else ""
+        is_other_device = device and self.device and _kind_of(self.device) != _kind_of(device)
+        is_other = is_other_device or (self.computer and computer and self.computer != computer)
+        return f"{self.device or '?'} of {self.computer or '?'}" if is_other else ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,7 @@ class Estimate:
     :ivar rate: what the figures are based on.
     :ivar pilot_size: rows of the first job of a lane at most, which tells how fast the next will be; None if jobs are
         not to take a certain time, so that all are alike.
+    :ivar elsewhere: where the time was measured, if not on the device and computer of these jobs; else empty.
     """
 
     rows: int
@@ -85,6 +100,7 @@ class Estimate:
     memory_mb: float
     rate: Rate
     pilot_size: int | None = None
+    elsewhere: str = ""
 
 
 def estimate(
@@ -96,6 +112,8 @@ def estimate(
     job_size: int | None = None,
     job_duration: int | None = None,
     walltime: float | None = None,
+    device: str = "",
+    computer: str = "",
 ) -> Estimate:
     """Return what a launch of ``task`` will take, at the rate of past jobs with ``model``.
 
@@ -106,12 +124,15 @@ def estimate(
     :param job_size: rows of a job at most; None leaves it to the launch.
     :param job_duration: seconds that a job should take; None if that is not asked for.
     :param walltime: limit of a job in seconds; None if there is none.
+    :param device: that jobs will run on, ``cpu`` or ``cuda``: past jobs on such a device count if there are any.
+    :param computer: label of the computer that they will run on.
     :raises NoSuchNodeError: if there is no such set or model.
     """
-    rate = past_rate(Task(task), load(model, PetModelData))
-    return estimate_at(
+    rate = past_rate(Task(task), load(model, PetModelData), device)
+    found = estimate_at(
         rate, _sizes(crystals), lanes, job_size=job_size, job_duration=job_duration, walltime=walltime
     )
+    return replace(found, elsewhere=rate.elsewhere(device, computer))
 
 
 def _sizes(crystals: Named | NDArray[Any]) -> NDArray[Any]:
@@ -183,28 +204,40 @@ def _timed_jobs(
     return jobs
 
 
-def past_rate(task: Task, model: PetModelData) -> Rate:
-    """Return how fast the last jobs of ``task`` with ``model`` were, or the default if there are none."""
+def past_rate(task: Task, model: PetModelData, device: str = "") -> Rate:
+    """Return how fast the last jobs of ``task`` with ``model`` were, or the default if there are none.
+
+    :param device: jobs on such a device are preferred: ``cpu`` or ``cuda``; empty for any.
+    """
     job: Any = CalculationFactory(entry_of(task).entry_point)
     query = orm.QueryBuilder()
     query.append(orm.Node, filters={"id": model.pk}, tag="model")
     query.append(job, with_incoming="model", filters={"attributes.exit_status": 0}, tag="job")
     query.append(StructureSetData, with_incoming="job", edge_filters={"label": "results"}, tag="results")
     query.append(orm.Dict, with_incoming="job", edge_filters={"label": "summary"}, tag="summary")
+    query.append(orm.Computer, with_node="job", tag="computer")
     query.add_projection("results", ["attributes.n_atoms"])
     query.add_projection("summary", ["attributes"])
+    query.add_projection("computer", ["label"])
     query.order_by({"job": {"ctime": "desc"}}).limit(PAST_JOBS)
-    found = [(n_atoms, summary) for n_atoms, summary in query.all() if n_atoms and summary.get("compute_s")]
+    found = [one for one in query.all() if one[0] and one[1].get("compute_s")]
     if not found:
         return _default_rate(task, model)
-    starts = [summary.get("engine_s", 0.0) - summary["compute_s"] for _, summary in found]
+    found = [one for one in found if device and _kind_of(one[1].get("device")) == _kind_of(device)] or found
+    starts = [summary.get("engine_s", 0.0) - summary["compute_s"] for _, summary, _ in found]
     return Rate(
-        s_per_atom=sum(summary["compute_s"] for _, summary in found) / sum(n_atoms for n_atoms, _ in found),
+        s_per_atom=sum(summary["compute_s"] for _, summary, _ in found) / sum(one[0] for one in found),
         start_s=max(0.0, sorted(starts)[len(starts) // 2]),
-        memory_mb=max(summary.get("memory_mb") or 0.0 for _, summary in found),
+        memory_mb=max(summary.get("memory_mb") or 0.0 for _, summary, _ in found),
         jobs=len(found),
         device=str(found[0][1].get("device") or ""),
+        computer=found[0][2],
     )
+
+
+def _kind_of(device: str | None) -> str:
+    """Return ``cpu`` or ``cuda``; empty for what is not known."""
+    return (device or "").partition(":")[0]
 
 
 def _default_rate(task: Task, model: PetModelData) -> Rate:

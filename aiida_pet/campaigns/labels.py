@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
-from aiida_pet.data.imports import files_of
+from aiida_pet.data.imports import distinct, files_of
 from aiida_pet.words import plural
 
 
@@ -26,7 +26,7 @@ def label_of(builder: Any, what: str) -> str:
 
 def _file_of(crystals: Any) -> str:
     """Return the name of the one file that a set was imported from, without suffixes; empty if there is none."""
-    files = files_of(crystals)
+    files = distinct(files_of(crystals))
     return PurePath(files[0]["path"]).name.partition(".")[0] if len(files) == 1 else ""
 
 

@@ -16,7 +16,7 @@ from aiida_pet.calculations.functions import collect_structures
 from aiida_pet.campaigns.errors import NoRowsChosenError
 from aiida_pet.campaigns.estimates import Estimate, estimate
 from aiida_pet.computers.codes import share_of_cores
-from aiida_pet.computers.resources import job_options
+from aiida_pet.computers.resources import job_options, site_of
 from aiida_pet.data.lookup import select_positions
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
@@ -82,7 +82,21 @@ class Site:
             job_size=self.inputs.get("job_size"),
             job_duration=job_duration,
             walltime=self.options.get("max_wallclock_seconds"),
+            device=self.device,
+            computer=self.code.computer.label,
         )
+
+    @property
+    def device(self) -> str:
+        """The device that jobs will run on, ``cpu`` or ``cuda``; empty if nothing says it beforehand."""
+        asked = str(self.inputs.get("settings", {}).get("device", "auto")).partition(":")[0]
+        if asked != "auto":
+            return asked
+        defaults = site_of(self.code.computer)
+        gpus = self.inputs.get("resources", {}).get(
+            "gpus", defaults.resources.get("gpus", defaults.gpus or None)
+        )
+        return "" if gpus is None else "cuda" if gpus else "cpu"
 
 
 @dataclass(frozen=True)

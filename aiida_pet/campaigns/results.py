@@ -16,6 +16,7 @@ from aiida_pet.campaigns.errors import NoCrystalsError, NoRowsError, NoSuchColum
 from aiida_pet.campaigns.nodes import Named, load
 from aiida_pet.campaigns.training import errors_of
 from aiida_pet.data.lookup import frame_columns, read_columns, select_positions
+from aiida_pet.data.speaking import html_of, line_of
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.tables.closest import closest_to
@@ -56,6 +57,15 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def __repr__(self) -> str:
+        label = f" {self.source.label!r}" if self.source.label else ""
+        kind = getattr(self.source, "process_label", None) or type(self.source).__name__
+        missing = f"; {self.missing}" if self.missing else ""
+        return f"<Rows of {kind} {self.pk}{label}: {line_of(self.table)}{missing}>"
+
+    def _repr_html_(self) -> str:
+        return html_of(self.table, repr(self))
 
     @property
     def ids(self) -> list[str]:

@@ -8,6 +8,7 @@ their attributes say (elements, counts, ranges) before any array is read; of the
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,8 +29,11 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import IDS_FILE, TableData
 from aiida_pet.tables.columns import searched as searched_first
 from aiida_pet.tables.components import whole_of
+from aiida_pet.tables.condition_words import slips_in
 from aiida_pet.tables.filter import FilterError, columns_in, conjuncts, filter_frame, no_such_column
 from aiida_pet.tables.ranges import Condition, read_condition
+
+LOGGER = logging.getLogger(__name__)
 
 _KEYS = ("campaign", "label", "model", "id", "formula")
 
@@ -92,6 +96,7 @@ def find(
     pks = None if campaigns is None else [_pk_of(launch) for launch in campaigns]
     searched = campaigns_with_results(pks)
     _check_columns(chosen, searched)
+    _warn_of_slips(where, searched)
     if question.ids:
         holders = _tables_with(question.ids, [campaign.table for campaign in searched])
         searched = [campaign for campaign in searched if campaign.table in holders]
@@ -127,6 +132,15 @@ def _check_columns(names: tuple[str, ...] | None, campaigns: Iterable[Campaign])
     for name in names or ():
         if name not in known:
             raise QueryError(no_such_column(name, known))
+
+
+def _warn_of_slips(where: str | None, campaigns: Iterable[Campaign]) -> None:
+    """Log the words of the condition that no row can have, but that are close to one that the catalogue knows."""
+    if where is None:
+        return
+    names = {name for one in campaigns for name in one.column_names()}
+    for slip in slips_in(where, names):
+        LOGGER.warning("%r: %s", where, slip)
 
 
 def _units(names: Iterable[str], campaigns: Iterable[Campaign]) -> dict[str, str]:

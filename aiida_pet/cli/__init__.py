@@ -27,6 +27,7 @@ from aiida_pet.cli.listing import label as label_command
 from aiida_pet.cli.listing import list_ as list_command
 from aiida_pet.cli.metrics import metrics as metrics_command
 from aiida_pet.cli.model import model as model_command
+from aiida_pet.cli.output import note
 from aiida_pet.cli.params import params as params_command
 from aiida_pet.cli.plot import plot as plot_command
 from aiida_pet.cli.repair import repair as repair_command
@@ -83,7 +84,7 @@ class _EchoHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print ``record``."""
-        click.echo(self.format(record), err=True)
+        note(self.format(record))
 
 
 def _log_to_stderr(level: int) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from aiida_pet.names import PROTOCOL_FILES
 from aiida_pet.words import did_you_mean
 
 
@@ -38,3 +41,22 @@ class NamesOf(click.ParamType):
     ) -> list[CompletionItem]:
         """Return the names that begin with ``incomplete``."""
         return [CompletionItem(name) for name in self._names() if name.startswith(incomplete)]
+
+
+class ProtocolName(click.Choice):  # type: ignore[type-arg]
+    """A protocol by its name, or the file of one.
+
+    :param or_file: whether a file may be named.
+    """
+
+    def __init__(self, names: Sequence[str], *, or_file: bool) -> None:
+        super().__init__(names)
+        self._or_file = or_file
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the name, or the whole path of the file."""
+        if self._or_file and str(value).endswith(PROTOCOL_FILES):
+            if not Path(value).is_file():
+                self.fail(f"there is no file {value}", param, ctx)
+            return str(Path(value).resolve())
+        return super().convert(value, param, ctx)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aiida_pet.cli.output import echo_columns, echo_json, echo_table, json_option, wide_option
+from aiida_pet.cli.output import echo_columns, echo_json, echo_table, json_option, say, wide_option
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.words import plural, shortened
 
@@ -80,16 +80,16 @@ def _document(found: Comparison) -> dict[str, object]:
 
 
 def _echo(found: Comparison, wide: bool) -> None:
-    click.echo(f"{plural(found.n_common, 'row')} in both, {found.n_answered} converged in both")
+    say(f"{plural(found.n_common, 'row')} in both, {found.n_answered} converged in both")
     for which, ids in (("first", found.only_first), ("second", found.only_second)):
         if ids:
-            click.echo(f"{plural(len(ids), 'row')} only in the {which}: {shortened(ids)}")
+            say(f"{plural(len(ids), 'row')} only in the {which}: {shortened(ids)}")
     if found.settings:
         rows = [(name, *pair) for name, pair in found.settings.items()]
         click.echo("\nwhat differs in how they were made")
         echo_table(rows, ("setting", "first", "second"), wide=wide, once=False)
     else:
-        click.echo("nothing is known to differ in how they were made")
+        say("nothing is known to differ in how they were made")
     if found.statuses:
         states = [(one, other, count) for (one, other), count in found.statuses.items()]
         click.echo("\nstatuses that differ")

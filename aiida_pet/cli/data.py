@@ -20,6 +20,7 @@ from aiida_pet.cli.output import (
     echo_table,
     json_option,
     note,
+    say,
     wide_option,
 )
 from aiida_pet.cli.session import Session, pass_session
@@ -115,10 +116,10 @@ def import_(
         echo_json(record)
         return
     verb = "imported" if is_new else "the profile has this content already:"
-    click.echo(f"{verb} {_in_words(record)} as <{node.pk}>{f' {label!r}' if label else ''}")
+    say(f"{verb} {_in_words(record)} as <{node.pk}>{f' {label!r}' if label else ''}")
     note(f"`aiida-pet data show {node.pk}` shows it, `aiida-pet launch relax {label or node.pk}` relaxes it")
     for problem in problems[:20]:
-        click.echo(f"not imported: {_problem_in_words(problem)}")
+        say(f"not imported: {_problem_in_words(problem)}")
     if len(problems) > 20:
         click.echo(f"and {len(problems) - 20} more problems (--json lists all)")
     for line in summary:
@@ -243,7 +244,7 @@ def export(
     if as_json:
         echo_json({"pk": rows.pk, "n_rows": len(table), "output": output, "left_out": left_out})
     else:
-        click.echo(f"wrote {plural(len(table) - len(left_out), 'row')} to {output}")
+        say(f"wrote {plural(len(table) - len(left_out), 'row')} to {output}")
     if left_out:
         note(f"not written, since {file_format} cannot hold them: {shortened(left_out)}")
     if rows.missing:

@@ -15,10 +15,14 @@ from aiida_pet.cli.launch_training import calibrate, distill, finetune, train
 from aiida_pet.cli.launching import (
     Request,
     check_request,
+    check_script,
+    echo_script,
     launch_options,
     load_targets,
+    note_elsewhere,
     protocol_option_of,
     read_site,
+    script_option,
     start,
     targets_argument,
 )
@@ -80,7 +84,8 @@ def task_command(entry: TaskEntry) -> click.Command:
                 extra[setting.name] = parse_settings(value, option) if setting.is_pairs else value
         _launch(session, entry.name, **options, extra=extra)
 
-    decorators = [targets_argument, protocol_option_of(entry.further_protocols), _set, _where]
+    decorators = [targets_argument, protocol_option_of(entry.further_protocols, or_file=True), _set]
+    decorators += [_where, script_option]
     decorators += [click.option(_option_of(flag.name), is_flag=True, help=flag.help) for flag in entry.flags]
     decorators += [
         click.option(_option_of(one.name), multiple=one.is_pairs, metavar=one.metavar, help=one.help)
@@ -98,10 +103,18 @@ def _option_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _launch(session: Session, task: str, *, request: Request, yes: bool = False, **options: Any) -> None:
+def _launch(
+    session: Session, task: str, *, request: Request, script: bool, yes: bool = False, **options: Any
+) -> None:
+    check_script(script, request)
     session.load()
     check_request(request)
     plan = _plan(task, request, **options)
+    if script:
+        from aiida_pet.campaigns.scripts import job_script
+
+        echo_script(job_script(task, plan.table(), plan.site, plan.parameters), request.as_json)
+        return
     cost = _cost_of(plan)
     if request.dry_run:
         _tell_plan(plan, request, cost)
@@ -194,12 +207,14 @@ def _tell_plan(plan: Plan, request: Request, cost: Cost | None = None) -> None:
             "options": plan.site.options,
         }
         record |= {"unsupported_elements": unsupported, "refused": refused}
+        record["n_unsupported"] = unsupported_rows(table, plan.site.model)
         record["rate"]["basis"] = expected.rate.basis
         if cost is not None:
             record["cost"] = asdict(cost)
         echo_json(record)
         return
     _echo_estimate(plan, expected)
+    note_elsewhere([expected], plan.site)
     if cost is not None:
         echo_pairs({"evaluates": cost.told + (" (wants --yes)" if cost.too_much else "")})
         _note_cost(cost)

@@ -21,15 +21,19 @@ from aiida_pet.cli.groups import OptionsByUse
 from aiida_pet.cli.launching import (
     Request,
     check_request,
+    check_script,
+    echo_script,
     launch_options,
     load_targets,
+    note_elsewhere,
     protocol_option,
     read_site,
+    script_option,
     start,
     targets_argument,
 )
 from aiida_pet.cli.options import parse_settings
-from aiida_pet.cli.output import echo_json, echo_pairs, echo_table, note
+from aiida_pet.cli.output import echo_json, echo_pairs, echo_table, note, say
 from aiida_pet.cli.references import load_references, reference_options
 from aiida_pet.cli.session import Session
 from aiida_pet.cli.targets import check_target, force_option
@@ -85,6 +89,7 @@ def _no_where(context: click.Context, parameter: click.Parameter, value: str | N
     help="With --dry-run: write the screening as a campaign file.",
 )
 @force_option
+@script_option
 @launch_options
 def screen(
     session: Session,
@@ -102,6 +107,7 @@ def screen(
     reuse: bool,
     output: Path | None,
     force: bool,
+    script: bool,
     request: Request,
 ) -> None:
     """Screen the crystals of a set (by pk or label) or of FILES, stage by stage, or as a campaign FILE.yaml says.
@@ -125,15 +131,17 @@ def screen(
                 "-o is for --dry-run; `aiida-pet export-launch PK -o FILE` writes a launch"
             )
         check_target(output, force)
+    check_script(script, request)
     session.load()
     if is_campaign_file(targets):
         check_alone()
         campaign, lines = read_campaign(Path(targets[0]))
         request = request_of(campaign, request)
         check_request(request)
-        names, overrides, protocol = tuple(campaign.stages), campaign.overrides(), campaign.protocol
-        chosen = _stages_of_file(campaign, lines)
-        targets = targets_of(campaign, Path(targets[0]).parent)
+        folder = Path(targets[0]).parent
+        names, overrides, protocol = tuple(campaign.stages), campaign.overrides(folder), campaign.protocol
+        chosen = _stages_of_file(campaign, overrides, lines)
+        targets = targets_of(campaign, folder)
         references, reuse = tuple(campaign.references), campaign.reuse
         level_of_theory, level, relax_references = (
             campaign.level_of_theory,
@@ -156,6 +164,9 @@ def screen(
         relaxed = load_targets((relax_references,), store=not request.dry_run)
     if (competing or relaxed is not None) and "hull" not in chosen:
         raise click.UsageError("references are given, but stage hull is not among --stages")
+    if script:
+        echo_script(_script(chosen, structures, site), request.as_json)
+        return
     if request.dry_run:
         _tell(chosen, structures, site, request)
         if output is not None:
@@ -190,16 +201,34 @@ def screen(
     start(builder, "screening", request, record)
 
 
-def _stages_of_file(campaign: CampaignFile, lines: Lines) -> dict[str, dict[str, Any]]:
+def _script(stages: dict[str, dict[str, Any]], structures: Any, site: Site) -> str:
+    """Return the script of the first job of a screening.
+
+    :raises click.ClickException: if none of its stages has jobs.
+    """
+    from aiida_pet.campaigns.scripts import job_script
+    from aiida_pet.job.stages import PARAMETERS
+
+    for stage, options in stages.items():
+        task = task_of(stage)
+        if task is not None:
+            return job_script(task, structures.to_table(), site, options.get(PARAMETERS))
+    raise click.ClickException(f"no stage of {', '.join(stages)} has jobs of its own")
+
+
+def _stages_of_file(
+    campaign: CampaignFile, overrides: dict[str, dict[str, Any]], lines: Lines
+) -> dict[str, dict[str, Any]]:
     """Return the stages of a campaign file.
 
+    :param overrides: stage -> options.
     :raises CampaignFileError: for what a stage does not know, with the line.
     """
     for stage in campaign.stages:
         if stage not in stage_names():
             raise lines.error(("stages", stage), unknown_name(stage, stage_names()))
     try:
-        return _stages(tuple(campaign.stages), campaign.protocol, campaign.overrides())
+        return _stages(tuple(campaign.stages), campaign.protocol, overrides)
     except click.ClickException as error:
         raise lines.error((), error.message, lines.of_words(error.message)) from error
 
@@ -287,12 +316,13 @@ def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, reques
         jobs, time = (f"at most {one.jobs}", f"at most {duration(one.wall_s)}") if one else ("-", "-")
         lines.append((stage, options.get("keep") or "every row with an answer", jobs, time))
         told_options_of[stage] = told
-    click.echo(f"{plural(len(structures), 'crystal')}, model {site.model.name} <{site.model.pk}>")
+    say(f"{plural(len(structures), 'crystal')}, model {site.model.name} <{site.model.pk}>")
     echo_table(lines, ("stage", "goes on", "jobs", "time"), once=False)
     click.echo("options")
     echo_pairs({f"  {stage}": told for stage, told in told_options_of.items()})
-    click.echo(f"each job asks for {told_options(site.options)}")
+    say(f"each job asks for {told_options(site.options)}")
     note("jobs and times are those if every row came so far")
+    note_elsewhere(expected.values(), site)
     unsupported = unsupported_elements(table, site.model)
     if unsupported:
         count = unsupported_rows(table, site.model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_pet.cli.choices import ProtocolName
 from aiida_pet.cli.errors import in_options
 from aiida_pet.cli.options import WALLTIME, parse_settings
 from aiida_pet.cli.output import echo_json, json_option, note
@@ -20,6 +21,7 @@ from aiida_pet.words import plural
 if TYPE_CHECKING:
     from aiida.orm import AbstractCode, StructureData
 
+    from aiida_pet.campaigns.estimates import Estimate
     from aiida_pet.campaigns.plans import Site
     from aiida_pet.data.structures import StructureSetData
 
@@ -119,16 +121,43 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def protocol_option_of(further: Sequence[str] = ()) -> Callable[[Any], Any]:
-    """Return the option ``--protocol`` with ``further`` names beside those that all tasks have."""
+def protocol_option_of(further: Sequence[str] = (), or_file: bool = False) -> Callable[[Any], Any]:
+    """Return the option ``--protocol`` with ``further`` names beside those that all tasks have.
+
+    :param or_file: whether a file may be named too.
+    """
     return click.option(
         "--protocol",
-        type=click.Choice((*PROTOCOLS, *ALIASES, *further)),
-        help="Set of parameters; `aiida-pet params TASK` says what each is for.  [default: moderate]",
+        type=ProtocolName((*PROTOCOLS, *ALIASES, *further), or_file=or_file),
+        help="Set of parameters; `aiida-pet params TASK` says what each is for."
+        + (" FILE.yaml is one of your own." if or_file else "")
+        + "  [default: moderate]",
     )
 
 
 protocol_option = protocol_option_of()
+script_option = click.option(
+    "--script", is_flag=True, help="With --dry-run: print the script that the scheduler would get for a job."
+)
+
+
+def check_script(script: bool, request: Request) -> None:
+    """Check that ``--script`` stands beside ``--dry-run``.
+
+    :raises click.UsageError: if it does not.
+    """
+    if script and not request.dry_run:
+        raise click.UsageError("--script is for --dry-run; `verdi calcjob inputcat PK` shows that of a job")
+
+
+def echo_script(script: str, as_json: bool) -> None:
+    """Print the script of a job."""
+    if as_json:
+        echo_json({"script": script})
+    else:
+        click.echo(script, nl=not script.endswith("\n"))
+
+
 targets_argument = click.argument("targets", nargs=-1, required=True, metavar="SET|FILE...")
 
 
@@ -263,6 +292,16 @@ def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | Stru
         raise click.ClickException(f"there is no file {targets[0]}, and no set is called so")
     found: StructureSetData | StructureData = load(targets[0], StructureSetData, StructureData)
     return found
+
+
+def note_elsewhere(expected: Iterable[Estimate], site: Site) -> None:
+    """Say if times were measured on another device or computer than that of the jobs."""
+    places = dict.fromkeys(one.elsewhere for one in expected if one.elsewhere)
+    if places:
+        here = f"{site.device or 'jobs'} of {site.code.computer.label}"
+        note(
+            f"Warning: the time was measured on {' and '.join(places)}, not on {here}: take it as a rough guess"
+        )
 
 
 def start(

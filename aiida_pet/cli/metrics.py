@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aiida_pet.cli.output import echo_json, echo_table, json_option, note
+from aiida_pet.cli.output import echo_json, echo_table, json_option, note, say
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.words import plural, shortened
 
@@ -101,7 +101,7 @@ def metrics(
         echo_json(found.to_dict())
         return
     if found.pairs:
-        click.echo(f"compared: {', '.join(f'{name} with {other}' for name, other in found.pairs.items())}\n")
+        say(f"compared: {', '.join(f'{name} with {other}' for name, other in found.pairs.items())}\n")
     lines = [(name, metric.value, metric.unit) for name, metric in found.numbers.items()]
     echo_table(lines, ("metric", "value", "unit"), once=False)
     _echo_counts(found, all_references)
@@ -128,13 +128,13 @@ def _pairs(columns: tuple[str, ...], *, beside_results: bool) -> dict[str, str]:
 
 def _echo_counts(found: Metrics, all_references: bool) -> None:
     missing, unused = found.without_reference, found.without_result
-    click.echo(f"\n{plural(found.n_compared, 'row')} compared, of {found.n_rows:,}")
+    say(f"\n{plural(found.n_compared, 'row')} compared, of {found.n_rows:,}")
     if missing:
-        click.echo(f"{plural(len(missing), 'row')} without reference, left out: {shortened(missing)}")
+        say(f"{plural(len(missing), 'row')} without reference, left out: {shortened(missing)}")
     if unused:
         treated = (
             "counted as rows without an answer"
             if all_references
             else "left out (--all-references counts them)"
         )
-        click.echo(f"{plural(len(unused), 'reference')} without row, {treated}: {shortened(unused)}")
+        say(f"{plural(len(unused), 'reference')} without row, {treated}: {shortened(unused)}")

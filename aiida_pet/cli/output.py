@@ -126,19 +126,12 @@ def echo_columns(
     found = rows_for_people(columns, units, width=inner, asked=asked or not once, wide=wide)
     count = len(next(iter(columns.values()), ()))
     for line in said_once(found.laid.once, count):
-        for piece in _prose(line, width):
-            click.echo(piece)
+        say(line)
     click.echo("\n".join(f"{indent}{line}" for line in found.laid.text.splitlines()))
     left_out = said_left_out(found.laid.left_out, found.laid.shortened, asked)
     if left_out:
         note(left_out)
     return found.notes
-
-
-def _prose(text: str, width: int | None) -> list[str]:
-    from aiida_pet.printed.pairs import hanging
-
-    return hanging("", text, 2, width)
 
 
 def wrapped_table(rows: Iterable[Sequence[str]], headers: Sequence[str], *, wide: bool = False) -> str:
@@ -165,26 +158,38 @@ def echo_pairs(
 
 def note(message: str) -> None:
     """Say something beside the data: on standard error, so that the data can be piped; long lines go on below."""
+    for line in _wrapped(message.rstrip("\n"), 2, terminal_width("stderr")):
+        click.echo(line, err=True)
+
+
+def say(message: str, indent: int = 2) -> None:
+    """Print sentences; a line that is longer than the terminal goes on below itself, ``indent`` further in."""
+    for line in _wrapped(message, indent, terminal_width()):
+        click.echo(line)
+
+
+def _wrapped(message: str, indent: int, width: int | None) -> list[str]:
     from aiida_pet.printed.pairs import hanging
 
-    for line in message.splitlines():
+    lines: list[str] = []
+    for line in message.split("\n"):
         start = len(line) - len(line.lstrip())
-        for piece in hanging(line[:start], line[start:], start + 2, terminal_width("stderr")):
-            click.echo(piece, err=True)
+        lines += hanging(line[:start], line[start:], start + indent, width)
+    return lines
 
 
 def echo_check(check: Check) -> None:
     """Print one line of a check, and its remedy below it."""
-    click.echo(f"{check.what:<15} {'ok' if check.ok else 'problem':<8} {check.detail}")
+    say(f"{check.what:<15} {'ok' if check.ok else 'problem':<8} {check.detail}", 25)
     if check.remedy:
-        click.echo(f"{'':<15} -> {check.remedy}")
+        say(f"{'':<15} -> {check.remedy}", 3)
 
 
 def echo_step(step: Step) -> None:
     """Print one line of the set-up."""
     pk = f" <{step.pk}>" if step.pk is not None else ""
     detail = f": {step.detail}" if step.detail else ""
-    click.echo(f"{step.what:<9} {step.state:<8} {step.name}{pk}{detail}")
+    say(f"{step.what:<9} {step.state:<8} {step.name}{pk}{detail}", 19)
 
 
 class LiveLine:

@@ -18,7 +18,7 @@ from aiida_pet.cli.launching import (
     start,
 )
 from aiida_pet.cli.options import parse_settings
-from aiida_pet.cli.output import echo_json, note
+from aiida_pet.cli.output import echo_json, note, say
 from aiida_pet.cli.resume_training import resume_training
 from aiida_pet.cli.session import Session
 from aiida_pet.words import plural
@@ -103,6 +103,6 @@ def _tell(found: Resumption, request: Request) -> None:
         record = {"pk": found.pk, "rows_done": found.rows_done, "lanes": lanes, "options": options}
         echo_json(record | {"settings": dict(builder.settings or {})})
         return
-    click.echo(f"<{found.pk}>: {plural(found.rows_done, 'row')} done, {plural(lanes, 'lane')} for the rest")
-    click.echo(f"each job asks for {told_options(options)}")
+    say(f"<{found.pk}>: {plural(found.rows_done, 'row')} done, {plural(lanes, 'lane')} for the rest")
+    say(f"each job asks for {told_options(options)}")
     click.echo("nothing was started")

@@ -15,7 +15,7 @@ from aiida_pet.cli.launching import (
     start,
 )
 from aiida_pet.cli.options import parse_settings
-from aiida_pet.cli.output import echo_json
+from aiida_pet.cli.output import echo_json, say
 
 
 def resume_training(node: Any, request: Request) -> None:
@@ -59,7 +59,7 @@ def resume_training(node: Any, request: Request) -> None:
         if request.as_json:
             echo_json({"pk": node.pk, "epochs_done": done, "options": dict(builder.options)})
             return
-        click.echo(f"<{node.pk}>: its last stage goes on from its newest checkpoint")
-        click.echo(f"each job asks for {told_options(dict(builder.options))}\nnothing was started")
+        say(f"<{node.pk}>: its last stage goes on from its newest checkpoint")
+        say(f"each job asks for {told_options(dict(builder.options))}\nnothing was started")
         return
     start(builder, str(node.process_label), request, {"resumed": node.pk, "epochs_done": done})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.output import echo_json, json_option, note
+from aiida_pet.cli.output import echo_json, json_option, note, say
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.targets import check_target, force_option
 from aiida_pet.words import plural, shortened
@@ -89,7 +89,7 @@ def select(
     if as_json:
         echo_json({"ids": chosen.ids.tolist(), by: figure[places].tolist(), "file": str(output)})
         return
-    click.echo(
+    say(
         f"{plural(len(chosen), 'row')} of {len(table):,} written to {output}: {by} from {figure[places].max():.3g} to "
         f"{figure[places].min():.3g} {_unit(table, by)}".rstrip()
     )

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 NOT_ASKED = (
     "Not asked for: kind of GPU, cores and memory of a job, names of resources and parallel environment of PBS and "
-    "SGE, further shell lines, intervals. They go into a file (docs/cluster.md lists its keys), and a computer that is "
-    "made is not changed later: to add some, answer no, save the lines above, and give that file."
+    "SGE, further shell lines, intervals. They go into a file (docs/cluster.md lists its keys): answer no, save the "
+    "lines above, add some, and give that file; or give it later with --update."
 )
 
 
@@ -30,13 +30,19 @@ NOT_ASKED = (
 @click.option(
     "--no-test", is_flag=True, help="Do not connect: the work directory is then neither made nor closed."
 )
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Change what differs and counts for no result: shell lines, intervals, defaults of jobs, connection.",
+)
 @json_option
 @pass_session
-def computer(session: Session, *, file: Path | None, no_test: bool, as_json: bool) -> None:
+def computer(session: Session, *, file: Path | None, no_test: bool, update: bool, as_json: bool) -> None:
     """Make the computer and the code that the YAML FILE describes, and test them; without FILE, ask.
 
     A work directory that is not there is made, closed to other users.
     Changes nothing that is there, and says what differs. Exit status 1 if something differs or a test fails.
+    With --update, what counts for no result is changed; host, transport, scheduler and work directory never are.
 
     \b
     aiida-pet setup computer FILE.yaml
@@ -53,7 +59,7 @@ def computer(session: Session, *, file: Path | None, no_test: bool, as_json: boo
     if wanted is None:
         click.echo("nothing was made")
         return
-    machine, computer_step = ensure_computer(wanted)
+    machine, computer_step = ensure_computer(wanted, update)
     code, code_step = ensure_code(wanted, machine)
     checks: list[Check] = []
     steps = [computer_step, code_step]

@@ -10,7 +10,7 @@ import click
 
 from aiida_pet.campaigns.lines import told_statuses
 from aiida_pet.cli.live import follow_look
-from aiida_pet.cli.output import echo_json, echo_table, json_option
+from aiida_pet.cli.output import echo_json, echo_table, json_option, say
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.training_status import echo_training, follow_training
 from aiida_pet.tables import warnings
@@ -85,28 +85,28 @@ def echo_status(status: Status | TrainingStatus, most_jobs: int | None) -> None:
         echo_training(status, most_jobs)
         return
     progress = status.progress
-    click.echo(f"{status.label} <{progress.pk}> {progress.state}")
+    say(f"{status.label} <{progress.pk}> {progress.state}")
     if progress.message:
-        click.echo(f"  {_ADVICE_OF_OLD.sub('', progress.message.splitlines()[0])}")
+        say(f"  {_ADVICE_OF_OLD.sub('', progress.message.splitlines()[0])}")
     total, done = progress.rows_total, progress.rows_done
     share = f" ({100 * done / total:.0f} %)" if total else ""
-    click.echo(f"rows      {done:,} of {total:,} done{share}, {progress.rows_left:,} left")
+    say(f"rows      {done:,} of {total:,} done{share}, {progress.rows_left:,} left", 10)
     if progress.statuses:
-        click.echo(f"statuses  {told_statuses(progress.statuses)}")
+        say(f"statuses  {told_statuses(progress.statuses)}", 10)
     if progress.warnings:
-        click.echo(f"warnings  {warnings.told(progress.warnings)}")
+        say(f"warnings  {warnings.told(progress.warnings)}", 10)
     if not progress.finished:
         rate = f"{progress.rate:.3g} rows/s" if progress.rate else "no rate yet"
-        click.echo(f"speed     {rate}, {duration(progress.eta_s)} left")
+        say(f"speed     {rate}, {duration(progress.eta_s)} left", 10)
     cached = f", {progress.n_cached:,} of them from the cache" if progress.n_cached else ""
-    click.echo(f"engines   {duration(progress.engine_s)} in {plural(len(progress.jobs), 'job')}{cached}")
+    say(f"engines   {duration(progress.engine_s)} in {plural(len(progress.jobs), 'job')}{cached}", 10)
     _echo_stages(status.stages)
     _echo_lanes(progress.lanes)
     _echo_jobs(progress.jobs, most_jobs)
     if status.advice:
         click.echo()
     for sentence in status.advice:
-        click.echo(f"* {sentence}")
+        say(f"* {sentence}")
 
 
 def _echo_stages(stages: Sequence[StageStatus]) -> None:

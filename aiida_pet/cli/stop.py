@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from aiida_pet.cli.output import echo_json, json_option
+from aiida_pet.cli.output import echo_json, json_option, say
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.words import plural
 
@@ -31,11 +31,11 @@ def stop(session: Session, *, pk: str, after_current_jobs: bool, as_json: bool) 
         echo_json({"pk": found.pk, "state": found.state, "jobs": found.jobs})
     elif found.has_ended:
         goes_on = f": `aiida-pet resume {found.pk}` goes on" if found.can_be_resumed else ""
-        click.echo(f"<{found.pk}> {found.state}, with {jobs} cancelled{goes_on}")
+        say(f"<{found.pk}> {found.state}, with {jobs} cancelled{goes_on}")
     elif after_current_jobs:
-        click.echo(f"<{found.pk}> stops after the {jobs} of now: `aiida-pet status {found.pk} --watch`")
+        say(f"<{found.pk}> stops after the {jobs} of now: `aiida-pet status {found.pk} --watch`")
     else:
-        click.echo(
+        say(
             f"<{found.pk}> stops when what its {jobs} finished is fetched: "
             f"`aiida-pet status {found.pk} --watch`; `verdi process kill {found.pk}` does not wait for that"
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_pet.cli.output import echo_json, json_option
+from aiida_pet.cli.output import echo_json, json_option, say
 from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.targets import the_only_row
 from aiida_pet.tables.columns import first_look, told_in_words
@@ -51,16 +51,16 @@ def _echo(step: TraceStep, row_id: str) -> None:
     of_job = ("model", "code", "parameters", "staged model")
     indent = " " * (4 if step.role in of_job else 8 if step.role in ROLES else 0)
     label = f" {step.node.label!r}" if step.node.label else ""
-    click.echo(f"{indent}{step.role:<10} <{step.node.pk}> {type(step.node).__name__}{label}")
+    say(f"{indent}{step.role:<10} <{step.node.pk}> {type(step.node).__name__}{label}")
     note = _note(step, row_id)
     if note:
-        click.echo(f"{indent}           {note}")
+        say(f"{indent}           {note}")
     units = step.node.base.attributes.get("columns", {}) if step.row else {}
     known = [*first_look(step.row), *told_in_words(step.row)]
     shown = [name for name in known if step.row[name] not in (None, "")]
     if shown:
         values = (f"{name} {cell(step.row[name])} {units.get(name, '')}".rstrip() for name in shown)
-        click.echo(f"{indent}           {', '.join(values)}")
+        say(f"{indent}           {', '.join(values)}")
 
 
 def _note(step: TraceStep, row_id: str) -> str:
@@ -76,6 +76,9 @@ def _note(step: TraceStep, row_id: str) -> str:
 
 def _file_of(files: list[dict[str, str]], row_id: str) -> str:
     """Return the file that a row was read from: the only one, the one named like the row, or what is known."""
+    from aiida_pet.data.imports import distinct
+
+    files = distinct(files)
     named = [file for file in files if PurePath(file["path"]).name.partition(".")[0] == row_id]
     if len(files) > 1 and not named:
         return f"one of {len(files)} files, from {files[0]['path']} to {files[-1]['path']}"

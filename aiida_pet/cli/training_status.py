@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aiida_pet.campaigns.lines import training_line
-from aiida_pet.cli.output import LiveLine, echo_table
+from aiida_pet.cli.output import LiveLine, echo_table, say
 from aiida_pet.words import duration
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def echo_training(status: TrainingStatus, most_jobs: int | None) -> None:
     """Print how far a training is; at most ``most_jobs`` of the jobs, the last ones."""
     document = status.to_dict()
     mode = f", {document['mode']}" if document["mode"] else ""
-    click.echo(f"{document['label']} <{document['pk']}>{mode} {document['state']}")
+    say(f"{document['label']} <{document['pk']}>{mode} {document['state']}")
     if document["message"]:
-        click.echo(f"  {document['message'].splitlines()[0]}")
+        say(f"  {document['message'].splitlines()[0]}")
     if document["labelling"] is not None:
         click.echo(f"labels    by launch <{document['labelling']}>")
     if document["model"] is not None:
@@ -68,4 +68,4 @@ def echo_training(status: TrainingStatus, most_jobs: int | None) -> None:
     if document["advice"]:
         click.echo()
     for sentence in document["advice"]:
-        click.echo(f"* {sentence}")
+        say(f"* {sentence}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 CREATED = "created"
 PRESENT = "present"
 SKIPPED = "skipped"
+CHANGED = "changed"
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Step:
     """One thing that the set-up looked after.
 
     :ivar what: profile, computer, code, model or daemon.
-    :ivar state: ``created``, ``present`` or ``skipped``.
+    :ivar state: ``created``, ``changed``, ``present`` or ``skipped``.
     :ivar name: of the thing.
     :ivar detail: where it is or what it is.
     :ivar pk: of the node or computer, None for a thing that has none.

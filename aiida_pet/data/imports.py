@@ -75,3 +75,8 @@ def files_of(node: Node) -> list[dict[str, str]]:
     """Return the files that a set was imported from, none for what was made otherwise."""
     found: list[dict[str, str]] = node.base.extras.get(IMPORTED_FROM, None) or []
     return found
+
+
+def distinct(files: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Return ``files``, of those with the same content only the last one that was imported."""
+    return list({file.get("sha256", file["path"]): file for file in files}.values())

@@ -6,6 +6,7 @@ of its own. Columns are those of :meth:`~aiida_pet.data.table.TableData.to_dataf
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,8 +17,11 @@ from numpy.typing import NDArray
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.tables.components import component_names
+from aiida_pet.tables.condition_words import slips_in
 from aiida_pet.tables.filter import columns_in, filter_frame
 from aiida_pet.tables.frame import flat_columns
+
+LOGGER = logging.getLogger(__name__)
 
 _OF_CRYSTALS = ("formula", "n_atoms")
 
@@ -67,10 +71,21 @@ def read_columns(
 def select_positions(node: TableData, where: str | None) -> NDArray[np.int64]:
     """Return the positions of the rows of ``node`` that fulfil ``where``, ascending; of all rows if it is None.
 
+    A word of it that no row has, but that is close to one that some have, is logged as a warning.
+
     :raises FilterError: if it is no condition on the columns there are.
     """
     if where is None:
         return np.arange(len(node))
     known = frame_columns(node)
     frame = read_columns(node, columns_in(where, known))
+    for slip in slips_in(where, known, lambda name: _texts(frame, name)):
+        LOGGER.warning("%r: %s", where, slip)
     return frame.index.get_indexer(filter_frame(frame, where, known).index).astype(np.int64)
+
+
+def _texts(frame: pd.DataFrame, name: str) -> list[str]:
+    """Return the texts of a column, each once; none of a column of another kind."""
+    if name not in frame or pd.api.types.is_numeric_dtype(frame[name].dtype):
+        return []
+    return [text for text in frame[name].unique().tolist() if isinstance(text, str)]

@@ -31,9 +31,12 @@ def line_of(node: TableData) -> str:
     return f"<{name}{label}: {', '.join(parts)}>"
 
 
-def html_of(node: TableData) -> str:
-    """Return the line of ``node`` and its first rows, with units, as HTML."""
-    head = f"<p>{escape(line_of(node))}</p>"
+def html_of(node: TableData, line: str = "") -> str:
+    """Return a line and the first rows of ``node``, with units, as HTML.
+
+    :param line: that of the node if not given.
+    """
+    head = f"<p>{escape(line or line_of(node))}</p>"
     if not node.base.attributes.get("n_rows", 0):
         return head
     import numpy as np  # noqa: PLC0415

@@ -91,6 +91,8 @@ class Column:
     :ivar told: whether it speaks in words, so that it is shown only where it says something.
     :ivar zero_with: of a count that is 0 where a table lacks it: the column that tells by its values in which rows,
         ``id`` for all of them. Empty for a column that is missing where a table lacks it.
+    :ivar words: all values that a column of texts may have, each alone or several with blanks between them; empty where
+        they are not known beforehand.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Column:
     repeated: bool = False
     told: bool = False
     zero_with: str = ""
+    words: tuple[str, ...] = ()
 
     @property
     def is_family(self) -> bool:

@@ -135,6 +135,12 @@ def zero_with(name: str) -> str:
     return ""
 
 
+def words_of(name: str) -> tuple[str, ...]:
+    """Return all values that column ``name`` of texts may have; none where they are not known beforehand."""
+    found = find_columns(name)
+    return tuple(word for column in found for word in column.words) if all(c.words for c in found) else ()
+
+
 def unit_of(name: str) -> str:
     """Return the unit of column ``name``, empty for what has none or is not known."""
     return next((column.unit for column in find_columns(name)), "")

@@ -11,6 +11,7 @@ from aiida_pet.units import VOIGT
 TENSORS = {"elastic_tensor": "", "elastic_tensor_ieee": "_ieee"}
 """Column of elastic constants -> what stands behind the names of its components: ``C44``, ``C44_ieee``."""
 _CONSTANT = re.compile(r"C[1-6][1-6](?P<suffix>|_ieee)")
+_NUMBERED = re.compile(r"(?P<tensor>elastic_tensor(?:_ieee)?)_(?P<place>[0-9]|[12][0-9]|3[0-5])")
 
 
 def component_names(name: str, shape: Sequence[int]) -> list[str]:
@@ -40,3 +41,13 @@ def whole_of(name: str) -> str:
     """
     constant = _CONSTANT.fullmatch(name)
     return name.rpartition("_")[0] if constant is None else f"elastic_tensor{constant['suffix']}"
+
+
+def name_of_now(name: str) -> str:
+    """Return what version 0.1.0 called ``name`` by its name of now: elastic constants were numbered row by row.
+
+    >>> name_of_now("elastic_tensor_21"), name_of_now("elastic_tensor_ieee_0"), name_of_now("energy")
+    ('C44', 'C11_ieee', 'energy')
+    """
+    old = _NUMBERED.fullmatch(name)
+    return name if old is None else constant_names(old["tensor"])[int(old["place"])]

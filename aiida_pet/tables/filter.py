@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
+from aiida_pet.tables.components import name_of_now
 from aiida_pet.tables.condition_values import (
     SIGNS,
     FilterError,
@@ -131,6 +132,8 @@ def no_such_column(name: str, names: Sequence[str], where: str = "") -> str:
     close = difflib.get_close_matches(name, names, n=3)
     found = list(dict.fromkeys([*close, *begins]))[:3]
     hint = f" (did you mean {' or '.join(found)}?)" if found else ""
+    if name_of_now(name) in names:
+        hint = f" (it is called {name_of_now(name)} now)"
     told = ", ".join(names[:_MOST_NAMES])
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return f"no column {name!r}{f' in {where!r}' if where else ''}{hint}: columns are {told}{more}"
@@ -261,6 +264,9 @@ def _parse(where: str, frame: pd.DataFrame) -> ast.Expression:
                 f"{where!r} holds {type(node).__name__.lower()} {ast.unparse(node)!r}: only columns, numbers, "
                 f"texts, comparisons, arithmetic, and, or, not, {_COLUMN}(NAME) are understood"
             )
+        # conditions of launches of version 0.1.0 go on to be understood
+        if isinstance(node, ast.Name) and node.id not in frame:
+            node.id = name_of_now(node.id)
     return tree
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
+from ase.build import bulk
+from ase.io import write
 
 from aiida_pet.campaigns.campaign_file import CampaignFile, CampaignFileError, read_campaign, text_of
 from aiida_pet.workchains.jobs import jobs_of
@@ -36,6 +39,18 @@ def test_dry_run_writes_what_launch_reads(invoke: Any, prepare: Any, pk: Any, tm
         assert again[name].value == builder[name].value
     assert dict(again.options) == dict(builder.options)
     assert again.metadata.label == "again"
+
+
+def test_protocols_of_files_are_seen_from_the_campaign_file(
+    invoke: Any, prepare: Any, pk: Any, tmp_path: Path, site: list[Any]
+) -> None:
+    (tmp_path / "ours.yaml").write_text("base: precise\nparameters: {fmax: 0.0017}\n")
+    path = tmp_path / "campaign.yaml"
+    path.write_text(
+        f"set: {pk}\ncode: '{site[1]}'\nmodel: {site[3]}\nstages:\n  relax: {{protocol: ours.yaml}}\n"
+    )
+    invoke("launch", "screen", path)
+    assert prepare.builders[-1].stages["relax"]["parameters"]["fmax"] == 0.0017
 
 
 def test_files_are_seen_from_the_campaign_file(
@@ -68,6 +83,42 @@ def test_a_launch_is_written_and_comes_again_from_the_cache(
     assert all(job.base.caching.is_created_from_cache for job in jobs_of(again))
     relaxation = first.called[0]
     assert "campaign files are of screenings" in invoke("export-launch", relaxation.pk, status=1).output
+
+
+DEMO = (
+    *("--protocol", "moderate", "--lanes", 2, "--setting", "threads=1"),
+    *("--keep", "hull: e_above_hull <= 0.025", "--set", "phonons.min_image=8"),
+)
+"""How examples/demo.py screens."""
+
+
+def test_the_screening_of_the_demo_comes_again_whole_from_the_cache(
+    invoke: Any, launch: Any, pk: Any, tmp_path: Path
+) -> None:
+    # the energies of the engine that stands in want elements of their own, which the alloys of the demo hold
+    elements = tmp_path / "elements.xyz"
+    write(elements, [bulk("W", a=3.17), bulk("Mo", a=3.15)], format="extxyz")
+    first = launch("screen", pk, *DEMO, "--relax-references", elements)
+    path = tmp_path / "demo.yaml"
+    invoke("export-launch", "last", "-o", path)
+    invoke("launch", "screen", path)
+    again = launch.node
+    assert again.pk != first.pk
+    jobs = jobs_of(again)
+    assert {job.process_label for job in jobs} == {
+        "RelaxCalculation",
+        "PhononCalculation",
+        "ElasticCalculation",
+    }
+    assert len(jobs) == len(jobs_of(first))
+    assert all(job.base.caching.is_created_from_cache for job in jobs)
+    assert list(again.outputs.stages) == list(first.outputs.stages)
+    for name in first.outputs.stages:
+        tables = [node.outputs.stages[name].to_dataframe() for node in (first, again)]
+        pd.testing.assert_frame_equal(*tables, check_exact=True)
+    pd.testing.assert_frame_equal(
+        first.outputs.results.to_dataframe(), again.outputs.results.to_dataframe(), check_exact=True
+    )
 
 
 @pytest.mark.parametrize(

@@ -84,3 +84,24 @@ def test_estimate_of_timed_jobs_grows_no_faster_than_a_lane_does():
     # an hour has room for all, but after 64 rows no lane goes beyond 20 times as many
     expected = estimate_at(Rate(1e-6, 0.0, 0.0), np.ones(6000, int), lanes=2, job_duration=3600)
     assert (expected.lanes, expected.jobs, expected.job_size) == (2, 2 * 3, 3000 - 64 - 1280)
+
+
+def test_what_was_measured_elsewhere_is_told():
+    past = Rate(0.5, 10.0, 800.0, jobs=3, device="cuda:0", computer="cluster")
+    assert past.elsewhere("cuda", "cluster") == past.elsewhere("", "cluster") == ""
+    assert past.elsewhere("cpu", "cluster") == past.elsewhere("cuda", "here") == "cuda:0 of cluster"
+    default = Rate(0.5, 10.0, 800.0)
+    assert default.elsewhere("", "here") == default.elsewhere("cpu", "here") == ""
+    assert default.elsewhere("cuda", "here") == "one CPU core"
+
+
+def test_dry_run_warns_of_a_time_of_another_device(launch, invoke, read, alloys_file, site):
+    launch("relax", alloys_file)
+    on_gpu = [*site, "--setting", "device=cuda", "--dry-run"]
+    told = " ".join(invoke("launch", "relax", alloys_file, *on_gpu).stderr.split())
+    assert "Warning: the time was measured on cpu of " in told
+    assert read("launch", "relax", alloys_file, *on_gpu)["elsewhere"].startswith("cpu of ")
+    told = invoke("launch", "screen", alloys_file, *on_gpu, "--stages", "relax").stderr
+    assert "was measured on cpu of" in " ".join(told.split())
+    same = [*site, "--setting", "device=cpu", "--dry-run"]
+    assert "was measured" not in invoke("launch", "relax", alloys_file, *same).stderr

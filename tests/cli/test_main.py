@@ -1,6 +1,7 @@
 """The group itself: help, version, errors, and what must not be imported before a command runs."""
 
 import logging
+import re
 import subprocess
 import sys
 
@@ -28,13 +29,17 @@ COMMANDS = (
         "status",
     ),
     *("results", "report", "plot", "show", "metrics", "find", "compare", "select", "trace"),
+    *("list", "label", "delete", "export-launch"),
 )
 
 
 def test_help_names_every_command():
     output = CliRunner().invoke(main, ["--help"]).output
-    listed = {line.split()[0] for line in output.split("Commands:")[1].splitlines() if line.strip()}
+    commands = output.split("Options:")[1].split("\n\n", 1)[1]
+    # headings begin a line, and a summary that goes on stands further to the right
+    listed = {line.split()[0] for line in commands.splitlines() if re.match(r"  \S", line)}
     assert listed == set(COMMANDS)
+    assert "More" not in commands  # each has its heading
 
 
 def test_version_is_that_of_the_package():

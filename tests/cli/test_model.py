@@ -29,7 +29,7 @@ def card(monkeypatch):
 
 def test_list_shows_nodes_and_published_models(invoke, read, pet_model):
     output = invoke("model", "list").output
-    assert any(line.split()[:2] == [str(pet_model.pk), "stand-in"] for line in output.splitlines())
+    assert any(line.split()[:2] == ["stand-in", str(pet_model.pk)] for line in output.splitlines())
     assert "pet-oam-xl" in output
     document = read("model", "list")
     assert {entry["name"] for entry in document["registry"]} == {entry.name for entry in list_models()}

@@ -14,6 +14,8 @@ from ase.build import bulk
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.tables.columns import Kind, columns_of
 from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.testing.nodes import build_code, build_computer, build_model, build_structures
+from support.campaign_by_hand import Campaign
 from support.terminal import on_terminal
 
 RUN = """
@@ -64,16 +66,45 @@ class ParametersOfAll:
         return 1.0
 
 
+ROW = "wbm-0-a-name-as-long-as-those-of-some-databases"
+
+
 @pytest.fixture(scope="module")
-def commands(aiida_profile: Any) -> list[list[str]]:
+def launched(aiida_profile: Any, tmp_path_factory: pytest.TempPathFactory) -> Campaign:
+    """A launch of two lanes that is not through, of crystals with long ids."""
+    folder = tmp_path_factory.mktemp("site")
+    code, model = build_code(build_computer(folder), folder), build_model(folder)
+    ids = [f"wbm-{i}-a-name-as-long-as-those-of-some-databases" for i in range(4)]
+    campaign = Campaign(build_structures(ids), code, model)
+    campaign.finish_job(ids[:2], warnings=["rough symmetry_changed", ""])
+    campaign.add_job(ids[2:3])
+    campaign.end(
+        campaign.lanes[-1], exit_status=300, message="Job <12> cannot succeed as it is, so the lane stops"
+    )
+    campaign.set_results(ids)
+    campaign.node.label = "a label that somebody made as long as labels that say everything tend to be made"
+    return campaign
+
+
+@pytest.fixture(scope="module")
+def commands(launched: Campaign) -> list[list[str]]:
     sets = {source: str(set_of(source).pk) for source in ("relax", "phonons", "elastic", "screen")}
-    row = "wbm-0-a-name-as-long-as-those-of-some-databases"
+    pk, crystals = str(launched.node.pk), str(launched.structures.pk)
+    site = ["--code", str(launched.code.pk), "--model", str(launched.model.pk), "--dry-run"]
     found = [["results", pk] for pk in sets.values()]
-    found += [["results", sets["screen"], "--columns", "all"], ["show", sets["phonons"], row]]
+    found += [["results", sets["screen"], "--columns", "all"], ["show", sets["phonons"], ROW]]
     found += [["data", "show", sets["relax"]], ["compare", sets["relax"], sets["elastic"]]]
     found += [["params", task] for task in ("relax", "phonons", "train")]
-    found += [["params", "relax", "--protocols"], ["columns", "phonons"], ["model", "list"], ["--help"]]
-    return [*found, ["launch", "relax", "--help"]]
+    found += [["params", "relax", "--protocols"], ["model", "list"], ["--help"]]
+    found += [["columns", task] for task in ("relax", "phonons", "elastic", "screen")]
+    found += [["results", pk], ["status", pk], ["trace", pk, ROW], ["show", pk, ROW], ["list"]]
+    found += [["data", "list", "--made"], ["data", "show", crystals, ROW], ["find", "--element", "W"]]
+    found += [["find", "--where", "energy < 0", "--columns", "status,energy,warnings"]]
+    found += [["model", "show", str(launched.model.pk)], ["delete", sets["relax"], "--dry-run"]]
+    found += [["launch", "screen", crystals, *site], ["launch", "hull", pk, *site]]
+    found += [["launch", task, crystals, *site] for task in ("relax", "phonons", "elastic")]
+    found += [["metrics", sets["relax"], "--column", "energy=initial_energy"]]
+    return [*found, ["launch", "--help"], ["launch", "relax", "--help"], ["results", "--help"]]
 
 
 @pytest.mark.parametrize("width", [80, 120])

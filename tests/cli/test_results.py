@@ -63,6 +63,10 @@ def test_where_chooses_rows(rows, where, expected):
 def test_where_that_fits_no_row_is_told(invoke, campaign):
     result = invoke("results", campaign.node.pk, "--where", "n_atoms > 2")
     assert result.stderr == "none of the 4 rows fulfils 'n_atoms > 2'\n"
+    told = invoke("results", campaign.node.pk, "--where", "status != convergd").stderr
+    assert "'status != convergd': status is never 'convergd' (did you mean converged" in " ".join(
+        told.split()
+    )
 
 
 @pytest.mark.parametrize(

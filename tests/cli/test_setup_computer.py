@@ -444,3 +444,49 @@ def test_computer_that_cannot_be_reached_ends_the_tests(aiida_profile, tmp_path)
 
 def test_setup_without_a_subcommand_is_the_one_of_before(invoke):
     assert json.loads(invoke("setup", "--no-daemon", "--json").stdout)["steps"][0]["what"] == "profile"
+
+
+def test_update_changes_what_counts_for_no_result_and_nothing_else(read, content, write):
+    first = read("setup", "computer", write(content))
+    changed = content | {"gpus": 4, "modules": ["cuda/12"], "description": "under the desk", "mpiprocs": 3}
+    changed |= {"login_shell": False, "poll_interval": 7.0}
+    told = read("setup", "computer", write(changed), "--update", "--no-test")
+    assert told["problems"] == []
+    step = told["steps"][0]
+    assert (step["state"], step["pk"]) == ("changed", first["steps"][0]["pk"])
+    assert "gpus was 2, now 4" in step["detail"]
+    computer = orm.load_computer(content["label"])
+    assert computer.uuid == orm.load_computer(first["steps"][0]["pk"]).uuid
+    assert computer.get_property(SITE_PROPERTY)["gpus"] == 4
+    assert "module load cuda/12" in computer.get_prepend_text()
+    assert (computer.description, computer.get_default_mpiprocs_per_machine()) == ("under the desk", 3)
+    assert computer.get_configuration()["use_login_shell"] is False
+    again = read("setup", "computer", write(changed), "--update", "--no-test")
+    assert again["steps"][0]["state"] == "present"
+    # where jobs run, and which engine, is left and told
+    elsewhere = changed | {"work_dir": "/elsewhere", "engine": "/opt/other"}
+    told = read("setup", "computer", write(elsewhere), "--update", "--no-test", status=1)
+    assert "these say which machine it is" in told["steps"][0]["problem"]
+    assert "it is left as it is" in told["steps"][1]["problem"]
+    assert orm.load_computer(content["label"]).get_workdir() == content["work_dir"]
+
+
+def test_update_leaves_jobs_in_the_cache(pet_code, pet_model, make_structures):
+    """A computer that was changed as `--update` does gives the same hash to the same job."""
+    from aiida.engine import run_get_node
+    from aiida.plugins import CalculationFactory
+
+    inputs = {"code": pet_code, "model": pet_model, "structures": make_structures(["a"])}
+    inputs["metadata"] = {"options": {"resources": {"num_machines": 1, "num_mpiprocs_per_machine": 1}}}
+    job = CalculationFactory("pet.static")
+    node = run_get_node(job, **inputs).node
+    before = node.base.caching.compute_hash()
+    computer, text = pet_code.computer, pet_code.computer.get_prepend_text()
+    try:
+        computer.set_prepend_text("export OURS=1")
+        computer.set_property(SITE_PROPERTY, {"gpus": 3})
+        computer.store()
+        assert orm.load_node(node.pk).base.caching.compute_hash() == before
+    finally:
+        computer.set_prepend_text(text)
+        computer.set_property(SITE_PROPERTY, {})

@@ -87,3 +87,13 @@ def test_elements_are_counted_row_by_row(node: StructureSetData, structure_table
         expected = [atoms.get_chemical_symbols().count(symbol) for atoms in structure_table.iter_ase()]
         assert node.count_element(symbol).tolist() == expected
     assert node.formulas(np.array([3, 1])).tolist() == node.formulas()[[3, 1]].tolist()
+
+
+def test_a_word_that_no_row_has_is_a_warning(aiida_profile: Any, caplog: pytest.LogCaptureFixture) -> None:
+    table = Table(np.array(["x", "y"]), {"phase": np.array(["alpha", "beta"])})
+    found = TableData.from_table(table)
+    assert select_positions(found, "phase == alpa").tolist() == []
+    assert "phase is never 'alpa' (did you mean alpha?)" in caplog.text
+    caplog.clear()
+    assert select_positions(found, "phase != beta").tolist() == [0]
+    assert not caplog.text

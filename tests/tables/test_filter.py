@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 
 from aiida_pet.tables.condition_values import Kind
-from aiida_pet.tables.filter import FilterError, check_condition, conjuncts, filter_frame
+from aiida_pet.tables.filter import (
+    FilterError,
+    check_condition,
+    columns_in,
+    conjuncts,
+    filter_frame,
+    no_such_column,
+)
 
 
 @pytest.fixture
@@ -251,6 +258,16 @@ def test_an_error_tells_close_names_and_not_all_of_hundreds() -> None:
     assert "and 289 more" in str(caught.value)
     with pytest.raises(FilterError, match=r"columns are id, a, b"):
         filter_frame(pd.DataFrame({"a": [1.0]}, index=pd.Index(["x"], name="id")), "a < abc", ["a", "b"])
+
+
+def test_names_of_version_0_1_0_go_on_to_be_understood() -> None:
+    frame = pd.DataFrame({"C44": [60.0, 90.0], "C11_ieee": [1.0, 2.0]}, index=pd.Index(["a", "b"], name="id"))
+    assert filter_frame(frame, "elastic_tensor_21 > 80").index.tolist() == ["b"]
+    assert columns_in("elastic_tensor_ieee_0 < 2 and C44 > 0", frame.columns) == ["C11_ieee", "C44"]
+    assert "(it is called C44 now)" in no_such_column("elastic_tensor_21", list(frame.columns))
+    # a frame that has them keeps them
+    own = pd.DataFrame({"elastic_tensor_21": [1.0], "C44": [90.0]}, index=pd.Index(["a"], name="id"))
+    assert filter_frame(own, "elastic_tensor_21 > 80").empty
 
 
 @pytest.mark.parametrize(

@@ -173,3 +173,39 @@ def test_screenings_tell_their_protocols_too() -> None:
     stages = ScreeningWorkChain.get_protocol_inputs("stringent")["stages"]
     assert stages == make_stages(protocol="precise")
     assert stages["relax"]["parameters"]["fmax"] == 1e-4
+
+
+def test_protocol_of_a_file_stands_on_another(tmp_path: Path) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text("description: of our group\nbase: precise\nparameters: {fmax: 0.0021}\nmax_failures: 3\n")
+    ours, base = protocol_inputs(Task.RELAX, str(path)), protocol_inputs(Task.RELAX, "precise")
+    assert ours.parameters == base.parameters | {"fmax": 0.0021}
+    assert ours.max_failures == 3
+    assert protocol_inputs(Task.RELAX, str(path), {"parameters": {"fmax": 0.5}}).parameters["fmax"] == 0.5
+    path.write_text("parameters: {fmax: 0.0021}\n")
+    default = protocol_inputs(Task.RELAX)
+    assert protocol_inputs(Task.RELAX, str(path)).parameters == default.parameters | {"fmax": 0.0021}
+    stages = make_stages(["relax"], overrides={"relax": {"protocol": str(path)}})
+    assert stages["relax"]["parameters"]["fmax"] == 0.0021
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a", "expected keys such as `parameters:`"),
+        ("a: [", "not YAML"),
+        ("bas: precise", "bas: unknown \\(did you mean base\\?\\); known are description, base"),
+        ("base: preciser", "base: no protocol 'preciser' for relax"),
+        ("parameters: {fmx: 1}", "fmx"),
+        ("max_failures: 0", "max_failures: input should be greater than or equal to 1, got 0"),
+        ("resources: {gpus: 1}", "resources: unknown"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told_with_its_name(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text(text)
+    with pytest.raises((ProtocolError, ParameterError), match=message) as caught:
+        protocol_inputs(Task.RELAX, str(path))
+    assert str(path) in str(caught.value)
+    with pytest.raises(ProtocolError, match="cannot be read"):
+        protocol_inputs(Task.RELAX, str(tmp_path / "none.yaml"))

@@ -2,23 +2,33 @@
 
 The protocols that ship set parameters only: what a job asks the queue for is the cluster's matter. A launch adds it by
 ``overrides``, as ``{"parameters": {"fmax": 0.01}, "resources": {"gpus": 1, "memory": "64GB"}}``.
+
+A protocol of one's own is a YAML file, named by its path in place of a name::
+
+    description: What our group takes for alloys.
+    base: precise          # the protocol that it starts from; the default one if not given
+    parameters: {fmax: 0.001, max_steps: 1000}
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from aiida_pet import plugins
-from aiida_pet.job.parameters import parse_parameters
+from aiida_pet.job.parameters import ParameterError, parse_parameters
 from aiida_pet.job.tasks import Task, entry_of
-
-
-class ProtocolError(ValueError):
-    """Raised for a protocol or an override that does not exist; the message names those that do."""
+from aiida_pet.workchains.protocols.file import (
+    ProtocolError,
+    ProtocolFile,
+    is_protocol_file,
+    read_protocol_file,
+)
 
 
 @dataclass(frozen=True)
@@ -83,22 +93,40 @@ def available_protocols(task: Task) -> dict[str, str]:
 def protocol_inputs(task: Task, name: str | None = None, overrides: dict[str, Any] | None = None) -> Protocol:
     """Return the inputs of protocol ``name`` (None: the default) with ``overrides`` over them.
 
+    :param name: of a protocol, or the path of a file of one: see the module.
     :param overrides: fields of :class:`Protocol`, as ``{"parameters": {"fmax": 0.01}, "resources": {"gpus": 1}}``;
         dictionaries are merged key by key.
     :raises ProtocolError: if there is no such protocol, or an override names no input of a protocol.
     :raises ParameterError: if the parameters are unknown or out of bounds.
     """
     content = _read(task)
-    name = name_of(name, content, f"for {task.value}")
+    own = read_protocol_file(Path(name)) if is_protocol_file(name) else ProtocolFile()
+    base = own.base if is_protocol_file(name) else name
+    try:
+        base = name_of(base, content, f"for {task.value}")
+    except ProtocolError as error:
+        raise ProtocolError(f"{name}: base: {error}" if own.base else str(error)) from error
     known = [f.name for f in fields(Protocol)]
     unknown = sorted(set(overrides or {}) - set(known))
     if unknown:
         raise ProtocolError(f"unknown overrides {unknown}; known are {', '.join(known)}")
-    chosen = {key: value for key, value in content["protocols"][name].items() if key != "description"}
+    chosen = {key: value for key, value in content["protocols"][base].items() if key != "description"}
+    of_file = own.model_dump(exclude={"description", "base"}, exclude_none=True)
     merged: dict[str, Any] = {}
-    for layer in (content["default_inputs"], chosen, overrides or {}):
-        for key, value in layer.items():
-            merged[key] = merged.get(key, {}) | value if isinstance(value, dict) else value
+    for layer in (content["default_inputs"], chosen, of_file):
+        _put_over(merged, layer)
+    if is_protocol_file(name):
+        try:
+            parse_parameters(task, merged.get("parameters", {}))
+        except ParameterError as error:
+            raise ParameterError(f"{name}: {error}") from error
+    _put_over(merged, overrides or {})
     inputs = Protocol(**merged)
     parse_parameters(task, inputs.parameters)
     return inputs
+
+
+def _put_over(merged: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    """Put the inputs of ``layer`` over those of ``merged``, dictionaries key by key."""
+    for key, value in layer.items():
+        merged[key] = merged.get(key, {}) | value if isinstance(value, dict) else value

@@ -54,6 +54,10 @@ GENERAL: tuple[Column, ...] = (
         shown=(Source.STATIC, Source.RELAX, Source.PHONONS, Source.ELASTIC, Source.CONDUCTIVITY),
         searched=True,
         repeated=True,
+        words=(
+            *("converged", "max_steps", "unsupported_element", "invalid_geometry", "diverged", "too_large"),
+            *("failed", "left"),
+        ),
     ),
     Column(
         "message",
@@ -72,6 +76,7 @@ GENERAL: tuple[Column, ...] = (
         sources=EVALUATED,
         searched=True,
         told=True,
+        words=tuple(code.value for code in warnings.Warned),
     ),
     Column(
         "heads",

@@ -12,6 +12,7 @@ HULL: tuple[Column, ...] = (
         section=Section.STATUS,
         sources=(Source.HULL,),
         shown=(Source.HULL,),
+        words=("ok", "no_reference", "not_converged", "no_energy"),
     ),
     Column(
         "hull_message",

@@ -47,6 +47,7 @@ RELAXATION: tuple[Column, ...] = (
         kind=Kind.TEXT,
         section=Section.RELAXATION,
         sources=(Source.COMBINED,),
+        words=("constrained", "free"),
     ),
     Column(
         "energy_gained",
