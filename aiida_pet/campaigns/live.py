@@ -201,7 +201,7 @@ class _Watched:
         return Look(
             title=self._title(),
             elapsed_s=max(0.0, ended - self.node.ctime.timestamp()),
-            left_s=None if progress.finished else sum(left) or STAGE_S,  # the final table is to come
+            left_s=None if progress.finished else sum(left) + STAGE_S,  # the final table is to come
             stages=tuple(looks),
             lanes=tuple(_lanes(calls, progress)),
             obstacles=() if progress.finished else tuple(obstacles(calls, progress)),
