@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from aiida import orm
@@ -40,7 +42,8 @@ def going_with(named: Iterable[Named]) -> Going:
     :raises StillRunningError: if a process that would be deleted has not ended.
     """
     starting = {load(one).pk for one in named}
-    pks, _ = delete_nodes(starting, dry_run=True, call_calc_forward=True, call_work_forward=True)
+    with _quiet():
+        pks, _ = delete_nodes(starting, dry_run=True, call_calc_forward=True, call_work_forward=True)
     query = orm.QueryBuilder().append(orm.Node, filters={"id": {"in": list(pks)}}, project="*")
     kinds: Counter[str] = Counter()
     for (node,) in query.iterall():
@@ -60,13 +63,26 @@ def delete(going: Going) -> None:
 
     :raises ChangedError: if something was made of these nodes in the meantime; nothing is deleted then.
     """
-    _, deleted = delete_nodes(
-        going.pks,
-        dry_run=lambda pks: set(pks) != set(going.pks),
-        call_calc_forward=True,
-        call_work_forward=True,
-    )
+    with _quiet():
+        _, deleted = delete_nodes(
+            going.pks,
+            dry_run=lambda pks: set(pks) != set(going.pks),
+            call_calc_forward=True,
+            call_work_forward=True,
+        )
     if not deleted:
         raise ChangedError(
             "something was made of these nodes in the meantime, nothing was deleted: try again"
         )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep AiiDA from saying again, in lines of a log, what goes."""
+    logger = logging.getLogger("aiida.delete")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

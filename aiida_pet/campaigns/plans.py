@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from aiida.engine import ProcessBuilder
-from aiida.orm import AbstractCode, StructureData
+from aiida.orm import AbstractCode, Computer, StructureData
 from aiida.plugins import WorkflowFactory
 from ase.data import chemical_symbols
 
@@ -83,8 +83,14 @@ class Site:
             job_duration=job_duration,
             walltime=self.options.get("max_wallclock_seconds"),
             device=self.device,
-            computer=self.code.computer.label,
+            computer=self.computer.label,
         )
+
+    @property
+    def computer(self) -> Computer:
+        """The computer that jobs run on."""
+        found: Computer = self.code.computer  # type: ignore[assignment]
+        return found
 
     @property
     def device(self) -> str:
@@ -92,7 +98,7 @@ class Site:
         asked = str(self.inputs.get("settings", {}).get("device", "auto")).partition(":")[0]
         if asked != "auto":
             return asked
-        defaults = site_of(self.code.computer)
+        defaults = site_of(self.computer)
         gpus = self.inputs.get("resources", {}).get(
             "gpus", defaults.resources.get("gpus", defaults.gpus or None)
         )

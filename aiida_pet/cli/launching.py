@@ -298,7 +298,7 @@ def note_elsewhere(expected: Iterable[Estimate], site: Site) -> None:
     """Say if times were measured on another device or computer than that of the jobs."""
     places = dict.fromkeys(one.elsewhere for one in expected if one.elsewhere)
     if places:
-        here = f"{site.device or 'jobs'} of {site.code.computer.label}"
+        here = f"{site.device or 'jobs'} of {site.computer.label}"
         note(
             f"Warning: the time was measured on {' and '.join(places)}, not on {here}: take it as a rough guess"
         )

@@ -59,7 +59,8 @@ class Choice:
     "--format",
     "form",
     type=click.Choice([form.value for form in Format]),
-    help="Default: table, or what -o says.",
+    metavar="NAME",
+    help=f"{', '.join(form.value for form in Format)}. Default: table, or what -o says.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @wide_option

@@ -67,7 +67,7 @@ def show(
         note(known.missing)
 
 
-def _show_columns(found: Rows, row_id: str | None, columns: list[str], wide: bool, as_json: bool) -> None:
+def _show_columns(found: Rows, row_id: str, columns: list[str], wide: bool, as_json: bool) -> None:
     """Print the values of some columns of a row, arrays in full.
 
     :raises click.BadParameter: naming a column that there is not.

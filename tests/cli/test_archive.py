@@ -62,7 +62,7 @@ def test_rows_stay_traceable(
     here = told(read, uuid)
     steps = [step["role"] for step in here[0]["steps"]]
     assert {"result", "part", "job", "model", "code", "parameters", "input"} <= set(steps)
-    assert here[0]["steps"][-1]["imported_from"][0]["path"] == str(alloys_file)
+    assert here[0]["steps"][-1]["imported_from"][-1]["path"] == str(alloys_file)
     create_archive([node], filename=tmp_path / "campaign.aiida")
     with elsewhere():
         from aiida import orm

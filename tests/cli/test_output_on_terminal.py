@@ -101,8 +101,7 @@ def commands(launched: Campaign) -> list[list[str]]:
     found += [["data", "list", "--made"], ["data", "show", crystals, ROW], ["find", "--element", "W"]]
     found += [["find", "--where", "energy < 0", "--columns", "status,energy,warnings"]]
     found += [["model", "show", str(launched.model.pk)], ["delete", sets["relax"], "--dry-run"]]
-    found += [["launch", "screen", crystals, *site], ["launch", "hull", pk, *site]]
-    found += [["launch", task, crystals, *site] for task in ("relax", "phonons", "elastic")]
+    found += [["launch", task, crystals, *site] for task in ("relax", "phonons", "elastic", "screen")]
     found += [["metrics", sets["relax"], "--column", "energy=initial_energy"]]
     return [*found, ["launch", "--help"], ["launch", "relax", "--help"], ["results", "--help"]]
 

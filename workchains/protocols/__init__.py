@@ -30,6 +30,16 @@ from aiida_pet.workchains.protocols.file import (
     read_protocol_file,
 )
 
+__all__ = (
+    "ALIASES",
+    "Protocol",
+    "ProtocolError",
+    "available_protocols",
+    "default_protocol",
+    "name_of",
+    "protocol_inputs",
+)
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -100,26 +110,27 @@ def protocol_inputs(task: Task, name: str | None = None, overrides: dict[str, An
     :raises ParameterError: if the parameters are unknown or out of bounds.
     """
     content = _read(task)
-    own = read_protocol_file(Path(name)) if is_protocol_file(name) else ProtocolFile()
-    base = own.base if is_protocol_file(name) else name
+    of_file = name if name is not None and is_protocol_file(name) else None
+    own = ProtocolFile() if of_file is None else read_protocol_file(Path(of_file))
+    base = name if of_file is None else own.base
     try:
         base = name_of(base, content, f"for {task.value}")
     except ProtocolError as error:
-        raise ProtocolError(f"{name}: base: {error}" if own.base else str(error)) from error
+        raise ProtocolError(f"{of_file}: base: {error}" if of_file else str(error)) from error
     known = [f.name for f in fields(Protocol)]
     unknown = sorted(set(overrides or {}) - set(known))
     if unknown:
         raise ProtocolError(f"unknown overrides {unknown}; known are {', '.join(known)}")
     chosen = {key: value for key, value in content["protocols"][base].items() if key != "description"}
-    of_file = own.model_dump(exclude={"description", "base"}, exclude_none=True)
+    changed = own.model_dump(exclude={"description", "base"}, exclude_none=True)
     merged: dict[str, Any] = {}
-    for layer in (content["default_inputs"], chosen, of_file):
+    for layer in (content["default_inputs"], chosen, changed):
         _put_over(merged, layer)
-    if is_protocol_file(name):
+    if of_file is not None:
         try:
             parse_parameters(task, merged.get("parameters", {}))
         except ParameterError as error:
-            raise ParameterError(f"{name}: {error}") from error
+            raise ParameterError(f"{of_file}: {error}") from error
     _put_over(merged, overrides or {})
     inputs = Protocol(**merged)
     parse_parameters(task, inputs.parameters)

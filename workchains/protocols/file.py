@@ -35,13 +35,13 @@ class ProtocolFile(BaseModel):
     max_failures: int | None = Field(None, ge=1)
 
 
-def is_protocol_file(name: str | None) -> bool:
+def is_protocol_file(name: str) -> bool:
     """Return whether ``name`` is the path of a file, not the name of a protocol.
 
-    >>> is_protocol_file("ours.yaml"), is_protocol_file("precise"), is_protocol_file(None)
-    (True, False, False)
+    >>> is_protocol_file("ours.yaml"), is_protocol_file("precise")
+    (True, False)
     """
-    return name is not None and name.endswith(PROTOCOL_FILES)
+    return name.endswith(PROTOCOL_FILES)
 
 
 def read_protocol_file(path: Path) -> ProtocolFile:
