@@ -114,7 +114,8 @@ def assert_live(screens: Screens, raw: str) -> None:
     pictures = [
         frame
         for frame in screens.frames
-        if any(TITLE.search(line) for line in frame) and not any("aiida-pet status" in line for line in frame)
+        if any(TITLE.search(line) for line in frame)
+        and not any("$ aiida-pet status" in line for line in frame)
     ]
     assert max(sum(bool(TITLE.search(line)) for line in frame) for frame in pictures) == 1
     for name in STAGES:
