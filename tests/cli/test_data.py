@@ -24,7 +24,9 @@ def broken_file(tmp_path):
     return path
 
 
-def test_import_says_what_it_made(invoke, alloys_file):
+def test_import_says_what_it_made(invoke, alloys_file, tmp_path):
+    # content that no other test has
+    alloys_file.write_text(alloys_file.read_text().replace("series=odd", f"series={tmp_path.name}"))
     output = invoke("data", "import", alloys_file, "--label", "six alloys").output
     node = orm.QueryBuilder().append(StructureSetData, filters={"label": "six alloys"}).first(flat=True)
     assert output.splitlines()[0] == f"imported 6 crystals of 42 atoms (Mo W) as <{node.pk}> 'six alloys'"

@@ -54,6 +54,8 @@ def test_last_is_the_newest_launch(read: Any, make_campaign: Any, campaign: Any)
 
 
 def test_same_content_is_the_same_node(invoke: Any, read: Any, alloys_file: Any, tmp_path: Any) -> None:
+    # content that no other test has
+    alloys_file.write_text(alloys_file.read_text().replace("series=odd", f"series={tmp_path.name}"))
     first = read("data", "import", alloys_file, "--label", "alloys v1.2")
     copy = tmp_path / "copy.xyz"
     copy.write_bytes(alloys_file.read_bytes())

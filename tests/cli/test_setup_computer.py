@@ -480,7 +480,7 @@ def test_update_leaves_jobs_in_the_cache(pet_code, pet_model, make_structures):
     inputs["metadata"] = {"options": {"resources": {"num_machines": 1, "num_mpiprocs_per_machine": 1}}}
     job = CalculationFactory("pet.static")
     node = run_get_node(job, **inputs).node
-    before = node.base.caching.compute_hash()
+    before = orm.load_node(node.pk).base.caching.compute_hash()
     computer, text = pet_code.computer, pet_code.computer.get_prepend_text()
     try:
         computer.set_prepend_text("export OURS=1")

@@ -252,7 +252,7 @@ def test_jobs_are_cut_short_unless_all_are_asked_for(invoke, make_campaign, monk
     assert "(the last 1 of 2 jobs; --jobs shows all)" in short
 
     def listed(output):
-        return {line.split()[0] for line in output.splitlines() if line.startswith(" ")}
+        return {line.split()[0] for line in output.splitlines() if line.strip()}
 
     assert str(second.pk) in listed(short)
     assert str(first.pk) not in listed(short)
