@@ -92,6 +92,21 @@ class Ions(StrEnum):
     CLAMPED = "clamped"  # they follow the strain
 
 
+class Equation(StrEnum):
+    """Equations of state."""
+
+    BIRCH_MURNAGHAN = "birch_murnaghan"  # of third order
+    VINET = "vinet"
+
+
+class AtVolume(StrEnum):
+    """What relaxes while the volume is held."""
+
+    SHAPE = "shape"  # atoms, and the cell at constant volume
+    POSITIONS = "positions"  # atoms alone
+    NOTHING = "nothing"  # atoms follow the cell
+
+
 class Averaging(StrEnum):
     """Rotations over which an unconstrained model is averaged, each with and without the inversion.
 

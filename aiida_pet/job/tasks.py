@@ -30,6 +30,7 @@ class Task(StrEnum):
     PHONONS = "phonons"
     ELASTIC = "elastic"
     CONDUCTIVITY = "conductivity"
+    EOS = "eos"
 
     @classmethod
     def _missing_(cls, value: object) -> Self:
@@ -251,6 +252,22 @@ Two jobs: forces of displaced supercells, by the engine, then the transport, by 
 
 \b
 aiida-pet launch conductivity alloys.xyz --set fc3_min_image=7 --dry-run
+""",
+    ),
+    TaskEntry(
+        Task.EOS,
+        "Compute equations of state of the crystals of a set or of FILES, relaxed tightly first.",
+        schema="aiida_pet.job.volume_parameters:EosParameters",
+        driver=f"{_DRIVERS}.eos:Eos",
+        seconds_per_atom=0.1,
+        like=Task.RELAX.value,
+        further_protocols=("acwf",),
+        details="""
+Energy, volume, bulk modulus and its derivative at the minimum of each, from cells whose atoms and shape relax at
+constant volume.
+
+\b
+aiida-pet launch eos alloys.xyz --set equation=vinet --wait
 """,
     ),
 )

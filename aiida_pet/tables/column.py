@@ -33,6 +33,7 @@ class Section(StrEnum):
     PHONONS = "phonons"
     ELASTIC = "elastic"
     CONDUCTIVITY = "conductivity"
+    EOS = "eos"
     OTHER = "other"
 
 
@@ -53,6 +54,7 @@ class Source(StrEnum):
     PHONONS = "phonons"
     ELASTIC = "elastic"
     CONDUCTIVITY = "conductivity"
+    EOS = "eos"
     SYMMETRY = "symmetry"
     HULL = "hull"
     COMBINED = "combined"  # two relaxations made one
@@ -60,8 +62,9 @@ class Source(StrEnum):
     SCREEN = "screen"  # the final table of a screening
 
 
-EVALUATED = (Source.STATIC, Source.RELAX, Source.PHONONS, Source.ELASTIC, Source.CONDUCTIVITY)
-RELAXED = (Source.RELAX, Source.PHONONS, Source.ELASTIC, Source.CONDUCTIVITY)
+RELAXED = (Source.RELAX, Source.PHONONS, Source.ELASTIC, Source.CONDUCTIVITY, Source.EOS)
+"""What relaxes crystals, so that its tables say where each began."""
+EVALUATED = (Source.STATIC, *RELAXED)
 
 
 def _always(_: Any) -> bool:

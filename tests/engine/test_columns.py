@@ -49,6 +49,12 @@ CASES: list[tuple[Task, dict[str, Any]]] = [
     (Task.CONDUCTIVITY, LOOSE | CELLS | {"opposites": "auto", "pressure": 2.0}),
     (Task.CONDUCTIVITY, LOOSE | CELLS | {"relax_first": False, "symprecs": (), "forces": "direct"}),
     (Task.CONDUCTIVITY, LOOSE | CELLS | {"averaging": "spacegroup", "outputs": FURTHER}),
+    (Task.EOS, LOOSE | {"n_volumes": 5, "pressure": 2.0}),
+    (Task.EOS, LOOSE | {"n_volumes": 5, "relax_first": False, "symprecs": (), "forces": "direct"}),
+    (
+        Task.EOS,
+        LOOSE | {"n_volumes": 6, "at_volume": "nothing", "averaging": "spacegroup", "outputs": FURTHER},
+    ),
 ]
 
 
@@ -98,7 +104,9 @@ def run(table: StructureTable, task: Task, model: Any, given: dict[str, Any]) ->
 
 def sizes_of(parameters: Any) -> dict[str, int]:
     temperatures = {*getattr(parameters, "temperatures", ()), 300.0}
-    return {"T": len(temperatures), "G": getattr(parameters, "dos_points", 0), "F": 24}
+    return {"T": len(temperatures), "G": getattr(parameters, "dos_points", 0), "F": 24} | {
+        "V": getattr(parameters, "n_volumes", 0)
+    }
 
 
 def assert_as_in_the_catalogue(result: StructureTable, column: Column, parameters: Any) -> None:

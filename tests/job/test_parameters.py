@@ -70,6 +70,22 @@ def test_conductivities_that_cannot_be_are_refused(parameters, message):
         parse_parameters(Task.CONDUCTIVITY, parameters)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"volumes": (0.9, 0.95, 1.0, 1.05)}, "at least 5 different numbers"),
+        ({"volumes": (0.9, 0.95, 1.0, 1.05, 1.05)}, "at least 5 different numbers"),
+        ({"volumes": (90, 95, 100, 105, 110)}, "between 0.3 and 3, such as 0.94"),
+        ({"n_volumes": 4}, "n_volumes = 4"),
+        ({"max_strain": 0.5}, "max_strain = 0.5"),
+        ({"cell": "plane"}, "periodic in all directions"),
+    ],
+)
+def test_volumes_of_which_no_equation_can_be_made_are_refused(parameters, message):
+    with pytest.raises(ParameterError, match=message):
+        parse_parameters(Task.EOS, parameters)
+
+
 def test_mesh_is_a_length_or_three_numbers():
     assert parse_parameters(Task.CONDUCTIVITY, {"mesh": [19, 19, 15]}).mesh == (19, 19, 15)
     assert parse_parameters(Task.CONDUCTIVITY, {"mesh": 40}).mesh == 40.0

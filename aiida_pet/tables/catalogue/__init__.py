@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiida_pet.tables.catalogue.conductivity import CONDUCTIVITY
 from aiida_pet.tables.catalogue.elasticity import ELASTICITY
+from aiida_pet.tables.catalogue.equation_of_state import EQUATION_OF_STATE
 from aiida_pet.tables.catalogue.evaluation import EVALUATION
 from aiida_pet.tables.catalogue.general import GENERAL
 from aiida_pet.tables.catalogue.given import GIVEN
@@ -20,6 +21,7 @@ COLUMNS: tuple[Column, ...] = (
     *HULL,
     *PHONONS,
     *ELASTICITY,
+    *EQUATION_OF_STATE,
     *CONDUCTIVITY,
     *SYMMETRY,
     *GIVEN,
