@@ -264,6 +264,12 @@ class PhononParameters(TightRelaxParameters):
         description="multiples of the primitive cell, or a matrix, instead of the rule by min_image",
         json_schema_extra=told(expected="3 whole numbers, or a matrix of 3 x 3"),
     )
+    given_cells: bool = Field(
+        False,
+        description="where the set has columns supercell_matrix (relative to the primitive cell), primitive_matrix "
+        "(relative to the cell of the row) and q_mesh, take these instead of min_image and mesh; results of phonons "
+        "have the first two as well",
+    )
     displacement: float | None = Field(
         None,
         gt=0,

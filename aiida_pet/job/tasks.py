@@ -31,6 +31,7 @@ class Task(StrEnum):
     ELASTIC = "elastic"
     CONDUCTIVITY = "conductivity"
     EOS = "eos"
+    QHA = "qha"
 
     @classmethod
     def _missing_(cls, value: object) -> Self:
@@ -192,7 +193,7 @@ aiida-pet launch relax 12 --protocol precise --lanes 4 --where 'n_atoms <= 20' -
         driver=f"{_DRIVERS}.phonons:Phonons",
         seconds_per_atom=0.5,
         like=Task.RELAX.value,
-        reads_rows=("dielectric_tensor",),
+        reads_rows=("dielectric_tensor", "supercell_matrix", "primitive_matrix", "q_mesh"),
         reads_atoms=("born_charges",),
         flags=(
             Flag(
@@ -268,6 +269,23 @@ constant volume.
 
 \b
 aiida-pet launch eos alloys.xyz --set equation=vinet --wait
+""",
+    ),
+    TaskEntry(
+        Task.QHA,
+        "Compute thermal expansion and other quasi-harmonic properties of the crystals of a set or of FILES.",
+        schema="aiida_pet.job.volume_parameters:QhaParameters",
+        driver=f"{_DRIVERS}.qha:Qha",
+        seconds_per_atom=5.0,
+        like=Task.RELAX.value,
+        reads_rows=("dielectric_tensor",),
+        reads_atoms=("born_charges",),
+        details="""
+Volume, thermal expansion, bulk modulus, heat capacity and Grueneisen parameters over the temperature, from phonons at
+several volumes. Extra columns of each mode with --set modes=true.
+
+\b
+aiida-pet launch qha alloys.xyz --set n_volumes=7 --wait
 """,
     ),
 )

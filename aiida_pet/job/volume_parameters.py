@@ -1,4 +1,4 @@
-"""The parameters of tasks that look at a crystal at several volumes: equations of state."""
+"""The parameters of tasks that look at a crystal at several volumes: equations of state, quasi-harmonic properties."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, Field, model_validator
 
 from aiida_pet.job.choices import AtVolume, Equation
-from aiida_pet.job.parameters import TightRelaxParameters
+from aiida_pet.job.parameters import PhononParameters, TightRelaxParameters
 from aiida_pet.schemas import told
 
 _FEWEST = 5  # of a fit of four numbers
@@ -49,3 +49,26 @@ class VolumesParameters(BaseModel):
 
 class EosParameters(VolumesParameters, TightRelaxParameters):
     """Energies at several volumes, and an equation of state through them."""
+
+
+class QhaParameters(VolumesParameters, PhononParameters):
+    """Phonons at several volumes, and the quasi-harmonic properties that follow from them."""
+
+    n_volumes: int = Field(9, ge=_FEWEST, le=101, description="number of volumes")
+    equation: Equation = Field(
+        Equation.VINET, description="equation of state that is fitted to the free energies"
+    )
+    temperatures: Annotated[tuple[float, ...], Field(json_schema_extra=told(unit="K"))] = Field(
+        tuple(float(t) for t in range(0, 1001, 50)),
+        description="of volume, expansion and heat capacity; 300 is always among them",
+    )
+    modes: bool = Field(False, description="store the Grueneisen parameters of all modes")
+
+    @model_validator(mode="after")
+    def _one_supercell(self) -> Self:
+        if self.supercell_check is not None:
+            raise ValueError(
+                f"supercell_check = {self.supercell_check:g} A has no effect at several volumes: check the supercell "
+                "with the task phonons"
+            )
+        return self

@@ -34,6 +34,7 @@ class Section(StrEnum):
     ELASTIC = "elastic"
     CONDUCTIVITY = "conductivity"
     EOS = "eos"
+    QHA = "qha"
     OTHER = "other"
 
 
@@ -55,6 +56,7 @@ class Source(StrEnum):
     ELASTIC = "elastic"
     CONDUCTIVITY = "conductivity"
     EOS = "eos"
+    QHA = "qha"
     SYMMETRY = "symmetry"
     HULL = "hull"
     COMBINED = "combined"  # two relaxations made one
@@ -62,7 +64,14 @@ class Source(StrEnum):
     SCREEN = "screen"  # the final table of a screening
 
 
-RELAXED = (Source.RELAX, Source.PHONONS, Source.ELASTIC, Source.CONDUCTIVITY, Source.EOS)
+RELAXED = (
+    Source.RELAX,
+    Source.PHONONS,
+    Source.ELASTIC,
+    Source.CONDUCTIVITY,
+    Source.EOS,
+    Source.QHA,
+)
 """What relaxes crystals, so that its tables say where each began."""
 EVALUATED = (Source.STATIC, *RELAXED)
 

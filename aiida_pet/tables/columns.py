@@ -163,6 +163,7 @@ _TOLD_BY = {
     Source.ELASTIC: "n_strains",
     Source.CONDUCTIVITY: "n_fc3_displacements",
     Source.EOS: "n_volumes",
+    Source.QHA: "n_qha_volumes",
     Source.HULL: "hull_status",
     Source.RELAX: "n_steps",
     Source.STATIC: "fmax",

@@ -25,7 +25,7 @@ from aiida_pet.crystals.phonons.harmonic import (
     nac_parameters,
     thermal_temperatures,
 )
-from aiida_pet.crystals.phonons.supercells import Supercell, choose_supercell
+from aiida_pet.crystals.phonons.supercells import Supercell, choose_supercell, given_supercell
 from aiida_pet.engine.batch.evaluation import NET_FORCE
 from aiida_pet.engine.tasks.expansion import Expansion, Reduced
 from aiida_pet.job.parameters import Derivation, PhononParameters
@@ -36,6 +36,9 @@ from aiida_pet.tables.warnings import Warned
 
 #: Lengths of displacements if none is asked for, A. Direct forces are rougher: in longer ones their noise weighs less.
 DEFAULT_DISPLACEMENT = {Derivation.CONSERVATIVE: 0.03, Derivation.DIRECT: 0.1}
+#: Columns of the input that a row may come with: its supercell, relative to its primitive cell; that primitive cell,
+#: relative to the cell of the row; and the numbers of its q-points.
+SUPERCELL, PRIMITIVE, MESH = "supercell_matrix", "primitive_matrix", "q_mesh"
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,12 @@ class PhononPlan:
 
     :ivar main: the supercell of the results; its children come first.
     :ivar check: a second one that they are compared with.
+    :ivar mesh: of q-points, as a length (A) or three numbers.
     """
 
     main: DisplacedSupercell
     check: DisplacedSupercell | None
+    mesh: float | list[int]
 
 
 class Phonons(Expansion[PhononParameters, PhononPlan]):
@@ -116,12 +121,15 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
             pbc = "".join("T" if flag else "F" for flag in crystal.pbc[0])
             raise ValueError(f"phonons need a crystal periodic in all directions, but pbc is {pbc}")
         given = self.parameters
-        main = self._displaced(crystal, min_image=given.min_image, supercell=given.supercell)
+        supercell = self._given(crystal, SUPERCELL) if given.supercell is None else given.supercell
+        main = self._displaced(crystal, min_image=given.min_image, supercell=supercell)
+        numbers = self._given(crystal, MESH)
+        mesh = given.mesh if numbers is None else numbers.astype(int).tolist()
         if given.supercell_check is None:
-            return main.children(), PhononPlan(main, None)
+            return main.children(), PhononPlan(main, None, mesh)
         check = self._displaced(crystal, min_image=given.supercell_check, supercell=None)
         children = StructureTable.concatenate([main.children(), _renamed(check.children(), "check ")])
-        return children, PhononPlan(main, check)
+        return children, PhononPlan(main, check, mesh)
 
     def reduce(self, crystal: StructureTable, plan: PhononPlan, children: StructureTable) -> Reduced:
         """Return force constants and what they say.
@@ -136,7 +144,7 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
         # direct forces come without their net force, and say how large it was
         removed = displaced.columns.get(NET_FORCE, np.zeros(1))
         columns |= {
-            **self._properties(main).columns(),
+            **self._properties(main, plan.mesh).columns(),
             "temperatures": thermal_temperatures(given.temperatures),
             NET_FORCE: max(solved.net_force, float(removed.max())),
             "acoustic_sum_rule_before": solved.sum_rule_before,
@@ -153,7 +161,7 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
         }
         if plan.check is not None:
             self._solve(plan.check, children.take(range(count, len(children))))
-            columns |= self._compared(main, plan.check)
+            columns |= self._compared(main, plan.check, plan.mesh)
         ragged |= {
             "force_constants": solved.values.reshape(-1, 3, 3),
             "primitive_atoms": main.supercell.primitive_atoms,
@@ -180,17 +188,22 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
         }
         return {code for code, holds in codes.items() if holds}
 
+    def _given(self, crystal: StructureTable, name: str) -> Array | None:
+        """Return what the row came with in column ``name``; None if it came with nothing."""
+        if not self.parameters.given_cells or name not in self.table.columns:
+            return None
+        value = self.table.columns[name][self.table.index(str(crystal.ids[0]))].astype(np.float64)
+        return value if np.isfinite(value).all() and value.any() else None
+
     def _displaced(self, crystal: StructureTable, *, min_image: float, supercell: Any) -> DisplacedSupercell:
         given = self.parameters
-        chosen = choose_supercell(
-            crystal.cells[0],
-            crystal.positions,
-            crystal.numbers,
-            min_image=min_image,
-            max_atoms=given.max_atoms,
-            supercell=supercell,
-            symprec=given.phonon_symprec,
-        )
+        primitive = self._given(crystal, PRIMITIVE)
+        shared = {"min_image": min_image, "supercell": supercell, "symprec": given.phonon_symprec}
+        of = (crystal.cells[0], crystal.positions, crystal.numbers)
+        if primitive is not None and supercell is not None:
+            chosen = given_supercell(*of, primitive_matrix=primitive, **shared)
+        else:
+            chosen = choose_supercell(*of, max_atoms=given.max_atoms, **shared)
         kept = chosen.primitive_atoms
         phonopy = make_phonopy(
             chosen.primitive_matrix.T @ crystal.cells[0],
@@ -216,22 +229,24 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
         displaced.phonopy.force_constants = solved.values
         return solved
 
-    def _properties(self, displaced: DisplacedSupercell) -> HarmonicProperties:
+    def _properties(self, displaced: DisplacedSupercell, mesh: float | list[int]) -> HarmonicProperties:
         given = self.parameters
         return harmonic_properties(
             displaced.phonopy,
             frequencies=given.dos_points
             if given.dos_range is None
             else np.linspace(*given.dos_range, given.dos_points),
-            mesh=given.mesh,
+            mesh=mesh,
             temperatures=thermal_temperatures(given.temperatures),
             imaginary_threshold=given.imaginary_threshold,
             dos_sigma=given.dos_sigma,
         )
 
-    def _compared(self, main: DisplacedSupercell, check: DisplacedSupercell) -> dict[str, Any]:
+    def _compared(
+        self, main: DisplacedSupercell, check: DisplacedSupercell, mesh: float | list[int]
+    ) -> dict[str, Any]:
         """Return what the second supercell says; the primitive cell is the same, and so is the mesh."""
-        properties = self._properties(check)
+        properties = self._properties(check, mesh)
         change = check.phonopy.mesh.frequencies - main.phonopy.mesh.frequencies
         return {
             "check_n_atoms_supercell": check.supercell.n_atoms,

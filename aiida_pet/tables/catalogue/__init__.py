@@ -10,6 +10,7 @@ from aiida_pet.tables.catalogue.general import GENERAL
 from aiida_pet.tables.catalogue.given import GIVEN
 from aiida_pet.tables.catalogue.hull import HULL
 from aiida_pet.tables.catalogue.phonons import PHONONS
+from aiida_pet.tables.catalogue.quasi_harmonic import QUASI_HARMONIC
 from aiida_pet.tables.catalogue.relaxation import RELAXATION
 from aiida_pet.tables.catalogue.symmetry import SYMMETRY
 from aiida_pet.tables.column import Column
@@ -22,6 +23,7 @@ COLUMNS: tuple[Column, ...] = (
     *PHONONS,
     *ELASTICITY,
     *EQUATION_OF_STATE,
+    *QUASI_HARMONIC,
     *CONDUCTIVITY,
     *SYMMETRY,
     *GIVEN,

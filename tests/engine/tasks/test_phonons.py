@@ -399,3 +399,38 @@ def test_a_job_writes_what_phonons_are_restored_from(model_file, tmp_path):
         2 * results.columns["n_atoms_supercell"][0],
         0,
     ]
+
+
+def test_rows_may_come_with_their_own_supercells_and_meshes():
+    """A reference's settings stand over the rule, row by row, if they are asked for."""
+    model = BatchedPet(tiny_pet())
+    table = StructureTable.from_ase([(name, bulk("Mo", a=3.16, cubic=True)) for name in ("own", "rule")])
+    nothing = np.full((3, 3), np.nan)
+    columns = {
+        "supercell_matrix": np.stack([2.0 * np.eye(3), nothing]),
+        "primitive_matrix": np.stack([np.eye(3), nothing]),
+        "q_mesh": np.array([[4.0, 4.0, 2.0], [np.nan] * 3]),
+    }
+    given = replace(table, columns=columns)
+
+    def rows(table: StructureTable, **parameters: Any) -> StructureTable:
+        finished: list[StructureTable] = []
+        wanted = parse_parameters(Task.PHONONS, AS_GIVEN | parameters)
+        assert Phonons(table, model, wanted, finished=finished.append).run()
+        return StructureTable.concatenate(finished).select(table.ids)
+
+    plain = rows(table).columns
+    found = rows(given, given_cells=True).columns
+    assert found["n_atoms_primitive"].tolist() == [2, 1]
+    assert found["n_atoms_supercell"].tolist() == [16, plain["n_atoms_supercell"][1]]
+    np.testing.assert_array_equal(found["supercell_matrix"][0], 2 * np.eye(3))
+    np.testing.assert_array_equal(found["primitive_matrix"][0], np.eye(3))
+    assert found["free_energy_300"][1] == pytest.approx(plain["free_energy_300"][1])
+    # by phonopy, in the cell and on the mesh of the row
+    phonopy = phonopy_of_row(rows(given, given_cells=True), "own")
+    phonopy.run_mesh([4, 4, 2], is_gamma_center=True)
+    phonopy.run_thermal_properties(temperatures=[300.0], exclude_gamma_acoustic=True)
+    expected = phonopy.get_thermal_properties_dict()["free_energy"][0]
+    assert found["free_energy_300"][0] == pytest.approx(expected, rel=1e-9)
+    # results of phonons have such columns too, and these do not bind the next launch
+    np.testing.assert_array_equal(rows(given).columns["n_atoms_supercell"], plain["n_atoms_supercell"])
