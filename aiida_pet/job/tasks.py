@@ -202,6 +202,7 @@ aiida-pet launch relax 12 --protocol precise --lanes 4 --where 'n_atoms <= 20' -
                 "land.",
             ),
         ),
+        further_protocols=("mdr", "mdr-fixed-cell"),
         details="""
 Frequencies, dynamical stability, thermal properties and force constants of each. Of a single structure (a
 StructureData) bands, density of states and a phonopy_params.yaml too.

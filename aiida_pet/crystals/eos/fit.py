@@ -65,17 +65,20 @@ def _birch_murnaghan(volumes: Floats, energies: Floats) -> EquationOfState:
     reference = energies.min()
     polynomial = Polynomial.fit(volumes ** (-2 / 3), energies - reference, 3)
     slope, curvature = polynomial.deriv(), polynomial.deriv(2)
-    roots = slope.roots()
-    minima = [root.real for root in roots if abs(root.imag) < 1e-12 * abs(root) and curvature(root.real) > 0]
-    minima = [root for root in minima if root > 0]
-    middle = np.mean(volumes ** (-2 / 3))
+    roots = [complex(root) for root in slope.roots()]
+    minima = [
+        root.real
+        for root in roots
+        if abs(root.imag) < 1e-12 * abs(root) and root.real > 0 and float(curvature(root.real)) > 0
+    ]
+    middle = float(np.mean(volumes ** (-2 / 3)))
     if not minima or curvature(middle) <= 0:
         low, high = volumes[[energies.argmin(), energies.argmax()]]
         raise ValueError(
             f"the energies have no minimum: the lowest is at {low:.4f} A^3, the highest at {high:.4f} A^3"
         )
     x0 = minima[0]
-    a, b = curvature(x0) / 2, polynomial.deriv(3)(x0) / 6
+    a, b = float(curvature(x0)) / 2, float(polynomial.deriv(3)(x0)) / 6
     volume = x0 ** (-3 / 2)
     return EquationOfState(
         Equation.BIRCH_MURNAGHAN,

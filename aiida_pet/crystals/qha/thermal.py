@@ -105,7 +105,8 @@ def quasi_harmonic(
         if values is None:
             break
         found[place], last = values, temperature
-    return QuasiHarmonic(*found.T.copy(), max_temperature=last)
+    names = [field.name for field in fields(QuasiHarmonic) if field.name != "max_temperature"]
+    return QuasiHarmonic(**dict(zip(names, found.T.copy(), strict=True)), max_temperature=last)
 
 
 def _at(series: VolumeSeries, place: int, pressure: float, equation: Equation) -> list[float] | None:
