@@ -283,6 +283,11 @@ class PhononParameters(TightRelaxParameters):
         description="tolerance of the space group that reduces displacements, as of phonopy",
         json_schema_extra=told(unit="A"),
     )
+    use_symmetry: bool = Field(
+        True,
+        description="displace only what symmetry does not make the same; else every atom of the primitive cell along "
+        "three directions, since a model that is not invariant need not have the symmetry of the crystal",
+    )
     force_constants: ForceConstants = Field(
         ForceConstants.TRADITIONAL, description="how force constants are made of forces"
     )
@@ -331,6 +336,11 @@ class PhononParameters(TightRelaxParameters):
     def _frequencies_and_temperatures_in_order(self) -> Self:
         if self.dos_range is not None and self.dos_range[0] >= self.dos_range[1]:
             raise ValueError(f"dos_range must be lowest, then highest frequency, got {list(self.dos_range)}")
+        if not self.use_symmetry and self.force_constants is ForceConstants.SYMFC:
+            raise ValueError(
+                "use_symmetry=false has no effect with force_constants=symfc, whose basis has the symmetry of the "
+                "crystal: use traditional"
+            )
         if any(temperature < 0 for temperature in self.temperatures):
             raise ValueError(f"temperatures must not be negative, got {list(self.temperatures)} K")
         return self

@@ -198,6 +198,7 @@ def harmonic_properties(
     temperatures: Sequence[float] | Floats = (ROOM_TEMPERATURE,),
     imaginary_threshold: float = 0.1,
     dos_sigma: float = 0.1,
+    use_symmetry: bool = True,
 ) -> HarmonicProperties:
     """Return what the force constants of ``phonopy`` say. About 50 ms for a small primitive cell.
 
@@ -209,6 +210,7 @@ def harmonic_properties(
     :param imaginary_threshold: a mode is imaginary if its frequency is below minus this, THz.
     :param dos_sigma: standard deviation of the Gaussian that each mode is in it, THz; if the range is to hold all
         modes, at least what the integral needs, 0.75 times the distance of the frequencies.
+    :param use_symmetry: whether q-points that the crystal makes the same are computed once.
     """
     points = get_commensurate_points(phonopy.supercell_matrix)
     at_points = phonopy.run_qpoints(points).frequencies
@@ -218,7 +220,7 @@ def harmonic_properties(
         warnings.simplefilter(
             "ignore", MeshSymmetryFallbackWarning
         )  # numbers were asked for: all its points then
-        sampled = phonopy.run_mesh(mesh, is_gamma_center=True)
+        sampled = phonopy.run_mesh(mesh, is_gamma_center=True, is_mesh_symmetry=use_symmetry)
     weights = sampled.weights
 
     largest_at_points = float(at_points.max())

@@ -213,6 +213,8 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
             symprec=given.phonon_symprec,
         )
         sites = SupercellSites.of(phonopy)
+        if not given.use_symmetry:
+            sites = sites.without_symmetry()
         displacements = generate_displacements(sites, phonopy.supercell.positions, self.displacement)
         return DisplacedSupercell(chosen, phonopy, sites, displacements)
 
@@ -240,6 +242,7 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
             temperatures=thermal_temperatures(given.temperatures),
             imaginary_threshold=given.imaginary_threshold,
             dos_sigma=given.dos_sigma,
+            use_symmetry=given.use_symmetry,
         )
 
     def _compared(

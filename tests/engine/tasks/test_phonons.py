@@ -434,3 +434,36 @@ def test_rows_may_come_with_their_own_supercells_and_meshes():
     assert found["free_energy_300"][0] == pytest.approx(expected, rel=1e-9)
     # results of phonons have such columns too, and these do not bind the next launch
     np.testing.assert_array_equal(rows(given).columns["n_atoms_supercell"], plain["n_atoms_supercell"])
+
+
+def test_without_symmetry_force_constants_are_those_of_phonopy_without_symmetry(load_pet, ase_calculator):
+    """Every atom along three directions; the model does not know the symmetry, so that the reduced set says less."""
+    atoms = bulk("W", a=3.18)
+    table = StructureTable.from_ase([("bcc", atoms)])
+
+    def row(**parameters: Any) -> StructureTable:
+        finished: list[StructureTable] = []
+        wanted = parse_parameters(Task.PHONONS, AS_GIVEN | {"supercell": (2, 2, 2)} | parameters)
+        assert Phonons(table, load_pet(), wanted, finished=finished.append).run()
+        return finished[0]
+
+    whole, reduced = row(use_symmetry=False), row()
+    assert whole.columns["n_displacements"].tolist() == [6]
+    assert reduced.columns["n_displacements"].tolist() == [2]
+    cell = PhonopyAtoms(numbers=atoms.numbers, cell=atoms.cell[:], positions=atoms.positions)
+    hand = Phonopy(cell, np.diag([2, 2, 2]), primitive_matrix="P", is_symmetry=False)
+    hand.generate_displacements(distance=0.03, is_plusminus=True, is_diagonal=False)
+    calculator = ase_calculator()
+    forces = []
+    for one in hand.supercells_with_displacements:
+        displaced = Atoms(one.numbers, one.positions, cell=one.cell, pbc=True, calculator=calculator)
+        forces.append(displaced.get_forces())
+    hand.forces = np.array(forces) - np.mean(forces, axis=1, keepdims=True)
+    hand.produce_force_constants(calculate_full_force_constants=True)
+    full = np.array(hand.force_constants)
+    full = (full + full.transpose(1, 0, 3, 2)) / 2
+    full = full - full.mean(axis=1)[:, None] - full.mean(axis=0)[None, :] + full.mean(axis=(0, 1))
+    ours = whole.ragged["force_constants"][0].reshape(1, 8, 3, 3)
+    np.testing.assert_allclose(ours, full[hand.primitive.p2s_map], atol=2e-5)
+    others = reduced.ragged["force_constants"][0].reshape(1, 8, 3, 3)
+    assert np.abs(ours - others).max() > 1e-4
