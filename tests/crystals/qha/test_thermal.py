@@ -66,7 +66,8 @@ def test_properties_are_those_of_phonopy(equation, pressure):
     np.testing.assert_allclose(
         ours.heat_capacity_p[some] * JOULE, np.array(theirs.heat_capacity_P_polyfit)[some], rtol=2e-3
     )
-    np.testing.assert_allclose(ours.gruneisen[some], np.array(theirs.gruneisen_temperature)[some], rtol=5e-3)
+    warm = some[1:]  # the same difference is in its Grueneisen parameter, which is 2.1 at all temperatures
+    np.testing.assert_allclose(ours.gruneisen[warm], np.array(theirs.gruneisen_temperature)[warm], rtol=5e-3)
 
 
 def test_an_einstein_crystal_has_its_own_gruneisen_parameter():
