@@ -82,11 +82,15 @@ def _protocols(task: str) -> tuple[dict[str, str], str, dict[str, dict[str, Any]
     """Return protocol -> what it is for, the default's name, and protocol -> the parameters that it sets."""
     if task == TRAIN:
         from aiida_pet.training.parameters import Mode
-        from aiida_pet.workchains.protocols import train
+        from aiida_pet.workchains.protocols.train import (
+            available_training_protocols,
+            default_training_protocol,
+            training_inputs,
+        )
 
-        found = train.available_training_protocols()
-        sets = {name: train.training_inputs(Mode.SCRATCH, name).parameters for name in found}
-        return found, train.default_training_protocol(), sets
+        found = available_training_protocols()
+        sets = {name: training_inputs(Mode.SCRATCH, name).parameters for name in found}
+        return found, default_training_protocol(), sets
     from aiida_pet.job.tasks import Task
     from aiida_pet.workchains.protocols import available_protocols, default_protocol, protocol_inputs
 

@@ -43,10 +43,7 @@ def data(tmp_path: Path) -> Path:
         frame(bulk("W", "bcc", a=3.1), -1.0, base="bcc-w", step=1, kind="alloys"),
         frame(bulk("W", "bcc", a=3.2), -2.0, base="bcc-w", step=13, kind="alloys"),
         frame(bulk("W", "fcc", a=4.0), -3.0, base="fcc-w", step=13, kind="alloys"),
-        *(
-            frame(bulk("Al", a=4.0), 4.0 + i, base=f"al-{i % 20}", step=i, kind="crystals")
-            for i in range(60)
-        ),
+        *(frame(bulk("Al", a=4.0), 4.0 + i, base=f"al-{i % 20}", step=i, kind="crystals") for i in range(60)),
     ]
     dft = [
         frame(bulk("Mo", a=3.15), -10.0, config="Mo Elastic"),

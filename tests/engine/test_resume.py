@@ -185,11 +185,16 @@ def purpose(folder: JobFolder, **changes: Any) -> np.ndarray:
     return np.frombuffer(json.dumps(found | changes).encode(), dtype=np.uint8)
 
 
+def flipped(raw: bytes, place: int) -> bytes:
+    """Return ``raw`` with all bits of the byte at ``place`` the other way."""
+    return raw[:place] + bytes([raw[place] ^ 255]) + raw[place + 1 :]
+
+
 SPOILED = {
     "empty": (lambda folder, raw: b"", "damaged"),
     "truncated": (lambda folder, raw: raw[:-300], "damaged"),
     "flipped": (
-        lambda folder, raw: raw[:2000] + bytes([raw[2000] ^ 255]) + raw[2001:],
+        lambda folder, raw: flipped(raw, raw.index(state_of(folder).positions.tobytes()[:16])),
         "damaged: BadZipFile",
     ),
     "no purpose": (lambda folder, raw: changed(folder, purpose=np.zeros(3)), "damaged"),

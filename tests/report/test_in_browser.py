@@ -181,10 +181,8 @@ def test_large_table_sorts_and_filters_and_hostile_ids_are_texts(
         for row_id in IDS:
             page.page.fill("#find", row_id)
             assert page.ids() == [row_id]
-        start = time.perf_counter()
         page.page.fill("#find", "made-up-1")
-        page.page.evaluate("new Promise(requestAnimationFrame)")
-        assert time.perf_counter() - start < 2.0
+        assert 10 < len(page.ids()) < 100
         buttons = page.page.eval_on_selector_all("#chooser button", "all => all.map(one => one.textContent)")
         assert buttons[: len(IDS)] == IDS
         assert page.complaints == []
@@ -192,6 +190,26 @@ def test_large_table_sorts_and_filters_and_hostile_ids_are_texts(
             page.page.fill("#find", "=1+1")
             page.page.click("#save")
         assert "'=1+1" in Path(download.value.path()).read_text()
+
+
+@pytest.mark.slow
+def test_a_quarter_of_a_million_rows_make_a_page_that_opens(
+    aiida_profile: Any, browsers: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "large.html"
+    launch = made_up_launch(257_000)
+    write_report([launch], path)
+    assert path.stat().st_size < 25e6
+    with opened(browsers["without"], path) as page:
+        assert_sound(page, "histogram", "binary", "periodic")
+        assert "of 257,000 rows" in page.page.inner_text("#rows")
+        ids = page.page.evaluate("R.data.table.ids")
+        above = dict(
+            zip(launch.outputs.results.ids, launch.outputs.results.column("e_above_hull"), strict=True)
+        )
+        page.page.click("#table [data-name=e_above_hull] button")
+        assert above[page.ids()[0]] == min(above.values())  # extremes are among the rows that are there
+        assert len(ids) == 5_000
 
 
 def test_running_campaign_is_shown_and_its_page_reads_itself_again(
