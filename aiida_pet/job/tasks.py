@@ -103,6 +103,7 @@ class TaskEntry:
     :ivar told_by: column that tells a table of this task from others; empty for the first of ``columns``.
     :ivar reads_rows: columns of the input set that its jobs are given, beside those of every task.
     :ivar reads_atoms: the same of columns per atom.
+    :ivar reads_ragged: the same of columns whose length differs from row to row.
     :ivar protocols: file of its protocols, as ``package:file``; empty for that of its name in this package.
     :ivar entry_point: of its CalcJob; empty for ``pet.<name>``.
     :ivar workflow: entry point of its WorkChain; empty for that of the CalcJob.
@@ -123,6 +124,7 @@ class TaskEntry:
     told_by: str = ""
     reads_rows: tuple[str, ...] = ()
     reads_atoms: tuple[str, ...] = ()
+    reads_ragged: tuple[str, ...] = ()
     protocols: str = ""
     entry_point: str = ""
     workflow: str = ""
@@ -195,6 +197,7 @@ aiida-pet launch relax 12 --protocol precise --lanes 4 --where 'n_atoms <= 20' -
         like=Task.RELAX.value,
         reads_rows=("dielectric_tensor", "supercell_matrix", "primitive_matrix", "q_mesh"),
         reads_atoms=("born_charges",),
+        reads_ragged=("displacements",),
         flags=(
             Flag(
                 "follow_modes",

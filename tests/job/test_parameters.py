@@ -14,12 +14,17 @@ from aiida_pet.job.parameters import (
 )
 
 
-@pytest.mark.parametrize("averaging", [*Averaging, "lebedev-1", "lebedev-3", "lebedev-131"])
+@pytest.mark.parametrize(
+    "averaging", [*Averaging, "lebedev-1", "lebedev-3", "lebedev-3-proper", "lebedev-131"]
+)
 def test_known_averagings_are_taken(averaging):
     assert parse_parameters(Task.STATIC, {"averaging": averaging}).averaging == averaging
 
 
-@pytest.mark.parametrize("averaging", ["lebedev", "lebedev-0", "lebedev-132", "lebedev-x", "o3", ""])
+@pytest.mark.parametrize(
+    "averaging",
+    ["lebedev", "lebedev-0", "lebedev-132", "lebedev-x", "lebedev-proper", "icosahedral-proper", "o3", ""],
+)
 def test_unknown_averaging_is_refused_with_what_there_is(averaging):
     with pytest.raises(
         ParameterError, match=rf"averaging = '{averaging}': expected one of none, .*lebedev-3"
@@ -28,7 +33,7 @@ def test_unknown_averaging_is_refused_with_what_there_is(averaging):
 
 
 def test_degree_is_that_of_the_name():
-    assert lebedev_degree("lebedev-5") == 5
+    assert lebedev_degree("lebedev-5") == lebedev_degree("lebedev-5-proper") == 5
     assert lebedev_degree("icosahedral") is None
 
 

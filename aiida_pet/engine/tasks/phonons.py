@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 from phonopy import Phonopy
+from phonopy.structure.atoms import PhonopyAtoms
 
 from aiida_pet.crystals.phonons.displacements import Displacements, SupercellSites, generate_displacements
 from aiida_pet.crystals.phonons.force_constants import SolvedForceConstants, produce_force_constants
+from aiida_pet.crystals.phonons.given_displacements import given_displacements, order_of_supercell
 from aiida_pet.crystals.phonons.harmonic import (
     HarmonicProperties,
     harmonic_properties,
@@ -39,6 +41,8 @@ DEFAULT_DISPLACEMENT = {Derivation.CONSERVATIVE: 0.03, Derivation.DIRECT: 0.1}
 #: Columns of the input that a row may come with: its supercell, relative to its primitive cell; that primitive cell,
 #: relative to the cell of the row; and the numbers of its q-points.
 SUPERCELL, PRIMITIVE, MESH = "supercell_matrix", "primitive_matrix", "q_mesh"
+#: Ragged, (D, 5): the number of a supercell, that of an atom in it as phonopy counts those of the row, and the vector.
+DISPLACEMENTS = "displacements"
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,14 @@ class DisplacedSupercell:
     :ivar phonopy: of it, without force constants.
     :ivar sites: of it.
     :ivar displacements: of its atoms.
+    :ivar distance: length of the longest, A.
     """
 
     supercell: Supercell
     phonopy: Phonopy
     sites: SupercellSites
     displacements: Displacements
+    distance: float
 
     def children(self) -> StructureTable:
         """Return the displaced supercells as rows "0", "1" and so on."""
@@ -122,7 +128,8 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
             raise ValueError(f"phonons need a crystal periodic in all directions, but pbc is {pbc}")
         given = self.parameters
         supercell = self._given(crystal, SUPERCELL) if given.supercell is None else given.supercell
-        main = self._displaced(crystal, min_image=given.min_image, supercell=supercell)
+        moved = self._given_displacements(crystal) if given.supercell is None else None
+        main = self._displaced(crystal, min_image=given.min_image, supercell=supercell, moved=moved)
         numbers = self._given(crystal, MESH)
         mesh = given.mesh if numbers is None else numbers.astype(int).tolist()
         if given.supercell_check is None:
@@ -157,7 +164,7 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
             "supercell_image": main.supercell.min_image,
             "supercell_capped": main.supercell.capped,
             "n_displacements": count,
-            "displacement": self.displacement,
+            "displacement": main.distance,
         }
         if plan.check is not None:
             self._solve(plan.check, children.take(range(count, len(children))))
@@ -195,7 +202,16 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
         value = self.table.columns[name][self.table.index(str(crystal.ids[0]))].astype(np.float64)
         return value if np.isfinite(value).all() and value.any() else None
 
-    def _displaced(self, crystal: StructureTable, *, min_image: float, supercell: Any) -> DisplacedSupercell:
+    def _given_displacements(self, crystal: StructureTable) -> Array | None:
+        """Return the displacements (D, 5) that the row came with; None if it came with none."""
+        if not self.parameters.given_displacements or DISPLACEMENTS not in self.table.ragged:
+            return None
+        found = self.table.ragged[DISPLACEMENTS][self.table.index(str(crystal.ids[0]))]
+        return found if len(found) else None
+
+    def _displaced(
+        self, crystal: StructureTable, *, min_image: float, supercell: Any, moved: Array | None = None
+    ) -> DisplacedSupercell:
         given = self.parameters
         primitive = self._given(crystal, PRIMITIVE)
         shared = {"min_image": min_image, "supercell": supercell, "symprec": given.phonon_symprec}
@@ -215,8 +231,15 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
         sites = SupercellSites.of(phonopy)
         if not given.use_symmetry:
             sites = sites.without_symmetry()
-        displacements = generate_displacements(sites, phonopy.supercell.positions, self.displacement)
-        return DisplacedSupercell(chosen, phonopy, sites, displacements)
+        if moved is None or primitive is None or supercell is None:
+            displacements = generate_displacements(sites, phonopy.supercell.positions, self.displacement)
+            return DisplacedSupercell(chosen, phonopy, sites, displacements, self.displacement)
+        unit_cell = PhonopyAtoms(numbers=crystal.numbers.astype(int), cell=of[0], positions=of[1])
+        matrix = np.round(primitive @ supercell).astype(np.int64)
+        order = order_of_supercell(phonopy, sites, unit_cell, matrix)
+        displacements = given_displacements(sites, phonopy.supercell.positions, moved, order)
+        longest = float(np.linalg.norm(displacements.vectors, axis=1).max())
+        return DisplacedSupercell(chosen, phonopy, sites, displacements, longest)
 
     def _solve(self, displaced: DisplacedSupercell, children: StructureTable) -> SolvedForceConstants:
         """Return the force constants, and leave them in the ``phonopy`` of ``displaced``."""

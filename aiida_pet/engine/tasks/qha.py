@@ -118,6 +118,7 @@ class Qha(Expansion[QhaParameters, VolumesPlan]):
             "pressure": 0.0,
             "supercell": None,
             "given_cells": True,
+            "given_displacements": False,
             "relax_first": given.at_volume is not AtVolume.NOTHING,
             "cell": CELL_AT_VOLUME.get(given.at_volume, CellFilter.FIXED),
         }
