@@ -10,14 +10,7 @@ GENERAL: tuple[Column, ...] = (
         "formula",
         "Formula of the whole cell, elements in alphabetical order.",
         kind=Kind.TEXT,
-        shown=(
-            Source.STATIC,
-            Source.RELAX,
-            Source.PHONONS,
-            Source.ELASTIC,
-            Source.CONDUCTIVITY,
-            Source.SCREEN,
-        ),
+        shown=(*EVALUATED, Source.SCREEN),
     ),
     Column(
         "stage",
@@ -51,7 +44,7 @@ GENERAL: tuple[Column, ...] = (
         kind=Kind.TEXT,
         section=Section.STATUS,
         sources=EVALUATED,
-        shown=(Source.STATIC, Source.RELAX, Source.PHONONS, Source.ELASTIC, Source.CONDUCTIVITY),
+        shown=EVALUATED,
         searched=True,
         repeated=True,
         words=(
@@ -84,14 +77,7 @@ GENERAL: tuple[Column, ...] = (
         kind=Kind.TEXT,
         section=Section.RELAXATION,
         sources=EVALUATED,
-        shown=(
-            Source.STATIC,
-            Source.RELAX,
-            Source.PHONONS,
-            Source.ELASTIC,
-            Source.CONDUCTIVITY,
-            Source.SCREEN,
-        ),
+        shown=(*EVALUATED, Source.SCREEN),
     ),
     Column(
         "n_atoms",
