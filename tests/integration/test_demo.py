@@ -56,39 +56,6 @@ def running_in(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def reproduce(folder: Path) -> None:
-    """Export the screening of the demo as a campaign file, launch that, and see it come from the cache."""
-    programs = Path(sys.executable).parent
-    environment = os.environ | {
-        "AIIDA_PATH": str(folder / "aiida"),
-        "XDG_CACHE_HOME": str(folder / "cache"),
-        "OMP_NUM_THREADS": "1",
-        "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
-    }
-
-    def ask(*arguments: str) -> str:
-        command = [str(programs / "aiida-pet"), *arguments]
-        done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-        return done.stdout
-
-    (first,) = json.loads(ask("list", "--json"))
-    file = folder / "campaign.yaml"
-    ask("export-launch", str(first["pk"]), "-o", str(file))
-    try:
-        ask("setup")
-        again = json.loads(ask("launch", "screen", str(file), "--wait", "--json"))
-        told = ask("status", str(again["pk"]))
-    finally:
-        subprocess.run([str(programs / "verdi"), "daemon", "stop"], env=environment, check=False)
-    found = re.search(r"in ([\d,]+) jobs?, ([\d,]+) of them from the cache", told)
-    assert found is not None, told
-    assert found[1] == found[2]
-    rows = [json.loads(ask("results", str(pk), "--json"))["rows"] for pk in (first["pk"], again["pk"])]
-    assert rows[0] == rows[1]
-    file.unlink()
-    assert running_in(folder / "aiida") == []
-
-
 def on_two_terminals(folder: Path) -> tuple[Screens, Screens]:
     """Return the screens of the demo at 80 columns, and of `status --watch` beside it at 120."""
     demo, watched = Screens(80, 40), Screens(120, 30)
@@ -178,8 +145,6 @@ def test_interrupted_demo_leaves_nothing_running_and_the_next_is_whole(folder: P
         assert row["e_above_hull"] <= 0.025
         assert row["min_frequency"] > -0.1
         assert 20 < row["bulk_modulus"] < 400
-    reproduce(folder)
-
     from aiida_pet import models
 
     assert summary["model_sha256"] == models.sha256_of(models.embedded_path())
