@@ -19,7 +19,7 @@ VALUES = {"phase": ["alpha", "beta"], "formula": ["MoTa"]}
         ("status == convergd", "status is never 'convergd' (did you mean converged or diverged?)"),
         ("energy < 0 and status != 'max_step'", "status is never 'max_step' (did you mean max_steps?)"),
         ("status in [left, convergd]", "status is never 'convergd' (did you mean converged or diverged?)"),
-        ("volume_chang in warnings", "warnings is never 'volume_chang' (did you mean volume_change?)"),
+        ("stagnan in warnings", "warnings is never 'stagnan' (did you mean stagnant?)"),
         ("not (alpa == phase)", "phase is never 'alpa' (did you mean alpha?)"),
     ],
 )
