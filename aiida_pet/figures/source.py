@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from aiida_pet.tables.arrays import Floats
-from aiida_pet.tables.components import component_names
+from aiida_pet.tables.components import TENSORS, component_names, constant_names
 from aiida_pet.tables.frame import frame_of
 from aiida_pet.tables.table import Table
 
@@ -78,9 +78,8 @@ def _gathered(frame: pd.DataFrame, name: str) -> list[str] | None:
         for other in frame.columns
         if other.startswith(f"{name}_") and other[len(name) + 1 :].isdecimal()
     ]
-    tensor = component_names(name, (0, 6, 6))
-    if set(tensor) <= set(frame.columns):
-        return tensor
+    if name in TENSORS and set(constant_names(name)) <= set(frame.columns):
+        return constant_names(name)
     if numbered:
         return component_names(name, (0, len(numbered), 1))
     return [name] if name in frame.columns else None
