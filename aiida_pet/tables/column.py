@@ -33,6 +33,8 @@ class Section(StrEnum):
     PHONONS = "phonons"
     ELASTIC = "elastic"
     CONDUCTIVITY = "conductivity"
+    EOS = "eos"
+    QHA = "qha"
     OTHER = "other"
 
 
@@ -53,6 +55,8 @@ class Source(StrEnum):
     PHONONS = "phonons"
     ELASTIC = "elastic"
     CONDUCTIVITY = "conductivity"
+    EOS = "eos"
+    QHA = "qha"
     SYMMETRY = "symmetry"
     HULL = "hull"
     COMBINED = "combined"  # two relaxations made one
@@ -60,8 +64,16 @@ class Source(StrEnum):
     SCREEN = "screen"  # the final table of a screening
 
 
-EVALUATED = (Source.STATIC, Source.RELAX, Source.PHONONS, Source.ELASTIC, Source.CONDUCTIVITY)
-RELAXED = (Source.RELAX, Source.PHONONS, Source.ELASTIC, Source.CONDUCTIVITY)
+RELAXED = (
+    Source.RELAX,
+    Source.PHONONS,
+    Source.ELASTIC,
+    Source.CONDUCTIVITY,
+    Source.EOS,
+    Source.QHA,
+)
+"""What relaxes crystals, so that its tables say where each began."""
+EVALUATED = (Source.STATIC, *RELAXED)
 
 
 def _always(_: Any) -> bool:
