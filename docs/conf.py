@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from aiida import load_profile
+from aiida.storage.sqlite_temp import SqliteTempBackend
 from pydantic import BaseModel
 from sphinx.application import Sphinx
 
@@ -53,7 +55,8 @@ def _source(app: Sphinx, page: str, source: list[str]) -> None:
     above = "../" * page.count("/")
 
     def turned(link: re.Match[str]) -> str:
-        words, target, anchor = link[1], link[2], link[3] or ""
+        target, anchor = link[2], link[3] or ""
+        words = "" if link[1].endswith(".md") else link[1]  # then the title of the page stands there
         path = (here / target).resolve()
         if not path.is_relative_to(ROOT):
             return link[0]
@@ -62,12 +65,12 @@ def _source(app: Sphinx, page: str, source: list[str]) -> None:
             return f"[{words}]({above}{_PAGES[inside]}.md{anchor})"
         if inside.startswith("docs/"):
             return f"[{words}]({above}{inside.removeprefix('docs/')}{anchor})"
-        return words if path.exists() else link[0]  # a file that is no page
+        return link[1] if path.exists() else link[0]  # a file that is no page
 
     source[0] = _LINK.sub(turned, source[0])
 
 
-def _leave_out(app: object, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
+def _leave_out(app: object, what: str, name: str, obj: object, *_: object) -> bool | None:
     """Leave out the pydantic models by which AiiDA describes nodes: their docstrings are pydantic's."""
     if isinstance(obj, type) and issubclass(obj, BaseModel):
         return True
@@ -76,9 +79,6 @@ def _leave_out(app: object, what: str, name: str, obj: object, skip: bool, optio
 
 def setup(app: Sphinx) -> None:
     """Load a profile in memory: AiiDA wants one before it describes a process."""
-    from aiida import load_profile
-    from aiida.storage.sqlite_temp import SqliteTempBackend
-
     load_profile(SqliteTempBackend.create_profile("docs", debug=False), allow_switch=True)
     app.connect("autodoc-skip-member", _leave_out)
     app.connect("source-read", _source)

@@ -142,6 +142,7 @@ IN_ANOTHER_PACKAGE = {
     "tables.table": "data/test_table",
     "units": "engine/tasks/test_relax",
     "words": "cli/test_output",
+    "workchains.protocols.page": "docs/test_site",
     "workchains.protocols.mixin": "workchains/test_protocols",
     "workchains.protocols.train": "workchains/test_train",
     "workchains.stopping": "cli/test_stop",

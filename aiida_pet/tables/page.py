@@ -35,7 +35,9 @@ def page() -> str:
             if one.section is section
         ]
         title = _TITLES.get(section, section.value.capitalize())
-        parts.append(f"\n## {title}\n\n{markdown_table(('column', 'unit', 'shape', 'written by', 'meaning'), rows)}")
+        parts.append(
+            f"\n## {title}\n\n{markdown_table(('column', 'unit', 'shape', 'written by', 'meaning'), rows)}"
+        )
     return "".join(parts)
 
 

@@ -1,4 +1,7 @@
-"""The page docs/protocols.md, made of the YAML: ``python -m aiida_pet.workchains.protocols.page > docs/protocols.md``."""
+"""The page docs/protocols.md, made of the YAML.
+
+``python -m aiida_pet.workchains.protocols.page > docs/protocols.md`` writes it.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,8 @@ it. A protocol sets parameters only, since what a job asks a queue for is a matt
 
 {aliases}
 
-The tables below hold the parameters that some protocol sets to another value than the default. `aiida-pet params TASK`
-prints all parameters with their meaning. Where a number comes from is said beside it in the YAML files of
+The tables below hold the parameters that some protocol sets to another value than the default. `aiida-pet params relax`
+prints all of a relaxation with their meaning. Where a number comes from is said beside it in the YAML files of
 `workchains/protocols/`.
 """
 
