@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from typing import Any
 
 from aiida_pet.job.parameters import describe_parameters
@@ -42,10 +43,9 @@ def _section(task: Task) -> str:
     """Return title, descriptions and values of the protocols of ``task``."""
     found = available_protocols(task)
     sets = {name: protocol_inputs(task, name).parameters for name in found}
-    told = "".join(
-        f"- `{name}`{' (taken if none is named)' if name == default_protocol(task) else ''}: {text}\n"
-        for name, text in found.items()
-    )
+    taken = {default_protocol(task): " (taken if none is named)"}
+    lines = [f"- `{name}`{taken.get(name, '')}: {text}" for name, text in found.items()]
+    told = "".join(f"{textwrap.fill(line, 120, subsequent_indent='  ')}\n" for line in lines)
     rows = [
         (f"`{name}`", unit, _code(default), *(_value(sets[one].get(name)) for one in found))
         for name, default, unit, _ in describe_parameters(task)
