@@ -30,6 +30,7 @@ class Task(StrEnum):
     PHONONS = "phonons"
     ELASTIC = "elastic"
     CONDUCTIVITY = "conductivity"
+    MD = "md"
 
     @classmethod
     def _missing_(cls, value: object) -> Self:
@@ -251,6 +252,22 @@ Two jobs: forces of displaced supercells, by the engine, then the transport, by 
 
 \b
 aiida-pet launch conductivity alloys.xyz --set fc3_min_image=7 --dry-run
+""",
+    ),
+    TaskEntry(
+        Task.MD,
+        "Move the atoms of the crystals of a set or of FILES by molecular dynamics, each on its own path.",
+        schema="aiida_pet.job.dynamics_parameters:DynamicsParameters",
+        driver=f"{_DRIVERS}.md:Dynamics",
+        seconds_per_atom=30.0,
+        reads_rows=("md_temperature", "md_pressure", "md_timestep", "md_steps", "md_seed"),
+        reads_atoms=("velocities",),
+        details="""
+Energy drift, means with errors, and trajectories. Columns md_temperature, md_pressure, md_timestep, md_steps and
+md_seed of the set take the place of parameters row by row.
+
+\b
+aiida-pet launch md alloys.xyz --set ensemble=nve --set steps=10000 --wait
 """,
     ),
 )

@@ -33,6 +33,7 @@ class Section(StrEnum):
     PHONONS = "phonons"
     ELASTIC = "elastic"
     CONDUCTIVITY = "conductivity"
+    DYNAMICS = "dynamics"
     OTHER = "other"
 
 
@@ -53,6 +54,7 @@ class Source(StrEnum):
     PHONONS = "phonons"
     ELASTIC = "elastic"
     CONDUCTIVITY = "conductivity"
+    MD = "md"
     SYMMETRY = "symmetry"
     HULL = "hull"
     COMBINED = "combined"  # two relaxations made one
@@ -60,7 +62,7 @@ class Source(StrEnum):
     SCREEN = "screen"  # the final table of a screening
 
 
-EVALUATED = (Source.STATIC, Source.RELAX, Source.PHONONS, Source.ELASTIC, Source.CONDUCTIVITY)
+EVALUATED = (Source.STATIC, Source.RELAX, Source.PHONONS, Source.ELASTIC, Source.CONDUCTIVITY, Source.MD)
 RELAXED = (Source.RELAX, Source.PHONONS, Source.ELASTIC, Source.CONDUCTIVITY)
 
 

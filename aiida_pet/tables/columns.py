@@ -162,6 +162,7 @@ _TOLD_BY = {
     Source.ELASTIC: "n_strains",
     Source.HULL: "hull_status",
     Source.RELAX: "n_steps",
+    Source.MD: "n_md_steps",
     Source.STATIC: "fmax",
 }
 
@@ -218,6 +219,7 @@ def first_look(names: Iterable[str]) -> list[str]:
         Source.SCREEN,
         *further,
         Source.CONDUCTIVITY,
+        Source.MD,
         Source.PHONONS,
         Source.ELASTIC,
         Source.HULL,

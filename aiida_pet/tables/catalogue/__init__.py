@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aiida_pet.tables.catalogue.conductivity import CONDUCTIVITY
+from aiida_pet.tables.catalogue.dynamics import DYNAMICS
 from aiida_pet.tables.catalogue.elasticity import ELASTICITY
 from aiida_pet.tables.catalogue.evaluation import EVALUATION
 from aiida_pet.tables.catalogue.general import GENERAL
@@ -21,6 +22,7 @@ COLUMNS: tuple[Column, ...] = (
     *PHONONS,
     *ELASTICITY,
     *CONDUCTIVITY,
+    *DYNAMICS,
     *SYMMETRY,
     *GIVEN,
 )

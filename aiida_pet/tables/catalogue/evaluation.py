@@ -61,7 +61,7 @@ EVALUATION: tuple[Column, ...] = (
         "Norm of the sum of the direct forces before it was removed.",
         "eV/A",
         section=Section.RELAXATION,
-        sources=(Source.STATIC, Source.RELAX, Source.ELASTIC, Source.CONDUCTIVITY),
+        sources=(Source.STATIC, Source.RELAX, Source.ELASTIC, Source.CONDUCTIVITY, Source.MD),
         when=when.direct_forces,
     ),
     Column(
