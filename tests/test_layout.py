@@ -72,6 +72,8 @@ ELSEWHERE = {
 """Test of several modules of its package -> those that have no test file of their own name."""
 
 IN_ANOTHER_PACKAGE = {
+    "campaigns.trajectories": "parsers/test_md",
+    "data.trajectories": "parsers/test_md",
     "engine.dynamics.making": "engine/tasks/test_md",
     "engine.dynamics.plan": "engine/tasks/test_md",
     "engine.dynamics.results": "engine/tasks/test_md",

@@ -262,6 +262,7 @@ aiida-pet launch conductivity alloys.xyz --set fc3_min_image=7 --dry-run
         seconds_per_atom=30.0,
         reads_rows=("md_temperature", "md_pressure", "md_timestep", "md_steps", "md_seed"),
         reads_atoms=("velocities",),
+        cost="aiida_pet.campaigns.trajectory_sizes:size_dynamics",
         details="""
 Energy drift, means with errors, and trajectories. Columns md_temperature, md_pressure, md_timestep, md_steps and
 md_seed of the set take the place of parameters row by row.
