@@ -32,5 +32,6 @@ class DynamicsCalculation(PetCalculation):
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Fetch the trajectories too."""
         calc_info = super().prepare_for_submission(folder)
-        calc_info.retrieve_temporary_list = [*calc_info.retrieve_temporary_list, TRAJECTORY_GLOB]
+        fetched = calc_info.retrieve_temporary_list or []
+        calc_info.retrieve_temporary_list = [*fetched, TRAJECTORY_GLOB]
         return calc_info
