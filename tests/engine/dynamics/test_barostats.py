@@ -89,7 +89,7 @@ def test_cell_rescaling_gives_the_volumes_of_the_ensemble():
     volumes, conserved = sampled(CellRescaling(Bussi(50 * FS), 200 * FS, compressibility), 1800, 300)
     error = float(volumes.mean(dim=0).std()) / np.sqrt(volumes.shape[1])
     assert error < 0.02 * mean
-    assert abs(float(volumes.mean()) - mean) < 4 * error + 0.0006 * mean  # Euler's method at a finite step
+    assert abs(float(volumes.mean()) - mean) < 4 * error + 0.003 * mean  # Euler's method at a finite step
     assert float(volumes.std()) == pytest.approx(spread, rel=0.08)
     # without the account of what the barostat gave this would wander by some kT
     drift = (conserved[-1] - conserved[0]).abs().mean()
