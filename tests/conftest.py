@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -18,14 +19,24 @@ pytest_plugins = ["aiida.tools.pytest_fixtures", "aiida_pet.testing.fixtures", "
 
 @pytest.fixture(autouse=True)
 def logs_as_before() -> Iterator[None]:
-    """Take back what a command of `verdi` sets in this process: from then on, logs go to standard output."""
+    """Take back what commands set in this process: `verdi` sends logs to standard output, ours says few.
+
+    Before a test too, since fixtures of modules run commands.
+    """
+    ours = logging.getLogger("aiida_pet")
+    _take_back_verdi()
+    ours.setLevel(logging.NOTSET)
+    yield
+    _take_back_verdi()
+    ours.setLevel(logging.NOTSET)
+
+
+def _take_back_verdi() -> None:
     from aiida.common import log
     from aiida.manage import get_manager
 
-    before = log.CLI_ACTIVE, log.CLI_LOG_LEVEL
-    yield
-    if before != (log.CLI_ACTIVE, log.CLI_LOG_LEVEL):
-        log.CLI_ACTIVE, log.CLI_LOG_LEVEL = before
+    if log.CLI_ACTIVE or log.CLI_LOG_LEVEL:
+        log.CLI_ACTIVE = log.CLI_LOG_LEVEL = None
         log.configure_logging(with_orm=get_manager().profile_storage_loaded)
 
 

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "aiida_pet"
 
-FLOORS = ("units", "words", "names", "schemas", "plugins")
+FLOORS = ("units", "words", "names", "schemas", "plugins", "homes")
 """Modules that import nothing of the package; everybody may import them."""
 MAY_IMPORT = {
     "tables": "",

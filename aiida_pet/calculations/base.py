@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from aiida import orm
-from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
 
 from aiida_pet.calculations.engine_settings import (
     complete_settings,
+    define_options,
     define_settings,
+    run_in_folder,
     thread_environment,
 )
 from aiida_pet.calculations.exit_codes import define_exit_codes
@@ -121,13 +123,7 @@ class PetCalculation(CalcJob):
         )
         define_settings(spec)
         spec.inputs.validator = validate_batch_inputs  # type: ignore[assignment]
-        options = spec.inputs["metadata"]["options"]  # type: ignore[index]
-        options["parser_name"].default = "pet.batch"
-        options["resources"].default = lambda: {"num_machines": 1, "num_mpiprocs_per_machine": 1}
-        options["withmpi"].default = False
-        # what `verdi calcjob inputcat` and `outputcat` show
-        options["input_filename"].default = JOB_FILE
-        options["output_filename"].default = LOG_FILE
+        define_options(spec, "pet.batch", JOB_FILE, LOG_FILE)
         spec.output(
             "results",
             valid_type=StructureSetData,
@@ -168,17 +164,11 @@ class PetCalculation(CalcJob):
         )
         JobFolder(Path(folder.abspath)).write_inputs(spec, self.select_structures())
 
-        code_info = CodeInfo()
-        code_info.code_uuid = self.inputs.code.uuid
-        code_info.cmdline_params = ["."]
-        code_info.withmpi = False
-
-        calc_info = CalcInfo()
-        calc_info.codes_info = [code_info]
-        calc_info.prepend_text = thread_environment(spec.settings.threads, self.inputs.metadata.options)
-        calc_info.provenance_exclude_list = [STRUCTURES_FILE]
+        calc_info = run_in_folder(self.inputs.code)
         calc_info.local_copy_list = []
         calc_info.remote_symlink_list = []
+        calc_info.prepend_text = thread_environment(spec.settings.threads, self.inputs.metadata.options)
+        calc_info.provenance_exclude_list = [STRUCTURES_FILE]
         if "remote_model" in self.inputs:
             remote = self.inputs.remote_model
             source = f"{remote.get_remote_path()}/{MODEL_FILE}"

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.engine.processes.process_spec import ProcessSpec
+from aiida.orm import AbstractCode
 
 from aiida_pet.calculations.validation import validate_settings
 from aiida_pet.computers.resources import cores_of
@@ -26,6 +28,32 @@ def define_settings(spec: ProcessSpec) -> None:
         help="How the engine works: device, threads, margin, ...; the fields of "
         "`aiida_pet.job.folder.EngineSettings`. Not part of the hash.",
     )
+
+
+def define_options(spec: ProcessSpec, parser: str, input_file: str, output_file: str) -> None:
+    """Set the options that a job of the engine has if the user says nothing.
+
+    :param parser: entry point of the parser.
+    :param input_file: what `verdi calcjob inputcat` shows.
+    :param output_file: what `verdi calcjob outputcat` shows.
+    """
+    options = spec.inputs["metadata"]["options"]  # type: ignore[index]
+    options["parser_name"].default = parser
+    options["resources"].default = lambda: {"num_machines": 1, "num_mpiprocs_per_machine": 1}
+    options["withmpi"].default = False
+    options["input_filename"].default = input_file
+    options["output_filename"].default = output_file
+
+
+def run_in_folder(code: AbstractCode) -> CalcInfo:
+    """Return how ``code``, the engine, is run in the folder of its job."""
+    code_info = CodeInfo()
+    code_info.code_uuid = code.uuid
+    code_info.cmdline_params = ["."]
+    code_info.withmpi = False
+    calc_info = CalcInfo()
+    calc_info.codes_info = [code_info]
+    return calc_info
 
 
 def complete_settings(given: Mapping[str, Any], options: Mapping[str, Any]) -> EngineSettings:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aiida import orm
-from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
 from aiida.engine.processes.calcjobs.calcjob import validate_calc_job
@@ -23,7 +23,13 @@ from aiida_pet.calculations.base import (
     HASH_IGNORED_INPUTS,
     HASH_IGNORED_OPTIONS,
 )
-from aiida_pet.calculations.engine_settings import complete_settings, define_settings, thread_environment
+from aiida_pet.calculations.engine_settings import (
+    complete_settings,
+    define_options,
+    define_settings,
+    run_in_folder,
+    thread_environment,
+)
 from aiida_pet.calculations.train_codes import define_train_codes
 from aiida_pet.calculations.validation import check_margin, check_remote_folders
 from aiida_pet.data.model import PetModelData
@@ -74,12 +80,7 @@ class TrainCalculation(CalcJob):
         )
         define_settings(spec)
         spec.inputs.validator = _validate_job  # type: ignore[assignment]
-        options = spec.inputs["metadata"]["options"]  # type: ignore[index]
-        options["parser_name"].default = "pet.train"
-        options["resources"].default = lambda: {"num_machines": 1, "num_mpiprocs_per_machine": 1}
-        options["withmpi"].default = False
-        options["input_filename"].default = TRAIN_FILE
-        options["output_filename"].default = files.METATRAIN_LOG
+        define_options(spec, "pet.train", TRAIN_FILE, files.METATRAIN_LOG)
         spec.output("model", valid_type=PetModelData, required=False, help="The model.")
         spec.output(
             "learning_curve",
@@ -136,16 +137,11 @@ class TrainCalculation(CalcJob):
             table.save(path / files.set_file(name))
             written.append(files.set_file(name))
 
-        code_info = CodeInfo()
-        code_info.code_uuid = self.inputs.code.uuid
-        code_info.cmdline_params = ["."]
-        code_info.withmpi = False
-        calc_info = CalcInfo()
-        calc_info.codes_info = [code_info]
-        calc_info.prepend_text = thread_environment(job.settings.threads, self.inputs.metadata.options)
-        calc_info.provenance_exclude_list = written
+        calc_info = run_in_folder(self.inputs.code)
         calc_info.local_copy_list = []
         calc_info.remote_symlink_list = []
+        calc_info.prepend_text = thread_environment(job.settings.threads, self.inputs.metadata.options)
+        calc_info.provenance_exclude_list = written
         if model is not None:
             calc_info.local_copy_list.append((model.uuid, model.filename, MODEL_FILE))
         if "remote_state" in self.inputs:

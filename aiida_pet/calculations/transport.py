@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from aiida import orm
-from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
 from aiida.engine.processes.calcjobs.calcjob import validate_calc_job
 
 from aiida_pet.calculations.base import leave_out_site
-from aiida_pet.calculations.engine_settings import complete_settings, define_settings
+from aiida_pet.calculations.engine_settings import (
+    complete_settings,
+    define_options,
+    define_settings,
+    run_in_folder,
+)
 from aiida_pet.calculations.exit_codes import define_exit_codes
 from aiida_pet.calculations.validation import check_margin, check_rows, make_parameters_validator
 from aiida_pet.data.structures import StructureSetData
@@ -59,12 +64,7 @@ class TransportCalculation(CalcJob):
         )
         define_settings(spec)
         spec.inputs.validator = _validate  # type: ignore[assignment]
-        options = spec.inputs["metadata"]["options"]  # type: ignore[index]
-        options["parser_name"].default = "pet.transport"
-        options["resources"].default = lambda: {"num_machines": 1, "num_mpiprocs_per_machine": 1}
-        options["withmpi"].default = False
-        options["input_filename"].default = JOB_FILE
-        options["output_filename"].default = LOG_FILE
+        define_options(spec, "pet.transport", JOB_FILE, LOG_FILE)
         spec.output(
             "results",
             valid_type=StructureSetData,
@@ -101,15 +101,10 @@ class TransportCalculation(CalcJob):
         JobFolder(path).write_inputs(spec, table)
         (path / TRANSPORT_FILE).write_text("{}\n")
 
-        code_info = CodeInfo()
-        code_info.code_uuid = self.inputs.code.uuid
-        code_info.cmdline_params = ["."]
-        code_info.withmpi = False
-        calc_info = CalcInfo()
-        calc_info.codes_info = [code_info]
-        calc_info.provenance_exclude_list = [STRUCTURES_FILE]
+        calc_info = run_in_folder(self.inputs.code)
         calc_info.local_copy_list = []
         calc_info.remote_symlink_list = []
+        calc_info.provenance_exclude_list = [STRUCTURES_FILE]
         calc_info.retrieve_list = [PROGRESS_FILE, LOG_FILE]
         calc_info.retrieve_temporary_list = [SHARD_GLOB]
         return calc_info

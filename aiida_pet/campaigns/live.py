@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from aiida import orm
+from aiida.manage import get_manager
+from sqlalchemy.exc import OperationalError
 
 from aiida_pet.campaigns.advice import obstacles
 from aiida_pet.campaigns.forecast import STAGE_S, Expected, Pace, StageCourse, seconds_left
@@ -39,6 +41,11 @@ DOING = {
     CACHED: "taking results from the cache",
 }
 """Step of an engine -> what its lane does, in words."""
+
+
+BUSY_S = 60.0
+"""A database that does not answer for so long is not just busy."""
+AGAIN_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -123,12 +130,32 @@ def live_looks(named: Named) -> Iterator[Look]:
     """
     node: Any = load(named, orm.ProcessNode)
     watched, heartbeats = _Watched(node), Heartbeats()
-    while True:
+
+    def once() -> Look:
         calls = calls_of(node)
-        look = watched.look(calls, campaign_progress(node, calls, heartbeats))
+        return watched.look(calls, campaign_progress(node, calls, heartbeats))
+
+    while True:
+        look = _when_it_answers(once)
         yield look
         if look.finished:
             return
+
+
+def _when_it_answers(once: Callable[[], Look]) -> Look:
+    """Return a look; a database that is busy for a moment, as SQLite's is while others write, is asked again.
+
+    :raises sqlalchemy.exc.OperationalError: if it does not answer for :data:`BUSY_S`.
+    """
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            return once()
+        except OperationalError:
+            if time.monotonic() > until:
+                raise
+            get_manager().get_profile_storage().get_session().rollback()  # type: ignore[attr-defined]
+            time.sleep(AGAIN_S)
 
 
 class _Watched:

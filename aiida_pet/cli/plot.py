@@ -40,7 +40,11 @@ def _drawn(draw: Callable[..., Drawing]) -> Command:
     """Make a command's body, which returns a drawing, one that writes it to a file."""
 
     @click.option(
-        "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Write to it."
+        "-o",
+        "--output",
+        required=True,
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Write to this file.",
     )
     @force_option
     @pass_session

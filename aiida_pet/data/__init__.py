@@ -6,7 +6,9 @@ The nodes are imported on first use, since AiiDA takes seconds to import. Files 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from aiida_pet.homes import from_homes
 
 if TYPE_CHECKING:
     from aiida_pet.data.model import PetModelData
@@ -18,9 +20,4 @@ __all__ = ["PetModelData", "StructureSetData", "TableData"]
 _HOMES = {"PetModelData": "model", "StructureSetData": "structures", "TableData": "table"}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415
-
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = from_homes(__name__, _HOMES)

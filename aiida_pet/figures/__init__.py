@@ -7,8 +7,9 @@ AiiDA and of torch. Functions are imported on first use, since phonopy and pymat
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from aiida_pet.homes import from_homes
 
 if TYPE_CHECKING:
     from aiida_pet.figures.bands import Bands, bands_of_row
@@ -69,10 +70,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+__getattr__ = from_homes(__name__, _HOME_OF)
 
 
 def __dir__() -> list[str]:

@@ -9,8 +9,9 @@ The numbers of figures are those of :mod:`aiida_pet.figures`; what is known of l
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from aiida_pet.homes import from_homes
 
 if TYPE_CHECKING:
     from aiida_pet.report.choices import Choices
@@ -30,10 +31,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = from_homes(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

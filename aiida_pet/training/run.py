@@ -191,7 +191,7 @@ class Training:
                     checkpoints.prune(self.path)
                     self._judge_walltime(process, begun_with)
                     if self._is_best_passed(parameters):
-                        end(process)
+                        self._end(process)
                         return
             if code is not None:
                 break
@@ -211,7 +211,7 @@ class Training:
         done_here = self._done - begun_with
         epochs = done_here + int(max(0.0, usable - used) / (SPARE * self._epoch_s or 1e-9))
         if epochs < min(folder.LEAST_EPOCHS, done_here + left):
-            end(process)
+            self._end(process)
             needed = folder.LEAST_EPOCHS * SPARE * self._epoch_s + used - done_here * self._epoch_s
             needed += self._settings.walltime_margin_s
             raise _LeftError(
@@ -220,7 +220,8 @@ class Training:
                 f"beside the start and the margin, expected {folder.LEAST_EPOCHS}: ask for {needed:.0f} s or more",
             )
         if used + SPARE * self._epoch_s > usable:
-            end(process)
+            self._end(process)
+            left = self._progress.rows_total - self._done
             raise _LeftError(
                 ExitStatus.ROWS_LEFT.name,
                 f"walltime: {used:.0f} of {walltime:.0f} s are used; {left} of {self._progress.rows_total} epochs are "
@@ -231,11 +232,18 @@ class Training:
         """:raises _LeftError: if somebody asked for it."""
         if self._stop is None:
             return
-        end(process)
+        self._end(process)
         left = self._progress.rows_total - self._done
         raise _LeftError(
             ExitStatus.ROWS_LEFT.name, f"{self._stop}; {left} of {self._progress.rows_total} epochs are left"
         )
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        """End metatrain, and count the epoch that it may have finished since the last look."""
+        end(process)
+        found = checkpoints.newest(self.path)
+        if found is not None and found[0] + 1 > self._done:
+            self._set_done(found[0] + 1)
 
     def _check_end(self, code: int | None) -> None:
         """:raises _LeftError: unless metatrain ended well."""

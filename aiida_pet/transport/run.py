@@ -126,8 +126,11 @@ class _Job:
         with _processes(cores) as pool:
             while self._proceed(spec):
                 while waiting and len(running) < cores:
-                    place = waiting.popleft()
-                    running[pool.submit(transport_of_row, rows.take([place]), parameters)] = place
+                    try:
+                        future = pool.submit(transport_of_row, rows.take([waiting[0]]), parameters)
+                    except BrokenProcessPool:  # a process was killed since the last look; it ran one of these
+                        return list(running.values())
+                    running[future] = waiting.popleft()
                 if not running:
                     break
                 ended, _ = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)

@@ -212,9 +212,12 @@ def evaluations(
         }
         if ceilings is not None:
             asked = asked_by(work)
+            products = (
+                "float32" if dtype == "mixed" else dtype
+            )  # of what precision the network's matrices are
             detail |= {
                 "TFLOP/s": asked.operations / spent / 1e12,
-                "share of the matrix peak": asked.operations / spent / ceilings.matrix[dtype],
+                "share of the matrix peak": asked.operations / spent / ceilings.matrix[products],
                 "GB/s": asked.bytes / spent / 1e9,
                 "share of the bandwidth": asked.bytes / spent / ceilings.bandwidth,
             }

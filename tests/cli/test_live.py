@@ -162,6 +162,32 @@ def test_running_launch_is_told_from_its_heartbeats(
     assert [one.left_s for one in live_looks(campaign.node)] == [None]
 
 
+def test_database_that_is_busy_for_a_moment_is_asked_again(
+    make_campaign: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlalchemy.exc import OperationalError
+
+    from aiida_pet.campaigns import live
+
+    campaign = make_campaign(["a"])
+    real, busy = live.campaign_progress, [2]
+
+    def sometimes(*arguments: Any) -> CampaignProgress:
+        if busy[0]:
+            busy[0] -= 1
+            raise OperationalError("SELECT", None, Exception("database is locked"))
+        return real(*arguments)
+
+    monkeypatch.setattr(live, "campaign_progress", sometimes)
+    monkeypatch.setattr(live, "AGAIN_S", 0.01)
+    assert next(live_looks(campaign.node)).progress.pk == campaign.node.pk
+    assert busy == [0]
+    busy[0] = 1
+    monkeypatch.setattr(live, "BUSY_S", -1.0)
+    with pytest.raises(OperationalError, match="locked"):
+        next(live_looks(campaign.node))
+
+
 def test_screening_shows_all_its_stages(batch_inputs: Any) -> None:
     from aiida.engine import run_get_node
 

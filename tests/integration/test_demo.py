@@ -19,7 +19,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(120
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 N_ALLOYS = 12  # the elements and some binaries
-STARTED = re.compile(r"\d jobs? (queued|loading|running)")  # in the line of progress, once there is a job
+STARTED = re.compile(
+    r"lanes? (waiting in the queue|starting|computing)"
+)  # in a line of progress, once there is a job
 PATIENCE_S = 600
 
 

@@ -81,7 +81,7 @@ def test_embedded_model_gives_the_same_through_either_road(model_file, mixed, he
 
 @pytest.mark.parametrize("heads", [(C, D), (D, C)])
 def test_llpr_around_pet_gives_the_same_through_either_road_in_either_precision(mixed, heads):
-    for dtype in Dtype:
+    for dtype in (Dtype.FLOAT64, Dtype.FLOAT32):
         options = {"forces": heads[0], "stress": heads[1], "outputs": [Output.UNCERTAINTY], "dtype": dtype}
         plain, wrapped = (kind(tiny_llpr(tiny_pet()), **options) for kind in (BatchedPet, WrappedModel))
         # in float32 the covariance is factorised and applied in it by one road, in float64 by the other
