@@ -20,6 +20,7 @@ NAMES = {
     "symmetry": "projection onto space groups and averages over rotations against what they cost elsewhere",
     "precision": "what single and mixed precision change in the results of 50 alloys, and how much faster they are",
     "phonons": "phonons of 64 crystals in one run against phonopy and metatomic-ase one by one",
+    "dynamics": "steps of 64 crystals against ASE, torch-sim and the ceiling; drifts of each way of taking forces",
     "hull": "energies above hull of 16,000 entries against pymatgen's PatchedPhaseDiagram, and of 257,000",
     "funnel": "a screening of 2,000 crystals through AiiDA: time of each stage, share of the engine, bytes",
     "eta": "the time left that a live status tells of a screening, over the truth",
@@ -29,7 +30,14 @@ NAMES = {
     "scaling": "relaxations of 64 to 4,096 rows: crystals per second, time per atom, memory",
 }
 ELSEWHERE = {"interrupted": "faults.interrupted"}  # benchmark -> its module, where that has another name
-ON_ALL_CORES = {"evaluate", "relax", "symmetry", "phonons", "scaling"}  # the others run several processes
+ON_ALL_CORES = {
+    "evaluate",
+    "relax",
+    "symmetry",
+    "phonons",
+    "dynamics",
+    "scaling",
+}  # the others run several processes
 
 
 def run_here(name: str, quick: bool) -> None:

@@ -63,7 +63,7 @@ ELSEWHERE = {
     "training/test_labels": "stress_sign",
     "workchains/test_batch": "inputs jobs",
     "workchains/test_lane": "cleaning",
-    "workchains/test_relax": "crystals md",
+    "workchains/test_relax": "crystals",
     "workchains/test_protocols": "elastic",
     "workchains/test_screening": "relaxed_before stages stage_checks",
     "workchains/test_taken_over_rows": "done",

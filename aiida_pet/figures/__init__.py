@@ -14,6 +14,14 @@ from aiida_pet.homes import from_homes
 if TYPE_CHECKING:
     from aiida_pet.figures.bands import Bands, bands_of_row
     from aiida_pet.figures.dos import Dos, dos_of_row
+    from aiida_pet.figures.dynamics import (
+        Displacement,
+        RadialDistribution,
+        VelocityCorrelation,
+        mean_squared_displacement,
+        radial_distribution,
+        velocity_correlation,
+    )
     from aiida_pet.figures.elastic import ElasticSurface, elastic_surface, elastic_surface_of_row
     from aiida_pet.figures.frequency import FrequencyUnit
     from aiida_pet.figures.funnel import Funnel, FunnelStage, funnel_of
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Bands",
     "Counts",
+    "Displacement",
     "Dos",
     "ElasticSurface",
     "FrequencyUnit",
@@ -38,8 +47,10 @@ __all__ = [
     "NotDrawnError",
     "Parity",
     "Progress",
+    "RadialDistribution",
     "SymmetryChanges",
     "Thermal",
+    "VelocityCorrelation",
     "bands_of_row",
     "distribution_of",
     "dos_of_row",
@@ -47,15 +58,22 @@ __all__ = [
     "elastic_surface_of_row",
     "funnel_of",
     "hull_of",
+    "mean_squared_displacement",
     "parity_of",
     "progress_of",
+    "radial_distribution",
     "symmetry_changes",
     "thermal_of_row",
+    "velocity_correlation",
 ]
 
 _HOMES = {
     "bands": ("Bands", "bands_of_row"),
     "dos": ("Dos", "dos_of_row"),
+    "dynamics": (
+        *("Displacement", "RadialDistribution", "VelocityCorrelation"),
+        *("mean_squared_displacement", "radial_distribution", "velocity_correlation"),
+    ),
     "elastic": ("ElasticSurface", "elastic_surface", "elastic_surface_of_row"),
     "frequency": ("FrequencyUnit",),
     "funnel": ("Funnel", "FunnelStage", "funnel_of"),

@@ -11,6 +11,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from ase.io.trajectory import Trajectory
 
+from aiida_pet.io.whole_files import whole_file
 from aiida_pet.job.trajectory_files import Frames
 from aiida_pet.units import FEMTOSECOND
 
@@ -53,21 +54,21 @@ def write_trajectory(parts: Iterable[Frames], path: Path) -> int:
             f"cannot write a trajectory to {path}: expected a name that ends in {', '.join(SUFFIXES)}"
         )
     count = 0
-    if path.suffix == ".traj":
-        with Trajectory(str(path), "w") as file:
+    with whole_file(path) as part:
+        if path.suffix == ".traj":
+            with Trajectory(str(part), "w") as trajectory:
+                for frames in parts:
+                    for atoms in atoms_of(frames):
+                        trajectory.write(atoms)
+                        count += 1
+            return count
+        with part.open("x") as file:
             for frames in parts:
                 for atoms in atoms_of(frames):
-                    file.write(atoms)
+                    atoms.arrays |= {"velocities": velocities_per_fs(atoms)} if atoms.has("momenta") else {}
+                    atoms.arrays.pop("momenta", None)
+                    write(file, atoms, format="extxyz")
                     count += 1
-        return count
-    path.write_text("")
-    with path.open("a") as file:
-        for frames in parts:
-            for atoms in atoms_of(frames):
-                atoms.arrays |= {"velocities": velocities_per_fs(atoms)} if atoms.has("momenta") else {}
-                atoms.arrays.pop("momenta", None)
-                write(file, atoms, format="extxyz")
-                count += 1
     return count
 
 

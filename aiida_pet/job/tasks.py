@@ -108,6 +108,8 @@ class TaskEntry:
     :ivar flags: further options of its launch.
     :ivar settings: further options that have a value.
     :ivar further_protocols: names of its protocols beside fast, moderate and precise.
+    :ivar goes_on: whether its rows may take longer than a job: a job that finished none is not counted as fruitless if
+        it took steps, which the next goes on from.
     :ivar cost: function that counts what a launch would evaluate, as ``module:name``; empty where atoms tell enough.
     :ivar details: further paragraphs of ``aiida-pet launch TASK --help``.
     """
@@ -128,6 +130,7 @@ class TaskEntry:
     flags: tuple[Flag, ...] = ()
     settings: tuple[Setting, ...] = ()
     further_protocols: tuple[str, ...] = ()
+    goes_on: bool = False
     cost: str = ""
     details: str = ""
 
@@ -262,6 +265,7 @@ aiida-pet launch conductivity alloys.xyz --set fc3_min_image=7 --dry-run
         seconds_per_atom=30.0,
         reads_rows=("md_temperature", "md_pressure", "md_timestep", "md_steps", "md_seed"),
         reads_atoms=("velocities",),
+        goes_on=True,
         cost="aiida_pet.campaigns.trajectory_sizes:size_dynamics",
         details="""
 Energy drift, means with errors, and trajectories. Columns md_temperature, md_pressure, md_timestep, md_steps and

@@ -22,6 +22,7 @@ import numpy as np
 
 from aiida_pet.job.folder import write_atomically
 from aiida_pet.tables.table import Array
+from aiida_pet.words import did_you_mean, shortened
 
 if TYPE_CHECKING:
     import h5py
@@ -193,8 +194,9 @@ class Trajectories:
         :raises TrajectoryError: if there are none.
         """
         if row_id not in self._parts:
+            known = shortened(self.ids) if self.ids else "none"
             raise TrajectoryError(
-                f"no frames of row {row_id!r}: there are {', '.join(self.ids[:9]) or 'none'}"
+                f"no frames of row {row_id!r}{did_you_mean(row_id, self.ids)}: there are {known}"
             )
         left = self.n_frames(row_id) if n_frames is None else n_frames
         for part in self._parts[row_id]:

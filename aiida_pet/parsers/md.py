@@ -16,7 +16,12 @@ class DynamicsParser(BatchParser):
     """Parser of jobs of molecular dynamics."""
 
     def parse(self, **kwargs: Any) -> ExitCode:
-        """Attach ``trajectories`` too; return how the job ended, which these do not change."""
+        """Attach ``trajectories`` too; return how the job ended, which these do not change.
+
+        A job that went on from another is no source for the cache: its trajectories have no beginning.
+        """
+        if "remote_state" in self.node.inputs:
+            self.node.base.caching.is_valid_cache = False
         folder = kwargs.get("retrieved_temporary_folder")
         segments = [] if folder is None else segments_of(Path(folder))
         if segments:

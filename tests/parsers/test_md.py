@@ -11,40 +11,15 @@ from aiida import orm
 from aiida.engine import run_get_node
 
 from aiida_pet.calculations.md import DynamicsCalculation
-from aiida_pet.campaigns.trajectories import trajectories_of
+from aiida_pet.campaigns.errors import NoTrajectoriesError
+from aiida_pet.campaigns.trajectories import open_trajectories, trajectories_of
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.trajectories import TrajectoriesData, opened, trajectory_data
-from aiida_pet.job.trajectory_files import Frames, TrajectoryError, TrajectoryWriter, segments_of
+from aiida_pet.job.trajectory_files import TrajectoryError
 from aiida_pet.models import embedded_card, embedded_path
 from aiida_pet.testing.fixtures import job_options
 from aiida_pet.testing.nodes import build_code
-
-
-def frames_of(first: int, count: int, mark: float = 0.0) -> Frames:
-    steps = np.arange(first, first + count)
-    return Frames(
-        np.array([42, 73]),
-        np.array([True, True, False]),
-        {
-            "steps": steps,
-            "times": 500.0 * steps,
-            "positions": np.tile(steps[:, None, None] + mark, (1, 2, 3)).astype(np.float32),
-            "velocities": np.full((count, 2, 3), 0.125, dtype=np.float32),
-            "cells": np.tile(3.0 * np.eye(3), (count, 1, 1)),
-            "energies": -1.0 * steps,
-            "temperatures": 300.0 + steps,
-            "pressures": 0.5 * steps,
-        },
-    )
-
-
-def node_of(folder: Path, *rows: tuple[str, int, Frames]) -> TrajectoriesData:
-    folder.mkdir()
-    writer = TrajectoryWriter(folder)
-    for row in rows:
-        writer.append(*row)
-    writer.flush()
-    return TrajectoriesData.from_segments(segments_of(folder)).store()
+from support.paths_of_atoms import frames_of, launch_of, node_of
 
 
 def test_the_engine_moves_crystals_and_their_frames_are_a_node(
@@ -80,8 +55,8 @@ def test_the_engine_moves_crystals_and_their_frames_are_a_node(
 
 
 def test_a_row_that_went_on_in_another_job_is_one_path(aiida_profile: Any, tmp_path: Path) -> None:
-    first = node_of(tmp_path / "1", ("a", 0, frames_of(0, 6)), ("b", 0, frames_of(0, 2)))
-    second = node_of(tmp_path / "2", ("a", 4, frames_of(4, 3, mark=0.5)))
+    first = node_of(tmp_path / "1", ("a", 0, frames_of(0, 6)), ("b", 0, frames_of(0, 2))).store()
+    second = node_of(tmp_path / "2", ("a", 4, frames_of(4, 3, mark=0.5))).store()
     assert first.ids == ["a", "b"]
     with opened([orm.load_node(first.pk), second]) as trajectories:
         whole = trajectories.read("a")
@@ -105,3 +80,22 @@ def test_frames_become_the_node_of_aiida(aiida_profile: Any) -> None:
 def test_a_node_without_segments_is_refused(aiida_profile: Any) -> None:
     with pytest.raises(TrajectoryError, match="from_segments"):
         TrajectoriesData().store()
+
+
+def test_rows_of_a_launch_that_was_taken_up_are_found_in_the_one_that_took_it_up(
+    aiida_profile: Any, tmp_path: Path
+) -> None:
+    first = launch_of(
+        node_of(tmp_path / "1", ("done", 0, frames_of(0, 4)), ("broken off", 0, frames_of(0, 2)))
+    )
+    again = launch_of(node_of(tmp_path / "2", ("broken off", 0, frames_of(0, 4, mark=0.5))), takes_up=first)
+    with open_trajectories(again.pk) as trajectories:
+        assert trajectories.n_frames("done") == 4
+        assert trajectories.read("broken off").series["positions"][:, 0, 0].tolist() == [0.5, 1.5, 2.5, 3.5]
+    with open_trajectories(first) as trajectories:
+        assert trajectories.n_frames("broken off") == 2
+
+
+def test_a_launch_without_trajectories_says_what_makes_them(aiida_profile: Any) -> None:
+    with pytest.raises(NoTrajectoriesError, match="frames_every"), open_trajectories(launch_of()):
+        pass

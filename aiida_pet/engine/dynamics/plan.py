@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import ase.data
 import numpy as np
+from ase.geometry import minkowski_reduce
 
 from aiida_pet.job.dynamics_parameters import OVERRIDES, VELOCITIES, DynamicsParameters, Ensemble
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.fixed_atoms import unread_constraints
 from aiida_pet.tables.table import Array
+from aiida_pet.tables.warnings import Warned
+from aiida_pet.units import FEMTOSECOND
+
+STIFFEST = 50.0
+"""eV/A^2, of the stiffest bonds: O-H and C-C have some 50, metals a tenth."""
+STEPS_IN_A_PERIOD = 15
+"""Of the lightest atom on such a bond; with fewer, Verlet lets the energy of that motion swing by over 2 percent."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,23 @@ class Plan:
             for row in np.flatnonzero(fixed).tolist():
                 reasons[row] = "ensemble=npt does not go with atoms that are held: take nvt"
         return reasons
+
+    def codes(self, table: StructureTable, row: int, cutoff: float) -> set[str]:
+        """Return the codes of :class:`~aiida_pet.tables.warnings.Warned` of ``row`` that are known before it moves.
+
+        :param cutoff: of the model, A.
+        """
+        found: set[str] = set()
+        lightest = ase.data.atomic_masses[table.numbers[table.atoms_of(row)]].min()
+        period = 2.0 * np.pi * np.sqrt(lightest / STIFFEST) / FEMTOSECOND
+        if self.timestep[row] * STEPS_IN_A_PERIOD > period:
+            found.add(Warned.LONG_TIMESTEP)
+        pbc = table.pbc[row]
+        if pbc.any():
+            reduced, _ = minkowski_reduce(table.cells[row], pbc=pbc)
+            if np.linalg.norm(reduced[pbc], axis=1).min() < cutoff:
+                found.add(Warned.OWN_IMAGE)
+        return found
 
     def kt_shares(self, parameters: DynamicsParameters, rows: Array, steps: Array) -> Array:
         """Return the (M,) temperatures, K, of ``rows`` at their ``steps``."""

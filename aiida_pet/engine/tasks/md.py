@@ -101,6 +101,11 @@ class Dynamics(Driver[DynamicsParameters]):
         """Return row -> why it is not moved."""
         return super().refusals() | self._plan.refusals(self.table, self.parameters, self._has_fixed_atoms)
 
+    def codes_of(self, rows: Array) -> list[set[str]]:
+        """Return the codes of ``rows``, those of time steps and small cells too."""
+        found = zip(super().codes_of(rows), rows.tolist(), strict=True)
+        return [codes | self._plan.codes(self.table, row, self.model.cutoff) for codes, row in found]
+
     def enter(self, rows: list[int], batch: Batch) -> Batch:
         """Return the geometry with which ``rows`` enter: as given, or where they were left."""
         state = self._going_on(rows, batch, self._fresh(rows, batch))
@@ -197,16 +202,19 @@ class Dynamics(Driver[DynamicsParameters]):
     def _velocities(self, rows: list[int], batch: Batch, scene: Scene, is_molecule: Tensor) -> Tensor:
         start = self.parameters.initial_temperature
         kt = scene.conditions.kt if start is None else torch.full_like(scene.conditions.kt, start * BOLTZMANN)
-        drawn = maxwell_velocities(scene, kt)
-        drawn = without_rotation(drawn, batch.positions, scene, is_molecule)
-        if self.parameters.exact_temperature:
-            drawn = scaled_to(drawn, scene, kt)
+        found = maxwell_velocities(scene, kt)
+        is_drawn = torch.ones_like(kt, dtype=torch.bool)
         ends = torch.cumsum(batch.n_atoms, 0).tolist()
-        for row, end in zip(rows, ends, strict=True):
+        for place, (row, end) in enumerate(zip(rows, ends, strict=True)):
             given = self._plan.given_velocities(self.table, row)
             if given is not None:
-                drawn[end - len(given) : end] = torch.as_tensor(given / FEMTOSECOND)
-        return drawn
+                found[end - len(given) : end] = torch.as_tensor(given / FEMTOSECOND)
+                is_drawn[place] = False
+        # those of the input too: what is held or at rest has no part in the degrees of freedom that are counted
+        found = without_rotation(scene.held(found), batch.positions, scene, is_molecule)
+        if not self.parameters.exact_temperature:
+            return found
+        return torch.where(scene.of_atoms(is_drawn), scaled_to(found, scene, kt), found)
 
     def _allowed_of(self, rows: list[int], batch: Batch) -> Tensor | None:
         if self._allowed is None:

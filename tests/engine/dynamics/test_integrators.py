@@ -16,8 +16,8 @@ from aiida_pet.engine.batch.batch import Batch
 from aiida_pet.engine.dynamics.integrators import Respa, Verlet
 from aiida_pet.engine.model.torch_sim import TorchSimPet
 from aiida_pet.tables.crystals import StructureTable
-from tests.support.classical import LennardJones
-from tests.support.walking import FS, prepared, walked
+from support.classical import LennardJones
+from support.walking import FS, prepared, walked
 
 CUTOFF = 8.7  # between two shells of solid argon, so that no pair comes and goes
 

@@ -14,7 +14,7 @@ from aiida_pet.engine.dynamics.motion import degrees_of_freedom
 from aiida_pet.engine.dynamics.velocities import maxwell_velocities, scaled_to, without_rotation
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.units import BOLTZMANN
-from tests.support.walking import prepared
+from support.walking import prepared
 
 
 def batch_of(*crystals: ase.Atoms) -> Batch:

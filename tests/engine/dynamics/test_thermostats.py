@@ -15,8 +15,8 @@ from aiida_pet.engine.dynamics.integrators import Verlet
 from aiida_pet.engine.dynamics.thermostats import Bussi, Langevin, NoseHoover
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.units import BOLTZMANN
-from tests.support.classical import LennardJones, Springs
-from tests.support.walking import FS, prepared, walked
+from support.classical import LennardJones, Springs
+from support.walking import FS, prepared, walked
 
 CUTOFF = 8.7
 

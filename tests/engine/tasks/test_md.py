@@ -24,7 +24,7 @@ from aiida_pet.job.trajectory_files import Trajectories, segments_of
 from aiida_pet.tables.columns import columns_of
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.units import FEMTOSECOND
-from tests.support.classical import LennardJones
+from support.classical import LennardJones
 
 SHORT: dict[str, Any] = {
     "temperature": 40.0,
@@ -145,6 +145,22 @@ def test_paths_are_those_of_ase():
         assert found.columns["lambench_drift"][row] == pytest.approx(theirs, rel=1e-4, abs=1e-8)
 
 
+def test_velocities_of_the_input_have_no_drift_either():
+    """The temperature is that of 3 N - 3 degrees of freedom: a centre of mass that moves would be heat."""
+    table = crystals().select(["mixed", "four"])
+    fast = np.random.default_rng(0).normal(size=(6, 3)) * 2e-3
+    masses = ase.data.atomic_masses[table.numbers]
+    given = {"ensemble": "nve", "steps": 20, "sample_every": 1}
+    calm = fast.copy()
+    for row in range(2):
+        mine = table.atoms_of(row)
+        calm[mine] -= np.average(fast[mine], axis=0, weights=masses[mine])
+    results = [run(replace(table, atom_columns={"velocities": one}), given)[0] for one in (fast, calm)]
+    assert np.abs(results[0].positions - results[1].positions).max() < 1e-10
+    kept, _ = run(replace(table, atom_columns={"velocities": fast}), given | {"remove_drift": False})
+    assert np.abs(kept.positions - results[0].positions).max() > 1e-3
+
+
 def test_rows_leave_and_enter(monkeypatch):
     table = crystals()
     table = replace(table, columns={"md_steps": np.array([5.0, np.nan, 12.0, 8.0])})
@@ -188,6 +204,22 @@ def test_what_cannot_be_moved_is_refused_with_its_reason():
     assert found.columns["status"].tolist() == ["failed", "failed", "converged", "converged"]
     assert "periodic in three directions" in found.columns["message"][0]
     assert "md_timestep = -1" in found.columns["message"][1]
+
+
+def test_long_time_steps_and_small_cells_are_warned_of():
+    big = ase.build.bulk("Ar", a=5.3, cubic=True) * (2, 2, 2)
+    skewed = big.copy()
+    skewed.cell[2] += skewed.cell[0] * 2  # the same lattice in a long cell
+    light = big.copy()
+    light.numbers[3] = 1
+    small = ase.build.bulk("Ar", a=5.3, cubic=True)
+    crystals = {"big": big, "skewed": skewed, "light": light, "small": small}
+    table = StructureTable.from_ase(crystals.items())
+    found, _ = run(table, {"ensemble": "nvt", "timestep": 3.0, "steps": 2})
+    assert found.columns["warnings"].tolist() == ["", "", "long_timestep", "own_image"]
+    slower = replace(table, columns={"md_timestep": np.array([6.0, 3.0, 0.5, 3.0])})
+    found, _ = run(slower, {"ensemble": "nvt", "steps": 2})
+    assert found.columns["warnings"].tolist() == ["long_timestep", "", "", "own_image"]
 
 
 def test_frames_are_at_their_strides_and_survive_a_kill(tmp_path):
