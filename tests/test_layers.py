@@ -195,3 +195,26 @@ def test_help_waits_for_nothing(arguments):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_workers_of_the_daemon_load_nothing_slow() -> None:
+    """A worker imports what it runs before the first step of it, as does a launch.
+
+    Hulls and screenings evaluate conditions on tables with pandas, phonons are those of phonopy: they are left out.
+    """
+    left_out = ("pet.ase", "pet.energies_above_hull", "pet.hull", "pet.phonons", "pet.screen")
+    code = (
+        "import sys, aiida.orm, aiida.engine\n"
+        "before = set(sys.modules)\n"
+        "from importlib.metadata import entry_points\n"
+        "for group in ('aiida.calculations', 'aiida.parsers', 'aiida.workflows', 'aiida.data'):\n"
+        "    for point in entry_points(group=group):\n"
+        f"        if point.name.startswith('pet.') and point.name not in {left_out}:\n"
+        "            point.load()\n"
+        "print(*sorted(set(sys.modules) - before))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "aiida_pet.workchains.batch" in loaded
+    slow = {"ase.io", "scipy", "torch", "pymatgen", "pandas", "spglib", "phonopy", "matplotlib", "rich"}
+    assert slow & loaded == set()

@@ -29,6 +29,8 @@ USUAL_SHARES: dict[str, float] = {Stage.HULL: 0.4, Stage.PHONONS: 0.7}
 OTHER_SHARE = 0.95
 TRUSTED = 0.25
 """Share of the rows of a stage from which on its pace counts alone."""
+_OVERDUE = 1.5
+"""Of the time that a stage has taken, where it has no rows yet and takes longer than was expected."""
 _FACTORS = (0.1, 20.0)
 PAST_SCREENINGS = 20
 
@@ -93,7 +95,7 @@ def seconds_left(
             continue
         done = stage.done - stage.taken_over
         share = min(done / to_do, 1.0) if to_do > 0 else 1.0
-        total = max(expected, 1.1 * stage.elapsed_s)
+        total = max(expected, _OVERDUE * stage.elapsed_s)
         if done > 0 and share < 1.0:
             measured = pace.when_grown(stage) / share
             weight = min(1.0, share / TRUSTED)
@@ -118,7 +120,9 @@ def _factor(stages: Sequence[StageCourse], expected_s: Callable[[str, float], fl
             expected += planned
     if expected <= 0:
         return 1.0
-    return min(max(took / expected, _FACTORS[0]), _FACTORS[1])
+    found = min(max(took / expected, _FACTORS[0]), _FACTORS[1])
+    # that one task is faster than was thought says less of another task than that the machine is slow
+    return math.sqrt(found) if found < 1.0 else found
 
 
 class Expected:

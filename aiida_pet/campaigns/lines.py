@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiida_pet.words import cell, duration, plural
+from aiida_pet.words import cell, plural
 
 if TYPE_CHECKING:
     from aiida_pet.campaigns.estimates import Estimate
-    from aiida_pet.campaigns.training import TrainingProgress
 
 
 def told_statuses(statuses: dict[str, int]) -> str:
@@ -16,26 +15,6 @@ def told_statuses(statuses: dict[str, int]) -> str:
     return ", ".join(
         f"{name} {count:,}" for name, count in sorted(statuses.items(), key=lambda item: -item[1])
     )
-
-
-def training_line(progress: TrainingProgress) -> str:
-    """Return the progress in one line."""
-    parts = [f"<{progress.pk}> {progress.state}"]
-    parts += [
-        f"{stage['name']} {stage['epochs_done']}/{stage['epochs']} epochs"
-        for stage in progress.stages
-        if stage["state"] != "to come"
-    ]
-    job = progress.running
-    if job is not None and not progress.finished:
-        parts.append(job.step or "queued")
-        if job.eta_s:
-            parts.append(f"{duration(job.eta_s)} left in this stage")
-        if job.message:
-            parts.append(job.message)
-    elif progress.labelling is not None and not progress.jobs:
-        parts.append(f"the teacher labels: `aiida-pet status {progress.labelling}`")
-    return ", ".join(parts)
 
 
 def told_options(options: dict[str, Any]) -> str:

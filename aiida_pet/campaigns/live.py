@@ -26,6 +26,7 @@ from aiida_pet.campaigns.progress import (
     taken_over,
 )
 from aiida_pet.campaigns.report import StageStatus, stages_of
+from aiida_pet.campaigns.training import TrainingProgress
 from aiida_pet.job.stages import task_of
 from aiida_pet.job.tasks import Task
 from aiida_pet.words import plural
@@ -54,7 +55,7 @@ class StageLook:
 
     :ivar name: of it; of what is no screening, of its task.
     :ivar state: ``to come``, ``running`` or ``done``.
-    :ivar rows: that came to it; expected, if it is to come.
+    :ivar rows: that came to it; expected, if it is to come. Of a training they are epochs.
     :ivar is_expected: whether ``rows`` is expected only.
     :ivar rows_done: of these.
     :ivar rows_out: that went on; None before it is done.
@@ -107,6 +108,8 @@ class Look:
     :ivar lanes: of the stage that runs.
     :ivar obstacles: what keeps it from going on, in sentences.
     :ivar progress: the numbers behind it.
+    :ivar unit: what is counted, in the singular.
+    :ivar note: what is going on, if lanes do not tell.
     """
 
     title: str
@@ -115,7 +118,9 @@ class Look:
     stages: tuple[StageLook, ...]
     lanes: tuple[LaneLook, ...]
     obstacles: tuple[str, ...]
-    progress: CampaignProgress
+    progress: CampaignProgress | TrainingProgress
+    unit: str = "row"
+    note: str = ""
 
     @property
     def finished(self) -> bool:
@@ -136,14 +141,16 @@ def live_looks(named: Named) -> Iterator[Look]:
         return watched.look(calls, campaign_progress(node, calls, heartbeats))
 
     while True:
-        look = _when_it_answers(once)
+        look = when_it_answers(once)
         yield look
         if look.finished:
             return
 
 
-def _when_it_answers(once: Callable[[], Look]) -> Look:
-    """Return a look; a database that is busy for a moment, as SQLite's is while others write, is asked again.
+def when_it_answers(once: Callable[[], Look]) -> Look:
+    """Return the look that ``once`` gives, asking a database again that is busy for a moment.
+
+    SQLite's is busy while others write.
 
     :raises sqlalchemy.exc.OperationalError: if it does not answer for :data:`BUSY_S`.
     """
@@ -194,7 +201,7 @@ class _Watched:
         return Look(
             title=self._title(),
             elapsed_s=max(0.0, ended - self.node.ctime.timestamp()),
-            left_s=None if progress.finished else sum(left) or STAGE_S,  # the final table is to come
+            left_s=None if progress.finished else sum(left) + STAGE_S,  # the final table is to come
             stages=tuple(looks),
             lanes=tuple(_lanes(calls, progress)),
             obstacles=() if progress.finished else tuple(obstacles(calls, progress)),
@@ -320,11 +327,13 @@ def plain_line(look: Look) -> str:
         parts.append("between two stages" if look.stages and look.stages[0].state == "done" else "beginning")
     for stage in look.stages if progress.finished else [running] if running else []:
         name = f"{stage.name} " if len(look.stages) > 1 else ""
-        parts.append(f"{name}{stage.rows_done:,}/{stage.rows:,} rows")
+        parts.append(f"{name}{stage.rows_done:,}/{stage.rows:,} {look.unit}s")
         if stage.rows_in_flight:
             parts.append(f"{stage.rows_in_flight:,} in flight")
     if not progress.finished:
         doing = [lane.doing for lane in look.lanes]
         parts += [f"{plural(doing.count(one), 'lane')} {one}" for one in dict.fromkeys(doing)]
-    statuses = told_statuses(progress.statuses)
+    if look.note:
+        parts.append(look.note)
+    statuses = told_statuses(progress.statuses) if isinstance(progress, CampaignProgress) else ""
     return ", ".join(parts) + (f" ({statuses})" if statuses else "")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from aiida.orm import ProcessNode
 
 from aiida_pet.campaigns.advice import obstacles
-from aiida_pet.campaigns.progress import Heartbeats, campaign_progress
+from aiida_pet.campaigns.progress import campaign_progress
 from aiida_pet.campaigns.training import TrainingProgress, training_progress
 from aiida_pet.workchains.groups import group_of
 from aiida_pet.workchains.jobs import calls_of
@@ -40,16 +39,6 @@ def training_status(node: ProcessNode) -> TrainingStatus:
     """Return how far the training ``node`` is, live."""
     progress, group = training_progress(node), group_of(node)
     return TrainingStatus(progress, None if group is None else group.label, _advice(node, progress))
-
-
-def training_looks(node: ProcessNode) -> Iterator[TrainingProgress]:
-    """Yield the progress of a training each time it is asked for, until it has ended."""
-    heartbeats = Heartbeats()
-    while True:
-        progress = training_progress(node, heartbeats)
-        yield progress
-        if progress.finished:
-            return
 
 
 def _advice(node: ProcessNode, progress: TrainingProgress) -> list[str]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 BAR = 20
 """Characters of a bar, on a terminal that is wide enough."""
 _EIGHTHS = " ▏▎▍▌▋▊▉"
+_SLOW = 0.1
+"""Rows per second below which it is said how long each takes."""
 _QUIET_LINE_S = 60.0
 """A plain line comes when rows have come, and otherwise after so long."""
 
@@ -88,6 +90,7 @@ def _print(_console: Any, looks: Iterable[Look], interval: float) -> None:
         state = (
             [(stage.name, stage.state, stage.rows_done) for stage in look.stages],
             [lane.doing for lane in look.lanes],
+            look.note,
             look.finished,
         )
         if state != last or time.monotonic() - when > _QUIET_LINE_S:
@@ -112,8 +115,10 @@ def picture(look: Look, width: int, height: int, blocks: bool = True) -> list[Te
         line = Text(f"{stage.name:<{names}}", style="bold" if stage.state == "running" else "")
         line.append_text(_bar(stage, room, blocks))
         line.append(f" {_count(stage):>{counts}}  ", style="not bold")
-        line.append(_remark(stage), style="dim" if stage.state != "running" else "not bold")
+        line.append(_remark(stage, look.unit), style="dim" if stage.state != "running" else "not bold")
         lines.append(line)
+    if look.note:
+        lines.append(Text(look.note, style="dim"))
     lanes = list(look.lanes)
     most = max(height - len(lines), 0)
     shown = lanes if len(lanes) <= most else lanes[: max(most - 1, 0)]
@@ -154,15 +159,22 @@ def _count(stage: StageLook) -> str:
     return f"{stage.rows_done:,}/{stage.rows:,}"
 
 
-def _remark(stage: StageLook) -> str:
+def _remark(stage: StageLook, unit: str) -> str:
     if stage.state == "to come":
         return f"about {_rounded(stage.left_s)}" if stage.left_s > 0 else ""
     if stage.state == "done":
         condition = f" ({stage.keep})" if stage.keep else ""
         return f"{stage.rows_out:,} go on{condition}" if stage.rows_out is not None else ""
     parts = [f"{stage.rows_in_flight:,} in flight"] if stage.rows_in_flight else []
-    parts += [f"{stage.rate:.2g} rows/s"] if stage.rate else []
+    parts += [_speed(stage.rate, unit)] if stage.rate else []
     return ", ".join([*parts, f"about {_rounded(stage.left_s)}"])
+
+
+def _speed(rate: float, unit: str) -> str:
+    """Return a rate, or how long each takes where that is easier to imagine."""
+    if rate < _SLOW:
+        return f"{_rounded(1 / rate)} per {unit}"
+    return f"{rate:,.0f} {unit}s/s" if rate >= 100 else f"{rate:.2g} {unit}s/s"
 
 
 def _lane(lane: LaneLook, names: int) -> Text:
@@ -171,5 +183,5 @@ def _lane(lane: LaneLook, names: int) -> Text:
     line = Text(f"{f'lane {lane.number}':<{names}}", style="dim")
     parts = [lane.doing, f"{lane.rows_done:,}/{lane.rows:,}"]
     parts += [f"{lane.rows_in_flight:,} in flight"] if lane.rows_in_flight else []
-    parts += [f"{lane.rate:.2g} rows/s"] if lane.rate else []
+    parts += [_speed(lane.rate, "row")] if lane.rate else []
     return line.append(", ".join(parts))

@@ -106,24 +106,3 @@ def echo_step(step: Step) -> None:
     pk = f" <{step.pk}>" if step.pk is not None else ""
     detail = f": {step.detail}" if step.detail else ""
     click.echo(f"{step.what:<9} {step.state:<8} {step.name}{pk}{detail}")
-
-
-class LiveLine:
-    """A line on standard error that is renewed in place on a terminal, and elsewhere printed when it has changed."""
-
-    def __init__(self) -> None:
-        self._terminal = click.get_text_stream("stderr").isatty()
-        self._last = ""
-
-    def show(self, text: str, *, keep: bool = False) -> None:
-        """Show ``text`` in place of what stands there; ``keep`` leaves it and begins a new line."""
-        padded = f"\r{text:<{len(self._last)}}" if self._terminal else text
-        if self._terminal or keep or text != self._last:
-            click.echo(padded, err=True, nl=keep or not self._terminal)
-        if not keep:
-            self._last = text
-
-    def close(self) -> None:
-        """End the line."""
-        if self._terminal:
-            click.echo(err=True)

@@ -44,7 +44,7 @@ def _drawn(draw: Callable[..., Drawing]) -> Command:
         "--output",
         required=True,
         type=click.Path(dir_okay=False, path_type=Path),
-        help="Write to this file.",
+        help="Write the picture to this file; its ending says the format.",
     )
     @force_option
     @pass_session
@@ -81,10 +81,14 @@ _skip_option = click.option(
     default=0.0,
     show_default=True,
     metavar="PS",
-    help="Leave out the first so many ps, in which the crystal is heated and equilibrated.",
+    help="Leave out the first PS picoseconds, in which the crystal is heated and equilibrated.",
 )
 _others = click.option(
-    "--with", "others", metavar="PK", multiple=True, help="Lay this one over it; may be repeated."
+    "--with",
+    "others",
+    metavar="PK",
+    multiple=True,
+    help="Lay this launch, set or table over it; may be repeated.",
 )
 
 
@@ -94,7 +98,9 @@ _others = click.option(
 @_others
 @_unit_option
 @click.option(
-    "--own-path", is_flag=True, help="Take the path of each crystal's own space group, not of its start."
+    "--own-path",
+    is_flag=True,
+    help="Draw along the path of the space group that each crystal ended with, not the one that it began with.",
 )
 @_drawn
 def bands(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], unit: str, own_path: bool) -> Drawing:
@@ -114,7 +120,7 @@ def bands(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], unit: str, 
 @_ids
 @_others
 @_unit_option
-@click.option("--by-element", is_flag=True, help="The parts of the elements as well, of one row.")
+@click.option("--by-element", is_flag=True, help="Draw the parts of the elements as well, for one row.")
 @_drawn
 def dos(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], unit: str, by_element: bool) -> Drawing:
     """Draw the phonon densities of states of rows."""
@@ -127,7 +133,7 @@ def dos(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], unit: str, by
 @_pk
 @_ids
 @_others
-@click.option("--per-cell", is_flag=True, help="Per mole of primitive cells, not of atoms.")
+@click.option("--per-cell", is_flag=True, help="Give values per mole of primitive cells, not of atoms.")
 @_drawn
 def thermal(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], per_cell: bool) -> Drawing:
     """Draw free energy, entropy and heat capacity of the vibrations of rows over temperature."""
@@ -141,9 +147,11 @@ def thermal(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], per_cell:
 @_ids
 @_others
 @click.option(
-    "--system", metavar="A-B[-C]", help="The elements, such as Mo-W; those of most rows if not given."
+    "--system",
+    metavar="A-B[-C]",
+    help="Chemical system, such as Mo-W; without it the one with the most rows.",
 )
-@click.option("--references", metavar="PK|FILE", help="Further phases, for rows that no hull was made of.")
+@click.option("--references", metavar="PK|FILE", help="Further phases, for rows that have no hull yet.")
 @_drawn
 def hull(
     *, pk: str, ids: tuple[str, ...], others: tuple[str, ...], system: str | None, references: str | None
@@ -176,7 +184,7 @@ def _phase_frame(node: Any) -> Any:
 @_pk
 @_ids
 @_others
-@click.option("--column", required=True, metavar="C", help="Its values are counted.")
+@click.option("--column", required=True, metavar="C", help="Column whose values are counted.")
 @click.option("--bins", type=click.IntRange(min=1), help="Number of bins; chosen by the values if not given.")
 @_drawn
 def histogram(
@@ -195,7 +203,12 @@ def histogram(
 @plot.command()
 @_pk
 @_others
-@click.option("--column", required=True, metavar="C[=R]", help="Column of PK, and that of the reference.")
+@click.option(
+    "--column",
+    required=True,
+    metavar="C[=R]",
+    help="Column of PK, and the column of the reference if its name differs.",
+)
 @click.option("--reference", metavar="PK|FILE", help="A launch, set or file with the references.")
 @click.option("--id-column", metavar="C", help="Column of a csv or parquet file that holds the ids.")
 @click.option("--per-atom", is_flag=True, help="Divide by the number of atoms: for energies of cells.")
@@ -243,7 +256,9 @@ def _references(named: str, id_column: str | None) -> Any:
 @_pk
 @_ids
 @_others
-@click.option("--r-max", type=float, default=8.0, show_default=True, help="Largest distance, A.")
+@click.option(
+    "--r-max", type=float, default=8.0, show_default=True, help="Count distances up to this one, in A."
+)
 @_skip_option
 @_drawn
 def rdf(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], r_max: float, skip: float) -> Drawing:
@@ -294,7 +309,9 @@ def vacf(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], skip: float)
 @_pk
 @_ids
 @_others
-@click.option("--cell-axes", is_flag=True, help="In the axes of the row's cell, not in the IEEE setting.")
+@click.option(
+    "--cell-axes", is_flag=True, help="Draw in the axes of the row's cell, not in the IEEE setting."
+)
 @_drawn
 def elastic(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], cell_axes: bool) -> Drawing:
     """Draw Young's modulus of rows by direction: of one as a surface, of several in three planes."""
@@ -307,7 +324,10 @@ def elastic(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], cell_axes
 @_pk
 @_others
 @click.option(
-    "--tolerance", type=float, metavar="A", help="Whose changes are listed; 0.01 or the nearest to it."
+    "--tolerance",
+    type=float,
+    metavar="A",
+    help="Tolerance (symprec) whose changes are listed; without it 0.01 or the nearest to it.",
 )
 @_drawn
 def symmetry(*, pk: str, others: tuple[str, ...], tolerance: float | None) -> Drawing:

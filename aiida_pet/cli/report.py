@@ -27,21 +27,27 @@ EVERY_S = 60
     type=click.Path(dir_okay=False, path_type=Path),
     default="campaign.html",
     show_default=True,
-    help="Write to this file.",
+    help="Write the page to this file.",
 )
-@click.option("--title", help="Of the page; the labels of the launches if not given.")
+@click.option("--title", help="Title of the page. Without it the labels of the launches are the title.")
 @click.option(
     "--best",
     type=click.IntRange(min=0),
     default=12,
     show_default=True,
-    help="Crystals with all their figures.",
+    help="Number of the best crystals, which are shown with all their figures.",
 )
 @click.option(
-    "--sort", metavar="COLUMN", help="Which are best: smallest first; with a minus before it, largest first."
+    "--sort",
+    metavar="COLUMN",
+    help="Column by which the best crystals are chosen: smallest first, or largest first with a minus before it.",
 )
 @click.option(
-    "--id", "ids", multiple=True, metavar="ID", help="A crystal with all its figures, before the best."
+    "--id",
+    "ids",
+    multiple=True,
+    metavar="ID",
+    help="A crystal that is shown with all its figures before the best; may be repeated.",
 )
 @click.option(
     "--rows",
@@ -49,32 +55,39 @@ EVERY_S = 60
     type=click.IntRange(min=1),
     default=5000,
     show_default=True,
-    help="Rows in the table.",
+    help="Number of rows in the table.",
 )
 @click.option(
-    "--system", "systems", multiple=True, metavar="A-B[-C]", help="A chemical system whose hull is drawn."
+    "--system",
+    "systems",
+    multiple=True,
+    metavar="A-B[-C]",
+    help="A chemical system whose hull is drawn; may be repeated.",
 )
 @click.option(
     "--reference",
     metavar="FILE|PK",
-    help="Values to compare with: csv, parquet, crystals, or another launch.",
+    help="Values to compare with: a csv, parquet or structure file, or another launch.",
 )
 @click.option(
     "--column",
     "columns",
     multiple=True,
     metavar="NAME=REFERENCE",
-    help="A column and that of its references; NAME alone if both are called so. Else the important ones of both.",
+    help="A column and the column of its references; NAME alone if both have this name. "
+    "Default: the important ones of both.",
 )
 @click.option(
-    "--watch", is_flag=True, help="Write it anew until the launches have ended; the open page follows."
+    "--watch",
+    is_flag=True,
+    help="Write the page again and again until the launches have ended; an open page follows.",
 )
 @click.option(
     "--interval",
     type=click.IntRange(min=5),
     default=EVERY_S,
     show_default=True,
-    help="Seconds between two writings of --watch.",
+    help="Seconds between two pages of --watch.",
 )
 @force_option
 @json_option

@@ -12,7 +12,7 @@ from aiida_pet.campaigns.lines import told_statuses
 from aiida_pet.cli.live import follow_look
 from aiida_pet.cli.output import echo_json, json_option, table_text
 from aiida_pet.cli.session import Session, pass_session
-from aiida_pet.cli.training_status import echo_training, follow_training
+from aiida_pet.cli.training_status import echo_training
 from aiida_pet.tables import warnings
 from aiida_pet.words import duration, plural
 
@@ -69,12 +69,11 @@ def follow(launch: str | ProcessNode, interval: float) -> None:
     from aiida_pet.campaigns.live import live_looks
     from aiida_pet.campaigns.nodes import load
     from aiida_pet.campaigns.training import is_training
+    from aiida_pet.campaigns.training_live import training_looks
 
     node = load(launch, ProcessNode)
-    if is_training(node):
-        follow_training(node, interval)
-        return
-    follow_look(live_looks(node), interval, node.pk)
+    looks = training_looks(node) if is_training(node) else live_looks(node)
+    follow_look(looks, interval, node.pk)
 
 
 def echo_status(status: Status | TrainingStatus, most_jobs: int | None) -> None:

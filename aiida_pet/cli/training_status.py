@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import click
 
-from aiida_pet.campaigns.lines import training_line
-from aiida_pet.cli.output import LiveLine, table_text
+from aiida_pet.cli.output import table_text
 from aiida_pet.words import duration
 
 if TYPE_CHECKING:
-    from aiida.orm import ProcessNode
-
     from aiida_pet.campaigns.training_report import TrainingStatus
 
 _LONGEST = 110  # of a message in the table of jobs
-
-
-def follow_training(node: ProcessNode, interval: float) -> None:
-    """Print a live line on standard error until ``node`` has ended."""
-    from aiida_pet.campaigns.training_report import training_looks
-
-    live = LiveLine()
-    for progress in training_looks(node):
-        live.show(training_line(progress))
-        if not progress.finished:
-            time.sleep(interval)
-    live.close()
 
 
 def echo_training(status: TrainingStatus, most_jobs: int | None) -> None:

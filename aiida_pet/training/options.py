@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import ase.io
 import numpy as np
 import yaml
 from ase import Atoms
@@ -217,10 +216,12 @@ def _set(frames: str, targets: dict[str, Any]) -> dict[str, Any]:
 
 def write_frames(folder: Path, prepared: Prepared) -> None:
     """Write the frames that train and validate as extended XYZ into ``folder``."""
+    from ase.io import write  # noqa: PLC0415  # slow, and workers of the daemon import this module
+
     for name, split in ((TRAINING_FRAMES, Split.TRAINING), (VALIDATION_FRAMES, Split.VALIDATION)):
         parts = [part for key, part in prepared.parts.items() if key in ("training", "validation")]
         frames = [frame for part in parts for frame in _frames(part, part.rows(split), prepared)]
-        ase.io.write(folder / name, frames, format="extxyz")
+        write(folder / name, frames, format="extxyz")
 
 
 def _frames(part: Part, rows: Array, prepared: Prepared) -> list[Atoms]:

@@ -38,6 +38,18 @@ def test_what_one_stage_took_over_the_expected_slows_the_later_ones() -> None:
     assert left == pytest.approx([0.0, 3 * 40 + 3 * STAGE_S])
 
 
+def test_fast_stage_counts_half_on_a_logarithmic_scale_for_the_later_ones() -> None:
+    # phonons were four times faster than expected; that says little of elastic constants
+    ended = StageCourse("phonons", 100, done=100, elapsed_s=25 + STAGE_S, ended=True)
+    left = seconds_left([ended, StageCourse("elastic", 40)], second_per_row)
+    assert left == pytest.approx([0.0, 40 / 2 + STAGE_S])
+
+
+def test_stage_without_rows_is_not_expected_to_end_at_once_when_it_is_late() -> None:
+    (left,) = seconds_left([StageCourse("elastic", 40, elapsed_s=100.0)], second_per_row)
+    assert left == pytest.approx(50.0)
+
+
 def test_rows_that_were_taken_over_are_no_pace() -> None:
     course = StageCourse("relax", 200, done=150, taken_over=100, elapsed_s=100.0)
     (left,) = seconds_left([course], second_per_row)

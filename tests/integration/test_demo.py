@@ -1,4 +1,4 @@
-"""``make demo`` on a handful of alloys: interrupted, then whole; nothing of it keeps running."""
+"""``make demo`` on a handful of alloys: interrupted, then whole on a terminal; nothing of it keeps running."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
+
+from support.terminal import Screens, on_terminal
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -25,8 +28,16 @@ STARTED = re.compile(
 PATIENCE_S = 600
 
 
+STAGES = ("relax", "symmetry", "hull", "phonons", "elastic")
+TITLE = re.compile(r"screen <(\d+)> alloys")  # of the live picture
+
+
+def demo_in(folder: Path) -> list[str]:
+    return [sys.executable, str(DEMO), "--folder", str(folder), "--limit", str(N_ALLOYS)]
+
+
 def start(folder: Path, log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, str(DEMO), "--folder", str(folder), "--limit", str(N_ALLOYS)]
+    command = demo_in(folder)
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with log.open("wb") as handle:
         return subprocess.Popen(
@@ -43,6 +54,42 @@ def running_in(folder: Path) -> list[psutil.Process]:
             if any(str(folder) in place for place in places):
                 found.append(process)
     return found
+
+
+def on_two_terminals(folder: Path) -> tuple[Screens, Screens]:
+    """Return the screens of the demo at 80 columns, and of `status --watch` beside it at 120."""
+    demo, watched = Screens(80, 40), Screens(120, 30)
+    with ThreadPoolExecutor(1) as pool:
+        variables = {"OMP_NUM_THREADS": "1"}
+        running: Future[Screens] = pool.submit(
+            on_terminal, demo_in(folder), 80, 40, environment=variables, timeout=PATIENCE_S, screens=demo
+        )
+        while not (launched := TITLE.search(demo.raw)):
+            if running.done():
+                raise AssertionError(demo.raw)
+            time.sleep(0.5)
+        command = [str(Path(sys.executable).parent / "aiida-pet"), "status", launched[1], "--watch"]
+        variables |= {"AIIDA_PATH": str(folder / "aiida"), "XDG_CACHE_HOME": str(folder / "cache")}
+        on_terminal(command, 120, 30, environment=variables, timeout=PATIENCE_S, screens=watched)
+        return running.result(), watched
+
+
+def assert_live(screens: Screens, raw: str) -> None:
+    """No line of the live picture wraps, none is left behind, and every stage has been running in it."""
+    part = Screens(screens.columns, screens.lines, raw=raw)
+    assert max(map(len, part.printed())) < screens.columns
+    pictures = [
+        frame
+        for frame in screens.frames
+        if any(TITLE.search(line) for line in frame)
+        and not any("$ aiida-pet status" in line for line in frame)
+    ]
+    assert max(sum(bool(TITLE.search(line)) for line in frame) for frame in pictures) == 1
+    for name in STAGES:
+        shown = [[line for line in frame if line.split()[:1] == [name]] for frame in pictures]
+        assert max(map(len, shown)) == 1, name
+    assert re.search(r"lane \d+ +computing", raw)
+    assert re.search(r"about (\d+ min )?\d+ s left", raw)
 
 
 @pytest.fixture
@@ -66,10 +113,13 @@ def test_interrupted_demo_leaves_nothing_running_and_the_next_is_whole(folder: P
     assert running_in(folder / "aiida") == []
     assert not (folder / "summary.json").exists()
 
-    log = tmp_path / "second.log"
-    assert start(folder, log).wait(PATIENCE_S) == 0, log.read_text()
+    demo, watched = on_two_terminals(folder)
+    assert demo.status == 0, demo.raw
     assert running_in(folder / "aiida") == []
-    told = log.read_text()
+    told = demo.raw
+    assert_live(demo, *re.search(r"--wait --json(.*?)\$ aiida-pet status", told, re.DOTALL).groups())  # type: ignore[union-attr]
+    assert watched.status == 0, watched.raw
+    assert_live(watched, watched.raw)
     for part in (
         "What each stage let through",
         "extrapolation",

@@ -46,12 +46,14 @@ def on_terminal(
     environment: Mapping[str, str] | None = None,
     timeout: float = 60.0,
     interrupt_after: float | None = None,
+    screens: Screens | None = None,
 ) -> Screens:
     """Run `command` on a terminal until it ends.
 
     :param interrupt_after: seconds after which Ctrl-C is typed.
+    :param screens: to which everything is added as it comes, for a caller in another thread.
     """
-    found = Screens(columns, lines)
+    found = Screens(columns, lines) if screens is None else screens
     screen = pyte.Screen(columns, lines)
     stream = pyte.Stream(screen)
     variables = {
