@@ -155,7 +155,7 @@ def mean_squared_displacement(frames: Frames, *, skip: float = 0.0) -> Displacem
     masses = atomic_masses[frames.numbers]
     positions = positions - np.average(positions, axis=1, weights=masses)[:, None]
     of_atoms = _squared_displacements(positions)
-    times = step * np.arange(len(of_atoms))
+    times = step * np.arange(len(of_atoms), dtype=np.float64)
     elements = _by_element(of_atoms, frames.numbers)
     total = of_atoms.mean(axis=1)
     part = slice(*(max(1, round(share * (len(times) - 1))) for share in FIT))
@@ -190,7 +190,8 @@ def velocity_correlation(frames: Frames, *, skip: float = 0.0) -> VelocityCorrel
     around = np.concatenate([windowed, [0.0], windowed[:0:-1]])
     spectrum = 2.0 * step * np.fft.rfft(around).real
     frequencies = np.fft.rfftfreq(len(around), step)
-    return VelocityCorrelation(step * np.arange(len(total)), total, elements, frequencies, spectrum)
+    times = step * np.arange(len(total), dtype=np.float64)
+    return VelocityCorrelation(times, total, elements, frequencies, spectrum)
 
 
 def _pairs_of(numbers: np.ndarray) -> list[tuple[int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pandas as pd
 from aiida import orm
 
 from aiida_pet.campaigns.nodes import load
@@ -109,7 +110,7 @@ def draw_vacf(what: Any, ids: str | Sequence[str] = (), *, skip: float = 0.0) ->
     axes[1].set_xlabel(label_of("Frequency", "THz"))
     axes[1].set_ylabel(label_of("Spectrum", "1/THz"))
     axes[1].set_ylim(bottom=0)
-    frames = {}
+    frames: dict[str, pd.DataFrame] = {}
     for label, one in found:
         frames |= {f"{label} correlation": one.to_frame(), f"{label} spectrum": one.spectrum_frame()}
     return Drawing(axes, _title("Velocity autocorrelation", found), frames)
