@@ -20,6 +20,7 @@ NAMES = {
     "symmetry": "projection onto space groups and averages over rotations against what they cost elsewhere",
     "precision": "what single and mixed precision change in the results of 50 alloys, and how much faster they are",
     "phonons": "phonons of 64 crystals in one run against phonopy and metatomic-ase one by one",
+    "phonon_symmetry": "what phonons of six crystals change with all displacements, and with 84 and 42 rotations",
     "dynamics": "steps of 64 crystals against ASE, torch-sim and the ceiling; drifts of each way of taking forces",
     "hull": "energies above hull of 16,000 entries against pymatgen's PatchedPhaseDiagram, and of 257,000",
     "funnel": "a screening of 2,000 crystals through AiiDA: time of each stage, share of the engine, bytes",
@@ -35,6 +36,7 @@ ON_ALL_CORES = {
     "relax",
     "symmetry",
     "phonons",
+    "phonon_symmetry",
     "dynamics",
     "scaling",
 }  # the others run several processes

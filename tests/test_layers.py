@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "tables": "",
     "job": "tables",
     "crystals": "tables job",
-    "io": "tables job",
+    "io": "tables job crystals",  # files of phonopy hold phonons of a row
     "transport": "tables job crystals",
     "engine": "tables job crystals",
     "analysis": "tables job crystals io",

@@ -17,7 +17,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"`(aiida-pet [^`]+)`")
 SYNOPSIS = re.compile(r"\.\.\.|\[|\|")  # how a command looks, not one to type
-FILES = ("alloys.xyz", "FILE", "computer.yaml", "crystals.sc", "phononDB-PBE-structures.extxyz")
+FILES = ("alloys.xyz", "FILE", "computer.yaml", "crystals.sc", "phononDB-PBE-structures.extxyz", "mdr")
 
 
 def blocks(page: Path, language: str) -> list[str]:

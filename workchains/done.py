@@ -118,7 +118,7 @@ class Given:
         """Return the fingerprints of ``structures`` as the input of the task, or of its rows ``ids``, (N, 16)."""
         if structures.pk not in self._sets:
             read = read_by(self.task)
-            table = part_of(structures, read.rows, read.atoms)
+            table = part_of(structures, read.rows, read.atoms, read.ragged)
             self._sets[structures.pk] = (table.ids, fingerprints_of(table, read))
         known, found = self._sets[structures.pk]
         return found if ids is None else found[places_of(known, ids)]

@@ -187,5 +187,5 @@ class PetCalculation(CalcJob):
     def select_structures(self) -> StructureTable:
         """Return the geometry of the job's rows, with those columns of the input set that the engine reads."""
         read = read_by(self.TASK)
-        geometry = replace(part_of(self.inputs.structures, read.rows, read.atoms), units={})
+        geometry = replace(part_of(self.inputs.structures, read.rows, read.atoms, read.ragged), units={})
         return geometry.select(self.inputs.rows.ids) if "rows" in self.inputs else geometry

@@ -32,7 +32,7 @@ def record_given_up(structures: StructureSetData, reasons: orm.Dict) -> Structur
         for name, reason in told["reasons"].items()
     }
     names = carried_columns()
-    table = part_of(structures, names.rows, names.atoms)
+    table = part_of(structures, names.rows, names.atoms, names.ragged)
     rows = table.select([name for name in table.ids.tolist() if name in texts])
     given = fingerprints_of(rows, read_by(told["task"]))
     rows.set_column("status", np.full(len(rows), RowStatus.FAILED.value))

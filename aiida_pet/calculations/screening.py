@@ -81,7 +81,7 @@ def rattle_structures(structures: StructureSetData, parameters: orm.Dict) -> Str
     :raises ValueError: if no crystal converged.
     """
     names = carried_columns()
-    table = part_of(structures, ("status", *names.rows), names.atoms)
+    table = part_of(structures, ("status", *names.rows), names.atoms, names.ragged)
     table = table.take(np.flatnonzero(table.columns["status"] == "converged"))
     given = parameters.get_dict()
     strained = given.get("cell", "full") == "full"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from aiida_pet.analysis.metrics import conductivity, elastic, phonons, report
+from aiida_pet.analysis.metrics import conductivity, elastic, equation_of_state, phonons, report
 from aiida_pet.analysis.metrics.report import Metric, compare_with_references
 from aiida_pet.analysis.metrics.stability import STABILITY_THRESHOLD
 from aiida_pet.analysis.metrics.structures import compare_structures, structure_metrics
@@ -28,7 +28,14 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.words import shortened
 
-KNOWN = (*report.HULL, *phonons.UNITS, report.MIN_FREQUENCY, *elastic.MODULI, conductivity.KAPPA)
+KNOWN = (
+    *report.HULL,
+    *phonons.UNITS,
+    report.MIN_FREQUENCY,
+    *elastic.MODULI,
+    *equation_of_state.NUMBERS,
+    conductivity.KAPPA,
+)
 """Columns that the metrics know, and that are compared where nothing is named."""
 
 

@@ -73,8 +73,9 @@ def import_(
     """Import the crystals of FILES (files, zip archives, folders) as one set and print its pk.
 
     Read are extxyz, CIF, POSCAR, ASE databases, JSON of pymatgen, pandas and databases of materials, csv and parquet
-    with structures as text, and folders of these, each also as .gz, .bz2, .xz or in a .zip. A table without structures
-    gives its columns to the crystals of the same ids. Ids come from the files and must be unique.
+    with structures as text, yaml of phonopy and phono3py, and folders of these, each also as .gz, .bz2, .xz or in a
+    .zip. A table without structures gives its columns to the crystals of the same ids. Ids come from the files and must
+    be unique.
     """
     from aiida_pet.campaigns.results import Rows
 
@@ -206,8 +207,8 @@ def export(
     """Write the crystals of the set or launch PK with their columns to a file.
 
     The name tells the format: .xyz or .extxyz, .json (pymatgen), .db (ASE database), .vasp or .poscar, .cif, .csv
-    (columns only), each also with .gz, .bz2 or .xz; .parquet (columns only, needs pyarrow); a name without a suffix is
-    a folder of CIF files, or of POSCARs with --format poscar.
+    (columns only), .yaml (phonopy, one crystal), each also with .gz, .bz2 or .xz; .parquet (columns only, needs
+    pyarrow); a name without a suffix is a folder of CIF files, or of POSCARs with --format poscar.
     """
     from aiida_pet.campaigns import rows as rows_of
     from aiida_pet.io.writers import format_of, write_table

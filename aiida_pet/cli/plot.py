@@ -322,6 +322,42 @@ def elastic(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], cell_axes
 
 @plot.command()
 @_pk
+@_ids
+@_others
+@_drawn
+def eos(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...]) -> Drawing:
+    """Draw the energies of rows over the volume, and their equations of state."""
+    from aiida_pet.plotting.heat import draw_eos
+
+    return draw_eos(_things(pk, others), ids)
+
+
+@plot.command()
+@_pk
+@_ids
+@_others
+@_drawn
+def expansion(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...]) -> Drawing:
+    """Draw volume, thermal expansion and heat capacity of rows over temperature."""
+    from aiida_pet.plotting.heat import draw_expansion
+
+    return draw_expansion(_things(pk, others), ids)
+
+
+@plot.command()
+@_pk
+@_ids
+@_others
+@_drawn
+def conductivity(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...]) -> Drawing:
+    """Draw the thermal conductivity of rows over temperature, and which modes carry it at 300 K."""
+    from aiida_pet.plotting.heat import draw_conductivity
+
+    return draw_conductivity(_things(pk, others), ids)
+
+
+@plot.command()
+@_pk
 @_others
 @click.option(
     "--tolerance",

@@ -20,9 +20,12 @@ def fresh[Node: TableData](node: Node) -> Node:
 
 
 def part_of(
-    node: StructureSetData, columns: Collection[str] = (), atom_columns: Collection[str] = ()
+    node: StructureSetData,
+    columns: Collection[str] = (),
+    atom_columns: Collection[str] = (),
+    ragged: Collection[str] = (),
 ) -> StructureTable:
-    """Return the crystals of ``node`` with those of ``columns`` and ``atom_columns`` that it has; nothing stays."""
+    """Return the crystals of ``node`` with those columns, per row, per atom and ragged, that it has; nothing stays."""
     source = fresh(node)
     rows = [name for name in source.column_names if name in columns]
     atoms = [name for name in source.atom_column_shapes() if name in atom_columns]
@@ -32,5 +35,6 @@ def part_of(
         columns={name: source.column(name) for name in rows},
         units={name: unit for name, unit in units.items() if unit},
         atom_columns={name: source.atom_column(name) for name in atoms},
+        ragged={name: source.ragged(name) for name in source.ragged_names if name in ragged},
         **source.geometry(),
     )

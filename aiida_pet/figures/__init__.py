@@ -13,6 +13,7 @@ from aiida_pet.homes import from_homes
 
 if TYPE_CHECKING:
     from aiida_pet.figures.bands import Bands, bands_of_row
+    from aiida_pet.figures.conductivity import HeatCurves, heat_curves_of_row
     from aiida_pet.figures.dos import Dos, dos_of_row
     from aiida_pet.figures.dynamics import (
         Displacement,
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
         velocity_correlation,
     )
     from aiida_pet.figures.elastic import ElasticSurface, elastic_surface, elastic_surface_of_row
+    from aiida_pet.figures.equation_of_state import VolumeCurve, volume_curve_of_row
+    from aiida_pet.figures.expansion import ThermalExpansion, expansion_of_row
     from aiida_pet.figures.frequency import FrequencyUnit
     from aiida_pet.figures.funnel import Funnel, FunnelStage, funnel_of
     from aiida_pet.figures.histogram import Counts, Histogram, distribution_of
@@ -42,6 +45,7 @@ __all__ = [
     "FrequencyUnit",
     "Funnel",
     "FunnelStage",
+    "HeatCurves",
     "Histogram",
     "Hull",
     "NotDrawnError",
@@ -50,13 +54,17 @@ __all__ = [
     "RadialDistribution",
     "SymmetryChanges",
     "Thermal",
+    "ThermalExpansion",
     "VelocityCorrelation",
+    "VolumeCurve",
     "bands_of_row",
     "distribution_of",
     "dos_of_row",
     "elastic_surface",
     "elastic_surface_of_row",
+    "expansion_of_row",
     "funnel_of",
+    "heat_curves_of_row",
     "hull_of",
     "mean_squared_displacement",
     "parity_of",
@@ -65,16 +73,20 @@ __all__ = [
     "symmetry_changes",
     "thermal_of_row",
     "velocity_correlation",
+    "volume_curve_of_row",
 ]
 
 _HOMES = {
     "bands": ("Bands", "bands_of_row"),
+    "conductivity": ("HeatCurves", "heat_curves_of_row"),
     "dos": ("Dos", "dos_of_row"),
     "dynamics": (
         *("Displacement", "RadialDistribution", "VelocityCorrelation"),
         *("mean_squared_displacement", "radial_distribution", "velocity_correlation"),
     ),
     "elastic": ("ElasticSurface", "elastic_surface", "elastic_surface_of_row"),
+    "equation_of_state": ("VolumeCurve", "volume_curve_of_row"),
+    "expansion": ("ThermalExpansion", "expansion_of_row"),
     "frequency": ("FrequencyUnit",),
     "funnel": ("Funnel", "FunnelStage", "funnel_of"),
     "histogram": ("Counts", "Histogram", "distribution_of"),

@@ -10,6 +10,7 @@ from aiida_pet.io.cif import read_cif
 from aiida_pet.io.crystal import Item
 from aiida_pet.io.extxyz import read_extxyz
 from aiida_pet.io.left_out import LeftOut
+from aiida_pet.io.phonopy_yaml import read_phonopy_yaml
 from aiida_pet.io.poscar import read_poscar
 from aiida_pet.io.pymatgen_json import AseDatabaseFoundError, JsonOptions, read_json, read_json_lines
 from aiida_pet.io.sources import Source
@@ -58,6 +59,12 @@ def json_lines(source: Source, options: ReadOptions, left_out: LeftOut) -> Itera
     """Yield the crystal of each line."""
     with source.open() as text:
         yield from read_json_lines(text, _json_options(options, left_out))
+
+
+def phonopy(source: Source, options: ReadOptions, left_out: LeftOut) -> Iterator[Item]:
+    """Yield the crystal of a yaml file of phonopy or phono3py."""
+    with source.open() as text:
+        yield from read_phonopy_yaml(text, left_out)
 
 
 def csv(source: Source, options: ReadOptions, left_out: LeftOut) -> Iterator[Item | Row]:

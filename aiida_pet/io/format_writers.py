@@ -95,17 +95,47 @@ def poscar(table: StructureTable, path: Path) -> list[str]:
     return _write_crystals(table, path, ("poscar", ".vasp"), reason_against, write)
 
 
+def phonopy(table: StructureTable, path: Path) -> list[str]:
+    """Write a row as yaml of phonopy, or a folder with a file each."""
+    from aiida_pet.io.phonopy_writer import reason_against_phonopy, write_phonopy  # noqa: PLC0415 - phonopy is slow
+
+    def write(table: StructureTable, index: int, handle: TextIO, _: set[str]) -> None:
+        write_phonopy(table, index, handle)
+
+    return _write_crystals(table, path, ("phonopy", ".yaml"), reason_against_phonopy, write, most=1)
+
+
+def phono3py(table: StructureTable, path: Path) -> list[str]:
+    """Write a row of forces as yaml of phono3py, or a folder with a file each.
+
+    :raises MissingPhono3pyError: if phono3py is not there.
+    """
+    from aiida_pet.io.phonopy_writer import reason_against_phono3py, write_phono3py  # noqa: PLC0415
+
+    def write(table: StructureTable, index: int, handle: TextIO, _: set[str]) -> None:
+        write_phono3py(table, index, handle)
+
+    return _write_crystals(table, path, ("phono3py", ".yaml"), reason_against_phono3py, write, most=1)
+
+
 def becomes_folder(path: Path) -> bool:
     """Return whether ``path`` names a folder with a file per crystal, of formats that can be written so."""
     return path.is_dir() or not path.suffix
 
 
 def _write_crystals(
-    table: StructureTable, path: Path, kind: tuple[str, str], reason: ReasonAgainst, write: WriteOne
+    table: StructureTable,
+    path: Path,
+    kind: tuple[str, str],
+    reason: ReasonAgainst,
+    write: WriteOne,
+    *,
+    most: int | None = None,
 ) -> list[str]:
     """Write the crystals that nothing speaks against, and return the ids of the others.
 
     :param kind: name of the format, and suffix of a file in a folder.
+    :param most: crystals that one file may hold; None for any number.
     """
     name, suffix = kind
     left_out, rows = [], []
@@ -124,6 +154,10 @@ def _write_crystals(
                 write(table, index, handle, set())
         return left_out
     names = set[str]()
+    if most is not None and len(rows) > most:
+        logger.warning("a file of %s holds %d crystal: name a folder to write all of them", name, most)
+        left_out += table.ids[rows[most:]].tolist()
+        rows = rows[:most]
     with open_whole(path) as handle:
         for index in rows:
             write(table, index, handle, names)

@@ -37,6 +37,7 @@ class Format:
     :ivar endings: with which names of files end that have no suffix.
     :ivar is_strict: whether bytes that are no text mean damage.
     :ivar is_table: whether a file may hold rows without structures.
+    :ivar may_be_other: whether files with its suffixes are often something else, which a folder may hold.
     :ivar needs_crystals: whether only a table with crystals can be written.
     :ivar one_each: whether a folder with a file per crystal may be written.
     """
@@ -51,6 +52,7 @@ class Format:
     endings: tuple[str, ...] = ()
     is_strict: bool = False
     is_table: bool = False
+    may_be_other: bool = False
     needs_crystals: bool = True
     one_each: bool = False
 
@@ -122,6 +124,23 @@ FORMATS: tuple[Format, ...] = (
         reader="aiida_pet.io.format_readers:json_lines",
         subject="aiida_pet.io.pymatgen_json",
         is_strict=True,
+    ),
+    Format(
+        "phonopy",
+        suffixes=(".yaml", ".yml"),
+        beginnings=("phonopy_disp", "phonopy_params", "phono3py_disp", "phono3py_params"),
+        reader="aiida_pet.io.format_readers:phonopy",
+        writer="aiida_pet.io.format_writers:phonopy",
+        written=(".yaml",),
+        subject="aiida_pet.io.phonopy_yaml",
+        may_be_other=True,
+        one_each=True,
+    ),
+    Format(
+        "phono3py",  # read as phonopy
+        writer="aiida_pet.io.format_writers:phono3py",
+        subject="aiida_pet.io.phonopy_writer",
+        one_each=True,
     ),
     Format(
         "csv",

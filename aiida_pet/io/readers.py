@@ -227,7 +227,7 @@ def iter_crystals(
                     if isinstance(item, Row):
                         beside.add(item)
                         continue
-                    if item.whole_file and _is_table(source) and path.is_dir():
+                    if item.whole_file and _may_be_other(source) and path.is_dir():
                         left_out.files.append(source.name)  # a folder may hold tables of something else
                         continue
                     problem = ImportProblem(source.name, item.id or "", item.reason, item.remedy)
@@ -239,8 +239,8 @@ def iter_crystals(
             _report(ImportProblem(str(path), "", reason, error.remedy), options, problems)
 
 
-def _is_table(source: Source) -> bool:
-    return source.format is not None and source.format.is_table
+def _may_be_other(source: Source) -> bool:
+    return source.format is not None and (source.format.is_table or source.format.may_be_other)
 
 
 def _report(problem: ImportProblem, options: ReadOptions, problems: list[ImportProblem]) -> None:

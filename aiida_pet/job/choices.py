@@ -92,11 +92,27 @@ class Ions(StrEnum):
     CLAMPED = "clamped"  # they follow the strain
 
 
+class Equation(StrEnum):
+    """Equations of state."""
+
+    BIRCH_MURNAGHAN = "birch_murnaghan"  # of third order
+    VINET = "vinet"
+
+
+class AtVolume(StrEnum):
+    """What relaxes while the volume is held."""
+
+    SHAPE = "shape"  # atoms, and the cell at constant volume
+    POSITIONS = "positions"  # atoms alone
+    NOTHING = "nothing"  # atoms follow the cell
+
+
 class Averaging(StrEnum):
     """Rotations over which an unconstrained model is averaged, each with and without the inversion.
 
     Beside these there is ``lebedev-N``: a Lebedev grid times angles in the plane, exact to degree N, 84 rotations for
-    N = 3. All but ``random`` are fixed in the laboratory frame, so that the averaged energy is smooth.
+    N = 3; ``lebedev-N-proper`` is the half of it without the inversion. All but ``random`` are fixed in the laboratory
+    frame, so that the averaged energy is smooth.
     """
 
     NONE = "none"
@@ -107,9 +123,15 @@ class Averaging(StrEnum):
 
 
 LEBEDEV_MAX = 131
+_PROPER = "-proper"
 
 
 def lebedev_degree(averaging: str) -> int | None:
-    """Return N of ``lebedev-N``; None if ``averaging`` is not of this form."""
-    name, _, degree = averaging.partition("-")
+    """Return N of ``lebedev-N`` or ``lebedev-N-proper``; None if ``averaging`` is not of this form."""
+    name, _, degree = averaging.removesuffix(_PROPER).partition("-")
     return int(degree) if name == "lebedev" and degree.isdecimal() else None
+
+
+def is_proper(averaging: str) -> bool:
+    """Return whether a set called ``lebedev-...`` leaves the inversion out."""
+    return averaging.endswith(_PROPER)

@@ -23,7 +23,9 @@ def read_by(task: Task | str) -> InputColumns:
     :raises ValueError: if no installed package has the task.
     """
     entry = entry_of(task)
-    return InputColumns((*_FIXED.rows, *entry.reads_rows), (*_FIXED.atoms, *entry.reads_atoms))
+    return InputColumns(
+        (*_FIXED.rows, *entry.reads_rows), (*_FIXED.atoms, *entry.reads_atoms), entry.reads_ragged
+    )
 
 
 @plugins.remembered
@@ -33,25 +35,29 @@ def carried_columns() -> InputColumns:
     return InputColumns(
         rows=tuple(dict.fromkeys(name for columns in read for name in columns.rows)),
         atoms=tuple(dict.fromkeys(name for columns in read for name in columns.atoms)),
+        ragged=tuple(dict.fromkeys(name for columns in read for name in columns.ragged)),
     )
 
 
 def carried(results: StructureTable, given: StructureTable) -> StructureTable:
     """Return ``results`` with the columns that travel with their rows.
 
-    A column that the results have already stays as it is, and no column per atom goes to rows of other atoms.
+    A column that the results have already stays as it is, and neither a column per atom nor a ragged one, which may
+    count atoms, goes to rows of other atoms.
 
     :param given: what the job was given, the same rows in the same order.
     """
     names = carried_columns()
     rows = _missing(names.rows_in(given.columns), results.columns)
     atoms = _missing(names.atoms_in(given.atom_columns), results.atom_columns)
+    ragged = _missing(names.ragged_in(given.ragged), results.ragged)
     if not (results.numbers.shape == given.numbers.shape and (results.numbers == given.numbers).all()):
-        atoms = []
+        atoms = ragged = []
     return replace(
         results,
         columns=results.columns | {name: given.columns[name] for name in rows},
         atom_columns=results.atom_columns | {name: given.atom_columns[name] for name in atoms},
+        ragged=results.ragged | {name: given.ragged[name] for name in ragged},
         units=results.units | {name: given.units[name] for name in (*rows, *atoms) if name in given.units},
     )
 
@@ -64,7 +70,7 @@ def only_carried(table: StructureTable) -> StructureTable:
         table,
         columns={name: table.columns[name] for name in rows},
         atom_columns={name: table.atom_columns[name] for name in atoms},
-        ragged={},
+        ragged={name: table.ragged[name] for name in names.ragged_in(table.ragged)},
         units={name: table.units[name] for name in (*rows, *atoms) if name in table.units},
     )
 

@@ -84,7 +84,7 @@ class StaticParameters(BaseModel):
     averaging: str = Field(
         Averaging.NONE,
         description="rotations over which energy, forces and stress are averaged: "
-        f"{', '.join(Averaging)}, or lebedev-N such as lebedev-3",
+        f"{', '.join(Averaging)}, lebedev-N such as lebedev-3, or lebedev-N-proper without the inversion",
     )
     min_distance: float = Field(
         0.5,
@@ -108,7 +108,7 @@ class StaticParameters(BaseModel):
         if self.averaging not in list(Averaging) and not (degree and degree <= LEBEDEV_MAX):
             raise ValueError(
                 f"averaging = {self.averaging!r}: expected one of {', '.join(Averaging)}, or lebedev-N with N from 1 "
-                f"to {LEBEDEV_MAX}, such as lebedev-3"
+                f"to {LEBEDEV_MAX}, such as lebedev-3, or lebedev-3-proper"
             )
         return self
 
@@ -265,6 +265,17 @@ class PhononParameters(TightRelaxParameters):
         description="multiples of the primitive cell, or a matrix, instead of the rule by min_image",
         json_schema_extra=told(expected="3 whole numbers, or a matrix of 3 x 3"),
     )
+    given_cells: bool = Field(
+        False,
+        description="where the set has columns supercell_matrix (relative to the primitive cell), primitive_matrix "
+        "(relative to the cell of the row) and q_mesh, take these instead of min_image and mesh; results of phonons "
+        "have the first two as well",
+    )
+    given_displacements: bool = Field(
+        False,
+        description="with given_cells: where the set has the ragged column displacements as well, as files of phonopy "
+        "have them, displace these atoms by these vectors",
+    )
     displacement: float | None = Field(
         None,
         gt=0,
@@ -277,6 +288,11 @@ class PhononParameters(TightRelaxParameters):
         lt=10,
         description="tolerance of the space group that reduces displacements, as of phonopy",
         json_schema_extra=told(unit="A"),
+    )
+    use_symmetry: bool = Field(
+        True,
+        description="displace only what symmetry does not make the same; else every atom of the primitive cell along "
+        "three directions, since a model that is not invariant need not have the symmetry of the crystal",
     )
     force_constants: ForceConstants = Field(
         ForceConstants.TRADITIONAL, description="how force constants are made of forces"
@@ -326,6 +342,15 @@ class PhononParameters(TightRelaxParameters):
     def _frequencies_and_temperatures_in_order(self) -> Self:
         if self.dos_range is not None and self.dos_range[0] >= self.dos_range[1]:
             raise ValueError(f"dos_range must be lowest, then highest frequency, got {list(self.dos_range)}")
+        if self.given_displacements and not self.given_cells:
+            raise ValueError(
+                "given_displacements=true has no effect without given_cells=true: they are of the supercells given"
+            )
+        if not self.use_symmetry and self.force_constants is ForceConstants.SYMFC:
+            raise ValueError(
+                "use_symmetry=false has no effect with force_constants=symfc, whose basis has the symmetry of the "
+                "crystal: use traditional"
+            )
         if any(temperature < 0 for temperature in self.temperatures):
             raise ValueError(f"temperatures must not be negative, got {list(self.temperatures)} K")
         return self

@@ -26,7 +26,7 @@ PARAMETERS = "parameters"
 
 
 class Stage(StrEnum):
-    """The stages of this package, in the order of a screening. One that names no stages has all of them."""
+    """The stages of a screening that names none, in their order."""
 
     RELAX = "relax"
     SYMMETRY = "symmetry"
@@ -133,6 +133,10 @@ OWN: tuple[StageEntry, ...] = (
     ),
     StageEntry(Stage.PHONONS, task=Task.PHONONS, keep="is_dynamically_stable"),
     StageEntry(Stage.ELASTIC, task=Task.ELASTIC),
+    # of these a screening has only what it names: each costs more than all stages before it
+    StageEntry(Task.EOS, task=Task.EOS),
+    StageEntry(Task.QHA, task=Task.QHA),
+    StageEntry(Task.CONDUCTIVITY, task=Task.CONDUCTIVITY),
 )
 """The stages of this package. That of the hull is the one whose WorkChain is no task."""
 

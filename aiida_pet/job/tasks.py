@@ -30,6 +30,8 @@ class Task(StrEnum):
     PHONONS = "phonons"
     ELASTIC = "elastic"
     CONDUCTIVITY = "conductivity"
+    EOS = "eos"
+    QHA = "qha"
     MD = "md"
 
     @classmethod
@@ -102,6 +104,7 @@ class TaskEntry:
     :ivar told_by: column that tells a table of this task from others; empty for the first of ``columns``.
     :ivar reads_rows: columns of the input set that its jobs are given, beside those of every task.
     :ivar reads_atoms: the same of columns per atom.
+    :ivar reads_ragged: the same of columns whose length differs from row to row.
     :ivar protocols: file of its protocols, as ``package:file``; empty for that of its name in this package.
     :ivar entry_point: of its CalcJob; empty for ``pet.<name>``.
     :ivar workflow: entry point of its WorkChain; empty for that of the CalcJob.
@@ -124,6 +127,7 @@ class TaskEntry:
     told_by: str = ""
     reads_rows: tuple[str, ...] = ()
     reads_atoms: tuple[str, ...] = ()
+    reads_ragged: tuple[str, ...] = ()
     protocols: str = ""
     entry_point: str = ""
     workflow: str = ""
@@ -195,8 +199,9 @@ aiida-pet launch relax 12 --protocol precise --lanes 4 --where 'n_atoms <= 20' -
         driver=f"{_DRIVERS}.phonons:Phonons",
         seconds_per_atom=0.5,
         like=Task.RELAX.value,
-        reads_rows=("dielectric_tensor",),
+        reads_rows=("dielectric_tensor", "supercell_matrix", "primitive_matrix", "q_mesh"),
         reads_atoms=("born_charges",),
+        reads_ragged=("displacements",),
         flags=(
             Flag(
                 "follow_modes",
@@ -204,6 +209,7 @@ aiida-pet launch relax 12 --protocol precise --lanes 4 --where 'n_atoms <= 20' -
                 "land.",
             ),
         ),
+        further_protocols=("mdr", "mdr-fixed-cell"),
         details="""
 Frequencies, dynamical stability, thermal properties and force constants of each. Of a single structure (a
 StructureData) bands, density of states and a phonopy_params.yaml too.
@@ -255,6 +261,39 @@ Two jobs: forces of displaced supercells, by the engine, then the transport, by 
 
 \b
 aiida-pet launch conductivity alloys.xyz --set fc3_min_image=7 --dry-run
+""",
+    ),
+    TaskEntry(
+        Task.EOS,
+        "Compute equations of state of the crystals of a set or of FILES, relaxed tightly first.",
+        schema="aiida_pet.job.volume_parameters:EosParameters",
+        driver=f"{_DRIVERS}.eos:Eos",
+        seconds_per_atom=0.1,
+        like=Task.RELAX.value,
+        further_protocols=("acwf",),
+        details="""
+Energy, volume, bulk modulus and its derivative at the minimum of each, from cells whose atoms and shape relax at
+constant volume.
+
+\b
+aiida-pet launch eos alloys.xyz --set equation=vinet --wait
+""",
+    ),
+    TaskEntry(
+        Task.QHA,
+        "Compute thermal expansion and other quasi-harmonic properties of the crystals of a set or of FILES.",
+        schema="aiida_pet.job.volume_parameters:QhaParameters",
+        driver=f"{_DRIVERS}.qha:Qha",
+        seconds_per_atom=5.0,
+        like=Task.RELAX.value,
+        reads_rows=("dielectric_tensor",),
+        reads_atoms=("born_charges",),
+        details="""
+Volume, thermal expansion, bulk modulus, heat capacity and Grueneisen parameters over the temperature, from phonons at
+several volumes. Extra columns of each mode with --set modes=true.
+
+\b
+aiida-pet launch qha alloys.xyz --set n_volumes=7 --wait
 """,
     ),
     TaskEntry(

@@ -128,7 +128,7 @@ class BatchParser(Parser):
     def _node_of(self, results: StructureTable) -> StructureSetData:
         """Return the node of the finished rows: what travels with them, and what they were given."""
         names = carried_columns()
-        structures = part_of(self.node.inputs.structures, names.rows, names.atoms)
+        structures = part_of(self.node.inputs.structures, names.rows, names.atoms, names.ragged)
         given = structures.select(results.ids)
         node = StructureSetData.from_table(carried(results, given))
         node.set_fingerprints(fingerprints_of(given, read_by(self.node.process_class.TASK)))

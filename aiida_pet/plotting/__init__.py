@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aiida_pet.plotting.dynamics import plot_msd, plot_rdf, plot_vacf
     from aiida_pet.plotting.elastic import plot_elastic
     from aiida_pet.plotting.files import save
+    from aiida_pet.plotting.heat import plot_conductivity, plot_eos, plot_expansion
     from aiida_pet.plotting.hull import plot_hull
     from aiida_pet.plotting.phonons import plot_bands, plot_dos, plot_thermal
     from aiida_pet.plotting.symmetry import plot_symmetry
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "plot_bands",
+    "plot_conductivity",
     "plot_dos",
     "plot_elastic",
+    "plot_eos",
+    "plot_expansion",
     "plot_funnel",
     "plot_histogram",
     "plot_hull",
@@ -44,8 +48,11 @@ __all__ = [
 
 _HOMES = {
     "plot_bands": "phonons",
+    "plot_conductivity": "heat",
     "plot_dos": "phonons",
     "plot_elastic": "elastic",
+    "plot_eos": "heat",
+    "plot_expansion": "heat",
     "plot_funnel": "course",
     "plot_histogram": "values",
     "plot_hull": "hull",

@@ -1,10 +1,11 @@
-"""Figures of one crystal: bands with the density of states, thermal curves, elastic tensor, Young's modulus."""
+"""Figures of one crystal: bands with the density of states, thermal curves, elastic tensor, Young's modulus, heat."""
 
 from __future__ import annotations
 
 import logging
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from aiida_pet.figures import (
 )
 from aiida_pet.figures.symmetry import group_symbol
 from aiida_pet.report.figure import Figure, Kind, columns_of, plain_list
+from aiida_pet.report.heat import NEEDED, heat_figures
 from aiida_pet.report.source import Source
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.table import Table
@@ -36,7 +38,7 @@ MOST_BYTES = 500_000_000
 BAND_SPACING = 0.02  # 1/A
 DIGITS = 5
 _PHONONS = ("supercell_matrix", "primitive_matrix", "dielectric_tensor", "status", "message")
-_THERMAL = ("temperatures", "free_energy", "entropy", "heat_capacity", "n_atoms_primitive")
+_THERMAL = ("free_energy", "temperatures", "entropy", "heat_capacity", "n_atoms_primitive")
 _DOS = ("dos_frequencies", "phonon_dos")
 _ELASTIC = ("elastic_tensor_ieee", "elastic_tensor")
 _CONSTANTS = "force_constants"
@@ -47,10 +49,12 @@ def details_of(source: Source, ids: Sequence[str]) -> dict[str, list[Figure]]:
     """Return the figures of each of ``ids``; what a crystal has no values for is left out."""
     phonons, start = _phonon_tables(source, ids)
     thermal, dos, elastic = (_columns_at(source, names, ids) for names in (_THERMAL, _DOS, _ELASTIC))
+    heat = {kind: _columns_at(source, names, ids) for kind, names in NEEDED.items()}
     makers: list[Callable[[str], list[Figure]]] = [
         lambda row_id: _bands(phonons, start, dos, row_id),
         lambda row_id: _thermal(thermal, row_id),
         lambda row_id: _elastic(elastic, row_id),
+        *(partial(heat_figures, kind, table) for kind, table in heat.items() if table is not None),
     ]
     found: dict[str, list[Figure]] = {}
     for row_id in ids:

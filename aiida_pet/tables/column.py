@@ -33,6 +33,8 @@ class Section(StrEnum):
     PHONONS = "phonons"
     ELASTIC = "elastic"
     CONDUCTIVITY = "conductivity"
+    EOS = "eos"
+    QHA = "qha"
     DYNAMICS = "dynamics"
     OTHER = "other"
 
@@ -54,6 +56,8 @@ class Source(StrEnum):
     PHONONS = "phonons"
     ELASTIC = "elastic"
     CONDUCTIVITY = "conductivity"
+    EOS = "eos"
+    QHA = "qha"
     MD = "md"
     SYMMETRY = "symmetry"
     HULL = "hull"
@@ -62,8 +66,16 @@ class Source(StrEnum):
     SCREEN = "screen"  # the final table of a screening
 
 
-EVALUATED = (Source.STATIC, Source.RELAX, Source.PHONONS, Source.ELASTIC, Source.CONDUCTIVITY, Source.MD)
-RELAXED = (Source.RELAX, Source.PHONONS, Source.ELASTIC, Source.CONDUCTIVITY)
+RELAXED = (
+    Source.RELAX,
+    Source.PHONONS,
+    Source.ELASTIC,
+    Source.CONDUCTIVITY,
+    Source.EOS,
+    Source.QHA,
+)
+"""What relaxes crystals, so that its tables say where each began."""
+EVALUATED = (Source.STATIC, *RELAXED, Source.MD)
 
 
 def _always(_: Any) -> bool:

@@ -59,6 +59,7 @@ __all__ = [
 ]
 
 _PREFIXES = ("initial", "constrained", "free", "check")
+_DERIVED = tuple(source for source in RELAXED if source is not Source.RELAX)  # which relax crystals first
 REPEATED: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.repeated)
 """What a later stage of a screening says of its rows under its own name, where an earlier one said it before."""
 
@@ -111,7 +112,7 @@ def find_columns(name: str) -> tuple[Column, ...]:
     exact = tuple(column for column in all_columns() if column.pattern.fullmatch(name))
     if exact:
         return exact
-    stages = (Source.PHONONS.value, Source.ELASTIC.value, *(one.name for one in _added()))
+    stages = (*(source.value for source in _DERIVED), *(one.name for one in _added()))
     rests = [
         name.removeprefix(f"{prefix}_") for prefix in (*_PREFIXES, *stages) if name.startswith(f"{prefix}_")
     ]
@@ -160,6 +161,9 @@ _TOLD_BY = {
     Source.SCREEN: "passed",
     Source.PHONONS: "n_displacements",
     Source.ELASTIC: "n_strains",
+    Source.CONDUCTIVITY: "n_fc3_displacements",
+    Source.EOS: "n_volumes",
+    Source.QHA: "n_qha_volumes",
     Source.HULL: "hull_status",
     Source.RELAX: "n_steps",
     Source.MD: "n_md_steps",
@@ -171,7 +175,7 @@ def sources_of(names: Iterable[str]) -> set[str]:
     """Return what wrote a table with columns ``names``, as far as these tell."""
     known = set(names)
     found: set[str] = {source for source, name in _TOLD_BY.items() if name in known}
-    if Source.PHONONS in found or Source.ELASTIC in found:
+    if not found.isdisjoint(_DERIVED):
         found -= {Source.RELAX}
     for one in _added():
         if getattr(one, "told_by", "") in known:
@@ -218,10 +222,8 @@ def first_look(names: Iterable[str]) -> list[str]:
     order = (
         Source.SCREEN,
         *further,
-        Source.CONDUCTIVITY,
         Source.MD,
-        Source.PHONONS,
-        Source.ELASTIC,
+        *reversed(_DERIVED),
         Source.HULL,
         Source.RELAX,
         Source.STATIC,

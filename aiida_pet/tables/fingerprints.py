@@ -32,10 +32,12 @@ class InputColumns:
 
     :ivar rows: names of columns per row.
     :ivar atoms: names of columns per atom.
+    :ivar ragged: names of columns whose length differs from row to row.
     """
 
     rows: tuple[str, ...] = ()
     atoms: tuple[str, ...] = ()
+    ragged: tuple[str, ...] = ()
 
     def rows_in(self, names: Collection[str]) -> list[str]:
         """Return those columns per row that are among ``names``, in one order."""
@@ -44,6 +46,10 @@ class InputColumns:
     def atoms_in(self, names: Collection[str]) -> list[str]:
         """Return those columns per atom that are among ``names``, in one order."""
         return [name for name in sorted(self.atoms) if name in names]
+
+    def ragged_in(self, names: Collection[str]) -> list[str]:
+        """Return those ragged columns that are among ``names``, in one order."""
+        return [name for name in sorted(self.ragged) if name in names]
 
 
 def fingerprints_of(table: StructureTable, columns: InputColumns) -> Fingerprints:
@@ -58,6 +64,10 @@ def fingerprints_of(table: StructureTable, columns: InputColumns) -> Fingerprint
     ]
     per_row = [_reader("cell", table.cells), _reader("pbc", table.pbc)]
     per_row += [_reader(name, table.columns[name], may_miss=True) for name in columns.rows_in(table.columns)]
+    per_entry = [
+        (_reader(name, table.ragged[name].values), table.ragged[name].offsets.tolist())
+        for name in columns.ragged_in(table.ragged)
+    ]
     offsets = table.offsets.tolist()
     digests = bytearray()
     for row in range(len(table)):
@@ -66,6 +76,9 @@ def fingerprints_of(table: StructureTable, columns: InputColumns) -> Fingerprint
             digest.update(read(offsets[row], offsets[row + 1]))
         for read in per_row:
             digest.update(read(row, row + 1))
+        for read, ends in per_entry:
+            if ends[row + 1] > ends[row]:  # an empty one counts as no column at all
+                digest.update(read(ends[row], ends[row + 1]))
         digests += digest.digest()
     return np.frombuffer(bytes(digests), dtype=np.uint8).reshape(-1, SIZE)
 

@@ -18,7 +18,11 @@ Every table that a launch makes holds columns of this list. `aiida-pet columns r
 The shape is that of the value of one row: `A` is the number of its atoms, `*` a number of its own. A missing value is
 NaN in arrays, empty in csv and null in JSON. [warnings.md](warnings.md) lists the codes of `warnings`.
 """
-_TITLES = {Section.OTHER: "Everything else"}
+_TITLES = {
+    Section.EOS: "Equations of state",
+    Section.QHA: "Quasi-harmonic properties",
+    Section.OTHER: "Everything else",
+}
 
 
 def page() -> str:

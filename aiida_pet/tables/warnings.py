@@ -65,6 +65,24 @@ class Warned(StrEnum):
         "The elastic tensor leaves more than 5 % of the stresses unexplained, or breaks its symmetry by more than 5 % "
         "of its largest component.",
     )
+    EOS_ROUGH = (
+        "eos_rough",
+        "The equation of state leaves more than 1 % of the range of the energies unexplained: at some volume the "
+        "crystal is another one, or the model is not smooth.",
+    )
+    VOLUME_AT_EDGE = (
+        "volume_at_edge",
+        "The volume at the pressure of the launch lies outside of the volumes that were computed.",
+    )
+    UNSTABLE_VOLUME = (
+        "unstable_volume",
+        "The crystal has imaginary modes at some of the volumes, which were left out (`n_unstable_volumes`).",
+    )
+    TEMPERATURE_RANGE = (
+        "temperature_range",
+        "The volume leaves the volumes that were computed below the highest of `temperatures`: from there on "
+        "properties are missing.",
+    )
     LATTICE_ONLY = (
         "lattice_only",
         "All its elements are metals: `kappa_300` is what the lattice carries, and electrons may carry more.",

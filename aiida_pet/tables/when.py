@@ -44,3 +44,8 @@ def output(name: str) -> Callable[[Any], bool]:
 def checked(parameters: Any) -> bool:
     """Return whether a second supercell is computed."""
     return getattr(parameters, "supercell_check", None) is not None
+
+
+def stores_modes(parameters: Any) -> bool:
+    """Return whether what is known of each mode is stored."""
+    return bool(getattr(parameters, "modes", False))

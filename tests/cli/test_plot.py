@@ -17,6 +17,7 @@ from aiida_pet.data.table import TableData
 from aiida_pet.tables.table import Table
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.screening import ScreeningWorkChain
+from support.heat_results import heat_table
 from support.phonon_results import crystals, phonon_table
 from support.plotted import with_thermal
 
@@ -215,3 +216,14 @@ def test_legend_says_in_what_launches_differ(batch_inputs: Callable[..., Any]) -
     same = [run_get_node(BatchWorkChain, **inputs)[1] for _ in range(2)]
     assert labels_of(same) == [f"<{node.pk}>" for node in same]
     assert labels_of([same[0], same[0]]) == [f"<{same[0].pk}> no. {i}" for i in (1, 2)]
+
+
+@pytest.mark.parametrize("kind", ["eos", "expansion", "conductivity"])
+def test_heat_is_drawn_by_a_command_for_each_kind(
+    invoke: Invoke, aiida_profile: Any, tmp_path: Path, kind: str
+) -> None:
+    node = TableData.from_table(heat_table()).store()
+    invoke("plot", kind, node.pk, "good", "-o", tmp_path / "out.svg")
+    assert (tmp_path / "out.svg").read_bytes().startswith(b"<?xml")
+    refused = invoke("plot", kind, node.pk, "failed", "-o", tmp_path / "no.svg", status=1).output
+    assert "it ended as failed" in refused

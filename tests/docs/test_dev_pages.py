@@ -317,8 +317,8 @@ def test_a_stage_is_added_in_three_files_and_takes_part_in_a_screening(
 
 def test_options_of_a_stage_are_asked_for_by_its_name() -> None:
     assert stage_options("phonons") == ("parameters", "keep", "protocol")
-    with pytest.raises(ValueError, match="unknown stage 'conductivity': known are relax, symmetry"):
-        stage_options("conductivity")
+    with pytest.raises(ValueError, match="unknown stage 'boil': known are relax, symmetry"):
+        stage_options("boil")
 
 
 def applied(text: str, change: str) -> str:

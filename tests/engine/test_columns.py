@@ -26,6 +26,7 @@ from aiida_pet.testing.models import tiny_pet
 # anything is converged
 LOOSE: dict[str, Any] = {"fmax": 1e4, "stress_max": 1e6}
 FEW: dict[str, Any] = LOOSE | {"min_image": 4.0, "mesh": 8.0, "dos_points": 31, "temperatures": (0.0, 100.0)}
+FLAT: dict[str, Any] = {"n_volumes": 5, "imaginary_threshold": 1e3}  # whatever the tiny model says is stable
 CELLS: dict[str, Any] = {"fc2_supercell": (1, 1, 1), "fc3_supercell": (1, 1, 1), "pair_cutoff": 2.0}
 SHORT: dict[str, Any] = {
     "steps": 2,
@@ -56,6 +57,15 @@ CASES: list[tuple[Task, dict[str, Any]]] = [
     (Task.CONDUCTIVITY, LOOSE | CELLS | {"opposites": "auto", "pressure": 2.0}),
     (Task.CONDUCTIVITY, LOOSE | CELLS | {"relax_first": False, "symprecs": (), "forces": "direct"}),
     (Task.CONDUCTIVITY, LOOSE | CELLS | {"averaging": "spacegroup", "outputs": FURTHER}),
+    (Task.QHA, FEW | FLAT | {"pressure": 2.0, "modes": True}),
+    (Task.QHA, FEW | FLAT | {"relax_first": False, "symprecs": (), "forces": "direct"}),
+    (Task.QHA, FEW | FLAT | {"at_volume": "nothing", "averaging": "spacegroup", "outputs": FURTHER}),
+    (Task.EOS, LOOSE | {"n_volumes": 5, "pressure": 2.0}),
+    (Task.EOS, LOOSE | {"n_volumes": 5, "relax_first": False, "symprecs": (), "forces": "direct"}),
+    (
+        Task.EOS,
+        LOOSE | {"n_volumes": 6, "at_volume": "nothing", "averaging": "spacegroup", "outputs": FURTHER},
+    ),
     (Task.MD, SHORT | {"ensemble": "nve", "outputs": FURTHER}),
     (Task.MD, SHORT | {"forces": "direct", "averaging": "lebedev-1", "symprecs": ()}),
     (Task.MD, SHORT | {"ensemble": "npt", "symprecs": ()}),
@@ -108,7 +118,9 @@ def run(table: StructureTable, task: Task, model: Any, given: dict[str, Any]) ->
 
 def sizes_of(parameters: Any) -> dict[str, int]:
     temperatures = {*getattr(parameters, "temperatures", ()), 300.0}
-    return {"T": len(temperatures), "G": getattr(parameters, "dos_points", 0), "F": 24}
+    return {"T": len(temperatures), "G": getattr(parameters, "dos_points", 0), "F": 24} | {
+        "V": getattr(parameters, "n_volumes", 0)
+    }
 
 
 def assert_as_in_the_catalogue(result: StructureTable, column: Column, parameters: Any) -> None:

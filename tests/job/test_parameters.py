@@ -14,12 +14,17 @@ from aiida_pet.job.parameters import (
 )
 
 
-@pytest.mark.parametrize("averaging", [*Averaging, "lebedev-1", "lebedev-3", "lebedev-131"])
+@pytest.mark.parametrize(
+    "averaging", [*Averaging, "lebedev-1", "lebedev-3", "lebedev-3-proper", "lebedev-131"]
+)
 def test_known_averagings_are_taken(averaging):
     assert parse_parameters(Task.STATIC, {"averaging": averaging}).averaging == averaging
 
 
-@pytest.mark.parametrize("averaging", ["lebedev", "lebedev-0", "lebedev-132", "lebedev-x", "o3", ""])
+@pytest.mark.parametrize(
+    "averaging",
+    ["lebedev", "lebedev-0", "lebedev-132", "lebedev-x", "lebedev-proper", "icosahedral-proper", "o3", ""],
+)
 def test_unknown_averaging_is_refused_with_what_there_is(averaging):
     with pytest.raises(
         ParameterError, match=rf"averaging = '{averaging}': expected one of none, .*lebedev-3"
@@ -28,7 +33,7 @@ def test_unknown_averaging_is_refused_with_what_there_is(averaging):
 
 
 def test_degree_is_that_of_the_name():
-    assert lebedev_degree("lebedev-5") == 5
+    assert lebedev_degree("lebedev-5") == lebedev_degree("lebedev-5-proper") == 5
     assert lebedev_degree("icosahedral") is None
 
 
@@ -68,6 +73,22 @@ def test_descriptions_name_the_averagings():
 def test_conductivities_that_cannot_be_are_refused(parameters, message):
     with pytest.raises(ParameterError, match=message):
         parse_parameters(Task.CONDUCTIVITY, parameters)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"volumes": (0.9, 0.95, 1.0, 1.05)}, "at least 5 different numbers"),
+        ({"volumes": (0.9, 0.95, 1.0, 1.05, 1.05)}, "at least 5 different numbers"),
+        ({"volumes": (90, 95, 100, 105, 110)}, "between 0.3 and 3, such as 0.94"),
+        ({"n_volumes": 4}, "n_volumes = 4"),
+        ({"max_strain": 0.5}, "max_strain = 0.5"),
+        ({"cell": "plane"}, "periodic in all directions"),
+    ],
+)
+def test_volumes_of_which_no_equation_can_be_made_are_refused(parameters, message):
+    with pytest.raises(ParameterError, match=message):
+        parse_parameters(Task.EOS, parameters)
 
 
 def test_mesh_is_a_length_or_three_numbers():

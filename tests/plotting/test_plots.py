@@ -15,6 +15,7 @@ from aiida_pet.figures.source import NotDrawnError
 from aiida_pet.plotting.course import draw_funnel
 from aiida_pet.plotting.elastic import draw_elastic
 from aiida_pet.plotting.files import save
+from aiida_pet.plotting.heat import draw_conductivity, draw_expansion
 from aiida_pet.plotting.hull import draw_hull, shown_formula
 from aiida_pet.plotting.phonons import draw_bands, draw_dos, draw_thermal
 from aiida_pet.plotting.style import PALETTE
@@ -22,6 +23,7 @@ from aiida_pet.plotting.symmetry import draw_symmetry
 from aiida_pet.plotting.values import draw_histogram, draw_parity
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.table import Table
+from support.heat_results import heat_table
 from support.phonon_results import crystals, phonon_table
 from support.plotted import with_thermal
 
@@ -272,3 +274,21 @@ def test_axes_that_are_given_are_drawn_on() -> None:
     own = Figure().subplots()
     assert plotting.plot_histogram(values(), "energy", ax=own) is own
     assert plotting.plot_hull(phases(), ["Mo", "W"], ax=own) is own
+
+
+def test_heat_is_drawn_with_units_and_the_numbers_behind_it() -> None:
+    table = heat_table()
+    eos = plotting.plot_eos(table, "good")
+    assert eos.get_xlabel() == "Volume (Å$^3$)"
+    points = next(line for line in eos.lines if len(line.get_xdata()) == 5)
+    assert points.get_ydata().min() == pytest.approx(0.0, abs=1e-12)
+    assert eos.get_title() == "bulk modulus 200 GPa"
+    expansion = draw_expansion([table, table], "good")
+    assert texts_of(expansion.axes[0]) == ["no. 1", "no. 2"]
+    assert expansion.axes[1].lines[0].get_ydata().tolist() == [0.0, 20.0, 22.0]
+    heat = draw_conductivity(table, "good")
+    assert heat.axes[0].get_ylabel() == "Conductivity of the lattice (W/(m K))"
+    assert heat.axes[2].get_xscale() == "log"
+    assert len(heat.frames["good"]) == 12
+    with pytest.raises(NotDrawnError, match="aiida-pet launch conductivity"):
+        draw_conductivity(phases(), "W")

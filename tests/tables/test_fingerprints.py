@@ -10,9 +10,12 @@ from ase.build import bulk
 
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.fingerprints import InputColumns, compare, fingerprints_of, named
+from aiida_pet.tables.ragged import Ragged
 
 READS = InputColumns(
-    rows=("dielectric_tensor", "constraints_not_read"), atoms=("born_charges", "fixed_scaled")
+    rows=("dielectric_tensor", "constraints_not_read"),
+    atoms=("born_charges", "fixed_scaled"),
+    ragged=("displacements",),
 )
 
 
@@ -46,6 +49,8 @@ def changed(name: str) -> StructureTable:
     elif name == "fixed_scaled":
         table.atom_columns[name] = np.zeros((len(table.numbers), 3), bool)
         table.atom_columns[name][atom, 0] = True
+    elif name == "displacements":
+        table.ragged[name] = Ragged.of([None, np.array([[0.0, 0.0, 0.03, 0.0, 0.0]]), None])
     elif name == "series":  # which no task reads
         table.set_column(name, [1, 2, 3])
     return table
@@ -53,7 +58,7 @@ def changed(name: str) -> StructureTable:
 
 @pytest.mark.parametrize(
     "name",
-    ["numbers", "positions", "cells", "pbc", *READS.rows, *READS.atoms],
+    ["numbers", "positions", "cells", "pbc", *READS.rows, *READS.atoms, *READS.ragged],
 )
 def test_one_row_that_differs_is_another_and_the_rest_are_the_same(name: str) -> None:
     before, after = (fingerprints_of(table, READS) for table in (crystals(), changed(name)))

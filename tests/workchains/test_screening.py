@@ -350,3 +350,27 @@ def test_conditions_may_use_columns_of_the_set_and_of_all_stages_before() -> Non
     assert "no column 'series'" in str(check_stages(stages, ["other"]))
     early = make_stages(("relax", "hull"), overrides={"relax": {"keep": "e_above_hull < 1"}})
     assert "no column 'e_above_hull'" in str(check_stages(early, []))
+
+
+@pytest.mark.parametrize(
+    ("stage", "keep"),
+    [
+        ("eos", "eos_bulk_modulus > 100 and warnings == ''"),
+        ("qha", "thermal_expansion_300 < 20 and n_unstable_volumes == 0"),
+        ("conductivity", "kappa_300 < 2 and not has_imaginary_modes"),
+    ],
+)
+def test_heat_and_volumes_are_stages_that_a_screening_has_if_it_names_them(stage: str, keep: str) -> None:
+    assert stage not in make_stages()
+    planned = make_stages(["phonons", stage, "relax"], overrides={stage: {"keep": keep}})
+    assert list(planned) == ["relax", "phonons", stage]
+    assert planned[stage]["parameters"]["fmax"] == 1e-4
+    assert make_stages([stage], "precise")[stage]["parameters"] != planned[stage]["parameters"]
+    assert check_stages(planned, []) is None
+    wrong = check_stages({stage: {"keep": "kapa_300 < 2"}}, [])
+    assert wrong is not None
+    assert "kapa_300" in wrong
+    # and the columns of a stage that comes later are not there yet
+    early = check_stages({"relax": {"keep": keep}, stage: {}}, [])
+    assert early is not None
+    assert "stage relax" in early

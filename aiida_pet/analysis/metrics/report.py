@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from aiida_pet.analysis.metrics import conductivity, elastic, phonons, stability
+from aiida_pet.analysis.metrics import conductivity, elastic, equation_of_state, phonons, stability
 
 HULL = ("e_above_hull", "formation_energy")
 MIN_FREQUENCY = "min_frequency"
@@ -74,6 +75,11 @@ def compare_with_references(
     for name, value in elastic.elastic_metrics(ours, theirs).items():
         unit = "log10(GPa)" if "log10" in name else "GPa" if name.startswith("mae_") else ""
         found[f"elastic/{name}"] = Metric(value, unit)
+    sizes = frame["n_atoms"] if "n_atoms" in frame.columns else np.ones(len(frame))
+    found |= {
+        f"eos/{name}": Metric(value, equation_of_state.UNITS.get(name, ""))
+        for name, value in equation_of_state.eos_metrics(ours, theirs, sizes).items()
+    }
     if conductivity.KAPPA in references:
         kappas = ours[conductivity.KAPPA], theirs[conductivity.KAPPA]
         means = conductivity.conductivity_metrics(*kappas)

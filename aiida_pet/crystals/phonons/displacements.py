@@ -11,7 +11,7 @@ an operation takes it to the site p(s) and the vector W L + l(s). Free of torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -78,6 +78,21 @@ class SupercellSites:
             permutation=permutation[kept],
             shifts=shifts[kept],
             symprec=phonopy.primitive_symmetry.tolerance,
+        )
+
+    def without_symmetry(self) -> SupercellSites:
+        """Return the same sites with no other operation than the identity."""
+        unity = (self.rotations == np.eye(3, dtype=np.int64)).all(axis=(1, 2))
+        stays = (self.permutation == np.arange(len(self.first))).all(axis=1) & (self.shifts == 0).all(
+            axis=(1, 2)
+        )
+        kept = np.flatnonzero(unity & stays)[:1]
+        return replace(
+            self,
+            rotations=self.rotations[kept],
+            cartesian=self.cartesian[kept],
+            permutation=self.permutation[kept],
+            shifts=self.shifts[kept],
         )
 
     @property

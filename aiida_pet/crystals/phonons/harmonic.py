@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from phonopy import Phonopy
 from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
-from phonopy.phonon.mesh import MeshGRGridFallbackWarning
+from phonopy.phonon.grid import length2mesh
+from phonopy.phonon.mesh import MeshGRGridFallbackWarning, MeshSymmetryFallbackWarning
 from phonopy.physical_units import get_physical_units
 from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.symmetry import Symmetry
@@ -33,6 +34,7 @@ __all__ = [
     "HarmonicProperties",
     "harmonic_properties",
     "make_phonopy",
+    "mesh_numbers",
     "nac_parameters",
     "phonopy_yaml",
     "restore_phonopy",
@@ -192,28 +194,33 @@ def harmonic_properties(
     phonopy: Phonopy,
     *,
     frequencies: Floats | int = 701,
-    mesh: float = 40.0,
+    mesh: float | Sequence[int] = 40.0,
     temperatures: Sequence[float] | Floats = (ROOM_TEMPERATURE,),
     imaginary_threshold: float = 0.1,
     dos_sigma: float = 0.1,
+    use_symmetry: bool = True,
 ) -> HarmonicProperties:
     """Return what the force constants of ``phonopy`` say. About 50 ms for a small primitive cell.
 
     :param phonopy: with force constants.
     :param frequencies: of the density of states: (G,), evenly spaced, THz, modes beyond which are left out; or their
         number G, for a range that holds all modes.
-    :param mesh: length that gives the mesh of q-points, A.
+    :param mesh: length that gives the mesh of q-points, A, or three numbers of points.
     :param temperatures: (T,) K.
     :param imaginary_threshold: a mode is imaginary if its frequency is below minus this, THz.
     :param dos_sigma: standard deviation of the Gaussian that each mode is in it, THz; if the range is to hold all
         modes, at least what the integral needs, 0.75 times the distance of the frequencies.
+    :param use_symmetry: whether q-points that the crystal makes the same are computed once.
     """
     points = get_commensurate_points(phonopy.supercell_matrix)
     at_points = phonopy.run_qpoints(points).frequencies
     with warnings.catch_warnings():
         # a lattice may have no mesh of its own symmetry in the primitive basis; phonopy then takes one that does
         warnings.simplefilter("ignore", MeshGRGridFallbackWarning)
-        sampled = phonopy.run_mesh(mesh)
+        warnings.simplefilter(
+            "ignore", MeshSymmetryFallbackWarning
+        )  # numbers were asked for: all its points then
+        sampled = phonopy.run_mesh(mesh, is_gamma_center=True, is_mesh_symmetry=use_symmetry)
     weights = sampled.weights
 
     largest_at_points = float(at_points.max())
@@ -253,6 +260,12 @@ def harmonic_properties(
         entropy_300=float(thermal.entropy[-1]),
         heat_capacity_300=float(thermal.heat_capacity[-1]),
     )
+
+
+def mesh_numbers(phonopy: Phonopy, length: float) -> NDArray[np.int64]:
+    """Return the numbers (3,) of q-points to which ``length`` (A) leads, for cells that are to have the same ones."""
+    rotations = phonopy.primitive_symmetry.pointgroup_operations
+    return length2mesh(length, phonopy.primitive.cell, rotations).astype(np.int64)
 
 
 def _dos_grid(modes: Floats, frequencies: Floats | int, sigma: float) -> tuple[Floats, float]:

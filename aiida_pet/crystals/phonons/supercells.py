@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from aiida_pet.crystals.symmetry.spacegroup import find_operations
 from aiida_pet.tables.arrays import Floats, Integers
 
-__all__ = ["Supercell", "choose_supercell", "shortest_image"]
+__all__ = ["Supercell", "choose_supercell", "given_supercell", "shortest_image"]
 
 _SAME = 1e-6  # A; two image distances that differ by less are one, so that rounding decides nothing
 
@@ -109,6 +109,69 @@ def choose_supercell(
         min_image=image,
         capped=capped,
     )
+
+
+def given_supercell(
+    cell: Floats,
+    positions: Floats,
+    numbers: NDArray[Any],
+    *,
+    primitive_matrix: Floats,
+    supercell: Any,
+    min_image: float = 12.0,
+    symprec: float = 0.01,
+) -> Supercell:
+    """Return a supercell of a primitive cell that is given too, whatever the symmetry of the crystal says.
+
+    :param primitive_matrix: (3, 3), the primitive cell is ``primitive_matrix.T @ cell``.
+    :param supercell: 3 multiples of the primitive cell, or a matrix (3, 3) relative to it.
+    :param min_image: only decides ``capped``.
+    :param symprec: tolerance at which atoms are images of each other, 0.01 A at least, and of the conventional cell.
+    :raises ValueError: if a matrix is none of those, or the crystal has no such primitive cell.
+    """
+    given = np.asarray(primitive_matrix, dtype=np.float64)
+    exact = np.linalg.inv(given.T) if abs(np.linalg.det(given)) > 1e-6 else np.full((3, 3), np.nan)
+    if not np.abs(exact - np.round(exact)).max() < 1e-4:
+        raise ValueError(
+            f"primitive_matrix = {given.tolist()}: expected a matrix whose inverse has whole numbers, so that the cell "
+            "is made of primitive cells"
+        )
+    unit = np.round(exact).astype(np.int64)
+    if np.linalg.det(np.linalg.solve(unit.astype(np.float64), cell)) < 0:
+        unit = -unit
+    primitive = np.linalg.solve(unit.astype(np.float64), cell)
+    atoms = _one_of_each_site(primitive, positions, numbers, max(symprec, 0.01))
+    if len(atoms) * round(abs(np.linalg.det(unit))) != len(numbers):
+        raise ValueError(
+            f"primitive_matrix = {given.tolist()}: the crystal has {len(atoms)} different sites in that cell, so that "
+            f"its {len(numbers)} atoms are not images of those of one primitive cell"
+        )
+    matrix = _given_matrix(supercell)
+    image = shortest_image(matrix.T @ primitive)
+    to_primitive = np.linalg.inv(unit).T
+    return Supercell(
+        primitive_matrix=to_primitive,
+        primitive_atoms=atoms,
+        conventional_matrix=to_primitive @ _conventional(cell, positions, numbers, unit, symprec),
+        matrix=matrix,
+        n_atoms=len(atoms) * round(np.linalg.det(matrix)),
+        min_image=image,
+        capped=image < min_image - _SAME,
+    )
+
+
+def _one_of_each_site(
+    primitive: Floats, positions: Floats, numbers: NDArray[Any], tolerance: float
+) -> Integers:
+    """Return the first atom (P,) of those that are images of each other by vectors of the cell ``primitive``."""
+    fractional = np.linalg.solve(primitive.T, positions.T).T
+    kept: list[int] = []
+    for atom, place in enumerate(fractional):
+        apart = fractional[kept] - place
+        distances = np.linalg.norm((apart - np.round(apart)) @ primitive, axis=1)
+        if not ((distances < tolerance) & (numbers[kept] == numbers[atom])).any():
+            kept.append(atom)
+    return np.array(kept, dtype=np.int64)
 
 
 def _conventional(

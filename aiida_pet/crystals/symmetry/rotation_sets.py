@@ -44,13 +44,14 @@ class RotationSet:
         return len(self.weights)
 
 
-def lebedev(l_max: int) -> RotationSet:
+def lebedev(l_max: int, *, inversion: bool = True) -> RotationSet:
     """Return the set that metatomic's ``SymmetrizedCalculator`` takes for ``l_max``: exact to degree l_max.
 
     R = Rz(alpha) Ry(beta) Rz(gamma) with (beta, alpha) from the smallest Lebedev rule of degree l_max or more
     and 2 l_max + 1 equal steps of gamma, each with and without the inversion: 36, 60, 84, 252, 308, 676
     rotations for l_max = 1 ... 6.
 
+    :param inversion: whether each rotation comes with its product with the inversion; half as many without.
     :raises ValueError: if there is no rule for ``l_max``.
     """
     if not 1 <= l_max <= LEBEDEV_DEGREES[-1]:
@@ -64,7 +65,10 @@ def lebedev(l_max: int) -> RotationSet:
     polar = np.stack([np.arctan2(y, x), np.arctan2(np.hypot(x, y), z)], axis=1)
     angles = np.column_stack([np.repeat(polar, n_gamma, axis=0), np.tile(gamma, len(z))])
     proper = _rotation().from_euler("ZYZ", angles).as_matrix()
-    return _with_inversion(f"lebedev-{l_max}", proper, np.repeat(on_sphere, n_gamma))
+    weights = np.repeat(on_sphere, n_gamma)
+    if not inversion:
+        return RotationSet(f"lebedev-{l_max}-proper", proper, weights / weights.sum())
+    return _with_inversion(f"lebedev-{l_max}", proper, weights)
 
 
 def icosahedral() -> RotationSet:

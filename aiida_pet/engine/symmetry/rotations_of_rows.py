@@ -21,6 +21,7 @@ from aiida_pet.crystals.symmetry.rotation_sets import (
 )
 from aiida_pet.crystals.symmetry.spacegroup import operations_of_row
 from aiida_pet.engine.symmetry.averaging import RowRotations
+from aiida_pet.job.choices import is_proper
 from aiida_pet.job.parameters import Averaging, StaticParameters, lebedev_degree
 from aiida_pet.tables.crystals import StructureTable
 
@@ -90,7 +91,7 @@ def _fixed_set(averaging: str) -> RotationSet | None:
     """Return the set that is the same for all rows; None if there is none."""
     degree = lebedev_degree(averaging)
     if degree is not None:
-        return lebedev(degree)
+        return lebedev(degree, inversion=not is_proper(averaging))
     match averaging:
         case Averaging.ICOSAHEDRAL:
             return icosahedral()

@@ -20,7 +20,7 @@ import numpy as np
 from aiida_pet.engine.model.base import BatchModel
 from aiida_pet.engine.tasks.driver import Driver
 from aiida_pet.engine.tasks.relax import Relax
-from aiida_pet.engine.tasks.runner import Counters
+from aiida_pet.engine.tasks.runner import Counters, Runner
 from aiida_pet.engine.tasks.static import Static
 from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.parameters import RelaxParameters, StaticParameters, TightRelaxParameters
@@ -88,6 +88,8 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
     """
 
     SOURCE: ClassVar[str]
+    #: Atoms that a run evaluates for each atom of a child: more than one where children are expanded themselves.
+    WORK_OF_A_CHILD: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -110,7 +112,7 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
         self._queue: list[StructureTable] = []
         self._places: dict[str, _Place] = {}  # id of a child -> where it belongs
         self._first: Driver | None = None
-        self._children: Driver | None = None
+        self._children: Runner | None = None
         self._done_before = Counters()
 
     # -- for tasks -----------------------------------------------------------------------------------------------
@@ -132,7 +134,7 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
         :raises ValueError: if they say nothing; the row is ``failed`` then, with the text as message.
         """
 
-    def make_children(self, table: StructureTable, **options: Any) -> Driver:
+    def make_children(self, table: StructureTable, **options: Any) -> Runner:
         """Return the driver of children: they are evaluated once, unless a task does otherwise.
 
         Their atoms are not looked at for short distances again, which for supercells costs as much as a twentieth of
@@ -143,11 +145,11 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
 
     def static_parameters(self, **changes: Any) -> StaticParameters:
         """Return the parameters of an evaluation as the task's say, with ``changes``."""
-        return _part(StaticParameters, self.parameters, changes)
+        return part_of(StaticParameters, self.parameters, changes)
 
     def relax_parameters(self, **changes: Any) -> RelaxParameters:
         """Return the parameters of a relaxation as the task's say, with ``changes``."""
-        return _part(RelaxParameters, self.parameters, changes)
+        return part_of(RelaxParameters, self.parameters, changes)
 
     def sizes(self) -> dict[str, int]:
         """Return the lengths of dimensions that the catalogue of columns names by a letter."""
@@ -210,7 +212,8 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
 
     def _proceed_with_first(self) -> bool:
         """Evaluate the children when there are enough: between steps, when no row stands in both stages."""
-        if sum(len(children.numbers) for children in self._queue) > self.model.tokens_in_flight / _SHARE:
+        atoms = self.WORK_OF_A_CHILD * sum(len(children.numbers) for children in self._queue)
+        if atoms > self.model.tokens_in_flight / _SHARE:
             self._evaluate_children()
         return self._proceed()
 
@@ -344,7 +347,8 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
         )
 
 
-def _part[P: StaticParameters](schema: type[P], parameters: StaticParameters, changes: dict[str, Any]) -> P:
+def part_of[P: StaticParameters](schema: type[P], parameters: StaticParameters, changes: dict[str, Any]) -> P:
+    """Return the parameters of ``schema``, a base of that of ``parameters``, with ``changes``."""
     known = {name: getattr(parameters, name) for name in schema.model_fields}
     return schema.model_validate(known | changes)
 

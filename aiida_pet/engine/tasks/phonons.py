@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 from phonopy import Phonopy
+from phonopy.structure.atoms import PhonopyAtoms
 
 from aiida_pet.crystals.phonons.displacements import Displacements, SupercellSites, generate_displacements
 from aiida_pet.crystals.phonons.force_constants import SolvedForceConstants, produce_force_constants
+from aiida_pet.crystals.phonons.given_displacements import given_displacements, order_of_supercell
 from aiida_pet.crystals.phonons.harmonic import (
     HarmonicProperties,
     harmonic_properties,
@@ -25,7 +27,7 @@ from aiida_pet.crystals.phonons.harmonic import (
     nac_parameters,
     thermal_temperatures,
 )
-from aiida_pet.crystals.phonons.supercells import Supercell, choose_supercell
+from aiida_pet.crystals.phonons.supercells import Supercell, choose_supercell, given_supercell
 from aiida_pet.engine.batch.evaluation import NET_FORCE
 from aiida_pet.engine.tasks.expansion import Expansion, Reduced
 from aiida_pet.job.parameters import Derivation, PhononParameters
@@ -36,6 +38,11 @@ from aiida_pet.tables.warnings import Warned
 
 #: Lengths of displacements if none is asked for, A. Direct forces are rougher: in longer ones their noise weighs less.
 DEFAULT_DISPLACEMENT = {Derivation.CONSERVATIVE: 0.03, Derivation.DIRECT: 0.1}
+#: Columns of the input that a row may come with: its supercell, relative to its primitive cell; that primitive cell,
+#: relative to the cell of the row; and the numbers of its q-points.
+SUPERCELL, PRIMITIVE, MESH = "supercell_matrix", "primitive_matrix", "q_mesh"
+#: Ragged, (D, 5): the number of a supercell, that of an atom in it as phonopy counts those of the row, and the vector.
+DISPLACEMENTS = "displacements"
 
 
 @dataclass(frozen=True)
@@ -46,12 +53,14 @@ class DisplacedSupercell:
     :ivar phonopy: of it, without force constants.
     :ivar sites: of it.
     :ivar displacements: of its atoms.
+    :ivar distance: length of the longest, A.
     """
 
     supercell: Supercell
     phonopy: Phonopy
     sites: SupercellSites
     displacements: Displacements
+    distance: float
 
     def children(self) -> StructureTable:
         """Return the displaced supercells as rows "0", "1" and so on."""
@@ -72,10 +81,12 @@ class PhononPlan:
 
     :ivar main: the supercell of the results; its children come first.
     :ivar check: a second one that they are compared with.
+    :ivar mesh: of q-points, as a length (A) or three numbers.
     """
 
     main: DisplacedSupercell
     check: DisplacedSupercell | None
+    mesh: float | list[int]
 
 
 class Phonons(Expansion[PhononParameters, PhononPlan]):
@@ -116,12 +127,16 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
             pbc = "".join("T" if flag else "F" for flag in crystal.pbc[0])
             raise ValueError(f"phonons need a crystal periodic in all directions, but pbc is {pbc}")
         given = self.parameters
-        main = self._displaced(crystal, min_image=given.min_image, supercell=given.supercell)
+        supercell = self._given(crystal, SUPERCELL) if given.supercell is None else given.supercell
+        moved = self._given_displacements(crystal) if given.supercell is None else None
+        main = self._displaced(crystal, min_image=given.min_image, supercell=supercell, moved=moved)
+        numbers = self._given(crystal, MESH)
+        mesh = given.mesh if numbers is None else numbers.astype(int).tolist()
         if given.supercell_check is None:
-            return main.children(), PhononPlan(main, None)
+            return main.children(), PhononPlan(main, None, mesh)
         check = self._displaced(crystal, min_image=given.supercell_check, supercell=None)
         children = StructureTable.concatenate([main.children(), _renamed(check.children(), "check ")])
-        return children, PhononPlan(main, check)
+        return children, PhononPlan(main, check, mesh)
 
     def reduce(self, crystal: StructureTable, plan: PhononPlan, children: StructureTable) -> Reduced:
         """Return force constants and what they say.
@@ -136,7 +151,7 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
         # direct forces come without their net force, and say how large it was
         removed = displaced.columns.get(NET_FORCE, np.zeros(1))
         columns |= {
-            **self._properties(main).columns(),
+            **self._properties(main, plan.mesh).columns(),
             "temperatures": thermal_temperatures(given.temperatures),
             NET_FORCE: max(solved.net_force, float(removed.max())),
             "acoustic_sum_rule_before": solved.sum_rule_before,
@@ -149,11 +164,11 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
             "supercell_image": main.supercell.min_image,
             "supercell_capped": main.supercell.capped,
             "n_displacements": count,
-            "displacement": self.displacement,
+            "displacement": main.distance,
         }
         if plan.check is not None:
             self._solve(plan.check, children.take(range(count, len(children))))
-            columns |= self._compared(main, plan.check)
+            columns |= self._compared(main, plan.check, plan.mesh)
         ragged |= {
             "force_constants": solved.values.reshape(-1, 3, 3),
             "primitive_atoms": main.supercell.primitive_atoms,
@@ -180,17 +195,31 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
         }
         return {code for code, holds in codes.items() if holds}
 
-    def _displaced(self, crystal: StructureTable, *, min_image: float, supercell: Any) -> DisplacedSupercell:
+    def _given(self, crystal: StructureTable, name: str) -> Array | None:
+        """Return what the row came with in column ``name``; None if it came with nothing."""
+        if not self.parameters.given_cells or name not in self.table.columns:
+            return None
+        value = self.table.columns[name][self.table.index(str(crystal.ids[0]))].astype(np.float64)
+        return value if np.isfinite(value).all() and value.any() else None
+
+    def _given_displacements(self, crystal: StructureTable) -> Array | None:
+        """Return the displacements (D, 5) that the row came with; None if it came with none."""
+        if not self.parameters.given_displacements or DISPLACEMENTS not in self.table.ragged:
+            return None
+        found = self.table.ragged[DISPLACEMENTS][self.table.index(str(crystal.ids[0]))]
+        return found if len(found) else None
+
+    def _displaced(
+        self, crystal: StructureTable, *, min_image: float, supercell: Any, moved: Array | None = None
+    ) -> DisplacedSupercell:
         given = self.parameters
-        chosen = choose_supercell(
-            crystal.cells[0],
-            crystal.positions,
-            crystal.numbers,
-            min_image=min_image,
-            max_atoms=given.max_atoms,
-            supercell=supercell,
-            symprec=given.phonon_symprec,
-        )
+        primitive = self._given(crystal, PRIMITIVE)
+        shared = {"min_image": min_image, "supercell": supercell, "symprec": given.phonon_symprec}
+        of = (crystal.cells[0], crystal.positions, crystal.numbers)
+        if primitive is not None and supercell is not None:
+            chosen = given_supercell(*of, primitive_matrix=primitive, **shared)
+        else:
+            chosen = choose_supercell(*of, max_atoms=given.max_atoms, **shared)
         kept = chosen.primitive_atoms
         phonopy = make_phonopy(
             chosen.primitive_matrix.T @ crystal.cells[0],
@@ -200,8 +229,17 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
             symprec=given.phonon_symprec,
         )
         sites = SupercellSites.of(phonopy)
-        displacements = generate_displacements(sites, phonopy.supercell.positions, self.displacement)
-        return DisplacedSupercell(chosen, phonopy, sites, displacements)
+        if not given.use_symmetry:
+            sites = sites.without_symmetry()
+        if moved is None or primitive is None or supercell is None:
+            displacements = generate_displacements(sites, phonopy.supercell.positions, self.displacement)
+            return DisplacedSupercell(chosen, phonopy, sites, displacements, self.displacement)
+        unit_cell = PhonopyAtoms(numbers=crystal.numbers.astype(int), cell=of[0], positions=of[1])
+        matrix = np.round(primitive @ supercell).astype(np.int64)
+        order = order_of_supercell(phonopy, sites, unit_cell, matrix)
+        displacements = given_displacements(sites, phonopy.supercell.positions, moved, order)
+        longest = float(np.linalg.norm(displacements.vectors, axis=1).max())
+        return DisplacedSupercell(chosen, phonopy, sites, displacements, longest)
 
     def _solve(self, displaced: DisplacedSupercell, children: StructureTable) -> SolvedForceConstants:
         """Return the force constants, and leave them in the ``phonopy`` of ``displaced``."""
@@ -216,22 +254,25 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
         displaced.phonopy.force_constants = solved.values
         return solved
 
-    def _properties(self, displaced: DisplacedSupercell) -> HarmonicProperties:
+    def _properties(self, displaced: DisplacedSupercell, mesh: float | list[int]) -> HarmonicProperties:
         given = self.parameters
         return harmonic_properties(
             displaced.phonopy,
             frequencies=given.dos_points
             if given.dos_range is None
             else np.linspace(*given.dos_range, given.dos_points),
-            mesh=given.mesh,
+            mesh=mesh,
             temperatures=thermal_temperatures(given.temperatures),
             imaginary_threshold=given.imaginary_threshold,
             dos_sigma=given.dos_sigma,
+            use_symmetry=given.use_symmetry,
         )
 
-    def _compared(self, main: DisplacedSupercell, check: DisplacedSupercell) -> dict[str, Any]:
+    def _compared(
+        self, main: DisplacedSupercell, check: DisplacedSupercell, mesh: float | list[int]
+    ) -> dict[str, Any]:
         """Return what the second supercell says; the primitive cell is the same, and so is the mesh."""
-        properties = self._properties(check)
+        properties = self._properties(check, mesh)
         change = check.phonopy.mesh.frequencies - main.phonopy.mesh.frequencies
         return {
             "check_n_atoms_supercell": check.supercell.n_atoms,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from aiida_pet.tables.catalogue.conductivity import CONDUCTIVITY
 from aiida_pet.tables.catalogue.dynamics import DYNAMICS
 from aiida_pet.tables.catalogue.elasticity import ELASTICITY
+from aiida_pet.tables.catalogue.equation_of_state import EQUATION_OF_STATE
 from aiida_pet.tables.catalogue.evaluation import EVALUATION
 from aiida_pet.tables.catalogue.general import GENERAL
 from aiida_pet.tables.catalogue.given import GIVEN
 from aiida_pet.tables.catalogue.hull import HULL
 from aiida_pet.tables.catalogue.phonons import PHONONS
+from aiida_pet.tables.catalogue.quasi_harmonic import QUASI_HARMONIC
 from aiida_pet.tables.catalogue.relaxation import RELAXATION
 from aiida_pet.tables.catalogue.symmetry import SYMMETRY
 from aiida_pet.tables.column import Column
@@ -21,6 +23,8 @@ COLUMNS: tuple[Column, ...] = (
     *HULL,
     *PHONONS,
     *ELASTICITY,
+    *EQUATION_OF_STATE,
+    *QUASI_HARMONIC,
     *CONDUCTIVITY,
     *DYNAMICS,
     *SYMMETRY,

@@ -61,7 +61,7 @@ EVALUATION: tuple[Column, ...] = (
         "Norm of the sum of the direct forces before it was removed.",
         "eV/A",
         section=Section.RELAXATION,
-        sources=(Source.STATIC, Source.RELAX, Source.ELASTIC, Source.CONDUCTIVITY, Source.MD),
+        sources=tuple(source for source in EVALUATED if source is not Source.PHONONS),
         when=when.direct_forces,
     ),
     Column(

@@ -14,12 +14,15 @@ def _phonons(name: str, meaning: str, unit: str = "", **further: Any) -> Column:
     )
 
 
+_SUPERCELLS = (Source.PHONONS, Source.QHA)  # what takes one supercell of second order
+
 PHONONS: tuple[Column, ...] = (
     _phonons(
         "n_atoms_primitive",
         "Number of atoms of the primitive cell.",
         kind=Kind.COUNT,
         shown=(Source.PHONONS,),
+        sources=_SUPERCELLS,
     ),
     _phonons(
         "min_frequency",
@@ -70,7 +73,9 @@ PHONONS: tuple[Column, ...] = (
     _phonons("phonon_dos", "Density of states at `dos_frequencies`.", "1/THz", shape=("G",)),
     _phonons("dos_frequencies", "Frequencies of the density of states.", "THz", shape=("G",)),
     _phonons("zero_point_energy", "Zero-point energy per mole of primitive cells.", "kJ/mol"),
-    _phonons("temperatures", "Temperatures of the thermal properties.", "K", shape=("T",)),
+    _phonons(
+        "temperatures", "Temperatures of the thermal properties.", "K", shape=("T",), sources=_SUPERCELLS
+    ),
     _phonons(
         "free_energy",
         "Helmholtz free energy of vibration at `temperatures`, per mole of primitive cells.",
@@ -97,16 +102,30 @@ PHONONS: tuple[Column, ...] = (
     ),
     _phonons("hessian_relative_asymmetry", "`hessian_asymmetry` as a share of the force constants."),
     _phonons(
-        "supercell_matrix", "Supercell relative to the primitive cell.", shape=("3", "3"), kind=Kind.COUNT
+        "supercell_matrix",
+        "Supercell relative to the primitive cell.",
+        shape=("3", "3"),
+        kind=Kind.COUNT,
+        sources=_SUPERCELLS,
     ),
-    _phonons("primitive_matrix", "Primitive cell relative to the cell of the row.", shape=("3", "3")),
-    _phonons("n_atoms_supercell", "Number of atoms of the supercell.", kind=Kind.COUNT),
-    _phonons("supercell_image", "Shortest distance between images of an atom in the supercell.", "A"),
+    _phonons(
+        "primitive_matrix",
+        "Primitive cell relative to the cell of the row.",
+        shape=("3", "3"),
+        sources=_SUPERCELLS,
+    ),
+    _phonons("n_atoms_supercell", "Number of atoms of the supercell.", kind=Kind.COUNT, sources=_SUPERCELLS),
+    _phonons(
+        "supercell_image",
+        "Shortest distance between images of an atom in the supercell.",
+        "A",
+        sources=_SUPERCELLS,
+    ),
     _phonons(
         "supercell_capped",
         "True if `max_atoms` forbade the supercell that `min_image` asks for.",
         kind=Kind.FLAG,
-        sources=(Source.PHONONS, Source.CONDUCTIVITY),
+        sources=(*_SUPERCELLS, Source.CONDUCTIVITY),
     ),
     _phonons("n_displacements", "Number of displaced supercells.", kind=Kind.COUNT),
     _phonons("displacement", "Length of the displacements.", "A"),

@@ -44,7 +44,7 @@ SYMMETRY: tuple[Column, ...] = (
         when=when.has_groups,
         compared=True,
         searched=True,
-        shown=(Source.RELAX, Source.PHONONS, Source.ELASTIC, Source.CONDUCTIVITY, Source.SCREEN),
+        shown=(*RELAXED, Source.SCREEN),
     ),
     Column(
         "initial_layergroup_{symprec}",

@@ -12,7 +12,7 @@ from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 from scipy.spatial.transform import Rotation
 
-from aiida_pet.crystals.phonons.supercells import choose_supercell, shortest_image
+from aiida_pet.crystals.phonons.supercells import choose_supercell, given_supercell, shortest_image
 
 NAMES = ["bcc", "fcc", "hcp", "d0_3", "mosi2", "anatase", "bi2te3", "ibam", "c2m", "c2c", "p-1", "p1"]
 
@@ -183,3 +183,35 @@ def test_loose_tolerance_finds_the_smaller_primitive_cell():
     atoms.positions[1] += 0.005
     assert len(choose(atoms, symprec=0.05).primitive_atoms) == 1
     assert len(choose(atoms, symprec=1e-4).primitive_atoms) == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_supercell_that_was_chosen_is_the_same_when_it_is_given(prototypes, name):
+    atoms = prototypes[name]
+    chosen = choose(atoms, min_image=8.0)
+    given = given_supercell(
+        atoms.cell[:],
+        atoms.positions,
+        atoms.numbers,
+        primitive_matrix=chosen.primitive_matrix,
+        supercell=chosen.matrix,
+        min_image=8.0,
+    )
+    np.testing.assert_allclose(given.primitive_matrix, chosen.primitive_matrix, atol=1e-12)
+    np.testing.assert_array_equal(given.primitive_atoms, chosen.primitive_atoms)
+    np.testing.assert_array_equal(given.matrix, chosen.matrix)
+    assert (given.n_atoms, given.min_image, given.capped) == (chosen.n_atoms, chosen.min_image, chosen.capped)
+
+
+def test_a_primitive_cell_that_is_none_is_refused():
+    atoms = bulk("W", a=3.18, cubic=True)
+    of = (atoms.cell[:], atoms.positions, atoms.numbers)
+    # a unit cell of a reference need not be as small as it could be
+    larger = given_supercell(*of, primitive_matrix=np.eye(3), supercell=(2, 2, 2))
+    assert (larger.n_atoms, len(larger.primitive_atoms)) == (16, 2)
+    with pytest.raises(ValueError, match="inverse has whole numbers"):
+        given_supercell(*of, primitive_matrix=0.7 * np.eye(3), supercell=(2, 2, 2))
+    with pytest.raises(ValueError, match="inverse has whole numbers"):
+        given_supercell(*of, primitive_matrix=np.zeros((3, 3)), supercell=(2, 2, 2))
+    with pytest.raises(ValueError, match="its 2 atoms are not images"):
+        given_supercell(*of, primitive_matrix=0.5 * np.eye(3), supercell=(2, 2, 2))

@@ -74,6 +74,19 @@ def test_lebedev_equals_metatomic(l_max: int, size: int) -> None:
     np.testing.assert_allclose(rotations.weights, weights[match] / weights.sum(), rtol=1e-13)
 
 
+@pytest.mark.parametrize(("l_max", "size"), [(1, 18), (3, 42)])
+def test_lebedev_without_inversion_equals_metatomic_without(l_max: int, size: int) -> None:
+    matrices, weights = _get_quadrature(*_choose_quadrature(l_max), include_inversion=False)
+    rotations = lebedev(l_max, inversion=False)
+    assert len(rotations) == size
+    assert (np.linalg.det(rotations.matrices) > 0).all()
+    distance = cdist(rotations.matrices.reshape(-1, 9), matrices.reshape(-1, 9))
+    match = distance.argmin(axis=1)
+    assert sorted(match) == list(range(size))
+    assert distance.min(axis=1).max() < 1e-13
+    np.testing.assert_allclose(rotations.weights, weights[match] / weights.sum(), rtol=1e-13)
+
+
 @pytest.mark.parametrize("l_max", [0, -3, 132])
 def test_lebedev_of_no_rule_says_what_there_is(l_max: int) -> None:
     with pytest.raises(ValueError, match=f"l_max is {l_max}; there are Lebedev sets for 1 to 131"):

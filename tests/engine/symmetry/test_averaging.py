@@ -55,12 +55,16 @@ def crystals(names: tuple[str, ...]) -> tuple[StructureTable, list[Operations]]:
     return StructureTable.from_ase(rows), groups
 
 
-def test_lebedev_average_equals_metatomic(load_pet, ase_calculator, alloys):
+@pytest.mark.parametrize("inversion", [True, False])
+def test_lebedev_average_equals_metatomic(load_pet, ase_calculator, alloys, inversion):
     table = alloys(4, strain=0.05, rattle=0.1)
     slab = ase.build.bcc110("Mo", (1, 1, 3), vacuum=6)
     table = StructureTable.concatenate([table, StructureTable.from_ase([("slab", slab)])])
-    result = evaluate(load_pet(), table, [RowRotations.of(lebedev(3))] * len(table))
-    peer = SymmetrizedCalculator(ase_calculator(), l_max=3, store_rotational_std=True)
+    rotations = RowRotations.of(lebedev(3, inversion=inversion))
+    result = evaluate(load_pet(), table, [rotations] * len(table))
+    peer = SymmetrizedCalculator(
+        ase_calculator(), l_max=3, include_inversion=inversion, store_rotational_std=True
+    )
     for row, atoms in enumerate(table.iter_ase()):
         atoms.calc = peer
         own = table.atoms_of(row)
@@ -210,7 +214,7 @@ def run(task: type, table: StructureTable, pet: Any, **parameters: Any) -> Struc
 def test_each_averaging_gives_its_own_energy(load_pet, alloys):
     table, pet = alloys(3, rattle=0.1), load_pet()
     energies = {}
-    kinds = [*Averaging, "lebedev-3", "lebedev-4"]
+    kinds = [*Averaging, "lebedev-3", "lebedev-3-proper", "lebedev-4"]
     for kind in kinds:
         result = run(Static, table, pet, averaging=kind)
         energies[kind] = result.columns["energy"]

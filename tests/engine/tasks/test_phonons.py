@@ -29,6 +29,7 @@ from aiida_pet.job.parameters import (
 )
 from aiida_pet.tables.columns import Source, columns_of
 from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.ragged import Ragged
 from aiida_pet.testing.models import tiny_pet
 
 MESH = 20.0
@@ -250,6 +251,9 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "min_image": (8.0, "n_atoms_supercell"),
     "max_atoms": (6, "supercell_capped"),
     "supercell": ((2, 2, 1), "supercell_matrix"),
+    "given_cells": (True, "n_atoms_supercell"),
+    "given_displacements": (True, "displacement"),
+    "use_symmetry": (False, "n_displacements"),
     "displacement": (0.2, "max_frequency"),
     "phonon_symprec": (0.1, "n_displacements"),
     "force_constants": ("symfc", "max_frequency"),
@@ -266,12 +270,15 @@ CHANGES: dict[str, tuple[Any, str]] = {
 
 @pytest.fixture(scope="module")
 def soft() -> StructureTable:
-    """B2 stretched, sheared and a little off its symmetry, with charges."""
+    """B2 stretched, sheared and a little off its symmetry, with charges, a supercell and displacements."""
     atoms = bulk("MoTa", "cesiumchloride", a=3.4)
     atoms.set_cell([[3.4, 0, 0], [0.3, 3.4, 0], [0, 0, 3.4]], scale_atoms=True)
     atoms.positions[1] += (0.02, 0.012, 0.004)
-    table = StructureTable.from_ase([("b2", atoms)])
-    return with_charges(table)
+    table = with_charges(StructureTable.from_ase([("b2", atoms)]))
+    table.columns |= {"supercell_matrix": np.diag([3.0, 1, 1])[None], "primitive_matrix": np.eye(3)[None]}
+    moved = [(3 * atom + axis, 3 * atom, *(0.05 * np.eye(3)[axis])) for atom in range(2) for axis in range(3)]
+    table.ragged["displacements"] = Ragged.of([np.array(moved)])
+    return table
 
 
 def with_charges(table: StructureTable) -> StructureTable:
@@ -292,9 +299,11 @@ def test_every_parameter_changes_what_comes_out(soft, name):
     """With a small model of random weights, in which nothing is stable."""
     value, column = CHANGES[name]
     # along axes that are not orthogonal, the two solvers weigh what is not symmetric differently
-    heads = DIRECT if name == "force_constants" else {}
+    direct = DIRECT if name == "force_constants" else {}
+    beside = {"given_displacements": {"given_cells": True}, "use_symmetry": {"phonon_symprec": 0.1}}
+    heads = direct | beside.get(name, {})
     plain, other = (
-        run(soft, BatchedPet(tiny_pet(), **heads), **(AS_GIVEN | heads | change)).columns
+        run(soft, BatchedPet(tiny_pet(), **direct), **(AS_GIVEN | heads | change)).columns
         for change in ({}, {name: value})
     )
     assert plain["status"].tolist() == other["status"].tolist() == ["converged"]
@@ -399,3 +408,108 @@ def test_a_job_writes_what_phonons_are_restored_from(model_file, tmp_path):
         2 * results.columns["n_atoms_supercell"][0],
         0,
     ]
+
+
+def test_rows_may_come_with_their_own_supercells_and_meshes():
+    """A reference's settings stand over the rule, row by row, if they are asked for."""
+    model = BatchedPet(tiny_pet())
+    table = StructureTable.from_ase([(name, bulk("Mo", a=3.16, cubic=True)) for name in ("own", "rule")])
+    nothing = np.full((3, 3), np.nan)
+    columns = {
+        "supercell_matrix": np.stack([2.0 * np.eye(3), nothing]),
+        "primitive_matrix": np.stack([np.eye(3), nothing]),
+        "q_mesh": np.array([[4.0, 4.0, 2.0], [np.nan] * 3]),
+    }
+    given = replace(table, columns=columns)
+
+    def rows(table: StructureTable, **parameters: Any) -> StructureTable:
+        finished: list[StructureTable] = []
+        wanted = parse_parameters(Task.PHONONS, AS_GIVEN | parameters)
+        assert Phonons(table, model, wanted, finished=finished.append).run()
+        return StructureTable.concatenate(finished).select(table.ids)
+
+    plain = rows(table).columns
+    found = rows(given, given_cells=True).columns
+    assert found["n_atoms_primitive"].tolist() == [2, 1]
+    assert found["n_atoms_supercell"].tolist() == [16, plain["n_atoms_supercell"][1]]
+    np.testing.assert_array_equal(found["supercell_matrix"][0], 2 * np.eye(3))
+    np.testing.assert_array_equal(found["primitive_matrix"][0], np.eye(3))
+    assert found["free_energy_300"][1] == pytest.approx(plain["free_energy_300"][1])
+    # by phonopy, in the cell and on the mesh of the row
+    phonopy = phonopy_of_row(rows(given, given_cells=True), "own")
+    phonopy.run_mesh([4, 4, 2], is_gamma_center=True)
+    phonopy.run_thermal_properties(temperatures=[300.0], exclude_gamma_acoustic=True)
+    expected = phonopy.get_thermal_properties_dict()["free_energy"][0]
+    assert found["free_energy_300"][0] == pytest.approx(expected, rel=1e-9)
+    # results of phonons have such columns too, and these do not bind the next launch
+    np.testing.assert_array_equal(rows(given).columns["n_atoms_supercell"], plain["n_atoms_supercell"])
+
+
+def test_without_symmetry_force_constants_are_those_of_phonopy_without_symmetry(load_pet, ase_calculator):
+    """Every atom along three directions; the model does not know the symmetry, so that the reduced set says less."""
+    atoms = bulk("W", a=3.18)
+    table = StructureTable.from_ase([("bcc", atoms)])
+
+    def row(**parameters: Any) -> StructureTable:
+        finished: list[StructureTable] = []
+        wanted = parse_parameters(Task.PHONONS, AS_GIVEN | {"supercell": (2, 2, 2)} | parameters)
+        assert Phonons(table, load_pet(), wanted, finished=finished.append).run()
+        return finished[0]
+
+    whole, reduced = row(use_symmetry=False), row()
+    assert whole.columns["n_displacements"].tolist() == [6]
+    assert reduced.columns["n_displacements"].tolist() == [2]
+    cell = PhonopyAtoms(numbers=atoms.numbers, cell=atoms.cell[:], positions=atoms.positions)
+    hand = Phonopy(cell, np.diag([2, 2, 2]), primitive_matrix="P", is_symmetry=False)
+    hand.generate_displacements(distance=0.03, is_plusminus=True, is_diagonal=False)
+    calculator = ase_calculator()
+    forces = []
+    for one in hand.supercells_with_displacements:
+        displaced = Atoms(one.numbers, one.positions, cell=one.cell, pbc=True, calculator=calculator)
+        forces.append(displaced.get_forces())
+    hand.forces = np.array(forces) - np.mean(forces, axis=1, keepdims=True)
+    hand.produce_force_constants(calculate_full_force_constants=True)
+    full = np.array(hand.force_constants)
+    full = (full + full.transpose(1, 0, 3, 2)) / 2
+    full = full - full.mean(axis=1)[:, None] - full.mean(axis=0)[None, :] + full.mean(axis=(0, 1))
+    ours = whole.ragged["force_constants"][0].reshape(1, 8, 3, 3)
+    np.testing.assert_allclose(ours, full[hand.primitive.p2s_map], atol=2e-5)
+    others = reduced.ragged["force_constants"][0].reshape(1, 8, 3, 3)
+    assert np.abs(ours - others).max() > 1e-4
+
+
+def test_rows_may_come_with_the_displacements_of_a_reference(load_pet, ase_calculator):
+    """Frequencies are those that phonopy makes of forces on the very supercells of its file."""
+    atoms = bulk("MoTa", "cesiumchloride", a=3.24)
+    cell = PhonopyAtoms(numbers=atoms.numbers, cell=atoms.cell[:], positions=atoms.positions)
+    hand = Phonopy(cell, np.diag([2, 2, 2]), primitive_matrix="P")
+    hand.generate_displacements(distance=0.02, is_plusminus=False)
+    calculator = ase_calculator()
+    hand.forces = [
+        Atoms(one.numbers, one.positions, cell=one.cell, pbc=True, calculator=calculator).get_forces()
+        for one in hand.supercells_with_displacements
+    ]
+    hand.produce_force_constants()
+    hand.symmetrize_force_constants()
+    moved = [(n, one["number"], *one["displacement"]) for n, one in enumerate(hand.dataset["first_atoms"])]
+    table = replace(
+        StructureTable.from_ase([("given", atoms), ("rule", atoms)]),
+        columns={
+            name: np.stack([value, value])
+            for name, value in {"supercell_matrix": 2.0 * np.eye(3), "primitive_matrix": np.eye(3)}.items()
+        },
+        ragged={"displacements": Ragged.of([np.array(moved), None])},
+    )
+    finished: list[StructureTable] = []
+    wanted = parse_parameters(Task.PHONONS, AS_GIVEN | {"given_cells": True, "given_displacements": True})
+    assert Phonons(table, load_pet(), wanted, finished=finished.append).run()
+    found = StructureTable.concatenate(finished).select(table.ids)
+    assert found.columns["status"].tolist() == ["converged"] * 2
+    assert found.columns["n_displacements"].tolist() == [len(moved), 2 * len(moved)]
+    assert found.columns["displacement"].tolist() == pytest.approx([0.02, 0.03])
+    points = [[0.5, 0, 0], [0.5, 0.5, 0], [0.5, 0.5, 0.5], [0.25, 0.1, 0]]
+    expected = hand.run_qpoints(points).frequencies
+    ours = phonopy_of_row(found, "given").run_qpoints(points).frequencies
+    np.testing.assert_allclose(ours, expected, atol=2e-3)
+    # opposites take out what a model that is not invariant says of crystals at rest
+    assert np.abs(phonopy_of_row(found, "rule").run_qpoints(points).frequencies - expected).max() < 0.3

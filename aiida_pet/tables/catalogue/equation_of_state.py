@@ -1,0 +1,55 @@
+"""Columns: equations of state, and what their fits are worth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida_pet.tables.column import Column, Kind, Section, Source
+
+
+def _eos(name: str, meaning: str, unit: str = "", **further: Any) -> Column:
+    return Column(name, meaning, unit, section=Section.EOS, sources=(Source.EOS,), **further)
+
+
+_FIRST = (Source.EOS, Source.SCREEN)
+
+EQUATION_OF_STATE: tuple[Column, ...] = (
+    _eos("eos_energy", "Energy of the cell at the minimum of the equation of state.", "eV", compared=True),
+    _eos(
+        "eos_volume",
+        "Volume of the cell at the minimum of the equation of state.",
+        "A^3",
+        shown=(Source.EOS,),
+        compared=True,
+    ),
+    _eos(
+        "eos_bulk_modulus",
+        "Bulk modulus at the minimum of the equation of state.",
+        "GPa",
+        shown=_FIRST,
+        compared=True,
+        searched=True,
+    ),
+    _eos(
+        "eos_bulk_modulus_derivative",
+        "Derivative of the bulk modulus by the pressure, at the minimum of the equation of state.",
+        shown=(Source.EOS,),
+        compared=True,
+    ),
+    _eos(
+        "eos_residual",
+        "Root mean square of what the equation of state leaves of the energies.",
+        "eV/atom",
+        shown=(Source.EOS,),
+    ),
+    _eos("eos_relative_residual", "The same as a share of the range of the energies."),
+    _eos(
+        "eos_pressure_deviation",
+        "Largest difference between the pressure of the stress and that of the equation of state.",
+        "GPa",
+    ),
+    _eos("n_volumes", "Number of volumes.", kind=Kind.COUNT),
+    _eos("eos_volumes", "Volumes of the cell.", "A^3", shape=("V",)),
+    _eos("eos_energies", "Energies at `eos_volumes`.", "eV", shape=("V",)),
+    _eos("eos_pressures", "Pressures of the stress at `eos_volumes`.", "GPa", shape=("V",)),
+)
