@@ -34,6 +34,7 @@ from aiida_pet.cli.show import show as show_command
 from aiida_pet.cli.status import status as status_command
 from aiida_pet.cli.stop import stop as stop_command
 from aiida_pet.cli.trace import trace as trace_command
+from aiida_pet.cli.trajectory import trajectory as trajectory_command
 from aiida_pet.computers.interpreter import prepare_environment
 
 __all__ = ("main",)
@@ -87,6 +88,7 @@ for _command in (
     select_command,
     compare_command,
     trace_command,
+    trajectory_command,
     stop_command,
     resume_command,
     repair_command,

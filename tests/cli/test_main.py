@@ -27,7 +27,7 @@ COMMANDS = (
         "repair",
         "status",
     ),
-    *("results", "report", "plot", "show", "metrics", "find", "compare", "select", "trace"),
+    *("results", "report", "plot", "show", "metrics", "find", "compare", "select", "trace", "trajectory"),
 )
 
 
