@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # Two torch processes that spin on the same cores are many times slower than one: one thread unless asked otherwise.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: venv demo test lint bench gpu-check gpu-site faults model clean
+.PHONY: venv demo test docs lint bench gpu-check gpu-site faults model clean
 
 venv: $(VENV)/made-from
 
@@ -16,6 +16,10 @@ demo: venv
 
 test: venv
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The site: build/docs/index.html. A warning, such as of a link that leads nowhere, fails it.
+docs: venv
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
 
 lint: venv
 	$(BIN)/ruff check .

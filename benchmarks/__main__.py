@@ -21,6 +21,7 @@ NAMES = {
     "precision": "what single and mixed precision change in the results of 50 alloys, and how much faster they are",
     "phonons": "phonons of 64 crystals in one run against phonopy and metatomic-ase one by one",
     "phonon_symmetry": "what phonons of six crystals change with all displacements, and with 84 and 42 rotations",
+    "dynamics": "steps of 64 crystals against ASE, torch-sim and the ceiling; drifts of each way of taking forces",
     "hull": "energies above hull of 16,000 entries against pymatgen's PatchedPhaseDiagram, and of 257,000",
     "funnel": "a screening of 2,000 crystals through AiiDA: time of each stage, share of the engine, bytes",
     "eta": "the time left that a live status tells of a screening, over the truth",
@@ -36,6 +37,7 @@ ON_ALL_CORES = {
     "symmetry",
     "phonons",
     "phonon_symmetry",
+    "dynamics",
     "scaling",
 }  # the others run several processes
 

@@ -14,7 +14,7 @@ ELSEWHERE = {
     "analysis/hull/test_entry_levels": "levels_of_theory",
     "analysis/hull/test_hull_under_pressure": "competing",
     "analysis/hull/test_references": "reference_entries reference_files",
-    "calculations/test_base": "relax static elastic eos qha phonons conductivity validation",
+    "calculations/test_base": "relax static elastic eos qha phonons conductivity md validation",
     "calculations/test_band_paths": "harmonic_parameters",
     "calculations/test_hull": "theory",
     "campaigns/test_library": "agreement errors launches nodes report results sheets",
@@ -31,6 +31,7 @@ ELSEWHERE = {
     "data/test_merging": "array_files segments",
     "data/test_table": "description",
     "engine/batch/test_neighbors": "batch evaluation frames",
+    "engine/dynamics/test_motion": "velocities",
     "engine/model/test_chunks": "saved_bytes",
     "engine/model/test_metatomic": "metatomic_systems",
     "engine/model/test_heads": "metatrain_pet",
@@ -75,6 +76,11 @@ ELSEWHERE = {
 """Test of several modules of its package -> those that have no test file of their own name."""
 
 IN_ANOTHER_PACKAGE = {
+    "campaigns.trajectories": "parsers/test_md",
+    "data.trajectories": "parsers/test_md",
+    "engine.dynamics.making": "engine/tasks/test_md",
+    "engine.dynamics.plan": "engine/tasks/test_md",
+    "engine.dynamics.results": "engine/tasks/test_md",
     "calculations.engine_settings": "calculations/test_base",
     "calculations.exit_codes": "parsers/test_batch",
     "campaigns.model_origin": "workchains/test_train",
@@ -148,6 +154,7 @@ IN_ANOTHER_PACKAGE = {
     "units": "engine/tasks/test_relax",
     "words": "cli/test_output",
     "workchains.protocols.file": "workchains/test_protocols",
+    "workchains.protocols.page": "docs/test_site",
     "workchains.protocols.mixin": "workchains/test_protocols",
     "workchains.protocols.train": "workchains/test_train",
     "workchains.stopping": "cli/test_stop",

@@ -217,7 +217,10 @@ class LaneWorkChain(WorkChain):
     def _ending(self, job: Any) -> Ending:
         if job.is_killed or (not job.is_finished_ok and is_stop_requested(self.node)):
             return Ending.CALLED_OFF
-        return ENDINGS.get(job.exit_status, Ending.BROKEN)
+        ending = ENDINGS.get(job.exit_status, Ending.BROKEN)
+        if ending is Ending.TIME and entry_of(self.inputs.task.value).goes_on and _stopped_further(job):
+            return Ending.ON_ITS_WAY
+        return ending
 
     def was_model_refused(self) -> bool:
         """Return whether the model was refused and may be brought to the computer again.
@@ -267,13 +270,14 @@ class LaneWorkChain(WorkChain):
         """Remove the folders that nothing needs now that ``job`` has ended; that of a job that failed is left.
 
         A job that left rows in order is needed until a later one has written a state of its own, which it does when it
-        has finished a row: until then its folder holds a link to the state of the one before.
+        has finished a row or was stopped in order: until then its folder holds a link to the state of the one before.
         """
-        before = self.ctx.with_state if finished else []
+        has_own_state = bool(finished) or ending is Ending.ON_ITS_WAY
+        before = self.ctx.with_state if has_own_state else []
         own = [job.pk] if is_own_folder(job) else []
-        if finished:
+        if has_own_state:
             self.ctx.with_state = []
-        if ending is Ending.TIME:
+        if ending in (Ending.TIME, Ending.ON_ITS_WAY):
             self.ctx.with_state = self.ctx.with_state + own
         self._clean(before + (own if ending is Ending.FINISHED else []))
 
@@ -324,6 +328,12 @@ class LaneWorkChain(WorkChain):
             return set()
         found = fresh(job.outputs.results).ids
         return set(np.flatnonzero(np.isin(self.inputs.rows.ids, found)).tolist())
+
+
+def _stopped_further(job: orm.CalcJobNode) -> bool:
+    """Return whether ``job`` was stopped in order, after steps whose outcome is in its state."""
+    summary = job.outputs.summary.get_dict() if "summary" in job.outputs else {}
+    return summary.get("step") == "stopped" and summary.get("steps", 0) > 0
 
 
 def _validate(inputs: Any, _: Any) -> str | None:

@@ -8,7 +8,8 @@ all, one of its rows may be to blame: it is tried once more (a node may have fai
 run on their own, all halves of one size before any smaller, so that one culprit never makes more than three fruitless
 jobs in a row and a broken machine is told apart from it. A row that ended its job twice, at last alone, is given up;
 one that ran out of time or memory twice when it was alone is starved: it is left to a campaign whose jobs have more. A
-job that ended before it began with its rows says nothing of them.
+job that ended before it began with its rows says nothing of them. Rows that are on their way, of a task that may take
+longer than a job, go back to the front together: the next job finds the states of all of them in the folder of this.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Ending(StrEnum):
 
     FINISHED = "finished"
     TIME = "time"  # stopped in order, or by the scheduler's clock
+    ON_ITS_WAY = "on its way"  # stopped in order with its rows further than before, which go on from there
     MEMORY = "memory"
     BROKEN = "broken"  # crash, node failure, no results
     IDLE = "idle"  # the engine did not begin with its rows
@@ -172,6 +174,10 @@ class Walk:
             self.fruitless = 0
             self.has_finished = True
             self.doubtful = []
+        elif ending is Ending.ON_ITS_WAY:
+            self.fruitless = 0
+            self.waiting.insert(0, Segment(to_ranges(left), job.failures, job.suspect))
+            return
         else:
             self.fruitless += 1
         if not left:

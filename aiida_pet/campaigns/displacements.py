@@ -45,6 +45,11 @@ class Cost:
     metals: list[str]
 
     @property
+    def remedy(self) -> str:
+        """What makes it less, in words."""
+        return "a smaller supercell (--set fc3_min_image), pair_cutoff or set"
+
+    @property
     def told(self) -> str:
         """What it is in words."""
         about = "" if self.counted == self.n_rows else f"about (counted for {self.counted} of {self.n_rows}) "

@@ -45,6 +45,20 @@ class NoRowsError(CampaignError, LookupError):
         super().__init__(f"process <{pk}> is {state} and has no results yet{because}")
 
 
+class NoTrajectoriesError(CampaignError, LookupError):
+    """Raised for a process whose jobs left no trajectories.
+
+    :ivar pk: of the process.
+    """
+
+    def __init__(self, pk: int | None) -> None:
+        self.pk = pk
+        super().__init__(
+            f"<{pk}> has no trajectories: a launch of md writes them unless frames_every is 0, and they are there once "
+            "its first job has ended"
+        )
+
+
 class NoSuchRowError(CampaignError, KeyError):
     """Raised if there is no row of an id; the message names the closest ids.
 

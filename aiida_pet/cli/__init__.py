@@ -41,6 +41,7 @@ from aiida_pet.cli.show import show as show_command
 from aiida_pet.cli.status import status as status_command
 from aiida_pet.cli.stop import stop as stop_command
 from aiida_pet.cli.trace import trace as trace_command
+from aiida_pet.cli.trajectory import trajectory as trajectory_command
 from aiida_pet.computers.interpreter import prepare_environment
 
 __all__ = ("main",)
@@ -51,7 +52,7 @@ class _Main(ExplainingGroup):
         "First steps": ("setup", "doctor"),
         "Crystals and models": ("data", "model"),
         "Run": ("launch", "status", "stop", "resume", "repair"),
-        "Look at results": ("list", "results", "show", "report", "plot", "find"),
+        "Look at results": ("list", "results", "show", "report", "plot", "trajectory", "find"),
         "Keep in order": ("label", "delete", "export-launch"),
         "Compare and choose": ("compare", "metrics", "select", "trace"),
         "Look things up": ("params", "columns"),
@@ -115,6 +116,7 @@ for _command in (
     select_command,
     compare_command,
     trace_command,
+    trajectory_command,
     stop_command,
     resume_command,
     repair_command,

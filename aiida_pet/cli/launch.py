@@ -121,8 +121,7 @@ def _launch(
         return
     if cost is not None and cost.too_much and not yes:
         raise click.ClickException(
-            f"{cost.told}: give --yes to compute them, or a smaller supercell (--set fc3_min_image), pair_cutoff or "
-            "set; nothing was started"
+            f"{cost.told}: give --yes to compute them, or {cost.remedy}; nothing was started"
         )
     if cost is not None:
         _note_cost(cost)

@@ -76,6 +76,14 @@ def _things(pk: str, others: Sequence[str]) -> Any:
 
 _pk = click.argument("pk")
 _ids = click.argument("ids", metavar="[ID]...", nargs=-1)
+_skip_option = click.option(
+    "--skip",
+    type=click.FloatRange(min=0.0),
+    default=0.0,
+    show_default=True,
+    metavar="PS",
+    help="Leave out the first PS picoseconds, in which the crystal is heated and equilibrated.",
+)
 _others = click.option(
     "--with",
     "others",
@@ -243,6 +251,59 @@ def _references(named: str, id_column: str | None) -> Any:
     from aiida_pet.campaigns.references import load_reference
 
     return load_reference(path, id_column).frame
+
+
+@plot.command()
+@_pk
+@_ids
+@_others
+@click.option(
+    "--r-max", type=float, default=8.0, show_default=True, help="Count distances up to this one, in A."
+)
+@_skip_option
+@_drawn
+def rdf(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], r_max: float, skip: float) -> Drawing:
+    """Draw the radial distributions of rows of dynamics; of a single row those of its pairs of elements too.
+
+    \b
+    aiida-pet plot rdf 12 alloy-0001 --skip 1 -o rdf.svg
+    """
+    from aiida_pet.plotting.dynamics import draw_rdf
+
+    return draw_rdf(_things(pk, others), ids, r_max=r_max, skip=skip)
+
+
+@plot.command()
+@_pk
+@_ids
+@_others
+@_skip_option
+@_drawn
+def msd(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], skip: float) -> Drawing:
+    """Draw how far atoms come in a time in dynamics; it says the diffusivities that the slopes are."""
+    from aiida_pet.plotting.dynamics import draw_msd
+
+    return draw_msd(_things(pk, others), ids, skip=skip)
+
+
+@plot.command()
+@_pk
+@_ids
+@_others
+@_skip_option
+@_drawn
+def vacf(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], skip: float) -> Drawing:
+    """Draw the autocorrelation of the velocities of rows of dynamics, and its spectrum.
+
+    The trajectories must have velocities, and frames close to each other.
+
+    \b
+    aiida-pet launch md alloys.xyz --set velocities=true --set frames_every=5
+    aiida-pet plot vacf 12 alloy-0001 --skip 1 -o vacf.svg
+    """
+    from aiida_pet.plotting.dynamics import draw_vacf
+
+    return draw_vacf(_things(pk, others), ids, skip=skip)
 
 
 @plot.command()

@@ -152,9 +152,13 @@ class Job:
             fit_to_memory(model)
         self._settings = spec.settings
         self._computing = time.time()
-        runner = self._runner = _runner_class(spec.task)(
-            left, model, parameters, finished=self._finish, proceed=self._proceed
-        )
+        try:
+            runner = self._runner = _runner_class(spec.task)(
+                left, model, parameters, finished=self._finish, proceed=self._proceed
+            )
+        except UnsupportedModelError as error:
+            return ExitStatus.BAD_MODEL, str(error)
+        runner.attach(self.folder.path)
         self._purpose = purpose_of(spec, parameters)
         self._beat(step="running", begun=True)
         self._take_up(runner, left)

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from aiida_pet.figures.bands import Bands, bands_of_row
     from aiida_pet.figures.conductivity import HeatCurves, heat_curves_of_row
     from aiida_pet.figures.dos import Dos, dos_of_row
+    from aiida_pet.figures.dynamics import (
+        Displacement,
+        RadialDistribution,
+        VelocityCorrelation,
+        mean_squared_displacement,
+        radial_distribution,
+        velocity_correlation,
+    )
     from aiida_pet.figures.elastic import ElasticSurface, elastic_surface, elastic_surface_of_row
     from aiida_pet.figures.equation_of_state import VolumeCurve, volume_curve_of_row
     from aiida_pet.figures.expansion import ThermalExpansion, expansion_of_row
@@ -31,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Bands",
     "Counts",
+    "Displacement",
     "Dos",
     "ElasticSurface",
     "FrequencyUnit",
@@ -42,9 +51,11 @@ __all__ = [
     "NotDrawnError",
     "Parity",
     "Progress",
+    "RadialDistribution",
     "SymmetryChanges",
     "Thermal",
     "ThermalExpansion",
+    "VelocityCorrelation",
     "VolumeCurve",
     "bands_of_row",
     "distribution_of",
@@ -55,10 +66,13 @@ __all__ = [
     "funnel_of",
     "heat_curves_of_row",
     "hull_of",
+    "mean_squared_displacement",
     "parity_of",
     "progress_of",
+    "radial_distribution",
     "symmetry_changes",
     "thermal_of_row",
+    "velocity_correlation",
     "volume_curve_of_row",
 ]
 
@@ -66,6 +80,10 @@ _HOMES = {
     "bands": ("Bands", "bands_of_row"),
     "conductivity": ("HeatCurves", "heat_curves_of_row"),
     "dos": ("Dos", "dos_of_row"),
+    "dynamics": (
+        *("Displacement", "RadialDistribution", "VelocityCorrelation"),
+        *("mean_squared_displacement", "radial_distribution", "velocity_correlation"),
+    ),
     "elastic": ("ElasticSurface", "elastic_surface", "elastic_surface_of_row"),
     "equation_of_state": ("VolumeCurve", "volume_curve_of_row"),
     "expansion": ("ThermalExpansion", "expansion_of_row"),

@@ -104,19 +104,18 @@ def _displaced(table: StructureTable, index: int) -> Any:
     cell, positions, numbers = _cell(table, index)
     kept = table.ragged["unit_atoms"][index]
     matrices = {name: table.columns[name][index] for name in _OF_FORCES}
-    phono3py = make_phono3py(
-        ThirdOrderCells(
-            matrices["unit_matrix"].T @ cell,
-            positions[kept],
-            numbers[kept],
-            fc3_matrix=np.round(matrices["fc3_matrix"]).astype(np.int64),
-            fc2_matrix=np.round(matrices["fc2_matrix"]).astype(np.int64),
-            primitive_matrix=matrices["heat_matrix"],
-            symprec=_SYMPREC,
-        )
+    cells = ThirdOrderCells(
+        matrices["unit_matrix"].T @ cell,
+        positions[kept],
+        numbers[kept],
+        fc3_matrix=np.round(matrices["fc3_matrix"]).astype(np.int64),
+        fc2_matrix=np.round(matrices["fc2_matrix"]).astype(np.int64),
+        primitive_matrix=matrices["heat_matrix"],
+        symprec=_SYMPREC,
     )
     counts = tuple(int(table.columns[f"n_fc{order}_displacements"][index]) for order in (2, 3))
     for opposites in (True, "auto"):
+        phono3py = make_phono3py(cells)  # one that was displaced before keeps some of it
         found = displaced_supercells(
             phono3py,
             distance=float(matrices["fc_displacement"]),

@@ -49,6 +49,7 @@ class RowStatus(StrEnum):
     UNSUPPORTED_ELEMENT = "unsupported_element"  # the model does not know one of its elements
     INVALID_GEOMETRY = "invalid_geometry"  # overlapping atoms, zero volume, NaN or no atoms in the input
     DIVERGED = "diverged"  # NaN, exploding volume or force on the way
+    EXPLODED = "exploded"  # NaN, atoms on top of each other, too hot or too wide in dynamics
     TOO_LARGE = "too_large"  # does not fit into memory even alone, or has too many neighbours
     FAILED = "failed"  # what was asked could not be made of it, or it ended its jobs; the message says why
     LEFT = "left"  # not finished: time ran out

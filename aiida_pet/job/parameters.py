@@ -46,6 +46,7 @@ __all__ = [
     "Symmetry",
     "TightRelaxParameters",
     "describe_parameters",
+    "heads_in_words",
     "lebedev_degree",
     "parse_parameters",
 ]
@@ -381,6 +382,12 @@ class ElasticParameters(TightRelaxParameters):
                     f"{name} must be numbers between -0.5 and 0.5, none of them 0, got {list(values)}"
                 )
         return self
+
+
+def heads_in_words(parameters: StaticParameters) -> str:
+    """Return whether forces and stress derive from the energy: what is not conservative says so in every table."""
+    direct = [name for name in ("forces", "stress") if getattr(parameters, name) is Derivation.DIRECT]
+    return f"direct {' and '.join(direct)}" if direct else Derivation.CONSERVATIVE.value
 
 
 def parse_parameters(task: Task, raw: dict[str, Any]) -> Any:

@@ -32,6 +32,7 @@ class Task(StrEnum):
     CONDUCTIVITY = "conductivity"
     EOS = "eos"
     QHA = "qha"
+    MD = "md"
 
     @classmethod
     def _missing_(cls, value: object) -> Self:
@@ -110,6 +111,8 @@ class TaskEntry:
     :ivar flags: further options of its launch.
     :ivar settings: further options that have a value.
     :ivar further_protocols: names of its protocols beside fast, moderate and precise.
+    :ivar goes_on: whether its rows may take longer than a job: a job that finished none is not counted as fruitless if
+        it took steps, which the next goes on from.
     :ivar cost: function that counts what a launch would evaluate, as ``module:name``; empty where atoms tell enough.
     :ivar details: further paragraphs of ``aiida-pet launch TASK --help``.
     """
@@ -131,6 +134,7 @@ class TaskEntry:
     flags: tuple[Flag, ...] = ()
     settings: tuple[Setting, ...] = ()
     further_protocols: tuple[str, ...] = ()
+    goes_on: bool = False
     cost: str = ""
     details: str = ""
 
@@ -290,6 +294,24 @@ several volumes. Extra columns of each mode with --set modes=true.
 
 \b
 aiida-pet launch qha alloys.xyz --set n_volumes=7 --wait
+""",
+    ),
+    TaskEntry(
+        Task.MD,
+        "Move the atoms of the crystals of a set or of FILES by molecular dynamics, each on its own path.",
+        schema="aiida_pet.job.dynamics_parameters:DynamicsParameters",
+        driver=f"{_DRIVERS}.md:Dynamics",
+        seconds_per_atom=30.0,
+        reads_rows=("md_temperature", "md_pressure", "md_timestep", "md_steps", "md_seed"),
+        reads_atoms=("velocities",),
+        goes_on=True,
+        cost="aiida_pet.campaigns.trajectory_sizes:size_dynamics",
+        details="""
+Energy drift, means with errors, and trajectories. Columns md_temperature, md_pressure, md_timestep, md_steps and
+md_seed of the set take the place of parameters row by row.
+
+\b
+aiida-pet launch md alloys.xyz --set ensemble=nve --set steps=10000 --wait
 """,
     ),
 )

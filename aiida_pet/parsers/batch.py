@@ -55,7 +55,9 @@ _KEEP_FOLDER = (
 )
 _REASON_LENGTH = 500  # characters; the exit message stands in one line of `verdi process list`
 _NODE_FAILURE = CalcJob.exit_codes.ERROR_SCHEDULER_NODE_FAILURE.status
-_SUMMARY_KEYS = ("engine_s", "compute_s", "evaluations", "steps", "rate", "memory_mb", "device", "starts")
+_SUMMARY_KEYS = (
+    *("engine_s", "compute_s", "evaluations", "step", "steps", "rate", "memory_mb", "device", "starts"),
+)
 
 
 @dataclass

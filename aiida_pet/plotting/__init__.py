@@ -17,6 +17,7 @@ from aiida_pet.homes import from_homes
 
 if TYPE_CHECKING:
     from aiida_pet.plotting.course import plot_funnel, plot_progress
+    from aiida_pet.plotting.dynamics import plot_msd, plot_rdf, plot_vacf
     from aiida_pet.plotting.elastic import plot_elastic
     from aiida_pet.plotting.files import save
     from aiida_pet.plotting.heat import plot_conductivity, plot_eos, plot_expansion
@@ -35,10 +36,13 @@ __all__ = [
     "plot_funnel",
     "plot_histogram",
     "plot_hull",
+    "plot_msd",
     "plot_parity",
     "plot_progress",
+    "plot_rdf",
     "plot_symmetry",
     "plot_thermal",
+    "plot_vacf",
     "save",
 ]
 
@@ -52,10 +56,13 @@ _HOMES = {
     "plot_funnel": "course",
     "plot_histogram": "values",
     "plot_hull": "hull",
+    "plot_msd": "dynamics",
     "plot_parity": "values",
     "plot_progress": "course",
+    "plot_rdf": "dynamics",
     "plot_symmetry": "symmetry",
     "plot_thermal": "phonons",
+    "plot_vacf": "dynamics",
     "save": "files",
 }
 

@@ -35,6 +35,7 @@ class Section(StrEnum):
     CONDUCTIVITY = "conductivity"
     EOS = "eos"
     QHA = "qha"
+    DYNAMICS = "dynamics"
     OTHER = "other"
 
 
@@ -57,6 +58,7 @@ class Source(StrEnum):
     CONDUCTIVITY = "conductivity"
     EOS = "eos"
     QHA = "qha"
+    MD = "md"
     SYMMETRY = "symmetry"
     HULL = "hull"
     COMBINED = "combined"  # two relaxations made one
@@ -73,7 +75,7 @@ RELAXED = (
     Source.QHA,
 )
 """What relaxes crystals, so that its tables say where each began."""
-EVALUATED = (Source.STATIC, *RELAXED)
+EVALUATED = (Source.STATIC, *RELAXED, Source.MD)
 
 
 def _always(_: Any) -> bool:

@@ -175,6 +175,7 @@ _TOLD_BY = {
     Source.QHA: "n_qha_volumes",
     Source.HULL: "hull_status",
     Source.RELAX: "n_steps",
+    Source.MD: "n_md_steps",
     Source.STATIC: "fmax",
 }
 
@@ -232,6 +233,7 @@ def first_look(names: Iterable[str]) -> list[str]:
     order = (
         Source.SCREEN,
         *further,
+        Source.MD,
         *reversed(_DERIVED),
         Source.HULL,
         Source.RELAX,

@@ -35,7 +35,9 @@ def page() -> str:
             if one.section is section
         ]
         title = _TITLES.get(section, section.value.capitalize())
-        parts.append(f"\n## {title}\n\n{_table(('column', 'unit', 'shape', 'written by', 'meaning'), rows)}")
+        parts.append(
+            f"\n## {title}\n\n{markdown_table(('column', 'unit', 'shape', 'written by', 'meaning'), rows)}"
+        )
     return "".join(parts)
 
 
@@ -43,7 +45,8 @@ def _written_by(sources: Sequence[str]) -> str:
     return ", ".join(map(str, sources)) or "the input"
 
 
-def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown; a bar within a cell is escaped."""
     lines = [headers, ["---"] * len(headers), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 

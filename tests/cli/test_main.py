@@ -29,7 +29,7 @@ COMMANDS = (
         "status",
     ),
     *("results", "report", "plot", "show", "metrics", "find", "compare", "select", "trace"),
-    *("list", "label", "delete", "export-launch"),
+    *("list", "label", "delete", "export-launch", "trajectory"),
 )
 
 

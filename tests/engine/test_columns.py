@@ -28,6 +28,13 @@ LOOSE: dict[str, Any] = {"fmax": 1e4, "stress_max": 1e6}
 FEW: dict[str, Any] = LOOSE | {"min_image": 4.0, "mesh": 8.0, "dos_points": 31, "temperatures": (0.0, 100.0)}
 FLAT: dict[str, Any] = {"n_volumes": 5, "imaginary_threshold": 1e3}  # whatever the tiny model says is stable
 CELLS: dict[str, Any] = {"fc2_supercell": (1, 1, 1), "fc3_supercell": (1, 1, 1), "pair_cutoff": 2.0}
+SHORT: dict[str, Any] = {
+    "steps": 2,
+    "equilibration_steps": 0,
+    "sample_every": 1,
+    "timestep": 0.1,
+    "temperature": 1.0,
+}
 FURTHER = ["energies", "features", "invariance"]
 CASES: list[tuple[Task, dict[str, Any]]] = [
     (Task.STATIC, {}),
@@ -59,6 +66,9 @@ CASES: list[tuple[Task, dict[str, Any]]] = [
         Task.EOS,
         LOOSE | {"n_volumes": 6, "at_volume": "nothing", "averaging": "spacegroup", "outputs": FURTHER},
     ),
+    (Task.MD, SHORT | {"ensemble": "nve", "outputs": FURTHER}),
+    (Task.MD, SHORT | {"forces": "direct", "averaging": "lebedev-1", "symprecs": ()}),
+    (Task.MD, SHORT | {"ensemble": "npt", "symprecs": ()}),
 ]
 
 

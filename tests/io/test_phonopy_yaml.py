@@ -18,6 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
+from aiida_pet.crystals.conductivity.cells import ThirdOrderCells, displaced_supercells, make_phono3py
 from aiida_pet.crystals.phonons.harmonic import make_phonopy
 from aiida_pet.io.crystal import StructureFileError
 from aiida_pet.io.readers import ReadOptions, read_structures
@@ -207,3 +208,42 @@ def test_pairs_of_phono3py_come_in_its_order_with_forces(tmp_path: Path) -> None
         assert_allclose(rebuilt, [one.positions for one in cells], atol=1e-9)
     assert_allclose(table.ragged["fc3_forces"][0], np.reshape(theirs.forces, (-1, 3)), atol=1e-9)
     assert_allclose(table.ragged["fc2_forces"][0], np.reshape(theirs.phonon_forces, (-1, 3)), atol=1e-9)
+
+
+def test_forces_of_conductivities_are_written_as_phono3py_loads_them(tmp_path: Path) -> None:
+    phono3py = pytest.importorskip("phono3py", reason="needs the extra `conductivity`")
+    atoms = bulk("Si")
+    conventional = np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]])
+    cells = ThirdOrderCells(
+        atoms.cell[:],
+        atoms.positions,
+        atoms.numbers,
+        fc3_matrix=conventional,
+        fc2_matrix=conventional,
+        primitive_matrix=np.eye(3),
+    )
+    displaced = displaced_supercells(make_phono3py(cells), distance=0.03, plus_minus="auto")
+    rng = np.random.default_rng(5)
+    second, third = (rng.normal(size=one.shape) for one in (displaced.fc2_positions, displaced.fc3_positions))
+    table = StructureTable.from_ase([("Si", atoms), ("cut", atoms), ("bare", atoms)])
+    nothing = np.full((3, 3), np.nan)
+    for name, matrix in {
+        "fc3_matrix": conventional, "fc2_matrix": conventional, "unit_matrix": np.eye(3), "heat_matrix": np.eye(3)
+    }.items():  # fmt: skip
+        table.columns[name] = np.array([matrix, matrix, nothing], dtype=float)
+    table.columns["fc_displacement"] = np.array([0.03, 0.03, np.nan])
+    table.columns["n_fc2_displacements"] = np.array([len(second), len(second), np.nan])
+    table.columns["n_fc3_displacements"] = np.array([len(third), len(third) - 2, np.nan])
+    table.ragged = {
+        "unit_atoms": Ragged.of([np.arange(2), np.arange(2), None]),
+        "fc2_forces": Ragged.of([second.reshape(-1, 3), second.reshape(-1, 3), None]),
+        "fc3_forces": Ragged.of([third.reshape(-1, 3), third[:-2].reshape(-1, 3), None]),
+    }
+    assert write_table(table, tmp_path / "out", "phono3py") == ["cut", "bare"]
+    loaded = phono3py.load(tmp_path / "out" / "Si.yaml", produce_fc=False, log_level=0)
+    assert_allclose(loaded.forces, third, atol=1e-9)
+    assert_allclose(loaded.phonon_forces, second, atol=1e-9)
+    again = read(tmp_path / "out" / "Si.yaml")
+    assert_allclose(again.columns["fc3_supercell"][0], conventional)
+    assert_allclose(again.ragged["fc3_forces"][0], third.reshape(-1, 3), atol=1e-9)
+    assert_allclose(again.ragged["fc2_forces"][0], second.reshape(-1, 3), atol=1e-9)

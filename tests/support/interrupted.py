@@ -1,6 +1,16 @@
-"""A job that stops in the middle, for tests of what is taken up."""
+"""A job that stops in the middle, for tests of what is taken up.
+
+As a program it stands in for ``pet-engine`` with a walltime that lasts for some steps: ``interrupted.py STEPS JOBDIR``.
+With ``interrupted.py STEPS MARK JOBDIR`` it is killed by signal 9 at that step, unless the file MARK is there, which it
+makes.
+"""
 
 from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
 
 from aiida_pet.engine.run import Job
 from aiida_pet.job.folder import JobFolder
@@ -18,3 +28,25 @@ class Interrupted(Job):
             self.stop("enough")
         self._left -= 1
         return super()._proceed()
+
+
+class Killed(Interrupted):
+    """A job that is killed at that step."""
+
+    def stop(self, reason: str) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(steps: str, *rest: str) -> int:
+    folder = JobFolder(Path(rest[-1]))
+    if len(rest) == 1:
+        return int(Interrupted(folder, int(steps)).run())
+    mark = Path(rest[0])
+    if mark.exists():
+        return int(Job(folder).run())
+    mark.touch()
+    return int(Killed(folder, int(steps)).run())
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -54,6 +54,17 @@ def test_rows_left_by_the_clock_go_to_the_front_and_fill_up_the_next_job() -> No
     assert walk.next_job() == [1, 3, 4, 5]
 
 
+def test_rows_on_their_way_stay_together_however_many_jobs_they_take() -> None:
+    walk = Walk.start(6, 4)
+    for _ in range(9):
+        assert walk.next_job() == [0, 1, 2, 3]
+        walk.settle(set(), Ending.ON_ITS_WAY)
+        assert (walk.fruitless, walk.starved) == (0, {})
+    walk.next_job()
+    walk.settle({1}, Ending.ON_ITS_WAY)
+    assert walk.next_job() == [0, 2, 3, 4]
+
+
 def test_node_failure_tries_the_same_rows_again() -> None:
     walk = Walk.start(8, 4)
     first = walk.next_job()

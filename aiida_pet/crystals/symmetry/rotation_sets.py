@@ -95,7 +95,7 @@ def random_rotation(rng: np.random.Generator) -> Floats:
     return proper if rng.integers(2) else -proper
 
 
-def random_rotations(keys: NDArray[Any], seed: int, step: int) -> Floats:
+def random_rotations(keys: NDArray[Any], seed: int, step: int | NDArray[Any]) -> Floats:
     """Return rotations (N, 3, 3), uniform on O(3), one for each row of a batch.
 
     A row's rotation follows from its key, ``seed`` and ``step`` and from nothing else: not from the batch the
@@ -104,7 +104,7 @@ def random_rotations(keys: NDArray[Any], seed: int, step: int) -> Floats:
 
     :param keys: (N,) integers, one for each row, that stay with it.
     :param seed: of the run, 0 or more.
-    :param step: that the rotations are for, 0 or more.
+    :param step: that the rotations are for, 0 or more; or (N,) those of the rows.
     """
     state = np.asarray(keys).astype(np.uint64)
     for number in (seed, step):

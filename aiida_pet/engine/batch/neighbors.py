@@ -141,9 +141,13 @@ class NeighborList:
             self._built = self._built.take(rows)
 
     def append(self, batch: Batch) -> None:
-        """Add the rows of ``batch`` behind those there are."""
-        if self._built is not None:
-            self._built = self._built.followed_by(self._build(batch))
+        """Add the rows of ``batch`` behind those there are; they may have moved when their pairs are asked for."""
+        built = self._build(batch)
+        self._built = built if self._built is None else self._built.followed_by(built)
+
+    def anchor(self, batch: Batch) -> Batch:
+        """Return the rows of ``batch``, those of the last update, where their pairs were looked for."""
+        return batch if self._built is None else self._built.batch
 
     def _build(self, batch: Batch) -> _Built:
         self.builds += len(batch)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -128,6 +128,8 @@ class BatchModel(ABC):
         self.trained_pairs: frozenset[tuple[int, int]] | None = None
         #: Uncertainty, eV/atom, above which a crystal is unlike those of its training; None if unknown.
         self.uncertainty_limit: float | None = None
+        #: Makes the same model with other options, such as ``forces=direct``; None where that is not known.
+        self.sibling: Callable[..., BatchModel] | None = None
         self.cost = Cost()
         self.halvings = 0
         self._n_features = n_features

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -275,6 +276,7 @@ def make_model(path: Path, sha256: str, **options: Unpack[ModelOptions]) -> Batc
     else:
         said = trained_pairs(checkpoint), uncertainty_limit(checkpoint)
     made.trained_pairs, made.uncertainty_limit = said
+    made.sibling = partial(make_model, path, sha256, **options)
     return made
 
 

@@ -12,6 +12,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from aiida_pet.engine.symmetry.rotations_of_rows import RotationsOfRows
 from aiida_pet.engine.tasks.runner import Counters
 from aiida_pet.engine.tasks.waiting import WaitingRows, neighbor_counts
 from aiida_pet.job.folder import RowStatus
-from aiida_pet.job.parameters import Averaging, Derivation, StaticParameters
+from aiida_pet.job.parameters import Averaging, StaticParameters, heads_in_words
 from aiida_pet.tables.columns import units_of
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.fixed_atoms import allowed_directions, rows_with_fixed_atoms
@@ -127,6 +128,13 @@ class Driver[P: StaticParameters](ABC):
     def enter(self, rows: list[int], batch: Batch) -> Batch:
         """Return the geometry with which ``rows`` enter, and take up what the task keeps of them."""
         return batch
+
+    def listed(self, batch: Batch) -> Batch:
+        """Return the rows of ``batch``, which just entered, where their neighbours are to be looked for."""
+        return batch
+
+    def attach(self, folder: Path) -> None:
+        """Let the task write files of its own into ``folder``; called before it runs, if there is one."""
 
     def keep(self, kept: Tensor) -> None:
         """Forget what the task keeps of all rows but those at ``kept`` of the batch."""
@@ -237,7 +245,7 @@ class Driver[P: StaticParameters](ABC):
         if not admitted:
             return
         fresh = self.enter(admitted, Batch.from_table(self.table.take(admitted), self.model.device))
-        self._neighbors.append(fresh)
+        self._neighbors.append(self.listed(fresh))
         self.batch = Batch.cat([self.batch, fresh])
         self.rows = torch.cat([self.rows, torch.tensor(admitted)])
         self._hold(admitted)
@@ -308,8 +316,7 @@ class Driver[P: StaticParameters](ABC):
             **_geometry(original)
             | {"positions": part.positions.detach().cpu().numpy(), "cells": part.cells.detach().cpu().numpy()}
         )
-        if evaluation is None:
-            evaluation = self._nothing(self.batch)
+        evaluation = evaluation or self._nothing(self.batch)
         mine = evaluation.take(self.batch, places).cpu()
         free = self.free_forces(evaluation)[self.batch.atoms_of(places)].cpu()
         codes = self.codes_of(rows)
@@ -323,8 +330,9 @@ class Driver[P: StaticParameters](ABC):
 
     def _nothing(self, batch: Batch) -> Evaluation:
         """Return NaN for all that would be written of the rows of ``batch``."""
-        averaged = self.parameters.averaging != Averaging.NONE
-        rows = self.model.row_shapes | (dict.fromkeys(DEVIATIONS, ()) if averaged else {})
+        rows = self.model.row_shapes
+        if self.parameters.averaging != Averaging.NONE:
+            rows |= dict.fromkeys(DEVIATIONS, ())
         return Evaluation.nothing(batch, rows, self.model.atom_shapes)
 
     def residual_stress(self, evaluation: Evaluation) -> Tensor:
@@ -373,12 +381,6 @@ def _with_notes(end: tuple[RowStatus, str], codes: set[str]) -> tuple[RowStatus,
 def pairs_among(numbers: Array) -> set[tuple[int, int]]:
     """Return the pairs of different atomic numbers among ``numbers``, the smaller first."""
     return set(combinations(np.unique(numbers).tolist(), 2))
-
-
-def heads_in_words(parameters: StaticParameters) -> str:
-    """Return whether forces and stress derive from the energy: what is not conservative says so in every table."""
-    direct = [name for name in ("forces", "stress") if getattr(parameters, name) is Derivation.DIRECT]
-    return f"direct {' and '.join(direct)}" if direct else Derivation.CONSERVATIVE.value
 
 
 def _geometry(table: StructureTable) -> dict[str, Any]:

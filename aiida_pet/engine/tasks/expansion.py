@@ -12,6 +12,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -286,6 +287,9 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
         return with_missing(rows, self.SOURCE, self.parameters, self.sizes(), self.columns_of_the_set())
 
     # -- going on where it was left ------------------------------------------------------------------------------
+
+    def attach(self, folder: Path) -> None:
+        """Write no files."""
 
     def snapshot(self) -> StructureTable | None:
         """Return the rows that have begun, as given: those that relax with their state, the others relaxed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiida_pet.tables.crystals import StructureTable
@@ -33,6 +34,9 @@ class Runner(Protocol):
 
     def run(self) -> bool:
         """Work until every row is finished; return False if it was told to stop while rows were left."""
+
+    def attach(self, folder: Path) -> None:
+        """Let the task write files of its own into ``folder``; called before it runs, if there is one."""
 
     def snapshot(self) -> StructureTable | None:
         """Return the rows that have begun, as given, with their state in the columns; None if a task keeps none."""

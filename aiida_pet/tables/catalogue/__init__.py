@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aiida_pet.tables.catalogue.conductivity import CONDUCTIVITY
+from aiida_pet.tables.catalogue.dynamics import DYNAMICS
 from aiida_pet.tables.catalogue.elasticity import ELASTICITY
 from aiida_pet.tables.catalogue.equation_of_state import EQUATION_OF_STATE
 from aiida_pet.tables.catalogue.evaluation import EVALUATION
@@ -25,6 +26,7 @@ COLUMNS: tuple[Column, ...] = (
     *EQUATION_OF_STATE,
     *QUASI_HARMONIC,
     *CONDUCTIVITY,
+    *DYNAMICS,
     *SYMMETRY,
     *GIVEN,
 )

@@ -40,7 +40,7 @@ GENERAL: tuple[Column, ...] = (
     ),
     Column(
         "status",
-        "How the row ended: converged, max_steps, left, or the reason why there is no answer.",
+        "How the row ended: converged, max_steps, exploded, left, or the reason why there is no answer.",
         kind=Kind.TEXT,
         section=Section.STATUS,
         sources=EVALUATED,
@@ -49,7 +49,7 @@ GENERAL: tuple[Column, ...] = (
         repeated=True,
         words=(
             *("converged", "max_steps", "unsupported_element", "invalid_geometry", "diverged", "too_large"),
-            *("failed", "left"),
+            *("exploded", "failed", "left"),
         ),
     ),
     Column(

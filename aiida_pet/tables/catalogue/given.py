@@ -25,6 +25,33 @@ GIVEN: tuple[Column, ...] = (
         kind=Kind.FLAG,
     ),
     Column(
+        "velocities",
+        "Velocities of the input, with which dynamics begin.",
+        "A/fs",
+        shape=(PER_ATOM, "3"),
+        section=Section.DYNAMICS,
+    ),
+    Column(
+        "md_temperature",
+        "Temperature of the dynamics of the row, in the place of the parameter.",
+        "K",
+        section=Section.DYNAMICS,
+    ),
+    Column("md_pressure", "Pressure of the dynamics of the row, likewise.", "GPa", section=Section.DYNAMICS),
+    Column("md_timestep", "Time step of the dynamics of the row, likewise.", "fs", section=Section.DYNAMICS),
+    Column(
+        "md_steps",
+        "Steps of production of the row, likewise.",
+        kind=Kind.COUNT,
+        section=Section.DYNAMICS,
+    ),
+    Column(
+        "md_seed",
+        "Seed of the random numbers of the row, likewise.",
+        kind=Kind.COUNT,
+        section=Section.DYNAMICS,
+    ),
+    Column(
         "constraints_not_read",
         "Names of constraints of the input that are not read; relaxations refuse the row.",
         kind=Kind.TEXT,

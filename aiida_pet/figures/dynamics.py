@@ -1,0 +1,248 @@
+"""What trajectories show: radial distributions, mean squared displacements, velocity autocorrelations and spectra."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from ase.data import atomic_masses, chemical_symbols
+from ase.neighborlist import primitive_neighbor_list
+
+from aiida_pet.figures.source import NotDrawnError, framed
+from aiida_pet.job.trajectory_files import Frames
+from aiida_pet.tables.arrays import Floats
+
+FIT = (0.1, 0.5)
+"""Part of the times that the line for a diffusivity goes through: no longer ballistic, not yet of few samples."""
+CM2_PER_S = 1e-4
+"""Of A^2/ps."""
+
+
+@dataclass(frozen=True)
+class RadialDistribution:
+    """How often atoms are at a distance, over how often they would be if they were anywhere.
+
+    :ivar distances: (B,) A, middles of the bins.
+    :ivar total: (B,) g(r) of all atoms.
+    :ivar pairs: ``Mo-Ta`` -> (B,), of the pairs of each two elements.
+    :ivar n_frames: over which it is the mean.
+    """
+
+    distances: Floats
+    total: Floats
+    pairs: dict[str, Floats]
+    n_frames: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per distance."""
+        parts = self.pairs if len(self.pairs) > 1 else {}
+        return framed({"distance": self.distances, "total": self.total, **parts}, {"distance": "A"})
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """How far atoms come in a time, the centre of mass at rest.
+
+    :ivar times: (L,) ps.
+    :ivar total: (L,) A^2, mean over all atoms and all beginnings.
+    :ivar elements: symbol -> (L,), of the atoms of each element.
+    :ivar diffusivities: symbol, or ``total`` -> cm^2/s: a sixth of the slope between :data:`FIT` of the times.
+    """
+
+    times: Floats
+    total: Floats
+    elements: dict[str, Floats]
+    diffusivities: dict[str, float]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per time."""
+        parts = self.elements if len(self.elements) > 1 else {}
+        units = dict.fromkeys(("total", *parts), "A^2") | {"time": "ps"}
+        return framed({"time": self.times, "total": self.total, **parts}, units)
+
+
+@dataclass(frozen=True)
+class VelocityCorrelation:
+    """How long atoms keep their velocities, weighed with their masses, and at which frequencies they move.
+
+    :ivar times: (L,) ps.
+    :ivar total: (L,), 1 at time 0.
+    :ivar elements: symbol -> (L,), of the atoms of each element.
+    :ivar frequencies: (K,) THz, up to half of the rate of the frames.
+    :ivar spectrum: (K,) 1/THz, of integral 1.
+    """
+
+    times: Floats
+    total: Floats
+    elements: dict[str, Floats]
+    frequencies: Floats
+    spectrum: Floats
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per time."""
+        parts = self.elements if len(self.elements) > 1 else {}
+        return framed({"time": self.times, "total": self.total, **parts}, {"time": "ps"})
+
+    def spectrum_frame(self) -> pd.DataFrame:
+        """Return a row per frequency."""
+        units = {"frequency": "THz", "spectrum": "1/THz"}
+        return framed({"frequency": self.frequencies, "spectrum": self.spectrum}, units)
+
+
+def radial_distribution(
+    parts: Iterable[Frames], *, r_max: float = 8.0, bins: int = 160, skip: float = 0.0
+) -> RadialDistribution:
+    """Return the radial distribution of a crystal, images of atoms included: ``r_max`` may exceed the cell.
+
+    :param parts: its frames, in parts, of which one is in memory.
+    :param r_max: largest distance, A.
+    :param skip: ps at the beginning that are left out.
+    :raises NotDrawnError: if it is not periodic in three directions, or no frame is left.
+    """
+    edges = np.linspace(0.0, r_max, bins + 1)
+    shells = 4.0 / 3.0 * np.pi * np.diff(edges**3)
+    found: dict[tuple[int, int], Floats] = {}
+    n_frames, numbers = 0, np.zeros(0, dtype=np.int64)
+    for frames in parts:
+        if not frames.pbc.all():
+            raise NotDrawnError("a radial distribution needs a crystal that is periodic in three directions")
+        numbers = frames.numbers
+        for frame in np.flatnonzero(frames.series["times"] >= 1000.0 * skip).tolist():
+            cell = frames.series["cells"][frame]
+            first, second, apart = primitive_neighbor_list(
+                "ijd", frames.pbc, cell, frames.series["positions"][frame].astype(float), r_max
+            )
+            volume = abs(float(np.linalg.det(cell)))
+            for pair in _pairs_of(numbers):
+                which = (numbers[first] == pair[0]) & (numbers[second] == pair[1])
+                counts = np.histogram(apart[which], edges)[0] * volume
+                found[pair] = found.get(pair, np.zeros(bins)) + counts
+            n_frames += 1
+    if not n_frames:
+        raise NotDrawnError(f"no frame is later than {skip:g} ps")
+    size = {int(number): int((numbers == number).sum()) for number in np.unique(numbers)}
+    both = {pair: 1 if pair[0] == pair[1] else 2 for pair in found}
+    total = np.sum([both[pair] * counts for pair, counts in found.items()], axis=0)
+    names = {pair: "-".join(chemical_symbols[number] for number in pair) for pair in found}
+    return RadialDistribution(
+        0.5 * (edges[1:] + edges[:-1]),
+        total / (len(numbers) ** 2 * shells * n_frames),
+        {
+            names[pair]: counts / (size[pair[0]] * size[pair[1]] * shells * n_frames)
+            for pair, counts in found.items()
+        },
+        n_frames,
+    )
+
+
+def mean_squared_displacement(frames: Frames, *, skip: float = 0.0) -> Displacement:
+    """Return how far the atoms of a row come, for times of up to half of the trajectory.
+
+    The centre of mass is taken out. In a crystal whose cell changes, displacements are those of the fractional
+    coordinates, in the mean cell.
+
+    :param frames: all of them.
+    :param skip: ps at the beginning that are left out.
+    :raises NotDrawnError: if fewer than four frames are left, or they are not evenly spaced.
+    """
+    frames, step = _evenly_spaced(frames, skip)
+    positions = frames.series["positions"].astype(np.float64)
+    if frames.pbc.all():
+        cells = frames.series["cells"]
+        positions = positions @ np.linalg.inv(cells) @ cells.mean(axis=0)
+    masses = atomic_masses[frames.numbers]
+    positions = positions - np.average(positions, axis=1, weights=masses)[:, None]
+    of_atoms = _squared_displacements(positions)
+    times = step * np.arange(len(of_atoms), dtype=np.float64)
+    elements = _by_element(of_atoms, frames.numbers)
+    total = of_atoms.mean(axis=1)
+    part = slice(*(max(1, round(share * (len(times) - 1))) for share in FIT))
+    inside = slice(part.start, max(part.stop, part.start + 1) + 1)
+    diffusivities = {
+        name: float(np.polyfit(times[inside], series[inside], 1)[0]) / 6.0 * CM2_PER_S
+        for name, series in {"total": total, **elements}.items()
+    }
+    return Displacement(times, total, elements, diffusivities)
+
+
+def velocity_correlation(frames: Frames, *, skip: float = 0.0) -> VelocityCorrelation:
+    """Return how the velocities of a row correlate over times of up to half of the trajectory, and their spectrum.
+
+    The spectrum is the cosine transform of the autocorrelation under a window of Hann; peaks are as wide as two over
+    the largest time. Of harmonic motion it is the density of vibrational states.
+
+    :param frames: all of them.
+    :param skip: ps at the beginning that are left out.
+    :raises NotDrawnError: if there are no velocities, fewer than four frames are left, or they are not evenly spaced.
+    """
+    if "velocities" not in frames.series:
+        raise NotDrawnError(
+            "the trajectory has no velocities: launch it with velocities=true, and frames_every small enough, such as 5"
+        )
+    frames, step = _evenly_spaced(frames, skip)
+    velocities = frames.series["velocities"].astype(np.float64)
+    correlated = _autocorrelation(velocities).sum(axis=2) * atomic_masses[frames.numbers]
+    elements = {name: series / series[0] for name, series in _by_element(correlated, frames.numbers).items()}
+    total = correlated.sum(axis=1) / correlated[0].sum()
+    windowed = total * np.cos(0.5 * np.pi * np.arange(len(total)) / len(total)) ** 2
+    around = np.concatenate([windowed, [0.0], windowed[:0:-1]])
+    spectrum = 2.0 * step * np.fft.rfft(around).real
+    frequencies = np.fft.rfftfreq(len(around), step)
+    times = step * np.arange(len(total), dtype=np.float64)
+    return VelocityCorrelation(times, total, elements, frequencies, spectrum)
+
+
+def _pairs_of(numbers: np.ndarray) -> list[tuple[int, int]]:
+    elements = np.unique(numbers).tolist()
+    return [(one, other) for place, one in enumerate(elements) for other in elements[place:]]
+
+
+def _evenly_spaced(frames: Frames, skip: float) -> tuple[Frames, float]:
+    """Return the frames after ``skip`` ps and the time between two of them, ps."""
+    times = frames.series["times"] / 1000.0
+    kept = frames.take(slice(int(np.searchsorted(times, skip)), None))
+    times = kept.series["times"] / 1000.0
+    if len(times) < 4:
+        raise NotDrawnError(
+            f"{len(times)} frames after {skip:g} ps: at least four are needed, and some hundred say more"
+        )
+    steps = np.diff(times)
+    if not np.allclose(steps, steps[0], rtol=1e-6):
+        raise NotDrawnError("the frames are not evenly spaced in time")
+    return kept, float(steps[0])
+
+
+def _by_element(of_atoms: Floats, numbers: np.ndarray) -> dict[str, Floats]:
+    return {
+        chemical_symbols[number]: of_atoms[:, numbers == number].mean(axis=1)
+        for number in np.unique(numbers).tolist()
+    }
+
+
+def _autocorrelation(series: Floats) -> Floats:
+    """Return (L, A, 3): means over beginnings of x(t) x(t + l), for l up to half of the series (T, A, 3)."""
+    n_times = len(series)
+    found = np.empty((n_times // 2, *series.shape[1:]))
+    counts = n_times - np.arange(len(found))
+    for atom in range(series.shape[1]):  # one by one: transforms of all would fill the memory
+        moved = np.fft.rfft(series[:, atom], 2 * n_times, axis=0)
+        found[:, atom] = np.fft.irfft(np.abs(moved) ** 2, axis=0)[: len(found)] / counts[:, None]
+    return found
+
+
+def _squared_displacements(positions: Floats) -> Floats:
+    """Return (L, A) mean squared displacements over beginnings, by Fourier transforms.
+
+    |x(t + l) - x(t)|^2 is the sum of both squares less twice their product: Calandrini et al., Ecole thematique de la
+    Societe Francaise de la Neutronique 12, 201 (2011), section 4.2.
+    """
+    centred = positions - positions.mean(axis=0)
+    squares = (centred**2).sum(axis=2)
+    products = _autocorrelation(centred).sum(axis=2)
+    n_times, n_lags = len(squares), len(products)
+    sums = np.concatenate([np.zeros((1, squares.shape[1])), squares.cumsum(axis=0)])
+    counts = n_times - np.arange(n_lags)
+    both = sums[counts] + sums[-1] - sums[:n_lags]
+    return np.maximum(both / counts[:, None] - 2.0 * products, 0.0)

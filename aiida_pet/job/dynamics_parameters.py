@@ -1,0 +1,223 @@
+"""The parameters of molecular dynamics, and the columns of the input that take their place row by row."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from aiida_pet.job.choices import Averaging, Derivation
+from aiida_pet.job.parameters import StaticParameters
+from aiida_pet.schemas import told
+
+
+class Ensemble(StrEnum):
+    """What of a row is kept."""
+
+    NVE = "nve"  # energy and cell
+    NVT = "nvt"  # temperature and cell
+    NPT = "npt"  # temperature and pressure
+
+
+class ThermostatChoice(StrEnum):
+    """What keeps the temperature."""
+
+    LANGEVIN = "langevin"  # friction and noise on each atom
+    BUSSI = "bussi"  # random scaling of all velocities
+    NOSE_HOOVER = "nose_hoover"  # a chain of three, deterministic
+
+
+class BarostatChoice(StrEnum):
+    """What keeps the pressure."""
+
+    NOSE_HOOVER = "nose_hoover"  # isotropic, deterministic, with chains of its own
+    CELL_RESCALING = "cell_rescaling"  # all of the cell, random
+
+
+class Rotation(StrEnum):
+    """How the model sees the crystal."""
+
+    NONE = "none"  # as it is
+    RANDOM = "random"  # rotated, and inverted at even odds, anew at every step
+
+
+class RespaParameters(BaseModel):
+    """Multiple time steps: which forces how often."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    inner: Derivation = Field(Derivation.DIRECT, description="forces of the inner steps")
+    outer: Derivation = Field(Derivation.CONSERVATIVE, description="forces of the outer steps")
+    every: int = Field(8, ge=1, le=100, description="inner steps in an outer one")
+
+    @model_validator(mode="after")
+    def _cheap_inside(self) -> Self:
+        if (self.inner, self.outer) != (Derivation.DIRECT, Derivation.CONSERVATIVE):
+            raise ValueError(
+                f"respa has inner = {self.inner.value} and outer = {self.outer.value}: expected direct inside and "
+                "conservative outside"
+            )
+        return self
+
+
+class DynamicsParameters(StaticParameters):
+    """Move the atoms of each crystal by Newton's equations, with a thermostat and a barostat if asked for."""
+
+    ensemble: Ensemble = Field(Ensemble.NVT, description="nve, nvt or npt")
+    temperature: float = Field(
+        300.0,
+        gt=0,
+        description="of the first velocities and of the thermostat; column md_temperature row by row",
+        json_schema_extra=told(unit="K"),
+    )
+    temperature_end: float | None = Field(
+        None,
+        gt=0,
+        description="of the thermostat at the end: in production it changes evenly; if not given, it stays",
+        json_schema_extra=told(unit="K"),
+    )
+    initial_temperature: float | None = Field(
+        None,
+        ge=0,
+        description="of the first velocities, from which heating starts; if not given, temperature",
+        json_schema_extra=told(unit="K"),
+    )
+    exact_temperature: bool = Field(
+        False,
+        description="scale the first velocities to exactly that temperature, which else is that of a draw",
+    )
+    pressure: float = Field(
+        0.0,
+        description="of the barostat, hydrostatic; column md_pressure row by row",
+        json_schema_extra=told(unit="GPa"),
+    )
+    timestep: float = Field(
+        1.0,
+        gt=0,
+        description="of the equations of motion, with respa of the inner steps; column md_timestep row by row",
+        json_schema_extra=told(unit="fs"),
+    )
+    heating_steps: int = Field(
+        0, ge=0, description="steps from initial_temperature to temperature, not sampled"
+    )
+    equilibration_steps: int = Field(1000, ge=0, description="further steps that are not sampled")
+    steps: int = Field(
+        10_000, ge=1, description="steps of production, with respa outer ones; column md_steps row by row"
+    )
+    thermostat: ThermostatChoice | None = Field(
+        None,
+        description="langevin, bussi or nose_hoover; if not given, bussi, with barostat=nose_hoover nose_hoover",
+    )
+    barostat: BarostatChoice = Field(
+        BarostatChoice.CELL_RESCALING,
+        description="of npt: cell_rescaling (all of the cell) or nose_hoover (its volume alone)",
+    )
+    thermostat_time: float = Field(
+        100.0, gt=0, description="time constant of the thermostat", json_schema_extra=told(unit="fs")
+    )
+    barostat_time: float = Field(
+        1000.0, gt=0, description="time constant of the barostat", json_schema_extra=told(unit="fs")
+    )
+    compressibility: float = Field(
+        0.01,
+        gt=0,
+        description="1 / bulk modulus, roughly, for barostat=cell_rescaling: a wrong one changes how fast the cell "
+        "follows, not what is sampled",
+        json_schema_extra=told(unit="1/GPa"),
+    )
+    rotation: Rotation = Field(
+        Rotation.NONE,
+        description="random: evaluate the model in a new random rotation, inverted at even odds, at every step",
+    )
+    respa: RespaParameters | None = Field(
+        None,
+        description="multiple time steps: inner (direct), outer (conservative), every (inner steps in an outer one)",
+        json_schema_extra=told(expected="inner, outer and every, such as {every: 8}"),
+    )
+    remove_drift: bool = Field(
+        True, description="keep the centre of mass at rest, where no atom is held; it has no temperature then"
+    )
+    remove_rotation: bool = Field(
+        True, description="let molecules, which are periodic in no direction, begin without rotation"
+    )
+    sample_every: int = Field(10, ge=1, description="steps between samples of means, errors and drift")
+    frames_every: int = Field(
+        100, ge=0, description="steps between frames of the trajectory, all phases; 0 for no trajectory"
+    )
+    velocities: bool = Field(False, description="keep velocities in the trajectory, which doubles it")
+    temperature_max: float = Field(
+        1e5, gt=0, description="a hotter row is exploded", json_schema_extra=told(unit="K")
+    )
+    volume_ratio_max: float = Field(4.0, gt=1, description="a volume that changes by more is exploded")
+
+    @model_validator(mode="after")
+    def _of_the_ensemble(self) -> Self:
+        of_npt = {"pressure", "barostat", "barostat_time", "compressibility"}
+        of_heat = {"thermostat", "temperature_end", "thermostat_time", "heating_steps"}
+        idle = (of_npt if self.ensemble is not Ensemble.NPT else set()) | (
+            of_heat if self.ensemble is Ensemble.NVE else set()
+        )
+        for name in sorted(idle):
+            value, default = getattr(self, name), type(self).model_fields[name].default
+            if value != default:
+                raise ValueError(
+                    f"{name} = {value} has no effect with ensemble={self.ensemble.value}: leave it out"
+                )
+        is_chain = self.ensemble is Ensemble.NPT and self.barostat is BarostatChoice.NOSE_HOOVER
+        if is_chain and self.thermostat not in (None, ThermostatChoice.NOSE_HOOVER):
+            raise ValueError(
+                f"barostat=nose_hoover has chains of its own and does not go with thermostat={self.thermostat}: "
+                "leave the thermostat out, or take barostat=cell_rescaling"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _of_unconstrained_models(self) -> Self:
+        if self.averaging == Averaging.RANDOM:
+            raise ValueError("averaging=random would differ after a restart: use rotation=random")
+        if self.rotation is Rotation.RANDOM and self.averaging != Averaging.NONE:
+            raise ValueError(
+                f"rotation=random does not go with averaging={self.averaging}: choose one of the two"
+            )
+        if self.ensemble is Ensemble.NPT and self.rotation is Rotation.RANDOM:
+            raise ValueError(
+                "rotation=random does not go with ensemble=npt: the stress of a rotated crystal would move the cell"
+            )
+        if self.respa is not None and self.ensemble is Ensemble.NPT:
+            raise ValueError(
+                "respa goes with ensemble=nve or nvt: the barostat needs the stress at every step"
+            )
+        if self.respa is not None and self.forces is not self.respa.outer:
+            raise ValueError(f"respa has forces = {self.respa.outer.value} outside: leave forces out")
+        return self
+
+    @property
+    def thermostat_used(self) -> ThermostatChoice | None:
+        """The thermostat, the default filled in; None of nve."""
+        if self.ensemble is Ensemble.NVE:
+            return None
+        is_chain = self.ensemble is Ensemble.NPT and self.barostat is BarostatChoice.NOSE_HOOVER
+        return self.thermostat or (ThermostatChoice.NOSE_HOOVER if is_chain else ThermostatChoice.BUSSI)
+
+    @property
+    def inner_steps(self) -> int:
+        """Evaluations of inner forces in a step."""
+        return 1 if self.respa is None else self.respa.every
+
+    @property
+    def steps_before(self) -> int:
+        """Steps before production."""
+        return self.heating_steps + self.equilibration_steps
+
+
+OVERRIDES = {
+    "md_temperature": "temperature",
+    "md_pressure": "pressure",
+    "md_timestep": "timestep",
+    "md_steps": "steps",
+    "md_seed": "seed",
+}
+"""Column of the input -> parameter whose place it takes in the rows that have a number there."""
+VELOCITIES = "velocities"
+"""Column per atom of the input: velocities to begin with, A/fs; rows with NaN among them draw theirs."""
