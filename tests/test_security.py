@@ -61,7 +61,8 @@ def offences(path: Path) -> list[str]:
             or (
                 name == "torch.load" and path != OPENS_CHECKPOINTS and keyword(call, "weights_only") != "True"
             )
-            or (name in ("yaml.load", "yaml.unsafe_load", "yaml.full_load"))
+            or (name == "yaml.load" and "SafeLoader" not in (keyword(call, "Loader") or ""))
+            or (name in ("yaml.unsafe_load", "yaml.full_load"))
             or (last in DECODES)
             or (last in CONSTRUCTS and owner.rpartition(".")[2] not in OWN_CLASSES)
             or (last in ("load", "loads") and keyword(call, "cls") is not None)
@@ -89,6 +90,7 @@ def test_package_unpickles_unpacks_and_evaluates_nothing_foreign() -> None:
         "pd.read_pickle(path)",
         "torch.load(path)",
         "yaml.load(text)",
+        "yaml.load(text, Loader=yaml.FullLoader)",
         "MontyDecoder()",
         "decoder.process_decoded(raw)",
         "loadfn(path)",

@@ -10,5 +10,3 @@ class PhononCalculation(PetCalculation):
     """Force constants and what follows from them for a batch of crystals in one job."""
 
     TASK = Task.PHONONS
-    # 1 more since rows may come with supercells and meshes
-    CACHE_VERSION = PetCalculation.CACHE_VERSION + 1

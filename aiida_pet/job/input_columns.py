@@ -1,6 +1,7 @@
 """Which columns of an input set each task reads: its jobs are given them, and a row is known by them.
 
-A column that is added here changes what a job was given: raise `CACHE_VERSION` of its calculation then.
+A column that is added here changes what a job was given: raise `CACHE_VERSION` of its calculation then, unless the task
+reads it only where a new parameter asks for it, which no job of before has.
 """
 
 from __future__ import annotations

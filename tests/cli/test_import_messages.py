@@ -33,8 +33,11 @@ def test_summary_says_once_what_was_left_out_and_what_reads_it(invoke, read, tmp
 
 
 def test_clean_import_has_no_summary(invoke, tmp_path):
-    output = invoke("data", "import", write(tmp_path, "a.xyz", frame("007"))).output
-    assert output.count("\n") == 1
+    first, second = invoke(
+        "data", "import", write(tmp_path, "a.xyz", frame("007", 3.0071))
+    ).output.splitlines()
+    assert first.startswith("imported 1 crystal of 1 atom (W) as <")
+    assert second.startswith("`aiida-pet data show ")
 
 
 def test_options_of_results_reach_the_columns(read, tmp_path):

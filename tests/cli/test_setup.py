@@ -70,7 +70,7 @@ def test_setup_makes_everything_once_and_then_changes_nothing(run, tmp_path):
 def test_profile_option_makes_and_uses_a_profile_of_that_name(run, tmp_path):
     run("-p", "other", "setup", "--no-daemon")
     assert list(json.loads((tmp_path / ".aiida" / "config.json").read_text())["profiles"]) == ["other"]
-    assert "known hash" in run("-p", "other", "model", "list").stdout
+    assert "known_hash" in run("-p", "other", "model", "list", "--wide").stdout
     missing = run("-p", "third", "model", "list", check=False)
     assert missing.returncode == 1
     assert "`aiida-pet setup`" in missing.stderr

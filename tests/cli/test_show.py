@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,17 +165,21 @@ def test_unknown_id_names_the_closest(invoke: Any, screening: Any, asked: str, t
     assert told in output
 
 
-def test_provenance_leads_to_the_file(invoke: Any, read: Any, launch: Any, alloys_file: Any) -> None:
-    node = launch("relax", alloys_file)
+def test_provenance_leads_to_the_file(
+    invoke: Any, read: Any, launch: Any, alloys_file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "alloys of its own.xyz"  # equal content would be the node of another test
+    path.write_text(alloys_file.read_text().replace("series=even", "series=own"))
+    node = launch("relax", path)
     document = read("show", node.pk, "alloy-3")
     steps = {step["role"]: step for step in document["provenance"]}
     assert steps["result"]["pk"] == node.outputs.results.pk
     assert orm.load_node(steps["job"]["pk"]) in node.called_descendants
     assert steps["model"]["uuid"] == node.inputs.model.uuid
-    assert steps["input"]["imported_from"][-1]["path"] == str(alloys_file)
+    assert steps["input"]["imported_from"][-1]["path"] == str(path)
     assert document["arrays"]["forces"] == [8, 3]
     output = invoke("show", node.pk, "alloy-3").output
-    assert f"<{node.inputs.structures.pk}> StructureSetData, imported from {alloys_file}" in output
+    assert f"<{node.inputs.structures.pk}> StructureSetData, imported from {path}" in output
 
 
 def test_hull_has_the_geometry_of_the_set_and_its_provenance(read: Any, aiida_profile: Any) -> None:

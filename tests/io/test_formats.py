@@ -113,7 +113,7 @@ def test_format_that_the_page_adds_comes_in_and_goes_out(
     )
     again = tmp_path / "again.sc.gz"
     run("export", label, "--output", again)
-    assert "imported 2 crystals of 2 atoms" in run("import", again)
+    assert "the profile has this content already: 2 crystals of 2 atoms" in run("import", again)
     shown = CliRunner().invoke(data_commands.data, ["import", "--help"], terminal_width=200).output
     assert "|simple-cubic]" in shown
     assert "`simple-cubic`" in formats.table_of_formats()[-1]
