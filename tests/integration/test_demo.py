@@ -29,6 +29,7 @@ PATIENCE_S = 600
 
 
 STAGES = ("relax", "symmetry", "hull", "phonons", "elastic")
+AFTER = re.compile(r"^\$ aiida-pet status|^rows  +\d")  # what is printed below the picture when all has ended
 TITLE = re.compile(r"screen <(\d+)> alloys")  # of the live picture
 
 
@@ -81,8 +82,7 @@ def assert_live(screens: Screens, raw: str) -> None:
     pictures = [
         frame
         for frame in screens.frames
-        if any(TITLE.search(line) for line in frame)
-        and not any("$ aiida-pet status" in line for line in frame)
+        if any(TITLE.search(line) for line in frame) and not any(AFTER.search(line) for line in frame)
     ]
     assert max(sum(bool(TITLE.search(line)) for line in frame) for frame in pictures) == 1
     for name in STAGES:
