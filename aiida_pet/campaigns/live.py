@@ -199,7 +199,7 @@ class _Watched:
         ]
         ended = self.node.mtime.timestamp() if progress.finished else time.time()
         return Look(
-            title=self._title(),
+            title=title_of(self.node, self.name),
             elapsed_s=max(0.0, ended - self.node.ctime.timestamp()),
             left_s=None if progress.finished else sum(left) + STAGE_S,  # the final table is to come
             stages=tuple(looks),
@@ -207,12 +207,6 @@ class _Watched:
             obstacles=() if progress.finished else tuple(obstacles(calls, progress)),
             progress=progress,
         )
-
-    def _title(self) -> str:
-        given = self.node.inputs
-        name = given.structures.label if "structures" in given else ""
-        model = given.model.name if "model" in given else ""
-        return "  ".join(part for part in (f"{self.name} <{self.node.pk}> {name}".strip(), model) if part)
 
     def _only_stage(self, progress: CampaignProgress) -> StageStatus:
         state = "done" if progress.finished else "running"
@@ -266,6 +260,14 @@ class _Watched:
             left_s=left_s,
             keep=stage.keep,
         )
+
+
+def title_of(node: Any, name: str) -> str:
+    """Return what a launch is and of what: ``name``, its pk, the label of its set, and its model."""
+    given = node.inputs
+    crystals = given.structures.label if "structures" in given else ""
+    model = given.model.name if "model" in given else ""
+    return "  ".join(part for part in (f"{name} <{node.pk}> {crystals}".strip(), model) if part)
 
 
 def _lanes(calls: Calls, progress: CampaignProgress) -> Iterator[LaneLook]:

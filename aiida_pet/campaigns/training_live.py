@@ -10,7 +10,7 @@ from typing import Any
 from aiida.orm import ProcessNode
 
 from aiida_pet.campaigns.advice import obstacles
-from aiida_pet.campaigns.live import DOING, Look, StageLook, when_it_answers
+from aiida_pet.campaigns.live import DOING, Look, StageLook, title_of, when_it_answers
 from aiida_pet.campaigns.progress import Heartbeats, campaign_progress
 from aiida_pet.campaigns.training import TrainingProgress, training_progress
 from aiida_pet.training.parameters import Stage
@@ -33,32 +33,22 @@ def training_looks(node: ProcessNode) -> Iterator[Look]:
 def _look(node: Any, heartbeats: Heartbeats) -> Look:
     progress = training_progress(node, heartbeats)
     stages = _stages(progress)
-    job, left = progress.running, None
-    if not progress.finished:
-        left = sum(stage.left_s for stage in stages)
+    job = progress.running
+    ended = node.mtime.timestamp() if progress.finished else time.time()
     calls = None if progress.finished else calls_of(node)
     return Look(
-        title=_title(node, progress),
-        elapsed_s=max(0.0, (node.mtime.timestamp() if progress.finished else time.time()) - _began(node)),
-        left_s=left,
+        title=title_of(node, progress.mode or "train"),
+        elapsed_s=max(0.0, ended - node.ctime.timestamp()),
+        left_s=None if progress.finished else sum(stage.left_s for stage in stages),
         stages=stages,
         lanes=(),
-        obstacles=() if calls is None else tuple(obstacles(calls, campaign_progress(node, calls))),
+        obstacles=()
+        if calls is None
+        else tuple(obstacles(calls, campaign_progress(node, calls, heartbeats))),
         progress=progress,
         unit="epoch",
         note=_note(progress) if job is None else f"{DOING.get(job.step, job.step)}{_after(job.message)}",
     )
-
-
-def _began(node: Any) -> float:
-    return float(node.ctime.timestamp())
-
-
-def _title(node: Any, progress: TrainingProgress) -> str:
-    name = f"{progress.mode or 'train'} <{progress.pk}>"
-    set_ = node.inputs.structures.label if "structures" in node.inputs else ""
-    model = node.inputs.model.name if "model" in node.inputs else ""
-    return "  ".join(part for part in (f"{name} {set_}".strip(), model) if part)
 
 
 def _note(progress: TrainingProgress) -> str:
