@@ -65,6 +65,17 @@ def own_model(aiida_profile: Any, tmp_path: Path) -> Any:
 
 
 @pytest.fixture
+def no_engine_code(aiida_profile: Any) -> None:
+    """No code is called `pet-engine`: one of a former test gives up its label."""
+    from aiida import orm
+
+    for former in (
+        orm.QueryBuilder().append(orm.InstalledCode, filters={"label": "pet-engine"}).all(flat=True)
+    ):
+        former.label = f"former-{former.pk}"
+
+
+@pytest.fixture
 def site(pet_code: Any, own_model: Any) -> list[Any]:
     """The options of a launch that name the code and the model that stand in."""
     return ["--code", pet_code.pk, "--model", own_model.pk]

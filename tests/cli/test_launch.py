@@ -239,7 +239,6 @@ def test_parameter_out_of_bounds_is_refused_with_its_unit(invoke, alloys, site):
         (["--model", "no-such-model"], 1, "there is no model 'no-such-model': see `aiida-pet model list`"),
         (["--model", "pet-oam-xl"], 1, "`aiida-pet model import pet-oam-xl` brings it"),
         (["--code", "nothing@nowhere"], 1, "there is no code 'nothing@nowhere'"),
-        (["--code", "pet-engine@localhost"], 1, "`aiida-pet setup` makes it"),
         (["--walltime", "soon"], 2, "'soon' is not a time"),
         (["--lanes", "0"], 2, "Invalid value for '--lanes'"),
     ],
@@ -247,6 +246,12 @@ def test_parameter_out_of_bounds_is_refused_with_its_unit(invoke, alloys, site):
 def test_what_cannot_work_is_refused(invoke, alloys, site, *, arguments, status, message):
     output = invoke("launch", "relax", alloys, *site, "--dry-run", *arguments, status=status).output
     assert message in " ".join(output.split())
+
+
+def test_code_that_the_set_up_makes_is_missed_with_the_command_for_it(invoke, alloys, site, no_engine_code):
+    given = [*site, "--dry-run", "--code", "pet-engine@localhost"]
+    output = invoke("launch", "relax", alloys, *given, status=1).output
+    assert "`aiida-pet setup` makes it" in " ".join(output.split())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from aiida import orm
 
 from aiida_pet.computers.daemon import broker_answers, daemon_runs
 from aiida_pet.computers.local_setup import ensure_code, ensure_computer
@@ -230,12 +229,8 @@ def engine(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def code(computer, engine):
-    """The code `pet-engine@localhost` of this environment; a former test's gives up its label."""
-    for former in (
-        orm.QueryBuilder().append(orm.InstalledCode, filters={"label": "pet-engine"}).all(flat=True)
-    ):
-        former.label = f"former-{former.pk}"
+def code(computer, engine, no_engine_code):
+    """The code `pet-engine@localhost` of this environment."""
     return ensure_code(computer)[0]
 
 

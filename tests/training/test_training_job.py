@@ -60,10 +60,8 @@ def progress(path: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model from scratch: killed after its first epochs, taken up by another job, and ended early by patience."""
-    first = write_job(
-        tmp_path_factory.mktemp("training") / "first", epochs=400, patience=3, learning_rate=1e-9
-    )
+    """A model from scratch whose job was killed after its first epochs."""
+    first = write_job(tmp_path_factory.mktemp("training") / "first", epochs=400, learning_rate=1e-9)
     process = subprocess.Popen([sys.executable, "-W", "ignore", "-m", "aiida_pet.engine", str(first)])
     deadline = time.time() + 300
     while checkpoints.newest(first) is None:
@@ -86,8 +84,18 @@ def test_metatrain_ends_with_a_parent_that_is_killed(trained: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def gone_on(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = write_job(tmp_path_factory.mktemp("next") / "job", epochs=400, patience=3, learning_rate=1e-9)
+def patience(trained: Path) -> int:
+    """Epochs without a better one that the next job waits for: more than the first job had before it was killed."""
+    epoch, _ = checkpoints.newest(trained) or (0, None)
+    return epoch + 4
+
+
+@pytest.fixture(scope="module")
+def gone_on(trained: Path, patience: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The job that took the training up, and was ended early by patience."""
+    path = write_job(
+        tmp_path_factory.mktemp("next") / "job", epochs=400, patience=patience, learning_rate=1e-9
+    )
     (path / folder.BEFORE).symlink_to(trained)
     assert Training(path).run() is ExitStatus.OK
     return path
@@ -99,14 +107,14 @@ def test_next_job_goes_on_from_the_newest_checkpoint_that_is_whole(trained: Path
     assert len(checkpoints.checkpoints_in(gone_on)) <= checkpoints.KEPT + 1  # several times a model each
 
 
-def test_training_that_gets_no_better_is_ended(gone_on: Path) -> None:
+def test_training_that_gets_no_better_is_ended(gone_on: Path, patience: int) -> None:
     outcome = json.loads((gone_on / folder.OUTCOME_FILE).read_text())
     assert outcome["stopped_early"]
     assert outcome["epochs_done"] < 400
     rows = json.loads((gone_on / CURVE_FILE).read_text())
     # a job that was killed may have lost the figures of its epochs, but not their weights
     assert [row["epoch"] for row in rows][-1] == outcome["epochs_done"] - 1
-    assert outcome["epochs_done"] - 1 - outcome["best_epoch"] >= 3
+    assert outcome["epochs_done"] - 1 - outcome["best_epoch"] >= patience
     assert progress(gone_on).step == "done"
     assert "meV/atom" in progress(gone_on).message
 
