@@ -39,7 +39,7 @@ FROM_ELSEWHERE = {
     "index": "README.md",
     "changelog": "CHANGELOG.md",
     "contributing": "CONTRIBUTING.md",
-    "model-card": "aiida_pet/models/pet-refractory-xs.md",
+    "model-card": "aiida_pet/models/pet-common-xs.md",
 }
 """Page -> file of the repository that is its beginning."""
 _PAGES = {name: page for page, name in FROM_ELSEWHERE.items()}

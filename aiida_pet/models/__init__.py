@@ -1,6 +1,6 @@
 """The model that ships, and the registry of published PET models: which file is which, by its SHA-256.
 
-``embedded_path()`` and ``embedded_card()`` give the small model for Nb, Mo, Ta and W that comes with the package;
+``embedded_path()`` and ``embedded_card()`` give the small model for 27 elements that comes with the package;
 ``list_models()``, ``get_entry()`` and ``fetch()`` the published ones; ``identify()`` says which of them a file is, and
 ``card_of()`` describes a file for PetModelData. Neither torch nor AiiDA is imported here; what opens a checkpoint
 (``card_of()`` of anything but the embedded model, ``inspect_checkpoint``) imports torch when called.

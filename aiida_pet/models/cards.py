@@ -16,7 +16,7 @@ from aiida_pet.job.checkpoint import UntrustedModelError, inspect_checkpoint, sh
 from aiida_pet.job.other_engines import description_card
 from aiida_pet.models.registry import RegistryEntry, list_models, split_file_name
 
-EMBEDDED_NAME = "pet-refractory-xs"
+EMBEDDED_NAME = "pet-common-xs"
 """Name of the model that ships with the package."""
 
 CARD_KEYS = (

@@ -37,7 +37,7 @@ def look(done: int = 22, lanes: int = 2, finished: bool = False) -> Look:
         "the daemon is not running: `verdi daemon start` starts it, " + "and this sentence is long " * 6
     )
     return Look(
-        "screen <53> alloys  pet-refractory-xs", 70.0, left, stages, running, (obstacle,), progress(finished)
+        "screen <53> alloys  pet-common-xs", 70.0, left, stages, running, (obstacle,), progress(finished)
     )
 
 
@@ -65,7 +65,7 @@ def test_no_line_is_wider_than_it_may_be(width: int) -> None:
 
 def test_stages_say_in_words_how_far_they_are() -> None:
     lines = [line.plain.split() for line in picture(look(), 119, 30)]
-    assert " ".join(lines[0]) == "screen <53> alloys pet-refractory-xs 1 min 10 s, about 1 min 02 s left"
+    assert " ".join(lines[0]) == "screen <53> alloys pet-common-xs 1 min 10 s, about 1 min 02 s left"
     assert " ".join(lines[1][2:]) == "64/64 62 go on"
     assert " ".join(lines[2][2:]) == "62/62 60 go on (e_above_hull <= 0.025)"
     assert " ".join(lines[3][2:]) == "22/60 12 in flight, 0.9 rows/s, about 42 s"

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ase.data import chemical_symbols
 
 from aiida_pet import models
+from aiida_pet.job.checkpoint import load_checkpoint, trained_pairs, uncertainty_limit
 from aiida_pet.models import UntrustedModelError, card_of, embedded_card, embedded_path, identify, sha256_of
 from aiida_pet.models.cards import CARD_KEYS
+from benchmarks.recipe.card import render
 
 
 def test_embedded_card_has_the_hash_of_the_embedded_file() -> None:
@@ -23,11 +27,31 @@ def test_embedded_card_agrees_with_what_the_checkpoint_says_of_itself() -> None:
     assert {key: card[key] for key in CARD_KEYS} == found
 
 
-def test_embedded_model_knows_four_metals_and_has_all_heads() -> None:
+def test_embedded_model_knows_common_elements_and_has_all_heads() -> None:
     card = embedded_card()
     assert card["name"] == models.EMBEDDED_NAME
-    assert {41, 42, 73, 74} <= set(card["elements"])
-    assert {"energy", "non_conservative_force", "non_conservative_stress"} <= set(card["outputs"])
+    known = {chemical_symbols[number] for number in card["elements"]}
+    assert len(known) >= 20
+    assert {"Al", "Ti", "Ni", "Nb", "Mo", "Ta", "W", "Mg", "Si", "C", "N", "O"} <= known
+    heads = {"energy", "non_conservative_force", "non_conservative_stress"}
+    assert heads | {"energy_uncertainty", "energy_ensemble"} <= set(card["outputs"])
+
+
+def test_embedded_model_says_what_warnings_need() -> None:
+    checkpoint = load_checkpoint(embedded_path(), embedded_card()["sha256"])
+    pairs = trained_pairs(checkpoint)
+    assert pairs is not None
+    numbers = {number for pair in pairs for number in pair}
+    assert numbers == set(embedded_card()["elements"])
+    limit = uncertainty_limit(checkpoint)
+    assert limit is not None
+    assert 0 < limit < 1  # eV/atom
+
+
+def test_page_of_the_embedded_model_is_that_of_its_card() -> None:
+    text = embedded_path().with_suffix(".json").read_text()
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in the card"))
+    assert embedded_path().with_suffix(".md").read_text() == render(embedded_card())
 
 
 def test_embedded_model_is_under_10_megabytes() -> None:

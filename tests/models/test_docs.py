@@ -19,10 +19,11 @@ def test_example_of_the_page_runs_and_prints(block: str, capsys: pytest.CaptureF
     assert capsys.readouterr().out.strip()
 
 
-def test_first_example_prints_the_error_of_the_binaries(capsys: pytest.CaptureFixture[str]) -> None:
+def test_first_example_prints_errors_of_the_card(capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(BLOCKS[0], str(PAGE), "exec"), {})
-    error = embedded_card()["evaluation"]["errors"]["binaries"]["energy_mae_meV_atom"]
-    assert capsys.readouterr().out == f"{error} meV/atom\n"
+    row = embedded_card()["evaluation"]["held-out"]["errors"][0]
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == f"all steps {row['n_rows']} {1e3 * row['energy_mae']:.1f} meV/atom"
 
 
 def test_second_example_lists_every_model(capsys: pytest.CaptureFixture[str]) -> None:
