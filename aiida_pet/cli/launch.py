@@ -189,6 +189,8 @@ def _note_cost(cost: Cost) -> None:
             f"Warning: all elements of {plural(len(cost.metals), 'crystal')} ({shortened(cost.metals)}) are metals: "
             "the conductivity is of the lattice alone, and electrons may carry more"
         )
+    for text in cost.notes:
+        note(f"Warning: {text}")
 
 
 def _tell_plan(plan: Plan, request: Request, cost: Cost | None = None) -> None:
