@@ -276,6 +276,14 @@ class Dynamics(Driver[DynamicsParameters]):
             evaluation = evaluation.take(before, kept)
         self._move(evaluation)
 
+    def evaluations_left(self) -> Tensor:
+        """Return how often each row of the batch is still to be evaluated, (N,)."""
+        return 1.0 + self._last_steps() - self._state.motion.steps
+
+    def usual_evaluations(self) -> float:
+        """Return how often a row is evaluated."""
+        return 1.0 + self.parameters.steps_before + float(self._plan.steps.mean())
+
     def _last_steps(self) -> Tensor:
         last = self.parameters.steps_before + self._plan.steps[self.rows.numpy()]
         return torch.as_tensor(last, device=self.batch.device)
