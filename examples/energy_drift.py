@@ -3,7 +3,7 @@
 ``verdi run examples/energy_drift.py`` after ``aiida-pet setup``. Two crystals of 16 atoms move without a thermostat
 from 1,000 K on, in four ways: with the derivative of the energy (C), with the direct heads (NC), with direct forces
 inside and conservative ones at every eighth step (NC with RESPA), and with conservative forces in a new random rotation
-at every step. The figure is that of Figure 7 in the paper of Orb-v3 (arXiv:2504.06231).
+at every step. The figure is like Figure 7 in the paper of Orb-v3 (arXiv:2504.06231).
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def table_of(paths: Sequence[EnergyPath]) -> str:
 def draw(paths: Sequence[EnergyPath], title: str) -> Figure:
     """Return the figure: a panel for each crystal, a line for each way."""
     names = list(dict.fromkeys(path.crystal for path in paths))
-    figure, panels = plt.subplots(1, len(names), figsize=(9, 3.6), layout="constrained", squeeze=False)
+    figure, panels = plt.subplots(1, len(names), figsize=(9, 3.9), layout="constrained", squeeze=False)
     figure.suptitle(title)
     for axes, name in zip(panels[0], names, strict=True):
         for path in (one for one in paths if one.crystal == name):
@@ -143,7 +143,7 @@ def draw(paths: Sequence[EnergyPath], title: str) -> Figure:
         axes.set_title(name)
         axes.set_xlabel("Time (ps)")
     panels[0][0].set_ylabel("Change of the total energy (meV/atom)")
-    panels[0][-1].legend(fontsize=8)
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
     return figure
 
 
