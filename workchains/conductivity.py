@@ -45,7 +45,7 @@ class ConductivityWorkChain(CrystalsWorkChain):
             "transport_code",
             valid_type=orm.AbstractCode,
             required=False,
-            help="The code `pet-engine` where phono3py is; that of the forces if not given.",
+            help="The code `pet-engine` on a computer with phono3py; if not given, the code of the forces.",
         )
         spec.input(
             "transport_options",
@@ -61,7 +61,7 @@ class ConductivityWorkChain(CrystalsWorkChain):
             required=False,
             is_metadata=True,
             validator=validate_settings,
-            help="How these jobs work: threads, which is the number of processes.",
+            help="Settings of these jobs: threads, which is the number of processes.",
         )
         spec.outline(
             cls.setup,

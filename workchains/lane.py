@@ -68,10 +68,15 @@ class LaneWorkChain(WorkChain):
         super().define(spec)
         define_job_inputs(spec)
         spec.input(
-            "rows", valid_type=TableData, help="The ids of the lane's share, in the order of the walk."
+            "rows",
+            valid_type=TableData,
+            help="The ids of the rows of the lane, in the order in which they are computed.",
         )
         spec.input(
-            "job_size", valid_type=orm.Int, serializer=orm.to_aiida_type, help="Rows of a job at most."
+            "job_size",
+            valid_type=orm.Int,
+            serializer=orm.to_aiida_type,
+            help="Largest number of rows of a job.",
         )
         define_job_duration(spec)
         spec.inputs.validator = _validate
@@ -86,7 +91,8 @@ class LaneWorkChain(WorkChain):
             "given_up",
             valid_type=StructureSetData,
             required=False,
-            help="Rows that ended their job twice, at last alone, with status `failed` and the reason as message.",
+            help="Rows that ended their job twice, the second time alone in it, with status `failed` and the reason "
+            "as message.",
         )
         spec.exit_code(
             300, "ERROR_FATAL", message="Job <{pk}> cannot succeed as it is, so the lane stops: {message}"
@@ -105,7 +111,7 @@ class LaneWorkChain(WorkChain):
         spec.exit_code(
             303,
             "ERROR_OUT_OF_RESOURCES",
-            message="{what} ran out twice for rows that were alone in a job ({count} of them): jobs need more of it "
+            message="{what} ran out twice for rows that were alone in a job ({count} of them): give jobs more "
             "(`--walltime`, `--memory`).",
         )
         spec.exit_code(

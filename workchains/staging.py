@@ -30,7 +30,12 @@ class StagingWorkChain(WorkChain):
         """Define ports, outline and exit codes."""
         super().define(spec)
         spec.input("model", valid_type=PetModelData, help="The model to bring.")
-        spec.input("computer", valid_type=orm.Computer, non_db=True, help="Where to bring it.")
+        spec.input(
+            "computer",
+            valid_type=orm.Computer,
+            non_db=True,
+            help="The computer to which the model is brought.",
+        )
         spec.outline(cls.look, while_(cls.is_missing)(cls.upload, cls.put_in_place), cls.finish)
         spec.output(
             "remote_model",
@@ -46,7 +51,7 @@ class StagingWorkChain(WorkChain):
         spec.exit_code(
             301,
             "ERROR_DAMAGED",
-            message="{count} uploads arrived on `{computer}` with another SHA-256 than the model has: the disk there "
+            message="{count} uploads arrived on `{computer}` with a SHA-256 that is not the model's: the disk there "
             "may be full or broken.",
         )
 

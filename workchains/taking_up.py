@@ -29,7 +29,7 @@ def define_resumes(spec: ProcessSpec) -> None:
     spec.exit_code(
         310,
         ERROR_TAKEN_UP,
-        message="The launch <{resumed}> is taken up by <{pk}>, which began before this one: nothing was computed here.",
+        message="Launch <{pk}>, which began earlier, takes up launch <{resumed}>: nothing was computed here.",
     )
 
 

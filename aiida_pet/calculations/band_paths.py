@@ -94,14 +94,14 @@ def choose_path(
         said.append(f"{changed}: bands are on the path of {path.spacegroup}, as allow_other_path wants it")
     else:
         path, of = _path_of_start(crystal, symprec, start, changed), PathOf.START
-        said.append(f"{changed}: bands are on the path of the start, that of {path.spacegroup}")
+        said.append(f"{changed}: bands are on the path of the start, space group {path.spacegroup}")
     if of is PathOf.CRYSTAL and path.spacegroup != own:
         said.append(
             f"bands are on the path of {path.spacegroup}: {own} does not hold as a group of all atoms"
         )
     if path.is_supercell:
         said.append(
-            f"the primitive cell is a supercell at path_symprec = {symprec:g} A: labels are those of the smaller cell"
+            f"the primitive cell is a supercell at path_symprec = {symprec:g} A: labels belong to the smaller cell"
         )
     return ChosenPath(path, of, own, tuple(said))
 
@@ -171,8 +171,10 @@ def _path(crystal: Atoms, symprec: float, parent: Atoms | None = None) -> BandPa
 def _path_of_start(crystal: Atoms, symprec: float, start: Atoms | None, changed: str) -> BandPath:
     remedy = "give a `parent` whose path is wanted, or set allow_other_path"
     if start is None:
-        raise OtherPathError(f"{changed}, and the crystal is not put on another band path: {remedy}")
+        raise OtherPathError(f"{changed}, and the path of the start is not known: {remedy}")
     try:
         return _path(crystal, symprec, start)
     except ValueError as error:
-        raise OtherPathError(f"{changed}, and its path does not fit ({error}): {remedy}") from error
+        raise OtherPathError(
+            f"{changed}, and the path of the start does not fit ({error}): {remedy}"
+        ) from error

@@ -37,9 +37,10 @@ class HullParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     hull: above_hull.HullKind = Field(
-        above_hull.HullKind.ALL, description="phases: all crystals of the set, or references alone"
+        above_hull.HullKind.ALL,
+        description="phases that make the hull: all crystals of the set and the references, or references alone",
     )
-    force_mixture: StrictBool = Field(False, description="put different levels of theory on one hull")
+    force_mixture: StrictBool = Field(False, description="allow different levels of theory on one hull")
     stability_threshold: float = Field(
         0.0,
         strict=True,
@@ -49,12 +50,13 @@ class HullParameters(BaseModel):
     )
     level_of_theory: str = Field(
         "",
-        description="of the set, where its provenance does not tell",
+        description="level of theory of the set, where its provenance does not tell it",
         json_schema_extra=told(expected="a text such as 'PBE, VASP'"),
     )
     corrections: CorrectionKind = Field(CorrectionKind.AUTO, description="of the energies of the set")
     count_unconverged: StrictBool = Field(
-        False, description="give crystals that did not converge an energy above a hull of references"
+        False,
+        description="give an energy above the hull to crystals that did not converge; needs hull=references",
     )
 
     @model_validator(mode="after")

@@ -135,7 +135,7 @@ class Lines:
             for key, value in node.value:
                 here = (*way, key.value)
                 if here in self._lines:
-                    raise self.error(here, f"{key.value} stands here a second time", key.start_mark.line + 1)
+                    raise self.error(here, f"{key.value} stands in the file twice", key.start_mark.line + 1)
                 self._lines[here] = key.start_mark.line + 1
                 self._walk(value, here)
         elif isinstance(node, yaml.SequenceNode):

@@ -103,7 +103,7 @@ def compare(
     index, opposite = pd.Index(chosen), pd.Index(other.ids)
     common = index[index.isin(opposite)]
     if not len(common):
-        raise ComparisonError("no id is in both: compare launches of the same crystals")
+        raise ComparisonError("the two share no id: compare launches of the same crystals")
     places = pd.Index(one.ids).get_indexer(common), opposite.get_indexer(common)
     names = _columns_to_compare(_names(one), _names(other), list(columns))
     frames = _read(one, names, places[0]), _read(other, names, places[1])
@@ -160,7 +160,7 @@ def _columns_to_compare(first: Sequence[str], second: Sequence[str], wanted: lis
     both = [name for name in first if name in set(second)]
     for name in wanted:
         if name not in both:
-            raise ComparisonError(f"no column {name!r} in both: they share {', '.join(both) or 'none'}")
+            raise ComparisonError(f"column {name!r} is not in both: they share {', '.join(both) or 'none'}")
     made = [name for name in both if name in PER_ATOM]
     usual = [name for name in compared(both) if not name.startswith(_SPACE_GROUP)]
     groups = [name for name in both if name.startswith(_SPACE_GROUP)]

@@ -54,8 +54,8 @@ class NoTrajectoriesError(CampaignError, LookupError):
     def __init__(self, pk: int | None) -> None:
         self.pk = pk
         super().__init__(
-            f"<{pk}> has no trajectories: a launch of md writes them unless frames_every is 0, and they are there once "
-            "its first job has ended"
+            f"<{pk}> has no trajectories: a launch of md writes trajectories unless frames_every is 0, and they can "
+            "be read once its first job has ended"
         )
 
 
@@ -130,8 +130,8 @@ class NothingToCompareError(CampaignError, ValueError):
     def __init__(self, whose: str, columns: Sequence[str]) -> None:
         self.whose, self.columns = whose, shortened(columns, 60)
         super().__init__(
-            "nothing to compare: name pairs of columns, of results and of references; columns of the "
-            f"{whose} are {self.columns}"
+            "nothing to compare: name pairs of columns (one of the results, one of the references); columns of the "
+            "{whose} are {self.columns}"
         )
 
 
@@ -156,7 +156,9 @@ class TakenUpError(NotResumableError):
         elif is_finished_ok:
             what = f"was taken up by <{by}>, which ended well and has the whole table"
         else:
-            what = f"was taken up by <{by}>, which did not end well: take up <{by}>, which has what both did"
+            what = (
+                f"was taken up by <{by}>, which did not end well: take up <{by}>, which has the rows of both"
+            )
         super().__init__(f"<{pk}> {what}")
 
 
@@ -196,8 +198,8 @@ class SetByHandError(CampaignError, ValueError):
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.reason = (
-            "options of jobs were set by hand, or the computer has other defaults since then; give what they are to "
-            "be"
+            "options of jobs were set by hand, or the defaults of the computer changed since then; give the wanted "
+            "values"
         )
         super().__init__(f"{', '.join(names)}: {self.reason} as options")
 

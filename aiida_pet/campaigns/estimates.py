@@ -57,8 +57,11 @@ class Rate:
     def basis(self) -> str:
         """Where the figures come from, in words."""
         if not self.jobs:
-            larger = f", times {self.scale:.3g} for a model so much larger" if self.scale > 1 else ""
-            return f"no past job with this model in the profile: the model that ships on one CPU core{larger}"
+            larger = f", times {self.scale:.3g} since this model is larger" if self.scale > 1 else ""
+            return (
+                f"guessed from the model that ships on one CPU core{larger}, since the profile has no past job with "
+                "this model"
+            )
         return f"{plural(self.jobs, 'past job')} with this model on {self.device or '?'}"
 
     def elsewhere(self, device: str, computer: str) -> str:

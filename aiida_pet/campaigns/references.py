@@ -178,7 +178,7 @@ def join_references(ours: pd.DataFrame, given: Reference | None, all_references:
     missing, unused = ours.index.difference(theirs.index), theirs.index.difference(ours.index)
     if len(missing) == len(ours):
         raise UnusableReferenceError(
-            f"no id is both among the {len(ours)} rows ({shortened(ours.index.tolist(), 3)}) and the "
+            f"no id occurs both among the {len(ours)} rows ({shortened(ours.index.tolist(), 3)}) and the "
             f"{len(theirs)} references of {given.name} ({shortened(theirs.index.tolist(), 3)})"
         )
     frame = ours.join(theirs, how="right" if all_references else "inner")

@@ -29,7 +29,9 @@ class DynamicsCost:
     evaluations: int
     frames: int
     n_bytes: int
-    remedy: str = "frames further apart (--set frames_every), none (frames_every=0), or a smaller set"
+    remedy: str = (
+        "write frames further apart (--set frames_every), write none (frames_every=0), or take a smaller set"
+    )
     failed: dict[str, str] = field(default_factory=dict)
     metals: list[str] = field(default_factory=list)
 
@@ -37,7 +39,7 @@ class DynamicsCost:
     def told(self) -> str:
         """What it is in words."""
         size = f"{self.n_bytes / 1e9:,.3g} GB" if self.n_bytes else "nothing"
-        return f"{self.evaluations:,} evaluations; {self.frames:,} frames take {size} on disk at most"
+        return f"{self.evaluations:,} evaluations; {self.frames:,} frames take at most {size} on disk"
 
     @property
     def too_much(self) -> bool:

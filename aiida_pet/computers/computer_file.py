@@ -140,7 +140,7 @@ class ComputerFile(BaseModel):
     @classmethod
     def _only_the_user_is_filled_in(cls, path: str) -> str:
         if set(re.findall(r"\{[^}]*\}", path)) - {"{username}"} or path.count("{") != path.count("}"):
-            raise ValueError("expected no braces but those of {username}")
+            raise ValueError("expected no braces except in {username}")
         return path
 
     @property
@@ -184,12 +184,12 @@ def parse_computer(raw: Any, source: str) -> ComputerFile:
     found = read_as(ComputerFile, raw, source, ResourceError)
     if found.scheduler is not SchedulerName.SLURM and "gpu_syntax" in raw:
         raise ResourceError(
-            f"bad {source}:\n  gpu_syntax = {raw['gpu_syntax']!r}: of SLURM only, leave it out"
+            f"bad {source}:\n  gpu_syntax = {raw['gpu_syntax']!r}: this key is for SLURM only, leave it out"
         )
     if found.scheduler is not SchedulerName.DIRECT and found.gpus:
         raise ResourceError(
-            f"bad {source}:\n  gpus = {found.gpus}: of a workstation without a scheduler; what a job of a cluster asks "
-            "for goes under `resources`"
+            f"bad {source}:\n  gpus = {found.gpus}: this key is for a workstation without a scheduler; what a job "
+            "asks of a cluster goes under `resources`"
         )
     try:
         render(parse_resources(found.resources), SCHEDULERS[found.scheduler], found.site)

@@ -33,9 +33,9 @@ def ensure_computer(wanted: ComputerFile, update: bool = False) -> tuple[Compute
         problem = "; ".join(map(str, _differences(wanted, machine)))
         if problem:
             way = (
-                "these say which machine it is"
+                "these values identify the machine and cannot change"
                 if update
-                else "--update changes what counts for no result; for the rest"
+                else "--update changes what has no effect on results; for the rest"
             )
             problem = (
                 f"computer {wanted.label!r} is left as it is, but differs: {problem} ({way}: give the file another "

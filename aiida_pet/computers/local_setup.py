@@ -109,8 +109,8 @@ def ensure_computer(profile: Profile, work_dir: Path | None) -> tuple[Computer, 
     problems = []
     if state == PRESENT and work_dir and str(work_dir.expanduser().resolve()) != computer.get_workdir():
         problems.append(
-            f"computer {COMPUTER!r} runs its jobs in {computer.get_workdir()}, not in {work_dir}: what is "
-            "there is left as it is (`verdi computer duplicate localhost` makes another)"
+            f"computer {COMPUTER!r} runs its jobs in {computer.get_workdir()}, not in {work_dir}: the computer is "
+            "left as it is (`verdi computer duplicate localhost` makes another computer)"
         )
     problems += _folder_problems(computer)
     return computer, Step("computer", state, COMPUTER, detail, computer.pk, "; ".join(problems))
@@ -151,7 +151,9 @@ def ensure_code(computer: Computer) -> tuple[InstalledCode, Step]:
     if code is not None and not Path(str(code.filepath_executable)).exists():
         code.label = f"{CODE}-{code.pk}"
         code.is_hidden = True
-        replaced = f"; the former one is gone and now {code.label} <{code.pk}>"
+        replaced = (
+            f"; the engine of the former code is gone, so that code is now called {code.label} <{code.pk}>"
+        )
         code = None
     state = PRESENT
     if code is None:
@@ -180,8 +182,9 @@ def _code_problem(code: InstalledCode, executable: Path) -> str:
         return f"{found} does not exist: install aiida-pet into the environment of this interpreter"
     if found != executable:
         return (
-            f"code {CODE}@{COMPUTER} is {found}, of another environment than this one ({executable}); "
-            "use it as it is, or `verdi code create core.code.installed` another and name it with --code"
+            f"code {CODE}@{COMPUTER} is {found}, which belongs to another environment than this one ({executable}); "
+            "use this code as it is, or make another with `verdi code create core.code.installed` and name it with "
+            "--code"
         )
     if importlib.util.find_spec("torch") is None:
         return "the engine needs torch, which this environment lacks: pip install 'aiida-pet[engine]'"

@@ -45,8 +45,8 @@ def broker_problem(profile: Profile) -> str | None:
     except OSError as error:
         reason = (error.strerror or str(error) or type(error).__name__).lower()
         return (
-            f"the message broker RabbitMQ does not answer at {host}:{port} ({reason}), so nothing can be submitted and "
-            f"nothing moves: start it (`service rabbitmq-server start`, as root), then {REPAIR}"
+            f"the message broker RabbitMQ does not answer at {host}:{port} ({reason}), so nothing can be submitted "
+            f"and nothing moves: start the broker (`service rabbitmq-server start`, as root), then run {REPAIR}"
         )
 
 
@@ -77,7 +77,7 @@ def disk_problems(profile: Profile, jobs: Iterable[Any] = ()) -> list[str]:
         free = _free_bytes(folder)
         if free is not None and free < LEAST_FREE_B:
             found.append(
-                f"the disk of {what} is full ({free / 1024**2:.0f} MB free in {folder}): free space there, then "
+                f"the disk of {what} is full ({free / 1024**2:.0f} MB free in {folder}): free space there, then run "
                 f"{REPAIR}, since workers that met a full disk may do nothing any more"
             )
     return found
@@ -106,8 +106,8 @@ def worker_problem(client: DaemonClient) -> str | None:
         settled.add(record.pid)
         if what is not None and _lives_since(record.pid, record.time):
             return (
-                f"worker {record.pid} of the daemon {what} at {record.time}, and may do nothing any more: see that all "
-                f"is well again, then {REPAIR} (the log is {client.daemon_log_file})"
+                f"worker {record.pid} of the daemon {what} at {record.time}, and may do nothing any more: mend the "
+                f"cause, then run {REPAIR} (the log is {client.daemon_log_file})"
             )
     return None
 

@@ -57,7 +57,9 @@ class PetModelData(orm.SinglefileData):
         path = Path(path).resolve()
         sha256 = _sha256(path)
         if card.get("sha256") not in (None, sha256):
-            raise ValueError(f"{path} has sha256 {sha256}, but its card is of the file with {card['sha256']}")
+            raise ValueError(
+                f"{path} has sha256 {sha256}, but its card belongs to the file with {card['sha256']}"
+            )
         missing = [key for key in _REQUIRED if card.get(key) is None]
         if missing:
             raise ValueError(
@@ -148,7 +150,7 @@ class PetModelData(orm.SinglefileData):
             while block := handle.read(1 << 20):
                 found.update(block)
         if found.hexdigest() != self.sha256:
-            raise ValidationError(f"sha256 is {self.sha256}, but the content's is {found.hexdigest()}")
+            raise ValidationError(f"sha256 is {self.sha256}, but the content has {found.hexdigest()}")
         return True
 
 

@@ -178,7 +178,7 @@ class TableData(Speaking, orm.ArrayData):
     def _check_may_have(self, n_rows: int) -> None:
         if self.is_stored:
             raise ModificationNotAllowed(
-                f"{type(self).__name__}<{self.pk}> is stored, its rows cannot change"
+                f"{type(self).__name__}<{self.pk}> is stored, so its rows cannot change"
             )
         if not n_rows:
             raise ValueError(f"a {type(self).__name__} needs at least one row, got none")

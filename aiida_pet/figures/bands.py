@@ -21,7 +21,7 @@ from aiida_pet.tables.arrays import Floats
 from aiida_pet.tables.crystals import StructureTable
 
 REMEDY = (
-    "force constants are in the results of the task phonons, of a screening in the table of its stage phonons "
+    "the results of the task phonons hold force constants; in a screening the table of its stage phonons holds them "
     "(`outputs.stages.phonons`)"
 )
 
@@ -147,11 +147,11 @@ def _path(
     try:
         of_start = _path_of(phonopy, parent, symprec)
     except ValueError as error:
-        return own, (f"the path of the start does not fit ({error}): this is that of the crystal",)
+        return own, (f"the path of the start does not fit ({error}), so this is the path of the crystal",)
     if of_start.spacegroup == own.spacegroup:
         return of_start, ()
     return of_start, (
-        f"the path is that of the start, space group {of_start.spacegroup}; the crystal has {own.spacegroup} at "
+        f"the path is the path of the start, space group {of_start.spacegroup}; the crystal has {own.spacegroup} at "
         f"{symprec:g} A",
     )
 

@@ -15,7 +15,7 @@ from aiida_pet.figures.source import NotDrawnError, Source, array_of_row, framed
 from aiida_pet.tables.arrays import Floats
 from aiida_pet.tables.crystals import StructureTable
 
-REMEDY = "it is made by the task phonons; of a screening it is in the table of its stage phonons"
+REMEDY = "the task phonons makes it; in a screening it is in the table of the stage phonons"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _by_element(
 ) -> Dos:
     if not isinstance(source, StructureTable):
         raise NotDrawnError(
-            "parts by element need the force constants of a table, which a data frame does not hold"
+            "contributions of elements need the force constants of a table, which a data frame does not hold"
         )
     try:
         phonopy = phonopy_of_row(source, row_id, symprec=symprec)

@@ -187,8 +187,8 @@ def _formation_energies(
         own = both[both["composition"].map(lambda one, symbol=symbol: set(one) == {symbol})]  # type: ignore[misc]
         if own.empty:
             raise NotDrawnError(
-                f"no phase of pure {symbol} is among the rows: a hull of {'-'.join(symbols)} needs each element, as a "
-                "crystal of the set or by `--references` of a launch with a hull"
+                f"no phase of pure {symbol} is among the rows: a hull of {'-'.join(symbols)} needs a phase of each "
+                "pure element, in the set or among the `--references`"
             )
         elements[symbol] = float(own["energy_per_atom"].min())
     mixed = [

@@ -79,7 +79,9 @@ def parity_of(
     missing_columns(
         ours, [column], "a parity plot of the values", "`aiida-pet columns` lists what each task writes"
     )
-    missing_columns(theirs, [other], "a parity plot of the references", "name another column of them")
+    missing_columns(
+        theirs, [other], "a parity plot of the references", "name another column of the references"
+    )
     unit = ours.attrs.get("units", {}).get(column) or unit_of(column)
     first, second = (_numbers(frame, name) for frame, name in ((ours, column), (theirs, other)))
     if per_atom:
@@ -117,7 +119,7 @@ def _numbers(frame: pd.DataFrame, name: str) -> pd.Series[float]:
     try:
         return frame[name].astype(float)
     except (TypeError, ValueError) as error:
-        raise NotDrawnError(f"column {name!r} holds no numbers, so nothing can be drawn over it") from error
+        raise NotDrawnError(f"column {name!r} holds no numbers, so no values can be drawn over it") from error
 
 
 def _outliers(off: Floats) -> NDArray[np.bool_]:

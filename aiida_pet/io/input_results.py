@@ -71,8 +71,8 @@ class ResultOptions:
             raise ValueError(f"column_map maps several fields to {twice[0]!r}: expected one")
         if self.column_map.get("virial") == "stress":
             raise ValueError(
-                "column_map maps virial to stress, and one is not the other: virial_sign='minus' reads it as "
-                "stress = -virial / volume"
+                "column_map maps virial to stress, but they are different quantities: virial_sign='minus' reads a "
+                "virial as stress = -virial / volume"
             )
 
 

@@ -88,7 +88,8 @@ def write_submission(energies: Table, crystals: StructureTable, path: Path) -> S
     path, structures = submission_paths(path)
     if ENERGY_COLUMN not in energies.columns:
         raise SubmissionError(
-            f"there is no column {ENERGY_COLUMN!r} (eV/atom): submit the results of a hull or of a screening with one"
+            f"there is no column {ENERGY_COLUMN!r} (eV/atom): submit the results of a hull, or of a screening with a "
+            "hull"
         )
     values = np.asarray(energies.columns[ENERGY_COLUMN], dtype=float)
     frame = pd.DataFrame({"material_id": energies.ids, "e_form_per_atom": np.round(values, DECIMALS)})

@@ -83,7 +83,7 @@ class RowsBeside:
             units = {name: unit for name, unit in row.units.items() if name in columns}
             collector.add_crystal(place, Crystal(row.id, Atoms(), columns, units=units))
         for _ in range(len(self._rows) - len(found)):
-            left_out.note("rows of a table that no crystal has the id of")
+            left_out.note("rows of a table whose id no crystal has")
 
 
 def read_csv(
@@ -222,7 +222,7 @@ def _remark_commas(names: list[str], kinds: list[str], structure: str | None, op
         if kind == "comma" and not _is_text(name, structure, options):
             options.dropped.remark(
                 f"column {name!r} holds numbers with a decimal comma, which were taken as texts: write them with a "
-                "point"
+                "decimal point"
             )
 
 
@@ -264,8 +264,8 @@ def _item(
     row_id = row_id if row_id is not None or options.id_key is not None else label
     if row_id is None:
         raise ValueError(
-            "it holds neither structures (CIF, POSCAR or JSON in a column) nor ids by which its rows could go to "
-            f"crystals of other files: columns are {', '.join(record)[:300]}"
+            "it holds neither structures (CIF, POSCAR or JSON in a column) nor ids that match crystals of other "
+            "files: columns are {', '.join(record)[:300]}"
         )
     record.pop(key or "", None)
     return Row(row_id, record, units or {})

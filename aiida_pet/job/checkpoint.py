@@ -100,7 +100,7 @@ def read_verified(path: Path | str, sha256: str) -> bytes:
     if _is_cut_short(content):
         raise TruncatedModelError(f"the model {path} is cut short: {detail}; copy or fetch it again")
     raise WrongHashError(
-        f"the model {path} is not the one asked for: {detail}; it was not opened. "
+        f"the model {path} is not the model that was asked for: {detail}. It was not opened. "
         "If the file was meant to change, import it as a new model"
     )
 
@@ -148,8 +148,8 @@ def open_checkpoint(path: Path | str, content: bytes) -> dict[str, Any]:
         checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
     except (ImportError, AttributeError) as error:
         raise ModelError(
-            f"cannot open the model {path}: {error}. It was written by another version of metatrain than the one "
-            "installed; install the one it needs"
+            f"cannot open the model {path}: {error}. It was written by another version of metatrain than the "
+            "installed version; install the version that it needs"
         ) from error
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
         raise NotACheckpointError(

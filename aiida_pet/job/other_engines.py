@@ -100,7 +100,7 @@ class OtherEngine(BaseModel):
         if found != self.version:
             raise DescriptionError(
                 f"the model {self.name} was described with {self.package} {self.version}, but {found} is installed: "
-                "install that version, or import a description of this one as a model of its own"
+                "install that version, or import a description with the installed version as a model of its own"
             )
 
     def checked_weights(self) -> Path | None:
@@ -114,7 +114,7 @@ class OtherEngine(BaseModel):
         found = sha256_of(path)
         if found != self.weights_sha256:
             raise WrongHashError(
-                f"the weights {path} of {self.name} are not the ones described: expected sha256 "
+                f"the weights {path} of {self.name} are not those that the description names: expected sha256 "
                 f"{self.weights_sha256}, found {found}"
             )
         return path
@@ -140,7 +140,7 @@ def read_description(content: bytes, path: Path | str) -> OtherEngine:
             f"{'.'.join(map(str, one['loc'])) or 'the whole'}: {one['msg']}" for one in error.errors()
         )
         raise DescriptionError(
-            f"the model {path} is not described as it should be: {said} (docs/engines.md says what belongs there)"
+            f"the model {path} has a wrong description: {said} (docs/engines.md says what a description holds)"
         ) from error
 
 

@@ -97,8 +97,8 @@ def card_of(path: Path | str, trust: bool = False) -> dict[str, Any]:
     if known is None and not trust:
         raise UntrustedModelError(
             f"the model {path} (sha256 {sha256}) is neither the embedded {EMBEDDED_NAME} nor a published model of "
-            "known hash, and opening a checkpoint runs code from it; if you trust where it comes from, say so "
-            "(--trust, or trust=True)"
+            "known hash. Opening a checkpoint runs code from it. If you trust its origin, say so (--trust, or "
+            "trust=True)"
         )
     described = description_card(path)
     if described is not None:

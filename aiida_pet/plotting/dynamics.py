@@ -79,7 +79,7 @@ def draw_msd(
             f"{name} {value:.3g} cm^2/s"
             for name, value in {"total": one.diffusivities["total"], **_if_several(one.diffusivities)}.items()
         )
-        remarks.append(f"{label}: diffusivity by the slope: {told}")
+        remarks.append(f"{label}: diffusivity from the slope: {told}")
     frames = {label: one.to_frame() for label, one in found}
     return Drawing(ax, _title("Mean squared displacement", found), frames, tuple(remarks))
 
@@ -128,7 +128,7 @@ def _of_rows[T](
         with open_trajectories(thing) as trajectories:
             if not wanted and len(trajectories.ids) != 1:
                 raise NotDrawnError(
-                    f"there are {len(trajectories.ids)} rows: name those to draw, such as "
+                    f"there are {len(trajectories.ids)} rows: name the rows to draw, such as "
                     f"{shortened(trajectories.ids[:3])}"
                 )
             for name in wanted or trajectories.ids:

@@ -167,7 +167,7 @@ def _tables_of(node: Any, thing: Any) -> list[TableData]:
 def _only_row(table: TableData | Source) -> list[str]:
     ids = [str(one) for one in (table.index if isinstance(table, pd.DataFrame) else table.ids)]
     if len(ids) != 1:
-        raise NotDrawnError(f"there are {len(ids)} rows: name those to draw, such as {shortened(ids[:3])}")
+        raise NotDrawnError(f"there are {len(ids)} rows: name the rows to draw, such as {shortened(ids[:3])}")
     return ids
 
 

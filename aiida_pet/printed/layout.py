@@ -200,7 +200,7 @@ def said_left_out(names: Sequence[str], is_short: bool = False, asked: bool = Fa
     :param is_short: whether texts were cut.
     :param asked: whether the columns were asked for by name.
     """
-    remedy = "--wide shows all" if asked else "--wide shows all, --columns A,B those that you name"
+    remedy = "--wide shows all" if asked else "--wide shows all columns, --columns A,B shows these columns"
     if names:
         return f"no room for {', '.join(names)}: {remedy}"
     return "texts are cut: --wide shows them whole" if is_short else ""

@@ -45,7 +45,7 @@ def time_figures(source: Source) -> list[Figure]:
         + ", ".join(f"{lane} {rows:,.0f}" for lane, rows in lanes.head(8).items()),
         columns=columns_of(table[["lane", "t", "rows"]]),
         options={"unit": unit},
-        caption="per lane; a lane counts its rows within its stage." if several else "per lane.",
+        caption="Rows per lane; a lane counts its rows within its stage." if several else "per lane.",
     )
     spent = found.spent_frame().replace({"stage": {"": source.task}})
     total = spent.groupby("what", sort=False)["time"].sum()

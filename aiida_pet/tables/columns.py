@@ -204,7 +204,9 @@ def columns_of(source: str, parameters: Any = None) -> list[Column]:
 def _possible(source: str, parameters: Any) -> list[Column]:
     """Return the columns that ``source`` may write with ``parameters``, whatever the set."""
     if source not in source_names():
-        raise ValueError(f"nothing called {source!r} writes columns: known are {', '.join(source_names())}")
+        raise ValueError(
+            f"no task or stage called {source!r} writes columns: known are {', '.join(source_names())}"
+        )
     return [column for column in all_columns() if source in column.sources and column.when(parameters)]
 
 

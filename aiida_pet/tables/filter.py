@@ -245,7 +245,7 @@ class _Reader:
         sign = SIGNS[type(op)]
         columns = f", for the column {text} {sign} {_COLUMN}({word})" if kinds[0] is kinds[1] else ""
         raise FilterError(
-            f"{self._where!r} can be read in two ways, since {word} is the name of a column too: for the text write "
+            f"{self._where!r} can be read in two ways, since {word} is also the name of a column: for the text write "
             f"{text} {sign} '{word}'{columns}"
         )
 
@@ -255,8 +255,8 @@ def _parse(where: str, frame: pd.DataFrame) -> ast.Expression:
         tree = ast.parse(" ".join(_words_of(where.strip())).strip(), mode="eval")
     except (SyntaxError, tokenize.TokenError, ValueError, RecursionError, MemoryError) as error:
         raise FilterError(
-            f"cannot read {where!r}: expected a condition such as {_example(frame)}; equality is ==, and texts that "
-            "begin with a digit or hold other characters than letters, digits and _ need quotes"
+            f"cannot read {where!r}: expected a condition such as {_example(frame)}; equality is ==, and a text needs "
+            "quotes if it begins with a digit or holds other characters than letters, digits and _"
         ) from error
     for node in _checked_depth(tree, where):
         if not isinstance(node, _ALLOWED) and not (isinstance(node, ast.Call) and _called_column(node)):
@@ -331,7 +331,7 @@ def _columns(frame: pd.DataFrame) -> dict[str, Value]:
 
 
 def _no_condition(where: str, frame: pd.DataFrame) -> FilterError:
-    return FilterError(f"{where!r} is no condition: compare with something, as in {_example(frame)}")
+    return FilterError(f"{where!r} is not a condition: compare it with something, as in {_example(frame)}")
 
 
 def _example(frame: pd.DataFrame) -> str:

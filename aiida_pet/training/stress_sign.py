@@ -60,13 +60,13 @@ def check_stress(table: StructureTable, energy: Array, stress: Array | None, gro
     )
     if len(found) >= LEAST_PAIRS and correlation <= -CLEAR:
         problem = (
-            f"stresses have the wrong sign: {says}, expected 1, as tension is positive; import the set with "
+            f"stresses have the wrong sign: {says}, expected 1, since tension is positive; import the set with "
             "stress_sign='minus'"
         )
     elif len(found) >= LEAST_PAIRS and correlation >= CLEAR and ratio < 10 * GPa:
         unit = "GPa" if ratio > 0.25 * GPa else "kbar"
         problem = (
-            f"stresses seem to be in {unit}: {says}, expected 1, as they are in eV/A^3; import the set with "
+            f"stresses seem to be in {unit}: {says}, expected 1, since stresses are in eV/A^3; import the set with "
             f"stress_unit={unit!r}"
         )
     return StressCheck(len(found), ratio, correlation, problem)

@@ -111,7 +111,7 @@ def test_a_condition_is_checked_without_values() -> None:
         ("status in [1, 2]", "status holds texts"),
         ("energy", "is no condition"),
         ("status + 1 > 2", "status holds texts, expected numbers"),
-        ("energy and kept", "energy holds numbers and is no condition"),
+        ("energy and kept", "energy holds numbers and is not a condition"),
         ("1 < 2", "is no condition"),
     ],
 )
@@ -186,7 +186,7 @@ def mixed() -> pd.DataFrame:
         ("e in ['0.1', 2]", r"write e in \[0.1, 2\]"),
         ("stable == 'yes'", "write stable or not stable"),
         ("status + 1 == 2", "status holds texts, expected numbers"),
-        ("status and e < 1", "status holds texts and is no condition"),
+        ("status and e < 1", "status holds texts and is not a condition"),
         ("rough in e", "wants a list on its right"),
         ("e == [1]", "write `in`"),
         ("e in [left]", "e holds numbers|can be|left"),

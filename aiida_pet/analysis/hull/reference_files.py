@@ -76,7 +76,9 @@ def read_references(
         raise ReferenceFileError(f"{path}: no entries in it. {EXPECTED}")
     phases, found = choose_level(phases, str(path), level=level, stated=level_of_theory, warnings=warnings)
     if not found and any(phase.corrected for phase in phases):
-        warnings.append(f"{path.name}: energies carry corrections, those of the crystals must have them too")
+        warnings.append(
+            f"{path.name}: energies carry corrections, so the energies of the crystals must carry them too"
+        )
     return References(
         np.array(_unique_ids(phases), dtype=str),
         Compositions.of_mappings([phase.composition for phase in phases]),

@@ -157,7 +157,7 @@ class References:
             for name, theory in part.theories.items():
                 if theories.setdefault(name, theory) != theory:
                     raise ValueError(
-                        f"two sources are called {name!r}, one of {theories[name]}, one of {theory}"
+                        f"two sources of references are called {name!r}, with the levels {theories[name]} and {theory}"
                     )
         return cls(
             ids,
@@ -229,9 +229,9 @@ class References:
             f"{self.ids[first]} of {str(self.source[first])!r}",
         )
         raise PressureError(
-            f"the crystals compete by {told_pressure(pressure)}, but {len(wrong)} of {len(self)} references are given "
-            f"by {given}, {one} for example. "
-            "Relax them at the same pressure; a phase of a file must state `enthalpy` (eV) and `pressure` (GPa) itself"
+            f"the crystals have {told_pressure(pressure)}, but {len(wrong)} of {len(self)} references have {given}, "
+            f"for example {one}. Relax them at the same pressure. A phase of a file must state its `enthalpy` (eV) "
+            "and `pressure` (GPa)"
         )
 
 

@@ -122,7 +122,7 @@ def discovery_metrics(
     unknown = predicted.index.difference(frame.index)
     if len(unknown):
         raise ValueError(
-            f"{len(unknown)} predictions are of no row of the reference: {unknown[:10].tolist()}"
+            f"{len(unknown)} predictions belong to no row of the reference: {unknown[:10].tolist()}"
         )
     true = pd.to_numeric(frame[e_above_hull], errors="coerce")
     aligned = pd.to_numeric(predicted.reindex(frame.index), errors="coerce")

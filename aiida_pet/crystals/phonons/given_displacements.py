@@ -55,8 +55,8 @@ def given_displacements(
     cells, atoms = moved[:, 0].astype(np.int64), moved[:, 1].astype(np.int64)
     if len(np.unique(cells)) != len(cells):
         raise ValueError(
-            "displacements: several atoms of a supercell are displaced; expected one atom in each, as phonopy's "
-            "finite displacements have it"
+            "displacements: several atoms of a supercell are displaced; expected one displaced atom in each "
+            "supercell, as in phonopy's finite displacements"
         )
     if atoms.min() < 0 or atoms.max() >= len(order):
         raise ValueError(
@@ -93,7 +93,7 @@ def _check_enough(sites: SupercellSites, displacements: Displacements) -> None:
             < 3
         ):
             raise ValueError(
-                f"displacements: those of {len(vectors)} supercells that displace site {site} of the primitive cell do "
-                "not span three directions under the symmetry that the crystal has here: leave the column out, or "
+                f"displacements: the {len(vectors)} supercells that displace site {site} of the primitive cell do not "
+                "give three independent directions with the symmetry that is found here: leave the column out, or "
                 "raise phonon_symprec"
             )

@@ -143,8 +143,8 @@ def given_supercell(
     atoms = _one_of_each_site(primitive, positions, numbers, max(symprec, 0.01))
     if len(atoms) * round(abs(np.linalg.det(unit))) != len(numbers):
         raise ValueError(
-            f"primitive_matrix = {given.tolist()}: the crystal has {len(atoms)} different sites in that cell, so that "
-            f"its {len(numbers)} atoms are not images of those of one primitive cell"
+            f"primitive_matrix = {given.tolist()}: the crystal has {len(atoms)} different sites in that cell, so its "
+            f"{len(numbers)} atoms are not images of the atoms of one primitive cell"
         )
     matrix = _given_matrix(supercell)
     image = shortest_image(matrix.T @ primitive)

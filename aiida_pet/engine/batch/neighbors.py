@@ -132,7 +132,7 @@ class NeighborList:
     def pairs(self) -> Pairs:
         """Pairs of the last update, of the rows that stayed or entered since."""
         if self._built is None:
-            raise RuntimeError("no pairs were looked for: call update() before")
+            raise RuntimeError("no pairs were looked for yet: call update() first")
         return self._built.pairs
 
     def keep(self, batch: Batch, rows: Tensor) -> None:

@@ -197,7 +197,7 @@ def head_name(names: Sequence[str], bases: Sequence[str], variant: str | None) -
             return name
     raise UnsupportedModelError(
         f"the model has no head {wanted[0]!r}; it has {', '.join(names)}: "
-        "ask for conservative forces and stress and a variant it has, or use another model"
+        "ask for conservative forces and stress and a variant that it has, or use another model"
     )
 
 
@@ -214,16 +214,16 @@ def features_name(energy: str) -> str:
 def no_uncertainty(kind: str) -> UnsupportedModelError:
     """Return the error that says that a model of some ``kind`` has no uncertainty."""
     return UnsupportedModelError(
-        f"outputs has {Output.UNCERTAINTY.value}, but the model, a {kind}, has none for this energy: "
-        "leave it out, or take a model that metatrain's llpr architecture calibrated"
+        f"outputs has {Output.UNCERTAINTY.value}, but the model, a {kind}, states no uncertainty for this energy: "
+        "leave the output out, or take a model that was calibrated with metatrain's architecture llpr"
     )
 
 
 def no_ensemble(kind: str) -> UnsupportedModelError:
     """Return the error that says that a model of some ``kind`` has no ensemble."""
     return UnsupportedModelError(
-        f"outputs has {Output.ENSEMBLE.value}, but the model, a {kind}, has none for this energy: "
-        "leave it out, or make one by `aiida-pet launch calibrate --set ensemble=32`"
+        f"outputs has {Output.ENSEMBLE.value}, but the model, a {kind}, has no ensemble for this energy: leave the "
+        "output out, or make an ensemble with `aiida-pet launch calibrate --set ensemble=32`"
     )
 
 

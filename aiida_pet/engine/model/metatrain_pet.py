@@ -38,7 +38,8 @@ class MetatrainPet:
         reasons = why_not_plain(model)
         if reasons:
             raise UnsupportedModelError(
-                f"the model cannot be evaluated as plain PET: {', '.join(reasons)}; make_model takes such models too"
+                f"the model cannot be evaluated as plain PET: {', '.join(reasons)}; make_model evaluates such models "
+                "too"
             )
         self._whole, pet = model, pet_of(model).eval()
         self._pet = pet

@@ -108,7 +108,8 @@ def _check_asked(described: OtherEngine, options: ModelOptions) -> None:
 
     def refuse(what: str, remedy: str) -> None:
         raise UnsupportedModelError(
-            f"{what} is asked for, but {described.name} ({described.package} {described.version}) has none: {remedy}"
+            f"{what} is asked for, but {described.name} ({described.package} {described.version}) does not give it: "
+            f"{remedy}"
         )
 
     conservative = Derivation.CONSERVATIVE
@@ -158,12 +159,12 @@ def _made(described: OtherEngine, device: torch.device, dtype: torch.dtype) -> A
     lacking = [name for name in ("forces", "stress") if not getattr(model, f"compute_{name}")]
     if lacking:
         raise UnsupportedModelError(
-            f"{described.name} gives no {lacking[0]}: say so in its arguments (compute_{lacking[0]})"
+            f"{described.name} gives no {lacking[0]}: ask for it in the arguments of the model (compute_{lacking[0]})"
         )
     if model.dtype is not dtype:
         raise UnsupportedModelError(
             f"{described.name} runs in {model.dtype}, not in {dtype}: take dtype = "
-            f"{str(model.dtype).removeprefix('torch.')}, or give it another in its arguments"
+            f"{str(model.dtype).removeprefix('torch.')}, or set another dtype in the arguments of the model"
         )
     logger.info("%s: %s of %s %s", described.name, described.interface, described.package, described.version)
     return model.to(device).eval()

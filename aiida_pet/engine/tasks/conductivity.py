@@ -84,7 +84,7 @@ class ThirdOrderForces(Expansion[ConductivityParameters, ForcesPlan]):
         )
         if displaced.n_displacements > given.max_displacements:
             raise ValueError(
-                f"it needs {displaced.n_displacements:,} displaced supercells, and max_displacements is "
+                f"the crystal needs {displaced.n_displacements:,} displaced supercells, but max_displacements is "
                 f"{given.max_displacements:,}: set a pair_cutoff, a smaller fc3_min_image, or allow more"
             )
         heat = np.asarray(phono3py.primitive_matrix, dtype=np.float64)

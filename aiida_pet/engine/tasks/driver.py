@@ -374,7 +374,10 @@ def _with_notes(end: tuple[RowStatus, str], codes: set[str]) -> tuple[RowStatus,
     """Return status and message of a row, with a word on symmetry that was asked for and could not be held."""
     if Warned.SYMMETRY_NOT_HELD not in codes:
         return end
-    note = "no symmetry could be held or averaged over: at symprec, and down to a hundredth of it, none was found"
+    note = (
+        "no symmetry could be held or averaged over: at symprec, and down to a hundredth of symprec, no symmetry was "
+        "found"
+    )
     return end[0], f"{end[1]}; {note}" if end[1] else note
 
 

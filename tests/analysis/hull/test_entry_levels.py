@@ -73,7 +73,7 @@ def test_one_level_is_kept_on_request(read: Any, level: str, ids: list[str], nam
     found = read(MIXED, level=level)
     assert found.ids.tolist() == ids
     assert found.theories == {"mp": Theory(name)}
-    assert f"{len(ids)} of 3 entries are of the level {name} and were kept" in found.warnings[0]
+    assert f"{len(ids)} of 3 entries have the level {name} and were kept" in found.warnings[0]
     with pytest.raises(ReferenceFileError, match="no entry is of the level 'SCAN', but: PBE"):
         read(MIXED, level="SCAN")
 

@@ -124,7 +124,9 @@ def test_phases_of_files_compete_if_each_states_its_enthalpy(tmp_path: Path) -> 
     np.testing.assert_allclose(found.table.columns["e_above_hull"], expected, atol=1e-12)
     del entries[1]["enthalpy"]
     path.write_text(json.dumps(entries))
-    with pytest.raises(PressureError, match=r"1 of 2 references .* W of 'pressed'.*must state `enthalpy`"):
+    with pytest.raises(
+        PressureError, match=r"1 of 2 references .* W of 'pressed'.*must state its `enthalpy`"
+    ):
         energies_above_hull(pressed(60.0, slice(2, None)), read_references(path))
 
 
