@@ -22,7 +22,7 @@ def clean_folders(pks: Iterable[int]) -> tuple[list[int], str]:
 
     The folders are marked as cleaned once they are gone, as AiiDA's own commands mark them.
 
-    :param pks: of the jobs.
+    :param pks: pks of the jobs.
     :return: those whose folder may still be there, and why; empty if all are gone.
     """
     left = list(pks)

@@ -1,6 +1,6 @@
 """Thermal conductivities of a set of crystals or a single one: forces by the engine, then the transport on cores.
 
-The two kinds of jobs may run on different computers: those of forces want a GPU, those of the transport cores and
+The two kinds of jobs may run on different computers: jobs of forces want a GPU, jobs of the transport want cores and
 phono3py. Rows that are left by a job of the transport go into another one, as long as each finishes some.
 """
 

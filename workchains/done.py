@@ -76,7 +76,7 @@ def of_jobs(tables: Mapping[str, StructureSetData]) -> dict[str, StructureSetDat
 
 
 def current(tables: Mapping[str, StructureSetData]) -> dict[str, StructureSetData]:
-    """Return those of ``tables`` that the engine of today would make the same, as far as versions tell."""
+    """Return the ``tables`` that the engine of today would make in the same way, as far as versions tell."""
     return {name: table for name, table in tables.items() if _is_current_table(table)}
 
 
@@ -103,12 +103,12 @@ def _is_current(maker: Any) -> bool:
 
 @dataclass
 class Given:
-    """Tells what rows were given, of one task: of the rows that are asked for, and of those of tables of results.
+    """Tells what rows were given to one task, for the rows that are asked for and for the rows of tables of results.
 
     Of a table that does not say it, of a version before, it is worked out from the inputs of the job; each set of
     crystals is read once.
 
-    :ivar task: of the jobs.
+    :ivar task: task of the jobs.
     """
 
     task: Task

@@ -303,10 +303,10 @@ class HullWorkChain(TaskProtocols, WorkChain):
         :param structures: the finished set.
         :param references: reference phases by name.
         :param reference_structures: crystals to relax first, by ``code`` with ``model``.
-        :param protocol: of the relaxation; None takes the parameters that the set was relaxed with, if provenance tells
-            them, else the default protocol.
+        :param protocol: protocol of the relaxation; None takes the parameters that the set was relaxed with, if
+            provenance tells them, else the default protocol.
         :param overrides: inputs of the relaxation's protocol to change.
-        :param parameters: of the hull.
+        :param parameters: parameters of the hull.
         :param launch: how the relaxation runs, see :class:`~aiida_pet.workchains.launch.Launch`.
         :raises ValueError: if there are crystals to relax but no code or model.
         :raises ProtocolError: for an unknown protocol or override.

@@ -1,8 +1,8 @@
 """One lane of a batch: walks its share of rows in jobs, one after the other, and waits for no other lane.
 
-What becomes of rows that a job did not finish is decided in :mod:`aiida_pet.workchains.walk`; here jobs are started
-and their exit codes read. A job goes on with rows where the one before left them, if that did not finish: it is given
-the folder of that job. The results stay with the jobs (`CalcJobNode.outputs.results`), which
+What becomes of rows that a job did not finish is decided in :mod:`aiida_pet.workchains.walk`; here jobs are started and
+their exit codes read. If a job did not finish its rows, the next job goes on where they were: it is given the folder of
+the job before. The results stay with the jobs (`CalcJobNode.outputs.results`), which
 :class:`~aiida_pet.workchains.batch.BatchWorkChain` collects at the end: a lane that is killed loses nothing.
 """
 

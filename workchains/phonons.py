@@ -83,7 +83,7 @@ class PhononWorkChain(CrystalsWorkChain):
             required=False,
             validator=validate_follow_modes,
             help="Displace crystals that have imaginary modes along the softest mode and relax them freely: true, or "
-            "a dictionary with `amplitude` (A) and `{RELAX}`, the parameters of that relaxation that differ from "
+            f"a dictionary with `amplitude` (A) and `{RELAX}`, the parameters of that relaxation that differ from "
             "the parameters of the job.",
         )
         spec.outline(
@@ -255,7 +255,8 @@ class PhononWorkChain(CrystalsWorkChain):
 
         Other arguments are those of :class:`~aiida_pet.workchains.crystals.CrystalsWorkChain`.
 
-        :param bands: of a single crystal, see :mod:`aiida_pet.calculations.harmonic_parameters`.
+        :param bands: parameters for the bands of a single crystal, see
+            :mod:`aiida_pet.calculations.harmonic_parameters`.
         :param dos: so here.
         :param thermal: and here.
         :param parent: structure on whose band path the single crystal is put.

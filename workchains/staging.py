@@ -56,7 +56,7 @@ class StagingWorkChain(WorkChain):
         )
 
     def look(self) -> None:
-        """Look for a whole copy: who comes here knows of none, or was refused the one that there is."""
+        """Look for a complete copy: the caller knows of none, or the copy that is there was refused."""
         self.ctx.uploads = 0
         self.ctx.remote_model = find_staged_model(self.inputs.model, self.inputs.computer, by_hash=True)
 

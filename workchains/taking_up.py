@@ -1,6 +1,6 @@
 """One launch at a time takes up another: each says which it resumes, and looks for an earlier one as it begins.
 
-What a launch resumes is stored with it, before it runs. Of two that are started at the same moment, the one with the
+What a launch resumes is stored with it, before it runs. If two are started at the same moment, the launch with the
 higher pk ends in its first step. On PostgreSQL a moment remains: between the writing of a node and the end of that
 transaction, some milliseconds, the other does not see it; rows are then computed twice, and none is lost.
 """

@@ -46,7 +46,7 @@ class ChosenPath:
 
     :ivar path: in the reciprocal basis of the crystal's primitive cell.
     :ivar of: whose path it is.
-    :ivar spacegroup: of the crystal at ``path_symprec``; 0 if none is found.
+    :ivar spacegroup: space group of the crystal at ``path_symprec``; 0 if none is found.
     :ivar warnings: in words; empty if the space group is the same at all tolerances and that of the start.
     """
 
@@ -67,7 +67,7 @@ def choose_path(
     """Return the path of a crystal.
 
     :param row: the one row of results, with its columns of space groups.
-    :param phonopy: of the row.
+    :param phonopy: phonopy object of the row.
     :param parent: a structure whose path is wanted, with the same lattice but for a strain of up to 10 %.
     :param start: the crystal before its relaxation, whose path is taken if the relaxation changed the space group.
     :raises OtherPathError: if the relaxation changed the space group, and the path of the start cannot be had.
@@ -113,7 +113,7 @@ def symmetry_remarks(row: StructureTable, phonopy: Phonopy, parameters: BandsPar
     differs from one to the other, or from the columns.
 
     :param row: the one row of results.
-    :param phonopy: of the row.
+    :param phonopy: phonopy object of the row.
     """
     crystal, symprec = _primitive(phonopy), parameters.path_symprec
     said = [str(row.columns["symmetry_warning"][0])] if "symmetry_warning" in row.columns else []

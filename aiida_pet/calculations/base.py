@@ -112,7 +112,8 @@ class PetCalculation(CalcJob):
             "remote_model",
             valid_type=orm.RemoteData,
             required=False,
-            help=f"Folder on the computer that holds the model as {MODEL_FILE}: linked instead of uploaded.",
+            help=f"Folder on the computer that holds the model as {MODEL_FILE}: jobs link to the file, so it is not "
+            "uploaded.",
         )
         spec.input(
             "remote_state",

@@ -117,7 +117,7 @@ def mixture_in(
 
     :param theories: by the name of their source.
     :param sets: the sources whose crystals are known, and which can be corrected.
-    :param parameters: of the hull.
+    :param parameters: parameters of the hull.
     """
     if parameters["force_mixture"]:
         return None

@@ -74,7 +74,7 @@ def _last_error(node: Any) -> str:
 def read_probe(answer: dict[str, Any], gpus: int) -> Iterator[Check]:
     """Say what is wrong with a compute node.
 
-    :param answer: of :func:`aiida_pet.engine.probe.probe`.
+    :param answer: answer of :func:`aiida_pet.engine.probe.probe`.
     :param gpus: that the job asked for.
     """
     if answer["version"] != __version__:

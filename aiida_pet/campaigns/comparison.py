@@ -32,9 +32,9 @@ _SPACE_GROUP = "spacegroup_"
 class Difference:
     """How a column differs over the rows that have it in both; differences are second minus first.
 
-    :ivar unit: of the column, empty if it has none.
+    :ivar unit: unit of the column, empty if it has none.
     :ivar n_rows: rows with a value in both.
-    :ivar n_different: of these, rows whose values are not the same.
+    :ivar n_different: number of rows whose values differ.
     :ivar mean: mean difference, NaN for what is no number, as the three others.
     :ivar mean_abs: mean absolute difference.
     :ivar median_abs: median absolute difference.
@@ -56,7 +56,7 @@ class Comparison:
     """What two tables have in common and in what they differ.
 
     :ivar n_common: rows that are in both and fulfil the condition.
-    :ivar n_answered: of these, rows that converged in both: numbers are of them.
+    :ivar n_answered: number of rows that converged in both, over which the numbers are computed.
     :ivar only_first: ids that only the first has.
     :ivar only_second: ids that only the second has.
     :ivar statuses: (status in the first, in the second) -> rows, where they differ.
@@ -91,7 +91,8 @@ def compare(
     """Compare two campaigns row by row.
 
     :param first: a launch with results, or a table, by pk, uuid, label or as a node.
-    :param columns: to compare; if none, those of the catalogue that are compared and the space groups that both have.
+    :param columns: columns to compare; if none are given, the columns that the catalogue marks and the space groups
+        that both have.
     :param where: only rows that fulfil it in the first.
     :param most: rows to name of each column.
     :raises ComparisonError: if one has no results, no id is in both, or a column is not.

@@ -23,7 +23,7 @@ class NoSuchNodeError(CampaignError, LookupError):
 class WrongNodeError(CampaignError, TypeError):
     """Raised if a node is of another type than what was asked needs.
 
-    :ivar pk: of the node.
+    :ivar pk: pk of the node.
     :ivar expected: names of the types that would do.
     """
 
@@ -36,7 +36,7 @@ class WrongNodeError(CampaignError, TypeError):
 class NoRowsError(CampaignError, LookupError):
     """Raised for a process without any result yet.
 
-    :ivar pk: of the process.
+    :ivar pk: pk of the process.
     """
 
     def __init__(self, pk: int | None, state: str, reason: str | None = None) -> None:
@@ -48,7 +48,7 @@ class NoRowsError(CampaignError, LookupError):
 class NoTrajectoriesError(CampaignError, LookupError):
     """Raised for a process whose jobs left no trajectories.
 
-    :ivar pk: of the process.
+    :ivar pk: pk of the process.
     """
 
     def __init__(self, pk: int | None) -> None:
@@ -62,7 +62,7 @@ class NoTrajectoriesError(CampaignError, LookupError):
 class NoSuchRowError(CampaignError, KeyError):
     """Raised if there is no row of an id; the message names the closest ids.
 
-    :ivar pk: of the table, None if it is not stored.
+    :ivar pk: pk of the table, None if it is not stored.
     """
 
     def __init__(self, message: str, pk: int | None = None) -> None:
@@ -131,7 +131,7 @@ class NothingToCompareError(CampaignError, ValueError):
         self.whose, self.columns = whose, shortened(columns, 60)
         super().__init__(
             "nothing to compare: name pairs of columns (one of the results, one of the references); columns of the "
-            "{whose} are {self.columns}"
+            f"{whose} are {self.columns}"
         )
 
 
@@ -142,7 +142,7 @@ class NotResumableError(CampaignError, ValueError):
 class TakenUpError(NotResumableError):
     """Raised for a campaign that another launch has taken up, or is taking up now.
 
-    :ivar pk: of the campaign.
+    :ivar pk: pk of the campaign.
     :ivar by: pk of the launch that took it up last.
     :ivar is_running: whether that launch is at work.
     :ivar is_finished_ok: whether it ended well.
@@ -165,8 +165,8 @@ class TakenUpError(NotResumableError):
 class NotEndedError(NotResumableError):
     """Raised for a launch that goes on.
 
-    :ivar pk: of the launch.
-    :ivar state: of its process, in words.
+    :ivar pk: pk of the launch.
+    :ivar state: state of its process, in words.
     """
 
     def __init__(self, pk: int | None, state: str) -> None:
@@ -192,7 +192,7 @@ class NothingLeftError(NotResumableError):
 class SetByHandError(CampaignError, ValueError):
     """Raised for resources that are asked for otherwise, where the options of jobs were not made of resources.
 
-    :ivar names: of the resources.
+    :ivar names: names of the resources.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -214,7 +214,7 @@ class HasEndedError(CampaignError, ValueError):
 class NotStoppedError(CampaignError, RuntimeError):
     """Raised for a launch that was asked to stop, and does so later.
 
-    :ivar pk: of the launch.
+    :ivar pk: pk of the launch.
     """
 
     def __init__(self, pk: int | None, message: str) -> None:

@@ -42,7 +42,7 @@ class Rate:
     :ivar jobs: past jobs that this was taken from, 0 for the default.
     :ivar device: that the last of them ran on: ``cpu``, ``cuda:0``.
     :ivar computer: label of the computer of that job.
-    :ivar scale: how many times larger the model is than the one that the default is of.
+    :ivar scale: how many times larger the model is than the model for which the default was measured.
     """
 
     s_per_atom: float
@@ -85,7 +85,7 @@ class Estimate:
     :ivar atoms: in all of them.
     :ivar lanes: jobs that run at the same time.
     :ivar job_size: rows of a job at most.
-    :ivar jobs: of all lanes.
+    :ivar jobs: number of jobs of all lanes.
     :ivar wall_s: seconds until the slowest lane is through, if all lanes run side by side.
     :ivar memory_mb: peak memory of a job.
     :ivar rate: what the figures are based on.

@@ -1,9 +1,9 @@
 """How long a launch goes on, all stages of it, from its first minute: expected first, measured as rows come.
 
-Before a stage has rows its time is that of past jobs with the model (:mod:`~aiida_pet.campaigns.estimates`), times what
-the stages before took over what was expected of them. While it runs, the pace of its rows takes over. Rows come in
-flushes, so the pace is that of the last time that their number grew. How many rows come to a later stage is what the
-stages before kept of theirs, where that is known, else what they kept in past screenings or a usual share.
+Before a stage has rows, its time follows from past jobs with the model (:mod:`~aiida_pet.campaigns.estimates`), times
+what the stages before took over what was expected of them. While it runs, the pace of its rows takes over. Rows come in
+flushes, so the pace is measured when their number grew last. How many rows come to a later stage is what the stages
+before kept of theirs, where that is known, else what they kept in past screenings or a usual share.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ PAST_SCREENINGS = 20
 class StageCourse:
     """How far a stage is, as the forecast needs it.
 
-    :ivar name: of the stage.
+    :ivar name: name of the stage.
     :ivar rows: that come to it, expected or known.
-    :ivar done: of these.
-    :ivar taken_over: of these, rows that an earlier launch computed.
+    :ivar done: number of finished rows among them.
+    :ivar taken_over: number of rows among them that an earlier launch computed.
     :ivar elapsed_s: since it began; None before.
     :ivar ended: whether it has.
     """

@@ -44,9 +44,9 @@ class Campaign:
     """A launch with results, as the database knows it without any file being read.
 
     :ivar table: pk of the results.
-    :ivar attributes: of the results.
+    :ivar attributes: attributes of the results.
     :ivar crystals: pk of the set with the crystals of the rows; the results themselves, where they have them.
-    :ivar elements: of these crystals.
+    :ivar elements: elements of these crystals.
     """
 
     pk: int

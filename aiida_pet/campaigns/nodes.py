@@ -29,7 +29,7 @@ def load(named: Named, *classes: type) -> Any:
     A label goes before the beginning of a uuid, which a short word such as ``fe`` may happen to be. If several nodes
     have it, the newest of ``classes`` is taken, and a warning is logged.
 
-    :param classes: the node must be of one of these; of any class if none is given.
+    :param classes: classes to one of which the node must belong; any class if none is given.
     :raises NoSuchNodeError: if there is no such node, or several.
     :raises WrongNodeError: if it is of another class.
     """

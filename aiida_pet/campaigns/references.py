@@ -41,7 +41,7 @@ class Reference:
     :ivar name: file or node, for messages.
     :ivar frame: its columns, indexed by id.
     :ivar structures: its crystals, None if it has none.
-    :ivar units: of its columns, where they are known.
+    :ivar units: units of its columns, where they are known.
     :ivar modes: conductivities of its modes by id, None for crystals that have none; empty if it holds none.
     """
 
@@ -154,7 +154,7 @@ class Joined:
     """Results beside their references.
 
     :ivar frame: rows that are compared, columns of references with :data:`PREFIX`.
-    :ivar n_rows: of the results.
+    :ivar n_rows: number of rows of the results.
     :ivar without_reference: ids of rows that are not among the references.
     :ivar without_result: ids of references that are not among the rows.
     """

@@ -19,9 +19,9 @@ MOST_WITHOUT_ASKING = 20 * 10**9
 class DynamicsCost:
     """What a launch evaluates and writes.
 
-    :ivar evaluations: of one crystal each, those of inner steps included.
-    :ivar frames: of all trajectories.
-    :ivar n_bytes: of these, before they are compressed.
+    :ivar evaluations: number of evaluations of single crystals, including inner steps.
+    :ivar frames: number of frames of all trajectories.
+    :ivar n_bytes: number of bytes of all frames, before they are compressed.
     :ivar failed: empty: nothing is tried beforehand.
     :ivar metals: empty: of no importance here.
     """

@@ -97,7 +97,11 @@ def task_command(entry: TaskEntry) -> click.Command:
     ]
     if entry.cost:
         decorators.append(
-            click.option("--yes", is_flag=True, help="Compute even what is large and otherwise refused.")
+            click.option(
+                "--yes",
+                is_flag=True,
+                help="Launch even if the computation is so large that it is otherwise refused.",
+            )
         )
     decorated: Any = launch_options(command)
     for decorate in reversed(decorators):

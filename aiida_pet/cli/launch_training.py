@@ -83,7 +83,7 @@ def train(session: Session, **options: Any) -> None:
 @click.command(cls=OptionsByUse)
 @_training_options
 def finetune(session: Session, **options: Any) -> None:
-    """Go on from a model (--model) with the labelled crystals of a set or of FILES.
+    """Continue the training of a model (--model) with the labelled crystals of a set or of FILES.
 
     All weights are trained by default. --set method=lora trains low-rank additions, --set method=heads the
     heads alone. Labels of another level of theory get outputs of their own: --set variant=r2scan. If the

@@ -102,8 +102,7 @@ _others = click.option(
 @click.option(
     "--own-path",
     is_flag=True,
-    help="Draw along the path of the space group that each crystal ended with, not the one that it began "
-    "with.",
+    help="Draw along the path of the space group that each crystal has now, not of the group with which it began.",
 )
 @_drawn
 def bands(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], unit: str, own_path: bool) -> Drawing:

@@ -56,7 +56,7 @@ def load_references(
     """Return the references by name.
 
     :param given: as ``NAME=12``, ``12`` or ``mp.json.gz``.
-    :param level_of_theory: of the energies in files.
+    :param level_of_theory: level of theory of the energies in files.
     :param store: whether to store those that come from files.
     :param level: of files with entries of several levels of theory, keep those of this one.
     :raises click.ClickException: if one is not there, or cannot be read, or two have one name.

@@ -34,7 +34,7 @@ FIRST_ROWS = 40
 class Choice:
     """What of a table is written.
 
-    :ivar positions: of the rows, in their order.
+    :ivar positions: positions of the rows, in their order.
     :ivar columns: those that were asked for, ``all`` among them for all; None for the usual ones of the format.
     :ivar found: number of rows before they were limited.
     """

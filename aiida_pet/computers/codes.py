@@ -51,7 +51,7 @@ def check_configured(code: AbstractCode) -> None:
 def share_of_cores(code: AbstractCode, lanes: int, options: dict[str, Any]) -> dict[str, int]:
     """Return the threads of each job on this machine, where no scheduler keeps jobs off each other's cores.
 
-    :param options: of each job; nothing is set if they ask for cores.
+    :param options: options of each job; nothing is set if they ask for cores.
     """
     computer = code.computer
     if (

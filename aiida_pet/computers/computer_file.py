@@ -67,10 +67,10 @@ _LINE_BREAKS = ("\n", "\r", "\x00", "\u2028", "\u2029")
 class ComputerFile(BaseModel):
     """The keys of the file.
 
-    :ivar label: of AiiDA's computer.
+    :ivar label: label of AiiDA's computer.
     :ivar hostname: as ``ssh HOSTNAME`` knows it.
     :ivar transport: ``local``, or ``ssh_async`` for a login without password.
-    :ivar description: of AiiDA's computer, for people.
+    :ivar description: description of AiiDA's computer, for people.
     :ivar scheduler: slurm, pbspro, lsf, sge, or direct for none.
     :ivar work_dir: where jobs run; ``{username}`` becomes that of the login.
     :ivar engine: path of ``pet-engine`` there.
@@ -81,8 +81,9 @@ class ComputerFile(BaseModel):
     :ivar gpu_syntax: of SLURM: gres, gpus-per-node or gpus.
     :ivar gpu_resource: by which the cluster counts GPUs, if it is not ``gpu`` (SLURM, SGE) or ``ngpus`` (PBS).
     :ivar gpu_type_resource: of PBS and SGE, that holds the kind of GPU.
-    :ivar parallel_env: of SGE.
-    :ivar gpus: of a workstation without a scheduler; each lane gets one of them unless ``resources`` say otherwise.
+    :ivar parallel_env: parallel environment of SGE.
+    :ivar gpus: number of GPUs of a workstation without a scheduler; each lane gets one of them unless ``resources`` say
+        otherwise.
     :ivar resources: that jobs ask for unless told otherwise, see :class:`~aiida_pet.computers.resources.Resources`.
     :ivar mpiprocs: processes of a machine, by default; the engine is always one.
     :ivar poll_interval: seconds between two looks at the queue.

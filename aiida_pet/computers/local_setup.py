@@ -34,7 +34,7 @@ BROKER_TIMEOUT_S = 60
 def set_up(name: str | None, work_dir: Path | None, workers: int | None) -> Iterator[Step]:
     """Do the set-up and yield each step as it is done.
 
-    :param name: of the profile; None for the default one, or a new one.
+    :param name: name of the profile; None for the default one, or a new one.
     :param work_dir: where jobs run, if the computer is made; None for a folder beside the profile.
     :param workers: daemon workers to start, None to leave the daemon alone.
     """

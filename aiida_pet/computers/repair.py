@@ -134,7 +134,7 @@ def _pks(pks: list[int]) -> str:
 def find_lost(broker: Any) -> Findings:
     """Return what database and broker say of each other; the daemon must not run.
 
-    :param broker: of the loaded profile.
+    :param broker: broker of the loaded profile.
     """
     active = sorted(_active())
     tasks = Counter(get_process_tasks(broker))

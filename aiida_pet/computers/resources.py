@@ -136,8 +136,9 @@ class Site(BaseModel):
     :ivar gpu_syntax: of SLURM.
     :ivar gpu_resource: name under which the cluster counts its GPUs: ``gpu`` in SLURM's gres and SGE, ``ngpus`` in PBS.
     :ivar gpu_type_resource: name of the resource of PBS or SGE that holds the kind of GPU.
-    :ivar parallel_env: of SGE, for the cores of one machine.
-    :ivar gpus: of a workstation without a scheduler; its lanes take them in turn, unless jobs ask for none.
+    :ivar parallel_env: parallel environment of SGE, for the cores of one machine.
+    :ivar gpus: number of GPUs of a workstation without a scheduler; its lanes take them in turn, unless jobs ask for
+        none.
     :ivar resources: defaults of jobs.
     """
 
@@ -249,7 +250,7 @@ def render(resources: Resources, scheduler: str, site: Site | None = None) -> di
     """Return ``resources`` as ``metadata.options`` of a CalcJob.
 
     :param scheduler: entry point of the scheduler plugin, one of :data:`SCHEDULERS`.
-    :param site: of the computer.
+    :param site: site settings of the computer.
     :raises ResourceError: for what the scheduler has not, with the remedy.
     """
     site = site or Site()
@@ -371,7 +372,7 @@ def lane_options(options: Mapping[str, Any], scheduler: str, lane: int) -> dict[
 
     With a queue it is the scheduler that gives each job GPUs of its own.
 
-    :param options: of all jobs; ``CUDA_VISIBLE_DEVICES`` among the environment variables lists the GPUs.
+    :param options: options of all jobs; ``CUDA_VISIBLE_DEVICES`` among the environment variables lists the GPUs.
     :param scheduler: entry point of the scheduler plugin.
     :param lane: counted from 0.
     """

@@ -116,7 +116,7 @@ class _Record(NamedTuple):
     """A record of the daemon's log.
 
     :ivar time: as it stands there.
-    :ivar pid: of the worker.
+    :ivar pid: process id of the worker.
     :ivar text: with the traceback under it.
     """
 

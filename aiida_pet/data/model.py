@@ -1,4 +1,4 @@
-"""PetModelData: a PET checkpoint as one node, told apart from others by its SHA-256 alone.
+"""PetModelData: a PET checkpoint as one node, which only its SHA-256 identifies.
 
 Nothing here opens a checkpoint: that is done by :mod:`aiida_pet.models`, after the hash was found known or
 trusted.

@@ -18,7 +18,7 @@ _KAPPA = "W/(m K)"
 class HeatCurves:
     """Conductivity at T temperatures, and what modes up to C frequencies, or mean free paths, carry at 300 K.
 
-    :ivar id: of the row.
+    :ivar id: id of the row.
     :ivar temperatures: (T,) K.
     :ivar kappa: (T,) mean of the diagonal, W/(m K).
     :ivar frequencies: (C,) THz.

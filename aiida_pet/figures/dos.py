@@ -22,8 +22,8 @@ REMEDY = "the task phonons makes it; in a screening it is in the table of the st
 class Dos:
     """A density of states; its integral over all frequencies is 3 modes per atom of the primitive cell.
 
-    :ivar id: of the row.
-    :ivar unit: of frequencies.
+    :ivar id: id of the row.
+    :ivar unit: unit of frequencies.
     :ivar frequencies: (G,); imaginary ones are negative.
     :ivar total: (G,) modes per unit of frequency and primitive cell.
     :ivar elements: symbol -> (G,), which sum up to the total; empty if not asked for.

@@ -36,7 +36,7 @@ _IEEE, _OWN = "elastic_tensor_ieee", "elastic_tensor"
 class ElasticSurface:
     """Elastic answers by direction, on a grid of T polar by P azimuthal angles.
 
-    :ivar id: of the row.
+    :ivar id: id of the row.
     :ivar axes: what x, y and z are, in words.
     :ivar tensor: (6, 6) GPa.
     :ivar theta: (T,) polar angle from z, radians.

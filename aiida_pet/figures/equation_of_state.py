@@ -21,10 +21,10 @@ _POINTS = 201
 class VolumeCurve:
     """Energies of a row at V volumes, and its equation of state at P volumes between and around them.
 
-    :ivar id: of the row.
+    :ivar id: id of the row.
     :ivar equation: which equation of state leaves less of the energies, with the numbers of the row.
     :ivar volumes: (V,) of the cell, A^3.
-    :ivar energies: (V,) of the cell over that of the minimum, eV.
+    :ivar energies: (V,) energies of the cell above the energy of the minimum, eV.
     :ivar curve_volumes: (P,) A^3.
     :ivar curve_energies: (P,) eV.
     :ivar minimum: volume of the minimum, A^3.

@@ -24,7 +24,7 @@ _UNITS = {
 class ThermalExpansion:
     """Quasi-harmonic properties at T temperatures, those at which the row has a volume.
 
-    :ivar id: of the row.
+    :ivar id: id of the row.
     :ivar temperatures: (T,) K.
     :ivar volume: (T,) of the cell, A^3.
     :ivar thermal_expansion: (T,) of the volume, 1e-6/K.

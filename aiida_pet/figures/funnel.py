@@ -22,7 +22,7 @@ _VALUES = re.compile(r" \(\w+ = [^()]*\)")
 class FunnelStage:
     """A stage.
 
-    :ivar name: of the stage.
+    :ivar name: name of the stage.
     :ivar rows_in: rows that came to it.
     :ivar rows_out: rows that went on.
     :ivar reasons: why the others did not -> rows, the most frequent first.

@@ -1,4 +1,4 @@
-"""Values of a column against those of another launch or of references, row by row."""
+"""Values of a column against the values of another launch or of references, row by row."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _ROBUST = 1.4826  # a normal distribution's standard deviation over its median a
 class Parity:
     """N pairs.
 
-    :ivar column: of the values.
+    :ivar column: column of the values.
     :ivar other: column of the references.
-    :ivar unit: of both; empty for none.
+    :ivar unit: unit of both; empty for none.
     :ivar ids: (N,).
     :ivar reference: (N,) horizontal axis.
     :ivar value: (N,) vertical axis.

@@ -17,7 +17,7 @@ class SymmetryChanges:
     """How many rows went from which space group to which, at K tolerances.
 
     :ivar tolerances: (K,) A, ascending.
-    :ivar changes: of each tolerance, (before, after) -> rows; rows that kept their group are among them.
+    :ivar changes: changes of each tolerance, (before, after) -> rows; rows that kept their group are among them.
     :ivar not_relaxed: rows that were left out, since they have no group before or after, or were not relaxed.
     """
 

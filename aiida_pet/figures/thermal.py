@@ -18,7 +18,7 @@ REMEDY = "the task phonons makes it; in a screening it is in the table of the st
 class Thermal:
     """Thermal properties at T temperatures.
 
-    :ivar id: of the row.
+    :ivar id: id of the row.
     :ivar per: what a mole is of: ``atoms`` or ``primitive cells``.
     :ivar temperatures: (T,) K.
     :ivar free_energy: (T,) Helmholtz, kJ/mol.

@@ -33,7 +33,7 @@ def read_ase_database(
 ) -> Iterator[Item]:
     """Yield each row; key-value pairs are columns, and where none of them is an id, ASE's ``unique_id`` is.
 
-    :param path: of the database, never written to.
+    :param path: path of the database, never written to.
     :param json_form: whether it is ASE's JSON form, rather than SQLite.
     :raises ValueError: if it is not a database.
     """

@@ -78,7 +78,7 @@ class ImportProblem:
     """One structure, or what is left of a file, that could not be imported.
 
     :ivar file: path of the file; ``archive.zip:member`` for a member of an archive.
-    :ivar id: of the structure; empty where the problem is that of the file.
+    :ivar id: id of the structure; empty where the problem is that of the file.
     :ivar reason: the value found and what was expected.
     :ivar remedy: what helps, in words of Python arguments; empty where there is none.
     """

@@ -28,7 +28,7 @@ class Format:
     """A format of files.
 
     :ivar name: for options.
-    :ivar suffixes: of files that are read, in small letters.
+    :ivar suffixes: suffixes of files that are read, in small letters.
     :ivar reader: ``module:function``; empty for a format that is only written.
     :ivar writer: ``module:function``; empty for a format that is only read.
     :ivar written: suffixes that mean the format when a file is written, in small letters.

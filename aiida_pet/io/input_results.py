@@ -47,7 +47,7 @@ class ResultOptions:
     :ivar column_map: name of a field -> one of :data:`TARGETS`, or the name of the column that it becomes.
     :ivar virial_sign: reads ``virial`` as stress = sign * virial / volume; None leaves virials out, unless they are
         mapped, in which case the sign is ASE's, ``minus``.
-    :ivar stress_unit: of stresses in the file, one of :data:`STRESS_UNITS`; virials are in eV.
+    :ivar stress_unit: unit of stresses in the file, one of :data:`STRESS_UNITS`; virials are in eV.
     :ivar stress_sign: ``minus`` where the file counts compression positive, as VASP's output does.
     """
 

@@ -81,7 +81,7 @@ def write_submission(energies: Table, crystals: StructureTable, path: Path) -> S
     :param energies: rows with a column ``formation_energy``, eV/atom.
     :param crystals: the same rows, relaxed, with ``energy``, ``status`` and ``n_steps``, in any order and possibly
         among others.
-    :param path: of the energies, called ``<yyyy-mm-dd>-discovery.csv.gz``.
+    :param path: path of the energies, called ``<yyyy-mm-dd>-discovery.csv.gz``.
     :raises SubmissionError: if the name does not fit, or there are no formation energies.
     :raises KeyError: naming ids without a crystal.
     """

@@ -159,7 +159,7 @@ def own_crystal(
 
     :param raw: the object.
     :param atoms: the geometry.
-    :param id_key: of the id; None takes that which was written, empty none.
+    :param id_key: key of the id; None takes that which was written, empty none.
     :param dropped: counts what is not a column.
     :raises ValueError: if the object was damaged.
     """

@@ -23,7 +23,7 @@ Found = tuple[Floats, Floats | None]
 def dataset_of(document: Mapping[str, Any], prefix: str = "") -> Found | None:
     """Return the data set of a file of phonopy, or that of second order of phono3py; None if there is none.
 
-    :param prefix: of its keys, ``phonon_`` in files of phono3py.
+    :param prefix: prefix of its keys, ``phonon_`` in files of phono3py.
     :raises KeyError, TypeError, ValueError: if it is not as phonopy writes it.
     """
     listed, block = document.get(f"{prefix}displacements"), document.get(f"{prefix}dataset")

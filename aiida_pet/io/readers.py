@@ -73,7 +73,7 @@ def _remedy_of_duplicates(places: dict[str, list[str]], given_twice: Sequence[st
 class ReadOptions:
     """How to read files.
 
-    :ivar file_format: of all files; None tells it by their names.
+    :ivar file_format: format of all files; None tells it by their names.
     :ivar id_key: field that holds the id; None tries the usual ones, empty uses none and numbers the
         structures.
     :ivar structure_key: field or data frame column that holds the structure, where a JSON row has several.
@@ -97,7 +97,7 @@ class ReadOptions:
     ) -> ReadOptions:
         """Return the options, the format given by its name.
 
-        :param results: of :class:`~aiida_pet.io.input_results.ResultOptions`.
+        :param results: results of :class:`~aiida_pet.io.input_results.ResultOptions`.
         :raises StructureFileError: if there is no such format, or an option of results has no such value.
         """
         if file_format is not None and file_format not in readable():
@@ -279,7 +279,8 @@ def _note_likely_ids(crystal: Crystal, left_out: LeftOut) -> None:
     for name, value in crystal.columns.items():
         if name != EXPORTED_ID_KEY and isinstance(value, str | int) and sounds_like_id(name):
             left_out.note(
-                "no field is known to hold the id, so the name of the file was taken; id_key={name!r} takes this field"
+                "no field is known to hold the id, so the name of the file was taken; "
+                f"id_key={name!r} takes this field"
             )
             return
 

@@ -157,8 +157,8 @@ def _checked(reader: Any) -> Iterator[tuple[int, list[str]]]:
                 yield reader.line_num, values
     except csv.Error as error:
         raise ValueError(
-            f"line {reader.line_num} is not valid csv: {error}: expected a value in quotes to begin right behind the "
-            'separator, and quotes in it twice ("")'
+            f"line {reader.line_num} is not valid csv: {error}: expected a value in quotes to begin right after the "
+            'separator, and quotes inside the value to be doubled ("")'
         ) from error
 
 

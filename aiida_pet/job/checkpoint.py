@@ -133,7 +133,7 @@ def load_checkpoint(path: Path | str, expected_sha256: str) -> dict[str, Any]:
 def open_checkpoint(path: Path | str, content: bytes) -> dict[str, Any]:
     """Return the checkpoint whose bytes are ``content``, as :func:`read_archive` returned them; this runs its pickle.
 
-    :param path: of the file, for messages.
+    :param path: path of the file, for messages.
     :raises ModelError: as :func:`load_checkpoint`.
     """
     try:

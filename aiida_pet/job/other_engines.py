@@ -28,12 +28,12 @@ class DescriptionError(ModelError):
 class OtherEngine(BaseModel):
     """What a description says.
 
-    :ivar name: of the model.
+    :ivar name: name of the model.
     :ivar interface: ``package.module:callable``; called with ``arguments``, the weights, ``device`` and ``dtype``,
         of the last three what it takes, it returns a ``ModelInterface``.
     :ivar arguments: further keyword arguments.
     :ivar package: distribution that is installed, such as ``mace-torch``.
-    :ivar version: of the package; another one is refused.
+    :ivar version: version of the package; another one is refused.
     :ivar weights: path of the file on the computer that runs it; None for a model without one.
     :ivar weights_sha256: hexadecimal.
     :ivar weights_argument: keyword that takes the path.
@@ -128,7 +128,7 @@ def is_description(content: bytes) -> bool:
 def read_description(content: bytes, path: Path | str) -> OtherEngine:
     """Return the description with the bytes ``content``.
 
-    :param path: of the file, for messages.
+    :param path: path of the file, for messages.
     :raises DescriptionError: naming what is wrong.
     """
     try:

@@ -311,7 +311,8 @@ class PhononParameters(TightRelaxParameters):
     supercell_check: float | None = Field(
         None,
         gt=0,
-        description="min_image of a second supercell, with which the frequencies are compared",
+        description="min_image of a second supercell; if given, the change of the frequencies from the first to the "
+        "second is reported",
         json_schema_extra=told(unit="A"),
     )
     mesh: float = Field(

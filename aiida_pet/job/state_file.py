@@ -33,7 +33,7 @@ class StateError(ValueError):
 def purpose_of(spec: JobSpec, parameters: Any) -> dict[str, Any]:
     """Return what decides the path of a row, by name.
 
-    :param parameters: of the task, defaults filled in.
+    :param parameters: parameters of the task, defaults filled in.
     """
     return {
         "version": STATE_VERSION,

@@ -79,7 +79,7 @@ def _why_not_in_plane(table: StructureTable) -> dict[int, str]:
     for row in np.flatnonzero(flat).tolist():
         refused[row] = (
             "cell=plane divides the stress by the volume of the cell with its vacuum, but the cell has no volume: "
-            "give it a third lattice vector, got {table.cells[row].tolist()}"
+            f"give it a third lattice vector, got {table.cells[row].tolist()}"
         )
     return refused
 

@@ -61,7 +61,7 @@ def _of_another[T: Task](cls: type[T], name: str) -> T:
 class Flag:
     """A yes-or-no option of ``aiida-pet launch TASK``.
 
-    :ivar name: of the argument of ``get_builder_from_protocol`` that it sets to true.
+    :ivar name: name of the argument of ``get_builder_from_protocol`` that it sets to true.
     :ivar help: text of ``--help``.
     """
 
@@ -73,7 +73,7 @@ class Flag:
 class Setting:
     """An option of ``aiida-pet launch TASK`` that has a value.
 
-    :ivar name: of the argument of ``get_builder_from_protocol`` that it gives.
+    :ivar name: name of the argument of ``get_builder_from_protocol`` that it gives.
     :ivar help: text of ``--help``.
     :ivar metavar: what stands for the value; ``NAME=VALUE`` for one that may be given several times.
     """
@@ -106,7 +106,7 @@ class TaskEntry:
     :ivar reads_atoms: the same of columns per atom.
     :ivar reads_ragged: the same of columns whose length differs from row to row.
     :ivar protocols: file of its protocols, as ``package:file``; empty for that of its name in this package.
-    :ivar entry_point: of its CalcJob; empty for ``pet.<name>``.
+    :ivar entry_point: entry point of its CalcJob; empty for ``pet.<name>``.
     :ivar workflow: entry point of its WorkChain; empty for that of the CalcJob.
     :ivar flags: further options of its launch.
     :ivar settings: further options that have a value.

@@ -2,7 +2,7 @@
 
 A card is a dictionary with ``sha256``, ``name``, ``version``, ``elements`` (atomic numbers), ``cutoff`` (A),
 ``outputs``, ``dtype``, ``n_parameters``, ``level_of_theory`` and ``licence``; the embedded model's has more: its data
-and its errors. Files are told apart by their SHA-256 alone; nothing is opened to identify one.
+and its errors. Files are identified by their SHA-256 alone; no file is opened for this.
 """
 
 from __future__ import annotations

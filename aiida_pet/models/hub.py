@@ -41,7 +41,7 @@ def fetch(name: str, version: str | None = None, cache_dir: Path | str | None = 
     :param cache_dir: None for the hub's own cache, which upet uses too.
     :raises UnknownModelError: for another name, or a version that the hub has not.
     :raises FetchError: if the hub cannot be reached or has no such file.
-    :raises WrongHashError, TruncatedModelError: if the file is not the one of the registry.
+    :raises WrongHashError, TruncatedModelError: if the file is not the file of the registry.
     """
     entry = get_entry(name)
     if version == LATEST:

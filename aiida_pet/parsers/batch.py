@@ -62,7 +62,7 @@ _SUMMARY_KEYS = (
 class _Outcome:
     """What a job left.
 
-    :ivar ids: of the job's rows, in order.
+    :ivar ids: ids of the job's rows, in order.
     :ivar results: finished rows in that order; None if there are none.
     :ivar damaged: names of shards that cannot be read.
     :ivar heartbeat: the last one; None if there is none or it cannot be read.

@@ -54,7 +54,7 @@ def plot_hull(
 
     :param what: a launch with a hull, or relaxed crystals; a list of them is laid over each other, of two elements.
     :param system: the elements; None for those of most rows.
-    :param ids: of rows that are named, beside those on the hull.
+    :param ids: ids of rows that are named, beside those on the hull.
     :param references: see :func:`aiida_pet.figures.hull.hull_of`.
     :raises NotDrawnError: if the hull lacks an element.
     """

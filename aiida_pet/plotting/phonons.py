@@ -28,8 +28,8 @@ def plot_bands(
     """Return axes with the phonon bands of rows, on the path of the crystals that they were relaxed from.
 
     :param what: results of phonons, or a screening with such a stage; a list is laid over each other.
-    :param ids: of the rows; none for the only row there is.
-    :param unit: of frequencies, ``THz`` or ``cm-1``.
+    :param ids: ids of the rows; none for the only row there is.
+    :param unit: unit of frequencies, ``THz`` or ``cm-1``.
     :param ax: to draw on; None for a new figure.
     :raises NotDrawnError: if there are no force constants, or paths differ.
     """

@@ -31,11 +31,11 @@ MOST_IDS = 8
 
 @dataclass(frozen=True)
 class Series:
-    """Rows of one thing that is drawn, and what they are called.
+    """The rows of one source that is drawn, and their name.
 
     :ivar label: in a legend; empty if there is only one.
     :ivar source: table or data frame.
-    :ivar id: of the row, where one is drawn.
+    :ivar id: id of the row, where one is drawn.
     :ivar start: the crystals before the relaxation, where they are known.
     """
 
@@ -54,7 +54,7 @@ def series_of(what: Any, ids: str | Sequence[str], columns: Sequence[str], remed
     """Return a series per thing and row.
 
     :param what: one thing or a list, see :mod:`aiida_pet.plotting`.
-    :param ids: of the rows; none for the only row there is.
+    :param ids: ids of the rows; none for the only row there is.
     :param columns: one of which a table must have; of a screening the table of a stage is searched as well.
     :param remedy: what makes the columns.
     :raises NotDrawnError: if nothing has such a column, or rows are to be named.

@@ -25,7 +25,7 @@ class Printed:
     """A column of texts.
 
     :ivar name: heading; broken at underscores where there is little room.
-    :ivar texts: of the rows.
+    :ivar texts: texts of the rows.
     :ivar unit: second heading.
     :ivar right: whether it is aligned to the right, as numbers are.
     :ivar fixed: whether it stays though it is the same in all rows.
@@ -88,7 +88,7 @@ def lay_out(columns: Sequence[Printed], width: int | None = None, *, once: bool 
     """Return ``columns`` as a table.
 
     :param columns: all with as many texts; the first one always stays.
-    :param width: of the terminal; None for as wide as it takes.
+    :param width: width of the terminal; None for as wide as it takes.
     :param once: whether what is the same in all rows is said once.
     """
     said: dict[str, str] = {}

@@ -18,7 +18,7 @@ BEST = 12
 class Choices:
     """What a report shows.
 
-    :ivar title: of the page; None makes one of the launches.
+    :ivar title: title of the page; None makes one of the launches.
     :ivar best: crystals that are shown with all their figures.
     :ivar sort: column that decides which crystals are best, with a minus before it largest first; None takes the energy
         above the hull where there is one, else the order of the rows.

@@ -25,7 +25,7 @@ from aiida_pet.words import plural
 class Document:
     """A report.
 
-    :ivar title: of the page.
+    :ivar title: title of the page.
     :ivar lead: one sentence below it.
     :ivar written: when, in words.
     :ivar refresh_s: seconds until the page reads itself again; None for never.

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 class Section:
     """Figures under a heading.
 
-    :ivar name: of the heading, for links to it.
+    :ivar name: name of the heading, for links to it.
     :ivar title: the heading.
     :ivar text: what is said below it.
     :ivar figures: in their order.

@@ -35,7 +35,7 @@ _FIRST = (
 class Compared:
     """A column against references.
 
-    :ivar name: of the references.
+    :ivar name: name of the references.
     :ivar parity: its pairs.
     """
 

@@ -18,7 +18,7 @@ from aiida_pet.report.page import page_of
 class Written:
     """A report that was written.
 
-    :ivar path: of the file.
+    :ivar path: path of the file.
     :ivar size: in bytes.
     :ivar rows: in its table.
     :ivar total: rows that there are.

@@ -195,7 +195,7 @@ def sources_of(names: Iterable[str]) -> set[str]:
 def columns_of(source: str, parameters: Any = None) -> list[Column]:
     """Return the columns that ``source`` writes of any set with ``parameters``, families as such.
 
-    :param parameters: of the task; None for a source that has none.
+    :param parameters: parameters of the task; None for a source that has none.
     :raises ValueError: if there is no such source.
     """
     return [column for column in _possible(source, parameters) if not column.of_the_set]
@@ -213,7 +213,7 @@ def _possible(source: str, parameters: Any) -> list[Column]:
 def scalar_names(source: str, parameters: Any = None, symprecs: Sequence[float] = ()) -> list[str]:
     """Return the columns of one value per row that ``source`` may write, as a data frame names them.
 
-    :param parameters: of the task; None for a source that has none.
+    :param parameters: parameters of the task; None for a source that has none.
     :param symprecs: tolerances (A) of the families.
     """
     names: list[str] = []

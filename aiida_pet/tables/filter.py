@@ -125,7 +125,7 @@ def columns_in(where: str, names: Iterable[str]) -> list[str]:
 def no_such_column(name: str, names: Sequence[str], where: str = "") -> str:
     """Return that there is no column ``name``, those that it may be a slip of, and which there are.
 
-    :param names: of all columns; a dozen is told, and how many more there are.
+    :param names: names of all columns; a dozen is told, and how many more there are.
     :param where: the condition that names it.
     """
     begins = [other for other in names if other.startswith(f"{name}_")][:3]
@@ -143,7 +143,7 @@ class _Reader:
     """Works a condition out.
 
     :ivar columns: by name.
-    :ivar names: of all columns there are, for messages.
+    :ivar names: names of all columns there are, for messages.
     :ivar where: the condition, for messages.
     """
 

@@ -80,8 +80,8 @@ class Warned(StrEnum):
     )
     TEMPERATURE_RANGE = (
         "temperature_range",
-        "At a temperature below the highest of `temperatures` the volume leaves the range that was computed; "
-        "properties above it are missing.",
+        "The volume leaves the range of computed volumes below the highest of `temperatures`; properties at higher "
+        "temperatures are missing.",
     )
     LATTICE_ONLY = (
         "lattice_only",

@@ -47,7 +47,7 @@ class Residuals:
 class Judged:
     """Rows whose errors are told.
 
-    :ivar name: of the set: test, validation, old.
+    :ivar name: name of the set: test, validation, old.
     :ivar table: N rows.
     :ivar kinds: (N,) by which errors are told, None for none.
     :ivar now: of the model that was made.

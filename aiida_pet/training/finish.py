@@ -37,9 +37,9 @@ _CHECK = "check"  # a folder for the engine
 class Work:
     """What a training is about when its weights are done.
 
-    :ivar path: of the folder.
+    :ivar path: path of the folder.
     :ivar job: the content of its ``train.json``.
-    :ivar parameters: of the training.
+    :ivar parameters: parameters of the training.
     :ivar prepared: what it was trained on.
     """
 
@@ -58,7 +58,7 @@ def finish(work: Work, last: Path, outcome: dict[str, Any]) -> None:
     """Write model, card, errors and outcome into the folder.
 
     :param last: the last checkpoint.
-    :param outcome: of the training; the model's hash is added.
+    :param outcome: outcome of the training; the model's hash is added.
     """
     about = _about(work)
     target = work.path / folder.TRAINED_FILE

@@ -26,7 +26,7 @@ class Part:
     """One set, its labels and what becomes of its rows.
 
     :ivar table: the rows.
-    :ivar labels: of all of them.
+    :ivar labels: labels of all of them.
     :ivar groups: (N,) the crystal that a row comes from.
     :ivar split: (N,) what a row is used for, see :class:`~aiida_pet.training.split.Split`.
     """
@@ -47,7 +47,7 @@ class Prepared:
 
     :ivar parts: name of the input (training, validation, test, old) -> its part.
     :ivar stress_check: what energies of the training rows say of their stresses.
-    :ivar level_of_theory: of the labels, empty if unknown.
+    :ivar level_of_theory: level of theory of the labels, empty if unknown.
     """
 
     parts: dict[str, Part]

@@ -41,7 +41,7 @@ class Answer:
     """What the transport says of a row.
 
     :ivar columns: name -> value; empty for a row that has no forces.
-    :ivar ragged: of all modes.
+    :ivar ragged: ragged columns of all modes.
     :ivar failed: why the row failed; empty if it did not.
     """
 

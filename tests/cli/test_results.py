@@ -75,7 +75,7 @@ def test_where_that_fits_no_row_is_told(invoke, campaign):
         ("stauts == left", "no column 'stauts'"),
         ("status = left", "cannot read"),
         ("__import__('os').system('true')", "only columns, numbers, texts"),
-        ("energy", "is no condition"),
+        ("energy", "is not a condition"),
     ],
 )
 def test_where_that_is_no_condition_is_refused(invoke, campaign, where, message):

@@ -73,8 +73,8 @@ def test_condition_chooses_rows(frame: pd.DataFrame, where: str, expected: list[
         ("id == wbm-1-2", "need quotes|no column"),
         ("energy <", "cannot read"),
         ("", "cannot read"),
-        ("energy", "is no condition"),
-        ("1 == 1", "is no condition"),
+        ("energy", "is not a condition"),
+        ("1 == 1", "is not a condition"),
         ("status > 3", "cannot apply"),
         ("(" * 300 + "kept" + ")" * 300, "cannot read"),
     ],
@@ -109,10 +109,10 @@ def test_a_condition_is_checked_without_values() -> None:
         ("status == 3", r"status holds texts and 3 is a number: write status == '3'"),
         ("energy < 'low'", r"energy holds numbers and 'low' is a text"),
         ("status in [1, 2]", "status holds texts"),
-        ("energy", "is no condition"),
+        ("energy", "is not a condition"),
         ("status + 1 > 2", "status holds texts, expected numbers"),
         ("energy and kept", "energy holds numbers and is not a condition"),
-        ("1 < 2", "is no condition"),
+        ("1 < 2", "is not a condition"),
     ],
 )
 def test_kinds_are_compared_before_there_are_values_as_with_them(where: str, told: str) -> None:

@@ -1,7 +1,7 @@
 """Formation energies, energies above the convex hull and decomposition products of the rows of a table.
 
 Two hulls can be asked for. ``all``: references and rows together make the hull, which is what a search for new phases
-wants: no energy is negative, it is 0 for what is stable. ``references``: the hull is that of the references alone, and
+wants: no energy is negative, it is 0 for what is stable. ``references``: the hull is made of the references alone, and
 a row below it has a negative energy, by which it would lower the hull; rows do not compete with each other. This is how
 matbench-discovery sets candidates against the Materials Project (Riebesell et al., Nat. Mach. Intell. 7, 836 (2025)).
 

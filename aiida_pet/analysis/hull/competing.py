@@ -2,7 +2,7 @@
 
 Corrections, of the set itself (its column ``correction``, as pymatgen's entries have it) or made here, are added.
 
-Under a pressure P the stable phase is the one of the lowest enthalpy. Relaxations under pressure write it as the column
+Under a pressure P the stable phase has the lowest enthalpy. Relaxations under pressure write it as the column
 ``enthalpy`` (eV per cell), from which the pressure of each row follows: P = (H - E) / V. Energies of unlike pressures
 are never compared.
 """

@@ -1,4 +1,4 @@
-"""Levels of theory within one file of references: read from each entry, and told apart.
+"""Levels of theory within one file of references: how they are read from each entry and distinguished.
 
 GGA and GGA+U entries with corrections are one level, the Materials Project's mixing scheme; without corrections they
 are two. Entries with corrections beside such as would need them are two levels as well. Entries that say nothing go
@@ -42,7 +42,7 @@ def choose_level(
 ) -> tuple[list[Phase], str]:
     """Return the phases that are of one level of theory, and what it is called, corrections included.
 
-    :param name: of the file, for messages.
+    :param name: name of the file, for messages.
     :param level: keep the entries of this level alone; None refuses a file of several.
     :param stated: what the user says the level is.
     :param warnings: what was left out is added to it.

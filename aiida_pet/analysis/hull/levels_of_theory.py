@@ -3,7 +3,7 @@
 A level is what a model or table says of the calculations behind its energies, in words ("PBE, VASP"). Two levels are
 the same if they name the same things, in whatever order, case and punctuation, or if one of them names nothing but the
 functional of the other. Energies with corrections are another level than those without. Two models are never the same
-level: the errors that cancel on a hull are those of one model.
+level: only errors of the same model cancel on a hull.
 
 Entries of databases say the level themselves, as a run type (``GGA+U``, ``R2SCAN``): :func:`functional_of` translates.
 """

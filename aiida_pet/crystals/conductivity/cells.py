@@ -141,7 +141,7 @@ def displaced_supercells(
 ) -> Displaced:
     """Displace the atoms of the supercells of ``phono3py``, which keeps its data set of them.
 
-    :param phono3py: of :func:`make_phono3py`.
+    :param phono3py: phono3py object of :func:`make_phono3py`.
     :param distance: length of each displacement, A.
     :param plus_minus: whether each displacement has its opposite: always, never, or "auto", where symmetry does not
         make the two the same.

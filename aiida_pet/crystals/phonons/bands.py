@@ -153,7 +153,7 @@ def band_structure(phonopy: Phonopy, path: BandPath, *, spacing: float = 0.01) -
     """Return the bands along ``path``; directions of approach to Gamma are the path's, where that matters (NAC).
 
     :param phonopy: with force constants.
-    :param path: of its primitive cell.
+    :param path: path of its primitive cell.
     :param spacing: largest distance between points, 1/A, without 2 pi.
     """
     reciprocal = np.linalg.inv(phonopy.primitive.cell)

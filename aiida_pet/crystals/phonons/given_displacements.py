@@ -25,9 +25,9 @@ def order_of_supercell(
 ) -> Integers:
     """Return (S,): the atom of the supercell of ``phonopy`` that each atom of phonopy's supercell of a unit cell is.
 
-    :param phonopy: of the primitive cell.
-    :param sites: of its supercell.
-    :param unit_cell: of the file.
+    :param phonopy: phonopy object of the primitive cell.
+    :param sites: sites of its supercell.
+    :param unit_cell: unit cell of the file.
     :param matrix: (3, 3), the same supercell relative to the unit cell.
     """
     theirs = get_supercell(unit_cell, matrix)
@@ -45,7 +45,7 @@ def given_displacements(
 ) -> Displacements:
     """Return displacements that a file names, of atoms that stand for their sites.
 
-    :param sites: of the supercell.
+    :param sites: sites of the supercell.
     :param positions: (S, 3) of the supercell, Cartesian, A.
     :param moved: (D, 5): number of the supercell, of the atom in it, and the vector, A.
     :param order: (S,) of :func:`order_of_supercell`.

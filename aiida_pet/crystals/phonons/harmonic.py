@@ -203,8 +203,8 @@ def harmonic_properties(
     """Return what the force constants of ``phonopy`` say. About 50 ms for a small primitive cell.
 
     :param phonopy: with force constants.
-    :param frequencies: of the density of states: (G,), evenly spaced, THz, modes beyond which are left out; or their
-        number G, for a range that holds all modes.
+    :param frequencies: frequencies of the density of states: (G,), evenly spaced, THz, modes beyond which are left out;
+        or their number G, for a range that holds all modes.
     :param mesh: length that gives the mesh of q-points, A, or three numbers of points.
     :param temperatures: (T,) K.
     :param imaginary_threshold: a mode is imaginary if its frequency is below minus this, THz.

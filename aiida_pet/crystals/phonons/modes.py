@@ -44,7 +44,7 @@ class Modes:
 class SoftMode:
     """A crystal displaced along its softest mode.
 
-    :ivar frequency: of the mode, THz, negative.
+    :ivar frequency: frequency of the mode, THz, negative.
     :ivar q: (3,) in the reciprocal basis of the primitive cell.
     :ivar matrix: (3, 3) int; the supercell is ``matrix.T @ primitive cell``, the smallest in which the mode repeats.
     :ivar displacements: (A, 3), A.

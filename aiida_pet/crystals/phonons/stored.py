@@ -21,7 +21,7 @@ def phonopy_of_row(table: StructureTable, row_id: str, *, symprec: float = 1e-5)
     """Return the ``Phonopy`` of a row, with its force constants and its correction if it has one.
 
     :param table: results of the task ``phonons``.
-    :param row_id: of the row.
+    :param row_id: id of the row.
     :param symprec: ``phonon_symprec`` of the task, A.
     :raises KeyError: if there is no such row.
     :raises ValueError: if the row has no phonons, with its status and message.

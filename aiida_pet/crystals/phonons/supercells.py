@@ -38,7 +38,7 @@ class Supercell:
     :ivar primitive_atoms: (P,) int, which of the given atoms are those of the primitive cell.
     :ivar conventional_matrix: (3, 3); the conventional cell is ``conventional_matrix.T @ cell`` of the given cell.
     :ivar matrix: (3, 3) int, positive determinant; the supercell is ``matrix.T @ primitive cell``.
-    :ivar n_atoms: of the supercell.
+    :ivar n_atoms: number of atoms of the supercell.
     :ivar min_image: shortest distance between an atom and its images in the supercell, A.
     :ivar capped: whether ``min_image`` is below what was wanted, since no larger supercell was allowed.
     """
@@ -71,7 +71,7 @@ def choose_supercell(
     :param positions: (A, 3), Cartesian, A.
     :param numbers: (A,) atomic numbers.
     :param min_image: wanted distance between images, A.
-    :param max_atoms: of the supercell.
+    :param max_atoms: largest number of atoms of the supercell.
     :param supercell: what to take instead of the rule: 3 multiples of the primitive cell, or a matrix (3, 3) relative
         to it. ``min_image`` then only decides ``capped``, and ``max_atoms`` nothing.
     :param symprec: tolerance at which the primitive cell and the point group are found, A.

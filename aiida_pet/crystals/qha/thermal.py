@@ -64,7 +64,7 @@ class QuasiHarmonic:
     """Properties at T temperatures, (T,) each; NaN from the temperature on at which the volume leaves the volumes.
 
     :ivar volume: A^3.
-    :ivar expansion: of the volume, 1/K.
+    :ivar expansion: expansion of the volume, 1/K.
     :ivar bulk_modulus: isothermal, eV/A^3.
     :ivar gibbs: F + P V, eV.
     :ivar heat_capacity_v: eV/K.

@@ -89,7 +89,7 @@ def ieee_tensor(tensor: Floats, operations: Operations) -> Floats:
     """Return the elastic tensor (6, 6) in the IEEE setting.
 
     :param tensor: (6, 6), Voigt's form, in the axes in which the crystal is given; of the crystal's Laue class.
-    :param operations: of the crystal.
+    :param operations: operations of the crystal.
     """
     name, system = laue_class(operations.number)
     scale = np.abs(tensor).max()
@@ -109,7 +109,8 @@ def ieee_tensor(tensor: Floats, operations: Operations) -> Floats:
 def ieee_axes(operations: Operations) -> Floats:
     """Return the axes x1, x2, x3 of the IEEE setting as rows of a rotation (3, 3): unit vectors, right-handed.
 
-    :param operations: of the crystal; of :func:`aiida_pet.crystals.symmetry.spacegroup.find_operations`, so exact.
+    :param operations: operations of the crystal; of :func:`aiida_pet.crystals.symmetry.spacegroup.find_operations`, so
+        exact.
     """
     return next(_candidates(operations))
 

@@ -80,7 +80,7 @@ class Plan:
     def codes(self, table: StructureTable, row: int, cutoff: float) -> set[str]:
         """Return the codes of :class:`~aiida_pet.tables.warnings.Warned` of ``row`` that are known before it moves.
 
-        :param cutoff: of the model, A.
+        :param cutoff: cutoff of the model, A.
         """
         found: set[str] = set()
         lightest = ase.data.atomic_masses[table.numbers[table.atoms_of(row)]].min()

@@ -187,7 +187,7 @@ class Bussi(NoThermostat):
 class NoseHoover:
     """A Nose-Hoover chain of three, half a step before and half a step after Verlet's.
 
-    :param time: of its oscillation; the inertias are those of ASE's ``NoseHooverChainNVT``.
+    :param time: time constant of its oscillation; the inertias are those of ASE's ``NoseHooverChainNVT``.
     """
 
     def __init__(self, time: float) -> None:

@@ -22,8 +22,9 @@ class TorchSimPet(ModelInterface):
     """A batched model for torch-sim.
 
     :param model: that evaluates.
-    :param dtype: of the states that torch-sim makes for it; answers have the one of the state that is asked for.
-    :param skin: of the neighbour list, A.
+    :param dtype: precision of the states that torch-sim makes for it; answers have the one of the state that is asked
+        for.
+    :param skin: skin of the neighbour list, A.
     """
 
     def __init__(self, model: BatchModel, *, dtype: torch.dtype = torch.float64, skin: float = 0.5) -> None:

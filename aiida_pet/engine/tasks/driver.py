@@ -48,7 +48,7 @@ class Driver[P: StaticParameters](ABC):
 
     :param table: the rows of the job, as given.
     :param model: the model.
-    :param parameters: of the task.
+    :param parameters: parameters of the task.
     :param finished: called with each set of rows that finished, statuses and results in their columns.
     :param proceed: called before each step; False stops the run and leaves what is in flight.
     :param refused: row of the table -> why the task does not take it: it is ``failed``.
@@ -184,7 +184,7 @@ class Driver[P: StaticParameters](ABC):
         """Hand over the rows that end and take them out of the batch.
 
         :param ends: place in the batch -> (status, why).
-        :param evaluation: of the batch; None if there is none.
+        :param evaluation: evaluation of the batch; None if there is none.
         :return: places of the rows that stay.
         """
         leaving = sorted(ends)

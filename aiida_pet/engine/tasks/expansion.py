@@ -70,7 +70,7 @@ class _Place:
     """Where a child belongs.
 
     :ivar row: id of the row that it was made of.
-    :ivar number: of the child among those of its row, from 0.
+    :ivar number: number of the child among those of its row, from 0.
     """
 
     row: str
@@ -82,7 +82,7 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
 
     :param table: the rows of the job, as given.
     :param model: the model.
-    :param parameters: of the task.
+    :param parameters: parameters of the task.
     :param finished: called with each set of rows that finished, statuses and results in their columns.
     :param proceed: called before each step; False stops the run and leaves what is in flight.
     """

@@ -53,7 +53,7 @@ _AT_300 = {
 class VolumesPlan:
     """What the children of a crystal are.
 
-    :ivar supercell: of all of them.
+    :ivar supercell: supercell of all of them.
     :ivar mesh: numbers of q-points of all of them.
     """
 
