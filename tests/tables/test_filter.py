@@ -70,7 +70,7 @@ def test_condition_chooses_rows(frame: pd.DataFrame, where: str, expected: list[
         ("energy[0] > 1", "subscript"),
         ("9 ** 9 ** 9 > energy", "pow"),
         ("status = converged", "equality is =="),
-        ("id == wbm-1-2", "need quotes|no column"),
+        ("id == wbm-1-2", "needs quotes|no column"),
         ("energy <", "cannot read"),
         ("", "cannot read"),
         ("energy", "is not a condition"),

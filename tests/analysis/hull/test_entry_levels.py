@@ -74,7 +74,7 @@ def test_one_level_is_kept_on_request(read: Any, level: str, ids: list[str], nam
     assert found.ids.tolist() == ids
     assert found.theories == {"mp": Theory(name)}
     assert f"{len(ids)} of 3 entries have the level {name} and were kept" in found.warnings[0]
-    with pytest.raises(ReferenceFileError, match="no entry is of the level 'SCAN', but: PBE"):
+    with pytest.raises(ReferenceFileError, match="no entry has the level 'SCAN'; there are PBE"):
         read(MIXED, level="SCAN")
 
 
