@@ -126,8 +126,8 @@ def define_sharing(spec: ProcessSpec) -> None:
         valid_type=dict,
         required=False,
         is_metadata=True,
-        help="The `resources` and `options` from which `options` were made, as the user gave them. A campaign that is "
-        "resumed with other resources keeps the rest of them.",
+        help="What the user gave as `resources` and `options`, before the input `options` was made from it. A "
+        "campaign that is resumed with other resources keeps everything else.",
     )
     define_job_duration(spec)
 

@@ -99,8 +99,8 @@ def import_(
 
     Read are extxyz, CIF, POSCAR, ASE databases, JSON of pymatgen, pandas and databases of materials, csv and parquet
     with structures as text, yaml of phonopy and phono3py, and folders of these, each also as .gz, .bz2, .xz or in a
-    .zip. A table without structures gives its columns to the crystals of the same ids. Ids come from the files and must
-    be unique.
+    .zip. A table without structures gives its columns to the crystals with the same ids. Ids come from the files and
+    must be unique.
     """
     from aiida_pet.campaigns.results import Rows
 

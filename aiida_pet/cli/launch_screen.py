@@ -115,9 +115,8 @@ def screen(
 ) -> None:
     """Screen the crystals of a set (by pk or label) or of FILES, stage by stage, or as a campaign FILE.yaml says.
 
-    Rows that fail a condition, or have no answer, stay in the final table with the stage at which they left
-    and why. A screening that was stopped goes on where it was when it is launched again: finished jobs come
-    from the cache.
+    Rows that fail a condition, or have no answer, stay in the final table, which says at which stage they left and why.
+    A screening that was stopped goes on where it was when it is launched again: finished jobs come from the cache.
 
     \b
     aiida-pet launch screen campaign.yaml

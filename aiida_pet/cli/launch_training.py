@@ -85,9 +85,9 @@ def train(session: Session, **options: Any) -> None:
 def finetune(session: Session, **options: Any) -> None:
     """Continue the training of a model (--model) with the labelled crystals of a set or of FILES.
 
-    All weights are trained by default. --set method=lora trains low-rank additions, --set method=heads the
-    heads alone. Labels of another level of theory get outputs of their own: --set variant=r2scan. If the
-    model has an uncertainty, it is taken off first and made again at the end.
+    All weights are trained by default. --set method=lora trains only low-rank additions, and --set method=heads trains
+    only the heads. Labels of another level of theory get outputs of their own: --set variant=r2scan. If the model has
+    an uncertainty, it is taken off first and made again at the end.
 
     \b
     aiida-pet launch finetune new.xyz --model pet-mad-xs --old 12 --set epochs=20

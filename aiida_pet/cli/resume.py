@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--retry-given-up",
     is_flag=True,
-    help="Try rows again that were given up because they ended their job twice.",
+    help="Try rows again that were given up because their jobs broke down twice.",
 )
 @launch_options
 def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request) -> None:
