@@ -13,7 +13,7 @@ from aiida.orm.utils.remote import clean_remote
 
 
 def is_own_folder(job: orm.CalcJobNode) -> bool:
-    """Return whether the folder of ``job`` is its own: that of a job from the cache belongs to another campaign."""
+    """Return whether the folder of ``job`` is its own; a job from the cache has the folder of another campaign."""
     return not job.base.caching.is_created_from_cache and "remote_folder" in job.outputs
 
 

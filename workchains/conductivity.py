@@ -179,7 +179,7 @@ class ConductivityWorkChain(CrystalsWorkChain):
     ) -> ProcessBuilder:
         """Return a builder with the inputs of ``protocol``.
 
-        Other arguments are those of :class:`~aiida_pet.workchains.crystals.CrystalsWorkChain`.
+        The other arguments are described in :class:`~aiida_pet.workchains.crystals.CrystalsWorkChain`.
 
         :param transport_code: where phono3py is; None for the code of the forces.
         :param transport_resources: what a job of the transport asks the queue for, as ``{"cpus": 16}``.

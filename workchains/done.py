@@ -70,7 +70,7 @@ def has_current_results(node: orm.ProcessNode) -> bool:
 
 
 def of_jobs(tables: Mapping[str, StructureSetData]) -> dict[str, StructureSetData]:
-    """Return those of ``tables`` that are results of jobs, without rows that were given up."""
+    """Return the ``tables`` that are results of jobs, without rows that were given up."""
     makers = {name: maker_of(table) for name, table in tables.items()}
     return {name: tables[name] for name, maker in makers.items() if maker is not None and is_job(maker)}
 

@@ -104,7 +104,7 @@ def define_place(spec: ProcessSpec) -> None:
 
 
 def define_sharing(spec: ProcessSpec) -> None:
-    """Add to ``spec`` how rows are shared out over jobs, and whether those of before count."""
+    """Add to ``spec`` how rows are shared out over jobs, and whether earlier jobs count."""
     spec.input(
         "lanes",
         valid_type=orm.Int,

@@ -253,7 +253,7 @@ class PhononWorkChain(CrystalsWorkChain):
     ) -> ProcessBuilder:
         """Return a builder with the inputs of ``protocol``.
 
-        Other arguments are those of :class:`~aiida_pet.workchains.crystals.CrystalsWorkChain`.
+        The other arguments are described in :class:`~aiida_pet.workchains.crystals.CrystalsWorkChain`.
 
         :param bands: parameters for the bands of a single crystal, see
             :mod:`aiida_pet.calculations.harmonic_parameters`.

@@ -376,7 +376,7 @@ class ScreeningWorkChain(WorkChain):
     ) -> ProcessBuilder:
         """Return a builder with the stages of ``protocol``.
 
-        :param stages: which of them, in any order; those of this package if none are named.
+        :param stages: names of the stages, in any order; the stages of this package if none are named.
         :param protocol: fast, moderate (the default) or precise.
         :param overrides: stage -> options to change, as ``{"relax": {"parameters": {"fmax": 0.01}}, "hull": {"keep":
             "e_above_hull <= 0.025"}}``.

@@ -67,7 +67,7 @@ def rows_for(
 ) -> int:
     """Return how many of the rows that wait make a job of about ``duration`` seconds, at least one.
 
-    Time is taken as proportional to the number of atoms, as that of the job before was. A job takes at least some times
+    Time is taken as proportional to the number of atoms, at the rate of the job before. A job takes at least some times
     as long as its start, where the walltime allows, whatever ``duration`` says.
 
     :param sizes: (N,) atoms of the rows that wait, in order.

@@ -78,7 +78,7 @@ def make_stages(
 ) -> dict[str, dict[str, Any]]:
     """Return the stages ``names``, in the order of a screening, with the options of ``protocol``.
 
-    :param names: names of stages; those of this package if none are named.
+    :param names: names of stages; the stages of this package if none are named.
     :param protocol: fast, moderate or precise; None for moderate.
     :param overrides: stage -> options to change, as ``{"relax": {"parameters": {"fmax": 0.01}}, "hull": {"keep":
         "e_above_hull <= 0.025"}, "phonons": {"protocol": "fast"}}``.
@@ -203,7 +203,7 @@ def names_of_input(stages: Mapping[str, Any], columns: Iterable[str]) -> dict[st
 
 
 def made_columns(stage: str, options: Mapping[str, Any]) -> set[str]:
-    """Return all names that ``stage`` may give the table, those of vectors as a table and as a data frame has them.
+    """Return all names that ``stage`` may give the table; vectors have names in a table and in a data frame.
 
     :param options: options of the stage, valid ones.
     """

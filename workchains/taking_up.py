@@ -43,7 +43,7 @@ def launches_that_resume(uuid: str) -> list[Any]:
 
 
 def latest_of(node: orm.ProcessNode) -> Any | None:
-    """Return the last launch that took up ``node``, or took up the one that did, and so on; None if none did."""
+    """Return the last of the launches that took up ``node``, one after the other; None if there is none."""
     latest: Any = None
     found = launches_that_resume(node.uuid)
     while found:

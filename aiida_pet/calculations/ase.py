@@ -180,7 +180,7 @@ class PetAseCalculation(AseCalculation):
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write aiida-ase's script with PET as the calculator, and bring the model along.
 
-        :raises InputValidationError: if aiida-ase's script is not the one this class knows how to change.
+        :raises InputValidationError: if the script of aiida-ase is not the script that this class can change.
         """
         calcinfo = super().prepare_for_submission(folder)
         with folder.open(self._INPUT_FILE_NAME) as handle:

@@ -1,9 +1,10 @@
 """On which band path a crystal is put, and what has to be said of that.
 
 The small forces of an unconstrained model can cost a crystal its space group, or leave it with one at one tolerance and
-another at the next. Its bands would then be along another path, under other labels, than those of the crystal that was
-asked about. So: a crystal whose space group at ``path_symprec`` is not the one it started with is put on the path of
-its start, on its own lattice; where there is no start to take it from, there is no path, unless another one is allowed.
+another at the next. Its bands would then be along another path, under other labels, than the bands of the crystal that
+was asked about. So: a crystal whose space group at ``path_symprec`` is not the one it started with is put on the path
+of its start, on its own lattice; where there is no start to take it from, there is no path, unless another one is
+allowed.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ _BEFORE = "initial_spacegroup_"
 
 
 class OtherPathError(ValueError):
-    """Raised where the only path to be had is not that of the space group that the crystal started with."""
+    """Raised where the only available path belongs to another space group than the group with which the crystal
+    started.
+    """
 
 
 class PathOf(StrEnum):
@@ -47,7 +50,7 @@ class ChosenPath:
     :ivar path: in the reciprocal basis of the crystal's primitive cell.
     :ivar of: whose path it is.
     :ivar spacegroup: space group of the crystal at ``path_symprec``; 0 if none is found.
-    :ivar warnings: in words; empty if the space group is the same at all tolerances and that of the start.
+    :ivar warnings: in words; empty if the space group is the same at all tolerances and the same as at the start.
     """
 
     path: BandPath

@@ -236,7 +236,9 @@ def check_sets(
 
 
 def name_of(parameters: TrainingParameters, model: PetModelData | None) -> str:
-    """Return what a model that is made will be called, if the parameters do not say: after the one it is begun from."""
+    """Return what a model that is made will be called, if the parameters do not say it: it is named after the initial
+    model.
+    """
     if parameters.name is not None:
         return parameters.name
     if model is None:

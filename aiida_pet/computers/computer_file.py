@@ -72,7 +72,7 @@ class ComputerFile(BaseModel):
     :ivar transport: ``local``, or ``ssh_async`` for a login without password.
     :ivar description: description of AiiDA's computer, for people.
     :ivar scheduler: slurm, pbspro, lsf, sge, or direct for none.
-    :ivar work_dir: where jobs run; ``{username}`` becomes that of the login.
+    :ivar work_dir: where jobs run; ``{username}`` becomes the user name of the login.
     :ivar engine: path of ``pet-engine`` there.
     :ivar code: label of AiiDA's code.
     :ivar modules: to load before the engine.
@@ -202,7 +202,7 @@ def parse_computer(raw: Any, source: str) -> ComputerFile:
 def read_computer(path: Path) -> ComputerFile:
     """Return the computer that a YAML file describes.
 
-    :raises ResourceError: if it is no YAML, or its keys and values are not those of :class:`ComputerFile`.
+    :raises ResourceError: if it is no YAML, or has keys or values that :class:`ComputerFile` does not allow.
     :raises OSError: if it cannot be read.
     """
     try:

@@ -49,7 +49,7 @@ def set_up(name: str | None, work_dir: Path | None, workers: int | None) -> Iter
 
 
 def ensure_profile(name: str | None) -> tuple[Profile, Step]:
-    """Load profile ``name``, or the default one, or a new one with SQLite and the ZeroMQ broker."""
+    """Load profile ``name``, or the default profile, or a new profile with SQLite and the ZeroMQ broker."""
     loaded = get_manager().get_profile()
     config = get_config(create=True)
     wanted = name or (loaded.name if loaded else None) or config.default_profile_name or PROFILE

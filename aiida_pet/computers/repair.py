@@ -31,7 +31,7 @@ class Findings:
     """What database and broker say of each other.
 
     :ivar active: pks of processes that have not ended.
-    :ivar lost: those of them of which the broker knows nothing: no worker would ever take them up.
+    :ivar lost: processes of which the broker knows nothing, so that no worker would ever take them up.
     :ivar ended: pks of processes that have ended, or are gone, and still are to be taken up.
     """
 

@@ -59,7 +59,8 @@ def repository_folder(profile: Profile) -> Path | None:
 
 
 def disk_problems(profile: Profile, jobs: Iterable[Any] = ()) -> list[str]:
-    """Return which disks of this machine are full: that of the profile's files, and those that jobs work on.
+    """Return which disks of this machine are full, of the disk with the profile's files and the disks on which jobs
+    work.
 
     :param jobs: CalcJobNodes; those on other machines are left out.
     """

@@ -18,7 +18,7 @@ LARGEST_COORDINATE = 1e9
 
 
 class LatticeReductionError(ValueError):
-    """Raised when a lattice has no short basis, since its vectors span nothing or are too long to be told apart."""
+    """Raised when a lattice has no short basis, since its vectors span nothing or are too long to be distinguished."""
 
 
 def reduced_basis(cell: NDArray[Any], pbc: NDArray[Any]) -> NDArray[np.int64]:

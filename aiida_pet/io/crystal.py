@@ -78,7 +78,7 @@ class ImportProblem:
     """One structure, or what is left of a file, that could not be imported.
 
     :ivar file: path of the file; ``archive.zip:member`` for a member of an archive.
-    :ivar id: id of the structure; empty where the problem is that of the file.
+    :ivar id: id of the structure; empty if the problem concerns the file.
     :ivar reason: the value found and what was expected.
     :ivar remedy: what helps, in words of Python arguments; empty where there is none.
     """
@@ -303,8 +303,8 @@ class ColumnCollector:
     def build_atoms(self, offsets: Array) -> dict[str, Array]:
         """Return name -> (A, ...) array; row i owns ``offsets[i]:offsets[i + 1]``.
 
-        Columns of bool are False where a row lacks them, those of texts empty. Columns of integers that every row has
-        are int64; others of numbers are float64, and NaN where a row lacks them.
+        Columns of bool are False where a row lacks them, columns of texts are empty. Columns of integers that every row
+        has are int64; others of numbers are float64, and NaN where a row lacks them.
         """
         built = {}
         for name, by_row in self._atom_values.items():

@@ -1,4 +1,4 @@
-"""Counts what an import left out or changed, for the one summary that ends it. No AiiDA."""
+"""Counts what an import left out or changed, for the summary at its end. No AiiDA."""
 
 from __future__ import annotations
 

@@ -43,7 +43,8 @@ class ModeConductivity:
     """What the modes of a crystal carry at 300 K; Q q-points, B bands.
 
     :ivar modes: (Q, B) mean of the diagonal of the conductivity of each mode, W/(m K).
-    :ivar weights: (Q,) of the q-points; the sum of ``modes`` over that of ``weights`` is the conductivity.
+    :ivar weights: (Q,) weights of the q-points; the sum of ``modes`` divided by the sum of ``weights`` is the
+        conductivity.
     :ivar frequencies: (Q, B), THz; None if they are not known at these q-points.
     """
 

@@ -1,8 +1,8 @@
-"""Reads crystals from files into one table, as a stream: memory is that of the table. No AiiDA.
+"""Reads crystals from files into one table, as a stream: it takes only the memory of the table. No AiiDA.
 
-Ids come from the file: a field of the structure (:data:`~aiida_pet.io.ids.ID_KEYS`), else the file's
-name for a file of one structure, else ``<file name>-<number>``, counted from 0. They must be unique over all
-files of an import. Units are those of ASE and pymatgen (A, eV), nothing is converted.
+Ids come from the file: a field of the structure (:data:`~aiida_pet.io.ids.ID_KEYS`), else the file's name for a file of
+one structure, else ``<file name>-<number>``, counted from 0. They must be unique over all files of an import. Units are
+the units of ASE and pymatgen (A, eV); nothing is converted.
 """
 
 from __future__ import annotations

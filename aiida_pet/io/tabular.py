@@ -89,7 +89,7 @@ class RowsBeside:
 def read_csv(
     open_text: Callable[[], AbstractContextManager[TextIO]], options: JsonOptions
 ) -> Iterator[Item | Row]:
-    """Yield the crystals or rows of a csv file, which is read twice: types are those of whole columns.
+    """Yield the crystals or rows of a csv file, which is read twice, since types are found for whole columns.
 
     :param open_text: opens the file.
     :raises ValueError: if it is no table, or has neither structures nor ids.
@@ -272,7 +272,7 @@ def _item(
 
 
 def read_parquet(path: Path, options: JsonOptions) -> Iterator[Item | Row]:
-    """Yield the crystals or rows of a parquet file; units are those of the key ``units`` of its metadata.
+    """Yield the crystals or rows of a parquet file; units come from the key ``units`` of its metadata.
 
     :raises ValueError: if it is none, pyarrow is not there, or it has neither structures nor ids.
     """

@@ -1,7 +1,7 @@
 """Read a model checkpoint safely: its hash first, its pickle only then, both from the same bytes.
 
 A checkpoint is a zip archive around a pickle, and a pickle is a program: whoever opens it runs it. So nothing is
-unpickled here unless its SHA-256 is the one that the caller expects, and what is unpickled are the very bytes that
+unpickled here unless its SHA-256 is the hash that the caller expects, and what is unpickled are the very bytes that
 were hashed (the file is read once, so it cannot be exchanged in between). Hashing and :func:`verify` need neither torch
 nor metatrain; these are imported where a checkpoint is opened. Building a model from it is left to others.
 """
@@ -48,7 +48,7 @@ class TruncatedModelError(ModelError):
 
 
 class WrongHashError(ModelError):
-    """Raised when the SHA-256 of a file is not the one expected. Nothing of the file was executed."""
+    """Raised when the SHA-256 of a file is not the expected hash. Nothing of the file was executed."""
 
 
 class NotACheckpointError(ModelError):

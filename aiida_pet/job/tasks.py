@@ -335,7 +335,7 @@ aiida-pet launch md alloys.xyz --set ensemble=nve --set steps=10000 --wait
 
 @plugins.remembered
 def tasks() -> dict[str, TaskEntry]:
-    """Return name -> entry of each task, those of this package first."""
+    """Return name -> entry of each task, with the tasks of this package first."""
     found = {entry.name: entry for entry in OWN}
     for entry in _of_others():
         found[entry.name] = entry
@@ -357,7 +357,7 @@ def _of_others() -> Iterator[TaskEntry]:
 
 
 def task_names() -> tuple[str, ...]:
-    """Return the names of all tasks, those of this package first."""
+    """Return the names of all tasks, with the tasks of this package first."""
     return tuple(tasks())
 
 

@@ -1,7 +1,7 @@
 """Fits a table of texts into a width: what is the same in all rows is said once, what finds no room is named.
 
 The steps, each only where the one before was not enough: headings are broken at their underscores, long texts are
-shortened, columns are left out, those at the right end first. Nothing is ever wrapped or left out in silence.
+shortened, columns are left out, beginning at the right end. Nothing is ever wrapped or left out in silence.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Printed:
     :ivar unit: second heading.
     :ivar right: whether it is aligned to the right, as numbers are.
     :ivar fixed: whether it stays though it is the same in all rows.
-    :ivar rank: where there is too little room, columns of a lower rank are kept before those of a higher one.
+    :ivar rank: where there is too little room, columns of a lower rank are kept before columns of a higher rank.
     """
 
     name: str

@@ -69,7 +69,7 @@ class Document:
 
 
 def make_document(launches: Sequence[Named], choices: Choices | None = None) -> Document:
-    """Return the report of launches; rows, hulls and crystals are those of the first.
+    """Return the report of launches; rows, hulls and crystals belong to the first launch.
 
     :param launches: by pk, uuid, label or node; further ones are compared with the first.
     :raises CampaignError: for what is not a launch that computes crystals, or a reference that cannot be read.

@@ -14,7 +14,7 @@ _MOST_POINTS = 4_000
 
 
 def scale_of(seconds: float) -> tuple[str, float]:
-    """Return the unit in which a time is best told, and how many seconds it has."""
+    """Return the unit in which a time is best shown, and its length in seconds."""
     return next(((unit, size) for unit, size, least in _SCALES if seconds >= least * size), ("s", 1.0))
 
 

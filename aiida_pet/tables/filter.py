@@ -112,7 +112,7 @@ def conjuncts(where: str, frame: pd.DataFrame) -> list[tuple[str, list[str]]]:
 
 
 def columns_in(where: str, names: Iterable[str]) -> list[str]:
-    """Return those of the columns ``names`` that stand in the condition ``where``; ``id`` is none of them.
+    """Return the columns among ``names`` that stand in the condition ``where``; ``id`` is not among them.
 
     :raises FilterError: if it is not understood, or names another column.
     """

@@ -182,7 +182,7 @@ def _taken(
 def rows_table(prepared: Prepared) -> Table:
     """Return a row for each row of all sets: ``set``, ``row`` (its id there), ``split``, ``reason`` of a refusal.
 
-    Ids are those of the training set, and of other sets with the name of the set before: ``validation:fcc-1``.
+    Ids of the training set are kept; ids of other sets have the name of the set in front: ``validation:fcc-1``.
     """
     ids, columns = [], {name: [] for name in ("set", "row", "split", "reason")}  # type: ignore[var-annotated]
     for name, part in prepared.parts.items():

@@ -283,7 +283,7 @@ class TrainingParameters(BaseModel):
         return self
 
     def epochs_of(self, stage: Stage) -> int:
-        """Return the epochs of ``stage``; a calibration is told as one."""
+        """Return the number of epochs of ``stage``; a calibration counts as one epoch."""
         return {
             Stage.DIRECT: self.epochs_direct,
             Stage.CONSERVATIVE: self.epochs,

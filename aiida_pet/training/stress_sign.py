@@ -1,8 +1,9 @@
 """Whether stresses have the sign and unit that energies say: dE = tr(stress) / 3 dV between cells of one crystal.
 
 Pairs of rows of one crystal give what the energy changed by and what the mean stress of the two says of it. Over all
-pairs the one is the other times a slope: 1 for eV/A^3 and tension positive, -1 where compression is positive, 1/160.2
-for GPa. Atoms that move in between blur it, so it is judged only where the two are clearly correlated.
+pairs the change of the energy is this prediction times a slope: 1 for eV/A^3 and tension positive, -1 where compression
+is positive, 1/160.2 for GPa. Atoms that move in between blur it, so it is judged only where the two are clearly
+correlated.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Two transports: ``wigner`` (SMM19; Simoncelli, Marzari, Mauri, Nat. Phys. 15, 80
 carry alone what pairs of them carry together, and ``rta``, without the latter. Lifetimes come from three-phonon
 scattering by the tetrahedron method, isotopes (Tamura, Phys. Rev. B 27, 858 (1983)) and, if wanted, boundaries.
 
-The calls are those of the kappa_SRME benchmark. Free of torch; needs phono3py.
+The calls are the same as in the kappa_SRME benchmark. Free of torch; needs phono3py.
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ class BandPath:
     :ivar spacegroup: number of the space group that the path belongs to.
     :ivar segments: (label, label) of the ends of each segment, in order; GAMMA and the letters of seekpath.
     :ivar points: label -> (3,) in the reciprocal basis of the crystal's cell.
-    :ivar is_supercell: whether the crystal's cell is a supercell at the tolerance of the path, so that labels are those
-        of the smaller cell's Brillouin zone.
+    :ivar is_supercell: whether the crystal's cell is a supercell at the tolerance of the path, so that labels belong to
+        the Brillouin zone of the smaller cell.
     """
 
     spacegroup: int
@@ -121,7 +121,7 @@ def band_path(
     :param numbers: (P,) atomic numbers.
     :param symprec: tolerance at which the path's space group is found, A.
     :param parent: cell, positions and numbers of a structure with the same lattice, in any basis, but for a strain of
-        up to 10 %; the path is that of its space group.
+        up to 10 %; the path of its space group is taken.
     :raises ValueError: if the lattice of ``parent`` is another, or no path is found.
     """
     if parent is None:

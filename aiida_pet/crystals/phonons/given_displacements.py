@@ -1,8 +1,9 @@
-"""Displacements that a crystal comes with, as those of phonopy's files, put on the atoms that stand for their sites.
+"""Displacements that come with a crystal, such as the displacements in files of phonopy, moved to the atoms that stand
+for their sites.
 
-Atoms of a file are those of phonopy's supercell of a unit cell; here the supercell is one of the primitive cell, in
-another order. A displaced atom is taken to the atom that stands for its site by a translation, which no model sees, and
-where another site stands for its orbit by an operation of the crystal as well. Free of torch.
+Atoms of a file are the atoms of phonopy's supercell of a unit cell; here the supercell is made of the primitive cell,
+with its atoms in another order. A displaced atom is taken to the atom that stands for its site by a translation, which
+no model sees, and where another site stands for its orbit by an operation of the crystal as well. Free of torch.
 """
 
 from __future__ import annotations

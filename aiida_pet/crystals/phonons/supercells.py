@@ -35,7 +35,7 @@ class Supercell:
     """A primitive cell of a crystal of A atoms, and a supercell of it.
 
     :ivar primitive_matrix: (3, 3); the primitive cell is ``primitive_matrix.T @ cell`` of the given cell.
-    :ivar primitive_atoms: (P,) int, which of the given atoms are those of the primitive cell.
+    :ivar primitive_atoms: (P,) int, which of the given atoms make the primitive cell.
     :ivar conventional_matrix: (3, 3); the conventional cell is ``conventional_matrix.T @ cell`` of the given cell.
     :ivar matrix: (3, 3) int, positive determinant; the supercell is ``matrix.T @ primitive cell``.
     :ivar n_atoms: number of atoms of the supercell.
@@ -62,10 +62,11 @@ def choose_supercell(
     supercell: Sequence[int] | Sequence[Sequence[int]] | NDArray[Any] | None = None,
     symprec: float = 0.01,
 ) -> Supercell:
-    """Return the smallest supercell in which images are ``min_image`` apart, or the one asked for.
+    """Return the smallest supercell in which images are ``min_image`` apart, or the supercell that is asked for.
 
-    Where ``max_atoms`` forbids it: the one with the largest distance between images that is allowed, ``capped``. The
-    primitive cell itself is always allowed. Of supercells of one size the one with the larger distance is taken.
+    Where ``max_atoms`` forbids it, return the allowed supercell with the largest distance between images, ``capped``.
+    The primitive cell itself is always allowed. Of supercells of equal size, the supercell with the larger distance is
+    taken.
 
     :param cell: (3, 3), A, of a crystal periodic in all directions.
     :param positions: (A, 3), Cartesian, A.

@@ -1,7 +1,7 @@
 """Laue class and crystal system, and the axes in which the IEEE gives elastic tensors.
 
-IEEE Std 176-1987, section 3.2, by what point group and lattice say. Lattice vectors a, b, c are those of the
-conventional cell:
+IEEE Std 176-1987, section 3.2, by what point group and lattice say. Lattice vectors a, b, c belong to the conventional
+cell:
 
 cubic: x1, x2, x3 along a, b, c. Hexagonal and tetragonal: x3 along c, x1 along a, the shortest lattice vector
 normal to it. Trigonal: x3 along c, x1 along a, and along a two-fold axis (or normal to a mirror) where there is

@@ -93,7 +93,7 @@ class Scene:
         return velocities - self._drift(velocities)
 
     def accelerations(self, forces: Tensor) -> Tensor:
-        """Return the (A, 3) accelerations by ``forces``, without those of what is held."""
+        """Return the (A, 3) accelerations by ``forces``, without held components."""
         if self.allowed is not None:
             forces = torch.einsum("aij,aj->ai", self.allowed, forces)
         return forces / self.masses

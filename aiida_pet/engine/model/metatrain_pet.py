@@ -97,7 +97,7 @@ class MetatrainPet:
         return Uncertainty(cholesky.detach().double(), multiplier.detach().double().reshape(()))
 
     def ensemble(self, energy: str) -> Ensemble:
-        """Return the last layers of LLPR: its energies are centred on that of the model around it.
+        """Return the last layers of LLPR; its energies are centred on the energy of the model.
 
         :raises UnsupportedModelError: if there are none.
         """

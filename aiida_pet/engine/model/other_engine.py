@@ -1,9 +1,9 @@
 """Models of other engines, through torch-sim's ``ModelInterface``: MACE, SevenNet, Orb, Nequix and what else has one.
 
 The packages are the user's and are installed by the user; what a description names is called, and what comes back is
-asked for energies, forces and stress of whole batches. Tasks, guards, warnings and averages over rotations are those of
-every model; what PET alone has is refused by name: direct heads, variants, mixed precision, uncertainties, features and
-ensembles, energies of atoms, the invariance diagnostic.
+asked for energies, forces and stress of whole batches. Tasks, guards, warnings and averages over rotations are the same
+as for every model; what PET alone has is refused by name: direct heads, variants, mixed precision, uncertainties,
+features and ensembles, energies of atoms, the invariance diagnostic.
 
 torch-sim has one ``pbc`` for all systems of a state and lattice vectors in columns; stress has ASE's sign and units.
 Such a model finds its neighbours itself; the pairs of the engine serve its guards.

@@ -1,8 +1,8 @@
 """The batched model behind torch-sim's ``ModelInterface``, for its optimisers, integrators and Monte Carlo.
 
 torch-sim keeps lattice vectors in columns and one ``pbc`` for all systems; here they are rows, and each has its own.
-Stress has the same sign and units in both. The neighbour list is kept, with its skin, as long as the systems of a state
-are those of the last one.
+Stress has the same sign and units in both. The neighbour list is kept, with its skin, as long as a state has the same
+systems as the state before.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Approach:
 
     @staticmethod
     def start(size: int, device: torch.device) -> Approach:
-        """Return that of ``size`` rows that are about to begin."""
+        """Return the state of ``size`` rows that are about to begin."""
         return Approach(
             torch.full((size,), torch.inf, dtype=torch.float64, device=device),
             torch.zeros(size, dtype=torch.long, device=device),

@@ -348,7 +348,7 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
 
 
 def part_of[P: StaticParameters](schema: type[P], parameters: StaticParameters, changes: dict[str, Any]) -> P:
-    """Return the parameters of ``schema``, a base of that of ``parameters``, with ``changes``."""
+    """Return the parameters of ``schema``, a base class of the schema of ``parameters``, with ``changes``."""
     known = {name: getattr(parameters, name) for name in schema.model_fields}
     return schema.model_validate(known | changes)
 

@@ -102,7 +102,7 @@ class Dynamics(Driver[DynamicsParameters]):
         return super().refusals() | self._plan.refusals(self.table, self.parameters, self._has_fixed_atoms)
 
     def codes_of(self, rows: Array) -> list[set[str]]:
-        """Return the codes of ``rows``, those of time steps and small cells too."""
+        """Return the codes of ``rows``, including codes for time steps and small cells."""
         found = zip(super().codes_of(rows), rows.tolist(), strict=True)
         return [codes | self._plan.codes(self.table, row, self.model.cutoff) for codes, row in found]
 

@@ -141,7 +141,7 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
     def reduce(self, crystal: StructureTable, plan: PhononPlan, children: StructureTable) -> Reduced:
         """Return force constants and what they say.
 
-        :raises ValueError: if the forces are not those of the displacements.
+        :raises ValueError: if the forces do not belong to the displacements.
         """
         given = self.parameters
         main, count = plan.main, len(plan.main.displacements)
