@@ -93,10 +93,6 @@ class Warned(StrEnum):
         "The time step is more than a fifteenth of the period with which the lightest atom vibrates on a stiff bond, "
         "such as O-H or C-C: 0.6 fs with hydrogen, 2 fs with carbon, 6 fs with molybdenum.",
     )
-    OWN_IMAGE = (
-        "own_image",
-        "The cell is so small that an atom sees its own image, so the dynamics lack motion of longer waves.",
-    )
 
 
 def joined(codes: Iterable[str]) -> str:
