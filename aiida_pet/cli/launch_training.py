@@ -36,8 +36,8 @@ def _training_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--old",
             metavar="SET|FILE",
-            help="Labelled crystals of the kind that the model knew before. Errors before and after show "
-            "what it forgot.",
+            help="Labelled crystals of the kind that the model knew before. Errors on them before and after the "
+            "training show what the model forgot.",
         ),
         click.option(
             "--test",

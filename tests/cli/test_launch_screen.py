@@ -200,7 +200,7 @@ def test_file_of_two_levels_is_refused_or_split(launch, invoke, alloys, site, tm
     for command in (("hull", relaxed.pk), ("screen", alloys, "--stages", "relax,hull")):
         given = ("launch", *command, *site, "--reference", path, "--dry-run")
         output = invoke(*given, status=1).output
-        assert "PBE (2, mp-W-GGA for example), r2SCAN (2, mp-W-R2SCAN for example)" in output
+        assert "PBE (2, for example mp-W-GGA), r2SCAN (2, for example mp-W-R2SCAN)" in output
         assert "--level 'PBE' keeps the entries of this level" in output
         assert "level=" not in output
     kept = invoke("launch", "hull", relaxed.pk, *site, "--reference", path, "--level", "GGA", "--dry-run")

@@ -63,7 +63,7 @@ ELASTICITY: tuple[Column, ...] = (
         "K",
         shown=(Source.ELASTIC,),
     ),
-    _elastic("fit_residual", "Root mean square of the stress that the fit does not explain.", "GPa"),
+    _elastic("fit_residual", "Root mean square difference between the stresses and the fit.", "GPa"),
     _elastic(
         "fit_relative_residual",
         "`fit_residual` divided by the root mean square of the change of the stress.",

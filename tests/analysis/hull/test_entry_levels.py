@@ -56,7 +56,7 @@ MIXED = [entry("Mo", "mp-129-GGA"), entry("W", "mp-91-GGA"), entry("Mo", "mp-129
 def test_several_functionals_in_one_file_are_refused_with_counts_and_examples(read: Any) -> None:
     with pytest.raises(MixedLevelsError, match="entries of 2 levels") as caught:
         read(MIXED)
-    assert "PBE (2, mp-129-GGA for example), r2SCAN (1, mp-129-R2SCAN for example)" in str(caught.value)
+    assert "PBE (2, for example mp-129-GGA), r2SCAN (1, for example mp-129-R2SCAN)" in str(caught.value)
     assert caught.value.levels == ["PBE", "r2SCAN"]
 
 
