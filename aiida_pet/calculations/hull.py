@@ -147,7 +147,7 @@ def pressure_mixture(
         ).pressure
         if relaxed_at is not None and not same_pressure(relaxed_at, pressure):
             return (
-                f"{LABEL} are given by {told_pressure(pressure)}, but the references would be relaxed at "
+                f"{LABEL} have {told_pressure(pressure)}, but the references would be relaxed at "
                 f"{relaxed_at:g} GPa: give `relax.parameters` the same pressure"
             )
         for name, node in references.items():

@@ -127,7 +127,7 @@ def test_the_screening_of_the_demo_comes_again_whole_from_the_cache(
     [
         ("set: a\nstages:\n  relax:\n   - [\n", 5, "not YAML"),
         ("- a\n", 1, "expected `name: value` lines"),
-        ("set: a\nset: b\nstages: {relax: }\n", 2, "a second time"),
+        ("set: a\nset: b\nstages: {relax: }\n", 2, "in the file twice"),
         ("set: a\nlans: 2\nstages: {relax: }\n", 2, "did you mean lanes?"),
         ("set: a\nlanes: 0\nstages: {relax: }\n", 2, "greater than or equal to 1, got 0"),
         ("stages: {relax: }\n", 1, "set is missing"),

@@ -49,7 +49,7 @@ def test_column_where_and_limit_choose(read, invoke, pair):
     assert (document["n_common"], document["only_first"]) == (1, ["a"])
     assert read("compare", pair[0].pk, pair[1].pk, "--limit", 0)["rows"] == []
     output = invoke("compare", pair[0].pk, pair[1].pk, "--column", "x", status=1).output
-    assert "Error: no column 'x' in both: they share energy_per_atom" in output
+    assert "Error: column 'x' is not in both: they share energy_per_atom" in output
 
 
 def test_launch_without_results_is_told(invoke, make_campaign, pair):
