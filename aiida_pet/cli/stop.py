@@ -33,9 +33,11 @@ def stop(session: Session, *, pk: str, after_current_jobs: bool, as_json: bool) 
         goes_on = f": `aiida-pet resume {found.pk}` goes on" if found.can_be_resumed else ""
         say(f"<{found.pk}> {found.state}, with {jobs} cancelled{goes_on}")
     elif after_current_jobs:
-        say(f"<{found.pk}> stops after the {jobs} that run now: `aiida-pet status {found.pk} --watch`")
+        say(
+            f"<{found.pk}> stops once its current jobs have ended ({jobs}): `aiida-pet status {found.pk} --watch`"
+        )
     else:
         say(
-            f"<{found.pk}> stops when the rows that its {jobs} finished are fetched: `aiida-pet status {found.pk} "
+            f"<{found.pk}> stops when the finished rows of {jobs} are fetched: `aiida-pet status {found.pk} "
             f"--watch`; `verdi process kill {found.pk}` stops it without waiting"
         )
