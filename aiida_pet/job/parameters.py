@@ -32,6 +32,7 @@ __all__ = [
     "Averaging",
     "CellFilter",
     "Derivation",
+    "Displacement",
     "Dtype",
     "ElasticParameters",
     "ForceConstants",
@@ -253,6 +254,14 @@ class TightRelaxParameters(RelaxParameters):
 
 
 Integers3 = tuple[int, int, int]
+Displacement = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        description="length by which an atom is displaced; if not given, 0.03 for conservative and 0.1 for direct forces",
+        json_schema_extra=told(unit="A"),
+    ),
+]
 
 
 class PhononParameters(TightRelaxParameters):
@@ -285,13 +294,7 @@ class PhononParameters(TightRelaxParameters):
         description="take the atoms and vectors of the ragged column displacements of the set, if there is one, as "
         "files of phonopy have it; needs given_cells",
     )
-    displacement: float | None = Field(
-        None,
-        gt=0,
-        description="length by which an atom is displaced; if not given, 0.03 for conservative and 0.1 for direct "
-        "forces",
-        json_schema_extra=told(unit="A"),
-    )
+    displacement: Displacement = None
     phonon_symprec: float = Field(
         1e-5,
         gt=0,
