@@ -258,7 +258,8 @@ Displacement = Annotated[
     float | None,
     Field(
         gt=0,
-        description="length by which an atom is displaced; if not given, 0.03 for conservative and 0.1 for direct forces",
+        description="length by which an atom is displaced; if not given, 0.03 for conservative and 0.1 for direct "
+        "forces",
         json_schema_extra=told(unit="A"),
     ),
 ]
