@@ -307,7 +307,7 @@ def test_stage_that_fails_is_named(module_inputs: Inputs, monkeypatch: pytest.Mo
         (
             ("relax",),
             {"relax": {"options": {}, "settings": {}}},
-            "settings, options: .* give them to the screening",
+            "settings, options: .* Give the screening enough",
         ),
     ],
 )
