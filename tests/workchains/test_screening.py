@@ -302,7 +302,7 @@ def test_stage_that_fails_is_named(module_inputs: Inputs, monkeypatch: pytest.Mo
         (
             ("phonons",),
             {"phonons": {"resources": {"memory": "64GB"}}},
-            "stage phonons: resources: those of a",
+            "stage phonons: resources: a screening has",
         ),
         (
             ("relax",),
