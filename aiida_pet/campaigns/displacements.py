@@ -27,7 +27,7 @@ class Cost:
 
     :ivar displacements: displaced supercells of all crystals.
     :ivar atoms: in all of them.
-    :ivar largest: of a single crystal, displaced supercells.
+    :ivar largest: largest value of a single crystal, displaced supercells.
     :ivar largest_id: its id.
     :ivar counted: crystals that were counted; the others are taken to be like these.
     :ivar n_rows: crystals that the task takes.

@@ -1,10 +1,10 @@
 """How long a launch goes on, all stages of it, from its first minute: expected first, measured as rows come.
 
-Before a stage has begun its time is that of past jobs with the model (:mod:`~aiida_pet.campaigns.estimates`), times
-what the stages before took over what was expected of them. While it runs, its engines tell by the evaluations that are
-left; where they do not, as in a queue, the pace of its rows counts. Rows come in flushes, so the pace is that of the
-last time that their number grew. How many rows come to a later stage is what the stages before kept of theirs, where
-that is known, else what they kept in past screenings or a usual share.
+Before a stage has begun, its time follows from past jobs with the model (:mod:`~aiida_pet.campaigns.estimates`), times
+what the stages before took over what was expected of them. While it runs, its engines tell it by the evaluations that
+are left; where they do not, as in a queue, the pace of its rows counts. Rows come in flushes, so the pace is measured
+when their number grew last. How many rows come to a later stage is what the stages before kept of theirs, where that is
+known, else what they kept in past screenings or a usual share.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class Engines:
 class StageCourse:
     """How far a stage is, as the forecast needs it.
 
-    :ivar name: of the stage.
+    :ivar name: name of the stage.
     :ivar rows: that come to it, expected or known.
-    :ivar done: of these.
-    :ivar taken_over: of these, rows that an earlier launch computed.
+    :ivar done: number of finished rows among them.
+    :ivar taken_over: number of rows among them that an earlier launch computed.
     :ivar elapsed_s: since it began; None before.
     :ivar ended: whether it has.
     :ivar engines: of its jobs; None where they do not know.

@@ -85,7 +85,7 @@ def test_a_computer_that_came_with_an_archive_is_told_before_anything_starts(inv
         )
         assert told in output
         assert f"`verdi computer configure core.local {code.computer.pk}`" in output
-        assert "to be given with --code; nothing was started" in output
+        assert "(option --code); nothing was started" in output
     assert orm.QueryBuilder().append(orm.WorkChainNode).count() == before
 
 
@@ -108,7 +108,7 @@ def test_launch_that_is_being_taken_up_says_so_with_the_pk_and_what_can_be_done(
     pk = campaign.node.pk
     output = " ".join(invoke("resume", stopped.pk, status=1).output.split())
     assert (
-        f"<{stopped.pk}> is being taken up by <{pk}>, which goes on: `aiida-pet status {pk}` shows how far"
+        f"<{stopped.pk}> is being taken up by <{pk}>, which goes on: `aiida-pet status {pk}` shows its progress"
         in output
     )
 

@@ -108,7 +108,7 @@ class Displaced:
 def make_phono3py(cells: ThirdOrderCells, *, masses: Mapping[str, float] | None = None) -> Any:
     """Return the ``phono3py.Phono3py`` of ``cells``, without displacements.
 
-    :param masses: symbol -> mass, u, of elements that are not to have that of their natural mixture of isotopes.
+    :param masses: symbol -> mass, u, for elements whose mass is not the mass of their natural mixture of isotopes.
     :raises MissingPhono3pyError: if phono3py is not installed.
     :raises ValueError: if phono3py finds no supercell or no symmetry, if a mass is not positive or its element unknown.
     """
@@ -165,7 +165,7 @@ def displaced_supercells(
 ) -> Displaced:
     """Displace the atoms of the supercells of ``phono3py``, which keeps its data set of them.
 
-    :param phono3py: of :func:`make_phono3py`.
+    :param phono3py: phono3py object of :func:`make_phono3py`.
     :param distance: length of each displacement, A.
     :param plus_minus: whether each displacement has its opposite: always, never, or "auto", where symmetry does not
         make the two the same.

@@ -90,7 +90,7 @@ class ThirdOrderForces(Expansion[ConductivityParameters, ForcesPlan]):
             )
         except TooManyDisplacementsError as error:
             raise ValueError(
-                f"it needs {error.count:,} displaced supercells, and max_displacements is "
+                f"the crystal needs {error.count:,} displaced supercells, but max_displacements is "
                 f"{given.max_displacements:,}: set a pair_cutoff, a smaller fc3_min_image, or allow more"
             ) from error
         heat = np.asarray(phono3py.primitive_matrix, dtype=np.float64)
