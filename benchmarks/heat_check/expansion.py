@@ -87,15 +87,16 @@ def by_hand(row: StructureTable, calculator: Calculator) -> tuple[Floats, Floats
     start = row.ase_at(0)
     kelvins = np.asarray(GIVEN["temperatures"])
     computed = row.columns["qha_volumes"][0]
-    mesh = None
-    energies, thermal = [], []
+    mesh: Any = GIVEN["mesh"]
+    found = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for volume in computed:
+        # the relaxed crystal comes first, and says the mesh of all volumes
+        for volume in sorted(computed, key=lambda one: abs(one - start.get_volume())):
             atoms = start.copy()
             atoms.set_cell(start.cell * (volume / start.get_volume()) ** (1 / 3), scale_atoms=True)
             atoms.calc = calculator
-            energies.append(atoms.get_potential_energy())
+            energy = atoms.get_potential_energy()
             primitive = row.columns["primitive_matrix"][0]
             supercell = np.round(primitive @ row.columns["supercell_matrix"][0]).astype(int)
             phonopy = Phonopy(phonopy_atoms(atoms), supercell, primitive_matrix=primitive)
@@ -103,13 +104,13 @@ def by_hand(row: StructureTable, calculator: Calculator) -> tuple[Floats, Floats
             phonopy.forces = forces_on(phonopy.supercells_with_displacements, calculator)
             phonopy.produce_force_constants()
             phonopy.symmetrize_force_constants()
-            phonopy.run_mesh(GIVEN["mesh"] if mesh is None else mesh)
-            mesh = phonopy.mesh.mesh_numbers  # that of the smallest volume
-            phonopy.run_thermal_properties(temperatures=kelvins)
-            thermal.append(phonopy.get_thermal_properties_dict())
+            mesh = phonopy.run_mesh(mesh, is_gamma_center=True).mesh_numbers
+            phonopy.run_thermal_properties(temperatures=kelvins, exclude_gamma_acoustic=True)
+            found[volume] = energy, phonopy.get_thermal_properties_dict()
+        energies, thermal = zip(*(found[volume] for volume in computed), strict=True)
         qha = PhonopyQHA(
             volumes=computed,
-            electronic_energies=energies,
+            electronic_energies=list(energies),
             temperatures=kelvins,
             free_energy=np.array([one["free_energy"] for one in thermal]).T,
             cv=np.array([one["heat_capacity"] for one in thermal]).T,

@@ -46,13 +46,12 @@ def verdicts(model: Model, crystals: dict[str, Atoms]) -> Iterator[Verdict]:
 def _judged(name: str, atoms: Atoms, model: Model, calculator: Any) -> Verdict:
     cubic = atoms.info["symm.no"] in (216, 225)
     began = time.perf_counter()
-    table = with_cells({name: atoms})
-    table.set_column("q_mesh", np.array([MESHES[cubic]]))
-    row = run(model, Task.CONDUCTIVITY, table, **GIVEN)
+    given = GIVEN | {"mesh": MESHES[cubic]}
+    row = run(model, Task.CONDUCTIVITY, with_cells({name: atoms}), **given)
     status = str(row.columns["status"][0])
     if status != "converged":
         return Verdict(name, f"{status}: {row.columns['message'][0]}", False)
-    answer = transport_of_row(row, parse_parameters(Task.CONDUCTIVITY, GIVEN))
+    answer = transport_of_row(row, parse_parameters(Task.CONDUCTIVITY, given))
     if answer.failed:
         return Verdict(name, answer.failed, False)
     middle = time.perf_counter()

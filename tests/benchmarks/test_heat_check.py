@@ -81,3 +81,40 @@ def test_heat_capacities_are_of_the_smallest_crystals_that_the_model_knows(tmp_p
     atoms, expected = chosen["small MgO"]
     assert expected == 37.0
     np.testing.assert_allclose(atoms.get_volume(), 4.2**3 / 4)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Any:
+    pytest.importorskip("metatomic_ase", reason="needs the extra `engine`")
+    from aiida_pet.models import embedded_card, embedded_path
+    from benchmarks.model_check.engine import Model
+
+    return Model(embedded_path(), embedded_card()["sha256"])
+
+
+@pytest.mark.slow
+def test_whole_road_agrees_with_phono3py_by_hand(shipped: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.heat_check import road
+
+    atoms = bulk("W", a=3.18)
+    cells = dict.fromkeys(("fc2_supercell", "fc3_supercell"), 3 * np.eye(3, dtype=int))
+    atoms.info |= cells | {"q_mesh": [5, 5, 5], "symm.no": 229}
+    monkeypatch.setattr(road, "MESHES", {False: (5, 5, 5)})
+    (found,) = road.verdicts(shipped, {"W": atoms})
+    assert found.good, found
+    assert "supercells, forces within" in found.found
+    monkeypatch.setattr(road, "FORCES", 0.0)
+    (found,) = road.verdicts(shipped, {"W": atoms})
+    assert found.good is False
+
+
+@pytest.mark.slow
+def test_expansion_agrees_with_phonopy_by_hand(shipped: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.heat_check import expansion
+
+    monkeypatch.setitem(expansion.CRYSTALS, "W", (bulk("W", a=3.18), 13.5e-6 / 10))
+    monkeypatch.setitem(expansion.GIVEN, "mesh", 30.0)
+    hand, measured = expansion.verdicts(shipped, ["W"])
+    assert hand.good, hand
+    assert "1e-6/K" in hand.found
+    assert "WARNING" in measured.found  # the experiment was written a tenth as large

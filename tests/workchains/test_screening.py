@@ -302,7 +302,7 @@ def test_stage_that_fails_is_named(module_inputs: Inputs, monkeypatch: pytest.Mo
         (
             ("phonons",),
             {"phonons": {"resources": {"memory": "64GB"}}},
-            "stage phonons: resources: those of a",
+            "stage phonons: resources: a screening has",
         ),
         (
             ("relax",),
@@ -325,7 +325,7 @@ def test_protocol_that_sets_more_than_parameters_is_refused_and_not_cut(
     asking = Protocol(parameters, resources={"gpus": 1}, max_failures=3)
     monkeypatch.setattr("aiida_pet.workchains.stages.protocol_inputs", lambda *_: asking)
     with pytest.raises(
-        ProtocolError, match="stage relax: protocol 'fast': resources, max_failures: those of a"
+        ProtocolError, match="stage relax: protocol 'fast': resources, max_failures: a screening has"
     ):
         make_stages(("relax",), "fast")
 
