@@ -127,6 +127,13 @@ def estimate(
     :param device: that jobs will run on, ``cpu`` or ``cuda``: past jobs on such a device count if there are any.
     :param computer: label of the computer that they will run on.
     :raises NoSuchNodeError: if there is no such set or model.
+
+    .. code-block:: python
+
+        from aiida_pet.campaigns import estimate
+
+        expected = estimate("relax", "alloys", "pet-oam-xl", lanes=2)
+        print(expected.jobs, expected.wall_s)
     """
     rate = past_rate(Task(task), load(model, PetModelData), device)
     found = estimate_at(
