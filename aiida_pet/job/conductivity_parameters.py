@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from aiida_pet.job.choices import ForceConstants, HeatTransport, Opposites
-from aiida_pet.job.parameters import Integers3, TightRelaxParameters
+from aiida_pet.job.parameters import Displacement, Integers3, TightRelaxParameters
 from aiida_pet.schemas import told
 
 Matrix = Integers3 | tuple[Integers3, Integers3, Integers3]
@@ -46,12 +46,7 @@ class ConductivityParameters(TightRelaxParameters):
         description="where the set has columns fc2_supercell and fc3_supercell (matrices relative to the cell of the "
         "row) and q_mesh, take these instead of parameters",
     )
-    displacement: float | None = Field(
-        None,
-        gt=0,
-        description="of an atom; if not given, 0.03 for conservative and 0.1 for direct forces",
-        json_schema_extra=told(unit="A"),
-    )
+    displacement: Displacement = None
     opposites: Opposites = Field(
         Opposites.ALWAYS,
         description="whether each displacement has its opposite: always, or auto, where symmetry does not make the two "

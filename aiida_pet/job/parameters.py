@@ -32,6 +32,7 @@ __all__ = [
     "Averaging",
     "CellFilter",
     "Derivation",
+    "Displacement",
     "Dtype",
     "ElasticParameters",
     "ForceConstants",
@@ -246,6 +247,14 @@ class TightRelaxParameters(RelaxParameters):
 
 
 Integers3 = tuple[int, int, int]
+Displacement = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        description="of an atom; if not given, 0.03 for conservative and 0.1 for direct forces",
+        json_schema_extra=told(unit="A"),
+    ),
+]
 
 
 class PhononParameters(TightRelaxParameters):
@@ -276,12 +285,7 @@ class PhononParameters(TightRelaxParameters):
         description="with given_cells: where the set has the ragged column displacements as well, as files of phonopy "
         "have them, displace these atoms by these vectors",
     )
-    displacement: float | None = Field(
-        None,
-        gt=0,
-        description="of an atom; if not given, 0.03 for conservative and 0.1 for direct forces",
-        json_schema_extra=told(unit="A"),
-    )
+    displacement: Displacement = None
     phonon_symprec: float = Field(
         1e-5,
         gt=0,
