@@ -127,6 +127,16 @@ def assert_comes_again_from_the_cache(folder: Path, campaign: Path) -> None:
     assert rows_of(pk) == rows_of(first["pk"])
 
 
+def assert_second_run_computes_nothing(folder: Path, log: Path, before: dict[str, object]) -> None:
+    """The demo over a demo that ended takes all jobs from the cache and tells the same rows."""
+    assert start(folder, log).wait(PATIENCE_S) == 0, log.read_text()
+    assert "All jobs came from AiiDA's cache" in log.read_text()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["compute_s"] == 0
+    for name in ("statuses", "through", "left_at", "known_phases"):
+        assert summary[name] == before[name]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     pytest.importorskip("torch")
@@ -186,4 +196,5 @@ def test_interrupted_demo_leaves_nothing_running_and_the_next_is_whole(folder: P
 
     assert summary["model_sha256"] == models.sha256_of(models.embedded_path())
     assert_comes_again_from_the_cache(folder, tmp_path / "campaign.yaml")
+    assert_second_run_computes_nothing(folder, tmp_path / "second.log", summary)
     assert running_in(folder / "aiida") == []
