@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from aiida_pet.job.checkpoint import load_checkpoint, sha256_of
@@ -59,6 +61,15 @@ def progress(path: Path) -> Any:
     return found
 
 
+def metatrain_runs_in(path: Path) -> bool:
+    """Return whether a process works in a folder."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.cwd() == str(path.resolve()):
+                return True
+    return False
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model from scratch whose job was killed after its first epochs."""
@@ -71,7 +82,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    time.sleep(3)  # metatrain ends with its parent
+    while metatrain_runs_in(first):  # it ends with its parent
+        assert time.time() < deadline
+        time.sleep(0.2)
     epoch, path = checkpoints.newest(first) or (0, first)
     later = path.with_name(f"model_{epoch + 1}.ckpt")
     later.write_bytes(path.read_bytes()[:-100])  # one that was being written
@@ -98,7 +111,8 @@ def gone_on(trained: Path, patience: int, tmp_path_factory: pytest.TempPathFacto
         tmp_path_factory.mktemp("next") / "job", epochs=400, patience=patience, learning_rate=1e-9
     )
     (path / folder.BEFORE).symlink_to(trained)
-    assert Training(path).run() is ExitStatus.OK
+    status = Training(path).run()
+    assert status is ExitStatus.OK, progress(path).message
     return path
 
 
