@@ -68,14 +68,7 @@ def speeds(steps: int) -> Iterator[Measurement]:
     mine, n_bytes = in_batch(table, steps)
     some = table.take(np.linspace(0, N_CRYSTALS - 1, N_WITH_ASE).astype(int))
     per_step = 1e6 * mine / n_atoms
-    detail = {
-        "crystals": N_CRYSTALS,
-        "atoms": n_atoms,
-        "threads": threads(),
-        "device": device(),
-        "steps": steps,
-        "bytes_per_atom_and_frame": n_bytes,
-    }
+    detail = detail_of(table, steps, n_bytes)
     for name, words, other in (
         ("ase", "ASE one by one", with_ase(some, steps) / len(some.numbers)),
         (
@@ -91,20 +84,25 @@ def speeds(steps: int) -> Iterator[Measurement]:
         )
 
 
+def detail_of(table: StructureTable, steps: int, n_bytes: float) -> dict[str, Any]:
+    """Return what a figure is of."""
+    return {
+        "crystals": len(table),
+        "atoms": len(table.numbers),
+        "threads": threads(),
+        "device": device(),
+        "steps": steps,
+        "bytes_per_atom_and_frame": n_bytes,
+    }
+
+
 def speeds_of_large(steps: int) -> Iterator[Measurement]:
     """Yield the same of crystals of 54 to 128 atoms, where ASE has all cores."""
     table = large_alloys()
     n_atoms = len(table.numbers)
     mine, n_bytes = in_batch(table, steps)
     per_step = 1e6 * mine / n_atoms
-    detail = {
-        "crystals": len(table),
-        "atoms": n_atoms,
-        "threads": threads(),
-        "device": device(),
-        "steps": steps,
-        "bytes_per_atom_and_frame": n_bytes,
-    }
+    detail = detail_of(table, steps, n_bytes)
     for name, words, other in (
         ("large_ase", "ASE one by one, all cores", with_ase(table, steps, threads())),
         ("large_ceiling", "the engine's evaluation alone", evaluated(table)),

@@ -118,7 +118,7 @@ class PhononWorkChain(CrystalsWorkChain):
         spec.exit_code(
             421,
             "ERROR_NO_BAND_PATH",
-            message="There are no bands, but all other outputs: {message}",
+            message="The bands could not be made; all other outputs are there: {message}",
         )
         spec.exit_code(
             422,

@@ -58,10 +58,12 @@ class Rate:
     def basis(self) -> str:
         """Where the figures come from, in words."""
         if not self.jobs:
-            larger = f", times {self.scale:.3g} since this model is larger" if self.scale > 1 else ""
+            larger = (
+                f", and {self.scale:.3g} times as long since this model is larger" if self.scale > 1 else ""
+            )
             return (
-                f"guessed from the model that ships on one CPU core{larger}, since the profile has no past job with "
-                "this model"
+                "a guess, since the profile has no past job with this model: the time of the model that ships, on one "
+                f"CPU core{larger}"
             )
         return f"{plural(self.jobs, 'past job')} with this model on {self.device or '?'}"
 

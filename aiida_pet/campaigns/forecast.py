@@ -117,15 +117,17 @@ def seconds_left(
         if stage.elapsed_s is None:
             left.append(expected)
             continue
-        by_engines = stage.engines is not None
-        total = (_total_by_engines if by_engines else _total_by_rows)(stage, expected, overhead, pace)
+        if stage.engines is None:
+            total = _total_by_rows(stage, expected, overhead, pace)
+        else:
+            total = _total_by_engines(stage, stage.engines, expected, overhead)
         left.append(max(total - stage.elapsed_s, 1.0))
     return left
 
 
-def _total_by_engines(stage: StageCourse, expected: float, overhead: float, _: Pace) -> float:
-    """Return the seconds that a stage takes in all, as its engines tell: those of jobs that come after them too."""
-    elapsed, engines = stage.elapsed_s or 0.0, stage.engines or Engines(0.0, 0)
+def _total_by_engines(stage: StageCourse, engines: Engines, expected: float, overhead: float) -> float:
+    """Return the seconds that a stage takes in all, as its engines tell; jobs to come go at the same pace."""
+    elapsed = stage.elapsed_s or 0.0
     known = stage.computed + engines.rows
     to_come = max(stage.to_do - known, 0.0)
     told = (elapsed + engines.left_s) * (1 + to_come / max(known, 1)) + overhead / 2

@@ -39,8 +39,9 @@ def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request)
     """Go on with the launch PK, which was stopped or left rows, and compute only the rows that are left.
 
     The launch keeps its options; options given here replace them, such as the lanes, queue, memory or
-    walltime. On another computer (--code) the defaults of that computer replace what jobs asked for on the
-    first. The new launch has the whole table; rows that were finished are taken over and not computed again.
+    walltime. If --code is on another computer, what the launch asked of its queue no longer holds, and the
+    defaults of the new computer do. The new launch has the whole table; rows that were finished are taken
+    over and not computed again.
 
     \b
     aiida-pet resume 12 --lanes 4

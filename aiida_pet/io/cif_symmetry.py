@@ -230,7 +230,9 @@ def _named(block: Block, hall: str | None, symbol: str | None, number: int | Non
     if hall is not None and not found and symbol is None:
         raise CifError(f"its symmetry is the Hall symbol {hall[:40]!r}, which is not known: {_REMEDY}")
     if hall is not None and not found and "(" in hall:
-        raise CifError(f"its Hall symbol {hall[:40]!r} shifts the origin, which is not read: {_REMEDY}")
+        raise CifError(
+            f"its Hall symbol {hall[:40]!r} has a shift of the origin, and such symbols are not read: {_REMEDY}"
+        )
     if not found:
         found = _by_symbol(block, symbol, number)
         if hall is not None:

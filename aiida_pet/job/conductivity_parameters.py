@@ -114,8 +114,8 @@ class ConductivityParameters(TightRelaxParameters):
     )
     nac: bool = Field(
         True,
-        description="correct for long-range dipoles if the set has Born charges (column per atom born_charges, e) and "
-        "dielectric tensors (column dielectric_tensor)",
+        description="correct for long-range dipoles if the set has Born charges in units of e (born_charges, a column "
+        "per atom) and dielectric tensors (column dielectric_tensor)",
     )
 
     @model_validator(mode="after")

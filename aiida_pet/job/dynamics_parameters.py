@@ -134,8 +134,8 @@ class DynamicsParameters(StaticParameters):
     )
     rotation: Rotation = Field(
         Rotation.NONE,
-        description="random rotates the crystal at random at every step before the model is evaluated, and inverts it "
-        "in half of the steps",
+        description="with random, the crystal is rotated at random at every step before the model is evaluated, and "
+        "inverted at even odds",
     )
     respa: RespaParameters | None = Field(
         None,

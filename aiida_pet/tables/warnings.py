@@ -80,8 +80,8 @@ class Warned(StrEnum):
     )
     TEMPERATURE_RANGE = (
         "temperature_range",
-        "The volume leaves the range of computed volumes below the highest of `temperatures`; properties at higher "
-        "temperatures are missing.",
+        "At the highest of `temperatures` the volume lies outside the volumes that were computed. Properties above "
+        "`qha_max_temperature` are missing.",
     )
     LATTICE_ONLY = (
         "lattice_only",

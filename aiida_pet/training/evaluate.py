@@ -116,7 +116,9 @@ def _run(
     job.write_inputs(spec, geometry)
     status = Job(job).run()
     if status is not ExitStatus.OK:
-        logger.warning("no errors: the engine ended as %s in %s", status.name, folder)
+        logger.warning(
+            "the errors of the model were not computed: the engine ended as %s in %s", status.name, folder
+        )
         return None
     results, _ = job.read_results()
     if results is None:

@@ -68,7 +68,7 @@ def test_resume_computes_what_is_left_with_the_options_of_before_or_those_given(
     assert group_of(node).pk == group.pk
     assert f"goes on with <{stopped.pk}>" in node.description
     told = invoke("status", stopped.pk).output
-    assert f"it was taken up by <{node.pk}>" in told
+    assert f"launch <{node.pk}> took it up" in told
     assert f"aiida-pet resume {stopped.pk}" not in told
 
 

@@ -153,7 +153,7 @@ def test_crystal_that_fits_no_path_comes_without_bands_and_says_so(single: Run) 
     node = single(double, {"STAND_IN_MOVE": 0.03})
     assert node.exit_status == 421
     assert node.exit_message.startswith(
-        "There are no bands, but all other outputs: space group at path_symprec"
+        "The bands could not be made; all other outputs are there: space group at path_symprec"
     )
     assert "and the path of the start does not fit" in node.exit_message
     assert set(node.outputs) == EVERYTHING - {"bands"}

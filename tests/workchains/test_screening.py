@@ -230,7 +230,7 @@ def test_references_compete(module_inputs: Inputs) -> None:
     ("overrides", "told"),
     [
         ({"hull": {"level_of_theory": "r2SCAN"}}, "structures is r2SCAN.* but phases is PBE"),
-        ({"relax": {"parameters": {"pressure": 60.0}}}, "by enthalpies at 60 GPa, but 1 of 1 references"),
+        ({"relax": {"parameters": {"pressure": 60.0}}}, "have enthalpies at 60 GPa, but 1 of 1 references"),
     ],
 )
 def test_references_that_cannot_compete_are_refused_before_the_relaxation(

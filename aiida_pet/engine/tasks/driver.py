@@ -88,7 +88,7 @@ class Driver[P: StaticParameters](ABC):
         self._row_rotations: list[RowRotations | None] = []  # in the order of the batch
         self._rotations: Rotations | None = None  # made of them when they have changed
         #: filled by run, with the rows that nothing is wrong with
-        self._waiting = WaitingRows(table.n_atoms, np.zeros(len(table)), range(len(table)))
+        self._waiting = WaitingRows(table.n_atoms, np.zeros(len(table)), ())
         self._done = 0.0  # evaluations times atoms
 
     @property
@@ -130,7 +130,7 @@ class Driver[P: StaticParameters](ABC):
                 continue
             self.counters.steps += 1
             self.counters.evaluations += len(self.rows) if rotations is None else int(rotations.counts.sum())
-            self._done += float(self.batch.n_atoms.sum())
+            self._done += len(self.batch.numbers)
             self.advance(evaluation)
         return True
 

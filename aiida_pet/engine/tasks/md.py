@@ -399,7 +399,8 @@ def _inner_model(model: BatchModel) -> BatchModel:
 
     if model.sibling is None:
         raise UnsupportedModelError(
-            "respa needs a model that can be made with direct forces, and this one cannot"
+            "respa needs direct forces as well, and a model of another engine gives none: leave respa out, or take a "
+            "PET model with direct heads"
         )
     try:
         return model.sibling(forces=Derivation.DIRECT, stress=Derivation.DIRECT, outputs=())
