@@ -3,8 +3,9 @@
 Alloys, carbides, nitrides, oxides and halides with their competitors, as far as the model knows their elements. They
 are relaxed and put on the convex hull; what lies within 25 meV/atom of it gets phonons and elastic constants. Then the
 demo says which known phases the model found, and shows moduli beside published ones. Everything happens under
-``.demo/``: an AiiDA profile of its own (SQLite and the ZeroMQ broker), the jobs, the tables. What a former run left
-there is removed first, and at the end, or on Ctrl-C, the daemon is stopped and nothing keeps running.
+``.demo/``: an AiiDA profile of its own (SQLite and the ZeroMQ broker), the jobs, the tables. A run that ended keeps its
+profile, and the next run takes the results of equal jobs from AiiDA's cache; what an interrupted run left is removed
+first. At the end, or on Ctrl-C, the daemon is stopped and nothing keeps running.
 ``.demo/summary.json`` is written last; the exit status is 0 if every row has a status and at least 95 % of them
 converged.
 """
@@ -145,12 +146,13 @@ class Demo:
                 process.kill()
 
     def reset(self) -> None:
-        """Remove what a former run left."""
+        """Remove what a former run left, but keep the profile of a run that ended."""
         self.stop()
-        shutil.rmtree(self.aiida_path, ignore_errors=True)
+        if not (self.folder / SUMMARY).exists():  # written last
+            shutil.rmtree(self.aiida_path, ignore_errors=True)
         for name in (CRYSTALS, RESULTS, SUMMARY, REPORT):
             (self.folder / name).unlink(missing_ok=True)
-        self.aiida_path.mkdir(parents=True)
+        self.aiida_path.mkdir(parents=True, exist_ok=True)
 
 
 @contextlib.contextmanager
@@ -259,6 +261,10 @@ def run(demo: Demo, elements: Sequence[str] | None) -> str | None:
         "known_phases": {one.phase.id: one.word for one in found},
         "silent_errors": silent,
     }
+    if not times.engine:
+        print(
+            "All jobs came from AiiDA's cache: `make clean` removes the profile and lets the demo compute again."
+        )
     (demo.folder / SUMMARY).write_text(json.dumps(content, indent=2) + "\n")
     return verdict(statuses, len(phases))
 

@@ -41,7 +41,7 @@ class CrystalsWorkChain(BatchWorkChain):
             "output_structure",
             valid_type=orm.StructureData,
             required=False,
-            help="The single crystal as it is at the end.",
+            help="The single crystal in its final geometry.",
         )
         spec.output(
             "output_parameters",
@@ -121,6 +121,20 @@ class CrystalsWorkChain(BatchWorkChain):
         :param launch: how it runs, see :class:`~aiida_pet.workchains.launch.Launch`.
         :raises ProtocolError: for an unknown protocol or override.
         :raises LaunchError: for an argument that there is not.
+
+        .. code-block:: python
+
+            from aiida import orm
+            from aiida.plugins import WorkflowFactory
+
+            builder = WorkflowFactory("pet.relax").get_builder_from_protocol(
+                code=orm.load_code("pet-engine@localhost"),
+                model=orm.load_node(label="pet-oam-xl"),
+                structures=orm.load_node(label="alloys"),
+                protocol="precise",
+                overrides={"parameters": {"fmax": 0.01}},  # eV/A
+                lanes=4,
+            )
         """
         inputs = protocol_inputs(cls.TASK, protocol, overrides)
         builder = SpeakingBuilder(cls)

@@ -1,8 +1,8 @@
 """A training from its sets to its model: one job after the other, each stage going on until its epochs are done.
 
-Stages follow each other as :meth:`~aiida_pet.training.parameters.TrainingParameters.stages` says, and each begins with
-the model of the one before. A job that ran out of walltime, was killed or broke down is followed by one that goes on
-from its newest checkpoint. For ``distill`` the teacher labels the crystals by a static launch first.
+Stages follow each other as :meth:`~aiida_pet.training.parameters.TrainingParameters.stages` says, and each stage begins
+with the model of the stage before. A job that ran out of walltime, was killed or broke down is followed by one that
+goes on from its newest checkpoint. For ``distill`` the teacher labels the crystals by a static launch first.
 """
 
 from __future__ import annotations
@@ -312,6 +312,17 @@ class TrainWorkChain(WorkChain):
         :param resources: what a job asks the queue for, ``{"gpus": 1, "walltime": "8h"}``.
         :raises ProtocolError: for an unknown protocol or override.
         :raises TrainingError: for parameters that are unknown or out of bounds.
+
+        .. code-block:: python
+
+            from aiida import orm
+            from aiida.plugins import WorkflowFactory
+
+            builder = WorkflowFactory("pet.train").get_builder_from_protocol(
+                code=orm.load_code("pet-engine@localhost"),
+                structures=orm.load_node(label="alloys with labels"),
+                overrides={"parameters": {"epochs": 10}},
+            )
         """
         inputs = training_inputs(Mode(mode), protocol, overrides)
         builder: Any = SpeakingBuilder(cls)

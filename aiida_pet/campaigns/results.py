@@ -227,7 +227,8 @@ class Rows:
 
 
 def rows(named: Named | Rows) -> Rows:
-    """Return the rows of a set, a table or a launch; of a launch that goes on those of the jobs that have ended.
+    """Return the rows of a set, a table or a launch. For a launch that still runs, return the rows of the jobs that
+    have ended.
 
     Rows of a training are the errors of its last stage.
 
@@ -235,6 +236,13 @@ def rows(named: Named | Rows) -> Rows:
     :raises NoSuchNodeError: if there is no such node, or several.
     :raises WrongNodeError: if it is something else.
     :raises NoRowsError: for a process without any result yet.
+
+    .. code-block:: python
+
+        from aiida_pet.campaigns import rows
+
+        frame = rows("alloys").frame(where="status == converged", columns=["formula", "energy"], sort="energy")
+        print(frame, frame.attrs["units"])
     """
     if isinstance(named, Rows):
         return named

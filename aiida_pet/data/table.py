@@ -5,7 +5,7 @@ Arrays are named ``ids`` and ``column_<name>``, columns whose rows differ in len
 pickle. Attributes hold what people query.
 
 What is merged of many tables lies there in segments (:mod:`aiida_pet.data.segments`), which are the files of its parts.
-The hash is that of the content, whichever way it is stored.
+The hash depends on the content and not on how it is stored.
 """
 
 from __future__ import annotations
@@ -70,6 +70,14 @@ class TableData(Speaking, orm.ArrayData):
     in length; ``counts`` {column: {value: n}} of columns of texts with few distinct values and of flags; ``ranges``
     {column: [min, max]} of the finite values of columns of numbers; ``content_sha256`` of all arrays; ``segments``, the
     rows of each, where the table lies in segments.
+
+    .. code-block:: python
+
+        from aiida import orm
+
+        results = orm.load_node(label="relax of alloys").outputs.results
+        print(results.column("energy"), results.unit("energy"))
+        frame = results.to_dataframe()
     """
 
     _CLS_NODE_CACHING = TableCaching
@@ -93,7 +101,7 @@ class TableData(Speaking, orm.ArrayData):
     def from_table(cls, table: Table, **kwargs: Any) -> Self:
         """Return an unstored node with the rows of ``table``.
 
-        :param kwargs: of the node, such as ``label``.
+        :param kwargs: further keywords of the node, such as ``label``.
         :raises ValueError: if the table is empty or a column's name cannot stand in a query.
         """
         node = cls(**kwargs)
@@ -116,7 +124,7 @@ class TableData(Speaking, orm.ArrayData):
         :param ids: (N,) of the rows.
         :param order: (N,) their places among the rows of ``parts`` end to end; parts may hold more rows.
         :param parts: stored tables, or rows that are not in a node. A column that one lacks is filled there.
-        :param kwargs: of the node, such as ``label``.
+        :param kwargs: further keywords of the node, such as ``label``.
         :raises ValueError: if there are no rows, or two parts give a column different units.
         :raises DuplicateIdError: if an id occurs more than once.
         """
@@ -178,7 +186,7 @@ class TableData(Speaking, orm.ArrayData):
     def _check_may_have(self, n_rows: int) -> None:
         if self.is_stored:
             raise ModificationNotAllowed(
-                f"{type(self).__name__}<{self.pk}> is stored, its rows cannot change"
+                f"{type(self).__name__}<{self.pk}> is stored, so its rows cannot change"
             )
         if not n_rows:
             raise ValueError(f"a {type(self).__name__} needs at least one row, got none")

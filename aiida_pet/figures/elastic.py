@@ -18,7 +18,7 @@ from aiida_pet.figures.source import NotDrawnError, Source, array_of_row, as_fra
 from aiida_pet.tables.arrays import Floats
 from aiida_pet.units import VOIGT_PAIRS
 
-REMEDY = "it is made by the task elastic: `aiida-pet launch elastic SET`, or the stage elastic of a screening"
+REMEDY = "`aiida-pet launch elastic SET` makes it, or the stage elastic of a screening"
 DIRECTIONS = {
     "[100]": (1, 0, 0),
     "[010]": (0, 1, 0),
@@ -36,7 +36,7 @@ _IEEE, _OWN = "elastic_tensor_ieee", "elastic_tensor"
 class ElasticSurface:
     """Elastic answers by direction, on a grid of T polar by P azimuthal angles.
 
-    :ivar id: of the row.
+    :ivar id: id of the row.
     :ivar axes: what x, y and z are, in words.
     :ivar tensor: (6, 6) GPa.
     :ivar theta: (T,) polar angle from z, radians.
@@ -108,13 +108,19 @@ def elastic_surface(
     :param tensor: (6, 6) GPa.
     :param axes: what its axes are, in words.
     :raises NotDrawnError: if the crystal is not mechanically stable: some direction has no modulus then.
+
+    >>> tungsten = np.diag([522.0, 522.0, 522.0, 161.0, 161.0, 161.0])  # GPa
+    >>> tungsten[:3, :3] += 204.0 * (1 - np.eye(3))
+    >>> youngs, compressibility = elastic_surface(tungsten).directions["[100]"]
+    >>> print(round(youngs), "GPa", round(compressibility, 2), "1/TPa")
+    407 GPa 1.08 1/TPa
     """
     given = np.asarray(tensor, dtype=np.float64)
     lowest = float(np.linalg.eigvalsh(to_mandel(given)).min()) if np.isfinite(given).all() else np.nan
     if not lowest > 0:
         raise NotDrawnError(
-            f"row {row_id!r}: the smallest eigenvalue of the elastic tensor is {lowest:.3g} GPa; a modulus along every "
-            "direction needs a crystal that is mechanically stable"
+            f"row {row_id!r}: the smallest eigenvalue of the elastic tensor is {lowest:.3g} GPa; only a mechanically "
+            "stable crystal has a modulus along every direction"
         )
     theta, phi = np.linspace(0, np.pi, n_theta), np.linspace(0, 2 * np.pi, n_phi)
     vectors = _unit_vectors(theta, phi)
@@ -148,6 +154,13 @@ def elastic_surface_of_row(source: Source, row_id: str, *, ieee: bool = True) ->
     :param ieee: in the setting of IEEE Std 176-1987, where x is [100] of a cubic crystal; otherwise in the axes of the
         row's cell.
     :raises NotDrawnError: if the row has no tensor, or is not mechanically stable.
+
+    .. code-block:: python
+
+        from aiida_pet.campaigns import rows
+
+        surface = elastic_surface_of_row(rows("elastic of alloys").to_table(), "MoTa-0013")
+        print(surface.directions["[111]"])
     """
     columns = source.columns if isinstance(source, pd.DataFrame) else source.columns.keys()
     has_ieee = any(str(name).startswith(_IEEE) for name in columns)

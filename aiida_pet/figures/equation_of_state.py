@@ -13,7 +13,7 @@ from aiida_pet.job.choices import Equation
 from aiida_pet.tables.arrays import Floats
 from aiida_pet.units import GPA
 
-REMEDY = "it is made by the task eos: `aiida-pet launch eos SET`, or the stage eos of a screening"
+REMEDY = "`aiida-pet launch eos SET` makes it, or the stage eos of a screening"
 _POINTS = 201
 
 
@@ -21,10 +21,10 @@ _POINTS = 201
 class VolumeCurve:
     """Energies of a row at V volumes, and its equation of state at P volumes between and around them.
 
-    :ivar id: of the row.
+    :ivar id: id of the row.
     :ivar equation: which equation of state leaves less of the energies, with the numbers of the row.
     :ivar volumes: (V,) of the cell, A^3.
-    :ivar energies: (V,) of the cell over that of the minimum, eV.
+    :ivar energies: (V,) energies of the cell above the energy of the minimum, eV.
     :ivar curve_volumes: (P,) A^3.
     :ivar curve_energies: (P,) eV.
     :ivar minimum: volume of the minimum, A^3.
@@ -52,6 +52,12 @@ def volume_curve_of_row(source: Source, row_id: str) -> VolumeCurve:
 
     :param source: with the columns of the task ``eos``.
     :raises NotDrawnError: if the row has none.
+
+    >>> row = {"eos_energy": -8.0, "eos_volume": 16.0, "eos_bulk_modulus": 200.0, "eos_bulk_modulus_derivative": 4.5}
+    >>> cells = {f"eos_volumes_{i}": 15.0 + i for i in range(3)} | {f"eos_energies_{i}": -8.0 for i in range(3)}
+    >>> found = volume_curve_of_row(pd.DataFrame(row | cells, index=["W"]), "W")
+    >>> found.minimum, found.volumes.tolist()
+    (16.0, [15.0, 16.0, 17.0])
     """
     names = ("energy", "volume", "bulk_modulus", "bulk_modulus_derivative")
     energy, volume, modulus, derivative = (

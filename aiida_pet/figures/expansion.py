@@ -10,7 +10,7 @@ import pandas as pd
 from aiida_pet.figures.source import Source, array_of_row, framed
 from aiida_pet.tables.arrays import Floats
 
-REMEDY = "it is made by the task qha: `aiida-pet launch qha SET`, or the stage qha of a screening"
+REMEDY = "`aiida-pet launch qha SET` makes it, or the stage qha of a screening"
 _UNITS = {
     "temperature": "K",
     "volume": "A^3",
@@ -24,7 +24,7 @@ _UNITS = {
 class ThermalExpansion:
     """Quasi-harmonic properties at T temperatures, those at which the row has a volume.
 
-    :ivar id: of the row.
+    :ivar id: id of the row.
     :ivar temperatures: (T,) K.
     :ivar volume: (T,) of the cell, A^3.
     :ivar thermal_expansion: (T,) of the volume, 1e-6/K.
@@ -56,6 +56,13 @@ def expansion_of_row(source: Source, row_id: str) -> ThermalExpansion:
 
     :param source: with the columns of the task ``qha``.
     :raises NotDrawnError: if the row has none.
+
+    .. code-block:: python
+
+        from aiida_pet.campaigns import rows
+
+        expansion = expansion_of_row(rows("expansion of alloys").to_table(), "MoTa-0013")
+        print(expansion.to_frame())
     """
     names = ("temperatures", "qha_volume", "thermal_expansion", "qha_bulk_modulus", "qha_heat_capacity")
     found = [array_of_row(source, name, row_id, REMEDY) for name in names]

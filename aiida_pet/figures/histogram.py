@@ -25,13 +25,13 @@ class Histogram:
     """Numbers in B bins.
 
     :ivar column: name of it.
-    :ivar unit: of the values; empty for none.
+    :ivar unit: unit of the values; empty for none.
     :ivar edges: (B + 1,).
     :ivar counts: (B,) rows in each bin.
     :ivar below: rows under the first edge.
     :ivar above: rows over the last edge.
     :ivar missing: rows without a value.
-    :ivar median: of all values; NaN without any.
+    :ivar median: median of all values; NaN without any.
     """
 
     column: str
@@ -84,6 +84,12 @@ def distribution_of(source: Source, column: str, *, bins: int | None = None) -> 
 
     :param bins: number of bins; None chooses them by the rule of Freedman and Diaconis (doi:10.1007/BF01025868).
     :raises NotDrawnError: if there is no such column, or no row has a value.
+
+    >>> frame = pd.DataFrame({"status": ["converged", "converged", "max_steps"]})
+    >>> distribution_of(frame, "status").to_frame()
+          status  rows
+    0  converged     2
+    1  max_steps     1
     """
     frame = as_frame(source)
     if column not in frame.columns:

@@ -11,14 +11,14 @@ from scipy import constants
 from aiida_pet.figures.source import Source, array_of_row, framed
 from aiida_pet.tables.arrays import Floats
 
-REMEDY = "it is made by the task phonons; of a screening it is in the table of its stage phonons"
+REMEDY = "the task phonons makes it; in a screening it is in the table of the stage phonons"
 
 
 @dataclass(frozen=True)
 class Thermal:
     """Thermal properties at T temperatures.
 
-    :ivar id: of the row.
+    :ivar id: id of the row.
     :ivar per: what a mole is of: ``atoms`` or ``primitive cells``.
     :ivar temperatures: (T,) K.
     :ivar free_energy: (T,) Helmholtz, kJ/mol.
@@ -60,6 +60,13 @@ def thermal_of_row(source: Source, row_id: str, *, per_atom: bool = True) -> The
     :param source: with ``temperatures``, ``free_energy``, ``entropy``, ``heat_capacity`` and ``n_atoms_primitive``.
     :param per_atom: per mole of atoms; otherwise per mole of primitive cells, as the columns are.
     :raises NotDrawnError: if the row has none.
+
+    .. code-block:: python
+
+        from aiida_pet.campaigns import rows
+
+        thermal = thermal_of_row(rows("phonons of alloys").to_table(), "MoTa-0013")
+        print(thermal.to_frame())
     """
     names = ("temperatures", "free_energy", "entropy", "heat_capacity")
     found = {name: array_of_row(source, name, row_id, REMEDY) for name in names}

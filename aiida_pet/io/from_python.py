@@ -38,6 +38,11 @@ def table_of_crystals(crystals: Any) -> StructureTable:
     :raises TypeError: naming the place and type of what is no crystal.
     :raises ValueError: naming the crystal that cannot be taken, as a disordered one.
     :raises DuplicateIdError: if two have the same id.
+
+    >>> from ase.build import bulk
+    >>> table = table_of_crystals({"W": bulk("W"), "Mo": bulk("Mo")})
+    >>> table.ids.tolist(), table.n_atoms.tolist()
+    (['W', 'Mo'], [1, 1])
     """
     builder, collector = StructureTableBuilder(), ColumnCollector()
     for crystal in iter_python(crystals):
@@ -55,8 +60,8 @@ def iter_python(crystals: Any) -> Iterator[Crystal]:
     """Yield each crystal with an id, one at a time."""
     if _is_crystal(crystals) or isinstance(crystals, str | bytes) or not isinstance(crystals, Iterable):
         raise TypeError(
-            f"a {type(crystals).__name__} is no list of crystals: expected a list, an iterator or a mapping "
-            "id -> crystal; a single crystal goes into a list"
+            f"a {type(crystals).__name__} is not a list of crystals: expected a list, an iterator or a mapping id -> "
+            "crystal. Put a single crystal into a list"
         )
     pairs = crystals.items() if isinstance(crystals, Mapping) else (_pair(one) for one in crystals)
     for place, (row_id, one) in enumerate(pairs):

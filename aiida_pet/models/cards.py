@@ -2,7 +2,7 @@
 
 A card is a dictionary with ``sha256``, ``name``, ``version``, ``elements`` (atomic numbers), ``cutoff`` (A),
 ``outputs``, ``dtype``, ``n_parameters``, ``level_of_theory`` and ``licence``; the embedded model's has more: its data
-and its errors. Files are told apart by their SHA-256 alone; nothing is opened to identify one.
+and its errors. Files are identified by their SHA-256 alone; no file is opened for this.
 """
 
 from __future__ import annotations
@@ -34,12 +34,20 @@ CARD_KEYS = (
 
 
 def embedded_path() -> Path:
-    """Return where the checkpoint of the embedded model is."""
+    """Return where the checkpoint of the embedded model is.
+
+    >>> embedded_path().name == f"{EMBEDDED_NAME}.ckpt"
+    True
+    """
     return Path(str(files("aiida_pet.models") / f"{EMBEDDED_NAME}.ckpt"))
 
 
 def embedded_card() -> dict[str, Any]:
-    """Return the card of the embedded model, its data and errors included; reads no checkpoint."""
+    """Return the card of the embedded model, its data and errors included; reads no checkpoint.
+
+    >>> embedded_card()["name"] == EMBEDDED_NAME
+    True
+    """
     text = (files("aiida_pet.models") / f"{EMBEDDED_NAME}.json").read_text()
     card: dict[str, Any] = json.loads(text)
     return card
@@ -53,6 +61,9 @@ def identify(path: Path | str) -> dict[str, Any] | None:
     :func:`card_of` looks.
 
     :raises MissingModelError: if the file cannot be read.
+
+    >>> identify(embedded_path())["name"] == EMBEDDED_NAME
+    True
     """
     return _known(sha256_of(path))
 
@@ -88,6 +99,9 @@ def card_of(path: Path | str, trust: bool = False) -> dict[str, Any]:
     :return: the keys of :data:`CARD_KEYS`, all filled; of the embedded model also its data and errors.
     :raises UntrustedModelError: if the hash is unknown and ``trust`` is False; nothing was opened.
     :raises ModelError: if the file is missing, cut short or no checkpoint, or torch is not installed.
+
+    >>> card_of(embedded_path())["sha256"] == embedded_card()["sha256"]
+    True
     """
     path = Path(path)
     sha256 = sha256_of(path)
@@ -97,8 +111,8 @@ def card_of(path: Path | str, trust: bool = False) -> dict[str, Any]:
     if known is None and not trust:
         raise UntrustedModelError(
             f"the model {path} (sha256 {sha256}) is neither the embedded {EMBEDDED_NAME} nor a published model of "
-            "known hash, and opening a checkpoint runs code from it; if you trust where it comes from, say so "
-            "(--trust, or trust=True)"
+            "known hash. Opening a checkpoint runs code from it. If you trust its origin, say so (--trust, or "
+            "trust=True)"
         )
     described = description_card(path)
     if described is not None:

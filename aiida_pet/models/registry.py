@@ -33,7 +33,7 @@ class RegistryEntry:
     :ivar family: such as ``pet-oam``.
     :ivar size: xs, s, m, l or xl.
     :ivar versions: the published versions that are known, oldest first.
-    :ivar level_of_theory: of the newest version.
+    :ivar level_of_theory: level of theory of the newest version.
     :ivar n_elements: how many elements the newest version knows; which ones, its checkpoint says.
     :ivar heads: version -> what it predicts: ``conservative`` (derivatives of the energy), ``direct`` (forces and
         stress by heads of their own), ``uncertainty``.
@@ -45,7 +45,7 @@ class RegistryEntry:
     :ivar references: DOIs and arXiv numbers to cite.
     :ivar deprecated: whether its authors advise against it for new work.
     :ivar sha256: version -> SHA-256 of its file; only what is known from a public record.
-    :ivar theories: version -> level of theory, where it is not that of the newest.
+    :ivar theories: version -> level of theory, if it differs from the level of the newest version.
     """
 
     name: str
@@ -80,7 +80,11 @@ class RegistryEntry:
 
 
 def list_models() -> list[RegistryEntry]:
-    """Return the published models, in the order of the table."""
+    """Return the published models, in the order of the table.
+
+    >>> "pet-oam-xl" in [entry.name for entry in list_models()]
+    True
+    """
     return list(_entries().values())
 
 
@@ -88,6 +92,10 @@ def get_entry(name: str) -> RegistryEntry:
     """Return the published model ``name``, such as ``pet-oam-xl``.
 
     :raises UnknownModelError: naming the nearest names.
+
+    >>> entry = get_entry("pet-oam-xl")
+    >>> entry.family, entry.size
+    ('pet-oam', 'xl')
     """
     entries = _entries()
     if name not in entries:

@@ -31,6 +31,12 @@ def plot_funnel(what: Any, *, stages: Sequence[str] | None = None, ax: Axes | No
     :param what: a screening or the results of a single task.
     :param stages: names of the stages, in order; None for those of the launch.
     :raises NotDrawnError: if nothing says how rows ended.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        axes = plotting.plot_funnel("four metals")
     """
     found: Axes = draw_funnel(what, stages=stages, ax=ax).axes
     return found
@@ -39,7 +45,7 @@ def plot_funnel(what: Any, *, stages: Sequence[str] | None = None, ax: Axes | No
 def draw_funnel(what: Any, *, stages: Sequence[str] | None = None, ax: Axes | None = None) -> Drawing:
     """Draw what :func:`plot_funnel` says."""
     if len(many(what)) > 1:
-        raise NotDrawnError("a funnel is drawn of one launch: draw another one of each")
+        raise NotDrawnError("a funnel shows one launch: draw a picture for each launch")
     thing = many(what)[0]
     funnel = funnel_of(numbers_of(thing, COLUMNS), stages or _stages_of(thing))
     ax = new_axes(ax, 7.5, 0.8 + 0.85 * len(funnel.stages))
@@ -105,6 +111,12 @@ def plot_progress(what: Any) -> list[Axes]:
 
     :param what: a launch, running or not, or a data frame as :func:`aiida_pet.campaigns.timeline.job_times` makes it.
     :raises NotDrawnError: if no job has begun.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        curves, times = plotting.plot_progress("four metals")
     """
     found: list[Axes] = draw_progress(what).axes
     return found
@@ -113,7 +125,7 @@ def plot_progress(what: Any) -> list[Axes]:
 def draw_progress(what: Any) -> Drawing:
     """Draw what :func:`plot_progress` says."""
     if len(many(what)) > 1:
-        raise NotDrawnError("progress is drawn of one launch: draw another one of each")
+        raise NotDrawnError("progress shows one launch: draw a picture for each launch")
     thing = many(what)[0]
     progress = progress_of(thing if isinstance(thing, pd.DataFrame) else job_times(thing))
     axes = new_row(2, 9.5, 3.6, width_ratios=(1.5, 1))

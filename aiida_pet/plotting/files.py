@@ -55,6 +55,11 @@ def save(drawn: Any, path: str | Path) -> Path:
 
     :param drawn: axes, several of a figure, or a drawing.
     :raises ValueError: for another suffix, or for the numbers behind axes, which do not know them.
+
+    >>> import tempfile
+    >>> from matplotlib.figure import Figure
+    >>> save(Figure().subplots(), Path(tempfile.mkdtemp()) / "empty.svg").name
+    'empty.svg'
     """
     target = Path(path)
     check_suffix(target)
@@ -63,7 +68,7 @@ def save(drawn: Any, path: str | Path) -> Path:
     if suffix == ".csv":
         if not drawing.frames:
             raise ValueError(
-                f"{target}: axes do not know the numbers behind them; aiida_pet.figures has them"
+                f"{target}: the numbers behind axes cannot be written; aiida_pet.figures returns them"
             )
         target.write_text(_csv(_one_frame(drawing.frames)), encoding="utf-8")
     elif suffix == ".html":

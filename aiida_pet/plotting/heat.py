@@ -21,9 +21,15 @@ def plot_eos(what: Any, ids: str | Sequence[str] = (), *, ax: Axes | None = None
     """Return axes with the energies of rows over their volume, and the equation of state through them.
 
     :param what: results of equations of state, or a screening with such a stage; a list is laid over each other.
-    :param ids: of the rows; none for the only row there is.
+    :param ids: ids of the rows; none for the only row there is.
     :param ax: to draw on; None for a new figure.
     :raises NotDrawnError: if there are none.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        axes = plotting.plot_eos(["eos, one model", "eos, another model"], "MoTa-0013")
     """
     found: Axes = draw_eos(what, ids, ax=ax).axes
     return found
@@ -49,8 +55,15 @@ def plot_expansion(what: Any, ids: str | Sequence[str] = ()) -> list[Axes]:
     """Return three axes over temperature: volume, thermal expansion and heat capacity at constant pressure of rows.
 
     :param what: quasi-harmonic results, or a screening with such a stage; a list is laid over each other.
-    :param ids: of the rows; none for the only row there is.
+    :param ids: ids of the rows; none for the only row there is.
     :raises NotDrawnError: if there are none.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        axes = plotting.plot_expansion("expansion of alloys", "MoTa-0013")
+        plotting.save(axes, "expansion.svg")
     """
     found: list[Axes] = draw_expansion(what, ids).axes
     return found
@@ -78,8 +91,15 @@ def plot_conductivity(what: Any, ids: str | Sequence[str] = ()) -> list[Axes]:
     """Return three axes: conductivity of rows over temperature, and what modes up to a frequency or path carry.
 
     :param what: results of conductivities, or a screening with such a stage; a list is laid over each other.
-    :param ids: of the rows; none for the only row there is.
+    :param ids: ids of the rows; none for the only row there is.
     :raises NotDrawnError: if there are none.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        axes = plotting.plot_conductivity("conductivity of alloys", "MoTa-0013")
+        plotting.save(axes, "conductivity.svg")
     """
     found: list[Axes] = draw_conductivity(what, ids).axes
     return found

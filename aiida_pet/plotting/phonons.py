@@ -28,10 +28,17 @@ def plot_bands(
     """Return axes with the phonon bands of rows, on the path of the crystals that they were relaxed from.
 
     :param what: results of phonons, or a screening with such a stage; a list is laid over each other.
-    :param ids: of the rows; none for the only row there is.
-    :param unit: of frequencies, ``THz`` or ``cm-1``.
+    :param ids: ids of the rows; none for the only row there is.
+    :param unit: unit of frequencies, ``THz`` or ``cm-1``.
     :param ax: to draw on; None for a new figure.
     :raises NotDrawnError: if there are no force constants, or paths differ.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        axes = plotting.plot_bands("phonons of alloys", "MoTa-0013", unit="cm-1")
+        plotting.save(axes, "bands.svg")
     """
     found: Axes = draw_bands(what, ids, unit=unit, ax=ax).axes
     return found
@@ -88,6 +95,12 @@ def plot_dos(
 
     :param by_element: the parts of the elements as well, of a single row.
     :raises NotDrawnError: if there is none.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        axes = plotting.plot_dos("phonons of alloys", "MoTa-0013", by_element=True)
     """
     found: Axes = draw_dos(what, ids, unit=unit, by_element=by_element, ax=ax).axes
     return found
@@ -104,7 +117,7 @@ def draw_dos(
     """Draw what :func:`plot_dos` says."""
     series = series_of(what, ids, ["force_constants" if by_element else "phonon_dos"], LAUNCH)
     if by_element and len(series) > 1:
-        raise NotDrawnError(f"parts by element are drawn of one row, not of {len(series)}")
+        raise NotDrawnError(f"contributions of elements can be drawn for one row only, not for {len(series)}")
     unit = FrequencyUnit(unit)
     found = [dos_of_row(one.source, one.id, unit=unit, by_element=by_element) for one in series]
     ax = new_axes(ax)
@@ -135,6 +148,12 @@ def plot_thermal(what: Any, ids: str | Sequence[str] = (), *, per_atom: bool = T
 
     :param per_atom: per mole of atoms; otherwise per mole of primitive cells.
     :raises NotDrawnError: if there are none.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        free_energy, entropy, heat_capacity = plotting.plot_thermal("phonons of alloys", ["Mo-0001", "MoTa-0013"])
     """
     found: list[Axes] = draw_thermal(what, ids, per_atom=per_atom).axes
     return found
@@ -197,7 +216,7 @@ def _check_paths(bands: Sequence[Bands]) -> None:
         shown = "; ".join(
             f"{one.id} on {' '.join(path)} of space group {one.spacegroup}" for path, one in paths.items()
         )
-        raise NotDrawnError(f"bands on different paths cannot be laid over each other: {shown}")
+        raise NotDrawnError(f"bands on different paths cannot be drawn into one picture: {shown}")
 
 
 def _rescaled(distances: Any, like: Any) -> Any:

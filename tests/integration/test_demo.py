@@ -95,6 +95,48 @@ def assert_live(screens: Screens, raw: str) -> None:
     assert re.search(r"about (\d+ min )?\d+ s left", raw)
 
 
+def assert_comes_again_from_the_cache(folder: Path, campaign: Path) -> None:
+    """The screening of the demo, exported as a campaign file and launched from it, runs no engine."""
+    programs = Path(sys.executable).parent
+    variables = {"AIIDA_PATH": str(folder / "aiida"), "XDG_CACHE_HOME": str(folder / "cache")}
+
+    def run(program: str, *arguments: str) -> str:
+        command = [str(programs / program), *arguments]
+        environment = os.environ | variables | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def rows_of(pk: int) -> dict[str, dict[str, object]]:
+        found = json.loads(run("aiida-pet", "results", str(pk), "--format", "json"))["rows"]
+        return {row.pop("id"): row for row in found}
+
+    first = json.loads(run("aiida-pet", "status", "last", "--json"))
+    run("aiida-pet", "setup")  # starts the daemon, which the demo stopped
+    try:
+        run("aiida-pet", "export-launch", "last", "-o", str(campaign))
+        pk = json.loads(run("aiida-pet", "launch", "screen", str(campaign), "--wait", "--json"))["pk"]
+        again = json.loads(run("aiida-pet", "status", str(pk), "--json"))
+    finally:
+        run("verdi", "daemon", "stop")
+    assert pk != first["pk"]
+    assert again["jobs_cached"] == len(again["jobs"]) == len(first["jobs"]) > 0
+    assert again["statuses"] == first["statuses"]
+    assert rows_of(pk) == rows_of(first["pk"])
+
+
+def assert_second_run_computes_nothing(folder: Path, log: Path, before: dict[str, object]) -> None:
+    """The demo over a demo that ended takes all jobs from the cache and tells the same rows."""
+    assert start(folder, log).wait(PATIENCE_S) == 0, log.read_text()
+    assert "All jobs came from AiiDA's cache" in log.read_text()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["compute_s"] == 0
+    for name in ("statuses", "through", "left_at", "known_phases"):
+        assert summary[name] == before[name]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     pytest.importorskip("torch")
@@ -153,3 +195,6 @@ def test_interrupted_demo_leaves_nothing_running_and_the_next_is_whole(folder: P
     from aiida_pet import models
 
     assert summary["model_sha256"] == models.sha256_of(models.embedded_path())
+    assert_comes_again_from_the_cache(folder, tmp_path / "campaign.yaml")
+    assert_second_run_computes_nothing(folder, tmp_path / "second.log", summary)
+    assert running_in(folder / "aiida") == []

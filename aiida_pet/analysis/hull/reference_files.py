@@ -56,12 +56,19 @@ def read_references(
     """Return the reference phases in the file ``path``.
 
     :param label: names the source; the file's name without suffixes if not given.
-    :param level_of_theory: of the energies as calculated; ", corrected" is added to it where corrections are on. Empty
-        takes what the entries say themselves.
+    :param level_of_theory: level of theory of the energies as calculated; ", corrected" is added to it where
+        corrections are on. Empty takes what the entries say themselves.
     :param energies: which energy of an entry counts.
     :param level: keep the entries of this level of theory alone (``r2SCAN``); what was left out is a warning.
     :raises MixedLevelsError: if entries are of several levels of theory and ``level`` names none.
     :raises ReferenceFileError: if it is no such file, is a pickle, or an entry is damaged.
+
+    >>> import json, tempfile
+    >>> entries = [{"composition": {"Mo": 1}, "energy": -10.85, "correction": 0.0, "entry_id": "Mo"}]
+    >>> path = Path(tempfile.mkdtemp()) / "mp.json"
+    >>> _ = path.write_text(json.dumps(entries))
+    >>> read_references(path, level_of_theory="PBE").energy_per_atom.tolist()
+    [-10.85]
     """
     path, energies = Path(path), EnergyKind(energies)
     if not path.is_file():
@@ -76,7 +83,9 @@ def read_references(
         raise ReferenceFileError(f"{path}: no entries in it. {EXPECTED}")
     phases, found = choose_level(phases, str(path), level=level, stated=level_of_theory, warnings=warnings)
     if not found and any(phase.corrected for phase in phases):
-        warnings.append(f"{path.name}: energies carry corrections, those of the crystals must have them too")
+        warnings.append(
+            f"{path.name}: energies carry corrections, so the energies of the crystals must carry them too"
+        )
     return References(
         np.array(_unique_ids(phases), dtype=str),
         Compositions.of_mappings([phase.composition for phase in phases]),

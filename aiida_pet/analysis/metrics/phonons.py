@@ -3,9 +3,9 @@
 Loew, Sun, Wang, Botti, Marques, "Universal machine learning interatomic potentials are ready for phonons", npj Comput.
 Mater. 11, 178 (2025), doi:10.1038/s41524-025-01650-1: mean absolute errors, over some 10,000 crystals of the phonon
 database at MDR, of the largest frequency in K and of vibrational entropy, Helmholtz free energy and heat capacity at
-300 K. As in fairchem's implementation (``MDRPhononRunner``) they are per primitive cell as phonopy gives them, in
-J/(K mol) and kJ/mol; per atom on request. A row that failed has no error and is counted as failed. There the largest
-frequency is that at the q-points commensurate with the supercell, here that of the column, which is over a mesh.
+300 K. As in fairchem's implementation (``MDRPhononRunner``) they are per primitive cell as phonopy gives them, in J/(K
+mol) and kJ/mol; per atom on request. A row that failed has no error and is counted as failed. There the largest
+frequency is taken over the q-points commensurate with the supercell, here over the mesh of the column.
 """
 
 from __future__ import annotations
@@ -45,6 +45,10 @@ def phonon_metrics(
     :param n_atoms: (N,) atoms of the primitive cells: errors of thermal quantities are then per atom.
     :return: ``mae_<quantity>`` (the frequency in K, others as given) and ``failed_<quantity>``, the share of rows with
         a reference but no prediction.
+
+    >>> found = phonon_metrics({"heat_capacity_300": [24.0, 23.0]}, {"heat_capacity_300": [24.5, 23.5]})
+    >>> print(found["mae_heat_capacity_300"])
+    0.5
     """
     found: dict[str, float] = {}
     for name in UNITS:
@@ -69,6 +73,10 @@ def dynamic_stability_metrics(
     :param reference: (N,) the same.
     :param threshold: a crystal is stable if no frequency lies below, THz.
     :return: ``accuracy``, and of the stable crystals ``precision`` and ``recall``; ``n_rows`` that were compared.
+
+    >>> found = dynamic_stability_metrics([0.0, -2.0, 0.0], [0.0, -1.5, -1.0])
+    >>> print(found["precision"], found["recall"], found["n_rows"])
+    0.5 1.0 3
     """
     ours, theirs = _floats(predicted), _floats(reference)
     both = np.isfinite(ours) & np.isfinite(theirs)
