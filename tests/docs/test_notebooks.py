@@ -12,8 +12,8 @@ NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.md"))
 CELL = re.compile(r"^```\{code-cell\} ipython3\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
-def test_there_are_three() -> None:
-    assert [path.stem for path in NOTEBOOKS] == ["cluster", "from-pwrelax", "poscars"]
+def test_there_are_four() -> None:
+    assert [path.stem for path in NOTEBOOKS] == ["cluster", "from-pwrelax", "poscars", "titanium"]
     index = (DOCS / "index.md").read_text()
     assert [path.stem for path in NOTEBOOKS if f"notebooks/{path.stem}\n" not in index] == []
 
