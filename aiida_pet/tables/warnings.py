@@ -35,13 +35,13 @@ class Warned(StrEnum):
     )
     SYMMETRY_HELD_IN_PART = (
         "symmetry_held_in_part",
-        "`symmetry=constrained` was asked for, but the group found at `symprec` does not hold for all atoms; a "
+        "`symmetry=constrained` was asked for, but some atoms do not obey the group that was found at `symprec`; a "
         "smaller group was held.",
     )
     STAGNANT = (
         "stagnant",
-        "The relaxation came no nearer to its bounds for 60 steps and ended as `max_steps`. The bounds lie below the "
-        "noise of a model in single precision (`dtype=mixed` or `float32`).",
+        "The relaxation came no closer to its criteria for 60 steps and ended as `max_steps`. Its `fmax` or "
+        "`stress_max` lies below the noise of a model in single precision (`dtype=mixed` or `float32`).",
     )
     VOLUME_CHANGE = (
         "volume_change",
@@ -53,7 +53,7 @@ class Warned(StrEnum):
     )
     IMAGINARY_AT_GAMMA = (
         "imaginary_at_gamma",
-        "All imaginary modes are at Gamma, so the primitive cell can follow them.",
+        "All imaginary modes are at Gamma, so they can be followed in the primitive cell.",
     )
     EXTRAPOLATED = (
         "extrapolated",

@@ -58,7 +58,7 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "net_force",
-        "Norm of the sum of the direct forces before it was removed.",
+        "Norm of the sum of the direct forces before this sum was removed.",
         "eV/A",
         section=Section.RELAXATION,
         sources=tuple(source for source in EVALUATED if source is not Source.PHONONS),
