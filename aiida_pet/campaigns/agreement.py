@@ -208,8 +208,8 @@ def common_units(
         first, second = ours.get(name, ""), theirs.get(other, "")
         if first and second and first != second:
             raise ComparisonError(
-                f"{name} of the results is in {first}, {other} of the references in {second}: compare columns of one "
-                "unit"
+                f"{name} of the results is in {first}, {other} of the references in {second}: compare columns with "
+                "the same unit"
             )
         found[name] = first or second
     return found

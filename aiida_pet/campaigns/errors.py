@@ -184,8 +184,8 @@ class NothingLeftError(NotResumableError):
         self.pk, self.given_up = pk, given_up
         self.reason = f"<{pk}> has ended well: nothing is left to do"
         if given_up:
-            jobs = "its job" if given_up == 1 else "their jobs"
-            self.reason += f" but {plural(given_up, 'row')} that ended {jobs}"
+            given = "was" if given_up == 1 else "were"
+            self.reason += f", except {plural(given_up, 'row')} that {given} given up"
         super().__init__(self.reason + (", which retry_given_up=True tries again" if given_up else ""))
 
 
@@ -198,8 +198,8 @@ class SetByHandError(CampaignError, ValueError):
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.reason = (
-            "options of jobs were set by hand, or the defaults of the computer changed since then; give the wanted "
-            "values"
+            "options of the jobs were set by hand, or the defaults of the computer have changed since the launch; "
+            "give the new values"
         )
         super().__init__(f"{', '.join(names)}: {self.reason} as options")
 

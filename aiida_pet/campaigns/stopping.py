@@ -59,7 +59,7 @@ def stop(named: Named, *, after_current_jobs: bool = False) -> Stopped:
     if not after_current_jobs:
         problem = daemon.daemon_problem()
         if problem:
-            raise NotStoppedError(node.pk, f"{problem}; it stops before its next job")
+            raise NotStoppedError(node.pk, f"{problem}; the launch stops before its next job")
         jobs = _call_off(node)
     return Stopped(node.pk, state_of(node), node.is_terminated, [job.pk for job in jobs], is_campaign(node))
 

@@ -17,25 +17,28 @@ FIRST_ROWS = 40
     "ids",
     metavar="ID",
     multiple=True,
-    help="Rows with this id. May be repeated: a row then needs one of the ids.",
+    help="Find rows with this id. If the option is repeated, rows with any of the ids are found.",
 )
 @click.option(
     "--formula",
     "formulas",
     metavar="F",
     multiple=True,
-    help="Crystals of this composition, in a cell of any size. May be repeated: a row then needs one of "
-    "them.",
+    help="Find crystals of this composition, in a cell of any size. If the option is repeated, crystals of any of the "
+    "compositions are found.",
 )
 @click.option(
     "--element",
     "elements",
     metavar="E",
     multiple=True,
-    help="Crystals with this element. May be repeated: a row then needs all of them.",
+    help="Find crystals with this element. If the option is repeated, only crystals with all of the elements are "
+    "found.",
 )
 @click.option(
-    "--where", metavar="CONDITION", help="Rows that fulfil this condition, such as 'e_above_hull < 0.02'."
+    "--where",
+    metavar="CONDITION",
+    help="Find rows that fulfil this condition, such as 'e_above_hull < 0.02'.",
 )
 @click.option(
     "--campaign",

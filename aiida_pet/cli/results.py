@@ -54,18 +54,22 @@ class Choice:
 @click.option(
     "--where",
     metavar="CONDITION",
-    help="Only rows that fulfil this condition, such as 'status != converged'.",
+    help="Show only rows that fulfil this condition, such as 'status != converged'.",
 )
 @click.option("--columns", metavar="A,B,...", help="Columns to show, in this order; 'all' shows all.")
-@click.option("--sort", metavar="COLUMN", help="Sort by this column; with a minus before it, largest first.")
+@click.option(
+    "--sort",
+    metavar="COLUMN",
+    help="Sort by this column: smallest values first, or with a minus before the name largest values first.",
+)
 @click.option("--limit", type=click.IntRange(min=0), help="Number of rows to show; 0 shows all.")
 @click.option(
     "--format",
     "form",
     type=click.Choice([form.value for form in Format]),
     metavar="NAME",
-    help=f"{', '.join(form.value for form in Format)}. Without this option it is table, or the format that "
-    "the name after -o tells.",
+    help=f"{', '.join(form.value for form in Format)}. Without this option it is table, or the format that the suffix "
+    "of the file after -o sets.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @wide_option

@@ -12,15 +12,17 @@ from aiida_pet.words import plural
 @click.command()
 @click.argument("pk")
 @click.option(
-    "--after-current-jobs", is_flag=True, help="Let the jobs that run now end first, rather than cancel them."
+    "--after-current-jobs",
+    is_flag=True,
+    help="Let the jobs that run now end, and then stop; do not cancel them.",
 )
 @json_option
 @pass_session
 def stop(session: Session, *, pk: str, after_current_jobs: bool, as_json: bool) -> None:
     """Stop the launch PK; `aiida-pet resume PK` takes it up again.
 
-    Its jobs are cancelled in their queues, and the rows that they finished are fetched. Rows that were being
-    computed begin again. With --after-current-jobs the jobs end first.
+    Its jobs are cancelled in their queues, and the rows that they finished are fetched. Rows that were being computed
+    begin again in the next launch. With --after-current-jobs the jobs that run now end first.
     """
     from aiida_pet.campaigns.stopping import stop as stop_launch
 
