@@ -270,7 +270,9 @@ def export(
     else:
         say(f"wrote {plural(len(table) - len(left_out), 'row')} to {output}")
     if left_out:
-        note(f"not written, since {file_format} cannot hold them: {shortened(left_out)}")
+        note(
+            f"{plural(len(left_out), 'row')} not written, since {file_format} cannot hold them: {shortened(left_out)}"
+        )
     if rows.missing:
         note(rows.missing)
 
@@ -314,7 +316,7 @@ def list_(
     ]
     echo_table(lines, headers, columns=columns, wide=wide, once=False)
     if limit and len(found) == limit:
-        note(f"these are the newest {limit}: --limit 0 for all")
+        note(f"these are the newest {limit}; --limit 0 shows all")
 
 
 def _in_words(record: dict[str, Any]) -> str:

@@ -98,7 +98,7 @@ def find(
         stream_json(frame, {"n_rows": len(frame), "complete": not more}, click.get_text_stream("stdout"))
         return
     if not len(frame):
-        note("no row of any launch fits")
+        note("no row of any launch fulfils all options")
         return
     records = list(iter_records(frame))
     names = [str(name) for name in frame.columns]
@@ -106,4 +106,4 @@ def find(
     values = {name: [row[name] for row in records] for name in ("id", *(one for one in names if one != "id"))}
     echo_columns(values, units, asked=columns is not None, wide=wide)
     if more and limit is None:
-        note(f"these are the first {most}: --limit 0 for all")
+        note(f"these are the first {most}; --limit 0 shows all")

@@ -64,7 +64,7 @@ def list_(
     ]
     echo_table(lines, headers, columns=columns, wide=wide)
     if limit and len(found) == limit:
-        note(f"these are the newest {limit}: --limit 0 for all")
+        note(f"these are the newest {limit}; --limit 0 shows all")
 
 
 @click.command()

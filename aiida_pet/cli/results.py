@@ -265,7 +265,9 @@ def _write_crystals(rows: Rows, choice: Choice, form: Format, output: Path) -> N
         raise click.ClickException(str(error)) from error
     note(f"wrote {output}")
     if left_out:
-        note(f"not written, since {file_format} cannot hold them: {shortened(left_out)}")
+        note(
+            f"{plural(len(left_out), 'row')} not written, since {file_format} cannot hold them: {shortened(left_out)}"
+        )
 
 
 def _write_submission(rows: Rows, table: Table, output: Path) -> None:
@@ -274,10 +276,10 @@ def _write_submission(rows: Rows, table: Table, output: Path) -> None:
 
     done = write_submission(table, rows.crystals(), output)
     note(
-        f"wrote {done.energies}, pred_col e_form_per_atom, {plural(done.n_rows, 'row')}, {done.n_missing} "
+        f"wrote {done.energies} (pred_col e_form_per_atom): {plural(done.n_rows, 'row')}, {done.n_missing} of them "
         "without a formation energy"
     )
     note(
-        f"wrote {done.structures}, struct_col structure, {plural(done.n_structures, 'crystal')}, "
+        f"wrote {done.structures} (struct_col structure): {plural(done.n_structures, 'crystal')}, "
         f"{done.n_unconverged} of them not converged"
     )

@@ -106,6 +106,8 @@ def _tell(found: Resumption, request: Request) -> None:
         record = {"pk": found.pk, "rows_done": found.rows_done, "lanes": lanes, "options": options}
         echo_json(record | {"settings": dict(builder.settings or {})})
         return
-    say(f"<{found.pk}>: {plural(found.rows_done, 'row')} done, {plural(lanes, 'lane')} for the rest")
+    say(
+        f"<{found.pk}>: {plural(found.rows_done, 'row')} done, {plural(lanes, 'lane')} for the rows that are left"
+    )
     say(f"each job asks for {told_options(options)}")
     click.echo("nothing was started")

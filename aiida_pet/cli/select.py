@@ -104,7 +104,9 @@ def select(
         f"{figure[places].max():.3g} to {figure[places].min():.3g} {_unit(table, by)}".rstrip()
     )
     if left_out:
-        note(f"not written, since the format cannot hold them: {shortened(left_out)}")
+        note(
+            f"{plural(len(left_out), 'row')} not written, since the format cannot hold them: {shortened(left_out)}"
+        )
     if rows.missing:
         note(rows.missing)
 

@@ -55,8 +55,8 @@ class ConductivityParameters(TightRelaxParameters):
     displacement: Displacement = None
     opposites: Opposites = Field(
         Opposites.ALWAYS,
-        description="whether atoms are also displaced in the opposite direction: always, or with auto only if "
-        "symmetry does not make the two displacements equal",
+        description="opposite displacements: always computes them all, auto leaves out an opposite that symmetry "
+        "makes equal to the displacement itself",
     )
     pair_cutoff: float | None = Field(
         None,

@@ -26,8 +26,8 @@ class Warned(StrEnum):
 
     SYMMETRY_CHANGED = (
         "symmetry_changed",
-        "The relaxation changed the space group, or the space group depends on the tolerance; `symmetry_warning` says "
-        "which.",
+        "The relaxation changed the space group, or the space group depends on the tolerance; `symmetry_warning` "
+        "names the groups.",
     )
     SYMMETRY_NOT_HELD = (
         "symmetry_not_held",
@@ -62,17 +62,17 @@ class Warned(StrEnum):
     )
     ROUGH = (
         "rough",
-        "The elastic tensor leaves more than 5 % of the stresses unexplained, or breaks its symmetry by more than 5 % "
-        "of its largest component.",
+        "The elastic tensor leaves more than 5 % of the stresses unexplained, or deviates from the symmetry of the "
+        "crystal by more than 5 % of its largest component.",
     )
     EOS_ROUGH = (
         "eos_rough",
-        "The equation of state leaves more than 1 % of the range of the energies unexplained: at some volume the "
-        "crystal has changed into another crystal, or the model is not smooth.",
+        "The equation of state leaves more than 1 % of the range of the energies unexplained: either the structure of "
+        "the crystal changes at some volume, or the model is not smooth.",
     )
     VOLUME_AT_EDGE = (
         "volume_at_edge",
-        "The volume at the pressure of the launch lies outside of the volumes that were computed.",
+        "At the pressure of the launch, the volume lies outside the volumes that were computed.",
     )
     UNSTABLE_VOLUME = (
         "unstable_volume",
