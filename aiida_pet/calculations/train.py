@@ -174,9 +174,10 @@ def define_sets(spec: Any) -> None:
     for name, use in (
         (
             "validation",
-            "choose the best epoch and calibrate the uncertainty; if not given, a share of `structures` is taken",
+            "are used to choose the best epoch and to calibrate the uncertainty; if not given, a share of "
+            "`structures` is taken",
         ),
-        ("test", "are kept for measuring errors; if not given, a share of `structures` is taken"),
+        ("test", "are used only to measure errors; if not given, a share of `structures` is taken"),
         (
             "old",
             "are like those on which the model was trained before; errors on them before and after the training show "

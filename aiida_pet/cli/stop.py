@@ -36,10 +36,11 @@ def stop(session: Session, *, pk: str, after_current_jobs: bool, as_json: bool) 
         say(f"<{found.pk}> {found.state}, with {jobs} cancelled{goes_on}")
     elif after_current_jobs:
         say(
-            f"<{found.pk}> stops once its current jobs have ended ({jobs}): `aiida-pet status {found.pk} --watch`"
+            f"<{found.pk}> stops once its current jobs have ended ({jobs}): `aiida-pet status {found.pk} --watch` "
+            "shows when"
         )
     else:
         say(
-            f"<{found.pk}> stops when the finished rows of {jobs} are fetched: `aiida-pet status {found.pk} "
-            f"--watch`; `verdi process kill {found.pk}` stops it without waiting"
+            f"<{found.pk}> stops when the finished rows of {jobs} are fetched: `aiida-pet status {found.pk} --watch` "
+            f"shows when; `verdi process kill {found.pk}` stops it without waiting"
         )

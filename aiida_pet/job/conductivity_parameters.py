@@ -68,7 +68,8 @@ class ConductivityParameters(TightRelaxParameters):
         1e-5,
         gt=0,
         lt=10,
-        description="tolerance of phono3py for the space group that reduces the number of displacements",
+        description="tolerance at which phono3py finds the space group; its operations reduce the number of "
+        "displacements",
         json_schema_extra=told(unit="A"),
     )
     max_displacements: int = Field(

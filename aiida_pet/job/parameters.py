@@ -305,7 +305,8 @@ class PhononParameters(TightRelaxParameters):
         1e-5,
         gt=0,
         lt=10,
-        description="tolerance of phonopy for the space group that reduces the number of displacements",
+        description="tolerance at which phonopy finds the space group; its operations reduce the number of "
+        "displacements",
         json_schema_extra=told(unit="A"),
     )
     use_symmetry: bool = Field(

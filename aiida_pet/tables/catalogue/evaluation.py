@@ -42,7 +42,8 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "stress_max",
-        "Largest component of the stress that the task would relax, including the external pressure.",
+        "Largest component of the stress, after the external pressure is added, along the strains by which the cell "
+        "may relax.",
         "GPa",
         section=Section.RELAXATION,
         sources=EVALUATED,
