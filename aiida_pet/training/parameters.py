@@ -253,7 +253,10 @@ class TrainingParameters(BaseModel):
         le=1024,
         description="number of members of the ensemble of energies that a calibration makes; 0 makes no ensemble",
     )
-    calibration: Calibration = Field(Calibration.ABSOLUTE, description="how the factor of LLPR is found")
+    calibration: Calibration = Field(
+        Calibration.ABSOLUTE,
+        description="error measure by which LLPR finds the factor that scales its uncertainty",
+    )
 
     # -- what it is called -----------------------------------------------------------------------------------
     name: str | None = Field(None, min_length=1, max_length=100, description="name of the model that is made")

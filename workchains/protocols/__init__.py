@@ -84,8 +84,7 @@ def name_of(protocol: str | None, content: dict[str, Any], what: str) -> str:
     if name not in content["protocols"]:
         aliases = ", ".join(f"{alias} ({real})" for alias, real in ALIASES.items())
         raise ProtocolError(
-            f"no protocol {name!r} {what}: there are {', '.join(content['protocols'])}, which also have the names "
-            f"{aliases}"
+            f"no protocol {name!r} {what}: there are {', '.join(content['protocols'])}; other names are {aliases}"
         )
     return name
 
