@@ -277,8 +277,8 @@ def _check_known(resources: Resources, scheduler: str) -> None:
         )
     if resources.gpus and scheduler not in SCHEDULERS:
         raise ResourceError(
-            f"gpus = {resources.gpus}: how to ask scheduler {scheduler!r} for GPUs is not known (known are "
-            f"{', '.join(SCHEDULERS)}): give custom_scheduler_commands as an option instead"
+            f"gpus = {resources.gpus}: aiida-pet cannot ask scheduler {scheduler!r} for GPUs, only "
+            f"{', '.join(SCHEDULERS)}: give custom_scheduler_commands as an option instead"
         )
     if resources.qos is not None and scheduler != "core.slurm":
         raise ResourceError(f"qos = {resources.qos!r}: only SLURM knows it, but the scheduler is {scheduler}")

@@ -316,8 +316,8 @@ aiida-pet launch eos alloys.xyz --set equation=vinet --wait
         reads_rows=("dielectric_tensor",),
         reads_atoms=("born_charges",),
         details="""
-From phonons at several volumes follow volume, thermal expansion, bulk modulus, heat capacity and Grueneisen
-parameters at each temperature. --set modes=true adds columns with values of each mode.
+The task computes phonons at several volumes. The results are volume, thermal expansion, bulk modulus, heat capacity
+and Grueneisen parameters at each temperature. --set modes=true adds columns with values of each mode.
 
 \b
 aiida-pet launch qha alloys.xyz --set n_volumes=7 --wait
