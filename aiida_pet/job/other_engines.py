@@ -18,6 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from aiida_pet.job.checkpoint import MissingModelError, ModelError, WrongHashError, sha256_of
 
+KOKKOS = (
+    "pet_kokkos:Calculator"  # an interface that is no ModelInterface; its weights are a checkpoint of PET
+)
 OUTPUT = "energy"  # the one output; forces and stress are its derivatives, or as good as that
 
 
@@ -30,7 +33,7 @@ class OtherEngine(BaseModel):
 
     :ivar name: of the model.
     :ivar interface: ``package.module:callable``; called with ``arguments``, the weights, ``device`` and ``dtype``,
-        of the last three what it takes, it returns a ``ModelInterface``.
+        of the last three what it takes, it returns a ``ModelInterface``. :data:`KOKKOS` is evaluated by pet-kokkos.
     :ivar arguments: further keyword arguments.
     :ivar package: distribution that is installed, such as ``mace-torch``.
     :ivar version: of the package; another one is refused.
@@ -71,6 +74,10 @@ class OtherEngine(BaseModel):
         if (self.weights is None) != (self.weights_sha256 is None):
             raise ValueError(
                 "weights and weights_sha256 belong together: give both or neither (sha256sum FILE)"
+            )
+        if self.interface == KOKKOS and self.weights is None:
+            raise ValueError(
+                "pet-kokkos evaluates a checkpoint of PET: give its path in weights, and weights_sha256"
             )
 
     def card(self, sha256: str) -> dict[str, Any]:
@@ -118,6 +125,27 @@ class OtherEngine(BaseModel):
                 f"{self.weights_sha256}, found {found}"
             )
         return path
+
+
+def described_for_kokkos(path: Path, card: dict[str, Any], version: str) -> dict[str, Any]:
+    """Return the description of a plain PET checkpoint for pet-kokkos, as JSON has it.
+
+    :param path: of the checkpoint on the computer that runs it.
+    :param card: of the checkpoint, see :func:`aiida_pet.models.card_of`.
+    :param version: of pet-kokkos.
+    """
+    return {
+        "name": f"{card['name']}-kokkos",
+        "interface": KOKKOS,
+        "package": "pet-kokkos",
+        "version": version,
+        "weights": str(path),
+        "weights_sha256": card["sha256"],
+        "elements": [chemical_symbols[number] for number in card["elements"]],
+        "cutoff": card["cutoff"],
+        "level_of_theory": card["level_of_theory"] or "",
+        "licence": card["licence"] or "",
+    }
 
 
 def is_description(content: bytes) -> bool:
