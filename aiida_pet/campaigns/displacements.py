@@ -33,6 +33,7 @@ class Cost:
     :ivar n_rows: crystals that the task takes.
     :ivar failed: id -> why it cannot be displaced, of those that were looked at.
     :ivar metals: ids of crystals whose elements are all metals.
+    :ivar notes: further sentences on the crystals, said once per launch.
     """
 
     displacements: int
@@ -43,6 +44,7 @@ class Cost:
     n_rows: int
     failed: dict[str, str]
     metals: list[str]
+    notes: tuple[str, ...] = ()
 
     @property
     def remedy(self) -> str:

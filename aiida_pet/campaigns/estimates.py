@@ -6,6 +6,7 @@ past job, a stated default of one machine stands in: then take the figure as an 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -114,6 +115,7 @@ def estimate(
     walltime: float | None = None,
     device: str = "",
     computer: str = "",
+    parameters: Mapping[str, Any] | None = None,
 ) -> Estimate:
     """Return what a launch of ``task`` will take, at the rate of past jobs with ``model``.
 
@@ -126,9 +128,10 @@ def estimate(
     :param walltime: limit of a job in seconds; None if there is none.
     :param device: that jobs will run on, ``cpu`` or ``cuda``: past jobs on such a device count if there are any.
     :param computer: label of the computer that they will run on.
+    :param parameters: of the task; None takes the usual ones.
     :raises NoSuchNodeError: if there is no such set or model.
     """
-    rate = past_rate(Task(task), load(model, PetModelData), device)
+    rate = past_rate(Task(task), load(model, PetModelData), device, parameters)
     found = estimate_at(
         rate, _sizes(crystals), lanes, job_size=job_size, job_duration=job_duration, walltime=walltime
     )
@@ -204,31 +207,39 @@ def _timed_jobs(
     return jobs
 
 
-def past_rate(task: Task, model: PetModelData, device: str = "") -> Rate:
+def past_rate(
+    task: Task, model: PetModelData, device: str = "", parameters: Mapping[str, Any] | None = None
+) -> Rate:
     """Return how fast the last jobs of ``task`` with ``model`` were, or the default if there are none.
 
     :param device: jobs on such a device are preferred: ``cpu`` or ``cuda``; empty for any.
+    :param parameters: of the task, which the rate is for; None takes the usual ones.
     """
-    job: Any = CalculationFactory(entry_of(task).entry_point)
+    entry = entry_of(task)
+    work = entry.work_of(parameters)
+    job: Any = CalculationFactory(entry.entry_point)
     query = orm.QueryBuilder()
     query.append(orm.Node, filters={"id": model.pk}, tag="model")
     query.append(job, with_incoming="model", filters={"attributes.exit_status": 0}, tag="job")
     query.append(StructureSetData, with_incoming="job", edge_filters={"label": "results"}, tag="results")
     query.append(orm.Dict, with_incoming="job", edge_filters={"label": "summary"}, tag="summary")
     query.append(orm.Computer, with_node="job", tag="computer")
+    query.append(orm.Dict, with_outgoing="job", edge_filters={"label": "parameters"}, tag="parameters")
     query.add_projection("results", ["attributes.n_atoms"])
     query.add_projection("summary", ["attributes"])
     query.add_projection("computer", ["label"])
+    query.add_projection("parameters", ["attributes"])
     query.order_by({"job": {"ctime": "desc"}}).limit(PAST_JOBS)
     found = [one for one in query.all() if one[0] and one[1].get("compute_s")]
     if not found:
-        return _default_rate(task, model)
+        return _default_rate(task, model, work)
     found = [one for one in found if device and _kind_of(one[1].get("device")) == _kind_of(device)] or found
-    starts = [summary.get("engine_s", 0.0) - summary["compute_s"] for _, summary, _ in found]
+    starts = [summary.get("engine_s", 0.0) - summary["compute_s"] for _, summary, _, _ in found]
+    atoms = sum(n_atoms * entry.work_of(given) for n_atoms, _, _, given in found)
     return Rate(
-        s_per_atom=sum(summary["compute_s"] for _, summary, _ in found) / sum(one[0] for one in found),
+        s_per_atom=work * sum(summary["compute_s"] for _, summary, _, _ in found) / atoms,
         start_s=max(0.0, sorted(starts)[len(starts) // 2]),
-        memory_mb=max(summary.get("memory_mb") or 0.0 for _, summary, _ in found),
+        memory_mb=max(summary.get("memory_mb") or 0.0 for _, summary, _, _ in found),
         jobs=len(found),
         device=str(found[0][1].get("device") or ""),
         computer=found[0][2],
@@ -240,7 +251,8 @@ def _kind_of(device: str | None) -> str:
     return (device or "").partition(":")[0]
 
 
-def _default_rate(task: Task, model: PetModelData) -> Rate:
+def _default_rate(task: Task, model: PetModelData, work: float) -> Rate:
     parameters = model.base.attributes.get("n_parameters", None) or DEFAULT_PARAMETERS
     scale = max(1.0, parameters / DEFAULT_PARAMETERS)
-    return Rate(entry_of(task).seconds_per_atom * scale, DEFAULT_START_S, DEFAULT_MEMORY_MB, scale=scale)
+    s_per_atom = entry_of(task).seconds_per_atom * scale * work
+    return Rate(s_per_atom, DEFAULT_START_S, DEFAULT_MEMORY_MB, scale=scale)

@@ -1,15 +1,16 @@
 """How long a launch goes on, all stages of it, from its first minute: expected first, measured as rows come.
 
-Before a stage has rows its time is that of past jobs with the model (:mod:`~aiida_pet.campaigns.estimates`), times what
-the stages before took over what was expected of them. While it runs, the pace of its rows takes over. Rows come in
-flushes, so the pace is that of the last time that their number grew. How many rows come to a later stage is what the
-stages before kept of theirs, where that is known, else what they kept in past screenings or a usual share.
+Before a stage has begun its time is that of past jobs with the model (:mod:`~aiida_pet.campaigns.estimates`), times
+what the stages before took over what was expected of them. While it runs, its engines tell by the evaluations that are
+left; where they do not, as in a queue, the pace of its rows counts. Rows come in flushes, so the pace is that of the
+last time that their number grew. How many rows come to a later stage is what the stages before kept of theirs, where
+that is known, else what they kept in past screenings or a usual share.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,11 +29,23 @@ USUAL_SHARES: dict[str, float] = {Stage.HULL: 0.4, Stage.PHONONS: 0.7}
 """Share of the rows that a stage keeps, where no past screening tells; the others keep 0.95."""
 OTHER_SHARE = 0.95
 TRUSTED = 0.25
-"""Share of the rows of a stage from which on its pace counts alone."""
+"""Share of the rows of a stage, or of its time, from which on its pace counts alone."""
 _OVERDUE = 1.5
 """Of the time that a stage has taken, where it has no rows yet and takes longer than was expected."""
 _FACTORS = (0.1, 20.0)
 PAST_SCREENINGS = 20
+
+
+@dataclass(frozen=True)
+class Engines:
+    """What the engines that run say.
+
+    :ivar left_s: seconds until the last of them is through.
+    :ivar rows: that they still have to do.
+    """
+
+    left_s: float
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,7 @@ class StageCourse:
     :ivar taken_over: of these, rows that an earlier launch computed.
     :ivar elapsed_s: since it began; None before.
     :ivar ended: whether it has.
+    :ivar engines: of its jobs; None where they do not know.
     """
 
     name: str
@@ -53,6 +67,17 @@ class StageCourse:
     taken_over: int = 0
     elapsed_s: float | None = None
     ended: bool = False
+    engines: Engines | None = None
+
+    @property
+    def to_do(self) -> float:
+        """Rows that this launch computes."""
+        return max(self.rows - self.taken_over, 0.0)
+
+    @property
+    def computed(self) -> int:
+        """Rows that this launch has computed."""
+        return self.done - self.taken_over
 
 
 class Pace:
@@ -88,35 +113,53 @@ def seconds_left(
         if stage.ended:
             left.append(0.0)
             continue
-        to_do = max(stage.rows - stage.taken_over, 0.0)
-        expected = expected_s(stage.name, to_do) * factor + overhead
+        expected = expected_s(stage.name, stage.to_do) * factor + overhead
         if stage.elapsed_s is None:
             left.append(expected)
             continue
-        done = stage.done - stage.taken_over
-        share = min(done / to_do, 1.0) if to_do > 0 else 1.0
-        total = max(expected, _OVERDUE * stage.elapsed_s)
-        if done > 0 and share < 1.0:
-            measured = pace.when_grown(stage) / share
-            weight = min(1.0, share / TRUSTED)
-            total = (1 - weight) * total + weight * max(measured, 1.02 * stage.elapsed_s)
-        elif share >= 1.0:
-            total = stage.elapsed_s + overhead
+        by_engines = stage.engines is not None
+        total = (_total_by_engines if by_engines else _total_by_rows)(stage, expected, overhead, pace)
         left.append(max(total - stage.elapsed_s, 1.0))
     return left
+
+
+def _total_by_engines(stage: StageCourse, expected: float, overhead: float, _: Pace) -> float:
+    """Return the seconds that a stage takes in all, as its engines tell: those of jobs that come after them too."""
+    elapsed, engines = stage.elapsed_s or 0.0, stage.engines or Engines(0.0, 0)
+    known = stage.computed + engines.rows
+    to_come = max(stage.to_do - known, 0.0)
+    told = (elapsed + engines.left_s) * (1 + to_come / max(known, 1)) + overhead / 2
+    weight = min(1.0, elapsed / (TRUSTED * told))  # the first steps of relaxations tell little
+    return (1 - weight) * max(expected, _OVERDUE * elapsed) + weight * told
+
+
+def _total_by_rows(stage: StageCourse, expected: float, overhead: float, pace: Pace) -> float:
+    """Return the seconds that a stage takes in all, as its rows tell where there are some."""
+    elapsed = stage.elapsed_s or 0.0
+    share = min(stage.computed / stage.to_do, 1.0) if stage.to_do > 0 else 1.0
+    if share >= 1.0:
+        return elapsed + overhead
+    total = max(expected, _OVERDUE * elapsed)
+    if stage.computed > 0:
+        measured = pace.when_grown(stage) / share
+        weight = min(1.0, share / TRUSTED)
+        total = (1 - weight) * total + weight * max(measured, 1.02 * elapsed)
+    return total
 
 
 def _factor(stages: Sequence[StageCourse], expected_s: Callable[[str, float], float]) -> float:
     """Return how many times longer than expected stages take, from those that ended or are well under way."""
     took = expected = 0.0
     for stage in stages:
-        done = stage.done - stage.taken_over
-        if stage.elapsed_s is None or done <= 0:
+        if stage.elapsed_s is None:
             continue
-        share = done / max(stage.rows - stage.taken_over, 1.0)
-        planned = expected_s(stage.name, float(done))
-        if planned > 0 and (stage.ended or share >= TRUSTED):
-            took += max(stage.elapsed_s - STAGE_S, 0.5 * stage.elapsed_s)
+        took_s, rows = stage.elapsed_s, stage.computed
+        if stage.engines is not None:
+            took_s, rows = took_s + stage.engines.left_s, rows + stage.engines.rows
+        planned = expected_s(stage.name, float(rows))
+        share = min(rows / max(stage.to_do, 1.0), stage.elapsed_s / max(took_s, 1.0))
+        if planned > 0 and rows and (stage.ended or share >= TRUSTED):
+            took += max(took_s - STAGE_S, 0.5 * took_s)
             expected += planned
     if expected <= 0:
         return 1.0
@@ -130,6 +173,7 @@ class Expected:
 
     :param tasks: name of a stage -> its task, None for one without jobs.
     :param keep: name of a stage -> its condition.
+    :param parameters: name of a stage -> the parameters of its task.
     :param sizes: (N,) atoms of the crystals that the launch was given.
     """
 
@@ -142,9 +186,10 @@ class Expected:
         *,
         lanes: int = 1,
         job_size: int | None = None,
+        parameters: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._rates: dict[str, Rate] = {
-            name: past_rate(task, model)
+            name: past_rate(task, model, parameters=(parameters or {}).get(name))
             for name, task in tasks.items()
             if task is not None and model is not None
         }

@@ -14,7 +14,7 @@ from aiida.manage import get_manager
 from sqlalchemy.exc import OperationalError
 
 from aiida_pet.campaigns.advice import obstacles
-from aiida_pet.campaigns.forecast import STAGE_S, Expected, Pace, StageCourse, seconds_left
+from aiida_pet.campaigns.forecast import STAGE_S, Engines, Expected, Pace, StageCourse, seconds_left
 from aiida_pet.campaigns.lines import told_statuses
 from aiida_pet.campaigns.nodes import Named, load
 from aiida_pet.campaigns.progress import (
@@ -27,7 +27,7 @@ from aiida_pet.campaigns.progress import (
 )
 from aiida_pet.campaigns.report import StageStatus, stages_of
 from aiida_pet.campaigns.training import TrainingProgress
-from aiida_pet.job.stages import task_of
+from aiida_pet.job.stages import KEEP, PARAMETERS, task_of
 from aiida_pet.job.tasks import Task
 from aiida_pet.words import plural
 from aiida_pet.workchains.jobs import Calls, calls_of
@@ -174,12 +174,22 @@ class _Watched:
         self.name = _name_of(node)
         asked = self.node.inputs.stages.get_dict() if "stages" in self.node.inputs else {}
         tasks = {stage: task_of(stage) for stage in asked} or {self.name: _task_of(self.node)}
-        keep = {stage: options.get("keep") for stage, options in asked.items()}
+        keep = {stage: options.get(KEEP) for stage, options in asked.items()}
         given = self.node.inputs
+        parameters = {stage: options.get(PARAMETERS) or {} for stage, options in asked.items()}
+        parameters = parameters or {self.name: given.parameters.get_dict() if "parameters" in given else {}}
         model = given.model if "model" in given else None
         lanes = int(given.lanes.value) if "lanes" in given else 1
         job_size = int(given.job_size.value) if "job_size" in given else None
-        self.expected = Expected(model, tasks, keep, _sizes_of(self.node), lanes=lanes, job_size=job_size)
+        self.expected = Expected(
+            model,
+            tasks,
+            keep,
+            _sizes_of(self.node),
+            lanes=lanes,
+            job_size=job_size,
+            parameters=parameters,
+        )
 
     def look(self, calls: Calls, progress: CampaignProgress) -> Look:
         """Return how it stands now."""
@@ -189,7 +199,7 @@ class _Watched:
         before: Counter[int] = Counter()
         for table in taken_over(calls):
             before[table.by] += table.rows
-        courses = self._courses(told, tops, before)
+        courses = self._courses(told, tops, before, of_stage)
         left = seconds_left(courses, self.expected.seconds, self.pace)
         if progress.finished:
             left = [0.0] * len(left)
@@ -218,7 +228,11 @@ class _Watched:
         return [job for job in progress.jobs if job.pk in pks]
 
     def _courses(
-        self, told: list[StageStatus], tops: dict[Any, Any], before: Counter[int]
+        self,
+        told: list[StageStatus],
+        tops: dict[Any, Any],
+        before: Counter[int],
+        jobs: dict[str, list[JobProgress]],
     ) -> list[StageCourse]:
         """Return how far each stage is, and how many rows come to those that have not begun."""
         courses: list[StageCourse] = []
@@ -235,7 +249,8 @@ class _Watched:
             done = (
                 round(rows) if ended else stage.rows_done or 0
             )  # a hull holds rows that are no longer in, too
-            courses.append(StageCourse(stage.name, rows, done, of_before, elapsed, ended))
+            engines = engines_of(jobs[stage.name]) if elapsed is not None and not ended else None
+            courses.append(StageCourse(stage.name, rows, done, of_before, elapsed, ended, engines))
             coming = (
                 float(stage.rows_out)
                 if stage.rows_out is not None
@@ -260,6 +275,15 @@ class _Watched:
             left_s=left_s,
             keep=stage.keep,
         )
+
+
+def engines_of(jobs: list[JobProgress]) -> Engines | None:
+    """Return what the engines of a stage say of the time that they still take; None if one does not, or none runs."""
+    now = [job for job in jobs if not job.has_ended]
+    left = [job.left_s for job in now if job.left_s is not None]
+    if not now or len(left) < len(now):
+        return None
+    return Engines(max(left), sum(job.rows_total - job.rows_done for job in now))
 
 
 def title_of(node: Any, name: str) -> str:

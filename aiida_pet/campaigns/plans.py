@@ -68,11 +68,18 @@ class Site:
         inputs, rendered = inputs_of_jobs(code, lanes, resources or {}, options or {}, settings or {})
         return cls(code, model, inputs | {"job_size": job_size}, rendered)
 
-    def estimate(self, task: Task | str, sizes: Any, job_duration: int | None = None) -> Estimate:
+    def estimate(
+        self,
+        task: Task | str,
+        sizes: Any,
+        job_duration: int | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> Estimate:
         """Return what it takes to run crystals of ``sizes`` atoms here, at the rate of past jobs.
 
         :param sizes: (N,) atoms of each crystal.
         :param job_duration: seconds that a job should take; None if that is not asked for.
+        :param parameters: of the task; None takes the usual ones.
         """
         return estimate(
             task,
@@ -84,6 +91,7 @@ class Site:
             walltime=self.options.get("max_wallclock_seconds"),
             device=self.device,
             computer=self.computer.label,
+            parameters=parameters,
         )
 
     @property

@@ -51,6 +51,7 @@ class JobProgress:
     :ivar engine_s: seconds of the engine; 0 for a job taken from the cache.
     :ivar updated: Unix time of the heartbeat; None if there is none.
     :ivar rows_in_flight: rows that the engine works on now.
+    :ivar left_s: seconds until its engine is through, by the evaluations that are left; None while unknown.
     """
 
     pk: int
@@ -63,6 +64,7 @@ class JobProgress:
     engine_s: float = 0.0
     updated: float | None = None
     rows_in_flight: int = 0
+    left_s: float | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -344,7 +346,17 @@ def _running(job: Any, heartbeat: Progress | None) -> JobProgress:
         engine_s=heartbeat.engine_s,
         updated=heartbeat.updated,
         rows_in_flight=heartbeat.rows_in_flight if heartbeat.step == "running" else 0,
+        left_s=_left_s(heartbeat),
     )
+
+
+def _left_s(heartbeat: Progress) -> float | None:
+    """Return the seconds that an engine still takes, now."""
+    if heartbeat.step == "done":
+        return 0.0
+    if heartbeat.step != "running" or heartbeat.eta_s is None:
+        return None
+    return max(heartbeat.eta_s - (time.time() - heartbeat.updated), 0.0)
 
 
 class Heartbeats:

@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from aiida_pet.crystals.images import image_distances
 from aiida_pet.job.dynamics_parameters import DynamicsParameters
-from aiida_pet.job.trajectory_files import bytes_of
+from aiida_pet.job.trajectory_files import bytes_on_disk
 from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.words import plural, shortened
 
+SMALL_CELL = 8.0
+"""A, some three bonds: an atom moves in step with its images, and waves that are longer have no room."""
 MOST_WITHOUT_ASKING = 20 * 10**9
 """Bytes of trajectories that are written without being asked for by ``--yes``."""
 
@@ -21,9 +25,10 @@ class DynamicsCost:
 
     :ivar evaluations: of one crystal each, those of inner steps included.
     :ivar frames: of all trajectories.
-    :ivar n_bytes: of these, before they are compressed.
+    :ivar n_bytes: that these take at most.
     :ivar failed: empty: nothing is tried beforehand.
     :ivar metals: empty: of no importance here.
+    :ivar notes: sentences on the crystals, said once per launch.
     """
 
     evaluations: int
@@ -32,6 +37,7 @@ class DynamicsCost:
     remedy: str = "frames further apart (--set frames_every), none (frames_every=0), or a smaller set"
     failed: dict[str, str] = field(default_factory=dict)
     metals: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
     @property
     def told(self) -> str:
@@ -55,8 +61,22 @@ def size_dynamics(table: StructureTable, raw: dict[str, Any]) -> DynamicsCost:
     steps = parameters.steps_before + np.where(np.isnan(given), parameters.steps, given).astype(np.int64)
     outer = int((steps + 1).sum())
     inner = 0 if parameters.respa is None else int((steps * parameters.inner_steps + 1).sum())
+    notes = _notes_on_cells(table)
     if not parameters.frames_every:
-        return DynamicsCost(outer + inner, 0, 0)
+        return DynamicsCost(outer + inner, 0, 0, notes=notes)
     frames = steps // parameters.frames_every + 1
-    sizes = np.array([bytes_of(int(n), velocities=parameters.velocities) for n in table.n_atoms])
-    return DynamicsCost(outer + inner, int(frames.sum()), int((frames * sizes).sum()))
+    n_bytes = bytes_on_disk(frames, table.n_atoms, velocities=parameters.velocities)
+    return DynamicsCost(outer + inner, int(frames.sum()), n_bytes, notes=notes)
+
+
+def _notes_on_cells(table: StructureTable) -> tuple[str, ...]:
+    """Return what is to be said of crystals whose cells are so small that waves have no room in them."""
+    small = image_distances(table) < SMALL_CELL
+    if not small.any():
+        return ()
+    ids = table.ids[small].tolist()
+    return (
+        f"cells of {plural(len(ids), 'crystal')} of {len(table):,} ({shortened(ids)}) are shorter than "
+        f"{SMALL_CELL:g} A: their dynamics lack all motion of longer waves, and their temperatures fluctuate much; "
+        "make supercells first if that matters",
+    )

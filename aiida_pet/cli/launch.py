@@ -189,13 +189,15 @@ def _note_cost(cost: Cost) -> None:
             f"Warning: all elements of {plural(len(cost.metals), 'crystal')} ({shortened(cost.metals)}) are metals: "
             "the conductivity is of the lattice alone, and electrons may carry more"
         )
+    for text in cost.notes:
+        note(f"Warning: {text}")
 
 
 def _tell_plan(plan: Plan, request: Request, cost: Cost | None = None) -> None:
     from aiida_pet.campaigns.plans import refused_rows, unsupported_elements, unsupported_rows
 
     table = plan.table()
-    expected = plan.site.estimate(plan.task, table.n_atoms, request.job_duration)
+    expected = plan.site.estimate(plan.task, table.n_atoms, request.job_duration, plan.parameters)
     unsupported = unsupported_elements(table, plan.site.model)
     refused = refused_rows(plan.task, table, plan.parameters)
     if request.as_json:

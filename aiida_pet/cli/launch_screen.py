@@ -37,7 +37,7 @@ from aiida_pet.cli.output import echo_json, echo_pairs, echo_table, note, say
 from aiida_pet.cli.references import load_references, reference_options
 from aiida_pet.cli.session import Session
 from aiida_pet.cli.targets import check_target, force_option
-from aiida_pet.job.stages import STAGES, stage_names, task_of
+from aiida_pet.job.stages import PARAMETERS, STAGES, stage_names, task_of
 from aiida_pet.names import RelaxMode, values_of
 from aiida_pet.words import cell, duration, plural, shortened, unknown_name
 
@@ -297,7 +297,10 @@ def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, reques
     table = structures.to_table()
     sizes = table.n_atoms
     jobs_of = {stage: task for stage in stages if (task := task_of(stage)) is not None}
-    expected = {stage: site.estimate(task, sizes, request.job_duration) for stage, task in jobs_of.items()}
+    expected = {
+        stage: site.estimate(task, sizes, request.job_duration, stages[stage].get(PARAMETERS))
+        for stage, task in jobs_of.items()
+    }
     if request.as_json:
         record = {
             "rows": len(structures),

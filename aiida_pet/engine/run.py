@@ -41,6 +41,8 @@ from aiida_pet.tables.crystals import StructureTable
 logger = logging.getLogger(__name__)
 
 
+BEAT_S = 2.0
+"""Seconds between two heartbeats while rows are computed."""
 LARGE_MODEL = (
     50e6  # bytes: of a larger checkpoint, a chunk of the usual size may not fit into a laptop's memory
 )
@@ -190,6 +192,8 @@ class Job:
             self._flush()
             self._write_state()
             self._beat(step="running")
+        elif now - self._progress.updated >= BEAT_S:
+            self._beat(step="running")
         return self._stop is None
 
     # -- files ---------------------------------------------------------------------------------------------------
@@ -243,13 +247,12 @@ class Job:
         progress = self._progress
         fresh = progress.rows_done - self._rows_before
         rate = fresh / computing if computing else 0.0
-        left = progress.rows_total - progress.rows_done
         counters = Counters() if self._runner is None else self._runner.counters
         self._progress = replace(
             progress,
             rows_in_flight=0 if self._runner is None else self._runner.in_flight,
             rate=rate,
-            eta_s=left / rate if rate else None,
+            eta_s=None if self._runner is None else self._runner.work.seconds_left(computing),
             engine_s=now - self._began + _process_age(self._began),
             compute_s=computing,
             evaluations=counters.evaluations,

@@ -159,7 +159,7 @@ class Progress:
     :ivar rows_in_flight: rows being worked on.
     :ivar statuses: how the rows that are done ended, status -> count.
     :ivar rate: rows per second since this start of the job.
-    :ivar eta_s: seconds to the end at this rate; None while unknown.
+    :ivar eta_s: seconds to the end, by the evaluations that are left; None while unknown.
     :ivar engine_s: seconds since this start of the engine process, imports included.
     :ivar compute_s: of these, seconds after the model was loaded.
     :ivar evaluations: model evaluations of one crystal each, since this start.

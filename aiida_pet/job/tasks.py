@@ -8,7 +8,7 @@ neither pydantic nor torch.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
@@ -113,6 +113,8 @@ class TaskEntry:
     :ivar further_protocols: names of its protocols beside fast, moderate and precise.
     :ivar goes_on: whether its rows may take longer than a job: a job that finished none is not counted as fruitless if
         it took steps, which the next goes on from.
+    :ivar relative_work: function of the parameters that returns how many times the usual work they ask for, as
+        ``module:name``; empty where it is always the usual.
     :ivar cost: function that counts what a launch would evaluate, as ``module:name``; empty where atoms tell enough.
     :ivar details: further paragraphs of ``aiida-pet launch TASK --help``.
     """
@@ -135,6 +137,7 @@ class TaskEntry:
     settings: tuple[Setting, ...] = ()
     further_protocols: tuple[str, ...] = ()
     goes_on: bool = False
+    relative_work: str = ""
     cost: str = ""
     details: str = ""
 
@@ -154,6 +157,13 @@ class TaskEntry:
         }
         for field, value in defaults.items():
             object.__setattr__(self, field, getattr(self, field) or value)
+
+    def work_of(self, parameters: Mapping[str, Any] | None) -> float:
+        """Return how many times the usual work a crystal is with ``parameters``; None are the usual ones."""
+        function: Callable[[Mapping[str, Any]], float] | None = (
+            plugins.load(self.relative_work) if self.relative_work and parameters else None
+        )
+        return function(parameters or {}) if function else 1.0
 
     @property
     def task(self) -> Task:
@@ -198,6 +208,7 @@ aiida-pet launch relax 12 --protocol precise --lanes 4 --where 'n_atoms <= 20' -
         schema=f"{_PARAMETERS}:PhononParameters",
         driver=f"{_DRIVERS}.phonons:Phonons",
         seconds_per_atom=0.5,
+        relative_work="aiida_pet.job.relative_work:of_supercells",
         like=Task.RELAX.value,
         reads_rows=("dielectric_tensor", "supercell_matrix", "primitive_matrix", "q_mesh"),
         reads_atoms=("born_charges",),
@@ -285,6 +296,7 @@ aiida-pet launch eos alloys.xyz --set equation=vinet --wait
         schema="aiida_pet.job.volume_parameters:QhaParameters",
         driver=f"{_DRIVERS}.qha:Qha",
         seconds_per_atom=5.0,
+        relative_work="aiida_pet.job.relative_work:of_supercells",
         like=Task.RELAX.value,
         reads_rows=("dielectric_tensor",),
         reads_atoms=("born_charges",),
@@ -302,6 +314,7 @@ aiida-pet launch qha alloys.xyz --set n_volumes=7 --wait
         schema="aiida_pet.job.dynamics_parameters:DynamicsParameters",
         driver=f"{_DRIVERS}.md:Dynamics",
         seconds_per_atom=30.0,
+        relative_work="aiida_pet.job.relative_work:of_steps",
         reads_rows=("md_temperature", "md_pressure", "md_timestep", "md_steps", "md_seed"),
         reads_atoms=("velocities",),
         goes_on=True,

@@ -22,6 +22,7 @@ _WORDS = {
     "static": "Energies and forces",
     "phonons": "Phonons",
     "elastic": "Elastic constants",
+    "md": "Molecular dynamics",
     "hull": "Convex hull",
 }
 _MOST_ELEMENTS = 20

@@ -1,4 +1,4 @@
-"""Figures of one crystal: bands with the density of states, thermal curves, elastic tensor, Young's modulus, heat."""
+"""Figures of one crystal: phonons, thermal curves, elastic tensor, Young's modulus, heat, dynamics."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from aiida_pet.figures import (
     thermal_of_row,
 )
 from aiida_pet.figures.symmetry import group_symbol
+from aiida_pet.job.tasks import Task
+from aiida_pet.report.dynamics import path_figures, steps_before, trajectories_for_page
 from aiida_pet.report.figure import Figure, Kind, columns_of, plain_list
 from aiida_pet.report.heat import NEEDED, heat_figures
 from aiida_pet.report.source import Source
@@ -56,6 +58,17 @@ def details_of(source: Source, ids: Sequence[str]) -> dict[str, list[Figure]]:
         lambda row_id: _elastic(elastic, row_id),
         *(partial(heat_figures, kind, table) for kind, table in heat.items() if table is not None),
     ]
+    if source.task != Task.MD:
+        return _made(makers, ids)
+    with trajectories_for_page(source) as trajectories:
+        if trajectories is not None:
+            before = steps_before(source)
+            makers.append(lambda row_id: path_figures(trajectories, row_id, before))
+        return _made(makers, ids)
+
+
+def _made(makers: Sequence[Callable[[str], list[Figure]]], ids: Sequence[str]) -> dict[str, list[Figure]]:
+    """Return what ``makers`` make of each of ``ids``; nothing where one has no values."""
     found: dict[str, list[Figure]] = {}
     for row_id in ids:
         found[row_id] = []

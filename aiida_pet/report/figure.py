@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -66,6 +66,20 @@ class Figure:
             "columns": dict(self.columns),
             "options": dict(self.options),
         }
+
+
+def panels_over(x: str, title: str, panels: Sequence[tuple[str, Sequence[str]]]) -> dict[str, Any]:
+    """Return the options of :attr:`Kind.LINES`: panels below each other over one column.
+
+    :param x: the column along.
+    :param title: of it, with its unit.
+    :param panels: title of each, with its columns.
+    """
+    return {
+        "x": x,
+        "x_title": title,
+        "panels": [{"title": name, "columns": list(columns)} for name, columns in panels],
+    }
 
 
 def columns_of(frame: pd.DataFrame, digits: int = DIGITS) -> dict[str, list[Any]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from aiida_pet.figures import expansion_of_row, heat_curves_of_row, volume_curve_of_row
 from aiida_pet.job.choices import Equation
-from aiida_pet.report.figure import Figure, Kind, columns_of, plain_list
+from aiida_pet.report.figure import Figure, Kind, columns_of, panels_over, plain_list
 from aiida_pet.tables.table import Table
 
 DIGITS = 5
@@ -59,7 +58,7 @@ def _eos(table: Table, row_id: str) -> list[Figure]:
             title="Equation of state",
             alt=f"Energy of {row_id} over its volume, lowest at {found.minimum:.4g} A^3, and the equation of {name}",
             columns=columns_of(found.to_frame(), DIGITS),
-            options=_options("volume", "volume (A^3)", [("E - E0 (eV)", ["energy", "fitted"])]),
+            options=panels_over("volume", "volume (A^3)", [("E - E0 (eV)", ["energy", "fitted"])]),
             caption=f"per cell; {name}, bulk modulus {found.bulk_modulus:.4g} GPa.",
         )
     ]
@@ -80,7 +79,7 @@ def _expansion(table: Table, row_id: str) -> list[Figure]:
             alt=f"Volume, thermal expansion of the volume and heat capacity of {row_id} up to "
             f"{found.temperatures[-1]:g} K",
             columns=columns_of(found.to_frame(), DIGITS),
-            options=_options("temperature", "temperature (K)", panels),
+            options=panels_over("temperature", "temperature (K)", panels),
             caption="quasi-harmonic; heat capacity at constant pressure, per mole of atoms.",
         )
     ]
@@ -97,7 +96,7 @@ def _conductivity(table: Table, row_id: str) -> list[Figure]:
             "frequency": plain_list(found.frequencies, DIGITS),
             "kappa": plain_list(found.by_frequency, DIGITS),
         },
-        options=_options("frequency", "frequency (THz)", [("kappa up to it (W/m/K)", ["kappa"])]),
+        options=panels_over("frequency", "frequency (THz)", [("kappa up to it (W/m/K)", ["kappa"])]),
         caption="at 300 K.",
     )
     if len(found.temperatures) < 2:
@@ -112,7 +111,7 @@ def _conductivity(table: Table, row_id: str) -> list[Figure]:
             "temperature": plain_list(found.temperatures, DIGITS),
             "kappa": plain_list(found.kappa, DIGITS),
         },
-        options=_options("temperature", "temperature (K)", [("kappa (W/m/K)", ["kappa"])]),
+        options=panels_over("temperature", "temperature (K)", [("kappa (W/m/K)", ["kappa"])]),
         caption="of the lattice, mean of the diagonal.",
     )
     return [over_temperature, carried]
@@ -123,11 +122,3 @@ _MAKERS: Mapping[str, Callable[[Table, str], list[Figure]]] = {
     "expansion": _expansion,
     "conductivity": _conductivity,
 }
-
-
-def _options(x: str, title: str, panels: Sequence[tuple[str, Sequence[str]]]) -> dict[str, Any]:
-    return {
-        "x": x,
-        "x_title": title,
-        "panels": [{"title": name, "columns": list(columns)} for name, columns in panels],
-    }

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from aiida_pet.campaigns.references import Reference, load_reference
 from aiida_pet.figures import NotDrawnError
 from aiida_pet.report.choices import Choices
+from aiida_pet.report.dynamics import drift_figures
 from aiida_pet.report.figure import Figure
 from aiida_pet.report.funnels import funnel_figures, warning_figures
 from aiida_pet.report.hulls import hull_figures
@@ -61,6 +62,12 @@ def sections_of(sources: Sequence[Source], choices: Choices) -> list[Section]:
         ),
         Section("time", "Where the time went", "", _drawn(lambda: time_figures(first))),
         Section("values", "Values", _told_of_overlay(sources), _drawn(lambda: value_figures(sources))),
+        Section(
+            "dynamics",
+            "Molecular dynamics",
+            "Which rows drift most; the path of a crystal, with its radial distribution, is shown with the crystal.",
+            drift_figures(first),
+        ),
         Section(
             "hulls",
             "Convex hulls",

@@ -92,10 +92,6 @@ class Warned(StrEnum):
         "The time step of its dynamics is more than a fifteenth of the period of its lightest atom on a stiff bond, as "
         "O-H and C-C are: 0.6 fs with hydrogen, 2 fs with carbon, 6 fs with molybdenum.",
     )
-    OWN_IMAGE = (
-        "own_image",
-        "Its cell is so small that an atom sees its own image: its dynamics lack motion of longer waves.",
-    )
 
 
 def joined(codes: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from aiida_pet.campaigns.forecast import (
     OTHER_SHARE,
     STAGE_S,
     USUAL_SHARES,
+    Engines,
     Expected,
     Pace,
     StageCourse,
@@ -48,6 +49,20 @@ def test_fast_stage_counts_half_on_a_logarithmic_scale_for_the_later_ones() -> N
 def test_stage_without_rows_is_not_expected_to_end_at_once_when_it_is_late() -> None:
     (left,) = seconds_left([StageCourse("elastic", 40, elapsed_s=100.0)], second_per_row)
     assert left == pytest.approx(50.0)
+
+
+def test_engines_that_know_what_is_left_are_believed() -> None:
+    # no row has ended yet, since all end together; 40 rows take 120 s instead of 40
+    running = StageCourse("elastic", 40, elapsed_s=90.0, engines=Engines(30.0, 40))
+    left = seconds_left([running, StageCourse("phonons", 40)], second_per_row)
+    slower = (120 - STAGE_S) / 40
+    assert left == pytest.approx([30 + slower * STAGE_S / 2, slower * (40 + STAGE_S)])
+
+
+def test_rows_of_jobs_to_come_take_what_those_of_the_running_take() -> None:
+    half = StageCourse("relax", 100, done=25, elapsed_s=50.0, engines=Engines(50.0, 25))
+    (left,) = seconds_left([half], second_per_row)
+    assert left == pytest.approx(50.0 + 50 * 2.0, abs=2 * STAGE_S)
 
 
 def test_rows_that_were_taken_over_are_no_pace() -> None:
@@ -97,3 +112,15 @@ def test_more_lanes_and_larger_crystals_change_what_is_expected(pet_model: objec
         return Expected(pet_model, {"relax": Task.RELAX}, {}, sizes, lanes=lanes).seconds("relax", 500)  # type: ignore[arg-type]
 
     assert seconds(4, 1) > seconds(2, 1) > seconds(2, 4) > 0
+
+
+def test_parameters_of_a_stage_change_what_is_expected(pet_model: object) -> None:
+    from aiida_pet.job.tasks import Task
+
+    def seconds(**parameters: float) -> float:
+        given = {"phonons": parameters}
+        sizes = np.full(1000, 4)
+        expected = Expected(pet_model, {"phonons": Task.PHONONS}, {}, sizes, parameters=given)  # type: ignore[arg-type]
+        return expected.seconds("phonons", 500)
+
+    assert seconds(min_image=6.0) < 0.3 * seconds()

@@ -88,6 +88,24 @@ def test_running_job_is_told_from_its_heartbeat(running_lane: Any) -> None:
     assert (progress.jobs[0].step, progress.jobs[0].updated) == ("running", now)
 
 
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        ({"step": "running", "eta_s": 100.0}, 70.0),
+        ({"step": "running", "eta_s": 10.0}, 0.0),
+        ({"step": "running"}, None),
+        ({"step": "loading", "eta_s": 100.0}, None),
+        ({"step": "done"}, 0.0),
+    ],
+)
+def test_time_left_of_an_engine_is_counted_from_its_heartbeat(
+    running_lane: Any, told: dict[str, Any], left: float | None
+) -> None:
+    heartbeat = Progress(rows_total=10, updated=time.time() - 30.0, **told)
+    found = campaign_progress(running_lane(heartbeat)).jobs[0].left_s
+    assert found == (None if left is None else pytest.approx(left, abs=3.0))
+
+
 @pytest.mark.parametrize("heartbeat", [None, "{ half a heartb"], ids=["none", "damaged"])
 def test_job_without_a_heartbeat_has_done_nothing_yet(running_lane: Any, heartbeat: str | None) -> None:
     progress = campaign_progress(running_lane(heartbeat))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from aiida_pet.campaigns.trajectory_sizes import size_dynamics
+from aiida_pet.job.trajectory_files import FILE_BYTES, HEADER_BYTES
 from aiida_pet.tables.crystals import StructureTable
 
 TABLE = StructureTable.from_ase({"a": ase.build.bulk("W"), "b": ase.build.bulk("W", cubic=True)}.items())
@@ -15,7 +16,7 @@ def test_evaluations_frames_and_bytes_are_counted():
     cost = size_dynamics(TABLE, raw)
     assert cost.evaluations == 2 * 121
     assert cost.frames == 2 * 3  # steps 0, 50 and 100
-    assert cost.n_bytes == 3 * (12 + 112) + 3 * (24 + 112)
+    assert cost.n_bytes == 3 * (12 + 112) + 3 * (24 + 112) + 2 * HEADER_BYTES + FILE_BYTES
     assert not cost.too_much
     assert size_dynamics(TABLE, raw | {"frames_every": 0}).n_bytes == 0
     assert "nothing" in size_dynamics(TABLE, raw | {"frames_every": 0}).told
@@ -29,5 +30,14 @@ def test_steps_of_rows_count_and_much_is_too_much():
     cost = size_dynamics(table, {"frames_every": 1, "equilibration_steps": 0})
     assert cost.frames == 20_000_001
     assert cost.too_much
-    assert cost.told == "20,000,001 evaluations; 20,000,001 frames take 32.2 GB on disk at most"
-    assert cost.n_bytes == pytest.approx(32.24e9, rel=1e-3)
+    assert cost.told == "20,000,001 evaluations; 20,000,001 frames take 32.3 GB on disk at most"
+    assert cost.n_bytes == pytest.approx(32.25e9, rel=1e-3)
+
+
+def test_small_cells_are_told_of_once_per_launch():
+    (note,) = size_dynamics(TABLE, {}).notes
+    assert note.startswith("cells of 2 crystals of 2 (a b) are shorter than 8 A: ")
+    big = {"big": ase.build.bulk("W", cubic=True) * (3, 3, 3), "small": ase.build.bulk("W")}
+    (note,) = size_dynamics(StructureTable.from_ase(big.items()), {"frames_every": 0}).notes
+    assert "of 1 crystal of 2 (small)" in note
+    assert size_dynamics(StructureTable.from_ase([("big", big["big"])]), {}).notes == ()

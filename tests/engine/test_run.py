@@ -240,6 +240,20 @@ def test_heartbeat_counts_rows_and_statuses(make_job, alloys):
     assert progress.memory_mb > 1
 
 
+def test_heartbeat_tells_the_time_left_between_two_flushes(make_job, alloys, monkeypatch):
+    seen = []
+    monkeypatch.setattr("aiida_pet.engine.run.BEAT_S", 0.0)
+    monkeypatch.setattr(JobFolder, "write_progress", lambda _, progress: seen.append(progress))
+    settings = {"flush_interval_s": 1e6}
+    folder = make_job(alloys(6), task=Task.RELAX, parameters={"fmax": 1e-4}, settings=settings)
+    assert Job(folder).run() is ExitStatus.OK
+    told = [one for one in seen if one.step == "running" and one.evaluations]
+    assert len(told) > 5
+    assert all(one.rows_done == 0 and one.rows_in_flight > 0 for one in told)
+    assert all(one.eta_s is not None and one.eta_s > 0 for one in told)
+    assert (seen[-1].step, seen[-1].eta_s, seen[-1].rows_done) == ("done", 0, 6)
+
+
 def test_static_columns_are_complete(make_job, alloys):
     folder = make_job(alloys(2), parameters={"symprecs": [0.05]})
     Job(folder).run()

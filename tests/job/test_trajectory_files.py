@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from aiida_pet.job import trajectory_files
 from aiida_pet.job.trajectory_files import (
     Frames,
     Trajectories,
     TrajectoryError,
     TrajectoryWriter,
     bytes_of,
+    bytes_on_disk,
     segments_of,
 )
 
@@ -107,3 +111,29 @@ def test_size_is_told_beforehand(tmp_path):
     writer.flush()
     size = segments_of(tmp_path)[0].stat().st_size
     assert 0.8 < size / (200 * bytes_of(100, velocities=False)) < 1.1
+
+
+@pytest.mark.parametrize(
+    ("shape", "segment"),
+    [((20, 2, 3), None), ((6, 8, 101), None), ((30, 8, 40), 50_000), ((2, 64, 201), None)],
+)
+def test_files_are_about_as_large_as_was_said(monkeypatch, tmp_path, shape, segment):
+    """Of short paths of small cells headers are the most; numbers here are noise, which hardly shrinks."""
+    n_rows, n_atoms, n_frames = shape
+    if segment:
+        monkeypatch.setattr(trajectory_files, "SEGMENT_BYTES", segment)
+    writer = TrajectoryWriter(tmp_path, trajectory_files.SEGMENT_BYTES)
+    rng = np.random.default_rng(0)
+    for step in range(n_frames):
+        for row in range(n_rows):
+            frame = frames_of(step, 1, n_atoms)
+            noise = {
+                name: values + rng.normal(size=values.shape).astype(values.dtype)
+                for name, values in frame.series.items()
+                if values.dtype.kind == "f"
+            }
+            writer.append(f"row-{row}", step, replace(frame, series=frame.series | noise))
+    writer.flush()
+    found = sum(path.stat().st_size for path in segments_of(tmp_path))
+    told = bytes_on_disk(np.full(n_rows, n_frames), np.full(n_rows, n_atoms), velocities=False)
+    assert 0.6 * told < found <= told

@@ -12,6 +12,7 @@ from aiida.engine import run_get_node
 
 from aiida_pet.campaigns.trajectories import trajectories_of
 from aiida_pet.data.trajectories import opened
+from aiida_pet.report import make_document
 from aiida_pet.testing.nodes import build_code, build_structures
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.md import DynamicsWorkChain
@@ -87,3 +88,17 @@ def test_a_job_that_is_killed_is_gone_on_from(launch: Any, whole: Any) -> None:
     assert not jobs[0].is_finished_ok
     assert jobs[1].outputs.summary["steps"] < STEPS + 1 - IN_A_JOB + 2
     assert_same_path(node, whole)
+
+
+def test_a_report_shows_drifts_and_paths(whole: Any) -> None:
+    document = make_document([whole])
+    (drifts,) = next(section for section in document.sections if section.name == "dynamics").figures
+    found = whole.outputs.results
+    largest = int(np.argmax(np.abs(found.column("drift"))))
+    assert drifts.columns["row"][0] == found.ids[largest]
+    assert drifts.columns["drift (eV/atom/ps)"][0] == pytest.approx(found.column("drift")[largest], rel=1e-4)
+    for row_id in found.ids.tolist():
+        path, radial, _ = document.details[row_id]
+        assert path.columns["time"][-1] == pytest.approx(0.098)
+        assert "production from 0.021 ps" in path.caption
+        assert "12 frames" in radial.caption

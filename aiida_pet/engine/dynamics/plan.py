@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import ase.data
 import numpy as np
-from ase.geometry import minkowski_reduce
 
 from aiida_pet.job.dynamics_parameters import OVERRIDES, VELOCITIES, DynamicsParameters, Ensemble
 from aiida_pet.tables.crystals import StructureTable
@@ -77,21 +76,13 @@ class Plan:
                 reasons[row] = "ensemble=npt does not go with atoms that are held: take nvt"
         return reasons
 
-    def codes(self, table: StructureTable, row: int, cutoff: float) -> set[str]:
-        """Return the codes of :class:`~aiida_pet.tables.warnings.Warned` of ``row`` that are known before it moves.
-
-        :param cutoff: of the model, A.
-        """
+    def codes(self, table: StructureTable, row: int) -> set[str]:
+        """Return the codes of :class:`~aiida_pet.tables.warnings.Warned` of ``row`` that are known before it moves."""
         found: set[str] = set()
         lightest = ase.data.atomic_masses[table.numbers[table.atoms_of(row)]].min()
         period = 2.0 * np.pi * np.sqrt(lightest / STIFFEST) / FEMTOSECOND
         if self.timestep[row] * STEPS_IN_A_PERIOD > period:
             found.add(Warned.LONG_TIMESTEP)
-        pbc = table.pbc[row]
-        if pbc.any():
-            reduced, _ = minkowski_reduce(table.cells[row], pbc=pbc)
-            if np.linalg.norm(reduced[pbc], axis=1).min() < cutoff:
-                found.add(Warned.OWN_IMAGE)
         return found
 
     def kt_shares(self, parameters: DynamicsParameters, rows: Array, steps: Array) -> Array:

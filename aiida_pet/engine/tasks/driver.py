@@ -30,6 +30,7 @@ from aiida_pet.engine.symmetry.averaging import DEVIATIONS, Rotations, RowRotati
 from aiida_pet.engine.symmetry.rotations_of_rows import RotationsOfRows
 from aiida_pet.engine.tasks.runner import Counters
 from aiida_pet.engine.tasks.waiting import WaitingRows, neighbor_counts
+from aiida_pet.engine.tasks.workload import Work
 from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.parameters import Averaging, StaticParameters, heads_in_words
 from aiida_pet.tables.columns import units_of
@@ -86,12 +87,25 @@ class Driver[P: StaticParameters](ABC):
         self.rotations_of_rows = RotationsOfRows(table, self.parameters)
         self._row_rotations: list[RowRotations | None] = []  # in the order of the batch
         self._rotations: Rotations | None = None  # made of them when they have changed
-        self._waiting: WaitingRows  # filled by run, with the rows that nothing is wrong with
+        #: filled by run, with the rows that nothing is wrong with
+        self._waiting = WaitingRows(table.n_atoms, np.zeros(len(table)), range(len(table)))
+        self._done = 0.0  # evaluations times atoms
 
     @property
     def in_flight(self) -> int:
         """Rows being worked on."""
         return len(self.rows)
+
+    @property
+    def unfinished(self) -> int:
+        """Rows that are being worked on or wait."""
+        return len(self.rows) + len(self._waiting)
+
+    @property
+    def work(self) -> Work:
+        """What is done and what is left."""
+        flying = float((self.batch.n_atoms * self.evaluations_left()).sum())
+        return Work(self._done, flying + self._waiting.n_atoms * self.usual_evaluations())
 
     def run(self) -> bool:
         """Work until every row is finished.
@@ -116,6 +130,7 @@ class Driver[P: StaticParameters](ABC):
                 continue
             self.counters.steps += 1
             self.counters.evaluations += len(self.rows) if rotations is None else int(rotations.counts.sum())
+            self._done += float(self.batch.n_atoms.sum())
             self.advance(evaluation)
         return True
 
@@ -124,6 +139,14 @@ class Driver[P: StaticParameters](ABC):
     @abstractmethod
     def advance(self, evaluation: Evaluation) -> None:
         """Judge each row in flight by its ``evaluation``, retire those that end, move the others."""
+
+    def evaluations_left(self) -> Tensor:
+        """Return how often each row of the batch is still to be evaluated, (N,); averages count once."""
+        return torch.ones(len(self.rows), device=self.batch.device)
+
+    def usual_evaluations(self) -> float:
+        """Return how often a row that waits will be evaluated."""
+        return 1.0
 
     def enter(self, rows: list[int], batch: Batch) -> Batch:
         """Return the geometry with which ``rows`` enter, and take up what the task keeps of them."""

@@ -110,6 +110,14 @@ class Elastic(Expansion[ElasticParameters, StrainPlan]):
         parameters = self.relax_parameters(cell=CellFilter.FIXED, pressure=0.0, **changes)
         return Relax(table, self.model, parameters, **options)
 
+    def usual_evaluations(self) -> float:
+        """Return how often a child is evaluated: relaxed as the rows were, it takes about as long."""
+        return (
+            1.0
+            if self.parameters.ions is Ions.CLAMPED or self._first is None
+            else self._first.usual_evaluations()
+        )
+
     def reduce(self, crystal: StructureTable, plan: StrainPlan, children: StructureTable) -> Reduced:
         """Return tensors, moduli and what the fit is worth.
 

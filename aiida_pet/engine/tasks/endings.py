@@ -27,21 +27,22 @@ class Approach:
 
     :ivar least: (N,) the smallest excess so far: the larger of force and stress, each in units of its bound.
     :ivar since: (N,) int64, the step of it.
+    :ivar first: (N,) the excess at the first step.
     """
 
     least: Tensor
     since: Tensor
+    first: Tensor
 
     @staticmethod
     def start(size: int, device: torch.device) -> Approach:
         """Return that of ``size`` rows that are about to begin."""
-        return Approach(
-            torch.full((size,), torch.inf, dtype=torch.float64, device=device),
-            torch.zeros(size, dtype=torch.long, device=device),
-        )
+        unknown = torch.full((size,), torch.inf, dtype=torch.float64, device=device)
+        return Approach(unknown, torch.zeros(size, dtype=torch.long, device=device), unknown)
 
     def note(self, excess: Tensor, steps: Tensor) -> None:
         """Take note of the (N,) ``excess`` at ``steps`` (N,)."""
+        self.first = torch.where(torch.isinf(self.first), excess, self.first)
         is_nearer = excess < PROGRESS * self.least
         self.least = torch.where(is_nearer, excess, self.least)
         self.since = torch.where(is_nearer, steps, self.since)

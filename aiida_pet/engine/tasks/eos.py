@@ -62,6 +62,14 @@ class Eos(Expansion[EosParameters, None]):
         parameters = self.relax_parameters(cell=cell, pressure=0.0, **changes)
         return Relax(table, self.model, parameters, **options)
 
+    def usual_evaluations(self) -> float:
+        """Return how often a child is evaluated: relaxed as the rows were, it takes about as long."""
+        return (
+            1.0
+            if self.parameters.at_volume is AtVolume.NOTHING or self._first is None
+            else self._first.usual_evaluations()
+        )
+
     def reduce(self, crystal: StructureTable, plan: None, children: StructureTable) -> Reduced:
         """Return the equation of state and what the fit is worth.
 

@@ -22,6 +22,7 @@ from aiida_pet.engine.tasks.driver import Driver
 from aiida_pet.engine.tasks.relax import Relax
 from aiida_pet.engine.tasks.runner import Counters, Runner
 from aiida_pet.engine.tasks.static import Static
+from aiida_pet.engine.tasks.workload import Work
 from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.parameters import RelaxParameters, StaticParameters, TightRelaxParameters
 from aiida_pet.job.suitability import why_not_derived
@@ -114,6 +115,9 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
         self._first: Driver | None = None
         self._children: Runner | None = None
         self._done_before = Counters()
+        self._work_before = 0.0  # of children that ended
+        self._expanded = np.zeros(2)  # rows, and atoms of their children
+        self._evaluated = 0  # atoms of the children that were given to a runner
 
     # -- for tasks -----------------------------------------------------------------------------------------------
 
@@ -142,6 +146,10 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
         """
         parameters = self.static_parameters(symprecs=(), outputs=(), min_distance=0.0)
         return Static(table, self.model, parameters, **options)
+
+    def usual_evaluations(self) -> float:
+        """Return how often the atoms of a child are evaluated, before a child tells."""
+        return float(self.WORK_OF_A_CHILD)
 
     def static_parameters(self, **changes: Any) -> StaticParameters:
         """Return the parameters of an evaluation as the task's say, with ``changes``."""
@@ -175,6 +183,22 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
         """Steps and evaluations of both stages."""
         parts = [self._done_before, *(d.counters for d in (self._first, self._children) if d)]
         return Counters(sum(part.steps for part in parts), sum(part.evaluations for part in parts))
+
+    @property
+    def work(self) -> Work:
+        """What is done and what is left; the latter is not known before a row was expanded."""
+        none = Work(0.0, 0.0)
+        first = self._first.work if self._first else none
+        now = self._children.work if self._children else none
+        done = first.done + self._work_before + now.done
+        rows, atoms = self._expanded
+        if first.left is None or now.left is None or not rows:
+            return Work(done, None)
+        to_come = float(sum(len(children.numbers) for children in self._queue))
+        to_come += atoms / rows * (self._first.unfinished if self._first else 0)
+        children = self._work_before + now.done + now.left
+        each = children / self._evaluated if self._evaluated else self.usual_evaluations()
+        return Work(done, first.left + now.left + to_come * each)
 
     def run(self) -> bool:
         """Work until every row is finished.
@@ -231,6 +255,7 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
                 continue
             name = str(crystal.ids[0])
             self._open[name] = _Open(crystal, plan, [None] * len(children))
+            self._expanded += 1, len(children.numbers)
             places = {f"{number} {name}": _Place(name, number) for number in range(len(children))}
             self._places |= places
             self._queue.append(replace(children, ids=np.array(list(places), dtype=str)))
@@ -240,10 +265,12 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
             return
         table = StructureTable.concatenate(self._queue)
         self._queue = []
+        self._evaluated += len(table.numbers)
         self._children = self.make_children(table, finished=self._take_children, proceed=self._proceed)
         self._children.run()
         self._done_before.steps += self._children.counters.steps
         self._done_before.evaluations += self._children.counters.evaluations
+        self._work_before += self._children.work.done
         self._children = None
 
     def _take_children(self, rows: StructureTable) -> None:

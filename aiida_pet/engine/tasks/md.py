@@ -102,9 +102,9 @@ class Dynamics(Driver[DynamicsParameters]):
         return super().refusals() | self._plan.refusals(self.table, self.parameters, self._has_fixed_atoms)
 
     def codes_of(self, rows: Array) -> list[set[str]]:
-        """Return the codes of ``rows``, those of time steps and small cells too."""
+        """Return the codes of ``rows``, that of a long time step too."""
         found = zip(super().codes_of(rows), rows.tolist(), strict=True)
-        return [codes | self._plan.codes(self.table, row, self.model.cutoff) for codes, row in found]
+        return [codes | self._plan.codes(self.table, row) for codes, row in found]
 
     def enter(self, rows: list[int], batch: Batch) -> Batch:
         """Return the geometry with which ``rows`` enter: as given, or where they were left."""
@@ -275,6 +275,14 @@ class Dynamics(Driver[DynamicsParameters]):
                 return
             evaluation = evaluation.take(before, kept)
         self._move(evaluation)
+
+    def evaluations_left(self) -> Tensor:
+        """Return how often each row of the batch is still to be evaluated, (N,)."""
+        return 1.0 + self._last_steps() - self._state.motion.steps
+
+    def usual_evaluations(self) -> float:
+        """Return how often a row is evaluated."""
+        return 1.0 + self.parameters.steps_before + float(self._plan.steps.mean())
 
     def _last_steps(self) -> Tensor:
         last = self.parameters.steps_before + self._plan.steps[self.rows.numpy()]

@@ -36,6 +36,7 @@ from aiida_pet.engine.tasks.driver import Driver
 from aiida_pet.engine.tasks.endings import Approach, Now, ends_of
 from aiida_pet.engine.tasks.guards import faults_of_move
 from aiida_pet.engine.tasks.optimizers import OPTIMIZERS, Fire, Lbfgs
+from aiida_pet.engine.tasks.workload import USUAL_EVALUATIONS, steps_left
 from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.parameters import CellFilter, Dtype, RelaxParameters, Symmetry
 from aiida_pet.job.suitability import RELAXING, why_not_relaxed
@@ -112,6 +113,7 @@ class Relax(Driver[RelaxParameters]):
         self._stagnant: set[int] = set()  # rows of the table that ended at the noise of the model
         self._projector: SymmetryProjector | None = None
         self._resumed = table.take([])  # rows that wait to go on from their state, which is in the columns
+        self._ended = np.zeros(2)  # rows that ended, and their evaluations
 
     # -- rows come and go ----------------------------------------------------------------------------------------
 
@@ -182,6 +184,23 @@ class Relax(Driver[RelaxParameters]):
         given = self.table.positions[self.table.atoms_of(row)] @ deformation
         kept: Array = given + np.einsum("aij,aj->ai", allowed, operations.positions - given)
         return kept
+
+    def evaluations_left(self) -> Tensor:
+        """Return how often each row of the batch is still to be evaluated, (N,)."""
+        state, p = self._state, self.parameters
+        return 1.0 + steps_left(state.approach.first, state.approach.least, state.steps, p.max_steps)
+
+    def usual_evaluations(self) -> float:
+        """Return how often a row is evaluated, as far as those that ended or are in flight tell."""
+        rows, evaluations = self._ended
+        rows += len(self.rows)
+        evaluations += float((self._state.steps + self.evaluations_left()).sum())
+        return evaluations / rows if rows else USUAL_EVALUATIONS
+
+    def retire(self, ends: dict[int, tuple[RowStatus, str]], evaluation: Evaluation | None) -> Tensor:
+        """Hand over the rows that end, and note how often they were evaluated."""
+        self._ended += len(ends), float(self._state.steps[list(ends)].sum()) + len(ends)
+        return super().retire(ends, evaluation)
 
     def reference_cells(self) -> Tensor:
         """Return the cells (N, 3, 3) at the origin of the coordinates."""
@@ -308,6 +327,7 @@ class Relax(Driver[RelaxParameters]):
             state.approach = Approach(
                 torch.where(begins, torch.inf, state.approach.least),
                 torch.where(begins, state.steps, state.approach.since),
+                state.approach.first,
             )
             # the optimiser must not take the change of the model for one of the crystal
             state.optimizer.started = state.optimizer.started & ~begins

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from aiida_pet.engine.tasks.workload import Work
 from aiida_pet.tables.crystals import StructureTable
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ class Runner(Protocol):
     @property
     def counters(self) -> Counters:
         """Steps and evaluations so far."""
+
+    @property
+    def work(self) -> Work:
+        """What is done and what is left."""
 
     def run(self) -> bool:
         """Work until every row is finished; return False if it was told to stop while rows were left."""

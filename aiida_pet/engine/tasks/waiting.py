@@ -50,6 +50,11 @@ class WaitingRows:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def n_atoms(self) -> int:
+        """Atoms of the rows that wait."""
+        return int(self._n_atoms[list(self._rows)].sum())
+
     def admit(self, in_flight: list[int], budget: float) -> list[int]:
         """Take from the queue what fits beside the rows ``in_flight``; at least one row if there are none.
 

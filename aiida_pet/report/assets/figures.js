@@ -117,7 +117,7 @@
         const part = 1 / panels.length;
         more[`yaxis${n}`] = axis(panel.title, { domain: [1 - (k + 1) * part + (k + 1 < panels.length ? 0.06 : 0), 1 - k * part] });
       });
-      return Plotly.newPlot(div, traces, layout(Math.max(260, 120 * panels.length), { showlegend: false, xaxis: axis(x_title, { anchor: `y${panels.length > 1 ? panels.length : ""}` }), ...more }), CONFIG);
+      return Plotly.newPlot(div, traces, layout(Math.max(260, 120 * panels.length), { showlegend: panels.some((panel) => panel.columns.length > 1), xaxis: axis(x_title, { anchor: `y${panels.length > 1 ? panels.length : ""}` }), ...more }), CONFIG);
     },
     // segments of branches over the length of the path, and the density of states beside them
     bands(div, f) {

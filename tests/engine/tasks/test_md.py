@@ -206,20 +206,16 @@ def test_what_cannot_be_moved_is_refused_with_its_reason():
     assert "md_timestep = -1" in found.columns["message"][1]
 
 
-def test_long_time_steps_and_small_cells_are_warned_of():
-    big = ase.build.bulk("Ar", a=5.3, cubic=True) * (2, 2, 2)
-    skewed = big.copy()
-    skewed.cell[2] += skewed.cell[0] * 2  # the same lattice in a long cell
-    light = big.copy()
+def test_long_time_steps_are_warned_of():
+    heavy = ase.build.bulk("Ar", a=5.3, cubic=True)
+    light = heavy.copy()
     light.numbers[3] = 1
-    small = ase.build.bulk("Ar", a=5.3, cubic=True)
-    crystals = {"big": big, "skewed": skewed, "light": light, "small": small}
-    table = StructureTable.from_ase(crystals.items())
+    table = StructureTable.from_ase({"heavy": heavy, "light": light}.items())
     found, _ = run(table, {"ensemble": "nvt", "timestep": 3.0, "steps": 2})
-    assert found.columns["warnings"].tolist() == ["", "", "long_timestep", "own_image"]
-    slower = replace(table, columns={"md_timestep": np.array([6.0, 3.0, 0.5, 3.0])})
+    assert found.columns["warnings"].tolist() == ["", "long_timestep"]
+    slower = replace(table, columns={"md_timestep": np.array([6.0, 0.5])})
     found, _ = run(slower, {"ensemble": "nvt", "steps": 2})
-    assert found.columns["warnings"].tolist() == ["long_timestep", "", "", "own_image"]
+    assert found.columns["warnings"].tolist() == ["long_timestep", ""]
 
 
 def test_frames_are_at_their_strides_and_survive_a_kill(tmp_path):
