@@ -31,7 +31,7 @@ _Document = dict[str, Any]
 def told(*, unit: str = "", expected: str = "") -> dict[str, Any]:
     """Return the ``json_schema_extra`` of a field.
 
-    :param unit: of its value.
+    :param unit: unit of its value.
     :param expected: what its value has to be, in words, where bounds and type do not tell.
     """
     return {name: text for name, text in (("unit", unit), ("expected", expected)) if text}
@@ -59,7 +59,7 @@ def read_as[Model](
 def check_as(schema: Any, raw: Mapping[str, Any], prefix: str = "") -> str | None:
     """Return what of ``raw`` does not fit ``schema``, in one line; None if all of it does.
 
-    :param prefix: of the keys, for the message.
+    :param prefix: prefix of the keys, for the message.
     """
     try:
         _adapter(schema).validate_python(dict(raw))
@@ -73,7 +73,7 @@ def problems(schema: Any, error: ValidationError, raw: Mapping[str, Any], prefix
 
     :param schema: that was read.
     :param raw: what was read.
-    :param prefix: of the keys.
+    :param prefix: prefix of the keys.
     """
     document = _document(schema)
     lines = [_line(document, dict(found), raw, prefix) for found in error.errors()]

@@ -21,7 +21,9 @@ NAMES = {
     "precision": "what single and mixed precision change in the results of 50 alloys, and how much faster they are",
     "phonons": "phonons of 64 crystals in one run against phonopy and metatomic-ase one by one",
     "phonon_symmetry": "what phonons of six crystals change with all displacements, and with 84 and 42 rotations",
-    "dynamics": "steps of 64 crystals against ASE, torch-sim and the ceiling; drifts of each way of taking forces",
+    "conductivity": "forces of four conductivities against metatomic-ase and the model alone, transport on two cores",
+    "dynamics": "steps against ASE, torch-sim and the ceiling; memory of a long run; drifts of each way of forces",
+    "nve": "drifts of ten crystals of the model that ships by LAMBench's protocol",
     "hull": "energies above hull of 16,000 entries against pymatgen's PatchedPhaseDiagram, and of 257,000",
     "funnel": "a screening of 2,000 crystals through AiiDA: time of each stage, share of the engine, bytes",
     "eta": "the time left that a live status tells of a screening, over the truth",
@@ -37,7 +39,9 @@ ON_ALL_CORES = {
     "symmetry",
     "phonons",
     "phonon_symmetry",
+    "conductivity",
     "dynamics",
+    "nve",
     "scaling",
 }  # the others run several processes
 

@@ -1,18 +1,21 @@
-"""Dynamics: how fast a batch is against ASE and torch-sim, and what each way of taking forces drifts.
+"""Dynamics: how fast a batch is against ASE and torch-sim, what it remembers, and what each way of forces drifts.
 
-Speed is that of velocity Verlet without thermostat over alloys of 1 to 8 atoms, the same model, precision and cores
-each way. The ceiling is the engine's own evaluation of the same batch with neighbours at hand. Drift is the slope of
-the total energy of two crystals of 16 atoms at 1,000 K, as the column ``drift`` has it: with conservative forces, with
-direct ones, with direct ones inside conservative ones (``respa``), and in a new random rotation at every step. The
-anisotropy is how far components of the mean stress of the cubic crystal are apart.
+Speed is that of velocity Verlet without thermostat over alloys of 1 to 8 atoms and of 54 to 128 atoms, the same model,
+precision and cores each way; for large crystals ASE has all cores too. The ceiling is the engine's own evaluation of
+the same batch with neighbours at hand. Memory is that of the process in a run of 100,000 steps of 8 atoms, whose
+frames are written. Drift is the slope of the total energy of two crystals of 16 atoms at 1,000 K, as the column
+``drift`` has it: with conservative forces, with direct ones, with direct ones inside conservative ones (``respa``),
+and in a new random rotation at every step. The anisotropy is how far components of the mean stress of the cubic
+crystal are apart.
 """
 
 from __future__ import annotations
 
+import resource
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,10 +33,12 @@ from aiida_pet.job.parameters import Dtype, Task, parse_parameters
 from aiida_pet.job.trajectory_files import segments_of
 from aiida_pet.models import embedded_card, embedded_path
 from aiida_pet.tables.crystals import StructureTable
-from benchmarks.engine import batched, device, random_alloys, seconds, shipped
+from benchmarks.engine import ELEMENTS, batched, device, random_alloys, seconds, shipped
 from benchmarks.harness import Measurement, threads
 
 N_CRYSTALS, N_WITH_ASE, STEPS = 64, 8, 40
+LARGE, LARGE_STEPS = ((3, 3, 3), (4, 3, 3), (4, 4, 3), (4, 4, 4)), 20  # cubic bcc cells of two atoms
+LONG_STEPS = 100_000
 DRIFT_STEPS, DRIFT_FS = 2000, 2.0
 NVE = {"ensemble": "nve", "temperature": 300.0, "equilibration_steps": 0, "symprecs": [], "frames_every": 0}
 WAYS: dict[str, dict[str, Any]] = {
@@ -46,11 +51,13 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 def run(quick: bool = False) -> Iterator[Measurement]:
-    """Yield speeds against peers and the ceiling, then the drifts.
+    """Yield speeds against peers and the ceiling, then memory and the drifts.
 
-    :param quick: a twentieth of the steps.
+    :param quick: a twentieth of the steps, of the long run a hundredth.
     """
     yield from speeds(STEPS // 20 + 1 if quick else STEPS)
+    yield from speeds_of_large(LARGE_STEPS // 10 if quick else LARGE_STEPS)
+    yield from memory(LONG_STEPS // 100 if quick else LONG_STEPS)
     yield from drifts(DRIFT_STEPS // 20 if quick else DRIFT_STEPS)
 
 
@@ -61,14 +68,7 @@ def speeds(steps: int) -> Iterator[Measurement]:
     mine, n_bytes = in_batch(table, steps)
     some = table.take(np.linspace(0, N_CRYSTALS - 1, N_WITH_ASE).astype(int))
     per_step = 1e6 * mine / n_atoms
-    detail = {
-        "crystals": N_CRYSTALS,
-        "atoms": n_atoms,
-        "threads": threads(),
-        "device": device(),
-        "steps": steps,
-        "bytes_per_atom_and_frame": n_bytes,
-    }
+    detail = detail_of(table, steps, n_bytes)
     for name, words, other in (
         ("ase", "ASE one by one", with_ase(some, steps) / len(some.numbers)),
         (
@@ -82,6 +82,90 @@ def speeds(steps: int) -> Iterator[Measurement]:
         yield Measurement(
             f"dynamics/{name}", per_step, "us/(atom step)", against, 1e6 * other / per_step, detail
         )
+
+
+def detail_of(table: StructureTable, steps: int, n_bytes: float) -> dict[str, Any]:
+    """Return what a figure is of."""
+    return {
+        "crystals": len(table),
+        "atoms": len(table.numbers),
+        "threads": threads(),
+        "device": device(),
+        "steps": steps,
+        "bytes_per_atom_and_frame": n_bytes,
+    }
+
+
+def speeds_of_large(steps: int) -> Iterator[Measurement]:
+    """Yield the same of crystals of 54 to 128 atoms, where ASE has all cores."""
+    table = large_alloys()
+    n_atoms = len(table.numbers)
+    mine, n_bytes = in_batch(table, steps)
+    per_step = 1e6 * mine / n_atoms
+    detail = detail_of(table, steps, n_bytes)
+    for name, words, other in (
+        ("large_ase", "ASE one by one, all cores", with_ase(table, steps, threads())),
+        ("large_ceiling", "the engine's evaluation alone", evaluated(table)),
+    ):
+        each = 1e6 * other / n_atoms
+        against = f"{words}: {each:.3g} us/(atom step)"
+        yield Measurement(f"dynamics/{name}", per_step, "us/(atom step)", against, each / per_step, detail)
+
+
+def large_alloys() -> StructureTable:
+    """Return rattled random alloys of bcc, one for each size."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for size in LARGE:
+        atoms = ase.build.bulk("Mo", a=3.2, cubic=True) * size
+        atoms.numbers = rng.choice(ELEMENTS, len(atoms))
+        atoms.rattle(0.05, rng=rng)
+        rows.append((f"alloy-{len(atoms)}", atoms))
+    return StructureTable.from_ase(rows)
+
+
+def memory(steps: int) -> Iterator[Measurement]:
+    """Yield how much the process grows in the last nine tenths of a long run, frames written."""
+    atoms = ase.build.bulk("W", a=3.19, cubic=True) * (2, 2, 1)
+    table = StructureTable.from_ase([("W8", atoms)])
+    given = NVE | {"ensemble": "nvt", "steps": steps, "sample_every": 10, "frames_every": 10}
+    seen: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        driver = Dynamics(
+            table,
+            batched(Dtype.FLOAT64),
+            parse_parameters(Task.MD, given),
+            finished=lambda rows: None,
+            proceed=looked_every(max(steps // 100, 1), seen),
+        )
+        driver.attach(Path(folder))
+        spent = seconds(driver.run)
+        driver.snapshot()
+        written = sum(path.stat().st_size for path in segments_of(Path(folder)))
+    early, late = max(seen[len(seen) // 10 : len(seen) // 5]), max(seen[-len(seen) // 10 :])
+    detail = {
+        "steps": steps,
+        "mib_at_a_tenth": early,
+        "mib_at_the_end": late,
+        "bytes_per_atom_and_frame": written / (len(atoms) * (steps // 10 + 1)),
+        "seconds": spent,
+    }
+    yield Measurement("dynamics/memory", late - early, "MiB", f"{early:.0f} MiB at a tenth", None, detail)
+
+
+def looked_every(steps: int, seen: list[float]) -> Callable[[], bool]:
+    """Return a function, called once a step, that adds the MiB of this process to ``seen`` every so many steps."""
+    taken = 0
+
+    def proceed() -> bool:
+        nonlocal taken
+        taken += 1
+        if taken % steps == 0:
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            seen.append(pages * resource.getpagesize() / 2**20)
+        return True
+
+    return proceed
 
 
 def in_batch(table: StructureTable, steps: int) -> tuple[float, float]:
@@ -112,14 +196,17 @@ def evaluated(table: StructureTable) -> float:
     return seconds(lambda: model.evaluate(batch, pairs), 10)
 
 
-def with_ase(table: StructureTable, steps: int) -> float:
-    """Return seconds of a step of all crystals by ASE, one after another."""
+def with_ase(table: StructureTable, steps: int, n_threads: int = 1) -> float:
+    """Return seconds of a step of all crystals by ASE, one after another.
+
+    :param n_threads: of torch: for one small crystal a second core is more trouble than help.
+    """
     from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
     from ase.md.verlet import VelocityVerlet
 
     from aiida_pet.engine.model.ase_calculator import pet_calculator
 
-    torch.set_num_threads(1)  # for one small crystal a second core is more trouble than help
+    torch.set_num_threads(n_threads)
     calculator = pet_calculator(embedded_path(), embedded_card()["sha256"], device=device())
     spent = 0.0
     for atoms in table.iter_ase():

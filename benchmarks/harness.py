@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import shutil
@@ -43,7 +44,7 @@ class Measurement:
     detail: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self, machine: str) -> str:
-        """Return the line to print; figures are given to four digits."""
+        """Return the line to print; figures are given to four digits, null for what is no number."""
         return json.dumps(_rounded(asdict(self)) | {"machine": machine})
 
 
@@ -52,7 +53,9 @@ def _rounded(value: Any) -> Any:
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_rounded(item) for item in value]
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.4g}") if math.isfinite(value) else None
 
 
 def threads() -> int:

@@ -83,7 +83,7 @@ class BatchWorkChain(TaskProtocols, WorkChain):
             "rows",
             valid_type=TableData,
             required=False,
-            help="Only the crystals with these ids; all if not given.",
+            help="Ids of the crystals to compute; if not given, all crystals are computed.",
         )
         define_sharing(spec)
         define_done(spec)
@@ -210,7 +210,7 @@ class BatchWorkChain(TaskProtocols, WorkChain):
         computed = [table.ids for table in parts.values()]
         twice = sum(map(len, computed)) - len(np.unique(np.concatenate(computed))) if computed else 0
         if twice:
-            self.report(f"warning: {twice} rows were computed a second time, as two jobs did them")
+            self.report(f"warning: {twice} rows were computed twice, in two jobs")
         parts |= done
         first = next(iter(parts.values()))
         if len(parts) == 1 and np.array_equal(first.ids, ids):
@@ -263,7 +263,7 @@ class BatchWorkChain(TaskProtocols, WorkChain):
         ]
         if not messages:
             (*_, job) = jobs_of(self.node)
-            messages = [f"All ended their jobs; the last, <{job.pk}>: {job.exit_message}"]
+            messages = [f"Every row ended its job. The last job is <{job.pk}>: {job.exit_message}"]
         return " ".join(dict.fromkeys(messages))
 
     @classmethod
@@ -324,7 +324,7 @@ def _check_number_of_jobs(inputs: Any) -> str | None:
     jobs = math.ceil(n_rows / job_size)
     if jobs > MAX_JOBS:
         return (
-            f"job_size = {job_size} cuts {n_rows} rows into {jobs} jobs, at most {MAX_JOBS} are allowed: "
-            f"use a job_size of {math.ceil(n_rows / MAX_JOBS)} or more, or leave it out"
+            f"job_size = {job_size} cuts {n_rows} rows into {jobs} jobs, but at most {MAX_JOBS} jobs are allowed: use "
+            f"a job_size of {math.ceil(n_rows / MAX_JOBS)} or more, or leave it out"
         )
     return None

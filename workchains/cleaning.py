@@ -13,7 +13,7 @@ from aiida.orm.utils.remote import clean_remote
 
 
 def is_own_folder(job: orm.CalcJobNode) -> bool:
-    """Return whether the folder of ``job`` is its own: that of a job from the cache belongs to another campaign."""
+    """Return whether the folder of ``job`` is its own; a job from the cache has the folder of another campaign."""
     return not job.base.caching.is_created_from_cache and "remote_folder" in job.outputs
 
 
@@ -22,7 +22,7 @@ def clean_folders(pks: Iterable[int]) -> tuple[list[int], str]:
 
     The folders are marked as cleaned once they are gone, as AiiDA's own commands mark them.
 
-    :param pks: of the jobs.
+    :param pks: pks of the jobs.
     :return: those whose folder may still be there, and why; empty if all are gone.
     """
     left = list(pks)

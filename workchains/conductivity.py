@@ -1,6 +1,6 @@
 """Thermal conductivities of a set of crystals or a single one: forces by the engine, then the transport on cores.
 
-The two kinds of jobs may run on different computers: those of forces want a GPU, those of the transport cores and
+The two kinds of jobs may run on different computers: jobs of forces want a GPU, jobs of the transport want cores and
 phono3py. Rows that are left by a job of the transport go into another one, as long as each finishes some.
 """
 
@@ -45,7 +45,7 @@ class ConductivityWorkChain(CrystalsWorkChain):
             "transport_code",
             valid_type=orm.AbstractCode,
             required=False,
-            help="The code `pet-engine` where phono3py is; that of the forces if not given.",
+            help="The code `pet-engine` on a computer with phono3py; if not given, the code of the forces.",
         )
         spec.input(
             "transport_options",
@@ -61,7 +61,7 @@ class ConductivityWorkChain(CrystalsWorkChain):
             required=False,
             is_metadata=True,
             validator=validate_settings,
-            help="How these jobs work: threads, which is the number of processes.",
+            help="Settings of these jobs: threads, which is the number of processes.",
         )
         spec.outline(
             cls.setup,
@@ -179,7 +179,7 @@ class ConductivityWorkChain(CrystalsWorkChain):
     ) -> ProcessBuilder:
         """Return a builder with the inputs of ``protocol``.
 
-        Other arguments are those of :class:`~aiida_pet.workchains.crystals.CrystalsWorkChain`.
+        The other arguments are described in :class:`~aiida_pet.workchains.crystals.CrystalsWorkChain`.
 
         :param transport_code: where phono3py is; None for the code of the forces.
         :param transport_resources: what a job of the transport asks the queue for, as ``{"cpus": 16}``.

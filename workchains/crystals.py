@@ -41,7 +41,7 @@ class CrystalsWorkChain(BatchWorkChain):
             "output_structure",
             valid_type=orm.StructureData,
             required=False,
-            help="The single crystal as it is at the end.",
+            help="The single crystal in its final geometry.",
         )
         spec.output(
             "output_parameters",

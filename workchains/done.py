@@ -70,13 +70,13 @@ def has_current_results(node: orm.ProcessNode) -> bool:
 
 
 def of_jobs(tables: Mapping[str, StructureSetData]) -> dict[str, StructureSetData]:
-    """Return those of ``tables`` that are results of jobs, without rows that were given up."""
+    """Return the ``tables`` that are results of jobs, without rows that were given up."""
     makers = {name: maker_of(table) for name, table in tables.items()}
     return {name: tables[name] for name, maker in makers.items() if maker is not None and is_job(maker)}
 
 
 def current(tables: Mapping[str, StructureSetData]) -> dict[str, StructureSetData]:
-    """Return those of ``tables`` that the engine of today would make the same, as far as versions tell."""
+    """Return the ``tables`` that the engine of today would make in the same way, as far as versions tell."""
     return {name: table for name, table in tables.items() if _is_current_table(table)}
 
 
@@ -103,12 +103,12 @@ def _is_current(maker: Any) -> bool:
 
 @dataclass
 class Given:
-    """Tells what rows were given, of one task: of the rows that are asked for, and of those of tables of results.
+    """Tells what rows were given to one task, for the rows that are asked for and for the rows of tables of results.
 
     Of a table that does not say it, of a version before, it is worked out from the inputs of the job; each set of
     crystals is read once.
 
-    :ivar task: of the jobs.
+    :ivar task: task of the jobs.
     """
 
     task: Task
@@ -130,7 +130,9 @@ class Given:
             return found
         maker = maker_of(table)
         if maker is None:
-            raise ValueError(f"<{table.pk}> is not the result of a job, nor rows that a lane gave up")
+            raise ValueError(
+                f"<{table.pk}> is neither the result of a job nor a table of rows that a lane gave up"
+            )
         return self.of_set(maker.inputs.structures, fresh(table).ids)
 
     def compare(self, structures: StructureSetData, ids: Array, table: StructureSetData) -> Taken:
@@ -203,8 +205,8 @@ def check_crystals(
         other = given.compare(structures, ids, table).other
         if other:
             return (
-                f"{name} <{table.pk}> was made of other crystals than the input has under the ids "
-                f"{named(other)}: geometry, or columns that the task reads, differ; launch this set anew"
+                f"{name} <{table.pk}> holds other crystals than the input under the ids "
+                f"{named(other)}: the geometry or columns that the task reads differ; launch this set anew"
             )
     return None
 
@@ -218,15 +220,15 @@ def _set_of(structure: orm.StructureData) -> StructureSetData:
 def _problem_of(table: StructureSetData, task: Task, sha256: str, parameters: Any) -> str | None:
     maker = maker_of(table)
     if maker is None:
-        return "is not the result of a job, nor rows that a lane gave up"
+        return "is neither the result of a job nor a table of rows that a lane gave up"
     its_task = maker.process_class.TASK if is_job(maker) else Task(maker.inputs.task.value)
     if its_task is not task:
-        return f"is of task {its_task.value}, not {task.value}"
+        return f"belongs to task {its_task.value}, not {task.value}"
     if maker.inputs.model.sha256 != sha256:
-        return "is of another model"
+        return "belongs to another model"
     if parse_parameters(task, maker.inputs.parameters.get_dict()) != parameters:
-        return "is of other parameters"
-    return None if _is_current_table(table) else "is of a version of the engine whose results differ"
+        return "was made with other parameters"
+    return None if _is_current_table(table) else "was made by a version of the engine whose results differ"
 
 
 def maker_of(table: StructureSetData) -> Any | None:

@@ -68,7 +68,7 @@ class HullWorkChain(TaskProtocols, WorkChain):
             "structures",
             valid_type=StructureSetData,
             validator=validate_structures,
-            help="The finished set: energies (eV per cell) and statuses.",
+            help="The finished set, with energies (eV per cell) and statuses.",
         )
         spec.input_namespace(
             "references",
@@ -82,7 +82,7 @@ class HullWorkChain(TaskProtocols, WorkChain):
             "reference_structures",
             valid_type=StructureSetData,
             required=False,
-            help="Elements and competing phases to relax first, as `relax` says.",
+            help="Elements and competing phases that are relaxed first with the inputs `relax`.",
         )
         spec.expose_inputs(
             RelaxWorkChain,
@@ -91,7 +91,7 @@ class HullWorkChain(TaskProtocols, WorkChain):
             namespace_options={
                 "required": False,
                 "populate_defaults": False,
-                "help": "How `reference_structures` are relaxed: model and parameters those of the set.",
+                "help": "Inputs for the relaxation of `reference_structures`; use the model and parameters of the set.",
             },
         )
         spec.input(
@@ -100,8 +100,8 @@ class HullWorkChain(TaskProtocols, WorkChain):
             serializer=orm.to_aiida_type,
             required=False,
             validator=validate_free,
-            help="`rattle` (A), `seed` and `min_gain` (eV/atom): after `relax`, which holds their symmetry, references "
-            "are relaxed freely from a rattle, and the lower of the two stands.",
+            help="`rattle` (A), `seed` and `min_gain` (eV/atom): after `relax`, which keeps their symmetry, "
+            "references are rattled and relaxed freely, and the lower of the two results counts.",
         )
         spec.inputs["relax"].validator = None  # the child checks the crystals together with the rest
         spec.input(
@@ -121,7 +121,7 @@ class HullWorkChain(TaskProtocols, WorkChain):
             ),
             cls.evaluate,
         )
-        spec.output("results", valid_type=TableData, required=False, help="One row for each of the set.")
+        spec.output("results", valid_type=TableData, required=False, help="One row for each row of the set.")
         spec.output(
             "summary",
             valid_type=orm.Dict,
@@ -142,7 +142,7 @@ class HullWorkChain(TaskProtocols, WorkChain):
             411,
             "ERROR_REFERENCES_NOT_RELAXED",
             message="The references are not all relaxed (process <{pk}>): {message} If rows are left, `aiida-pet "
-            "resume {pk}` goes on with them; launch the hull again then.",
+            "resume {pk}` goes on with them; then launch the hull again.",
         )
 
     def on_terminated(self) -> None:
@@ -303,10 +303,10 @@ class HullWorkChain(TaskProtocols, WorkChain):
         :param structures: the finished set.
         :param references: reference phases by name.
         :param reference_structures: crystals to relax first, by ``code`` with ``model``.
-        :param protocol: of the relaxation; None takes the parameters that the set was relaxed with, if provenance tells
-            them, else the default protocol.
+        :param protocol: protocol of the relaxation; None takes the parameters that the set was relaxed with, if
+            provenance tells them, else the default protocol.
         :param overrides: inputs of the relaxation's protocol to change.
-        :param parameters: of the hull.
+        :param parameters: parameters of the hull.
         :param launch: how the relaxation runs, see :class:`~aiida_pet.workchains.launch.Launch`.
         :raises ValueError: if there are crystals to relax but no code or model.
         :raises ProtocolError: for an unknown protocol or override.
@@ -321,7 +321,7 @@ class HullWorkChain(TaskProtocols, WorkChain):
         if reference_structures is None:
             return builder
         if code is None or model is None:
-            raise ValueError("reference_structures are to be relaxed: give code and model")
+            raise ValueError("reference_structures must be relaxed: give code and model")
         child = RelaxWorkChain.get_builder_from_protocol(
             code,
             model,
@@ -389,7 +389,10 @@ def validate_hull(inputs: Any, _: Any) -> str | None:
             if problem:
                 return f"{name}: {problem}"
     if "free" in inputs and "reference_structures" not in inputs:
-        return "`free` is for `reference_structures`, which are relaxed here: give these, or leave it out"
+        return (
+            "`free` applies to `reference_structures`, which are relaxed here: give reference_structures, or leave "
+            "`free` out"
+        )
     if (
         options["hull"] == "references"
         and not inputs.get("references")

@@ -53,13 +53,14 @@ def define_job_inputs(spec: ProcessSpec) -> None:
         valid_type=orm.Dict,
         serializer=orm.to_aiida_type,
         default=lambda: orm.Dict({}),
-        help="What to compute, see `aiida_pet.job.parameters`: unknown keys are refused.",
+        help="Parameters of the task, see `aiida_pet.job.parameters`; unknown keys are refused.",
     )
     spec.input(
         "remote_model",
         valid_type=orm.RemoteData,
         required=False,
-        help=f"Folder on the code's computer that holds the model as {MODEL_FILE}; staged if not given.",
+        help=f"Folder on the computer of the code that holds the model as {MODEL_FILE}; if not given, the model is "
+        "staged.",
     )
     define_place(spec)
     spec.input(
@@ -67,7 +68,8 @@ def define_job_inputs(spec: ProcessSpec) -> None:
         valid_type=bool,
         default=False,
         is_metadata=True,
-        help="Take jobs that were done before, with the same inputs, from AiiDA's cache, whether it is on or not.",
+        help="Take jobs that were done before with the same inputs from AiiDA's cache, even if caching is off in the "
+        "profile.",
     )
     spec.input(
         "clean_workdir",
@@ -102,7 +104,7 @@ def define_place(spec: ProcessSpec) -> None:
 
 
 def define_sharing(spec: ProcessSpec) -> None:
-    """Add to ``spec`` how rows are shared out over jobs, and whether those of before count."""
+    """Add to ``spec`` how rows are shared out over jobs, and whether earlier jobs count."""
     spec.input(
         "lanes",
         valid_type=orm.Int,
@@ -117,15 +119,15 @@ def define_sharing(spec: ProcessSpec) -> None:
         serializer=orm.to_aiida_type,
         required=False,
         validator=validate_positive,
-        help="Rows of a job at most; if not given, few large jobs.",
+        help="Largest number of rows of a job; if not given, jobs are few and large.",
     )
     spec.input(
         "asked",
         valid_type=dict,
         required=False,
         is_metadata=True,
-        help="What `options` were made of: `resources` and `options` as the user gave them. A campaign that is taken "
-        "up with other resources asks for the rest as before.",
+        help="What the user gave as `resources` and `options`, before the input `options` was made from it. A "
+        "campaign that is resumed with other resources keeps everything else.",
     )
     define_job_duration(spec)
 
@@ -138,8 +140,8 @@ def define_job_duration(spec: ProcessSpec) -> None:
         serializer=orm.to_aiida_type,
         required=False,
         validator=validate_positive,
-        help="Seconds that a job should take: the first of a lane is small, the next have as many rows as its rate "
-        "and the walltime allow, `job_size` at most.",
+        help="Seconds that a job should take. The first job of a lane is small; the next jobs have as many rows as "
+        "its speed and the walltime allow, but at most `job_size`.",
     )
 
 

@@ -94,7 +94,7 @@ def summaries_of(jobs: Collection[Any]) -> dict[int, dict[str, Any]]:
 
 
 def is_job(node: orm.Node) -> bool:
-    """Return whether ``node`` is a job of the engine, that of a training included."""
+    """Return whether ``node`` is a job of the engine or of a training."""
     if not isinstance(node, orm.CalcJobNode):
         return False
     try:

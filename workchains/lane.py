@@ -1,8 +1,8 @@
 """One lane of a batch: walks its share of rows in jobs, one after the other, and waits for no other lane.
 
-What becomes of rows that a job did not finish is decided in :mod:`aiida_pet.workchains.walk`; here jobs are started
-and their exit codes read. A job goes on with rows where the one before left them, if that did not finish: it is given
-the folder of that job. The results stay with the jobs (`CalcJobNode.outputs.results`), which
+What becomes of rows that a job did not finish is decided in :mod:`aiida_pet.workchains.walk`; here jobs are started and
+their exit codes read. If a job did not finish its rows, the next job goes on where they were: it is given the folder of
+the job before. The results stay with the jobs (`CalcJobNode.outputs.results`), which
 :class:`~aiida_pet.workchains.batch.BatchWorkChain` collects at the end: a lane that is killed loses nothing.
 """
 
@@ -68,10 +68,15 @@ class LaneWorkChain(WorkChain):
         super().define(spec)
         define_job_inputs(spec)
         spec.input(
-            "rows", valid_type=TableData, help="The ids of the lane's share, in the order of the walk."
+            "rows",
+            valid_type=TableData,
+            help="The ids of the rows of the lane, in the order in which they are computed.",
         )
         spec.input(
-            "job_size", valid_type=orm.Int, serializer=orm.to_aiida_type, help="Rows of a job at most."
+            "job_size",
+            valid_type=orm.Int,
+            serializer=orm.to_aiida_type,
+            help="Largest number of rows of a job.",
         )
         define_job_duration(spec)
         spec.inputs.validator = _validate
@@ -86,7 +91,8 @@ class LaneWorkChain(WorkChain):
             "given_up",
             valid_type=StructureSetData,
             required=False,
-            help="Rows that ended their job twice, at last alone, with status `failed` and the reason as message.",
+            help="Rows that ended their job twice, the second time alone in it, with status `failed` and the reason "
+            "as message.",
         )
         spec.exit_code(
             300, "ERROR_FATAL", message="Job <{pk}> cannot succeed as it is, so the lane stops: {message}"
@@ -105,7 +111,7 @@ class LaneWorkChain(WorkChain):
         spec.exit_code(
             303,
             "ERROR_OUT_OF_RESOURCES",
-            message="{what} ran out twice for rows that were alone in a job ({count} of them): jobs need more of it "
+            message="{what} ran out twice for rows that were alone in a job ({count} of them): give jobs more "
             "(`--walltime`, `--memory`).",
         )
         spec.exit_code(

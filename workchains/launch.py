@@ -20,7 +20,7 @@ class LaunchError(TypeError):
 
 
 class Launch(TypedDict, total=False):
-    """Arguments of every ``get_builder_from_protocol``, beside those of its science.
+    """Arguments of every ``get_builder_from_protocol`` that do not concern the science.
 
     :ivar lanes: how many jobs may run at once; 1 if not given.
     :ivar job_size: rows of a job at most; None for few large jobs.
@@ -86,7 +86,7 @@ def fill_launch(builder: Any, launch: Launch, inputs: Protocol | None = None) ->
 
     :param builder: its code is set.
     :param launch: of :func:`read_launch`; stands over what the protocol says.
-    :param inputs: of the protocol.
+    :param inputs: inputs of the protocol.
     :raises ResourceError: for resources that the computer of the code has not.
     """
     builder.lanes = orm.Int(launch.get("lanes", 1))

@@ -67,14 +67,14 @@ class PhononWorkChain(CrystalsWorkChain):
                 serializer=orm.to_aiida_type,
                 required=False,
                 validator=_validate_single,
-                help=f"Of a single crystal's {name}: {', '.join(schema.model_fields)}; see "
+                help=f"Parameters for the {name} of a single crystal: {', '.join(schema.model_fields)}; see "
                 "`aiida_pet.calculations.harmonic_parameters`.",
             )
         spec.input(
             "parent",
             valid_type=orm.StructureData,
             required=False,
-            help="Structure on whose band path a single crystal is put, on the crystal's own lattice.",
+            help="Structure whose band path is used for a single crystal, on the lattice of the crystal.",
         )
         spec.input(
             "follow_modes",
@@ -82,8 +82,9 @@ class PhononWorkChain(CrystalsWorkChain):
             serializer=orm.to_aiida_type,
             required=False,
             validator=validate_follow_modes,
-            help="Relax crystals that have imaginary modes freely from a displacement along the softest: true, or "
-            f"`amplitude` (A) and `{RELAX}`, parameters of that relaxation where they are not those of the job.",
+            help="Displace crystals that have imaginary modes along the softest mode and relax them freely: true, or "
+            f"a dictionary with `amplitude` (A) and `{RELAX}`, the parameters of that relaxation that differ from "
+            "the parameters of the job.",
         )
         spec.outline(
             cls.setup,
@@ -94,7 +95,7 @@ class PhononWorkChain(CrystalsWorkChain):
             cls.finish,
         )
         for name, valid_type, text in (
-            ("bands", orm.BandsData, "Bands (THz) of the single crystal; attributes say on whose path."),
+            ("bands", orm.BandsData, "Bands (THz) of the single crystal; attributes say whose path it is."),
             ("dos", orm.XyData, "Density of states (1/THz) of the single crystal, total and of each atom."),
             (
                 "thermal_properties",
@@ -102,18 +103,22 @@ class PhononWorkChain(CrystalsWorkChain):
                 "Free energy (kJ/mol), entropy and heat capacity (J/(K mol)) per mole of primitive cells.",
             ),
             ("phonopy_params", orm.SinglefileData, "`phonopy_params.yaml`, which `phonopy.load` reads."),
-            ("followed", TableData, "What following the softest modes led to, a row per crystal followed."),
+            (
+                "followed",
+                TableData,
+                "Results of following the softest modes, a row for each crystal that was followed.",
+            ),
             (
                 "followed_structures",
                 StructureSetData,
-                "Where they landed: supercells, relaxed freely, under the ids of the crystals.",
+                "The freely relaxed supercells to which the modes led, under the ids of the crystals.",
             ),
         ):
             spec.output(name, valid_type=valid_type, required=False, help=text)
         spec.exit_code(
             421,
             "ERROR_NO_BAND_PATH",
-            message="There are no bands, but all other outputs: {message}",
+            message="The bands could not be made; all other outputs are there: {message}",
         )
         spec.exit_code(
             422,
@@ -130,7 +135,7 @@ class PhononWorkChain(CrystalsWorkChain):
         given = [name for name in (*SINGLE, "parent") if name in inputs]
         if "structures" in inputs and given:
             return (
-                f"{', '.join(given)}: of a single `structure` only; for a row of a set call the functions of "
+                f"{', '.join(given)}: only for a single `structure`; for a row of a set call the functions of "
                 "`aiida_pet.calculations.harmonic` with its results"
             )
         if "follow_modes" not in inputs:
@@ -248,9 +253,10 @@ class PhononWorkChain(CrystalsWorkChain):
     ) -> ProcessBuilder:
         """Return a builder with the inputs of ``protocol``.
 
-        Other arguments are those of :class:`~aiida_pet.workchains.crystals.CrystalsWorkChain`.
+        The other arguments are described in :class:`~aiida_pet.workchains.crystals.CrystalsWorkChain`.
 
-        :param bands: of a single crystal, see :mod:`aiida_pet.calculations.harmonic_parameters`.
+        :param bands: parameters for the bands of a single crystal, see
+            :mod:`aiida_pet.calculations.harmonic_parameters`.
         :param dos: so here.
         :param thermal: and here.
         :param parent: structure on whose band path the single crystal is put.
@@ -279,7 +285,9 @@ def validate_follow_modes(node: orm.Bool | orm.Dict | None, _: Any) -> str | Non
         return f"{RELAX} = {relax!r}: expected parameters such as {{'fmax': 0.001}}"
     of_job = sorted(set(options) & set(_OF_THE_JOB))
     if of_job:
-        return f"{', '.join(of_job)}: that of the phonons is taken, set it in `parameters`"
+        return (
+            f"{', '.join(of_job)}: the relaxation takes the value of the phonons, so set it in `parameters`"
+        )
     try:
         read_parameters(FollowParameters, orm.Dict(options))
     except ParameterError as error:

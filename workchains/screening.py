@@ -73,16 +73,17 @@ class ScreeningWorkChain(WorkChain):
             "done",
             dynamic=True,
             required=False,
-            help="Step -> results of jobs of a screening that this one takes up: their rows are not computed again.",
+            help="Step -> results of jobs of an earlier screening that this screening takes up; their rows are not "
+            "computed again.",
         )
         spec.inputs["reuse"].default = True  # type: ignore[union-attr]
         spec.input(
             "stages",
             valid_type=orm.Dict,
             serializer=orm.to_aiida_type,
-            help=f"Some of {', '.join(stage_names())}, each with its options: `parameters` of the task, `keep` (a "
-            "condition on columns, such as 'e_above_hull <= 0.025 and n_elements < 3'), ...; see "
-            "`aiida_pet.workchains.stages.make_stages`.",
+            help=f"The stages to run, each with its options (known are {', '.join(stage_names())}): `parameters` of "
+            "the task, `keep` (a condition on columns, such as 'e_above_hull <= 0.025 and n_elements < 3'), ...; "
+            "see `aiida_pet.workchains.stages.make_stages`.",
         )
         spec.expose_inputs(
             HullWorkChain,
@@ -98,13 +99,16 @@ class ScreeningWorkChain(WorkChain):
             cls.finish,
         )
         spec.output(
-            "results", valid_type=StructureSetData, required=False, help="One row for each of the input."
+            "results", valid_type=StructureSetData, required=False, help="One row for each row of the input."
         )
         spec.output(
-            "summary", valid_type=orm.Dict, required=False, help="What each stage let through, and its time."
+            "summary",
+            valid_type=orm.Dict,
+            required=False,
+            help="Number of rows that passed each stage, and its time.",
         )
         spec.output_namespace(
-            "stages", dynamic=True, valid_type=TableData, help="The table of each stage, whole."
+            "stages", dynamic=True, valid_type=TableData, help="The complete table of each stage."
         )
         spec.exit_code(
             320,
@@ -120,7 +124,7 @@ class ScreeningWorkChain(WorkChain):
         spec.exit_code(
             410,
             "ERROR_STAGE_FAILED",
-            message="Stage {stage} failed (process <{pk}>), so the later ones did not run: {message}",
+            message="Stage {stage} failed (process <{pk}>), so the later stages did not run: {message}",
         )
 
     # -- the plan ------------------------------------------------------------------------------------------------
@@ -210,7 +214,7 @@ class ScreeningWorkChain(WorkChain):
         done, others = still_valid(dict(self.inputs.get("done", {}).get(step, {})), task, structures, ids)
         if others:
             self.report(
-                f"{step}: {len(others)} rows are computed again, as they are other crystals now: {named(others)}"
+                f"{step}: {len(others)} rows are computed again, since they are other crystals now: {named(others)}"
             )
         return done
 
@@ -372,7 +376,7 @@ class ScreeningWorkChain(WorkChain):
     ) -> ProcessBuilder:
         """Return a builder with the stages of ``protocol``.
 
-        :param stages: which of them, in any order; those of this package if none are named.
+        :param stages: names of the stages, in any order; the stages of this package if none are named.
         :param protocol: fast, moderate (the default) or precise.
         :param overrides: stage -> options to change, as ``{"relax": {"parameters": {"fmax": 0.01}}, "hull": {"keep":
             "e_above_hull <= 0.025"}}``.

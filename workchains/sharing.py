@@ -51,9 +51,9 @@ def default_job_size(n_rows: int, lanes: int) -> int:
 def pace_of(summary: Mapping[str, Any], n_rows: int, n_atoms: int) -> dict[str, float] | None:
     """Return what a job says about the next: ``s_per_atom``, ``start_s`` and its ``rows``; None if it says nothing.
 
-    :param summary: of the job: ``engine_s`` and ``compute_s``.
+    :param summary: summary of the job: ``engine_s`` and ``compute_s``.
     :param n_rows: that it finished.
-    :param n_atoms: of these.
+    :param n_atoms: number of atoms of these.
     """
     compute = summary.get("compute_s") or 0.0
     if not (n_rows and n_atoms and compute > 0):
@@ -67,12 +67,12 @@ def rows_for(
 ) -> int:
     """Return how many of the rows that wait make a job of about ``duration`` seconds, at least one.
 
-    Time is taken as proportional to the number of atoms, as that of the job before was. A job takes at least some times
+    Time is taken as proportional to the number of atoms, at the rate of the job before. A job takes at least some times
     as long as its start, where the walltime allows, whatever ``duration`` says.
 
     :param sizes: (N,) atoms of the rows that wait, in order.
     :param pace: of the job before, as :func:`pace_of` returns it; None for the first job of a lane.
-    :param walltime: of a job, seconds; None if there is no limit.
+    :param walltime: walltime of a job, seconds; None if there is no limit.
     """
     if pace is None:
         return max(1, min(PILOT_ROWS, len(sizes)))

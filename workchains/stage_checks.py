@@ -19,7 +19,7 @@ class RelaxOptions(TypedDict, total=False):
 
     :ivar mode: whether crystals are held to their symmetry.
     :ivar rattle: standard deviation of the displacements from which the free relaxation starts, A.
-    :ivar seed: of the displacements.
+    :ivar seed: seed of the displacements.
     :ivar min_gain: by which the free relaxation has to be lower, eV/atom.
     """
 

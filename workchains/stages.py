@@ -78,7 +78,7 @@ def make_stages(
 ) -> dict[str, dict[str, Any]]:
     """Return the stages ``names``, in the order of a screening, with the options of ``protocol``.
 
-    :param names: of stages; those of this package if none are named.
+    :param names: names of stages; the stages of this package if none are named.
     :param protocol: fast, moderate or precise; None for moderate.
     :param overrides: stage -> options to change, as ``{"relax": {"parameters": {"fmax": 0.01}}, "hull": {"keep":
         "e_above_hull <= 0.025"}, "phonons": {"protocol": "fast"}}``.
@@ -93,7 +93,7 @@ def make_stages(
     missing = sorted(set(changes) - set(wanted))
     if missing:
         raise ProtocolError(
-            f"options are given for {', '.join(missing)}, which is none of the stages asked for"
+            f"options are given for {', '.join(missing)}, which is not among the stages that were asked for"
         )
     name = name_of(protocol, content, "of a screening")
     stages = {}
@@ -142,8 +142,8 @@ def check_stages(
 ) -> str | None:
     """Return what is wrong with ``stages``, None if nothing is.
 
-    :param columns: of the input set, with their shapes (:func:`columns_of_set`) if some are no single values; None
-        leaves it open which there are, and conditions are only read.
+    :param columns: columns of the input set, with their shapes (:func:`columns_of_set`) if some are no single values;
+        None leaves it open which there are, and conditions are only read.
     :param values: returns a column of the input set, (N, ...), by which conditions are checked that name it; None
         leaves it open what such columns hold.
     """
@@ -203,9 +203,9 @@ def names_of_input(stages: Mapping[str, Any], columns: Iterable[str]) -> dict[st
 
 
 def made_columns(stage: str, options: Mapping[str, Any]) -> set[str]:
-    """Return all names that ``stage`` may give the table, those of vectors as a table and as a data frame has them.
+    """Return all names that ``stage`` may give the table; vectors have names in a table and in a data frame.
 
-    :param options: of the stage, valid ones.
+    :param options: options of the stage, valid ones.
     """
     task = task_of(stage)
     if task is None:
@@ -230,7 +230,7 @@ def _renamed(condition: Any, names: Mapping[str, str], so_far: Iterable[str]) ->
 def known_columns(stage: str, options: Mapping[str, Any]) -> list[str]:
     """Return the columns of one value per row that ``stage`` gives the table, so that a condition can be checked.
 
-    :param options: of the stage, valid ones.
+    :param options: options of the stage, valid ones.
     """
     task = task_of(stage)
     if task is None:
@@ -262,8 +262,8 @@ def _check_options(stage: str, options: Mapping[str, Any]) -> str | None:
 
 def _same_for_all(names: list[str]) -> str:
     return (
-        f"{', '.join(names)}: those of a screening are the same for the jobs of all its stages: give them to the "
-        "screening, enough for the stage that needs most, or launch that stage by itself on what comes through"
+        f"{', '.join(names)}: a screening has the same options for the jobs of all its stages. Give the screening "
+        "enough for the stage that needs most, or launch that stage by itself on the rows that pass"
     )
 
 

@@ -30,7 +30,12 @@ class StagingWorkChain(WorkChain):
         """Define ports, outline and exit codes."""
         super().define(spec)
         spec.input("model", valid_type=PetModelData, help="The model to bring.")
-        spec.input("computer", valid_type=orm.Computer, non_db=True, help="Where to bring it.")
+        spec.input(
+            "computer",
+            valid_type=orm.Computer,
+            non_db=True,
+            help="The computer to which the model is brought.",
+        )
         spec.outline(cls.look, while_(cls.is_missing)(cls.upload, cls.put_in_place), cls.finish)
         spec.output(
             "remote_model",
@@ -46,12 +51,12 @@ class StagingWorkChain(WorkChain):
         spec.exit_code(
             301,
             "ERROR_DAMAGED",
-            message="{count} uploads arrived on `{computer}` with another SHA-256 than the model has: the disk there "
+            message="{count} uploads arrived on `{computer}` with a SHA-256 that is not the model's: the disk there "
             "may be full or broken.",
         )
 
     def look(self) -> None:
-        """Look for a whole copy: who comes here knows of none, or was refused the one that there is."""
+        """Look for a complete copy: the caller knows of none, or the copy that is there was refused."""
         self.ctx.uploads = 0
         self.ctx.remote_model = find_staged_model(self.inputs.model, self.inputs.computer, by_hash=True)
 

@@ -1,6 +1,6 @@
 """One launch at a time takes up another: each says which it resumes, and looks for an earlier one as it begins.
 
-What a launch resumes is stored with it, before it runs. Of two that are started at the same moment, the one with the
+What a launch resumes is stored with it, before it runs. If two are started at the same moment, the launch with the
 higher pk ends in its first step. On PostgreSQL a moment remains: between the writing of a node and the end of that
 transaction, some milliseconds, the other does not see it; rows are then computed twice, and none is lost.
 """
@@ -29,7 +29,7 @@ def define_resumes(spec: ProcessSpec) -> None:
     spec.exit_code(
         310,
         ERROR_TAKEN_UP,
-        message="The launch <{resumed}> is taken up by <{pk}>, which began before this one: nothing was computed here.",
+        message="Launch <{pk}>, which began earlier, takes up launch <{resumed}>: nothing was computed here.",
     )
 
 
@@ -43,7 +43,7 @@ def launches_that_resume(uuid: str) -> list[Any]:
 
 
 def latest_of(node: orm.ProcessNode) -> Any | None:
-    """Return the last launch that took up ``node``, or took up the one that did, and so on; None if none did."""
+    """Return the last of the launches that took up ``node``, one after the other; None if there is none."""
     latest: Any = None
     found = launches_that_resume(node.uuid)
     while found:

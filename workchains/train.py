@@ -1,8 +1,8 @@
 """A training from its sets to its model: one job after the other, each stage going on until its epochs are done.
 
-Stages follow each other as :meth:`~aiida_pet.training.parameters.TrainingParameters.stages` says, and each begins with
-the model of the one before. A job that ran out of walltime, was killed or broke down is followed by one that goes on
-from its newest checkpoint. For ``distill`` the teacher labels the crystals by a static launch first.
+Stages follow each other as :meth:`~aiida_pet.training.parameters.TrainingParameters.stages` says, and each stage begins
+with the model of the stage before. A job that ran out of walltime, was killed or broke down is followed by one that
+goes on from its newest checkpoint. For ``distill`` the teacher labels the crystals by a static launch first.
 """
 
 from __future__ import annotations

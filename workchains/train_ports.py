@@ -26,7 +26,7 @@ def define_training(spec: WorkChainSpec) -> None:
         valid_type=orm.Str,
         serializer=orm.to_aiida_type,
         validator=_validate_mode,
-        help=f"What for: {', '.join(Mode)}.",
+        help=f"Purpose of the training: {', '.join(Mode)}.",
     )
     spec.input("code", valid_type=orm.AbstractCode, help="The code `pet-engine`.")
     define_sets(spec)
@@ -37,7 +37,7 @@ def define_training(spec: WorkChainSpec) -> None:
         "teacher",
         valid_type=PetModelData,
         required=False,
-        help="The model that labels `structures`, of a distillation.",
+        help="The model that labels `structures` in a distillation.",
     )
     define_place(spec)
     spec.input(
@@ -78,7 +78,7 @@ def define_training(spec: WorkChainSpec) -> None:
         help="What each row was used for, or why it was refused.",
     )
     spec.output(
-        "summary", valid_type=orm.Dict, required=False, help="Of the last stage, see TrainCalculation."
+        "summary", valid_type=orm.Dict, required=False, help="Output of the last stage, see TrainCalculation."
     )
     _define_exit_codes(spec)
 
@@ -113,7 +113,7 @@ def _check_data(mode: Mode, inputs: Any) -> str | None:
     try:
         parameters = parse_training(inputs["parameters"].get_dict())
         if mode is Mode.SCRATCH and parameters.method is not Method.FULL:
-            return f"method {parameters.method.value} is of a fine-tuning: mode scratch trains all weights"
+            return f"method {parameters.method.value} needs a fine-tuning: mode scratch trains all weights"
         if mode is not Mode.DISTILL:  # its labels are not there yet
             check_sets(inputs, parameters, inputs.get("model"))
     except TrainingError as error:

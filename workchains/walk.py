@@ -3,13 +3,14 @@
 Rows are numbered by their place in the lane's share and kept as ranges, so that the state of a lane of 100,000 rows is
 a few lines of YAML in its checkpoints.
 
-A job that ran out of time or memory, or broke down, leaves rows. They go back to the front. If it finished none at
-all, one of its rows may be to blame: it is tried once more (a node may have failed), then cut in halves, and these are
-run on their own, all halves of one size before any smaller, so that one culprit never makes more than three fruitless
-jobs in a row and a broken machine is told apart from it. A row that ended its job twice, at last alone, is given up;
-one that ran out of time or memory twice when it was alone is starved: it is left to a campaign whose jobs have more. A
-job that ended before it began with its rows says nothing of them. Rows that are on their way, of a task that may take
-longer than a job, go back to the front together: the next job finds the states of all of them in the folder of this.
+A job that ran out of time or memory, or broke down, leaves rows. They go back to the front. If a job finished no row at
+all, one of its rows may be to blame: the job is tried once more (a node may have failed), then cut in halves, and these
+are run on their own, all halves of one size before any smaller, so that one culprit never makes more than three
+fruitless jobs in a row and a broken machine is told apart from it. A row that ended its job twice, at last alone, is
+given up; one that ran out of time or memory twice when it was alone is starved: it is left to a campaign whose jobs
+have more. A job that ended before it began with its rows says nothing of them. Rows that are on their way, of a task
+that may take longer than a job, go back to the front together: the next job finds the states of all of them in the
+folder of this.
 """
 
 from __future__ import annotations
@@ -160,7 +161,7 @@ class Walk:
         """Take note of how the running job ended.
 
         :param finished: rows that have a result.
-        :param reason: of a job that did not finish, for the record of a row that is given up.
+        :param reason: reason of a job that did not finish, for the record of a row that is given up.
         """
         job, self.running = self.running, None
         if job is None:

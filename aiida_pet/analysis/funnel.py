@@ -50,10 +50,10 @@ _MISSING: dict[Kind, tuple[Any, str]] = {
 class Stage:
     """A stage that ran.
 
-    :ivar name: of the stage.
-    :ivar result: its table, of the rows that came to it.
+    :ivar name: name of the stage.
+    :ivar result: table of the stage, with the rows that came to it.
     :ivar keep: condition under which a row goes on, as :mod:`aiida_pet.tables.filter` understands it; None for none.
-    :ivar moves: whether the crystals of ``result`` take the place of those of the table.
+    :ivar moves: whether the crystals of ``result`` replace the crystals of the table.
     """
 
     name: str
@@ -191,7 +191,7 @@ def final_table(
     """Return ``table`` with the columns ``stage``, ``passed`` and ``reason``, these first.
 
     :param stages: names in order; the later ones are missing in ``verdicts`` if they did not run.
-    :param verdicts: of the stages that ran.
+    :param verdicts: verdicts of the stages that ran.
     :param why: why the stages that are missing did not run.
     """
     left = np.full(len(table), DONE, dtype=object)

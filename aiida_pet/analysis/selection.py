@@ -1,8 +1,8 @@
-"""Rows to compute anew: those of which a model is least sure, and that differ from each other.
+"""Which rows to compute anew: rows of which a model is least sure and which differ from each other.
 
-Candidates are the rows with the largest figure. Of these the first is taken, then again and again the one farthest from
-all that were taken (farthest-point sampling), by features of the model where there are any, else by composition and
-volume per atom: so that fifty calculations are not fifty times the same crystal.
+Candidates are the rows with the largest figure. The first of these candidates is taken, then again and again the
+candidate that is farthest from all that were taken (farthest-point sampling), by features of the model where there are
+any, else by composition and volume per atom: so that fifty calculations are not fifty times the same crystal.
 """
 
 from __future__ import annotations

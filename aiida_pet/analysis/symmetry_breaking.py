@@ -25,8 +25,8 @@ def rattle(table: StructureTable, stdev: float, seed: int, *, strained: bool = T
     The displacement of a row depends on its id and ``seed`` alone, not on the rows around it. What holds an atom in
     place holds it here too, and columns that travel with a row stay with it.
 
-    :param stdev: of each coordinate, A; the strain has the same displacement at the mean distance of atoms, that is a
-        standard deviation of ``stdev`` over the cube root of the volume per atom.
+    :param stdev: standard deviation of each coordinate, A; the strain has the same displacement at the mean distance of
+        atoms, that is a standard deviation of ``stdev`` over the cube root of the volume per atom.
     :param strained: false leaves the cells as they are.
     """
     positions, cells = table.positions.copy(), table.cells.copy()
@@ -52,8 +52,9 @@ def combine(
     """Return the rows of ``constrained``, those that left a saddle with what the free relaxation made of them.
 
     Columns: those of the relaxation that stands; ``relaxation`` says which (constrained, free), ``energy_gained`` how
-    far the free one came down (eV/atom; in enthalpy where both were relaxed under pressure), ``free_status`` how it
-    ended, ``free_spacegroup_*`` where it landed and ``constrained_spacegroup_*`` where it came from.
+    far the free relaxation lowered the energy (eV/atom; in enthalpy where both were relaxed under pressure),
+    ``free_status`` how it ended, ``free_spacegroup_*`` where it landed and ``constrained_spacegroup_*`` where it came
+    from.
 
     :param constrained: held to their symmetry.
     :param free: of the same crystals from a rattle; rows may be missing.

@@ -73,7 +73,8 @@ def relax_parameters(
 ) -> dict[str, Any]:
     """Return the ``parameters`` of a relaxation.
 
-    :param fmax: of ASE's optimiser, eV/A: bounds the forces and the gradient with respect to the cell alike.
+    :param fmax: bound ``fmax`` of ASE's optimiser, eV/A: bounds the forces and the gradient with respect to the cell
+        alike.
     :param max_steps: after which the optimiser gives up, with ``converged`` False in the outputs.
     :param optimizer: ASE's optimiser.
     :param cell: what of the cell may relax.
@@ -166,7 +167,8 @@ class PetAseCalculation(AseCalculation):
             "remote_model",
             valid_type=orm.RemoteData,
             required=False,
-            help=f"Folder on the computer that holds the model as {MODEL_FILE}: linked, not uploaded.",
+            help=f"Folder on the computer that holds the model as {MODEL_FILE}: the job links to the file, so it is "
+            "not uploaded.",
         )
         spec.inputs["parameters"].validator = validate_parameters
         spec.inputs["metadata"]["options"]["resources"].default = {
@@ -178,7 +180,7 @@ class PetAseCalculation(AseCalculation):
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write aiida-ase's script with PET as the calculator, and bring the model along.
 
-        :raises InputValidationError: if aiida-ase's script is not the one this class knows how to change.
+        :raises InputValidationError: if the script of aiida-ase is not the script that this class can change.
         """
         calcinfo = super().prepare_for_submission(folder)
         with folder.open(self._INPUT_FILE_NAME) as handle:
@@ -197,8 +199,8 @@ class PetAseCalculation(AseCalculation):
 def adapt_script(script: str, sha256: str, parameters: dict[str, Any]) -> str:
     """Return aiida-ase's ``script`` with PET as the calculator and the cell filter around the atoms.
 
-    :param sha256: of the checkpoint; the job refuses any other file.
-    :param parameters: of the calculation.
+    :param sha256: sha256 of the checkpoint; the job refuses any other file.
+    :param parameters: parameters of the calculation.
     :raises InputValidationError: if a line to be changed is not there exactly once.
     """
     script = _replaced(

@@ -1,9 +1,10 @@
 """On which band path a crystal is put, and what has to be said of that.
 
 The small forces of an unconstrained model can cost a crystal its space group, or leave it with one at one tolerance and
-another at the next. Its bands would then be along another path, under other labels, than those of the crystal that was
-asked about. So: a crystal whose space group at ``path_symprec`` is not the one it started with is put on the path of
-its start, on its own lattice; where there is no start to take it from, there is no path, unless another one is allowed.
+another at the next. Its bands would then be along another path, under other labels, than the bands of the crystal that
+was asked about. So: a crystal whose space group at ``path_symprec`` is not the one it started with is put on the path
+of its start, on its own lattice; where there is no start to take it from, there is no path, unless another one is
+allowed.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ _BEFORE = "initial_spacegroup_"
 
 
 class OtherPathError(ValueError):
-    """Raised where the only path to be had is not that of the space group that the crystal started with."""
+    """Raised where the only available path belongs to another space group than the group with which the crystal
+    started.
+    """
 
 
 class PathOf(StrEnum):
@@ -46,8 +49,8 @@ class ChosenPath:
 
     :ivar path: in the reciprocal basis of the crystal's primitive cell.
     :ivar of: whose path it is.
-    :ivar spacegroup: of the crystal at ``path_symprec``; 0 if none is found.
-    :ivar warnings: in words; empty if the space group is the same at all tolerances and that of the start.
+    :ivar spacegroup: space group of the crystal at ``path_symprec``; 0 if none is found.
+    :ivar warnings: in words; empty if the space group is the same at all tolerances and the same as at the start.
     """
 
     path: BandPath
@@ -67,7 +70,7 @@ def choose_path(
     """Return the path of a crystal.
 
     :param row: the one row of results, with its columns of space groups.
-    :param phonopy: of the row.
+    :param phonopy: phonopy object of the row.
     :param parent: a structure whose path is wanted, with the same lattice but for a strain of up to 10 %.
     :param start: the crystal before its relaxation, whose path is taken if the relaxation changed the space group.
     :raises OtherPathError: if the relaxation changed the space group, and the path of the start cannot be had.
@@ -94,14 +97,14 @@ def choose_path(
         said.append(f"{changed}: bands are on the path of {path.spacegroup}, as allow_other_path wants it")
     else:
         path, of = _path_of_start(crystal, symprec, start, changed), PathOf.START
-        said.append(f"{changed}: bands are on the path of the start, that of {path.spacegroup}")
+        said.append(f"{changed}: bands are on the path of the start, space group {path.spacegroup}")
     if of is PathOf.CRYSTAL and path.spacegroup != own:
         said.append(
             f"bands are on the path of {path.spacegroup}: {own} does not hold as a group of all atoms"
         )
     if path.is_supercell:
         said.append(
-            f"the primitive cell is a supercell at path_symprec = {symprec:g} A: labels are those of the smaller cell"
+            f"the primitive cell is a supercell at path_symprec = {symprec:g} A: labels belong to the smaller cell"
         )
     return ChosenPath(path, of, own, tuple(said))
 
@@ -113,7 +116,7 @@ def symmetry_remarks(row: StructureTable, phonopy: Phonopy, parameters: BandsPar
     differs from one to the other, or from the columns.
 
     :param row: the one row of results.
-    :param phonopy: of the row.
+    :param phonopy: phonopy object of the row.
     """
     crystal, symprec = _primitive(phonopy), parameters.path_symprec
     said = [str(row.columns["symmetry_warning"][0])] if "symmetry_warning" in row.columns else []
@@ -171,8 +174,10 @@ def _path(crystal: Atoms, symprec: float, parent: Atoms | None = None) -> BandPa
 def _path_of_start(crystal: Atoms, symprec: float, start: Atoms | None, changed: str) -> BandPath:
     remedy = "give a `parent` whose path is wanted, or set allow_other_path"
     if start is None:
-        raise OtherPathError(f"{changed}, and the crystal is not put on another band path: {remedy}")
+        raise OtherPathError(f"{changed}, and the path of the start is not known: {remedy}")
     try:
         return _path(crystal, symprec, start)
     except ValueError as error:
-        raise OtherPathError(f"{changed}, and its path does not fit ({error}): {remedy}") from error
+        raise OtherPathError(
+            f"{changed}, and the path of the start does not fit ({error}): {remedy}"
+        ) from error

@@ -99,7 +99,7 @@ class PetCalculation(CalcJob):
             "rows",
             valid_type=TableData,
             required=False,
-            help="Only the crystals with these ids, in this order; all if not given.",
+            help="Ids of the crystals to compute, in this order; if not given, all crystals are computed.",
         )
         spec.input(
             "parameters",
@@ -112,14 +112,15 @@ class PetCalculation(CalcJob):
             "remote_model",
             valid_type=orm.RemoteData,
             required=False,
-            help=f"Folder on the computer that holds the model as {MODEL_FILE}: linked instead of uploaded.",
+            help=f"Folder on the computer that holds the model as {MODEL_FILE}: jobs link to the file, so it is not "
+            "uploaded.",
         )
         spec.input(
             "remote_state",
             valid_type=orm.RemoteData,
             required=False,
-            help=f"Folder on the computer of a job that left rows: those in its {STATE_FILE}, if it is still there, go "
-            "on from the step they had.",
+            help=f"Folder on the computer of an earlier job that left rows. Rows in its {STATE_FILE}, if this file is "
+            "still there, go on from the step that they had reached.",
         )
         define_settings(spec)
         spec.inputs.validator = validate_batch_inputs  # type: ignore[assignment]

@@ -26,7 +26,7 @@ def define_settings(spec: ProcessSpec) -> None:
         is_metadata=True,
         validator=validate_settings,
         help="How the engine works: device, threads, margin, ...; the fields of "
-        "`aiida_pet.job.folder.EngineSettings`. Not part of the hash.",
+        "`aiida_pet.job.folder.EngineSettings`. They are not part of the hash.",
     )
 
 

@@ -38,8 +38,8 @@ CODES = (
     _Code(
         300,
         Failure.NO_RETRIEVED_TEMPORARY_FOLDER,
-        "The results of the job were not fetched, as its folder on the computer or the link to it may have gone: run "
-        "it again.",
+        "The results of the job were not fetched, since its folder on the computer or the connection may be gone. Run "
+        "the job again.",
     ),
     _Code(
         301,
@@ -68,7 +68,7 @@ CODES = (
     _Code(
         305,
         Failure.DAMAGED_RESULTS,
-        "Rows are missing though the engine ended in order: {reason}. The other rows are in `results`; run the "
+        "Rows are missing although the engine ended in order: {reason}. The other rows are in `results`; run the "
         "missing ones again.",
     ),
     _Code(

@@ -41,7 +41,7 @@ def displace_along_modes(results: StructureSetData, parameters: orm.Dict) -> Str
     The softest of the modes that are periodic in the supercell of the force constants, in the smallest supercell of the
     primitive cell in which it repeats. A crystal whose imaginary modes all lie between those q-points is left out.
 
-    :param results: of the task ``phonons``.
+    :param results: results of the task ``phonons``.
     :param parameters: :class:`~aiida_pet.calculations.harmonic_parameters.FollowParameters`.
     :return: columns ``mode_frequency``, THz; ``mode_q`` (3,), in the reciprocal basis of the primitive cell;
         ``mode_amplitude``, A; ``n_cells``, primitive cells of the supercell.
@@ -76,7 +76,7 @@ def compare_followed(
     """Return what following the softest mode led to, a row for each crystal that was displaced.
 
     :param results: the phonons, hence the crystals before.
-    :param displaced: of :func:`displace_along_modes`.
+    :param displaced: result of :func:`displace_along_modes`.
     :param relaxed: these, relaxed freely.
     :return: columns of ``displaced``; ``status`` and ``message`` of the relaxation; ``energy_gained``, eV/atom, before
         minus after, in enthalpy under pressure; ``volume_change``, A^3/atom, after minus before;

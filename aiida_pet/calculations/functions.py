@@ -76,7 +76,7 @@ def merge_tables(
 def keep_rows(results: StructureSetData, rows: TableData) -> StructureSetData:
     """Return those rows of ``results`` that still stand for what is asked for.
 
-    :param results: of a job, or rows that a lane gave up.
+    :param results: results of a job, or rows that a lane gave up.
     :param rows: the ids of the rows to keep.
     :raises KeyError: naming ids that are not there.
     """

@@ -1,7 +1,7 @@
 """Calcfunctions from the force constants of a row of phonon results: bands, densities, thermal properties, modes.
 
 Everything belongs to the primitive cell of the row, in the orientation of the row; q-points are in its reciprocal
-basis, and frequencies in THz, imaginary ones negative. Parameters are those of
+basis, and frequencies in THz, imaginary ones negative. The parameters are described in
 :mod:`aiida_pet.calculations.harmonic_parameters`.
 """
 
@@ -80,10 +80,10 @@ def phonon_bands(
 
 @calcfunction
 def phonon_dos(results: StructureSetData, row_id: orm.Str, parameters: orm.Dict) -> orm.XyData:
-    """Return the density of states of row ``row_id``: ``total``, and that of each atom of the primitive cell.
+    """Return the density of states of row ``row_id``: ``total``, and the density of each atom of the primitive cell.
 
-    :return: 1/THz over THz; atoms are called after place and element, ``0_Mo``; the integral of ``total`` is
-        3 x ``n_atoms`` (attribute), that of an atom is 3.
+    :return: 1/THz over THz; atoms are called after place and element, ``0_Mo``; the integral of ``total`` is 3 x
+        ``n_atoms`` (attribute), the integral of an atom is 3.
     :raises ValueError: if the row has no force constants.
     """
     given = read_parameters(DosParameters, parameters)
@@ -188,7 +188,8 @@ def phonon_row_parameters(
 ) -> orm.Dict:
     """Return the scalar columns of one row and their ``units``, and ``warnings`` of its symmetry and band path.
 
-    Arguments are those of :func:`phonon_bands`; where that raises an error, the error is among the warnings.
+    The arguments are the same as for :func:`phonon_bands`; where that function raises an error, the error is among the
+    warnings.
     """
     given = read_parameters(BandsParameters, parameters)
     row, phonopy = _restored(results, row_id.value, given)

@@ -22,7 +22,7 @@ class HarmonicParameters(BaseModel):
         1e-5,
         gt=0,
         lt=10,
-        description="tolerance of the space group that phonopy uses, that of the job",
+        description="tolerance of the space group that phonopy uses; take the tolerance of the job",
         json_schema_extra=told(unit="A"),
     )
 
@@ -34,7 +34,7 @@ class BandsParameters(HarmonicParameters):
         0.01,
         gt=0,
         lt=10,
-        description="tolerance at which the path's space group is found",
+        description="tolerance at which the space group of the path is found",
         json_schema_extra=told(unit="A"),
     )
     spacing: float = Field(
@@ -45,7 +45,8 @@ class BandsParameters(HarmonicParameters):
     )
     allow_other_path: bool = Field(
         False,
-        description="take the path of the crystal's own space group where that is not the one it started with",
+        description="take the path of the space group that the crystal has now, if it is not the group with which it "
+        "started",
     )
 
 
@@ -68,10 +69,10 @@ class DosParameters(MeshParameters):
     )
     frequency_range: tuple[float, float] | None = Field(
         None,
-        description="lowest and highest frequency; all modes and their Gaussians if not given",
+        description="lowest and highest frequency; if not given, the range holds all modes and their Gaussians",
         json_schema_extra=told(unit="THz"),
     )
-    n_points: int = Field(501, ge=2, description="frequencies")
+    n_points: int = Field(501, ge=2, description="number of frequencies")
 
     @model_validator(mode="after")
     def _frequencies_in_order(self) -> Self:
@@ -87,7 +88,7 @@ class ThermalParameters(MeshParameters):
 
     temperatures: Annotated[tuple[float, ...], Field(min_length=1)] = Field(
         tuple(float(kelvin) for kelvin in range(0, 1001, 10)),
-        description="300 K is always among them",
+        description="temperatures of the thermal properties; 300 K is always among them",
         json_schema_extra=told(unit="K"),
     )
 
@@ -101,7 +102,9 @@ class ThermalParameters(MeshParameters):
 class ModesParameters(HarmonicParameters):
     """Modes at one q-point."""
 
-    q: Vector = Field((0.0, 0.0, 0.0), description="in the reciprocal basis of the primitive cell")
+    q: Vector = Field(
+        (0.0, 0.0, 0.0), description="q-point of the modes, in the reciprocal basis of the primitive cell"
+    )
 
 
 class FollowParameters(HarmonicParameters):
@@ -113,7 +116,7 @@ class FollowParameters(HarmonicParameters):
     imaginary_threshold: float = Field(
         0.1,
         ge=0,
-        description="modes below minus this are followed, that of the job",
+        description="a mode whose frequency is below minus this value is followed; take the threshold of the job",
         json_schema_extra=told(unit="THz"),
     )
 

@@ -37,9 +37,10 @@ class HullParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     hull: above_hull.HullKind = Field(
-        above_hull.HullKind.ALL, description="phases: all crystals of the set, or references alone"
+        above_hull.HullKind.ALL,
+        description="phases that make the hull: all crystals of the set and the references, or references alone",
     )
-    force_mixture: StrictBool = Field(False, description="put different levels of theory on one hull")
+    force_mixture: StrictBool = Field(False, description="allow different levels of theory on one hull")
     stability_threshold: float = Field(
         0.0,
         strict=True,
@@ -49,12 +50,13 @@ class HullParameters(BaseModel):
     )
     level_of_theory: str = Field(
         "",
-        description="of the set, where its provenance does not tell",
+        description="level of theory of the set, where its provenance does not tell it",
         json_schema_extra=told(expected="a text such as 'PBE, VASP'"),
     )
     corrections: CorrectionKind = Field(CorrectionKind.AUTO, description="of the energies of the set")
     count_unconverged: StrictBool = Field(
-        False, description="give crystals that did not converge an energy above a hull of references"
+        False,
+        description="give an energy above the hull to crystals that did not converge; needs hull=references",
     )
 
     @model_validator(mode="after")
@@ -115,7 +117,7 @@ def mixture_in(
 
     :param theories: by the name of their source.
     :param sets: the sources whose crystals are known, and which can be corrected.
-    :param parameters: of the hull.
+    :param parameters: parameters of the hull.
     """
     if parameters["force_mixture"]:
         return None
@@ -145,7 +147,7 @@ def pressure_mixture(
         ).pressure
         if relaxed_at is not None and not same_pressure(relaxed_at, pressure):
             return (
-                f"{LABEL} are given by {told_pressure(pressure)}, but the references would be relaxed at "
+                f"{LABEL} have {told_pressure(pressure)}, but the references would be relaxed at "
                 f"{relaxed_at:g} GPa: give `relax.parameters` the same pressure"
             )
         for name, node in references.items():

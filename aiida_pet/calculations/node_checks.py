@@ -31,7 +31,7 @@ def check_job(code: InstalledCode, patience: float) -> Iterator[Check]:
         options = resource_options(code.computer)
         gpus = asked_resources(code.computer).gpus or 0
     except ResourceError as error:
-        yield Check("job", False, f"not sent: {error}", "set the computer up anew under another label")
+        yield Check("job", False, f"not sent: {error}", "set up the computer anew under another label")
         return
     options["max_wallclock_seconds"] = min(
         options.get("max_wallclock_seconds", PROBE_WALLTIME_S), PROBE_WALLTIME_S
@@ -45,11 +45,11 @@ def check_job(code: InstalledCode, patience: float) -> Iterator[Check]:
     if not node.is_terminated:
         state = node.get_scheduler_state()
         if refused:
-            what = f"the job of <{node.pk}> could not be submitted, which AiiDA goes on trying: {refused}"
+            what = f"the job of <{node.pk}> could not be submitted; AiiDA keeps trying: {refused}"
         else:
             queued = state.value if state else "not in the queue yet"
             what = f"<{node.pk}> has not ended after {patience:g} s ({queued})"
-        remedy = f"look at the queue there; `verdi process report {node.pk}`, `verdi process kill {node.pk}`"
+        remedy = f"look at the queue of the cluster; `verdi process report {node.pk}`, `verdi process kill {node.pk}`"
         yield Check("job", False, what, remedy)
         return
     answer = read_answer(node)
@@ -74,7 +74,7 @@ def _last_error(node: Any) -> str:
 def read_probe(answer: dict[str, Any], gpus: int) -> Iterator[Check]:
     """Say what is wrong with a compute node.
 
-    :param answer: of :func:`aiida_pet.engine.probe.probe`.
+    :param answer: answer of :func:`aiida_pet.engine.probe.probe`.
     :param gpus: that the job asked for.
     """
     if answer["version"] != __version__:
@@ -104,5 +104,5 @@ def read_probe(answer: dict[str, Any], gpus: int) -> Iterator[Check]:
             "install torch with CUDA there, load the driver's module, or correct the GPU syntax of the computer",
         )
     else:
-        yield Check("node's GPU", True, "none, and none was asked for: jobs run on the CPU")
+        yield Check("node's GPU", True, "none, and no GPU was asked for: jobs run on the CPU")
     yield check_open_files("node's files", int(answer["open_files"]))

@@ -18,7 +18,7 @@ class ProbeCalculation(CalcJob):
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
-        """Define no ports beside those of every job."""
+        """Define no ports beside the ports of every job."""
         super().define(spec)
         options = spec.inputs["metadata"]["options"]  # type: ignore[index]
         options["resources"].default = lambda: {"num_machines": 1, "num_mpiprocs_per_machine": 1}

@@ -30,7 +30,7 @@ class StageModelCalculation(CalcJob):
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
-        """Define the one input; no code runs."""
+        """Define the input; no code runs."""
         super().define(spec)
         spec.input("model", valid_type=PetModelData, help="The model to upload.")
         spec.inputs.pop("code", None)

@@ -20,7 +20,7 @@ def take_labels(structures: StructureSetData, results: StructureSetData) -> Stru
     Other columns of theirs, such as the one that names the crystal of a row, stay; labels that they had are replaced.
 
     :param structures: that were labelled.
-    :param results: of the static launch.
+    :param results: results of the static launch.
     :return: the rows whose status is converged, with ``input_energy`` (eV), ``input_forces`` (eV/A) and
         ``input_stress`` (eV/A^3).
     :raises ValueError: if the teacher has no answer for any of them.

@@ -69,14 +69,14 @@ class TrainCalculation(CalcJob):
             "model",
             valid_type=PetModelData,
             required=False,
-            help="The model to begin from; an LLPR model around it is taken off.",
+            help="The model to begin from. If it has an uncertainty (an LLPR model around it), that is taken off.",
         )
         spec.input(
             "remote_state",
             valid_type=orm.RemoteData,
             required=False,
-            help="Folder on the computer of a job of the same stage that was left: this one goes on from its newest "
-            "checkpoint.",
+            help="Folder on the computer of an earlier job of the same stage that did not finish; this job goes on "
+            "from its newest checkpoint.",
         )
         define_settings(spec)
         spec.inputs.validator = _validate_job  # type: ignore[assignment]
@@ -86,20 +86,21 @@ class TrainCalculation(CalcJob):
             "learning_curve",
             valid_type=TableData,
             required=False,
-            help="Losses and errors of each epoch, of training and validation rows; also of a job that was left.",
+            help="Losses and errors of each epoch on training and validation rows; a job that did not finish has them "
+            "too.",
         )
         spec.output(
             "errors",
             valid_type=TableData,
             required=False,
-            help="Errors on rows that were not trained on, by `report_by` and by element; `before_` are those of the "
-            "model that was begun from.",
+            help="Errors on rows that were not trained on, by `report_by` and by element; columns with `before_` hold "
+            "the errors of the initial model.",
         )
         spec.output(
             "rows",
             valid_type=TableData,
             required=False,
-            help="What each row of each set was used for, and why it was refused.",
+            help="What each row of each set was used for, or why it was refused.",
         )
         spec.output(
             "summary", valid_type=orm.Dict, required=False, help="Epochs, best epoch, rows, times, model."
@@ -166,15 +167,19 @@ def define_sets(spec: Any) -> None:
     spec.input(
         "structures",
         valid_type=StructureSetData,
-        help="Crystals with labels: columns `input_energy`, `input_stress` and, per atom, `input_forces`, or as the "
-        "parameters name them.",
+        help="Crystals with labels: columns `input_energy`, `input_stress` and, per atom, `input_forces`, or the "
+        "columns that the parameters name.",
     )
     for name, use in (
-        ("validation", "choose the best epoch and calibrate the uncertainty; else a share of `structures`"),
-        ("test", "are kept for errors; else a share of `structures`"),
+        (
+            "validation",
+            "choose the best epoch and calibrate the uncertainty; if not given, a share of `structures` is taken",
+        ),
+        ("test", "are kept for measuring errors; if not given, a share of `structures` is taken"),
         (
             "old",
-            "are of the kind that the model knew before: errors on them, before and after, show what it forgot",
+            "are of the kind that the model knew before; errors on them before and after the training show what it "
+            "forgot",
         ),
     ):
         spec.input(
@@ -186,7 +191,7 @@ def define_sets(spec: Any) -> None:
         serializer=orm.to_aiida_type,
         default=lambda: orm.Dict({}),
         validator=validate_training,
-        help="Options, see `aiida_pet.training.parameters`: unknown keys are refused.",
+        help="Options of the training, see `aiida_pet.training.parameters`; unknown keys are refused.",
     )
 
 
@@ -231,7 +236,9 @@ def check_sets(
 
 
 def name_of(parameters: TrainingParameters, model: PetModelData | None) -> str:
-    """Return what a model that is made will be called, if the parameters do not say: after the one it is begun from."""
+    """Return what a model that is made will be called, if the parameters do not say it: it is named after the initial
+    model.
+    """
     if parameters.name is not None:
         return parameters.name
     if model is None:

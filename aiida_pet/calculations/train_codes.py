@@ -37,8 +37,8 @@ TRAIN_CODES = (
     _Code(
         300,
         TrainFailure.NO_RETRIEVED_TEMPORARY_FOLDER,
-        "The results of the job were not fetched, as its folder on the computer or the link to it may have gone: run "
-        "it again.",
+        "The results of the job were not fetched, since its folder on the computer or the connection may be gone. Run "
+        "the job again.",
     ),
     _Code(
         302,

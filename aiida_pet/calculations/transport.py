@@ -52,15 +52,15 @@ class TransportCalculation(CalcJob):
             "rows",
             valid_type=TableData,
             required=False,
-            help="Only the crystals with these ids, in this order; all if not given.",
+            help="Ids of the crystals to compute, in this order; if not given, all crystals are computed.",
         )
         spec.input(
             "parameters",
             valid_type=orm.Dict,
             default=lambda: orm.Dict({}),
             validator=make_parameters_validator(cls.TASK),
-            help="Those of the task `conductivity` that the forces were computed with; of those for the transport "
-            "(mesh, temperatures, isotopes, masses, ...) others may be given.",
+            help="Parameters of the task `conductivity` with which the forces were computed. Parameters of the "
+            "transport (mesh, temperatures, isotopes, masses, ...) may have other values.",
         )
         define_settings(spec)
         spec.inputs.validator = _validate  # type: ignore[assignment]
@@ -114,7 +114,7 @@ def _validate(inputs: Any, namespace: Any) -> str | None:
     """Return what is wrong with the inputs taken together."""
     structures = inputs.get("structures")
     if structures is not None and "fc3_forces" not in structures.ragged_names:
-        return f"structures <{structures.pk}> are no results of the task conductivity: there is no fc3_forces"
+        return f"structures <{structures.pk}> are not results of the task conductivity: they have no column fc3_forces"
     return (
         validate_calc_job(inputs, namespace)
         or check_rows(inputs)

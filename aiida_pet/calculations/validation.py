@@ -48,7 +48,7 @@ def check_rows(inputs: Mapping[str, Any]) -> str | None:
         return None
     wanted = rows.ids.tolist()
     if not wanted:
-        return "rows holds no ids: leave it out to take all structures"
+        return "rows holds no ids: leave rows out to take all structures"
     missing = sorted(set(wanted) - set(fresh(structures).ids.tolist()))
     if missing:
         shown = ", ".join(map(repr, missing[:10])) + (" ..." if len(missing) > 10 else "")
@@ -75,7 +75,10 @@ def check_margin(settings: Mapping[str, Any] | None, options: Mapping[str, Any] 
     margin = (settings or {}).get("walltime_margin_s")
     walltime = (settings or {}).get("walltime_s") or (options or {}).get("max_wallclock_seconds")
     if margin is not None and walltime is not None and margin >= walltime:
-        return f"settings.walltime_margin_s = {margin} s leaves nothing of the walltime, {walltime} s: make it smaller"
+        return (
+            f"settings.walltime_margin_s = {margin} s leaves nothing of the walltime of {walltime} s: make the margin "
+            "smaller"
+        )
     return None
 
 

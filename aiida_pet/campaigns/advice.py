@@ -56,7 +56,7 @@ def _of_what_is_left(node: ProcessNode, progress: CampaignProgress) -> list[str]
     by = latest_of(node)
     if by is not None:
         return [
-            f"it was taken up by <{by.pk}>, which has its rows: `aiida-pet status {by.pk}` shows how far that is"
+            f"launch <{by.pk}> took it up and has its rows: `aiida-pet status {by.pk}` shows its progress"
         ]
     goes_on = progress.rows_left or "stages" in node.inputs or "results" not in node.outputs
     if not goes_on or not is_campaign(node):
@@ -85,15 +85,15 @@ def obstacles(calls: Calls, progress: CampaignProgress) -> list[str]:
     if not problem and (unclaimed or unnoticed):
         pks = " ".join(f"<{pk}>" for pk in (unclaimed + unnoticed)[:5])
         found.append(
-            f"no worker seems to look after process {pks}, which has not been taken up or whose engine ended minutes "
-            f"ago: unless all workers are busy, {REPAIR} finds what was lost (it stops the daemon and starts it again)"
+            f"no worker seems to look after process {pks}: it was not started, or its engine ended minutes ago. "
+            f"Unless all workers are busy, {REPAIR} finds what was lost (it stops the daemon and starts it again)"
         )
     silent = [job for job in progress.jobs if _is_silent(job)]
     if silent:
         pks = " ".join(str(job.pk) for job in silent[:5])
         found.append(
             f"no sign of life for {duration(SILENT_S)} or more from job {pks}: `verdi calcjob gotocomputer "
-            f"{silent[0].pk}` goes to its folder, where engine.log says what it does"
+            f"{silent[0].pk}` goes to its folder, where engine.log says what the job does"
         )
     return found
 

@@ -43,7 +43,7 @@ KNOWN = (
 class Metrics:
     """How results agree with references.
 
-    :ivar pk: of the results.
+    :ivar pk: pk of the results.
     :ivar missing: what the results lack, in words; empty if they are whole.
     :ivar reference: file or node of the references; None if they stand beside the results.
     :ivar pairs: column of the results -> column of the references.
@@ -115,7 +115,7 @@ def metrics(
     :param pairs: column of the results -> column of the references, in the same unit, or names that both have; if none,
         all that are known to the metrics and in both.
     :param id_column: column of a csv or parquet file that holds the ids.
-    :param unique_prototype: column that says which rows are unique prototypes; adds the subsets of these.
+    :param unique_prototype: column that says which rows are unique prototypes; the metrics of these rows are added.
     :param n_atoms: column of atoms of the primitive cells: errors of thermal quantities are then per atom.
     :param stability_threshold: eV/atom above the hull up to which a crystal counts as stable.
     :param symprec: tolerance in A of space groups that are compared.

@@ -1,6 +1,6 @@
 """A screening as a file: what is screened, with which model, stages and resources; read, checked and written back.
 
-The file is YAML and can be kept under version control. What is wrong in it is told with its line.
+The file is YAML and can be kept under version control. A message names the line of what is wrong in it.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class CampaignFile(_Strict):
     def overrides(self, folder: Path) -> dict[str, dict[str, Any]]:
         """Return stage -> options, an empty dictionary for a stage without any.
 
-        :param folder: of the campaign file, from which files of protocols are seen.
+        :param folder: folder of the campaign file, from which files of protocols are seen.
         """
         found = {stage: dict(options or {}) for stage, options in self.stages.items()}
         for options in found.values():
@@ -95,7 +95,7 @@ class CampaignFile(_Strict):
     def targets(self, folder: Path) -> tuple[str, ...]:
         """Return what names the crystals, in order of trust: files as paths.
 
-        :param folder: of the campaign file, from which paths are seen.
+        :param folder: folder of the campaign file, from which paths are seen.
         """
         if isinstance(self.set_, SetOfFile):
             return tuple(_seen_from(folder, name) for name in self.set_.files) or (self.set_.label,)
@@ -135,7 +135,7 @@ class Lines:
             for key, value in node.value:
                 here = (*way, key.value)
                 if here in self._lines:
-                    raise self.error(here, f"{key.value} stands here a second time", key.start_mark.line + 1)
+                    raise self.error(here, f"{key.value} stands in the file twice", key.start_mark.line + 1)
                 self._lines[here] = key.start_mark.line + 1
                 self._walk(value, here)
         elif isinstance(node, yaml.SequenceNode):

@@ -29,7 +29,7 @@ class Changes:
 
     :ivar lanes: jobs that run at once.
     :ivar job_size: rows of a job at most.
-    :ivar resources: fields of :class:`~aiida_pet.computers.resources.Resources`, over those of before.
+    :ivar resources: fields of :class:`~aiida_pet.computers.resources.Resources` that replace the earlier fields.
     :ivar options: ``metadata.options`` of jobs, over those of before.
     :ivar settings: how the engine works, over how it worked before.
     """

@@ -32,9 +32,9 @@ _SPACE_GROUP = "spacegroup_"
 class Difference:
     """How a column differs over the rows that have it in both; differences are second minus first.
 
-    :ivar unit: of the column, empty if it has none.
+    :ivar unit: unit of the column, empty if it has none.
     :ivar n_rows: rows with a value in both.
-    :ivar n_different: of these, rows whose values are not the same.
+    :ivar n_different: number of rows whose values differ.
     :ivar mean: mean difference, NaN for what is no number, as the three others.
     :ivar mean_abs: mean absolute difference.
     :ivar median_abs: median absolute difference.
@@ -56,7 +56,7 @@ class Comparison:
     """What two tables have in common and in what they differ.
 
     :ivar n_common: rows that are in both and fulfil the condition.
-    :ivar n_answered: of these, rows that converged in both: numbers are of them.
+    :ivar n_answered: number of rows that converged in both, over which the numbers are computed.
     :ivar only_first: ids that only the first has.
     :ivar only_second: ids that only the second has.
     :ivar statuses: (status in the first, in the second) -> rows, where they differ.
@@ -91,7 +91,8 @@ def compare(
     """Compare two campaigns row by row.
 
     :param first: a launch with results, or a table, by pk, uuid, label or as a node.
-    :param columns: to compare; if none, those of the catalogue that are compared and the space groups that both have.
+    :param columns: columns to compare; if none are given, the columns that the catalogue marks and the space groups
+        that both have.
     :param where: only rows that fulfil it in the first.
     :param most: rows to name of each column.
     :raises ComparisonError: if one has no results, no id is in both, or a column is not.
@@ -103,7 +104,7 @@ def compare(
     index, opposite = pd.Index(chosen), pd.Index(other.ids)
     common = index[index.isin(opposite)]
     if not len(common):
-        raise ComparisonError("no id is in both: compare launches of the same crystals")
+        raise ComparisonError("the two share no id: compare launches of the same crystals")
     places = pd.Index(one.ids).get_indexer(common), opposite.get_indexer(common)
     names = _columns_to_compare(_names(one), _names(other), list(columns))
     frames = _read(one, names, places[0]), _read(other, names, places[1])
@@ -160,7 +161,7 @@ def _columns_to_compare(first: Sequence[str], second: Sequence[str], wanted: lis
     both = [name for name in first if name in set(second)]
     for name in wanted:
         if name not in both:
-            raise ComparisonError(f"no column {name!r} in both: they share {', '.join(both) or 'none'}")
+            raise ComparisonError(f"column {name!r} is not in both: they share {', '.join(both) or 'none'}")
     made = [name for name in both if name in PER_ATOM]
     usual = [name for name in compared(both) if not name.startswith(_SPACE_GROUP)]
     groups = [name for name in both if name.startswith(_SPACE_GROUP)]

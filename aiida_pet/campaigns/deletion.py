@@ -27,7 +27,7 @@ class ChangedError(CampaignError):
 class Going:
     """What goes if some nodes are deleted.
 
-    :ivar pks: of all of them.
+    :ivar pks: pks of all nodes.
     :ivar kinds: name of a process or type of node -> how many there are, the most frequent first.
     """
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from aiida_pet.crystals.conductivity.cells import displaced_supercells, make_phono3py
+from aiida_pet.crystals.conductivity.cells import count_displaced, make_phono3py
 from aiida_pet.crystals.conductivity.plan import Rule, cells_as_given, cells_by_rule, is_metal
 from aiida_pet.job.choices import Opposites
 from aiida_pet.job.conductivity_parameters import ConductivityParameters
@@ -27,7 +27,7 @@ class Cost:
 
     :ivar displacements: displaced supercells of all crystals.
     :ivar atoms: in all of them.
-    :ivar largest: of a single crystal, displaced supercells.
+    :ivar largest: largest value of a single crystal, displaced supercells.
     :ivar largest_id: its id.
     :ivar counted: crystals that were counted; the others are taken to be like these.
     :ivar n_rows: crystals that the task takes.
@@ -128,12 +128,14 @@ def _count(table: StructureTable, row: int, parameters: ConductivityParameters) 
             symprec=symprec,
         )
     cells = chosen.cells
-    found = displaced_supercells(
+    second, third = count_displaced(
         make_phono3py(replace(cells, fc2_matrix=cells.fc3_matrix)),  # quick, and as many of second order
         distance=0.03,
         plus_minus=True if parameters.opposites is Opposites.ALWAYS else "auto",
         cutoff=parameters.pair_cutoff,
     )
-    size = round(float(np.linalg.det(cells.fc2_matrix))) * len(cells.numbers)
-    second, third = found.fc2_positions, found.fc3_positions
-    return len(second) + len(third), len(second) * size + third.shape[0] * third.shape[1]
+    of_second, of_third = (
+        round(float(np.linalg.det(matrix))) * len(cells.numbers)
+        for matrix in (cells.fc2_matrix, cells.fc3_matrix)
+    )
+    return second + third, second * of_second + third * of_third

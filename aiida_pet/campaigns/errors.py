@@ -23,7 +23,7 @@ class NoSuchNodeError(CampaignError, LookupError):
 class WrongNodeError(CampaignError, TypeError):
     """Raised if a node is of another type than what was asked needs.
 
-    :ivar pk: of the node.
+    :ivar pk: pk of the node.
     :ivar expected: names of the types that would do.
     """
 
@@ -36,7 +36,7 @@ class WrongNodeError(CampaignError, TypeError):
 class NoRowsError(CampaignError, LookupError):
     """Raised for a process without any result yet.
 
-    :ivar pk: of the process.
+    :ivar pk: pk of the process.
     """
 
     def __init__(self, pk: int | None, state: str, reason: str | None = None) -> None:
@@ -48,21 +48,21 @@ class NoRowsError(CampaignError, LookupError):
 class NoTrajectoriesError(CampaignError, LookupError):
     """Raised for a process whose jobs left no trajectories.
 
-    :ivar pk: of the process.
+    :ivar pk: pk of the process.
     """
 
     def __init__(self, pk: int | None) -> None:
         self.pk = pk
         super().__init__(
-            f"<{pk}> has no trajectories: a launch of md writes them unless frames_every is 0, and they are there once "
-            "its first job has ended"
+            f"<{pk}> has no trajectories: a launch of md writes trajectories unless frames_every is 0, and they can "
+            "be read once its first job has ended"
         )
 
 
 class NoSuchRowError(CampaignError, KeyError):
     """Raised if there is no row of an id; the message names the closest ids.
 
-    :ivar pk: of the table, None if it is not stored.
+    :ivar pk: pk of the table, None if it is not stored.
     """
 
     def __init__(self, message: str, pk: int | None = None) -> None:
@@ -130,7 +130,7 @@ class NothingToCompareError(CampaignError, ValueError):
     def __init__(self, whose: str, columns: Sequence[str]) -> None:
         self.whose, self.columns = whose, shortened(columns, 60)
         super().__init__(
-            "nothing to compare: name pairs of columns, of results and of references; columns of the "
+            "nothing to compare: name pairs of columns (one of the results, one of the references); columns of the "
             f"{whose} are {self.columns}"
         )
 
@@ -142,7 +142,7 @@ class NotResumableError(CampaignError, ValueError):
 class TakenUpError(NotResumableError):
     """Raised for a campaign that another launch has taken up, or is taking up now.
 
-    :ivar pk: of the campaign.
+    :ivar pk: pk of the campaign.
     :ivar by: pk of the launch that took it up last.
     :ivar is_running: whether that launch is at work.
     :ivar is_finished_ok: whether it ended well.
@@ -156,15 +156,17 @@ class TakenUpError(NotResumableError):
         elif is_finished_ok:
             what = f"was taken up by <{by}>, which ended well and has the whole table"
         else:
-            what = f"was taken up by <{by}>, which did not end well: take up <{by}>, which has what both did"
+            what = (
+                f"was taken up by <{by}>, which did not end well: take up <{by}>, which has the rows of both"
+            )
         super().__init__(f"<{pk}> {what}")
 
 
 class NotEndedError(NotResumableError):
     """Raised for a launch that goes on.
 
-    :ivar pk: of the launch.
-    :ivar state: of its process, in words.
+    :ivar pk: pk of the launch.
+    :ivar state: state of its process, in words.
     """
 
     def __init__(self, pk: int | None, state: str) -> None:
@@ -190,14 +192,14 @@ class NothingLeftError(NotResumableError):
 class SetByHandError(CampaignError, ValueError):
     """Raised for resources that are asked for otherwise, where the options of jobs were not made of resources.
 
-    :ivar names: of the resources.
+    :ivar names: names of the resources.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.reason = (
-            "options of jobs were set by hand, or the computer has other defaults since then; give what they are to "
-            "be"
+            "options of jobs were set by hand, or the defaults of the computer changed since then; give the wanted "
+            "values"
         )
         super().__init__(f"{', '.join(names)}: {self.reason} as options")
 
@@ -212,7 +214,7 @@ class HasEndedError(CampaignError, ValueError):
 class NotStoppedError(CampaignError, RuntimeError):
     """Raised for a launch that was asked to stop, and does so later.
 
-    :ivar pk: of the launch.
+    :ivar pk: pk of the launch.
     """
 
     def __init__(self, pk: int | None, message: str) -> None:

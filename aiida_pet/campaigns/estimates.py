@@ -43,7 +43,7 @@ class Rate:
     :ivar jobs: past jobs that this was taken from, 0 for the default.
     :ivar device: that the last of them ran on: ``cpu``, ``cuda:0``.
     :ivar computer: label of the computer of that job.
-    :ivar scale: how many times larger the model is than the one that the default is of.
+    :ivar scale: how many times larger the model is than the model for which the default was measured.
     """
 
     s_per_atom: float
@@ -58,8 +58,13 @@ class Rate:
     def basis(self) -> str:
         """Where the figures come from, in words."""
         if not self.jobs:
-            larger = f", times {self.scale:.3g} for a model so much larger" if self.scale > 1 else ""
-            return f"no past job with this model in the profile: the model that ships on one CPU core{larger}"
+            larger = (
+                f", and {self.scale:.3g} times as long since this model is larger" if self.scale > 1 else ""
+            )
+            return (
+                "a guess, since the profile has no past job with this model: the time of the model that ships, on one "
+                f"CPU core{larger}"
+            )
         return f"{plural(self.jobs, 'past job')} with this model on {self.device or '?'}"
 
     def elsewhere(self, device: str, computer: str) -> str:
@@ -83,7 +88,7 @@ class Estimate:
     :ivar atoms: in all of them.
     :ivar lanes: jobs that run at the same time.
     :ivar job_size: rows of a job at most.
-    :ivar jobs: of all lanes.
+    :ivar jobs: number of jobs of all lanes.
     :ivar wall_s: seconds until the slowest lane is through, if all lanes run side by side.
     :ivar memory_mb: peak memory of a job.
     :ivar rate: what the figures are based on.

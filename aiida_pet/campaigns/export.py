@@ -30,7 +30,9 @@ def campaign_of(named: Named) -> CampaignFile:
     """
     node: Any = load(named, WorkChainNode)
     if node.process_type != SCREENING:
-        raise NotAScreeningError(f"<{node.pk}> is a {node.process_label}: campaign files are of screenings")
+        raise NotAScreeningError(
+            f"<{node.pk}> is a {node.process_label}: only screenings can be written as campaign files"
+        )
     inputs, metadata = (
         node.base.links.get_incoming(link_type=LinkType.INPUT_WORK).nested(),
         node.get_metadata_inputs(),

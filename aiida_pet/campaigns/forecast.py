@@ -1,10 +1,10 @@
 """How long a launch goes on, all stages of it, from its first minute: expected first, measured as rows come.
 
-Before a stage has begun its time is that of past jobs with the model (:mod:`~aiida_pet.campaigns.estimates`), times
-what the stages before took over what was expected of them. While it runs, its engines tell by the evaluations that are
-left; where they do not, as in a queue, the pace of its rows counts. Rows come in flushes, so the pace is that of the
-last time that their number grew. How many rows come to a later stage is what the stages before kept of theirs, where
-that is known, else what they kept in past screenings or a usual share.
+Before a stage has begun, its time follows from past jobs with the model (:mod:`~aiida_pet.campaigns.estimates`), times
+what the stages before took over what was expected of them. While it runs, its engines tell it by the evaluations that
+are left; where they do not, as in a queue, the pace of its rows counts. Rows come in flushes, so the pace is measured
+when their number grew last. How many rows come to a later stage is what the stages before kept of theirs, where that is
+known, else what they kept in past screenings or a usual share.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class Engines:
 class StageCourse:
     """How far a stage is, as the forecast needs it.
 
-    :ivar name: of the stage.
+    :ivar name: name of the stage.
     :ivar rows: that come to it, expected or known.
-    :ivar done: of these.
-    :ivar taken_over: of these, rows that an earlier launch computed.
+    :ivar done: number of finished rows among them.
+    :ivar taken_over: number of rows among them that an earlier launch computed.
     :ivar elapsed_s: since it began; None before.
     :ivar ended: whether it has.
     :ivar engines: of its jobs; None where they do not know.
@@ -117,15 +117,17 @@ def seconds_left(
         if stage.elapsed_s is None:
             left.append(expected)
             continue
-        by_engines = stage.engines is not None
-        total = (_total_by_engines if by_engines else _total_by_rows)(stage, expected, overhead, pace)
+        if stage.engines is None:
+            total = _total_by_rows(stage, expected, overhead, pace)
+        else:
+            total = _total_by_engines(stage, stage.engines, expected, overhead)
         left.append(max(total - stage.elapsed_s, 1.0))
     return left
 
 
-def _total_by_engines(stage: StageCourse, expected: float, overhead: float, _: Pace) -> float:
-    """Return the seconds that a stage takes in all, as its engines tell: those of jobs that come after them too."""
-    elapsed, engines = stage.elapsed_s or 0.0, stage.engines or Engines(0.0, 0)
+def _total_by_engines(stage: StageCourse, engines: Engines, expected: float, overhead: float) -> float:
+    """Return the seconds that a stage takes in all, as its engines tell; jobs to come go at the same pace."""
+    elapsed = stage.elapsed_s or 0.0
     known = stage.computed + engines.rows
     to_come = max(stage.to_do - known, 0.0)
     told = (elapsed + engines.left_s) * (1 + to_come / max(known, 1)) + overhead / 2

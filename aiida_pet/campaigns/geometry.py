@@ -21,13 +21,13 @@ _KINDS = {3: "spacegroup", 2: "layergroup"}
 class Geometry:
     """Cell and atoms of one crystal.
 
-    :ivar pk: of the set that holds it.
-    :ivar formula: of the whole cell.
+    :ivar pk: pk of the set that holds it.
+    :ivar formula: formula of the whole cell.
     :ivar volume: in A^3.
-    :ivar lengths: of the cell's vectors, in A.
+    :ivar lengths: lengths of the cell's vectors, in A.
     :ivar angles: between them, in degrees.
     :ivar cell: (3, 3) vectors in A.
-    :ivar symbols: of the atoms.
+    :ivar symbols: symbols of the atoms.
     :ivar positions: (n, 3) Cartesian, in A.
     :ivar pbc: along which vectors it is periodic.
     :ivar group_kind: ``spacegroup`` of a crystal, ``layergroup`` of a slab, empty of what is periodic in one direction

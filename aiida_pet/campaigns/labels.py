@@ -12,7 +12,7 @@ from aiida_pet.words import plural
 def label_of(builder: Any, what: str) -> str:
     """Return what a launch is called for which nobody gave a label: ``relax 64 of alloys``.
 
-    :param builder: of the launch.
+    :param builder: builder of the launch.
     :param what: what is launched, in a word.
     """
     crystals = builder.get("structures")

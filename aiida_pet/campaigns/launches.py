@@ -44,9 +44,9 @@ class Campaign:
     """A launch with results, as the database knows it without any file being read.
 
     :ivar table: pk of the results.
-    :ivar attributes: of the results.
+    :ivar attributes: attributes of the results.
     :ivar crystals: pk of the set with the crystals of the rows; the results themselves, where they have them.
-    :ivar elements: of these crystals.
+    :ivar elements: elements of these crystals.
     """
 
     pk: int
@@ -89,7 +89,7 @@ def campaigns_with_results(pks: Iterable[int] | None = None) -> list[Campaign]:
         missing = sorted(set(wanted) - {row[0] for row in rows})
         if missing:
             raise QueryError(
-                f"<{missing[0]}> is no launch with results: `verdi process show` tells what it is"
+                f"<{missing[0]}> is not a launch with results: `verdi process show` tells what it is"
             )
     inputs = _crystals_of([row[0] for row in rows if _ELEMENTS not in row[-1]])
     models = models_of([row[0] for row in rows])

@@ -1,4 +1,4 @@
-"""A launch as one who waits for it wants to see it: its stages, its lanes, and how long the whole of it still takes."""
+"""A launch as somebody who waits for it wants to see it: its stages, its lanes, and the time that it still takes."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ AGAIN_S = 1.0
 class StageLook:
     """A stage.
 
-    :ivar name: of it; of what is no screening, of its task.
+    :ivar name: name of the stage; if the launch is no screening, name of its task.
     :ivar state: ``to come``, ``running`` or ``done``.
     :ivar rows: that came to it; expected, if it is to come. Of a training they are epochs.
     :ivar is_expected: whether ``rows`` is expected only.
-    :ivar rows_done: of these.
+    :ivar rows_done: number of finished rows.
     :ivar rows_out: that went on; None before it is done.
     :ivar rows_in_flight: that engines work on now.
     :ivar rate: rows per second now.
@@ -83,8 +83,8 @@ class LaneLook:
 
     :ivar number: from 1.
     :ivar doing: in words.
-    :ivar rows_done: of ``rows``.
-    :ivar rows: of the lane.
+    :ivar rows_done: number of finished rows of ``rows``.
+    :ivar rows: rows of the lane.
     :ivar rows_in_flight: that its engine works on now.
     :ivar rate: rows per second now.
     """
@@ -105,7 +105,7 @@ class Look:
     :ivar elapsed_s: since it was launched; until it ended, if it did.
     :ivar left_s: seconds until its end, all stages; None if it has ended.
     :ivar stages: in their order.
-    :ivar lanes: of the stage that runs.
+    :ivar lanes: lanes of the stage that runs.
     :ivar obstacles: what keeps it from going on, in sentences.
     :ivar progress: the numbers behind it.
     :ivar unit: what is counted, in the singular.

@@ -29,7 +29,7 @@ def load(named: Named, *classes: type) -> Any:
     A label goes before the beginning of a uuid, which a short word such as ``fe`` may happen to be. If several nodes
     have it, the newest of ``classes`` is taken, and a warning is logged.
 
-    :param classes: the node must be of one of these; of any class if none is given.
+    :param classes: classes to one of which the node must belong; any class if none is given.
     :raises NoSuchNodeError: if there is no such node, or several.
     :raises WrongNodeError: if it is of another class.
     """
@@ -64,7 +64,7 @@ def _labelled(label: str, classes: tuple[type, ...]) -> orm.Node | None:
         if len(fitting) > 1:
             others = ", ".join(str(node.pk) for node in fitting[1:])
             LOGGER.warning(
-                "%s nodes are called %r: <%s> is the newest and is taken; the others are %s",
+                "%s nodes have the label %r: the newest, <%s>, is taken; the others are %s",
                 len(fitting), label, fitting[0].pk, others,
             )  # fmt: skip
         return fitting[0]
@@ -80,5 +80,5 @@ def last_launch() -> orm.ProcessNode:
 
     found = top_launches(1)
     if not found:
-        raise NoSuchNodeError("nothing was launched yet in this profile: `last` names the newest launch")
+        raise NoSuchNodeError("`last` names the newest launch, but nothing was launched yet in this profile")
     return found[0]

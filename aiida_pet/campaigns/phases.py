@@ -34,7 +34,7 @@ def load_phases(
     """Return the reference phases in a file, or those of a set, table or launch.
 
     :param named: a file of pymatgen entries, or a pk, uuid, label or node.
-    :param level_of_theory: of the energies in a file, such as PBE, where entries do not say it.
+    :param level_of_theory: level of theory of the energies in a file, such as PBE, where entries do not say it.
     :param level: of a file with entries of several levels of theory, keep those of this one.
     :param store: whether a table that is read from a file is stored.
     :raises ReferenceFileError: if a file cannot be read, or has entries of several levels.

@@ -36,7 +36,7 @@ class Site:
     :ivar code: the engine.
     :ivar model: the model to use.
     :ivar inputs: further arguments of ``get_builder_from_protocol``: lanes, job_size, options, resources, settings.
-    :ivar options: of each job, as the scheduler will get them.
+    :ivar options: options of each job, as the scheduler will get them.
     """
 
     code: AbstractCode
@@ -60,7 +60,7 @@ class Site:
 
         :param lanes: jobs that run at the same time.
         :param job_size: rows of a job at most; None leaves it to the launch.
-        :param resources: of each job; fields of :class:`~aiida_pet.computers.resources.Resources`.
+        :param resources: resources of each job; fields of :class:`~aiida_pet.computers.resources.Resources`.
         :param options: ``metadata.options`` of each job, over what asks for resources.
         :param settings: how the engine works.
         :raises ResourceError: for resources that are none, or that the computer has not.
@@ -119,10 +119,10 @@ class Plan:
 
     :ivar task: name of the task.
     :ivar structures: the crystals: a set, not stored if it was read for a dry run, or a single structure.
-    :ivar ids: of the rows to do, None for all.
+    :ivar ids: ids of the rows to do, None for all.
     :ivar site: where and how.
-    :ivar parameters: of the task, defaults filled in.
-    :ivar inputs: further arguments of ``get_builder_from_protocol``, those of the site among them.
+    :ivar parameters: parameters of the task, defaults filled in.
+    :ivar inputs: further arguments of ``get_builder_from_protocol``, including the arguments of the site.
     """
 
     task: str
@@ -148,7 +148,7 @@ class Plan:
 
         :param structures: a set, which need not be stored for an estimate, or a single structure.
         :param protocol: set of parameters; None for the default one.
-        :param parameters: over those of the protocol.
+        :param parameters: parameters that replace those of the protocol.
         :param where: a condition; only the crystals of the set that fulfil it are done.
         :param extra: further arguments of ``get_builder_from_protocol`` of the task.
         :raises ParameterError: for parameters that are none.

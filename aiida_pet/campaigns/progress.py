@@ -1,4 +1,4 @@
-"""How far a campaign is: sums over its jobs, live from the heartbeats of those that run.
+"""How far a campaign is: sums over its jobs, with live numbers from the heartbeats of running jobs.
 
 A finished job says it in its ``summary``; of a running one the heartbeat is read from its folder on the computer,
 through the computer's transport, one connection per computer.
@@ -40,13 +40,13 @@ _WARNINGS_COUNTED = f"attributes.counts.{warnings.COLUMN}"
 class JobProgress:
     """How far a job is.
 
-    :ivar pk: of the job.
-    :ivar state: of the process, as AiiDA calls it; with its exit status if it ended.
-    :ivar step: of the engine: loading, running, done, stopped, failed; empty before it started; cached for a job from
-        the cache, whether its process has ended or not: its folder and heartbeat are those of another job.
+    :ivar pk: pk of the job.
+    :ivar state: state of the process, as AiiDA calls it; with its exit status if it ended.
+    :ivar step: step of the engine: loading, running, done, stopped, failed; empty before it started; cached for a job
+        from the cache, whether its process has ended or not: its folder and heartbeat are those of another job.
     :ivar rows_total: rows of the job; 0 while unknown.
     :ivar rows_done: finished rows.
-    :ivar statuses: of the finished rows, status -> count.
+    :ivar statuses: statuses of the finished rows, status -> count.
     :ivar rate: rows per second now; 0 if it does not run.
     :ivar engine_s: seconds of the engine; 0 for a job taken from the cache.
     :ivar updated: Unix time of the heartbeat; None if there is none.
@@ -76,8 +76,8 @@ class JobProgress:
 class LaneProgress:
     """How far a lane is.
 
-    :ivar pk: of the WorkChain.
-    :ivar state: of the process.
+    :ivar pk: pk of the WorkChain.
+    :ivar state: state of the process.
     :ivar finished: whether it ended, well or not.
     :ivar rows_total: rows to do.
     :ivar rows_done: rows with a result.
@@ -106,19 +106,19 @@ class LaneProgress:
 class CampaignProgress:
     """How far a campaign is.
 
-    :ivar pk: of the WorkChain.
-    :ivar state: of the process.
+    :ivar pk: pk of the WorkChain.
+    :ivar state: state of the process.
     :ivar finished: whether it ended, well or not.
     :ivar exit_status: None while it runs.
     :ivar message: why it did not end well; empty otherwise.
     :ivar rows_total: rows to do; 0 while unknown.
     :ivar rows_done: rows with a result.
-    :ivar statuses: of these, status -> count.
+    :ivar statuses: statuses of these, status -> count.
     :ivar rate: rows per second now, over all lanes.
     :ivar eta_s: seconds until the slowest lane is through; None while unknown.
     :ivar engine_s: seconds of engines, summed over jobs.
-    :ivar lanes: of each lane, oldest first.
-    :ivar jobs: of each job, oldest first.
+    :ivar lanes: one entry for each lane, oldest first.
+    :ivar jobs: one entry for each job, oldest first.
     :ivar warnings: code of the column ``warnings`` -> rows that carry it, the most frequent first; of the results, and
         while there are none of the jobs that ended, those of all stages.
     """

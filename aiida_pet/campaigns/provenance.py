@@ -66,12 +66,12 @@ class TraceStep:
 def trace(named: Named, row_id: str) -> list[TraceStep]:
     """Return the way from row ``row_id`` of a table or a launch back to its import, the row itself first.
 
-    Where several tables hold the row, as those of the stages of a screening, each way is followed, and what they share
-    is told once.
+    Where several tables hold the row, such as the tables of the stages of a screening, each way is followed, and shared
+    parts are told once.
 
     :param named: a table, a set of crystals, or a process with results, by pk, uuid, label or as a node.
     :raises NoSuchRowError: if there is no such row.
-    :raises WrongNodeError: if it is none of these.
+    :raises WrongNodeError: if the node is none of these.
     :raises NoRowsError: for a process without results.
     """
     steps: list[TraceStep] = []

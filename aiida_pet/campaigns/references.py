@@ -41,7 +41,7 @@ class Reference:
     :ivar name: file or node, for messages.
     :ivar frame: its columns, indexed by id.
     :ivar structures: its crystals, None if it has none.
-    :ivar units: of its columns, where they are known.
+    :ivar units: units of its columns, where they are known.
     :ivar modes: conductivities of its modes by id, None for crystals that have none; empty if it holds none.
     """
 
@@ -154,7 +154,7 @@ class Joined:
     """Results beside their references.
 
     :ivar frame: rows that are compared, columns of references with :data:`PREFIX`.
-    :ivar n_rows: of the results.
+    :ivar n_rows: number of rows of the results.
     :ivar without_reference: ids of rows that are not among the references.
     :ivar without_result: ids of references that are not among the rows.
     """
@@ -178,7 +178,7 @@ def join_references(ours: pd.DataFrame, given: Reference | None, all_references:
     missing, unused = ours.index.difference(theirs.index), theirs.index.difference(ours.index)
     if len(missing) == len(ours):
         raise UnusableReferenceError(
-            f"no id is both among the {len(ours)} rows ({shortened(ours.index.tolist(), 3)}) and the "
+            f"no id occurs both among the {len(ours)} rows ({shortened(ours.index.tolist(), 3)}) and the "
             f"{len(theirs)} references of {given.name} ({shortened(theirs.index.tolist(), 3)})"
         )
     frame = ours.join(theirs, how="right" if all_references else "inner")

@@ -26,9 +26,9 @@ _JUDGE = "judge_stage"
 class StageStatus:
     """How far a stage of a screening is.
 
-    :ivar name: of the stage.
-    :ivar pk: of its WorkChain; None before it was called, and of a stage without one.
-    :ivar state: of its process, ``done`` of a stage without one, ``to come``.
+    :ivar name: name of the stage.
+    :ivar pk: pk of its WorkChain; None before it was called, and of a stage without one.
+    :ivar state: state of its process, ``done`` of a stage without one, ``to come``.
     :ivar rows_in: rows that came to it; None while unknown.
     :ivar rows_done: rows with a result; None while unknown.
     :ivar rows_out: rows that went on; None while unknown.
@@ -51,7 +51,7 @@ class Status:
     :ivar progress: rows, statuses, rate, time left, lanes and jobs.
     :ivar label: name of the WorkChain.
     :ivar group: label of the group of its campaign, None if it has none.
-    :ivar stages: of a screening, in their order; empty for what is none.
+    :ivar stages: stages of a screening, in their order; empty for what is none.
     :ivar advice: what can be done now, each as a sentence with a command.
     """
 
@@ -76,7 +76,7 @@ class Status:
 def status(named: Named) -> Status | TrainingStatus:
     """Return how far a launch is, live: figures of running jobs come from the heartbeats of their engines.
 
-    :param named: the launch, or a lane or job of one, by pk, uuid, label or as a node.
+    :param named: the launch, or a lane or job of a launch, by pk, uuid, label or as a node.
     :raises NoSuchNodeError: if there is no such node, or several.
     :raises WrongNodeError: if it is no process.
     """

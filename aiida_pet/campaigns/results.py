@@ -227,7 +227,8 @@ class Rows:
 
 
 def rows(named: Named | Rows) -> Rows:
-    """Return the rows of a set, a table or a launch; of a launch that goes on those of the jobs that have ended.
+    """Return the rows of a set, a table or a launch. For a launch that still runs, return the rows of the jobs that
+    have ended.
 
     Rows of a training are the errors of its last stage.
 

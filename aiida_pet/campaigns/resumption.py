@@ -35,8 +35,8 @@ class Resumption:
     """A launch that is ready to go on where another one ended.
 
     :ivar builder: to be submitted.
-    :ivar pk: of the launch that is taken up.
-    :ivar label: of that launch.
+    :ivar pk: pk of the launch that is taken up.
+    :ivar label: label of that launch.
     :ivar workflow: name of its WorkChain.
     :ivar rows_done: finished rows that are taken over.
     :ivar computed_again: a sentence for each step of which finished rows are computed again, as their results would
@@ -64,14 +64,14 @@ def resume(
 ) -> Resumption:
     """Return what goes on where a launch ended: ``submit(resume(12, lanes=4).builder)`` computes only what is left.
 
-    It does so with lanes, resources, options and settings of before, and those given over them. On another computer
-    those of before say nothing, and that computer's defaults are taken.
+    It does so with lanes, resources, options and settings of before, and those given over them. On another computer the
+    earlier options do not hold, and the defaults of that computer are taken.
 
     :param named: the launch, by pk, uuid, label or as a node.
-    :param code: the engine; None for that of before.
+    :param code: code of the engine; None keeps the code of the earlier launch.
     :param lanes: jobs that run at once.
     :param job_size: rows of a job at most.
-    :param resources: of each job; fields of :class:`~aiida_pet.computers.resources.Resources`.
+    :param resources: resources of each job; fields of :class:`~aiida_pet.computers.resources.Resources`.
     :param options: ``metadata.options`` of each job.
     :param settings: how the engine works.
     :param retry_given_up: try the rows again that ended their jobs.
@@ -135,8 +135,8 @@ def computed_again(node: WorkChainNode) -> list[str]:
         batches = {link.link_label: link.node for link in _steps_of(node)}
     counts = {step: len(outdated_rows(batch)) for step, batch in batches.items()}
     return [
-        f"{count} finished rows{f' of {step}' if step else ''} are computed again: they are of a version whose results "
-        "have other columns or values, as docs/migration.md says"
+        f"{count} finished rows{f' of {step}' if step else ''} are computed again, since they were made by a version "
+        "whose results have other columns or values, as docs/migration.md says"
         for step, count in counts.items()
         if count
     ]
@@ -158,8 +158,8 @@ def resume_builder(
 ) -> ProcessBuilder:
     """Return the builder of a campaign that goes on where ``node`` ended.
 
-    :param code: the engine to go on with, None for that of before. On another computer options and settings of jobs,
-        and a copy of the model that the user named, are left out.
+    :param code: code of the engine to go on with; None keeps the earlier code. On another computer options and settings
+        of jobs, and a copy of the model that the user named, are left out.
     :param done: what is taken over, None for :func:`what_is_done`.
     :raises NotResumableError: if ``node`` is neither a batch nor a screening.
     :raises TakenUpError: if another launch has taken it up.

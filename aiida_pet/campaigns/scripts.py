@@ -28,7 +28,7 @@ def job_script(
 
     :param table: the crystals; the first of them stands for all, which the script does not name.
     :param site: where and how jobs run.
-    :param parameters: of the task.
+    :param parameters: parameters of the task.
     """
     job: Any = CalculationFactory(entry_of(task).entry_point)
     inputs: dict[str, Any] = {

@@ -42,11 +42,12 @@ _KEYS = ("campaign", "label", "model", "id", "formula")
 class Question:
     """What is looked for; what is empty is not asked.
 
-    :ivar ids: any of these.
-    :ivar formulas: any of these compositions, whatever the size of the cell.
-    :ivar elements: all of these are in the crystal.
+    :ivar ids: a row must have one of these ids.
+    :ivar formulas: a crystal must have one of these compositions, whatever the size of its cell.
+    :ivar elements: a crystal must hold all of these elements.
     :ivar where: a condition on columns.
-    :ivar columns: shown of each row; those of the condition and the usual ones if None.
+    :ivar columns: columns that are shown of each row; None takes the columns of the condition and the most important
+        columns.
     """
 
     ids: tuple[str, ...] = ()
@@ -77,17 +78,18 @@ def find(
 ) -> pd.DataFrame:
     """Return the rows of all campaigns that fulfil everything that is asked, newest campaigns first.
 
-    :param ids: any of these.
-    :param formulas: any of these compositions, whatever the size of the cell: ``MoTa`` is Mo2Ta2, too.
-    :param elements: all of these are in the crystal, others may be.
+    :param ids: a row must have one of these ids.
+    :param formulas: a crystal must have one of these compositions, whatever the size of its cell: ``MoTa`` is Mo2Ta2,
+        too.
+    :param elements: a crystal must hold all of these elements, and may hold others.
     :param where: a condition on columns, see :mod:`aiida_pet.tables.filter`. Campaigns without one of the columns
         have no row that fulfils it, nor has a value that is not finite.
     :param campaigns: launches to look at, each named by pk, uuid or label, or given as a node; all if not given. A
         stage may be named here.
     :param limit: stop after so many rows.
     :param columns: shown of each row, beside launch and id; a launch that lacks one has no value there.
-    :return: columns ``campaign`` (pk), ``label``, ``model``, ``id``, ``formula``, those of the condition, and of
-        the columns that the catalogue searches first those that there are; ``attrs["units"]`` has the units.
+    :return: columns ``campaign`` (pk), ``label``, ``model``, ``id``, ``formula``, the columns of the condition, and the
+        columns that the catalogue marks for searches, as far as they exist; ``attrs["units"]`` has the units.
     :raises FilterError: if the condition is not understood, or no campaign has its columns.
     :raises QueryError: for what is no formula, no element, no launch with results, or a column of no launch.
     """

@@ -26,11 +26,11 @@ MOST_VALUES = 36
 
 @dataclass(frozen=True)
 class Values:
-    """What a table has of one row.
+    """The values that a table has of one row.
 
     :ivar sections: section -> column -> value; arrays of at most :data:`MOST_VALUES` values are lists.
     :ivar arrays: larger arrays, column -> shape.
-    :ivar units: of columns that have one.
+    :ivar units: units of columns that have one.
     """
 
     sections: dict[str, dict[str, Any]]
@@ -57,7 +57,7 @@ class Values:
 class StageSheet:
     """What a stage of a screening has of the crystal.
 
-    :ivar pk: of the table of the stage.
+    :ivar pk: pk of the table of the stage.
     :ivar values: what it has beside the final table; None if the crystal did not come to it.
     """
 
@@ -69,12 +69,12 @@ class StageSheet:
 class Sheet:
     """Everything that is known of one crystal, as plain values.
 
-    :ivar pk: of what was named.
-    :ivar id: of the crystal.
+    :ivar pk: pk of what was named.
+    :ivar id: id of the crystal.
     :ivar missing: what the table lacks, in words; empty if it is whole.
     :ivar geometry: None where no set of crystals is behind the row.
-    :ivar values: of the row.
-    :ivar stages: of a screening, by name, in their order.
+    :ivar values: values of the row.
+    :ivar stages: stages of a screening, by name, in their order.
     :ivar provenance: the way back from the row, the row itself first; empty if it has no history.
     """
 

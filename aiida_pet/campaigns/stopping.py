@@ -26,8 +26,8 @@ POLL_S = 1.0
 class Stopped:
     """A launch that was asked to stop.
 
-    :ivar pk: of the launch.
-    :ivar state: of its process by now, in words.
+    :ivar pk: pk of the launch.
+    :ivar state: state of its process by now, in words.
     :ivar has_ended: whether it has ended by now; otherwise it stops when what its jobs finished is fetched.
     :ivar jobs: pks of the jobs that were cancelled, or that are waited for.
     :ivar can_be_resumed: whether another launch can take it up.

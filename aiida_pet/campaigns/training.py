@@ -24,12 +24,12 @@ _OF_COMPUTER = ("options", "settings")
 class TrainingJobProgress:
     """How far a job of a training is.
 
-    :ivar pk: of the job.
+    :ivar pk: pk of the job.
     :ivar stage: direct, conservative or calibrate.
-    :ivar state: of the process, with its exit status if it ended.
-    :ivar step: of the job: loading, running, done, stopped, failed; empty before it started.
-    :ivar epochs_done: with a checkpoint, those of jobs before included.
-    :ivar epochs: of the stage.
+    :ivar state: state of the process, with its exit status if it ended.
+    :ivar step: step of the job: loading, running, done, stopped, failed; empty before it started.
+    :ivar epochs_done: epochs with a checkpoint, including the epochs of earlier jobs.
+    :ivar epochs: number of epochs of the stage.
     :ivar epoch_s: seconds of an epoch; 0 while unknown.
     :ivar eta_s: seconds to the end of the stage, None while unknown.
     :ivar message: errors of the last epoch, or why it was left.
@@ -52,16 +52,16 @@ class TrainingJobProgress:
 class TrainingProgress:
     """How far a training is.
 
-    :ivar pk: of the WorkChain, or of a single job.
+    :ivar pk: pk of the WorkChain, or of a single job.
     :ivar label: what kind of process it is.
     :ivar mode: scratch, finetune, distill or calibrate; empty of a single job.
-    :ivar state: of the process.
+    :ivar state: state of the process.
     :ivar finished: whether it ended, well or not.
     :ivar exit_status: None while it runs.
     :ivar message: why it did not end well; empty otherwise.
     :ivar labelling: pk of the launch by which a teacher labels the crystals, None if there is none.
-    :ivar stages: of the stages in order: ``name``, ``state``, ``epochs_done``, ``epochs``.
-    :ivar jobs: of each job, oldest first.
+    :ivar stages: the stages in order: ``name``, ``state``, ``epochs_done``, ``epochs``.
+    :ivar jobs: one entry for each job, oldest first.
     :ivar model: pk of the model that was made, None while there is none.
     """
 
@@ -199,8 +199,8 @@ def errors_of(node: Any) -> TableData | None:
 def resume_training(node: Any, code: orm.AbstractCode | None = None) -> ProcessBuilder:
     """Return the builder of a training that goes on where ``node`` ended, from its newest checkpoint.
 
-    :param code: the engine to go on with, None for that of before. On another computer the stage that was left begins
-        again, and options and settings of jobs are left out.
+    :param code: code of the engine to go on with; None keeps the earlier code. On another computer the stage that was
+        left begins again, and options and settings of jobs are left out.
     """
     builder: Any = TrainWorkChain.get_builder()
     inputs = dict(node.base.links.get_incoming(link_type=LinkType.INPUT_WORK).nested())

@@ -1,4 +1,4 @@
-"""A training as one who waits for it wants to see it: its stages in epochs, and the errors of the last one."""
+"""A training as somebody who waits for it wants to see it: its stages in epochs, and the errors of the last epoch."""
 
 from __future__ import annotations
 

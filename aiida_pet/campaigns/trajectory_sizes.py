@@ -23,9 +23,9 @@ MOST_WITHOUT_ASKING = 20 * 10**9
 class DynamicsCost:
     """What a launch evaluates and writes.
 
-    :ivar evaluations: of one crystal each, those of inner steps included.
-    :ivar frames: of all trajectories.
-    :ivar n_bytes: that these take at most.
+    :ivar evaluations: number of evaluations of single crystals, including inner steps.
+    :ivar frames: number of frames of all trajectories.
+    :ivar n_bytes: largest number of bytes that these take.
     :ivar failed: empty: nothing is tried beforehand.
     :ivar metals: empty: of no importance here.
     :ivar notes: sentences on the crystals, said once per launch.
@@ -34,7 +34,9 @@ class DynamicsCost:
     evaluations: int
     frames: int
     n_bytes: int
-    remedy: str = "frames further apart (--set frames_every), none (frames_every=0), or a smaller set"
+    remedy: str = (
+        "write frames further apart (--set frames_every), write none (frames_every=0), or take a smaller set"
+    )
     failed: dict[str, str] = field(default_factory=dict)
     metals: list[str] = field(default_factory=list)
     notes: tuple[str, ...] = ()
@@ -43,7 +45,7 @@ class DynamicsCost:
     def told(self) -> str:
         """What it is in words."""
         size = f"{self.n_bytes / 1e9:,.3g} GB" if self.n_bytes else "nothing"
-        return f"{self.evaluations:,} evaluations; {self.frames:,} frames take {size} on disk at most"
+        return f"{self.evaluations:,} evaluations; {self.frames:,} frames take at most {size} on disk"
 
     @property
     def too_much(self) -> bool:

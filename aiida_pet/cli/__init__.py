@@ -60,15 +60,22 @@ class _Main(ExplainingGroup):
 
 
 @click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-p", "--profile", metavar="NAME", help="AiiDA profile to use; the default one if not given.")
-@click.option("-v", "--verbose", count=True, help="Say more; twice also shows where an error came from.")
+@click.option(
+    "-p",
+    "--profile",
+    metavar="NAME",
+    help="AiiDA profile to use. Without this option the default profile is used.",
+)
+@click.option(
+    "-v", "--verbose", count=True, help="Say more. Given twice, it also shows where an error came from."
+)
 @click.version_option(__version__, package_name="aiida-pet")
 @click.pass_context
 def main(context: click.Context, profile: str | None, verbose: int) -> None:
     """Screen crystals with the PET interatomic potential through AiiDA.
 
-    A first campaign: `aiida-pet setup`, then `aiida-pet launch relax FILE`, and with the pk that it prints
-    `aiida-pet status PK`, `aiida-pet results PK` and `aiida-pet trace PK ID`.
+    A first campaign: `aiida-pet setup`, then `aiida-pet launch relax FILE`. That command prints a pk, with
+    which you look at the launch: `aiida-pet status PK`, `aiida-pet results PK` and `aiida-pet trace PK ID`.
 
     Completion by the Tab key, in bash (zsh_source and fish_source for others):
 

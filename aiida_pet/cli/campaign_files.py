@@ -43,7 +43,7 @@ def check_alone() -> None:
         and context.get_parameter_source(str(parameter.name)) is click.core.ParameterSource.COMMANDLINE
     ]
     if given:
-        raise click.UsageError(f"{', '.join(given)}: the campaign file says it; change it there")
+        raise click.UsageError(f"{', '.join(given)}: the campaign file sets this; change it in the file")
 
 
 def request_of(campaign: CampaignFile, request: Request) -> Request:
@@ -130,7 +130,8 @@ def write(campaign: CampaignFile, output: Path | None) -> None:
 def export_launch(session: Session, *, pk: str, output: Path | None, force: bool) -> None:
     """Write the screening PK as a campaign file, which `aiida-pet launch screen FILE` starts again.
 
-    The file holds every parameter. Launched in the same profile, what is done comes from the cache.
+    The file holds every parameter. Where it is launched in the same profile, jobs that are done already come
+    from the cache.
     """
     from aiida_pet.campaigns.export import campaign_of
 

@@ -22,13 +22,13 @@ ROWS_EACH = 5
 @click.argument("first", metavar="PK1")
 @click.argument("second", metavar="PK2")
 @click.option("--column", "columns", metavar="C", multiple=True, help="Compare this column; may be repeated.")
-@click.option("--where", metavar="CONDITION", help="Only rows that fulfil it in PK1.")
+@click.option("--where", metavar="CONDITION", help="Compare only rows that fulfil this condition in PK1.")
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
     default=ROWS_EACH,
     show_default=True,
-    help="Rows to name of each column: those that differ most.",
+    help="How many of the rows that differ most are named for each column.",
 )
 @wide_option
 @json_option
@@ -86,10 +86,10 @@ def _echo(found: Comparison, wide: bool) -> None:
             say(f"{plural(len(ids), 'row')} only in the {which}: {shortened(ids)}")
     if found.settings:
         rows = [(name, *pair) for name, pair in found.settings.items()]
-        click.echo("\nwhat differs in how they were made")
+        click.echo("\ndifferences in how the two were made")
         echo_table(rows, ("setting", "first", "second"), wide=wide, once=False)
     else:
-        say("nothing is known to differ in how they were made")
+        say("no difference is known in how the two were made")
     if found.statuses:
         states = [(one, other, count) for (one, other), count in found.statuses.items()]
         click.echo("\nstatuses that differ")

@@ -42,28 +42,41 @@ def data() -> None:
 @data.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--label", default="", help="Label of the set, which other commands take in place of its pk.")
-@click.option("--skip-invalid", is_flag=True, help="Leave out what is broken and import the rest.")
-@click.option("--id-key", help="Field of a structure that holds its id; '' numbers them.")
-@click.option("--structure-key", help="Field of a JSON row that holds the structure, if it has several.")
-@click.option("--format", "file_format", type=click.Choice(readable()), help="Of all files; else by name.")
+@click.option("--skip-invalid", is_flag=True, help="Leave out broken structures and import the rest.")
+@click.option("--id-key", help="Field of a structure that holds its id; with '' the structures are numbered.")
+@click.option(
+    "--structure-key", help="Field of a JSON row that holds the structure, for rows with several structures."
+)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(readable()),
+    help="Format of all files. Without this option the name of each file tells its format.",
+)
 @click.option(
     "--column-map",
     "column_map",
     metavar="FIELD=NAME",
     multiple=True,
-    help="Take FIELD as energy, free_energy, forces, stress or virial, or as the column NAME. Repeatable.",
+    help="Read FIELD as energy, free_energy, forces, stress or virial, or as a column called NAME. May be "
+    "repeated.",
 )
 @click.option(
-    "--virial-sign", type=click.Choice(values_of(Sign)), help="Read virials: stress = sign * virial / volume."
+    "--virial-sign",
+    type=click.Choice(values_of(Sign)),
+    help="Sign of the virials that are read: stress = sign * virial / volume.",
 )
 @click.option(
-    "--stress-unit", type=click.Choice(values_of(StressUnit)), default="eV/A^3", help="Of stresses in FILES."
+    "--stress-unit",
+    type=click.Choice(values_of(StressUnit)),
+    default="eV/A^3",
+    help="Unit of the stresses in FILES.",
 )
 @click.option(
     "--stress-sign",
     type=click.Choice(values_of(Sign)),
     default="plus",
-    help="minus: FILES count compression positive.",
+    help="Sign of the stresses in FILES; minus if compression is positive there.",
 )
 @json_option
 @pass_session
@@ -86,8 +99,8 @@ def import_(
 
     Read are extxyz, CIF, POSCAR, ASE databases, JSON of pymatgen, pandas and databases of materials, csv and parquet
     with structures as text, yaml of phonopy and phono3py, and folders of these, each also as .gz, .bz2, .xz or in a
-    .zip. A table without structures gives its columns to the crystals of the same ids. Ids come from the files and must
-    be unique.
+    .zip. A table without structures gives its columns to the crystals with the same ids. Ids come from the files and
+    must be unique.
     """
     from aiida_pet.campaigns.results import Rows
 
@@ -204,10 +217,19 @@ def show(session: Session, *, pk: str, row_id: str | None, wide: bool, as_json: 
     "--output",
     required=True,
     type=click.Path(path_type=Path),
-    help="File, or folder for cif and poscar.",
+    help="File to write, or a folder for cif and poscar.",
 )
-@click.option("--where", metavar="CONDITION", help="Only crystals that fulfil it, such as 'n_atoms < 10'.")
-@click.option("--format", "file_format", type=click.Choice(writable()), help="Else what the name tells.")
+@click.option(
+    "--where",
+    metavar="CONDITION",
+    help="Write only crystals that fulfil this condition, such as 'n_atoms < 10'.",
+)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(writable()),
+    help="Format of the file. Without this option the name of the file tells it.",
+)
 @click.option("--overwrite", "force", is_flag=True, hidden=True)
 @force_option
 @json_option
@@ -253,7 +275,7 @@ def export(
 
 
 @data.command("list")
-@click.option("--made", is_flag=True, help="List the sets too that launches made.")
+@click.option("--made", is_flag=True, help="List the results of launches as well.")
 @limit_option
 @columns_option
 @wide_option

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--code", default=ENGINE_HERE, show_default=True, help="The engine, by label or pk.")
-@click.option("--model", metavar="NAME|PK", help="Model to look for; the one that ships if not given.")
+@click.option("--code", default=ENGINE_HERE, show_default=True, help="Code of the engine, by label or pk.")
+@click.option(
+    "--model", metavar="NAME|PK", help="Model to look for. Without this option it is the model that ships."
+)
 @click.option("--job", is_flag=True, help="Send a job through the queue that says what its node has.")
 @click.option(
     "--patience",
@@ -36,7 +38,7 @@ def doctor(
 ) -> None:
     """Say what is wrong with profile, daemon, computer and engine, and how to mend it.
 
-    Exit status 1 if anything is.
+    The exit status is 1 if anything is wrong.
 
     \b
     aiida-pet doctor --code pet-engine@cluster --job
@@ -77,7 +79,7 @@ def _checks(identifier: str, model: str | None, patience: int | None) -> Iterato
             "not looked at",
             False,
             "slots, code, computer, model and job, which need the storage",
-            "mend the storage, then `aiida-pet doctor` again",
+            "mend the storage, then run `aiida-pet doctor` again",
         )
         return
     try:

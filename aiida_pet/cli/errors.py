@@ -39,7 +39,10 @@ def _of_services(error: Exception, module: str) -> str | None:
     """Return what a full disk, or a broker or database that does not answer, comes to; None for other errors."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" with {error.filename}" if error.filename else ""
-        return f"the disk{where} is full: free space there, then try again (`aiida-pet doctor` looks at the profile's)"
+        return (
+            f"the disk{where} is full: free space there, then try again (`aiida-pet doctor` looks at the disk of the "
+            "profile)"
+        )
     refused = isinstance(error, OSError) and error.errno == errno.ECONNREFUSED
     if refused or (isinstance(error, ConnectionError) and "onnect call failed" in str(error)):
         told = without_codes(error)
@@ -101,7 +104,7 @@ def in_commands(error: Exception) -> click.ClickException:
         return click.BadParameter(sentence, param_hint=_OPTION_OF.get(error.argument, f"--{error.argument}"))
     if isinstance(error, errors.NothingToCompareError):
         return click.UsageError(
-            f"nothing to compare: name columns with --column NAME=REFERENCE; columns of the {error.whose} are "
+            f"nothing to compare: name columns with --column NAME=REFERENCE; the columns of the {error.whose} are "
             f"{error.columns}"
         )
     if isinstance(error, errors.SetByHandError):
@@ -137,7 +140,7 @@ _OPTION_OF = {"pairs": "--column", "unique_prototype": "--unique-prototype", "n_
 def _after_taking_up(error: TakenUpError) -> str:
     by = error.by
     if error.is_running:
-        return f"`aiida-pet status {by}` shows how far it is, `aiida-pet stop {by}` stops it"
+        return f"`aiida-pet status {by}` shows its progress, `aiida-pet stop {by}` stops it"
     if error.is_finished_ok:
         return f"`aiida-pet results {by}` shows its rows"
     return f"`aiida-pet resume {by}` goes on"

@@ -12,23 +12,42 @@ FIRST_ROWS = 40
 
 
 @click.command()
-@click.option("--id", "ids", metavar="ID", multiple=True, help="The rows of this id; several: any of them.")
+@click.option(
+    "--id",
+    "ids",
+    metavar="ID",
+    multiple=True,
+    help="Rows with this id. May be repeated: a row then needs one of the ids.",
+)
 @click.option(
     "--formula",
     "formulas",
     metavar="F",
     multiple=True,
-    help="Crystals of this composition, in a cell of any size; several: any of them.",
+    help="Crystals of this composition, in a cell of any size. May be repeated: a row then needs one of "
+    "them.",
 )
 @click.option(
-    "--element", "elements", metavar="E", multiple=True, help="Crystals with this element; several: with all."
+    "--element",
+    "elements",
+    metavar="E",
+    multiple=True,
+    help="Crystals with this element. May be repeated: a row then needs all of them.",
 )
-@click.option("--where", metavar="CONDITION", help="Rows that fulfil it, such as 'e_above_hull < 0.02'.")
 @click.option(
-    "--campaign", "campaigns", metavar="PK", multiple=True, help="Only of this launch; may be repeated."
+    "--where", metavar="CONDITION", help="Rows that fulfil this condition, such as 'e_above_hull < 0.02'."
 )
 @click.option(
-    "--limit", type=click.IntRange(min=0), help=f"At most so many rows; 0 for all. Default {FIRST_ROWS}."
+    "--campaign",
+    "campaigns",
+    metavar="PK",
+    multiple=True,
+    help="Search only in this launch; may be repeated.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    help=f"Number of rows to print; 0 prints all. Default {FIRST_ROWS}.",
 )
 @columns_option
 @wide_option
@@ -47,7 +66,7 @@ def find(
     wide: bool,
     as_json: bool,
 ) -> None:
-    """Find rows in the results of all launches of the profile, those of the newest launch first.
+    """Find rows in the results of all launches of the profile. Rows of the newest launch come first.
 
     \b
     aiida-pet find --id wbm-1-7

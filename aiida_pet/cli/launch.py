@@ -62,13 +62,17 @@ launch.add_command(screen)
 for _command in (train, finetune, distill, calibrate):
     launch.add_command(_command)
 
-_where = click.option("--where", metavar="CONDITION", help="Only crystals that fulfil it: 'n_atoms < 10'.")
+_where = click.option(
+    "--where",
+    metavar="CONDITION",
+    help="Take only crystals that fulfil this condition, such as 'n_atoms < 10'.",
+)
 _set = click.option(
     "--set",
     "set_",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A parameter, over those of the protocol; `aiida-pet params` lists them.",
+    help="Set a parameter, which then wins over the protocol; `aiida-pet params` lists the parameters.",
 )
 
 
@@ -92,7 +96,13 @@ def task_command(entry: TaskEntry) -> click.Command:
         for one in entry.settings
     ]
     if entry.cost:
-        decorators.append(click.option("--yes", is_flag=True, help="Compute it, however much it is."))
+        decorators.append(
+            click.option(
+                "--yes",
+                is_flag=True,
+                help="Launch even if the computation is so large that it is otherwise refused.",
+            )
+        )
     decorated: Any = launch_options(command)
     for decorate in reversed(decorators):
         decorated = decorate(decorated)
@@ -121,7 +131,7 @@ def _launch(
         return
     if cost is not None and cost.too_much and not yes:
         raise click.ClickException(
-            f"{cost.told}: give --yes to compute them, or {cost.remedy}; nothing was started"
+            f"{cost.told}: nothing was started. Give --yes to compute them, or {cost.remedy}"
         )
     if cost is not None:
         _note_cost(cost)
@@ -186,8 +196,8 @@ def _note_cost(cost: Cost) -> None:
         note(f"Warning: {name} will not be computed: {why}")
     if cost.metals:
         note(
-            f"Warning: all elements of {plural(len(cost.metals), 'crystal')} ({shortened(cost.metals)}) are metals: "
-            "the conductivity is of the lattice alone, and electrons may carry more"
+            f"Warning: all elements of {plural(len(cost.metals), 'crystal')} ({shortened(cost.metals)}) are "
+            "metals: only the conductivity of the lattice is computed, and electrons may carry more"
         )
     for text in cost.notes:
         note(f"Warning: {text}")
@@ -222,8 +232,8 @@ def _tell_plan(plan: Plan, request: Request, cost: Cost | None = None) -> None:
     if unsupported:
         count = unsupported_rows(table, plan.site.model)
         note(
-            f"Warning: {plan.site.model.name} does not know {shortened(unsupported)}: {plural(count, 'crystal')} of "
-            f"{len(table):,} will end as unsupported_element"
+            f"Warning: {plan.site.model.name} does not know {shortened(unsupported)}: "
+            f"{plural(count, 'crystal')} of {len(table):,} will end as unsupported_element"
         )
     for why, ids in refused.items():
         note(f"Warning: {plural(len(ids), 'crystal')} ({shortened(ids)}) will not be computed: {why}")

@@ -52,10 +52,10 @@ def hull(
     set_: tuple[str, ...],
     request: Request,
 ) -> None:
-    """Put a finished set, or the results of the launch PK, on the convex hull.
+    """Compute energies above the convex hull for a finished set or the results of the launch PK.
 
-    The set's own phases compete with each other and with the references. Code, model and --protocol are used for
-    --relax-references only; without --protocol these are relaxed as the set was.
+    The set's own phases compete with each other and with the references. Code, model and --protocol are used
+    for --relax-references only. Without --protocol the references are relaxed with the parameters of the set.
 
     \b
     aiida-pet launch hull 12 --relax-references elements.xyz
@@ -133,7 +133,7 @@ def _tell(
         {
             "crystals": f"{len(structures):,}",
             "references": ", ".join(f"{name}: {plural(count, 'phase')}" for name, count in counts.items())
-            or "none but the set itself",
+            or "only the set itself",
             "to relax": plural(to_relax, "reference"),
         }
         | ({"each job asks for": told_options(site.options)} if site else {})

@@ -49,29 +49,32 @@ if TYPE_CHECKING:
 def _no_where(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
         raise click.UsageError(
-            "a screening takes all rows of its set: --keep 'STAGE: CONDITION' says which go on after a stage, and "
-            f"`aiida-pet data export SET -o FILE --where '{value}'` makes a file of some to screen"
+            "a screening takes all rows of its set. --keep 'STAGE: CONDITION' says which rows go on after a stage, "
+            f"and `aiida-pet data export SET -o FILE --where '{value}'` makes a file of a part of the rows"
         )
 
 
 @click.command(cls=OptionsByUse)
 @targets_argument
-@click.option("--stages", default=",".join(STAGES), show_default=True, help="Which of them, in this order.")
+@click.option("--stages", default=",".join(STAGES), show_default=True, help="Stages to run, in this order.")
 @click.option(
     "--keep",
     multiple=True,
     metavar="STAGE:CONDITION",
-    help="Only rows that fulfil it go on after the stage: 'hull: e_above_hull <= 0.025'; 'hull:' for all.",
+    help="Condition that rows must fulfil to go on after a stage, such as 'hull: e_above_hull <= 0.025'; "
+    "'hull:' lets all go on.",
 )
 @click.option(
-    "--mode", type=click.Choice(values_of(RelaxMode)), help="Of the relaxation.  [default: constrained]"
+    "--mode",
+    type=click.Choice(values_of(RelaxMode)),
+    help="How the stage relax treats symmetry.  [default: constrained]",
 )
 @click.option(
     "--set",
     "set_",
     multiple=True,
     metavar="STAGE.NAME=VALUE",
-    help="An option or a parameter of a stage: relax.fmax=0.01, symmetry.symprec=0.1.",
+    help="Set an option or parameter of a stage, such as relax.fmax=0.01 or symmetry.symprec=0.1.",
 )
 @protocol_option
 @reference_options
@@ -79,7 +82,7 @@ def _no_where(context: click.Context, parameter: click.Parameter, value: str | N
     "--reuse/--no-reuse",
     default=True,
     show_default=True,
-    help="Take jobs that were done before, with the same inputs, from the cache.",
+    help="Take jobs that were done before with the same inputs from the cache.",
 )
 @click.option("--where", hidden=True, expose_value=False, callback=_no_where)
 @click.option(
@@ -112,8 +115,8 @@ def screen(
 ) -> None:
     """Screen the crystals of a set (by pk or label) or of FILES, stage by stage, or as a campaign FILE.yaml says.
 
-    Rows that fail a condition, or have no answer, stay in the final table with the stage at which they left and why.
-    Launched again after it was stopped, it goes on where it was: what is done comes from the cache.
+    Rows that fail a condition, or have no answer, stay in the final table, which says at which stage they left and why.
+    A screening that was stopped goes on where it was when it is launched again: finished jobs come from the cache.
 
     \b
     aiida-pet launch screen campaign.yaml
@@ -128,7 +131,7 @@ def screen(
     if output is not None:
         if not request.dry_run:
             raise click.UsageError(
-                "-o is for --dry-run; `aiida-pet export-launch PK -o FILE` writes a launch"
+                "-o needs --dry-run; `aiida-pet export-launch PK -o FILE` writes the campaign file of a launch"
             )
         check_target(output, force)
     check_script(script, request)
@@ -324,13 +327,13 @@ def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, reques
     click.echo("options")
     echo_pairs({f"  {stage}": told for stage, told in told_options_of.items()})
     say(f"each job asks for {told_options(site.options)}")
-    note("jobs and times are those if every row came so far")
+    note("jobs and times assume that every row passes every stage")
     note_elsewhere(expected.values(), site)
     unsupported = unsupported_elements(table, site.model)
     if unsupported:
         count = unsupported_rows(table, site.model)
         note(
-            f"Warning: {site.model.name} does not know {shortened(unsupported)}: {plural(count, 'crystal')} of "
-            f"{len(table):,} will end as unsupported_element"
+            f"Warning: {site.model.name} does not know {shortened(unsupported)}: {plural(count, 'crystal')} "
+            f"of {len(table):,} will end as unsupported_element"
         )
     click.echo("nothing was started")

@@ -36,21 +36,27 @@ def _training_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--old",
             metavar="SET|FILE",
-            help="Labelled crystals of the kind that the model knew before: errors on them, before and after, show "
-            "what it forgot.",
+            help="Labelled crystals of the kind that the model knew before. Errors on them before and after the "
+            "training show what the model forgot.",
         ),
-        click.option("--test", metavar="SET|FILE", help="Labelled crystals for errors; else a share of SET."),
+        click.option(
+            "--test",
+            metavar="SET|FILE",
+            help="Labelled crystals on which errors are measured. "
+            "Without this option a share of SET is taken.",
+        ),
         click.option(
             "--validation",
             metavar="SET|FILE",
-            help="Labelled crystals that choose the best epoch; else a share of SET.",
+            help="Labelled crystals that choose the best epoch. Without this option a share of SET is taken.",
         ),
         click.option(
             "--set",
             "set_",
             multiple=True,
             metavar="NAME=VALUE",
-            help="An option, over those of the protocol; `aiida-pet params train` lists them.",
+            help="Set an option, which then wins over the protocol; `aiida-pet params train` lists the "
+            "options.",
         ),
         protocol_option,
         targets_argument,
@@ -64,8 +70,8 @@ def _training_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def train(session: Session, **options: Any) -> None:
     """Train a new model on the labelled crystals of a set (by pk or label) or of FILES.
 
-    Direct heads first, then conservative forces and stress. Labels are the columns input_energy, input_forces and
-    input_stress that an import makes; --set energy=NAME names others.
+    Direct heads are trained first, then conservative forces and stress. Labels are the columns input_energy,
+    input_forces and input_stress that an import makes; --set energy=NAME names others.
 
     \b
     aiida-pet launch train alloys.xyz --set group=base --dry-run
@@ -77,10 +83,11 @@ def train(session: Session, **options: Any) -> None:
 @click.command(cls=OptionsByUse)
 @_training_options
 def finetune(session: Session, **options: Any) -> None:
-    """Go on from a model (--model) with the labelled crystals of a set or of FILES.
+    """Continue the training of a model (--model) with the labelled crystals of a set or of FILES.
 
-    All weights by default, --set method=lora or heads otherwise. Labels of another level of theory get outputs of their
-    own: --set variant=r2scan. An uncertainty of the model is taken off, and made again at the end.
+    All weights are trained by default. --set method=lora trains only low-rank additions, and --set method=heads trains
+    only the heads. Labels of another level of theory get outputs of their own: --set variant=r2scan. If the model has
+    an uncertainty, it is taken off first and made again at the end.
 
     \b
     aiida-pet launch finetune new.xyz --model pet-mad-xs --old 12 --set epochs=20
@@ -92,10 +99,10 @@ def finetune(session: Session, **options: Any) -> None:
 @click.option(
     "--teacher", metavar="NAME|PK", required=True, help="The large model, which labels the crystals."
 )
-@click.option("--student", metavar="NAME|PK", help="Begin from this model instead of a new one.")
+@click.option("--student", metavar="NAME|PK", help="Begin from this model instead of a new model.")
 @_training_options
 def distill(session: Session, teacher: str, student: str | None, **options: Any) -> None:
-    """Let a large model label the crystals of a set or of FILES, and a small one learn from it.
+    """Let a large model label the crystals of a set or of FILES, and train a small model on these labels.
 
     \b
     aiida-pet launch distill crystals.xyz --teacher pet-mad-s --set architecture=xxs
@@ -106,9 +113,10 @@ def distill(session: Session, teacher: str, student: str | None, **options: Any)
 @click.command(cls=OptionsByUse)
 @_training_options
 def calibrate(session: Session, **options: Any) -> None:
-    """Give a model (--model) an uncertainty, by labelled crystals of a set or of FILES: those that it was trained on.
+    """Give a model (--model) an uncertainty. It needs the labelled crystals on which the model was trained,
+    as a set or FILES.
 
-    Validation rows set its scale. --set ensemble=32 makes an ensemble of energies, too.
+    Validation rows set the scale of the uncertainty. --set ensemble=32 makes an ensemble of energies as well.
     """
     _launch(session, "calibrate", **options)
 
@@ -181,14 +189,14 @@ def _check_options(request: Request, mode: str) -> None:
         ("--job-duration", request.job_duration is not None),
     ):
         if given:
-            raise click.UsageError(f"{flag}: a training is one job at a time, which --walltime bounds")
+            raise click.UsageError(f"{flag}: a training runs one job at a time, whose length --walltime sets")
     if request.model is not None and mode in ("scratch", "distill"):
         remedy = (
-            "`aiida-pet launch finetune` goes on from one"
+            "`aiida-pet launch finetune` goes on from a model"
             if mode == "scratch"
-            else "--student names one to begin from"
+            else "--student names a model to begin from"
         )
-        raise click.UsageError(f"--model: a new model begins from none; {remedy}")
+        raise click.UsageError(f"--model: a new model does not begin from another model; {remedy}")
 
 
 def _parameters(mode: str, protocol: str | None, overrides: dict[str, Any]) -> Any:
@@ -284,7 +292,7 @@ def _tell(
             f"{name}={cell(value)}" for name, value in parameters.model_dump(mode="json").items()
         ),
         "asks for": told_options(asked),
-        "time": f"about, on one core: {told}; a GPU is tens of times faster",
+        "time": f"about {told} on one core; a GPU is tens of times faster",
         "disk": f"about {cost.disk_mb:.0f} MB of checkpoints on the computer",
     }
     echo_pairs(pairs)
@@ -309,7 +317,7 @@ def _told_data(prepared: Prepared) -> dict[str, str]:
     }
     if check.pairs and not np.isnan(check.ratio):
         told["stress sign"] = (
-            f"energies change by {check.ratio:.2f} times what stresses say over {check.pairs} pairs of cells of one "
-            f"crystal (expected 1; correlation {check.correlation:.2f})"
+            f"energies change by {check.ratio:.2f} times what the stresses predict, over {check.pairs} pairs of "
+            f"cells of one crystal (expected 1; correlation {check.correlation:.2f})"
         )
     return told

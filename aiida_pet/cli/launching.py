@@ -71,51 +71,73 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--clean-workdir/--keep-workdir",
             default=None,
-            help="Remove a job's folder once its results are stored, or keep it; it is kept if the job failed.  "
-            "[default: keep]",
+            help="Remove the folder of a job once its results are stored, or keep it. The folder of a "
+            "failed job is kept.  [default: keep]",
         ),
         click.option(
             "--setting",
             multiple=True,
             metavar="NAME=VALUE",
-            help="How the engine works: device=cuda, threads=2.",
+            help="Setting of the engine, such as device=cuda or threads=2. May be repeated.",
         ),
         click.option(
             "--option",
             multiple=True,
             metavar="NAME=VALUE",
-            help="Option of the scheduler: queue_name=gpu, account=x.",
+            help="Option of the scheduler, such as queue_name=gpu. May be repeated.",
         ),
-        click.option("--qos", help="Quality of service, of SLURM."),
-        click.option("--partition", metavar="NAME", help="Partition or queue."),
-        click.option("--account", metavar="NAME", help="Account to charge."),
+        click.option("--qos", help="Quality of service (SLURM)."),
+        click.option("--partition", metavar="NAME", help="Partition or queue of the cluster."),
+        click.option("--account", metavar="NAME", help="Account that is charged."),
         click.option(
             "--walltime",
             type=WALLTIME,
-            help="Time limit of a job: 2h. A job stops in time, and the next one goes on.",
+            help="Time limit of a job, such as 2h. A job stops before its limit, and the next job goes on "
+            "with its rows.",
         ),
-        click.option("--memory", metavar="AMOUNT", help="Main memory of a job: 64GB."),
-        click.option("--cpus", type=click.IntRange(min=1), help="Cores of a job."),
-        click.option("--cpus-per-gpu", type=click.IntRange(min=1), help="Cores of a job for each GPU."),
-        click.option("--gpu-type", metavar="NAME", help="Kind of GPU, by the cluster's name: a100."),
-        click.option("--gpus", type=click.IntRange(min=0), help="GPUs of a job; the engine uses one."),
+        click.option("--memory", metavar="AMOUNT", help="Main memory of a job, such as 64GB."),
+        click.option("--cpus", type=click.IntRange(min=1), help="Number of cores of a job."),
+        click.option(
+            "--cpus-per-gpu",
+            type=click.IntRange(min=1),
+            help="Number of cores of a job for each of its GPUs.",
+        ),
+        click.option("--gpu-type", metavar="NAME", help="Kind of GPU as the cluster calls it, such as a100."),
+        click.option(
+            "--gpus", type=click.IntRange(min=0), help="Number of GPUs of a job. The engine uses one GPU."
+        ),
         click.option(
             "--job-duration",
             type=WALLTIME,
-            help="Time that a job should take: 30m. A small job comes first; the next ones are sized by its rate.",
+            help="Time that a job should take, such as 30m. A small job comes first, and its speed sets the "
+            "size of the next jobs.",
         ),
         click.option(
-            "--job-size", type=click.IntRange(min=1), help="Rows of a job at most; else few large jobs."
+            "--job-size",
+            type=click.IntRange(min=1),
+            help="Largest number of rows of a job. Without this option jobs are few and large.",
         ),
         click.option(
-            "--lanes", type=click.IntRange(min=1), default=1, show_default=True, help="Jobs that run at once."
+            "--lanes",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="Number of jobs that run at once.",
         ),
-        click.option("--code", default=ENGINE_HERE, show_default=True, help="The engine, by label or pk."),
+        click.option(
+            "--code", default=ENGINE_HERE, show_default=True, help="Code of the engine, by label or pk."
+        ),
         json_option,
-        click.option("--label", default="", help="Label of the launch; one is made if not given."),
-        click.option("--wait", is_flag=True, help="Follow it to its end; exit status 1 if it fails."),
-        click.option("--dry-run", is_flag=True, help="Say what it would take, and start nothing."),
-        click.option("--model", metavar="NAME|PK", help="Model to use; the one that ships if not given."),
+        click.option("--label", default="", help="Label of the launch. Without this option a label is made."),
+        click.option(
+            "--wait",
+            is_flag=True,
+            help="Follow the launch to its end. The exit status is 1 if the launch fails.",
+        ),
+        click.option("--dry-run", is_flag=True, help="Say what the launch would take, and start nothing."),
+        click.option(
+            "--model", metavar="NAME|PK", help="Model to use. Without this option it is the model that ships."
+        ),
     ):
         wrapped = decorator(wrapped)
     return wrapped
@@ -130,7 +152,7 @@ def protocol_option_of(further: Sequence[str] = (), or_file: bool = False) -> Ca
         "--protocol",
         type=ProtocolName((*PROTOCOLS, *ALIASES, *further), or_file=or_file),
         help="Set of parameters; `aiida-pet params TASK` says what each is for."
-        + (" FILE.yaml is one of your own." if or_file else "")
+        + (" FILE.yaml is a protocol of your own." if or_file else "")
         + "  [default: moderate]",
     )
 
@@ -147,7 +169,9 @@ def check_script(script: bool, request: Request) -> None:
     :raises click.UsageError: if it does not.
     """
     if script and not request.dry_run:
-        raise click.UsageError("--script is for --dry-run; `verdi calcjob inputcat PK` shows that of a job")
+        raise click.UsageError(
+            "--script needs --dry-run; `verdi calcjob inputcat PK` shows the script of a job"
+        )
 
 
 def echo_script(script: str, as_json: bool) -> None:
@@ -221,7 +245,7 @@ def check_sendable(code: AbstractCode) -> None:
     try:
         check_configured(code)
     except CodeError as error:
-        raise click.ClickException(f"{error}, to be given with --code; nothing was started") from error
+        raise click.ClickException(f"{error} (option --code); nothing was started") from error
 
 
 def read_resources(request: Request, options: dict[str, Any]) -> dict[str, Any]:
@@ -289,7 +313,7 @@ def load_targets(targets: Sequence[str], store: bool) -> StructureSetData | Stru
         missing = [target for target, is_file in zip(targets, are_files, strict=True) if not is_file]
         raise click.ClickException(f"give one set, or files: there is no file {', '.join(missing)}")
     if paths[0].suffix and not labelled(targets[0]):
-        raise click.ClickException(f"there is no file {targets[0]}, and no set is called so")
+        raise click.ClickException(f"there is no file {targets[0]}, and no set has this label")
     found: StructureSetData | StructureData = load(targets[0], StructureSetData, StructureData)
     return found
 
@@ -300,7 +324,8 @@ def note_elsewhere(expected: Iterable[Estimate], site: Site) -> None:
     if places:
         here = f"{site.device or 'jobs'} of {site.computer.label}"
         note(
-            f"Warning: the time was measured on {' and '.join(places)}, not on {here}: take it as a rough guess"
+            f"Warning: the time was measured on {' and '.join(places)}, not on {here}: take it as a rough "
+            "guess"
         )
 
 

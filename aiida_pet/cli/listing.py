@@ -18,7 +18,7 @@ limit_option = click.option(
     type=click.IntRange(min=0),
     default=FIRST_LINES,
     show_default=True,
-    help="At most so many, the newest; 0 for all.",
+    help="Number of lines, the newest first; 0 shows all.",
 )
 
 
@@ -34,7 +34,8 @@ def list_(
 ) -> None:
     """List the launches of the profile, the newest first.
 
-    A launch is named by its pk, by its label, or, the newest one, by the word `last`: `aiida-pet status last`.
+    Commands take a launch by its pk or its label. The word `last` names the newest launch: `aiida-pet status
+    last`.
     """
     from aiida_pet.campaigns.listing import launches
 
@@ -73,7 +74,7 @@ def list_(
 def label(session: Session, *, pk: str, label: str) -> None:
     """Call the launch, set or table PK by LABEL, which commands take in place of its pk.
 
-    LABEL replaces the labels that it has. `aiida-pet data import` adds a further one instead.
+    LABEL replaces the labels that the node has. `aiida-pet data import` adds a further label instead.
     """
     from aiida_pet.campaigns.nodes import LAST, load
     from aiida_pet.data.labels import labelled, set_label
@@ -81,14 +82,19 @@ def label(session: Session, *, pk: str, label: str) -> None:
     session.load()
     label = label.strip()
     if not label or label.isdecimal() or label == LAST:
-        raise click.BadParameter(f"{label!r} names something else: give a word or words", param_hint="LABEL")
+        raise click.BadParameter(
+            f"{label!r} cannot be a label, since it names something else: give a word or words",
+            param_hint="LABEL",
+        )
     node = load(pk)
     others = [other for other in labelled(label) if other != node.pk]
     set_label(node, label)
     click.echo(f"<{node.pk}> is called {label!r}")
     if others:
         told = ", ".join(map(str, others))
-        note(f"{plural(len(others), 'other node')} ({told}) is called so too: the name stands for the newest")
+        note(
+            f"{plural(len(others), 'other node')} ({told}) has this label too: the label names the newest node"
+        )
 
 
 @click.command()

@@ -28,7 +28,7 @@ def follow_look(looks: Iterable[Look], interval: float, pk: int) -> None:
     """Show ``looks`` until the last one.
 
     :param interval: seconds between two of them.
-    :param pk: of the launch, for what is said if one leaves.
+    :param pk: pk of the launch, for what is said if one leaves.
     :raises click.exceptions.Exit: with status 130 if one leaves by Ctrl-C; the launch goes on.
     """
     from rich.console import Console

@@ -19,23 +19,29 @@ if TYPE_CHECKING:
 @click.option(
     "--reference",
     metavar="FILE|PK",
-    help="csv or parquet file, file of crystals or of conductivities by mode, or a set, table or launch; else PK "
-    "itself holds the references.",
+    help="The references: a csv or parquet file, a file of crystals or of conductivities by mode, or a set, "
+    "table or launch. Without this option PK itself holds the references.",
 )
 @click.option(
     "--column",
     "columns",
     multiple=True,
     metavar="NAME=REFERENCE",
-    help="A column of the results and that of its references, in the same unit; NAME alone if both are called so. "
-    "Else all that are known to the metrics and in both.",
+    help="A column of the results and the column of its references, in the same unit; NAME alone if both "
+    "have this name. Without this option all columns are compared that the metrics know and that both "
+    "sides have.",
 )
 @click.option("--id-column", metavar="COLUMN", help="Column of a csv or parquet file that holds the ids.")
 @click.option(
-    "--unique-prototype", metavar="COLUMN", help="Which rows are unique prototypes: adds these subsets."
+    "--unique-prototype",
+    metavar="COLUMN",
+    help="Column that says which rows are unique prototypes; the metrics of these rows are added.",
 )
 @click.option(
-    "--n-atoms", metavar="COLUMN", help="Atoms of the primitive cells: thermal errors are then per atom."
+    "--n-atoms",
+    metavar="COLUMN",
+    help="Column with the number of atoms of the primitive cells; errors of "
+    "thermal properties are then per atom.",
 )
 @click.option(
     "--stability-threshold",
@@ -44,7 +50,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="eV/atom above the hull up to which a crystal counts as stable.",
 )
-@click.option("--symprec", type=float, default=0.01, show_default=True, help="Of space groups compared, A.")
+@click.option(
+    "--symprec",
+    type=float,
+    default=0.01,
+    show_default=True,
+    help="Tolerance in A at which space groups are compared.",
+)
 @click.option(
     "--all-references", is_flag=True, help="References without a row count as rows without an answer."
 )
@@ -52,7 +64,7 @@ if TYPE_CHECKING:
     "--structures",
     "with_structures",
     is_flag=True,
-    help="Compare crystals too, where --column names what else is compared; without --column they are.",
+    help="Compare crystals as well when --column is given. Without --column crystals are always compared.",
 )
 @json_option
 @pass_session
@@ -71,11 +83,12 @@ def metrics(
     with_structures: bool,
     as_json: bool,
 ) -> None:
-    """Print how the results of the launch (or table) PK compare with references.
+    """Compare the results of the launch (or table) PK with references.
 
-    Hull: as matbench-discovery counts (F1, DAF, MAE, ...); phonons: as the MDR benchmark (per primitive cell, 300 K);
-    moduli; conductivities, mode by mode, as kappa_SRME; of any other column MAE, RMSE and R2. If the reference holds
-    crystals, RMSD and symmetry are compared too.
+    Energies above the hull are judged as matbench-discovery does (F1, DAF, MAE, ...), phonons as the MDR
+    benchmark does (per primitive cell, 300 K), conductivities mode by mode by kappa_SRME. Moduli have errors
+    of their own, and any other column has MAE, RMSE and R2. If the reference holds crystals, RMSD and
+    symmetry are compared too.
 
     \b
     aiida-pet metrics 12 --reference dft.csv --column e_above_hull=e_above_hull_dft

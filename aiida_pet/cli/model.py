@@ -77,9 +77,14 @@ def _echo_models(
 
 @model.command("import")
 @click.argument("source", metavar="NAME|FILE")
-@click.option("--version", help="Version of a published model; the newest of the registry if not given.")
 @click.option(
-    "--trust", is_flag=True, help="Take a checkpoint of unknown hash: opening it runs code from it."
+    "--version",
+    help="Version of a published model. Without this option it is the newest version of the registry.",
+)
+@click.option(
+    "--trust",
+    is_flag=True,
+    help="Import a checkpoint of unknown hash. Opening such a file runs code from it.",
 )
 @json_option
 @pass_session
@@ -88,8 +93,8 @@ def import_(session: Session, *, source: str, version: str | None, trust: bool, 
 
     FILE may also be the description of a model of another engine, in JSON (docs/engines.md).
 
-    A checkpoint that is neither the one that ships nor of known hash is refused unless --trust is given. The
-    same content is one node: importing it again gives that node.
+    A checkpoint whose hash is not known is refused unless --trust is given. A file that was imported before
+    gives the node that was made then.
     """
     from aiida_pet.data.model import PetModelData
     from aiida_pet.data.model_nodes import model_nodes

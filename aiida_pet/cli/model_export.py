@@ -31,10 +31,10 @@ CHECKPOINT, METATOMIC = ".ckpt", ".pt"
 @json_option
 @pass_session
 def export(session: Session, *, which: str, output: Path, force: bool, as_json: bool) -> None:
-    """Write a model of the profile to a file: its checkpoint, or what metatomic's engines read.
+    """Write a model of the profile to a file: its checkpoint, or a file for the engines of metatomic.
 
-    Beside a checkpoint goes its card, FILE.json: name, hash, elements, level of theory, licence, and the training that
-    made it.
+    The card of the model is written beside a checkpoint, as FILE.json: name, hash, elements, level of theory,
+    licence, and the training that made the model.
 
     \b
     aiida-pet model export pet-alloys -o pet-alloys.ckpt

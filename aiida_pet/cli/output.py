@@ -71,7 +71,7 @@ def echo_table(
     """Print rows as a table that fits the terminal; what is the same in all is said once, what has no room is named.
 
     :param headers: names of the columns; those of the catalogue have their units.
-    :param units: of further columns.
+    :param units: units of further columns.
     :param columns: those of ``headers`` that were asked for, in their order; all if None.
     :param wide: print everything, however wide.
     :param once: whether what is the same in all rows is said once.

@@ -25,14 +25,17 @@ def _names() -> list[str]:
 @click.command()
 @click.argument("task", type=NamesOf(_names))
 @click.option(
-    "--protocols", "only_protocols", is_flag=True, help="Print the protocols only, with what each sets."
+    "--protocols",
+    "only_protocols",
+    is_flag=True,
+    help="Print only the protocols and the values that each sets.",
 )
 @wide_option
 @json_option
 def params(task: str, only_protocols: bool, wide: bool, as_json: bool) -> None:
     """Print the parameters of TASK with their defaults and units, and its protocols.
 
-    Each can be given to `aiida-pet launch TASK --set NAME=VALUE`, a protocol with --protocol NAME.
+    `aiida-pet launch TASK --set NAME=VALUE` sets a parameter, --protocol NAME chooses a protocol.
     """
     rows, schema, defaults = _described(task)
     choices = {name: _choices(info.annotation) for name, info in schema.model_fields.items()}

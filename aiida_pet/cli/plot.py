@@ -32,8 +32,9 @@ _unit_option = click.option(
 def plot() -> None:
     """Draw a launch: bands, hulls, histograms, ...
 
-    Each command writes one picture with -o: svg, png, pdf, a html page that needs nothing else, or csv for the numbers
-    behind it. PK is a launch, a set or a table; --with lays others over it. matplotlib comes with the extra `plot`.
+    Each command writes one picture with -o: svg, png, pdf, a html page that needs nothing else, or csv for
+    the numbers behind it. PK is a launch, a set or a table; --with draws others into the same picture.
+    matplotlib comes with the extra `plot`.
     """
 
 
@@ -45,7 +46,7 @@ def _drawn(draw: Callable[..., Drawing]) -> Command:
         "--output",
         required=True,
         type=click.Path(dir_okay=False, path_type=Path),
-        help="Write the picture to this file; its ending says the format.",
+        help="File for the picture. The ending of its name sets the format.",
     )
     @force_option
     @pass_session
@@ -89,7 +90,7 @@ _others = click.option(
     "others",
     metavar="PK",
     multiple=True,
-    help="Lay this launch, set or table over it; may be repeated.",
+    help="Draw this launch, set or table into the same picture; may be repeated.",
 )
 
 
@@ -101,7 +102,7 @@ _others = click.option(
 @click.option(
     "--own-path",
     is_flag=True,
-    help="Draw along the path of the space group that each crystal ended with, not the one that it began with.",
+    help="Draw along the path of the space group that each crystal has now, not of the group with which it began.",
 )
 @_drawn
 def bands(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], unit: str, own_path: bool) -> Drawing:
@@ -121,7 +122,9 @@ def bands(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], unit: str, 
 @_ids
 @_others
 @_unit_option
-@click.option("--by-element", is_flag=True, help="Draw the parts of the elements as well, for one row.")
+@click.option(
+    "--by-element", is_flag=True, help="Draw the contribution of each element as well; for one row only."
+)
 @_drawn
 def dos(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], unit: str, by_element: bool) -> Drawing:
     """Draw the phonon densities of states of rows."""
@@ -150,14 +153,18 @@ def thermal(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], per_cell:
 @click.option(
     "--system",
     metavar="A-B[-C]",
-    help="Chemical system, such as Mo-W; without it the one with the most rows.",
+    help="Chemical system, such as Mo-W. Without this option it is the system with the most rows.",
 )
-@click.option("--references", metavar="PK|FILE", help="Further phases, for rows that have no hull yet.")
+@click.option(
+    "--references",
+    metavar="PK|FILE",
+    help="Further phases of the hull, for rows whose hull was not computed.",
+)
 @_drawn
 def hull(
     *, pk: str, ids: tuple[str, ...], others: tuple[str, ...], system: str | None, references: str | None
 ) -> Drawing:
-    """Draw the convex hull of two or three elements; rows ID are named.
+    """Draw the convex hull of two or three elements; the rows ID are labelled.
 
     \b
     aiida-pet plot hull 12 --system Mo-W -o hull.svg
@@ -186,7 +193,9 @@ def _phase_frame(node: Any) -> Any:
 @_ids
 @_others
 @click.option("--column", required=True, metavar="C", help="Column whose values are counted.")
-@click.option("--bins", type=click.IntRange(min=1), help="Number of bins; chosen by the values if not given.")
+@click.option(
+    "--bins", type=click.IntRange(min=1), help="Number of bins. Without this option the values choose it."
+)
 @_drawn
 def histogram(
     *, pk: str, ids: tuple[str, ...], others: tuple[str, ...], column: str, bins: int | None
@@ -212,7 +221,7 @@ def histogram(
 )
 @click.option("--reference", metavar="PK|FILE", help="A launch, set or file with the references.")
 @click.option("--id-column", metavar="C", help="Column of a csv or parquet file that holds the ids.")
-@click.option("--per-atom", is_flag=True, help="Divide by the number of atoms: for energies of cells.")
+@click.option("--per-atom", is_flag=True, help="Divide by the number of atoms, as for energies of cells.")
 @_drawn
 def parity(
     *,
@@ -223,9 +232,9 @@ def parity(
     id_column: str | None,
     per_atom: bool,
 ) -> Drawing:
-    """Draw the values of a column against those of a reference, by id.
+    """Draw the values of a column against reference values, matched by id.
 
-    Without --reference, PK is the reference of those that --with names.
+    Without --reference, PK is the reference for the launches that --with names.
 
     \b
     aiida-pet plot parity 12 --reference dft.csv --column energy=e_dft --per-atom -o parity.svg
@@ -237,7 +246,7 @@ def parity(
     if reference is None:
         if not others:
             raise click.UsageError(
-                "name what PK is drawn against: --reference PK|FILE, or another launch --with PK"
+                "name the values to compare with: --reference PK|FILE, or another launch with --with PK"
             )
         return draw_parity(pk, list(others), name, other or None, per_atom=per_atom)
     given = _references(reference, id_column)
@@ -263,7 +272,7 @@ def _references(named: str, id_column: str | None) -> Any:
 @_skip_option
 @_drawn
 def rdf(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], r_max: float, skip: float) -> Drawing:
-    """Draw the radial distributions of rows of dynamics; of a single row those of its pairs of elements too.
+    """Draw the radial distributions of rows of dynamics; for a single row also by pairs of elements.
 
     \b
     aiida-pet plot rdf 12 alloy-0001 --skip 1 -o rdf.svg
@@ -280,7 +289,9 @@ def rdf(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], r_max: float,
 @_skip_option
 @_drawn
 def msd(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], skip: float) -> Drawing:
-    """Draw how far atoms come in a time in dynamics; it says the diffusivities that the slopes are."""
+    """Draw the mean squared displacement of atoms over time in dynamics, and print the diffusivities from its
+    slopes.
+    """
     from aiida_pet.plotting.dynamics import draw_msd
 
     return draw_msd(_things(pk, others), ids, skip=skip)
@@ -315,7 +326,9 @@ def vacf(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], skip: float)
 )
 @_drawn
 def elastic(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], cell_axes: bool) -> Drawing:
-    """Draw Young's modulus of rows by direction: of one as a surface, of several in three planes."""
+    """Draw Young's modulus of rows by direction: one row as a surface, several rows as curves in three
+    planes.
+    """
     from aiida_pet.plotting.elastic import draw_elastic
 
     return draw_elastic(_things(pk, others), ids, ieee=not cell_axes)
@@ -364,7 +377,8 @@ def conductivity(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...]) -> D
     "--tolerance",
     type=float,
     metavar="A",
-    help="Tolerance (symprec) whose changes are listed; without it 0.01 or the nearest to it.",
+    help="Tolerance (symprec) whose changes are listed. Without this option it is the tolerance nearest to "
+    "0.01 A.",
 )
 @_drawn
 def symmetry(*, pk: str, others: tuple[str, ...], tolerance: float | None) -> Drawing:
@@ -378,7 +392,7 @@ def symmetry(*, pk: str, others: tuple[str, ...], tolerance: float | None) -> Dr
 @_pk
 @_drawn
 def funnel(*, pk: str) -> Drawing:
-    """Draw how many rows came to each stage and went on, and why the others did not."""
+    """Draw how many rows reached each stage, how many went on, and why the others did not."""
     from aiida_pet.plotting.course import draw_funnel
 
     return draw_funnel(pk)

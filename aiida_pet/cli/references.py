@@ -21,26 +21,29 @@ def reference_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--relax-references",
             metavar="SET|FILE",
-            help="Elements and competing phases that are relaxed first, with the model and settings of the set.",
+            help="Elements and competing phases that are relaxed first, with the model and settings of the "
+            "set.",
         ),
         click.option(
             "--level-of-theory",
             default="",
             metavar="TEXT",
-            help="Of the energies in files of references, such as PBE, where entries do not say it; it must be that of "
-            "the model.",
+            help="Level of theory of the energies in files of references, such as PBE, where entries do not "
+            "say it. The model must have the same level.",
         ),
         click.option(
             "--level",
             metavar="NAME",
-            help="Of files that hold entries of several levels of theory, keep those of one, such as r2SCAN.",
+            help="Keep only entries of this level of theory, such as r2SCAN, where a file of references "
+            "holds several.",
         ),
         click.option(
             "--reference",
             "references",
             multiple=True,
             metavar="[NAME=]PK|FILE",
-            help="Phases that compete: a finished set or launch, or a file of pymatgen entries. Several may be given.",
+            help="Competing phases: a finished set or launch, or a file of pymatgen entries. May be "
+            "repeated.",
         ),
     ):
         function = decorator(function)
@@ -53,7 +56,7 @@ def load_references(
     """Return the references by name.
 
     :param given: as ``NAME=12``, ``12`` or ``mp.json.gz``.
-    :param level_of_theory: of the energies in files.
+    :param level_of_theory: level of theory of the energies in files.
     :param store: whether to store those that come from files.
     :param level: of files with entries of several levels of theory, keep those of this one.
     :raises click.ClickException: if one is not there, or cannot be read, or two have one name.
@@ -70,7 +73,7 @@ def load_references(
             phases = load_phases(target, level_of_theory=level_of_theory, level=level, store=store)
         except MixedLevelsError as error:
             raise click.ClickException(
-                f"{error.what}. --level '{error.levels[0]}' keeps the entries of one"
+                f"{error.what}. --level '{error.levels[0]}' keeps the entries of this level"
             ) from error
         for warning in phases.warnings:
             note(f"Warning: {warning}")

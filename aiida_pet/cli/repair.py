@@ -9,14 +9,15 @@ from aiida_pet.cli.session import Session, pass_session
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Say what it would do, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @json_option
 @pass_session
 def repair(session: Session, *, dry_run: bool, as_json: bool) -> None:
-    """Put right what a lost worker, broker or database left behind, and say each thing that is done.
+    """Mend what the loss of a worker, broker or database left behind, and say what is done.
 
-    It stops the daemon, gives processes that the broker lost to the queue again, and starts the daemon with as many
-    workers as before. Jobs in their queues go on meanwhile. Where nothing was lost, nothing but that happens.
+    The command stops the daemon, puts processes that the broker lost back into the queue, and starts the
+    daemon with as many workers as before. Jobs on the cluster go on meanwhile. If nothing was lost, only the
+    daemon is stopped and started.
     """
     from aiida_pet.computers.repair import plan_repair, reachable_daemon
     from aiida_pet.computers.repair import repair as put_right

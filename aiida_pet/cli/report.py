@@ -40,7 +40,8 @@ EVERY_S = 60
 @click.option(
     "--sort",
     metavar="COLUMN",
-    help="Column by which the best crystals are chosen: smallest first, or largest first with a minus before it.",
+    help="Column by which the best crystals are chosen: smallest first, or largest first with a minus "
+    "before it.",
 )
 @click.option(
     "--id",
@@ -74,13 +75,14 @@ EVERY_S = 60
     "columns",
     multiple=True,
     metavar="NAME=REFERENCE",
-    help="A column and the column of its references; NAME alone if both have this name. "
-    "Default: the important ones of both.",
+    help="A column and the column of its references; NAME alone if both have this name. Without this option "
+    "the important columns that both have are compared.",
 )
 @click.option(
     "--watch",
     is_flag=True,
-    help="Write the page again and again until the launches have ended; an open page follows.",
+    help="Write the page again and again until the launches have ended. A page that is open in a browser "
+    "refreshes itself.",
 )
 @click.option(
     "--interval",
@@ -110,11 +112,11 @@ def report(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Write launch PK as one page that opens offline in any browser and can be sent by mail.
+    """Write the launch PK as one page, which opens offline in any browser and can be sent by mail.
 
-    It says what was asked and what it cost, and shows the funnel, values, hulls, symmetry, elements, the best
-    crystals and all rows. Of several PKs the first is shown and compared with the others. A launch that goes on is
-    shown as far as it is.
+    The page says what was asked and what it cost. It shows the funnel, values, hulls, symmetry, elements, the
+    best crystals and all rows. If several PKs are given, the page shows the first launch and compares it with
+    the others. A launch that still runs is shown with the rows that it has so far.
     """
     session.load()
     check_target(output, force)
@@ -163,7 +165,8 @@ def _follow(pks: tuple[str, ...], output: Path, choices: Choices, interval: int)
     """
     written = _write(pks, output, choices)
     note(
-        f"{written.path} is written every {interval} s until the campaign has ended; Ctrl-C leaves it as it is"
+        f"{written.path} is written every {interval} s until the campaign has ended; Ctrl-C leaves it as it "
+        "is"
     )
     while written.goes_on:
         try:

@@ -34,7 +34,7 @@ FIRST_ROWS = 40
 class Choice:
     """What of a table is written.
 
-    :ivar positions: of the rows, in their order.
+    :ivar positions: positions of the rows, in their order.
     :ivar columns: those that were asked for, ``all`` among them for all; None for the usual ones of the format.
     :ivar found: number of rows before they were limited.
     """
@@ -51,16 +51,21 @@ class Choice:
 
 @click.command()
 @click.argument("pk")
-@click.option("--where", metavar="CONDITION", help="Only rows that fulfil it, such as 'status != converged'.")
-@click.option("--columns", metavar="A,B,...", help="These columns, in this order; 'all' for all.")
+@click.option(
+    "--where",
+    metavar="CONDITION",
+    help="Only rows that fulfil this condition, such as 'status != converged'.",
+)
+@click.option("--columns", metavar="A,B,...", help="Columns to show, in this order; 'all' shows all.")
 @click.option("--sort", metavar="COLUMN", help="Sort by this column; with a minus before it, largest first.")
-@click.option("--limit", type=click.IntRange(min=0), help="At most so many rows; 0 for all.")
+@click.option("--limit", type=click.IntRange(min=0), help="Number of rows to show; 0 shows all.")
 @click.option(
     "--format",
     "form",
     type=click.Choice([form.value for form in Format]),
     metavar="NAME",
-    help=f"{', '.join(form.value for form in Format)}. Default: table, or what -o says.",
+    help=f"{', '.join(form.value for form in Format)}. Without this option it is table, or the format that "
+    "the name after -o tells.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @wide_option
@@ -81,7 +86,7 @@ def results(
     output: Path | None,
     force: bool,
 ) -> None:
-    """Print the rows of the launch (or set) PK: its results, or what of them there is so far.
+    """Print the rows of the launch (or set) PK. A launch that still runs shows the rows that it has so far.
 
     \b
     aiida-pet results 12 --where 'status != converged'
@@ -95,7 +100,7 @@ def results(
 
     chosen = _format(form, as_json, output)
     if chosen.for_files and output is None:
-        raise click.UsageError(f"{chosen.value} is a format of files: name one with -o")
+        raise click.UsageError(f"{chosen.value} is a format of files: name a file with -o")
     if output is not None:
         for path in _files_of(chosen, output):
             check_target(path, force)
@@ -118,7 +123,9 @@ def results(
     else:
         _write_frame(rows, choice, chosen, output)
     if len(choice.positions) < found and limit is None:
-        note(f"{plural(found - len(choice.positions), 'more row')}: --limit 0 for all, -o FILE for a file")
+        note(
+            f"{plural(found - len(choice.positions), 'more row')}: --limit 0 shows all, -o FILE writes all to a file"
+        )
     if for_people:
         _note_warnings(rows, positions, numbers)
     if rows.missing:
@@ -263,8 +270,8 @@ def _write_submission(rows: Rows, table: Table, output: Path) -> None:
 
     done = write_submission(table, rows.crystals(), output)
     note(
-        f"wrote {done.energies}, pred_col e_form_per_atom, {plural(done.n_rows, 'row')}, {done.n_missing} without a "
-        "formation energy"
+        f"wrote {done.energies}, pred_col e_form_per_atom, {plural(done.n_rows, 'row')}, {done.n_missing} "
+        "without a formation energy"
     )
     note(
         f"wrote {done.structures}, struct_col structure, {plural(done.n_structures, 'crystal')}, "

@@ -30,15 +30,18 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("pk")
 @click.option(
-    "--retry-given-up", is_flag=True, help="Try the rows again that ended their job twice, at last alone."
+    "--retry-given-up",
+    is_flag=True,
+    help="Try rows again that were given up because their jobs broke down twice.",
 )
 @launch_options
 def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request) -> None:
-    """Take up the launch PK, which was stopped or left rows, and compute only what is left.
+    """Go on with the launch PK, which was stopped or left rows, and compute only the rows that are left.
 
-    With the options of before, and those given over them: more or fewer lanes, another queue, memory or walltime. On
-    another computer (--code) what jobs asked for on the first one says nothing, and that computer's defaults are taken.
-    The new launch has the whole table; rows that were finished are taken over and not computed again.
+    The launch keeps its options; options given here replace them, such as the lanes, queue, memory or
+    walltime. If --code is on another computer, what the launch asked of its queue no longer holds, and the
+    defaults of the new computer do. The new launch has the whole table; rows that were finished are taken
+    over and not computed again.
 
     \b
     aiida-pet resume 12 --lanes 4
@@ -59,7 +62,7 @@ def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request)
         return
     if request.model is not None:
         raise click.UsageError(
-            "--model: the rows that are done are of the model of before; launch anew for another"
+            "--model: a launch that is resumed keeps its model; launch anew for another model"
         )
     try:
         found = resumed(node, **_changes(request), retry_given_up=retry_given_up)

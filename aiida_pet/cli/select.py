@@ -22,18 +22,25 @@ EXTENSIVE = ("energy", "uncertainty")  # columns that are taken per atom
 @click.command()
 @click.argument("pk")
 @click.option(
-    "--by", default="uncertainty", show_default=True, metavar="COLUMN", help="Rows with the largest of it."
+    "--by",
+    default="uncertainty",
+    show_default=True,
+    metavar="COLUMN",
+    help="Column whose largest values are taken.",
 )
 @click.option("--count", type=click.IntRange(min=1), default=50, show_default=True, help="How many.")
 @click.option(
-    "--where", metavar="CONDITION", help="Only of rows that fulfil it, such as 'e_above_hull < 0.1'."
+    "--where",
+    metavar="CONDITION",
+    help="Take only rows that fulfil this condition, such as 'e_above_hull < 0.1'.",
 )
 @click.option(
     "--pool",
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
-    help="Candidates for each row that is taken; 1 takes the largest, however alike they are.",
+    help="Number of candidates for each row that is taken; with 1 the largest values are taken, however "
+    "alike the crystals are.",
 )
 @click.option(
     "-o",
@@ -57,10 +64,12 @@ def select(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Write the crystals of the launch (or set) PK of which the model is least sure, and that differ, to a file.
+    """Write crystals of the launch (or set) PK to a file: those that differ and of which the model is least
+    sure.
 
-    The column `uncertainty` is made by a model with one: `--set outputs=[uncertainty]` of a launch. It is taken per
-    atom. Rows that differ are taken by the column `features` if there is one, else by composition and volume.
+    The column `uncertainty` is made by a model with one: `--set outputs=[uncertainty]` of a launch. Its
+    values per atom are compared. How much rows differ is measured by the column `features` if there is one,
+    else by composition and volume.
 
     \b
     aiida-pet launch static pool.xyz --model 130 --set 'outputs=[uncertainty,features]' --wait
@@ -81,7 +90,7 @@ def select(
     places = select_diverse(figure, descriptors_of(table, table.columns.get("features")), count, pool)
     if not len(places):
         raise click.ClickException(
-            f"no row of {pk} has a {by}" + (f" and fulfils {where!r}" if where else "")
+            f"no row of {pk} has a value of {by}" + (f" and fulfils {where!r}" if where else "")
         )
     chosen = table.take(places)
     chosen.set_column("selected_by", figure[places], _unit(table, by))
@@ -90,8 +99,8 @@ def select(
         echo_json({"ids": chosen.ids.tolist(), by: figure[places].tolist(), "file": str(output)})
         return
     say(
-        f"{plural(len(chosen), 'row')} of {len(table):,} written to {output}: {by} from {figure[places].max():.3g} to "
-        f"{figure[places].min():.3g} {_unit(table, by)}".rstrip()
+        f"{plural(len(chosen), 'row')} of {len(table):,} written to {output}: {by} from "
+        f"{figure[places].max():.3g} to {figure[places].min():.3g} {_unit(table, by)}".rstrip()
     )
     if left_out:
         note(f"not written, since the format cannot hold them: {shortened(left_out)}")
@@ -112,8 +121,8 @@ def _figure(table: StructureTable, by: str) -> Array:
         remedy = ""
         if by == "uncertainty":
             remedy = (
-                ": launch it with a model that has one (`aiida-pet launch calibrate` makes it) and `--set "
-                "outputs=[uncertainty]`"
+                ": launch it with a model that has an uncertainty (`aiida-pet launch calibrate` makes such a model) "
+                "and `--set outputs=[uncertainty]`"
             )
         raise click.ClickException(no_such_column(by, list(table.columns)) + remedy)
     values: Any = np.asarray(table.columns[by])

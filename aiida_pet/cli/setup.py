@@ -21,11 +21,16 @@ from aiida_pet.cli.setup_computer import computer as computer_command
 @click.option(
     "--work-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where jobs run; decided when the computer is made. Default: a folder beside the profile.",
+    help="Folder in which jobs run. It is fixed when the computer is made. Default: a folder beside the "
+    "profile.",
 )
 @click.option("--no-daemon", is_flag=True, help="Do not start the daemon.")
 @click.option(
-    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Daemon workers to start."
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Number of daemon workers to start.",
 )
 @json_option
 @pass_session
@@ -41,7 +46,8 @@ def setup(
 ) -> None:
     """Make profile, computer, code and model where they are missing, and start the daemon.
 
-    Changes nothing that is there: run it as often as you like. `aiida-pet setup computer` adds another computer.
+    The command changes nothing that is there, so run it as often as you like. `aiida-pet setup computer` adds
+    another computer.
     """
     if context.invoked_subcommand is not None:
         return

@@ -19,30 +19,35 @@ if TYPE_CHECKING:
     from aiida_pet.computers.computer_file import ComputerFile
 
 NOT_ASKED = (
-    "Not asked for: kind of GPU, cores and memory of a job, names of resources and parallel environment of PBS and "
-    "SGE, further shell lines, intervals. They go into a file (docs/cluster.md lists its keys): answer no, save the "
-    "lines above, add some, and give that file; or give it later with --update."
+    "Not asked for are: kind of GPU, cores and memory of a job, names of resources and parallel environment of PBS "
+    "and SGE, further shell lines, intervals. These go into a file (docs/cluster.md lists its keys). Answer no, save "
+    "the lines above, add these keys and give that file; or give the file later with --update."
 )
 
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "--no-test", is_flag=True, help="Do not connect: the work directory is then neither made nor closed."
+    "--no-test",
+    is_flag=True,
+    help="Do not connect. The work directory is then neither made nor closed to others.",
 )
 @click.option(
     "--update",
     is_flag=True,
-    help="Change what differs and counts for no result: shell lines, intervals, defaults of jobs, connection.",
+    help="Change what differs and has no effect on results: shell lines, intervals, defaults of jobs, "
+    "connection.",
 )
 @json_option
 @pass_session
 def computer(session: Session, *, file: Path | None, no_test: bool, update: bool, as_json: bool) -> None:
-    """Make the computer and the code that the YAML FILE describes, and test them; without FILE, ask.
+    """Make the computer and the code that the YAML FILE describes, and test them. Without FILE the command
+    asks.
 
-    A work directory that is not there is made, closed to other users.
-    Changes nothing that is there, and says what differs. Exit status 1 if something differs or a test fails.
-    With --update, what counts for no result is changed; host, transport, scheduler and work directory never are.
+    If the work directory does not exist, it is made and closed to other users. The command changes nothing
+    that is there, and says what differs from FILE. The exit status is 1 if something differs or a test fails.
+    --update changes what has no effect on results. Host, transport, scheduler and work directory never
+    change.
 
     \b
     aiida-pet setup computer FILE.yaml

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 def show(
     session: Session, *, pk: str, row_id: str | None, columns: list[str] | None, wide: bool, as_json: bool
 ) -> None:
-    """Print everything known of crystal ID of the launch, set or table PK; of its only crystal without ID.
+    """Print everything known of crystal ID of the launch, set or table PK. ID may be left out if there is
+    only one crystal.
 
     The sheet has its geometry; its status, relaxation, symmetry, hull, phonons and elastic constants as far as they
     were computed, with units; of a screening what each stage has beside that; and the jobs that it comes from.
@@ -156,7 +157,7 @@ def _echo_named(values: Mapping[str, Any], units: Mapping[str, str], wide: bool)
 def _echo_stages(stages: Mapping[str, StageSheet], wide: bool) -> None:
     for name, stage in stages.items():
         if stage.values is None:
-            click.echo(f"\nstage {name} <{stage.pk}>: did not come to it")
+            click.echo(f"\nstage {name} <{stage.pk}>: the row did not reach it")
             continue
         click.echo(f"\nstage {name} <{stage.pk}>")
         sections, units = stage.values.sections.values(), stage.values.units

@@ -31,7 +31,7 @@ _ADVICE_OF_OLD = re.compile(r": `aiida-pet resume \d+` goes on with them")
 
 @click.command()
 @click.argument("pk")
-@click.option("--watch", is_flag=True, help="Look again and again until it ends.")
+@click.option("--watch", is_flag=True, help="Look again and again until the launch ends.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.1),
@@ -43,9 +43,9 @@ _ADVICE_OF_OLD = re.compile(r": `aiida-pet resume \d+` goes on with them")
 @json_option
 @pass_session
 def status(session: Session, *, pk: str, watch: bool, interval: float, all_jobs: bool, as_json: bool) -> None:
-    """Show how far the launch PK is: rows, rate, time left, how rows ended, lanes and jobs.
+    """Show the progress of the launch PK: rows, speed, time left, how rows ended, lanes and jobs.
 
-    Figures of running jobs come from the heartbeats of their engines.
+    Numbers of running jobs come from the heartbeats of their engines.
     """
     from aiida_pet.campaigns import status as status_of
 

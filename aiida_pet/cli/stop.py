@@ -19,8 +19,8 @@ from aiida_pet.words import plural
 def stop(session: Session, *, pk: str, after_current_jobs: bool, as_json: bool) -> None:
     """Stop the launch PK; `aiida-pet resume PK` takes it up again.
 
-    Its jobs are cancelled in their queues, and the rows that they finished are fetched; those under way begin again.
-    With --after-current-jobs the jobs end first.
+    Its jobs are cancelled in their queues, and the rows that they finished are fetched. Rows that were being
+    computed begin again. With --after-current-jobs the jobs end first.
     """
     from aiida_pet.campaigns.stopping import stop as stop_launch
 
@@ -33,9 +33,11 @@ def stop(session: Session, *, pk: str, after_current_jobs: bool, as_json: bool) 
         goes_on = f": `aiida-pet resume {found.pk}` goes on" if found.can_be_resumed else ""
         say(f"<{found.pk}> {found.state}, with {jobs} cancelled{goes_on}")
     elif after_current_jobs:
-        say(f"<{found.pk}> stops after the {jobs} of now: `aiida-pet status {found.pk} --watch`")
+        say(
+            f"<{found.pk}> stops once its current jobs have ended ({jobs}): `aiida-pet status {found.pk} --watch`"
+        )
     else:
         say(
-            f"<{found.pk}> stops when what its {jobs} finished is fetched: "
-            f"`aiida-pet status {found.pk} --watch`; `verdi process kill {found.pk}` does not wait for that"
+            f"<{found.pk}> stops when the finished rows of {jobs} are fetched: `aiida-pet status {found.pk} "
+            f"--watch`; `verdi process kill {found.pk}` stops it without waiting"
         )

@@ -20,7 +20,7 @@ def check_target(path: Path, force: bool) -> None:
     :raises click.ClickException: if it is there and not to be replaced, or its folder is not there.
     """
     if path.exists() and not force:
-        raise click.ClickException(f"{path} is there already: --force replaces it")
+        raise click.ClickException(f"{path} exists already: --force replaces it")
     if not path.absolute().parent.is_dir():
         raise click.ClickException(f"there is no folder {path.parent}")
 

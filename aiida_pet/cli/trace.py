@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 @json_option
 @pass_session
 def trace(session: Session, *, pk: str, row_id: str | None, as_json: bool) -> None:
-    """Walk from row ID of the launch (or set) PK back to where it comes from.
+    """Show where row ID of the launch (or set) PK comes from.
 
-    Through merges and jobs, with model, code and parameters of each job, to the input structure and its file.
+    The way leads back through merges and jobs, with the model, code and parameters of each job, to the input
+    structure and its file.
     """
     from aiida_pet.campaigns import rows
     from aiida_pet.campaigns import trace as walk_back

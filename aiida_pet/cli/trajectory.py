@@ -27,13 +27,14 @@ from aiida_pet.words import plural, shortened
 def trajectory(
     session: Session, *, pk: str, row_id: str | None, output: Path | None, force: bool, as_json: bool
 ) -> None:
-    """List the trajectories of PK, a launch of md, or write that of row ID as extended XYZ or ASE's .traj.
+    """List the trajectories of PK, a launch of md, or write the trajectory of row ID as extended XYZ or ASE's
+    .traj.
 
     \b
     aiida-pet trajectory 12
     aiida-pet trajectory 12 alloy-0001 -o alloy.extxyz
 
-    `aiida-pet plot rdf`, `msd` and `vacf` draw what is in them, or write it as csv.
+    `aiida-pet plot rdf`, `msd` and `vacf` draw what trajectories hold, or write the numbers as csv.
     """
     if output is not None:
         check_target(output, force)

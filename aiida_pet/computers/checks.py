@@ -118,8 +118,10 @@ def check_access(transport: Any, work_dir: str) -> Check:
         return Check(
             "access",
             False,
-            f"{work_dir} has mode {mode:04o}: its group or others can enter it, and read what the umask lets them",
-            f"`chmod 700 {work_dir}` there; if others need it, set up a computer with a closed work_dir inside it",
+            f"{work_dir} has mode {mode:04o}: its group or others can enter it and read files that the umask leaves "
+            "open",
+            f"`chmod 700 {work_dir}` there. If others need this folder, set up a computer with a closed work_dir "
+            "inside it",
         )
     return Check("access", True, f"{work_dir} is closed to others (mode {mode:04o})")
 
@@ -175,9 +177,9 @@ def _check_queue(transport: Any, computer: Computer) -> Check:
             "queue",
             False,
             f"{computer.scheduler_type}: {_line(error)}",
-            "check that its commands are on the PATH of a shell without terminal there, and that it runs",
+            "check that the scheduler runs, and that its commands are on the PATH of a shell without a terminal there",
         )
-    return Check("queue", True, f"{computer.scheduler_type} answers, {len(jobs)} jobs in it")
+    return Check("queue", True, f"{computer.scheduler_type} answers and has {len(jobs)} jobs")
 
 
 def check_engine(transport: Any, code: InstalledCode) -> Check:
@@ -197,8 +199,8 @@ def check_engine(transport: Any, code: InstalledCode) -> Check:
         return Check(
             "engine",
             False,
-            f"{path} is of aiida-pet {found}, here is {__version__}",
-            f"install aiida-pet {__version__} there, or {found} here and `verdi daemon restart`",
+            f"{path} belongs to aiida-pet {found}, but this is aiida-pet {__version__}",
+            f"install aiida-pet {__version__} there, or install {found} here and run `verdi daemon restart`",
         )
     return Check("engine", True, f"{path}, aiida-pet {found} as here")
 

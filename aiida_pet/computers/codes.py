@@ -25,9 +25,7 @@ def find_code(identifier: str) -> AbstractCode:
         code: AbstractCode = load_code(int(identifier) if identifier.isdecimal() else identifier)
     except NotExistent as error:
         made = (
-            "`aiida-pet setup` makes it"
-            if identifier == ENGINE_HERE
-            else "`verdi code list` shows those there are"
+            "`aiida-pet setup` makes it" if identifier == ENGINE_HERE else "`verdi code list` shows the codes"
         )
         raise CodeError(f"there is no code {identifier!r}: {made}") from error
     except MultipleObjectsError as error:
@@ -46,14 +44,14 @@ def check_configured(code: AbstractCode) -> None:
     raise CodeError(
         f"computer {computer.label!r} <{computer.pk}> of code <{code.pk}> is not set up in this profile, as after the "
         f"import of an archive: set it up with `verdi computer configure {computer.transport_type} {computer.pk}`, or "
-        f"take another code, such as {ENGINE_HERE} (`verdi code list` shows those there are)"
+        f"take another code, such as {ENGINE_HERE} (`verdi code list` shows the codes)"
     )
 
 
 def share_of_cores(code: AbstractCode, lanes: int, options: dict[str, Any]) -> dict[str, int]:
     """Return the threads of each job on this machine, where no scheduler keeps jobs off each other's cores.
 
-    :param options: of each job; nothing is set if they ask for cores.
+    :param options: options of each job; nothing is set if they ask for cores.
     """
     computer = code.computer
     if (

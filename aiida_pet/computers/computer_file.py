@@ -67,12 +67,12 @@ _LINE_BREAKS = ("\n", "\r", "\x00", "\u2028", "\u2029")
 class ComputerFile(BaseModel):
     """The keys of the file.
 
-    :ivar label: of AiiDA's computer.
+    :ivar label: label of AiiDA's computer.
     :ivar hostname: as ``ssh HOSTNAME`` knows it.
     :ivar transport: ``local``, or ``ssh_async`` for a login without password.
-    :ivar description: of AiiDA's computer, for people.
+    :ivar description: description of AiiDA's computer, for people.
     :ivar scheduler: slurm, pbspro, lsf, sge, or direct for none.
-    :ivar work_dir: where jobs run; ``{username}`` becomes that of the login.
+    :ivar work_dir: where jobs run; ``{username}`` becomes the user name of the login.
     :ivar engine: path of ``pet-engine`` there.
     :ivar code: label of AiiDA's code.
     :ivar modules: to load before the engine.
@@ -81,8 +81,9 @@ class ComputerFile(BaseModel):
     :ivar gpu_syntax: of SLURM: gres, gpus-per-node or gpus.
     :ivar gpu_resource: by which the cluster counts GPUs, if it is not ``gpu`` (SLURM, SGE) or ``ngpus`` (PBS).
     :ivar gpu_type_resource: of PBS and SGE, that holds the kind of GPU.
-    :ivar parallel_env: of SGE.
-    :ivar gpus: of a workstation without a scheduler; each lane gets one of them unless ``resources`` say otherwise.
+    :ivar parallel_env: parallel environment of SGE.
+    :ivar gpus: number of GPUs of a workstation without a scheduler; each lane gets one of them unless ``resources`` say
+        otherwise.
     :ivar resources: that jobs ask for unless told otherwise, see :class:`~aiida_pet.computers.resources.Resources`.
     :ivar mpiprocs: processes of a machine, by default; the engine is always one.
     :ivar poll_interval: seconds between two looks at the queue.
@@ -140,7 +141,7 @@ class ComputerFile(BaseModel):
     @classmethod
     def _only_the_user_is_filled_in(cls, path: str) -> str:
         if set(re.findall(r"\{[^}]*\}", path)) - {"{username}"} or path.count("{") != path.count("}"):
-            raise ValueError("expected no braces but those of {username}")
+            raise ValueError("expected no braces except in {username}")
         return path
 
     @property
@@ -184,12 +185,12 @@ def parse_computer(raw: Any, source: str) -> ComputerFile:
     found = read_as(ComputerFile, raw, source, ResourceError)
     if found.scheduler is not SchedulerName.SLURM and "gpu_syntax" in raw:
         raise ResourceError(
-            f"bad {source}:\n  gpu_syntax = {raw['gpu_syntax']!r}: of SLURM only, leave it out"
+            f"bad {source}:\n  gpu_syntax = {raw['gpu_syntax']!r}: this key is for SLURM only, leave it out"
         )
     if found.scheduler is not SchedulerName.DIRECT and found.gpus:
         raise ResourceError(
-            f"bad {source}:\n  gpus = {found.gpus}: of a workstation without a scheduler; what a job of a cluster asks "
-            "for goes under `resources`"
+            f"bad {source}:\n  gpus = {found.gpus}: this key is for a workstation without a scheduler; what a job "
+            "asks of a cluster goes under `resources`"
         )
     try:
         render(parse_resources(found.resources), SCHEDULERS[found.scheduler], found.site)
@@ -201,7 +202,7 @@ def parse_computer(raw: Any, source: str) -> ComputerFile:
 def read_computer(path: Path) -> ComputerFile:
     """Return the computer that a YAML file describes.
 
-    :raises ResourceError: if it is no YAML, or its keys and values are not those of :class:`ComputerFile`.
+    :raises ResourceError: if it is no YAML, or has keys or values that :class:`ComputerFile` does not allow.
     :raises OSError: if it cannot be read.
     """
     try:

@@ -80,7 +80,7 @@ def disk_problem() -> str | None:
 def service_problems(jobs: Iterable[ProcessNode], *, daemon_lives: bool) -> list[str]:
     """Return what is wrong with disks and workers, for a launch that has not ended.
 
-    :param jobs: of the launch, those that have not ended.
+    :param jobs: jobs of the launch, those that have not ended.
     :param daemon_lives: whether there are workers to ask after.
     """
     profile = get_manager().get_profile()

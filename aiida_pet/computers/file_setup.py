@@ -19,7 +19,7 @@ from aiida_pet.computers.steps import CHANGED, CREATED, PRESENT, Step
 
 
 def ensure_computer(wanted: ComputerFile, update: bool = False) -> tuple[Computer, Step]:
-    """Return the computer that ``wanted`` describes; one with its label is told if it differs.
+    """Return the computer that ``wanted`` describes; if a computer with its label differs, the step says so.
 
     :param update: change what differs and counts for no hash; otherwise nothing is changed.
     """
@@ -33,9 +33,9 @@ def ensure_computer(wanted: ComputerFile, update: bool = False) -> tuple[Compute
         problem = "; ".join(map(str, _differences(wanted, machine)))
         if problem:
             way = (
-                "these say which machine it is"
+                "these values identify the machine and cannot change"
                 if update
-                else "--update changes what counts for no result; for the rest"
+                else "--update changes what has no effect on results; for the rest"
             )
             problem = (
                 f"computer {wanted.label!r} is left as it is, but differs: {problem} ({way}: give the file another "
@@ -130,7 +130,9 @@ def _told(value: Any) -> str:
 
 
 def ensure_code(wanted: ComputerFile, machine: Computer) -> tuple[InstalledCode, Step]:
-    """Return the engine on ``machine``; a code with its label is left as it is, and told if it is another."""
+    """Return the engine on ``machine``; a code with its label is left as it is, and the step says if it is another
+    code.
+    """
     full = f"{wanted.code}@{machine.label}"
     state, problem = PRESENT, ""
     try:

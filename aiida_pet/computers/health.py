@@ -35,9 +35,7 @@ def check_storage() -> Check:
     profile = get_manager().get_profile()
     if profile is None:
         return Check("storage", False, "no profile", "`aiida-pet setup`")
-    remedy = (
-        f"see that the disk of {repository_folder(profile)} is there, and `verdi status --print-traceback`"
-    )
+    remedy = f"check that the disk of {repository_folder(profile)} is there; `verdi status --print-traceback` says more"
     if "psql" in profile.storage_backend:
         remedy = f"start the database (`service postgresql start`), or {remedy}"
     try:
@@ -48,9 +46,7 @@ def check_storage() -> Check:
         return Check("storage", False, f"{profile.storage_backend} of {profile.name}: {reason}", remedy)
     limits = ""
     if "sqlite" in profile.storage_backend:
-        limits = (
-            "; SQLite has one writer at a time and one machine: one or two daemon workers, else PostgreSQL"
-        )
+        limits = "; SQLite allows one writer at a time, on one machine: run at most two workers, or take PostgreSQL"
     return Check(
         "storage", True, f"{profile.name}, {profile.storage_backend}, {plural(count, 'node')}{limits}"
     )
@@ -65,7 +61,9 @@ def check_repository_disk() -> Iterator[Check]:
     try:
         usage = shutil.disk_usage(folder)
     except OSError as error:
-        yield Check("disk here", False, f"{folder}: {error.strerror}", "see that its disk is there")
+        yield Check(
+            "disk here", False, f"{folder}: {error.strerror}", "check that the disk of the profile is there"
+        )
         return
     detail = f"{usage.free / 1024**3:,.1f} GB free for the files of the profile in {folder}"
     if usage.free < LEAST_FREE_KIB * 1024:
@@ -93,8 +91,8 @@ def check_broker() -> Check:
     told = str(broker)
     if isinstance(broker, RabbitmqBroker):
         told += (
-            "; AiiDA cannot read its consumer_timeout, which must be longer than the longest process: "
-            "/etc/rabbitmq/rabbitmq.conf on its machine sets it, in ms, and without it is 30 min"
+            "; AiiDA cannot read the consumer_timeout of RabbitMQ, which must be longer than the longest process. The "
+            "file /etc/rabbitmq/rabbitmq.conf on its machine sets the timeout in ms; the default is 30 min"
         )
     return Check("broker", True, told)
 
@@ -114,14 +112,20 @@ def check_daemon(*, with_slots: bool = True) -> Iterator[Check]:
         workers = client.get_number_of_workers()
     except Exception as error:  # a daemon that does not answer in time, or of another version
         yield Check(
-            "daemon", False, f"it runs but does not answer: {without_codes(error)}", "`verdi daemon restart`"
+            "daemon",
+            False,
+            f"the daemon runs but does not answer: {without_codes(error)}",
+            "`verdi daemon restart`",
         )
         return
     drift = validate_daemon_env(client)
     if drift:
         told = " ".join(str(drift).split())
         yield Check(
-            "daemon", False, f"runs with other packages than are here: {told}", "`verdi daemon restart`"
+            "daemon",
+            False,
+            f"runs with other packages than this environment: {told}",
+            "`verdi daemon restart`",
         )
     else:
         yield Check("daemon", True, f"runs with {plural(workers, 'worker')}, packages as here")
@@ -174,7 +178,7 @@ def check_model(code: InstalledCode, identifier: str | None) -> Check:
     try:
         model = model_to_use(identifier)
     except ModelNotFoundError as error:
-        return Check("model", False, str(error), "`aiida-pet model list` shows those there are")
+        return Check("model", False, str(error), "`aiida-pet model list` shows the models")
     try:
         place = find_place(model, code.computer)
     except ModelStoreError as error:

@@ -34,7 +34,7 @@ BROKER_TIMEOUT_S = 60
 def set_up(name: str | None, work_dir: Path | None, workers: int | None) -> Iterator[Step]:
     """Do the set-up and yield each step as it is done.
 
-    :param name: of the profile; None for the default one, or a new one.
+    :param name: name of the profile; None for the default one, or a new one.
     :param work_dir: where jobs run, if the computer is made; None for a folder beside the profile.
     :param workers: daemon workers to start, None to leave the daemon alone.
     """
@@ -49,7 +49,7 @@ def set_up(name: str | None, work_dir: Path | None, workers: int | None) -> Iter
 
 
 def ensure_profile(name: str | None) -> tuple[Profile, Step]:
-    """Load profile ``name``, or the default one, or a new one with SQLite and the ZeroMQ broker."""
+    """Load profile ``name``, or the default profile, or a new profile with SQLite and the ZeroMQ broker."""
     loaded = get_manager().get_profile()
     config = get_config(create=True)
     wanted = name or (loaded.name if loaded else None) or config.default_profile_name or PROFILE
@@ -109,8 +109,8 @@ def ensure_computer(profile: Profile, work_dir: Path | None) -> tuple[Computer, 
     problems = []
     if state == PRESENT and work_dir and str(work_dir.expanduser().resolve()) != computer.get_workdir():
         problems.append(
-            f"computer {COMPUTER!r} runs its jobs in {computer.get_workdir()}, not in {work_dir}: what is "
-            "there is left as it is (`verdi computer duplicate localhost` makes another)"
+            f"computer {COMPUTER!r} runs its jobs in {computer.get_workdir()}, not in {work_dir}: the computer is "
+            "left as it is (`verdi computer duplicate localhost` makes another computer)"
         )
     problems += _folder_problems(computer)
     return computer, Step("computer", state, COMPUTER, detail, computer.pk, "; ".join(problems))
@@ -151,7 +151,9 @@ def ensure_code(computer: Computer) -> tuple[InstalledCode, Step]:
     if code is not None and not Path(str(code.filepath_executable)).exists():
         code.label = f"{CODE}-{code.pk}"
         code.is_hidden = True
-        replaced = f"; the former one is gone and now {code.label} <{code.pk}>"
+        replaced = (
+            f"; the engine of the former code is gone, so that code is now called {code.label} <{code.pk}>"
+        )
         code = None
     state = PRESENT
     if code is None:
@@ -180,8 +182,9 @@ def _code_problem(code: InstalledCode, executable: Path) -> str:
         return f"{found} does not exist: install aiida-pet into the environment of this interpreter"
     if found != executable:
         return (
-            f"code {CODE}@{COMPUTER} is {found}, of another environment than this one ({executable}); "
-            "use it as it is, or `verdi code create core.code.installed` another and name it with --code"
+            f"code {CODE}@{COMPUTER} is {found}, which belongs to another environment than this one ({executable}); "
+            "use this code as it is, or make another with `verdi code create core.code.installed` and name it with "
+            "--code"
         )
     if importlib.util.find_spec("torch") is None:
         return "the engine needs torch, which this environment lacks: pip install 'aiida-pet[engine]'"

@@ -117,8 +117,8 @@ def publish(model: PetModelData, computer: Computer, upload: str) -> tuple[str, 
         outcome = Publication(_ask(transport, "publish", folder, model, upload))
     if outcome is Publication.UNVERIFIED:
         logger.warning(
-            "computer %r has neither sha256sum nor shasum: only the size of %s/%s was checked; the engine takes its "
-            "hash before it opens it",
+            "computer %r has neither sha256sum nor shasum: only the size of %s/%s was checked; the engine checks the "
+            "hash before it opens the file",
             computer.label,
             folder,
             MODEL_FILE,

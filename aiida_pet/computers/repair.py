@@ -31,7 +31,7 @@ class Findings:
     """What database and broker say of each other.
 
     :ivar active: pks of processes that have not ended.
-    :ivar lost: those of them of which the broker knows nothing: no worker would ever take them up.
+    :ivar lost: processes of which the broker knows nothing, so that no worker would ever take them up.
     :ivar ended: pks of processes that have ended, or are gone, and still are to be taken up.
     """
 
@@ -64,8 +64,8 @@ def plan_repair(client: DaemonClient, say: Callable[[str], None]) -> Findings | 
         workers = _workers(client)
         say(f"the daemon, which runs with {plural(workers, 'worker')}, would be stopped")
         say(
-            f"{plural(len(_active()), 'process')} to go on with would be looked for in the queue of the broker, and "
-            "given to it again if they are lost"
+            f"{plural(len(_active()), 'process')} that have not ended would be looked for in the queue of the broker, "
+            "and put back into it if they are lost"
         )
         say(f"the daemon would be started with {plural(workers, 'worker')}")
         return None
@@ -88,8 +88,8 @@ def repair(client: DaemonClient, say: Callable[[str], None]) -> Findings:
             client.stop_daemon(wait=True)
         except DaemonException as error:
             raise RepairError(
-                f"the daemon could not be stopped: {error}; end it by hand (its PID is {client.get_daemon_pid()}), "
-                "then `aiida-pet repair` again"
+                f"the daemon could not be stopped: {error}; end the daemon by hand (its PID is "
+                f"{client.get_daemon_pid()}), then run `aiida-pet repair` again"
             ) from error
         say(f"stopped the daemon ({plural(workers, 'worker')})")
     elif client.get_daemon_pid() is not None:
@@ -110,8 +110,10 @@ def repair(client: DaemonClient, say: Callable[[str], None]) -> Findings:
 
 def _say_findings(findings: Findings, say: Callable[[str], None], *, would: bool) -> None:
     if findings.lost:
-        again = "would be given to it again" if would else "given to it again"
-        say(f"{plural(len(findings.lost), 'process')} lost to the queue: {again} ({_pks(findings.lost)})")
+        again = "would be put back into it" if would else "put back into it"
+        say(
+            f"{plural(len(findings.lost), 'process')} that the queue had lost: {again} ({_pks(findings.lost)})"
+        )
     if findings.ended:
         removed = "would be removed" if would else "removed"
         say(
@@ -119,7 +121,8 @@ def _say_findings(findings: Findings, say: Callable[[str], None], *, would: bool
         )
     if not findings.lost and not findings.ended:
         say(
-            f"nothing was lost: {plural(len(findings.active), 'process')} to go on with, all of them in the queue"
+            f"nothing was lost: {plural(len(findings.active), 'process')} have not ended, and all of them are in the "
+            "queue"
         )
 
 
@@ -131,7 +134,7 @@ def _pks(pks: list[int]) -> str:
 def find_lost(broker: Any) -> Findings:
     """Return what database and broker say of each other; the daemon must not run.
 
-    :param broker: of the loaded profile.
+    :param broker: broker of the loaded profile.
     """
     active = sorted(_active())
     tasks = Counter(get_process_tasks(broker))

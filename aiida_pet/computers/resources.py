@@ -79,17 +79,17 @@ class Resources(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    gpus: int | None = Field(None, ge=0, le=MAX_GPUS, strict=True, description="GPUs of a job")
-    gpu_type: Word | None = Field(None, description="kind of GPU, by the cluster's name: a100")
+    gpus: int | None = Field(None, ge=0, le=MAX_GPUS, strict=True, description="number of GPUs of a job")
+    gpu_type: Word | None = Field(None, description="kind of GPU as the cluster calls it, such as a100")
     cpus_per_gpu: int | None = Field(None, ge=1, le=MAX_CPUS, strict=True, description="cores per GPU")
     cpus: int | None = Field(
-        None, ge=1, le=MAX_CPUS, strict=True, description="cores of a job, instead of cpus_per_gpu"
+        None, ge=1, le=MAX_CPUS, strict=True, description="number of cores of a job, in place of cpus_per_gpu"
     )
     memory: Annotated[int, BeforeValidator(parse_memory)] | None = Field(
-        None, description="main memory of a job: 64GB; kept in KiB"
+        None, description="main memory of a job, such as 64GB; kept in KiB"
     )
     walltime: Annotated[int, BeforeValidator(parse_duration)] | None = Field(
-        None, description="of a job: 2h; kept in seconds"
+        None, description="time limit of a job, such as 2h; kept in seconds"
     )
     account: Account | None = Field(None, description="who pays")
     partition: Queues | None = Field(None, description="partition or queue")
@@ -100,14 +100,16 @@ class Resources(BaseModel):
     def _queue_is_partition(cls, raw: Any) -> Any:
         if isinstance(raw, Mapping) and "queue" in raw:
             if "partition" in raw:
-                raise ValueError("partition and queue are two names of one thing: give one of them")
+                raise ValueError(
+                    "partition and queue are two names for the same thing: give only one of them"
+                )
             raw = {("partition" if name == "queue" else name): value for name, value in raw.items()}
         return raw
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.cpus is not None and self.cpus_per_gpu is not None:
-            raise ValueError("cpus and cpus_per_gpu both say how many cores: give one of them")
+            raise ValueError("cpus and cpus_per_gpu both set the number of cores: give only one of them")
         for name in ("gpu_type", "cpus_per_gpu"):
             if getattr(self, name) is not None and not self.gpus:
                 raise ValueError(f"{name} = {getattr(self, name)!r} needs gpus, which is {self.gpus}")
@@ -134,8 +136,9 @@ class Site(BaseModel):
     :ivar gpu_syntax: of SLURM.
     :ivar gpu_resource: name under which the cluster counts its GPUs: ``gpu`` in SLURM's gres and SGE, ``ngpus`` in PBS.
     :ivar gpu_type_resource: name of the resource of PBS or SGE that holds the kind of GPU.
-    :ivar parallel_env: of SGE, for the cores of one machine.
-    :ivar gpus: of a workstation without a scheduler; its lanes take them in turn, unless jobs ask for none.
+    :ivar parallel_env: parallel environment of SGE, for the cores of one machine.
+    :ivar gpus: number of GPUs of a workstation without a scheduler; its lanes take them in turn, unless jobs ask for
+        none.
     :ivar resources: defaults of jobs.
     """
 
@@ -247,7 +250,7 @@ def render(resources: Resources, scheduler: str, site: Site | None = None) -> di
     """Return ``resources`` as ``metadata.options`` of a CalcJob.
 
     :param scheduler: entry point of the scheduler plugin, one of :data:`SCHEDULERS`.
-    :param site: of the computer.
+    :param site: site settings of the computer.
     :raises ResourceError: for what the scheduler has not, with the remedy.
     """
     site = site or Site()
@@ -266,16 +269,17 @@ def _check_known(resources: Resources, scheduler: str) -> None:
     """Raise for what the scheduler has no word for: it would be dropped without a sound."""
     if resources.gpus and scheduler == "core.pbspro":
         raise ResourceError(
-            f"gpus = {resources.gpus}: core.pbspro writes a `select` of its own and PBS keeps the first it reads, so "
-            f"that no GPU can be asked for: make the computer with scheduler {PBSPRO} (`aiida-pet setup computer`)"
+            f"gpus = {resources.gpus}: core.pbspro writes a `select` of its own, and PBS keeps the first `select` "
+            f"that it reads, so no GPU can be asked for. Make the computer with scheduler {PBSPRO} (`aiida-pet setup "
+            "computer`)"
         )
     if resources.gpus and scheduler not in SCHEDULERS:
         raise ResourceError(
-            f"gpus = {resources.gpus}: how scheduler {scheduler!r} is asked for GPUs is not known, only for "
-            f"{', '.join(SCHEDULERS)}: give custom_scheduler_commands as an option instead"
+            f"gpus = {resources.gpus}: how to ask scheduler {scheduler!r} for GPUs is not known (known are "
+            f"{', '.join(SCHEDULERS)}): give custom_scheduler_commands as an option instead"
         )
     if resources.qos is not None and scheduler != "core.slurm":
-        raise ResourceError(f"qos = {resources.qos!r}: of SLURM only, but the scheduler is {scheduler}")
+        raise ResourceError(f"qos = {resources.qos!r}: only SLURM knows it, but the scheduler is {scheduler}")
     if scheduler != DIRECT:
         return
     for name in ("account", "partition", "memory", "gpu_type"):
@@ -284,7 +288,7 @@ def _check_known(resources: Resources, scheduler: str) -> None:
             raise ResourceError(f"{name} = {value!r}: the computer has no queue ({DIRECT}), leave it out")
     if resources.gpus is not None and resources.gpus > 1:
         raise ResourceError(
-            f"gpus = {resources.gpus}: without a queue a job has one GPU; more lanes use more of them"
+            f"gpus = {resources.gpus}: without a queue a job has one GPU; more lanes use more GPUs"
         )
 
 
@@ -347,8 +351,8 @@ def _direct(resources: Resources, site: Site) -> dict[str, Any]:
         return {}
     if resources.gpus and not site.gpus:
         raise ResourceError(
-            f"gpus = {resources.gpus}: the computer has no queue and does not say how many GPUs it has: "
-            "`gpus: N` in the file of `aiida-pet setup computer` does"
+            f"gpus = {resources.gpus}: the computer has no queue and its number of GPUs is not known: state it as "
+            "`gpus: N` in the file for `aiida-pet setup computer`"
         )
     devices = ",".join(str(device) for device in range(site.gpus)) if resources.gpus else ""
     return {"environment_variables": {GPU_VARIABLE: devices}}
@@ -368,7 +372,7 @@ def lane_options(options: Mapping[str, Any], scheduler: str, lane: int) -> dict[
 
     With a queue it is the scheduler that gives each job GPUs of its own.
 
-    :param options: of all jobs; ``CUDA_VISIBLE_DEVICES`` among the environment variables lists the GPUs.
+    :param options: options of all jobs; ``CUDA_VISIBLE_DEVICES`` among the environment variables lists the GPUs.
     :param scheduler: entry point of the scheduler plugin.
     :param lane: counted from 0.
     """

@@ -45,8 +45,8 @@ def broker_problem(profile: Profile) -> str | None:
     except OSError as error:
         reason = (error.strerror or str(error) or type(error).__name__).lower()
         return (
-            f"the message broker RabbitMQ does not answer at {host}:{port} ({reason}), so nothing can be submitted and "
-            f"nothing moves: start it (`service rabbitmq-server start`, as root), then {REPAIR}"
+            f"the message broker RabbitMQ does not answer at {host}:{port} ({reason}), so nothing can be submitted "
+            f"and nothing moves: start the broker (`service rabbitmq-server start`, as root), then run {REPAIR}"
         )
 
 
@@ -59,7 +59,8 @@ def repository_folder(profile: Profile) -> Path | None:
 
 
 def disk_problems(profile: Profile, jobs: Iterable[Any] = ()) -> list[str]:
-    """Return which disks of this machine are full: that of the profile's files, and those that jobs work on.
+    """Return which disks of this machine are full, of the disk with the profile's files and the disks on which jobs
+    work.
 
     :param jobs: CalcJobNodes; those on other machines are left out.
     """
@@ -77,7 +78,7 @@ def disk_problems(profile: Profile, jobs: Iterable[Any] = ()) -> list[str]:
         free = _free_bytes(folder)
         if free is not None and free < LEAST_FREE_B:
             found.append(
-                f"the disk of {what} is full ({free / 1024**2:.0f} MB free in {folder}): free space there, then "
+                f"the disk of {what} is full ({free / 1024**2:.0f} MB free in {folder}): free space there, then run "
                 f"{REPAIR}, since workers that met a full disk may do nothing any more"
             )
     return found
@@ -106,8 +107,8 @@ def worker_problem(client: DaemonClient) -> str | None:
         settled.add(record.pid)
         if what is not None and _lives_since(record.pid, record.time):
             return (
-                f"worker {record.pid} of the daemon {what} at {record.time}, and may do nothing any more: see that all "
-                f"is well again, then {REPAIR} (the log is {client.daemon_log_file})"
+                f"worker {record.pid} of the daemon {what} at {record.time}, and may do nothing any more: mend the "
+                f"cause, then run {REPAIR} (the log is {client.daemon_log_file})"
             )
     return None
 
@@ -116,7 +117,7 @@ class _Record(NamedTuple):
     """A record of the daemon's log.
 
     :ivar time: as it stands there.
-    :ivar pid: of the worker.
+    :ivar pid: process id of the worker.
     :ivar text: with the traceback under it.
     """
 

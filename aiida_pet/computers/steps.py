@@ -16,9 +16,9 @@ class Step:
 
     :ivar what: profile, computer, code, model or daemon.
     :ivar state: ``created``, ``changed``, ``present`` or ``skipped``.
-    :ivar name: of the thing.
+    :ivar name: name of the thing.
     :ivar detail: where it is or what it is.
-    :ivar pk: of the node or computer, None for a thing that has none.
+    :ivar pk: pk of the node or computer, None for a thing that has none.
     :ivar problem: what is wrong with it and the remedy, empty if nothing is.
     """
 

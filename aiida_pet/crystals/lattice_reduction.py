@@ -18,7 +18,7 @@ LARGEST_COORDINATE = 1e9
 
 
 class LatticeReductionError(ValueError):
-    """Raised when a lattice has no short basis, since its vectors span nothing or are too long to be told apart."""
+    """Raised when a lattice has no short basis, since its vectors span nothing or are too long to be distinguished."""
 
 
 def reduced_basis(cell: NDArray[Any], pbc: NDArray[Any]) -> NDArray[np.int64]:
@@ -37,8 +37,8 @@ def reduced_basis(cell: NDArray[Any], pbc: NDArray[Any]) -> NDArray[np.int64]:
     largest = np.abs(vectors).max()
     if not largest < LARGEST_COORDINATE:
         raise LatticeReductionError(
-            f"a lattice vector has a component of {largest:.3g} A: below {LARGEST_COORDINATE:g} A expected, since "
-            "longer ones are not known well enough"
+            f"a lattice vector has a component of {largest:.3g} A: expected less than {LARGEST_COORDINATE:g} A, since "
+            "longer vectors are not precise enough"
         )
     try:
         with np.errstate(all="ignore"):

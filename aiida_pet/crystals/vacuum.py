@@ -1,10 +1,10 @@
 """Boxes with vacuum around what is not periodic in all directions, in which its symmetry is looked for.
 
-The periodic vectors of a box are those of the row, the others are perpendicular to them and so long that no image can
-be taken for another part of the row. A slab has one such box. Of a wire or a molecule a box shows only those operations
-that it has itself: so there are several, turned as the atoms suggest, with square and with hexagonal cross-section, and
-whoever asks takes the one with most operations. Rotations of fivefold, eightfold and higher axes fit into no box.
-Lengths in A. Free of torch.
+The periodic vectors of a box are the vectors of the row; the others are perpendicular to them and so long that no image
+can be taken for another part of the row. A slab has one such box. Of a wire or a molecule a box shows only those
+operations that it has itself: so there are several, turned as the atoms suggest, with square and with hexagonal
+cross-section, and whoever asks takes the one with most operations. Rotations of fivefold, eightfold and higher axes fit
+into no box. Lengths in A. Free of torch.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ def _check_distances(table: StructureTable, min_distance: float, problems: list[
         try:
             closest = _closest(cells[place], pbc, positions, min_distance)
         except LatticeReductionError as error:
-            _invalid(problems, rows[place], f"no close atoms can be looked for: {error}")
+            _invalid(problems, rows[place], f"the search for close atoms failed: {error}")
             continue
         if closest is not None:
             _invalid(problems, rows[place], _overlap(table.numbers[part], closest, min_distance))
@@ -255,7 +255,7 @@ def _overlap(numbers: NDArray[Any], closest: tuple[int, int, float], min_distanc
     i, j, distance = closest
     limit = f"closer than min_distance = {min_distance:g} A"
     if i == j:
-        return f"the lattice brings each atom within {distance:.3g} A of its own image, {limit}"
+        return f"each atom is {distance:.3g} A from its own image, {limit}"
     names = f"atoms {i} ({_symbol(int(numbers[i]))}) and {j} ({_symbol(int(numbers[j]))})"
     return f"{names} are {distance:.3g} A apart, {limit}"
 

@@ -1,4 +1,4 @@
-"""Reads the array files of a node, those of its segments too."""
+"""Reads the array files of a node and of its segments."""
 
 from __future__ import annotations
 

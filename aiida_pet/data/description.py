@@ -32,7 +32,7 @@ MAX_CATEGORIES = 32
 class Description:
     """What there is to say of the arrays of a table.
 
-    :ivar shapes: of each array by name, as it is with texts decoded.
+    :ivar shapes: shapes of each array by name, as it is with texts decoded.
     :ivar attributes: that people query, and the hash of the content.
     """
 
@@ -43,8 +43,8 @@ class Description:
 def describe(names: Sequence[str], units: Mapping[str, str], get: Callable[[str], Array]) -> Description:
     """Return the description of arrays, which are looked at one at a time.
 
-    :param names: of the arrays, columns in their order.
-    :param units: of columns that have one.
+    :param names: names of the arrays, columns in their order.
+    :param units: units of columns that have one.
     :param get: returns an array by name, texts decoded.
     """
     counts, ranges, shapes = {}, {}, {}

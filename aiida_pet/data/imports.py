@@ -27,9 +27,9 @@ def import_files(
 ) -> tuple[StructureSetData, list[ImportProblem]]:
     """Return a set of the crystals in ``files``, and what was left out of it.
 
-    :param label: of the set; a set of the same content that is there already gets it as a further one.
+    :param label: label of the set; a set of the same content that is there already gets it as a further one.
     :param store: whether the set is stored, unless the profile has one of the same content, which is returned then.
-    :param options: of :meth:`StructureSetData.from_file`.
+    :param options: options of :meth:`StructureSetData.from_file`.
     :raises StructureFileError: if a file cannot be read, or holds what cannot be a crystal.
     :raises DuplicateImportError: if an id occurs twice.
     """
@@ -78,5 +78,5 @@ def files_of(node: Node) -> list[dict[str, str]]:
 
 
 def distinct(files: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """Return ``files``, of those with the same content only the last one that was imported."""
+    """Return ``files``; of files with the same content only the one that was imported last."""
     return list({file.get("sha256", file["path"]): file for file in files}.values())

@@ -1,4 +1,4 @@
-"""Labels of nodes: the one that AiiDA keeps, and further ones that a set got when it was imported again."""
+"""Labels of nodes: the label that AiiDA keeps, and further labels that a set got when it was imported again."""
 
 from __future__ import annotations
 

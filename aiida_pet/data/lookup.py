@@ -1,7 +1,7 @@
 """Looks rows up in a stored table, reading only the columns that are asked for.
 
 Of a table of a quarter of a million rows a condition reads one or two columns, not all: each array of a node is a file
-of its own. Columns are those of :meth:`~aiida_pet.data.table.TableData.to_dataframe`, by the same names.
+of its own. The columns have the names that they have in :meth:`~aiida_pet.data.table.TableData.to_dataframe`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def read_columns(
 ) -> pd.DataFrame:
     """Return these columns of ``node.to_dataframe()``, in this order.
 
-    :param positions: of the rows, in their order; all if not given.
+    :param positions: positions of the rows, in their order; all if not given.
     :raises KeyError: for a column that is not there.
     """
     wanted = list(names)

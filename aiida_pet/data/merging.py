@@ -110,7 +110,9 @@ def places(ids: Array, parts: Mapping[str, Array]) -> NDArray[np.int64]:
         known = ascending[slots] == own
         if not (known.all() or name.startswith(DONE)):
             stranger = str(own[~known][0])
-            raise ValueError(f"row {stranger!r} of table {name} is none of the {len(ids)} rows to do")
+            raise ValueError(
+                f"row {stranger!r} of table {name} does not belong to the {len(ids)} rows of this launch"
+            )
         rows, at = sorter[slots[known]], start + np.flatnonzero(known)
         is_first = found[rows] < 0
         found[rows[is_first]] = at[is_first]

@@ -1,4 +1,4 @@
-"""PetModelData: a PET checkpoint as one node, told apart from others by its SHA-256 alone.
+"""PetModelData: a PET checkpoint as one node, which only its SHA-256 identifies.
 
 Nothing here opens a checkpoint: that is done by :mod:`aiida_pet.models`, after the hash was found known or
 trusted.
@@ -57,7 +57,9 @@ class PetModelData(orm.SinglefileData):
         path = Path(path).resolve()
         sha256 = _sha256(path)
         if card.get("sha256") not in (None, sha256):
-            raise ValueError(f"{path} has sha256 {sha256}, but its card is of the file with {card['sha256']}")
+            raise ValueError(
+                f"{path} has sha256 {sha256}, but its card belongs to the file with {card['sha256']}"
+            )
         missing = [key for key in _REQUIRED if card.get(key) is None]
         if missing:
             raise ValueError(
@@ -148,7 +150,7 @@ class PetModelData(orm.SinglefileData):
             while block := handle.read(1 << 20):
                 found.update(block)
         if found.hexdigest() != self.sha256:
-            raise ValidationError(f"sha256 is {self.sha256}, but the content's is {found.hexdigest()}")
+            raise ValidationError(f"sha256 is {self.sha256}, but the content has {found.hexdigest()}")
         return True
 
 

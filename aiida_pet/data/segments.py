@@ -1,8 +1,8 @@
 """A table in segments: what is merged of many tables keeps their files, and says in which order their rows stand.
 
-AiiDA's repository stores files of equal content once. Arrays of a merged table are other files than those of its parts
-and would be stored a second time; so the parts' files are kept as they are, each part in a folder of its own, beside
-``order``: the places of the merged rows in the parts' rows end to end. No pandas and no AiiDA in here.
+AiiDA's repository stores files of equal content once. Arrays of a merged table would be other files than the arrays of
+its parts, and would be stored a second time. So the files of the parts are kept as they are, each part in a folder of
+its own, beside ``order``: the places of the merged rows in the parts' rows end to end. No pandas and no AiiDA in here.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ class Segments:
     """Reads the arrays of a table in segments, one at a time.
 
     :ivar sizes: rows of each segment.
-    :ivar order: (N,) places of the rows of the table among those of the segments end to end.
-    :ivar read: name of an array -> that of each segment, None of one that has none of that name.
+    :ivar order: (N,) places of the rows of the table among the rows of all segments, end to end.
+    :ivar read: function of the name of an array that returns this array for each segment, None for a segment that lacks
+        it.
     """
 
     sizes: Sequence[int]

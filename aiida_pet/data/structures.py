@@ -35,8 +35,8 @@ _ATOMS = "atoms_"
 class StructureSetData(TableData):
     """N crystals under unique string ids.
 
-    Attributes beside those of a table: ``elements`` (symbols, by atomic number), ``n_atoms`` of all crystals
-    together, ``sizes`` {min, max, mean} of atoms per crystal, ``atom_columns`` {name: unit or ""}.
+    Attributes in addition to the attributes of a table: ``elements`` (symbols, by atomic number), ``n_atoms`` of all
+    crystals together, ``sizes`` {min, max, mean} of atoms per crystal, ``atom_columns`` {name: unit or ""}.
     """
 
     _calculated: dict[str, Array] | None
@@ -46,7 +46,7 @@ class StructureSetData(TableData):
     def __init__(self, crystals: Any = None, **kwargs: Any) -> None:
         """Return an unstored node of ``crystals``, what :meth:`from_iterator` takes; empty without any.
 
-        :param kwargs: of the node, such as ``label``.
+        :param kwargs: further keywords of the node, such as ``label``.
         """
         super().__init__(**kwargs)
         if crystals is not None:
@@ -109,13 +109,13 @@ class StructureSetData(TableData):
         :param skip_invalid: import the rest where a structure or file is broken, instead of stopping at it.
         :param problems: takes what was left out, if ``skip_invalid``.
         :param summary: takes sentences about fields that were left out and crystals that are equal.
-        :param file_format: of all files, instead of what their names tell.
+        :param file_format: format of all files, instead of what their names tell.
         :param id_key: field that holds the id, instead of the usual ones; empty to number the structures.
         :param structure_key: field that holds the structure, where a JSON row has several.
         :param column_map: name of a field of extxyz or an ASE database -> ``energy``, ``free_energy``, ``forces``,
             ``stress`` or ``virial``, or the name of the column that it becomes.
         :param virial_sign: ``minus`` or ``plus`` reads virials (eV) as stress = -virial or virial / volume.
-        :param stress_unit: of stresses in the files: ``eV/A^3``, ``GPa`` or ``kbar``.
+        :param stress_unit: unit of stresses in the files: ``eV/A^3``, ``GPa`` or ``kbar``.
         :param stress_sign: ``minus`` where the files count compression positive.
         :raises StructureFileError: at the first broken structure (unless ``skip_invalid``), or if there are
             none.
@@ -340,7 +340,7 @@ class StructureSetData(TableData):
     def formulas(self, places: Array | None = None) -> Array:
         """Return (N,) chemical formulas of the whole cells, elements in alphabetical order: ``Mo3Ta``.
 
-        :param places: of the rows to return them of; all if not given.
+        :param places: places of the rows to return them of; all if not given.
         """
         from aiida_pet.tables.frame import formulas  # noqa: PLC0415 - pandas takes a second to import
 

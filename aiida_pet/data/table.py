@@ -5,7 +5,7 @@ Arrays are named ``ids`` and ``column_<name>``, columns whose rows differ in len
 pickle. Attributes hold what people query.
 
 What is merged of many tables lies there in segments (:mod:`aiida_pet.data.segments`), which are the files of its parts.
-The hash is that of the content, whichever way it is stored.
+The hash depends on the content and not on how it is stored.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class TableData(Speaking, orm.ArrayData):
     def from_table(cls, table: Table, **kwargs: Any) -> Self:
         """Return an unstored node with the rows of ``table``.
 
-        :param kwargs: of the node, such as ``label``.
+        :param kwargs: further keywords of the node, such as ``label``.
         :raises ValueError: if the table is empty or a column's name cannot stand in a query.
         """
         node = cls(**kwargs)
@@ -116,7 +116,7 @@ class TableData(Speaking, orm.ArrayData):
         :param ids: (N,) of the rows.
         :param order: (N,) their places among the rows of ``parts`` end to end; parts may hold more rows.
         :param parts: stored tables, or rows that are not in a node. A column that one lacks is filled there.
-        :param kwargs: of the node, such as ``label``.
+        :param kwargs: further keywords of the node, such as ``label``.
         :raises ValueError: if there are no rows, or two parts give a column different units.
         :raises DuplicateIdError: if an id occurs more than once.
         """
@@ -178,7 +178,7 @@ class TableData(Speaking, orm.ArrayData):
     def _check_may_have(self, n_rows: int) -> None:
         if self.is_stored:
             raise ModificationNotAllowed(
-                f"{type(self).__name__}<{self.pk}> is stored, its rows cannot change"
+                f"{type(self).__name__}<{self.pk}> is stored, so its rows cannot change"
             )
         if not n_rows:
             raise ValueError(f"a {type(self).__name__} needs at least one row, got none")

@@ -56,7 +56,7 @@ class TrajectoriesData(orm.Data):
 
 @contextmanager
 def opened(nodes: Iterable[TrajectoriesData]) -> Iterator[Trajectories]:
-    """Open the trajectories in ``nodes``, those of the jobs of a launch in the order in which they ran."""
+    """Open the trajectories in ``nodes``, the nodes of the jobs of a launch in the order in which they ran."""
     with tempfile.TemporaryDirectory() as folder:
         segments: list[Path] = []
         for number, node in enumerate(nodes):

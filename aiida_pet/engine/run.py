@@ -101,7 +101,7 @@ class Job:
         structures = self.folder.read_structures()
         done, damaged = self.folder.read_results()
         for name in damaged:
-            logger.warning("%s is damaged: its rows are done again", name)
+            logger.warning("%s is damaged, so its rows are computed again", name)
             (self.folder.path / name).rename(self.folder.path / f"damaged-{name}")
         left = structures
         statuses: Counter[str] = Counter()
@@ -232,7 +232,7 @@ class Job:
             else:
                 path.unlink(missing_ok=True)
         except OSError as error:
-            logger.warning("no state of the rows being worked on: %s", error)
+            logger.warning("the state of the rows in work could not be saved: %s", error)
 
     def _count_start(self) -> None:
         try:

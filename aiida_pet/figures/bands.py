@@ -1,4 +1,6 @@
-"""Phonon bands of a row along the labelled path of its space group, or of that of the crystal that it was before."""
+"""Phonon bands of a row along the labelled path of its space group, or of the space group that it had before its
+relaxation.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from aiida_pet.tables.arrays import Floats
 from aiida_pet.tables.crystals import StructureTable
 
 REMEDY = (
-    "force constants are in the results of the task phonons, of a screening in the table of its stage phonons "
+    "the results of the task phonons hold force constants; in a screening the table of its stage phonons holds them "
     "(`outputs.stages.phonons`)"
 )
 
@@ -30,10 +32,10 @@ REMEDY = (
 class Bands:
     """Bands along a path, segment by segment.
 
-    :ivar id: of the row.
-    :ivar unit: of frequencies.
-    :ivar distances: of each segment (Q,), 1/A without 2 pi; they go on where the path breaks off.
-    :ivar frequencies: of each segment (Q, 3 P); imaginary ones are negative.
+    :ivar id: id of the row.
+    :ivar unit: unit of frequencies.
+    :ivar distances: distances of each segment (Q,), 1/A without 2 pi; they go on where the path breaks off.
+    :ivar frequencies: frequencies of each segment (Q, 3 P); imaginary ones are negative.
     :ivar ticks: (distance, label) of the labelled points; ``H|P`` where the path breaks off.
     :ivar spacegroup: number of the space group that the path belongs to.
     :ivar remarks: what has to be said of the path, in words.
@@ -89,7 +91,7 @@ def bands_of_row(
     :param start: the crystals before their relaxation, under the same ids: bands are on the path of the row's start, so
         that a crystal that lost its symmetry has the labels of its parent.
     :param path: another path, in the reciprocal basis of the row's primitive cell.
-    :param unit: of the frequencies.
+    :param unit: unit of the frequencies.
     :param spacing: largest distance between points, 1/A, without 2 pi.
     :param symprec: tolerance at which the path's space group is found, A.
     :param phonon_symprec: that of the task, A.
@@ -147,11 +149,11 @@ def _path(
     try:
         of_start = _path_of(phonopy, parent, symprec)
     except ValueError as error:
-        return own, (f"the path of the start does not fit ({error}): this is that of the crystal",)
+        return own, (f"the path of the start does not fit ({error}), so this is the path of the crystal",)
     if of_start.spacegroup == own.spacegroup:
         return of_start, ()
     return of_start, (
-        f"the path is that of the start, space group {of_start.spacegroup}; the crystal has {own.spacegroup} at "
+        f"the path is the path of the start, space group {of_start.spacegroup}; the crystal has {own.spacegroup} at "
         f"{symprec:g} A",
     )
 

@@ -10,7 +10,7 @@ import pandas as pd
 from aiida_pet.figures.source import Source, array_of_row, framed
 from aiida_pet.tables.arrays import Floats
 
-REMEDY = "it is made by `aiida-pet launch conductivity SET`, or the stage conductivity of a screening"
+REMEDY = "`aiida-pet launch conductivity SET` makes it, or the stage conductivity of a screening"
 _KAPPA = "W/(m K)"
 
 
@@ -18,7 +18,7 @@ _KAPPA = "W/(m K)"
 class HeatCurves:
     """Conductivity at T temperatures, and what modes up to C frequencies, or mean free paths, carry at 300 K.
 
-    :ivar id: of the row.
+    :ivar id: id of the row.
     :ivar temperatures: (T,) K.
     :ivar kappa: (T,) mean of the diagonal, W/(m K).
     :ivar frequencies: (C,) THz.

@@ -15,15 +15,15 @@ from aiida_pet.figures.source import NotDrawnError, Source, array_of_row, framed
 from aiida_pet.tables.arrays import Floats
 from aiida_pet.tables.crystals import StructureTable
 
-REMEDY = "it is made by the task phonons; of a screening it is in the table of its stage phonons"
+REMEDY = "the task phonons makes it; in a screening it is in the table of the stage phonons"
 
 
 @dataclass(frozen=True)
 class Dos:
     """A density of states; its integral over all frequencies is 3 modes per atom of the primitive cell.
 
-    :ivar id: of the row.
-    :ivar unit: of frequencies.
+    :ivar id: id of the row.
+    :ivar unit: unit of frequencies.
     :ivar frequencies: (G,); imaginary ones are negative.
     :ivar total: (G,) modes per unit of frequency and primitive cell.
     :ivar elements: symbol -> (G,), which sum up to the total; empty if not asked for.
@@ -76,7 +76,7 @@ def _by_element(
 ) -> Dos:
     if not isinstance(source, StructureTable):
         raise NotDrawnError(
-            "parts by element need the force constants of a table, which a data frame does not hold"
+            "contributions of elements need the force constants of a table, which a data frame does not hold"
         )
     try:
         phonopy = phonopy_of_row(source, row_id, symprec=symprec)

@@ -179,7 +179,8 @@ def velocity_correlation(frames: Frames, *, skip: float = 0.0) -> VelocityCorrel
     """
     if "velocities" not in frames.series:
         raise NotDrawnError(
-            "the trajectory has no velocities: launch it with velocities=true, and frames_every small enough, such as 5"
+            "the trajectory has no velocities: launch the dynamics with velocities=true and a small frames_every, "
+            "such as 5"
         )
     frames, step = _evenly_spaced(frames, skip)
     velocities = frames.series["velocities"].astype(np.float64)
@@ -206,7 +207,7 @@ def _evenly_spaced(frames: Frames, skip: float) -> tuple[Frames, float]:
     times = kept.series["times"] / 1000.0
     if len(times) < 4:
         raise NotDrawnError(
-            f"{len(times)} frames after {skip:g} ps: at least four are needed, and some hundred say more"
+            f"{len(times)} frames after {skip:g} ps: at least four frames are needed, and some hundred are better"
         )
     steps = np.diff(times)
     if not np.allclose(steps, steps[0], rtol=1e-6):

@@ -18,7 +18,7 @@ from aiida_pet.figures.source import NotDrawnError, Source, array_of_row, as_fra
 from aiida_pet.tables.arrays import Floats
 from aiida_pet.units import VOIGT_PAIRS
 
-REMEDY = "it is made by the task elastic: `aiida-pet launch elastic SET`, or the stage elastic of a screening"
+REMEDY = "`aiida-pet launch elastic SET` makes it, or the stage elastic of a screening"
 DIRECTIONS = {
     "[100]": (1, 0, 0),
     "[010]": (0, 1, 0),
@@ -36,7 +36,7 @@ _IEEE, _OWN = "elastic_tensor_ieee", "elastic_tensor"
 class ElasticSurface:
     """Elastic answers by direction, on a grid of T polar by P azimuthal angles.
 
-    :ivar id: of the row.
+    :ivar id: id of the row.
     :ivar axes: what x, y and z are, in words.
     :ivar tensor: (6, 6) GPa.
     :ivar theta: (T,) polar angle from z, radians.
@@ -113,8 +113,8 @@ def elastic_surface(
     lowest = float(np.linalg.eigvalsh(to_mandel(given)).min()) if np.isfinite(given).all() else np.nan
     if not lowest > 0:
         raise NotDrawnError(
-            f"row {row_id!r}: the smallest eigenvalue of the elastic tensor is {lowest:.3g} GPa; a modulus along every "
-            "direction needs a crystal that is mechanically stable"
+            f"row {row_id!r}: the smallest eigenvalue of the elastic tensor is {lowest:.3g} GPa; only a mechanically "
+            "stable crystal has a modulus along every direction"
         )
     theta, phi = np.linspace(0, np.pi, n_theta), np.linspace(0, 2 * np.pi, n_phi)
     vectors = _unit_vectors(theta, phi)

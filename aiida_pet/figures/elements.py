@@ -27,7 +27,7 @@ def elements_of(
     :param failed: (N,) whether a crystal has no answer.
     :param errors: (N,) absolute error of each crystal, NaN where it is not known; ``error`` is their mean over the
         crystals that hold the element.
-    :param unit: of the errors.
+    :param unit: unit of the errors.
     """
     rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     pairs = np.unique(rows * 128 + np.asarray(numbers, dtype=np.int64))

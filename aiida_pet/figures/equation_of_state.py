@@ -13,7 +13,7 @@ from aiida_pet.job.choices import Equation
 from aiida_pet.tables.arrays import Floats
 from aiida_pet.units import GPA
 
-REMEDY = "it is made by the task eos: `aiida-pet launch eos SET`, or the stage eos of a screening"
+REMEDY = "`aiida-pet launch eos SET` makes it, or the stage eos of a screening"
 _POINTS = 201
 
 
@@ -21,10 +21,10 @@ _POINTS = 201
 class VolumeCurve:
     """Energies of a row at V volumes, and its equation of state at P volumes between and around them.
 
-    :ivar id: of the row.
+    :ivar id: id of the row.
     :ivar equation: which equation of state leaves less of the energies, with the numbers of the row.
     :ivar volumes: (V,) of the cell, A^3.
-    :ivar energies: (V,) of the cell over that of the minimum, eV.
+    :ivar energies: (V,) energies of the cell above the energy of the minimum, eV.
     :ivar curve_volumes: (P,) A^3.
     :ivar curve_energies: (P,) eV.
     :ivar minimum: volume of the minimum, A^3.

@@ -10,7 +10,7 @@ import pandas as pd
 from aiida_pet.figures.source import Source, array_of_row, framed
 from aiida_pet.tables.arrays import Floats
 
-REMEDY = "it is made by the task qha: `aiida-pet launch qha SET`, or the stage qha of a screening"
+REMEDY = "`aiida-pet launch qha SET` makes it, or the stage qha of a screening"
 _UNITS = {
     "temperature": "K",
     "volume": "A^3",
@@ -24,7 +24,7 @@ _UNITS = {
 class ThermalExpansion:
     """Quasi-harmonic properties at T temperatures, those at which the row has a volume.
 
-    :ivar id: of the row.
+    :ivar id: id of the row.
     :ivar temperatures: (T,) K.
     :ivar volume: (T,) of the cell, A^3.
     :ivar thermal_expansion: (T,) of the volume, 1e-6/K.

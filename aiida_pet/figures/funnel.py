@@ -22,7 +22,7 @@ _VALUES = re.compile(r" \(\w+ = [^()]*\)")
 class FunnelStage:
     """A stage.
 
-    :ivar name: of the stage.
+    :ivar name: name of the stage.
     :ivar rows_in: rows that came to it.
     :ivar rows_out: rows that went on.
     :ivar reasons: why the others did not -> rows, the most frequent first.
@@ -89,7 +89,9 @@ def funnel_of(source: Source, stages: Sequence[str] | None = None) -> Funnel:
 def _of_one_task(frame: pd.DataFrame, name: str) -> Funnel:
     column = next((one for one in ("status", "hull_status") if one in frame.columns), None)
     if column is None:
-        raise NotDrawnError("a funnel needs the column stage of a screening, or the status of a task")
+        raise NotDrawnError(
+            "a funnel needs the column stage (of a screening) or the column status (of a task)"
+        )
     counts = Counter(frame[column].astype(str))
     rows_out = sum(count for status, count in counts.items() if status in OK_STATUSES)
     reasons = {status: count for status, count in counts.most_common() if status not in OK_STATUSES}

@@ -25,13 +25,13 @@ class Histogram:
     """Numbers in B bins.
 
     :ivar column: name of it.
-    :ivar unit: of the values; empty for none.
+    :ivar unit: unit of the values; empty for none.
     :ivar edges: (B + 1,).
     :ivar counts: (B,) rows in each bin.
     :ivar below: rows under the first edge.
     :ivar above: rows over the last edge.
     :ivar missing: rows without a value.
-    :ivar median: of all values; NaN without any.
+    :ivar median: median of all values; NaN without any.
     """
 
     column: str

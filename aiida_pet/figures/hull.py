@@ -1,8 +1,8 @@
 """The convex hull of a chemical system of two or three elements, as points and straight pieces that can be drawn.
 
-The pieces are those of the hull that the columns speak of: a row whose energy above hull is known tells where the hull
-is at its composition (formation energy minus energy above hull), whatever phases made it, references that are no rows
-among them. Where no row has an energy above hull, the hull of the rows themselves is made, as pymatgen's
+The pieces belong to the hull from which the columns were computed: a row whose energy above hull is known tells where
+the hull is at its composition (formation energy minus energy above hull), whatever phases made it, references that are
+no rows among them. Where no row has an energy above hull, the hull of the rows themselves is made, as pymatgen's
 ``PhaseDiagram`` does: elements are the lowest phases of pure elements, and formation energies refer to them.
 """
 
@@ -36,7 +36,7 @@ class Hull:
     """Phases of a chemical system of d elements and the hull below them.
 
     :ivar system: the d symbols.
-    :ivar ids: (N,) of the rows, those of subsystems among them.
+    :ivar ids: (N,) ids of the rows, including rows of subsystems.
     :ivar formulas: (N,).
     :ivar fractions: (N, d) atomic fractions in the order of ``system``.
     :ivar formation_energy: (N,) eV/atom.
@@ -187,8 +187,8 @@ def _formation_energies(
         own = both[both["composition"].map(lambda one, symbol=symbol: set(one) == {symbol})]  # type: ignore[misc]
         if own.empty:
             raise NotDrawnError(
-                f"no phase of pure {symbol} is among the rows: a hull of {'-'.join(symbols)} needs each element, as a "
-                "crystal of the set or by `--references` of a launch with a hull"
+                f"no phase of pure {symbol} is among the rows: a hull of {'-'.join(symbols)} needs a phase of each "
+                "pure element, in the set or among the `--references`"
             )
         elements[symbol] = float(own["energy_per_atom"].min())
     mixed = [

@@ -1,4 +1,4 @@
-"""Values of a column against those of another launch or of references, row by row."""
+"""Values of a column against the values of another launch or of references, row by row."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _ROBUST = 1.4826  # a normal distribution's standard deviation over its median a
 class Parity:
     """N pairs.
 
-    :ivar column: of the values.
+    :ivar column: column of the values.
     :ivar other: column of the references.
-    :ivar unit: of both; empty for none.
+    :ivar unit: unit of both; empty for none.
     :ivar ids: (N,).
     :ivar reference: (N,) horizontal axis.
     :ivar value: (N,) vertical axis.
@@ -79,7 +79,9 @@ def parity_of(
     missing_columns(
         ours, [column], "a parity plot of the values", "`aiida-pet columns` lists what each task writes"
     )
-    missing_columns(theirs, [other], "a parity plot of the references", "name another column of them")
+    missing_columns(
+        theirs, [other], "a parity plot of the references", "name another column of the references"
+    )
     unit = ours.attrs.get("units", {}).get(column) or unit_of(column)
     first, second = (_numbers(frame, name) for frame, name in ((ours, column), (theirs, other)))
     if per_atom:
@@ -117,7 +119,7 @@ def _numbers(frame: pd.DataFrame, name: str) -> pd.Series[float]:
     try:
         return frame[name].astype(float)
     except (TypeError, ValueError) as error:
-        raise NotDrawnError(f"column {name!r} holds no numbers, so nothing can be drawn over it") from error
+        raise NotDrawnError(f"column {name!r} holds no numbers, so no values can be drawn over it") from error
 
 
 def _outliers(off: Floats) -> NDArray[np.bool_]:

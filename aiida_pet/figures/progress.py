@@ -20,7 +20,7 @@ class LaneCurve:
     """Rows of a lane over time.
 
     :ivar lane: its number or name.
-    :ivar stage: of the screening; empty for what is none.
+    :ivar stage: stage of the screening; empty for what is none.
     :ivar times: (K,) s since the first job of the launch began.
     :ivar rows: (K,) rows done by then, straight lines between.
     """
@@ -35,7 +35,7 @@ class LaneCurve:
 class Progress:
     """How a launch went on.
 
-    :ivar lanes: of each lane, in the order of their first jobs.
+    :ivar lanes: one entry for each lane, in the order of their first jobs.
     :ivar spent: stage -> :data:`SPENT` -> seconds, summed over jobs; those from the cache took none.
     """
 

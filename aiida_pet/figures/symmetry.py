@@ -17,7 +17,7 @@ class SymmetryChanges:
     """How many rows went from which space group to which, at K tolerances.
 
     :ivar tolerances: (K,) A, ascending.
-    :ivar changes: of each tolerance, (before, after) -> rows; rows that kept their group are among them.
+    :ivar changes: changes of each tolerance, (before, after) -> rows; rows that kept their group are among them.
     :ivar not_relaxed: rows that were left out, since they have no group before or after, or were not relaxed.
     """
 
@@ -63,8 +63,8 @@ def symmetry_changes(source: Source) -> SymmetryChanges:
     labels = [label for label in labels if _AFTER + label in frame.columns]
     if not labels:
         raise NotDrawnError(
-            "space groups before and after are columns of a relaxation (initial_spacegroup_0_01, spacegroup_0_01): "
-            "there are none"
+            "space groups before and after need columns of a relaxation (initial_spacegroup_0_01, spacegroup_0_01), "
+            "which are not there"
         )
     labels.sort(key=tolerance_of)
     changes, left_out = [], 0

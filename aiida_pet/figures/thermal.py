@@ -11,14 +11,14 @@ from scipy import constants
 from aiida_pet.figures.source import Source, array_of_row, framed
 from aiida_pet.tables.arrays import Floats
 
-REMEDY = "it is made by the task phonons; of a screening it is in the table of its stage phonons"
+REMEDY = "the task phonons makes it; in a screening it is in the table of the stage phonons"
 
 
 @dataclass(frozen=True)
 class Thermal:
     """Thermal properties at T temperatures.
 
-    :ivar id: of the row.
+    :ivar id: id of the row.
     :ivar per: what a mole is of: ``atoms`` or ``primitive cells``.
     :ivar temperatures: (T,) K.
     :ivar free_energy: (T,) Helmholtz, kJ/mol.

@@ -33,7 +33,7 @@ def read_ase_database(
 ) -> Iterator[Item]:
     """Yield each row; key-value pairs are columns, and where none of them is an id, ASE's ``unique_id`` is.
 
-    :param path: of the database, never written to.
+    :param path: path of the database, never written to.
     :param json_form: whether it is ASE's JSON form, rather than SQLite.
     :raises ValueError: if it is not a database.
     """
@@ -85,7 +85,7 @@ def _item_of_row(row: Any, id_key: str | None, dropped: LeftOut, options: Result
         counted.add("data")
     if others:
         columns[NOT_READ] = others
-        counted.note(f"constraints of other kinds than are read stand in the column {NOT_READ}")
+        counted.note(f"constraints of kinds that are not read are named in the column {NOT_READ}")
     dropped.merge(counted)
     return Crystal(row_id, atoms, columns, atom_columns)
 

@@ -77,10 +77,10 @@ def read_cif(text: TextIO, id_key: str | None, dropped: LeftOut) -> Iterator[Ite
         raise ValueError("expected a CIF data block with a cell and atom sites, got none" + problem)
     for block in blocks:
         if block not in with_atoms and block.name.lower() != "global":
-            dropped.note("a data block of a CIF has no atoms and was passed over")
+            dropped.note("a data block of a CIF has no atoms and was skipped")
     names = Counter(block.name for block in with_atoms)
     if any(count > 1 and not _is_generic(name, len(blocks)) for name, count in names.items()):
-        dropped.note("data blocks of a CIF share a name, and file name and number are the ids")
+        dropped.note("data blocks of a CIF share a name, so their ids are file name and number")
     for block in with_atoms:
         usable = len(with_atoms) > 1 and names[block.name] == 1 and not _is_generic(block.name, len(blocks))
         row_id = _id_of(block, id_key, usable)
@@ -221,7 +221,7 @@ def _sites(block: Block, cell: Array | None, left_out: LeftOut) -> _Sites:
         groups.setdefault(_text(row.get(_ASSEMBLY)), {}).setdefault(_text(row.get(_GROUP)), label)
     _refuse_alternatives(groups)
     if unknown:
-        left_out.note("an occupancy of a CIF is not said, and 1 was taken")
+        left_out.note("a CIF gives no occupancy, so 1 was taken")
     if isotopes:
         left_out.note(ISOTOPE_NOTE)
     where = np.array(coordinates, dtype=np.float64).reshape(-1, 3)
@@ -290,8 +290,8 @@ def _images(sites: _Sites, symmetry: Symmetry, cell: Array, left_out: LeftOut) -
     orbits = [_orbit(coordinate, symmetry, cell) for coordinate in sites.coordinates]
     if any(spread > _TOLD for _, spread in orbits):
         left_out.note(
-            f"atoms of one site of a CIF nearer than {MERGED} A to each other were made one, since its coordinates are "
-            "rounded"
+            f"atoms of one site of a CIF that lie within {MERGED} A of each other were merged, since coordinates in "
+            "the file are rounded"
         )
     if not orbits:
         return np.zeros((0, 3)), np.zeros(0, dtype=np.int64)
@@ -299,7 +299,7 @@ def _images(sites: _Sites, symmetry: Symmetry, cell: Array, left_out: LeftOut) -
     owners = np.repeat(np.arange(len(orbits)), [len(images) for images, _ in orbits])
     again = _listed_again(sites, where, owners, cell)
     if again:
-        left_out.note("a site of a CIF is an image of another one and was left out")
+        left_out.note("a site of a CIF is an image of another site and was left out")
     kept = ~np.isin(owners, list(again))
     return where[kept], owners[kept]
 
@@ -356,7 +356,7 @@ def _compare_multiplicities(block: Block, sites: _Sites, owners: Array, left_out
         text.isdecimal() and count not in (0, int(text)) for text, count in zip(texts, counts, strict=True)
     ):
         left_out.note(
-            "the multiplicity that a CIF states of a site is not the number of its atoms, so that coordinates or "
+            "the multiplicity that a CIF states for a site is not the number of its atoms, so the coordinates or the "
             "origin may be wrong"
         )
 
@@ -376,4 +376,4 @@ def _compare_formula(block: Block, atoms: Atoms, left_out: LeftOut) -> None:
     scale = sum(found.values()) / (sum(stated.values()) or 1)
     elements = {*stated, *found}
     if any(abs(stated[element] * scale - found[element]) > 0.02 * len(atoms) for element in elements):
-        left_out.note("the formula that a CIF states is not that of its atoms")
+        left_out.note("the formula that a CIF states does not match its atoms")

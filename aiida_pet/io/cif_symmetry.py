@@ -69,7 +69,7 @@ def symmetry_of(block: Block, cell: Array) -> Symmetry:
         found = Symmetry(*listed, _disagreement(*listed, hall, symbol, number))
     elif any(name.startswith(("_space_group_magn", "_space_group_symop_magn")) for name in block.values):
         raise CifError(
-            "its symmetry is that of a magnetic space group, which is not read: expected operations x,y,z"
+            "its symmetry is given as a magnetic space group, which is not read: expected operations x,y,z"
         )
     elif hall is not None or symbol is not None or number is not None:
         found = _named(block, hall, symbol, number, cell)
@@ -107,7 +107,8 @@ def _listed(texts: tuple[str, ...]) -> tuple[Array, Array]:
     translations = np.array([translation for _, translation in parsed])
     if not _is_group(rotations, translations):
         raise CifError(
-            f"its {len(texts)} operations of symmetry are no group: some are missing or wrong, or there is no x,y,z"
+            f"its {len(texts)} operations of symmetry do not form a group: some are missing or wrong, or x,y,z is not "
+            "among them"
         )
     return rotations, translations
 
@@ -131,7 +132,7 @@ def _operation(text: str) -> tuple[Array, Array]:
                 translation[row] += float(value)
             place = match.end()
     if abs(round(np.linalg.det(rotation))) != 1 or np.abs(rotation).max() > 3:
-        raise CifError(f"operation of symmetry {text[:40]!r} is no rotation or reflection of a lattice")
+        raise CifError(f"operation of symmetry {text[:40]!r} is not a rotation or reflection of a lattice")
     return rotation, translation
 
 
@@ -229,21 +230,25 @@ def _named(block: Block, hall: str | None, symbol: str | None, number: int | Non
     if hall is not None and not found and symbol is None:
         raise CifError(f"its symmetry is the Hall symbol {hall[:40]!r}, which is not known: {_REMEDY}")
     if hall is not None and not found and "(" in hall:
-        raise CifError(f"its Hall symbol {hall[:40]!r} shifts the origin, which is not read: {_REMEDY}")
+        raise CifError(
+            f"its Hall symbol {hall[:40]!r} has a shift of the origin, and such symbols are not read: {_REMEDY}"
+        )
     if not found:
         found = _by_symbol(block, symbol, number)
         if hall is not None:
-            notes.append("the Hall symbol of a CIF is not known, and its Hermann-Mauguin symbol was taken")
+            notes.append("the Hall symbol of a CIF is not known, so its Hermann-Mauguin symbol was taken")
     elif symbol is not None:
         named = {
             setting.number for setting in _settings() if _plain(_SUFFIX.sub("", symbol)) in setting.names
         }
         if named and not named & {setting.number for setting in found}:
             raise CifError(
-                f"its Hall symbol is that of space group {found[0].number}, and it is named {symbol!r}"
+                f"its Hall symbol belongs to space group {found[0].number}, but its name is {symbol!r}"
             )
     if number is not None and all(setting.number != number for setting in found):
-        raise CifError(f"its symbol is that of space group {found[0].number}, its number {number}: {_REMEDY}")
+        raise CifError(
+            f"its symbol belongs to space group {found[0].number}, but its number is {number}: {_REMEDY}"
+        )
     fitting = [setting for setting in found if _leaves_metric(_database(setting.index)[0], cell)]
     if not fitting:
         raise CifError(
@@ -253,7 +258,7 @@ def _named(block: Block, hall: str | None, symbol: str | None, number: int | Non
     chosen = fitting[0]
     origins = {setting.choice for setting in fitting if setting.number == chosen.number} & {"1", "2"}
     if len(origins) == 2:
-        notes.append("a CIF does not say which origin its space group has, and the first choice was taken")
+        notes.append("a CIF does not say which origin its space group has, so the first choice was taken")
     return Symmetry(*_database(chosen.index), tuple(notes))
 
 
@@ -312,7 +317,7 @@ def _disagreement(
         None,
     ):
         return ()
-    return ("a CIF lists operations of another space group than it names, and the operations were taken",)
+    return ("a CIF lists operations of another space group than it names; the operations were taken",)
 
 
 @lru_cache(maxsize=256)

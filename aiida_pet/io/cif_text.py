@@ -191,7 +191,7 @@ def _set(block: Block, name: str, values: list[Token]) -> None:
     if name in block.values and [token.text for token in block.values[name]] != [
         token.text for token in values
     ]:
-        _complain(block, f"{name} stands twice in it, with different values", name)
+        _complain(block, f"{name} stands in the file twice, with different values", name)
         return
     block.values[name] = values
 

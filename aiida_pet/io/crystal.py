@@ -78,7 +78,7 @@ class ImportProblem:
     """One structure, or what is left of a file, that could not be imported.
 
     :ivar file: path of the file; ``archive.zip:member`` for a member of an archive.
-    :ivar id: of the structure; empty where the problem is that of the file.
+    :ivar id: id of the structure; empty if the problem concerns the file.
     :ivar reason: the value found and what was expected.
     :ivar remedy: what helps, in words of Python arguments; empty where there is none.
     """
@@ -297,14 +297,14 @@ class ColumnCollector:
                 if isinstance(value, str):
                     self._left_out.note(f"{value!r} in column {name!r}, among numbers, was taken as missing")
             return [None if isinstance(value, str) else value for value in values]
-        self._left_out.remark(f"column {name!r} holds numbers and texts: all were taken as texts")
+        self._left_out.remark(f"column {name!r} holds numbers and texts, so all values were taken as texts")
         return values
 
     def build_atoms(self, offsets: Array) -> dict[str, Array]:
         """Return name -> (A, ...) array; row i owns ``offsets[i]:offsets[i + 1]``.
 
-        Columns of bool are False where a row lacks them, those of texts empty. Columns of integers that every row has
-        are int64; others of numbers are float64, and NaN where a row lacks them.
+        Columns of bool are False where a row lacks them, columns of texts are empty. Columns of integers that every row
+        has are int64; others of numbers are float64, and NaN where a row lacks them.
         """
         built = {}
         for name, by_row in self._atom_values.items():
@@ -337,8 +337,8 @@ class ColumnCollector:
         for name, found in self._units.items():
             if len(found) > 1:
                 raise ValueError(
-                    f"column {name!r} has several units, {', '.join(sorted(found))}: expected one; "
-                    "import the files as one set each"
+                    f"column {name!r} has several units, {', '.join(sorted(found))}: expected one unit; import each "
+                    "file as a set of its own"
                 )
         return {name: next(iter(found)) for name, found in self._units.items()}
 
@@ -377,7 +377,7 @@ def _column(values: list[Any]) -> Array:
         texts = ["" if value is None else str(value) for value in values]
         longest = max(map(len, texts))
         if longest > MAX_TEXT:
-            raise ValueError(f"a text has {longest} characters, and at most {MAX_TEXT} are kept")
+            raise ValueError(f"a text has {longest} characters, but at most {MAX_TEXT} are kept")
         return np.array(texts, dtype=str)
     if types <= {bool} and not missing:
         return np.array(values, dtype=bool)

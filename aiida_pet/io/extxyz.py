@@ -70,7 +70,7 @@ def read_extxyz(
             yield Broken(row_id, f"frame at line {start}: {error}")
             continue
         for key in sorted(again):
-            dropped.note(f"{key!r} stands more than once in a comment line, and the last was taken")
+            dropped.note(f"{key!r} stands more than once in a comment line; the last value was taken")
         found.id = row_id if found.id is None else found.id
         yield found
 
@@ -160,8 +160,8 @@ def _cell(values: dict[str, Value]) -> Array | None:
     cell = numbers.reshape(3, 3)
     if "[" in value.text and not np.array_equal(cell, cell.T):
         raise FrameError(
-            f"the cell {value.text[:60]!r} is nested, and writers differ in whether its rows are the lattice "
-            "vectors: expected nine numbers in quotes, a, b and c one after the other"
+            f"the cell {value.text[:60]!r} is nested, and programs disagree whether its rows are the lattice vectors: "
+            "expected nine numbers in quotes, a, b and c one after the other"
         )
     return cell
 
@@ -219,7 +219,7 @@ def _arrays(properties: str, rows: list[str], first_line: int, left_out: LeftOut
         if len(row) < width:
             raise FrameError(f"line {first_line + number} has {len(row)} values: expected {width}")
     if any(len(row) > width for row in parts):
-        left_out.add("values behind those of Properties")
+        left_out.add("further values after the values of Properties")
     arrays: dict[str, Any] = {}
     start = 0
     for name, kind, columns in layout:

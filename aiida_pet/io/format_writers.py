@@ -155,7 +155,7 @@ def _write_crystals(
         return left_out
     names = set[str]()
     if most is not None and len(rows) > most:
-        logger.warning("a file of %s holds %d crystal: name a folder to write all of them", name, most)
+        logger.warning("a file of %s holds only %d crystal: name a folder to write all crystals", name, most)
         left_out += table.ids[rows[most:]].tolist()
         rows = rows[:most]
     with open_whole(path) as handle:

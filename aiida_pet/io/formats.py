@@ -28,7 +28,7 @@ class Format:
     """A format of files.
 
     :ivar name: for options.
-    :ivar suffixes: of files that are read, in small letters.
+    :ivar suffixes: suffixes of files that are read, in small letters.
     :ivar reader: ``module:function``; empty for a format that is only written.
     :ivar writer: ``module:function``; empty for a format that is only read.
     :ivar written: suffixes that mean the format when a file is written, in small letters.
@@ -188,7 +188,7 @@ def format_named(name: str, *, to_write: bool = False) -> Format:
 
 
 def format_of_file(name: str) -> Format | None:
-    """Return the format that the name of a file (without that of a compression) tells; None where it tells none."""
+    """Return the format that the name of a file tells (without the suffix of a compression), or None."""
     suffix = PurePath(name).suffix.lower()
     for one in FORMATS:
         if suffix and suffix in one.suffixes:

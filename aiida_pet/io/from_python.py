@@ -55,8 +55,8 @@ def iter_python(crystals: Any) -> Iterator[Crystal]:
     """Yield each crystal with an id, one at a time."""
     if _is_crystal(crystals) or isinstance(crystals, str | bytes) or not isinstance(crystals, Iterable):
         raise TypeError(
-            f"a {type(crystals).__name__} is no list of crystals: expected a list, an iterator or a mapping "
-            "id -> crystal; a single crystal goes into a list"
+            f"a {type(crystals).__name__} is not a list of crystals: expected a list, an iterator or a mapping id -> "
+            "crystal. Put a single crystal into a list"
         )
     pairs = crystals.items() if isinstance(crystals, Mapping) else (_pair(one) for one in crystals)
     for place, (row_id, one) in enumerate(pairs):

@@ -47,7 +47,7 @@ class ResultOptions:
     :ivar column_map: name of a field -> one of :data:`TARGETS`, or the name of the column that it becomes.
     :ivar virial_sign: reads ``virial`` as stress = sign * virial / volume; None leaves virials out, unless they are
         mapped, in which case the sign is ASE's, ``minus``.
-    :ivar stress_unit: of stresses in the file, one of :data:`STRESS_UNITS`; virials are in eV.
+    :ivar stress_unit: unit of stresses in the file, one of :data:`STRESS_UNITS`; virials are in eV.
     :ivar stress_sign: ``minus`` where the file counts compression positive, as VASP's output does.
     """
 
@@ -71,8 +71,8 @@ class ResultOptions:
             raise ValueError(f"column_map maps several fields to {twice[0]!r}: expected one")
         if self.column_map.get("virial") == "stress":
             raise ValueError(
-                "column_map maps virial to stress, and one is not the other: virial_sign='minus' reads it as "
-                "stress = -virial / volume"
+                "column_map maps virial to stress, but they are different quantities: virial_sign='minus' reads a "
+                "virial as stress = -virial / volume"
             )
 
 

@@ -116,7 +116,9 @@ def crystal_of_text(text: str) -> Found:
     if text.lstrip().startswith("{"):
         raw = _dict_of(text)
         if not holds_crystal(raw):
-            raise ValueError(f"its JSON text is no structure, it has the fields {sorted(map(str, raw))[:10]}")
+            raise ValueError(
+                f"its JSON text is not a structure; it has the fields {sorted(map(str, raw))[:10]}"
+            )
         return crystal_of_dict(raw)
     reader = read_cif if "_cell_length_a" in text else read_poscar
     items = list(reader(io.StringIO(text), None, LeftOut()))
@@ -218,11 +220,13 @@ def _check_optimade_whole(raw: Mapping[str, Any], n_sites: int) -> None:
     features = raw.get("structure_features") or []
     if raw.get("assemblies") or "assemblies" in features:
         raise ValueError(
-            "its sites are alternatives of each other (assemblies): expected an ordered crystal, in which "
-            "every site is occupied"
+            "its sites are alternatives to each other (assemblies): expected an ordered crystal, in which every site "
+            "is occupied"
         )
     if "implicit_atoms" in features:
-        raise ValueError("it has atoms that are not among its sites (implicit_atoms): expected all atoms")
+        raise ValueError(
+            "some of its atoms are not among its sites (implicit_atoms): expected a site for every atom"
+        )
 
 
 def _optimade_species(listed: Any) -> dict[str, Mapping[str, Any]]:

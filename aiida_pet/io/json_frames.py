@@ -88,9 +88,9 @@ class ColumnFrame:
         """
         if self._column is None:
             raise ValueError(
-                "neither is it a list of records nor does a column of a data frame hold structures; its fields are "
-                f"{', '.join(self._seen)[:300]}: expected the records in a list at the top, or in one of the fields "
-                "entries, data, structures"
+                "it is not a list of records, and no column of a data frame holds structures; its fields are "
+                f"{', '.join(self._seen)[:300]}: expected a list of records, or an object that has the list in a "
+                "field entries, data or structures"
             )
         table = self._structures.build()
         for label in self._labels:
@@ -147,7 +147,7 @@ class SplitFrame:
         """
         if self._waiting and "columns" not in beside:
             raise ValueError(
-                "its field 'data' holds rows, but no field 'columns' says what their columns are called"
+                "its field 'data' holds rows, but there is no field 'columns' with the names of their columns"
             )
         for row in self._waiting:
             self._unnamed.append(self._item(row, beside, None))
@@ -162,7 +162,7 @@ class SplitFrame:
         if not isinstance(names, list) or not isinstance(row, list) or len(row) != len(names):
             return Broken(
                 None,
-                f"row {self._number} is no list of one value for each of its columns ({str(names)[:100]})",
+                f"row {self._number} is not a list with one value for each column ({str(names)[:100]})",
             )
         names = [".".join(map(str, name)) if isinstance(name, list) else str(name) for name in names]
         record = dict(zip(names, row, strict=True))

@@ -1,4 +1,4 @@
-"""Counts what an import left out or changed, for the one summary that ends it. No AiiDA."""
+"""Counts what an import left out or changed, for the summary at its end. No AiiDA."""
 
 from __future__ import annotations
 
@@ -61,9 +61,7 @@ class LeftOut:
         if self.files:
             shown = ", ".join(self.files[:5]) + (", ..." if len(self.files) > 5 else "")
             were = "file was" if len(self.files) == 1 else "files were"
-            lines.append(
-                f"{len(self.files)} {were} passed over, as no format is known by such a name: {shown}"
-            )
+            lines.append(f"{len(self.files)} {were} skipped, since their names tell no format: {shown}")
         if self.fields:
             named = [f"{name}: {plural(count, 'crystal')}" for name, count in self.fields.most_common(_SHOWN)]
             if len(self.fields) > _SHOWN:

@@ -81,14 +81,15 @@ def write_submission(energies: Table, crystals: StructureTable, path: Path) -> S
     :param energies: rows with a column ``formation_energy``, eV/atom.
     :param crystals: the same rows, relaxed, with ``energy``, ``status`` and ``n_steps``, in any order and possibly
         among others.
-    :param path: of the energies, called ``<yyyy-mm-dd>-discovery.csv.gz``.
+    :param path: path of the energies, called ``<yyyy-mm-dd>-discovery.csv.gz``.
     :raises SubmissionError: if the name does not fit, or there are no formation energies.
     :raises KeyError: naming ids without a crystal.
     """
     path, structures = submission_paths(path)
     if ENERGY_COLUMN not in energies.columns:
         raise SubmissionError(
-            f"there is no column {ENERGY_COLUMN!r} (eV/atom): submit the results of a hull or of a screening with one"
+            f"there is no column {ENERGY_COLUMN!r} (eV/atom): submit the results of a hull, or of a screening with a "
+            "hull"
         )
     values = np.asarray(energies.columns[ENERGY_COLUMN], dtype=float)
     frame = pd.DataFrame({"material_id": energies.ids, "e_form_per_atom": np.round(values, DECIMALS)})

@@ -43,7 +43,8 @@ class ModeConductivity:
     """What the modes of a crystal carry at 300 K; Q q-points, B bands.
 
     :ivar modes: (Q, B) mean of the diagonal of the conductivity of each mode, W/(m K).
-    :ivar weights: (Q,) of the q-points; the sum of ``modes`` over that of ``weights`` is the conductivity.
+    :ivar weights: (Q,) weights of the q-points; the sum of ``modes`` divided by the sum of ``weights`` is the
+        conductivity.
     :ivar frequencies: (Q, B), THz; None if they are not known at these q-points.
     """
 
@@ -126,7 +127,9 @@ def _modes_of(record: Mapping[str, Any]) -> ModeConductivity | None:
     if values.ndim not in (3, 4) or values.shape[1] != len(counts):
         raise ValueError(f"conductivities of modes have shape {values.shape} with {len(counts)} weights")
     if len(temperatures) != len(values) or _ROOM not in temperatures:
-        raise ValueError(f"there are {len(values)} temperatures, {temperatures.tolist()} K: 300 K is wanted")
+        raise ValueError(
+            f"there are {len(values)} temperatures, {temperatures.tolist()} K: expected 300 K among them"
+        )
     values = values[int(np.flatnonzero(temperatures == _ROOM)[0])]
     if values.ndim == 3:
         values = values[..., :3].mean(axis=-1)

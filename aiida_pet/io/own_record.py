@@ -132,8 +132,8 @@ def parsed(raw: Any) -> Mapping[str, Any] | None:
             raw = json.loads(raw)
         except ValueError as error:
             raise ValueError(
-                f"what aiida-pet wrote under {OWN_KEY!r} is damaged: {reason_of(error)}: expected its whole JSON; "
-                f"export the set again, or remove {OWN_KEY!r} and read the plain keys"
+                f"what aiida-pet wrote under {OWN_KEY!r} is damaged: {reason_of(error)}: export the set again, or "
+                f"remove {OWN_KEY!r} to read the plain keys"
             ) from error
     return raw if isinstance(raw, Mapping) else None
 
@@ -159,7 +159,7 @@ def own_crystal(
 
     :param raw: the object.
     :param atoms: the geometry.
-    :param id_key: of the id; None takes that which was written, empty none.
+    :param id_key: key of the id; None takes that which was written, empty none.
     :param dropped: counts what is not a column.
     :raises ValueError: if the object was damaged.
     """

@@ -21,9 +21,9 @@ Found = tuple[Floats, Floats | None]
 
 
 def dataset_of(document: Mapping[str, Any], prefix: str = "") -> Found | None:
-    """Return the data set of a file of phonopy, or that of second order of phono3py; None if there is none.
+    """Return the data set of a file of phonopy, or the data set of second order of phono3py; None if there is none.
 
-    :param prefix: of its keys, ``phonon_`` in files of phono3py.
+    :param prefix: prefix of its keys, ``phonon_`` in files of phono3py.
     :raises KeyError, TypeError, ValueError: if it is not as phonopy writes it.
     """
     listed, block = document.get(f"{prefix}displacements"), document.get(f"{prefix}dataset")
@@ -73,7 +73,7 @@ def phonopy_dataset(displacements: Array, forces: Array | None, n_atoms: int) ->
     :param displacements: (M, 5).
     :param forces: (D S, 3), or None.
     :param n_atoms: S.
-    :raises ValueError: if the forces are not those of so many supercells, or an atom is not among those of one.
+    :raises ValueError: if the forces do not belong to so many supercells, or a supercell has no such atom.
     """
     cells, atoms = displacements[:, 0].astype(np.int64), displacements[:, 1].astype(np.int64)
     count = int(cells.max()) + 1

@@ -123,7 +123,9 @@ def _displaced(table: StructureTable, index: int) -> Any:
         )
         if (len(found.fc2_positions), len(found.fc3_positions)) == counts:
             return phono3py
-    raise ValueError("its pairs were chosen by pair_cutoff or another symprec, which the table does not say")
+    raise ValueError(
+        "its pairs were chosen with pair_cutoff or another symprec, which the table does not hold"
+    )
 
 
 def _has_force_constants(table: StructureTable, index: int) -> bool:

@@ -89,7 +89,9 @@ def _factor(units: Mapping[str, Any], name: str, known: Mapping[str, float], def
     """Return what a number is multiplied by; NaN where the file does not say, and it is not needed for the crystal."""
     if name not in units:
         if default is None and name == "length":
-            raise ValueError("the file is of another calculator than VASP and has no physical_unit: length")
+            raise ValueError(
+                "the file was made for another calculator than VASP and has no physical_unit: length"
+            )
         return float("nan") if default is None else default
     unit = str(units[name]).lower()
     if unit not in known:
@@ -111,7 +113,7 @@ def _atoms(block: Mapping[str, Any], length: float, left_out: LeftOut) -> Atoms:
     if not points:
         raise ValueError("the unit_cell has no points")
     if any("mixture" in point or float(point.get("weight", 1.0)) != 1.0 for point in points):
-        raise ValueError("its unit_cell has sites that several elements share: expected ordered sites")
+        raise ValueError("several elements share a site of its unit_cell: expected ordered sites")
     if any("magnetic_moment" in point for point in points):
         left_out.add("magnetic_moment")
     # yaml takes the symbol of nobelium for a flag

@@ -79,7 +79,7 @@ class _Reader:
                 unknown += bool(self.lines[place].strip())
                 place += 1
         if unknown:
-            self.left_out.add(f"text behind a structure ({plural(unknown, 'line')})")
+            self.left_out.add(f"text after a structure ({plural(unknown, 'line')})")
         return self.found
 
     def _structures(self, place: int) -> int:
@@ -334,7 +334,7 @@ def _held(flags: list[list[str]], first: int) -> Array | None:
     for number, row in enumerate(flags):
         if len(row) != 3 or not set(row) <= {"T", "F"}:
             raise PoscarError(
-                f"line {first + number + 1}: expected three flags T or F behind the coordinates, as it says "
+                f"line {first + number + 1}: expected three flags T or F after the coordinates, since the file says "
                 f"Selective dynamics, got {' '.join(row) or 'none'}"
             )
     held = np.array([[flag == "F" for flag in row] for row in flags], dtype=bool).reshape(-1, 3)

@@ -36,7 +36,9 @@ def reason_against(table: StructureTable, index: int) -> str:
         return "it has no atoms"
     held = held_in(table)
     if held is not None and (held[part].any(axis=1) & ~held[part].all(axis=1)).any():
-        return "atoms are held along some of x, y and z, and a POSCAR holds along lattice vectors"
+        return (
+            "atoms are held along some of x, y and z, but a POSCAR can only hold atoms along lattice vectors"
+        )
     return ""
 
 

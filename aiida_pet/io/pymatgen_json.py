@@ -52,8 +52,8 @@ _LISTS = frozenset(
 # Fields of an object that are no column of a data frame.
 _NO_COLUMNS = frozenset({"structures", "results", "result", "payload", "body"})
 _VALUES = (
-    "it is a list of lists, a data frame in orient='values', which does not say what its columns are called: "
-    "write it with orient='split' or orient='records'"
+    "it is a list of lists (a data frame in orient='values'), which has no names of columns: write it with "
+    "orient='split' or orient='records'"
 )
 
 
@@ -227,8 +227,8 @@ def _entries(stream: JsonStream, name: str, exact: bool = False) -> Iterator[tup
     """
     if stream.peek() != "{":
         raise ValueError(
-            f"field {name!r} is a {_kind(stream.peek())}: in a data frame every column is an object "
-            "of row -> value; write it with orient='records' if it is another"
+            f"field {name!r} is a {_kind(stream.peek())}: in a data frame every column is an object of row -> value; "
+            "write a data frame of another form with orient='records'"
         )
     for key in stream.object():
         yield key, stream.value(exact)

@@ -1,8 +1,8 @@
-"""Reads crystals from files into one table, as a stream: memory is that of the table. No AiiDA.
+"""Reads crystals from files into one table, as a stream: it takes only the memory of the table. No AiiDA.
 
-Ids come from the file: a field of the structure (:data:`~aiida_pet.io.ids.ID_KEYS`), else the file's
-name for a file of one structure, else ``<file name>-<number>``, counted from 0. They must be unique over all
-files of an import. Units are those of ASE and pymatgen (A, eV), nothing is converted.
+Ids come from the file: a field of the structure (:data:`~aiida_pet.io.ids.ID_KEYS`), else the file's name for a file of
+one structure, else ``<file name>-<number>``, counted from 0. They must be unique over all files of an import. Units are
+the units of ASE and pymatgen (A, eV); nothing is converted.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _remedy_of_duplicates(places: dict[str, list[str]], given_twice: Sequence[st
 class ReadOptions:
     """How to read files.
 
-    :ivar file_format: of all files; None tells it by their names.
+    :ivar file_format: format of all files; None tells it by their names.
     :ivar id_key: field that holds the id; None tries the usual ones, empty uses none and numbers the
         structures.
     :ivar structure_key: field or data frame column that holds the structure, where a JSON row has several.
@@ -97,7 +97,7 @@ class ReadOptions:
     ) -> ReadOptions:
         """Return the options, the format given by its name.
 
-        :param results: of :class:`~aiida_pet.io.input_results.ResultOptions`.
+        :param results: results of :class:`~aiida_pet.io.input_results.ResultOptions`.
         :raises StructureFileError: if there is no such format, or an option of results has no such value.
         """
         if file_format is not None and file_format not in readable():
@@ -137,8 +137,8 @@ class ImportResult:
             shown = "; ".join(" = ".join(group[:3]) for group in self.equal[:3])
             more = "; ..." if len(self.equal) > 3 or any(len(group) > 3 for group in self.equal[:3]) else ""
             lines.append(
-                f"{n_equal} crystals have an equal one under another id ({shown}{more}): "
-                "all were imported, and each will be computed"
+                f"{n_equal} crystals equal another crystal with a different id ({shown}{more}): all were imported, "
+                "and each will be computed"
             )
         return lines
 
@@ -261,9 +261,7 @@ def _named_items(source: Source, options: ReadOptions, left_out: LeftOut) -> Ite
             yield _with_id(waiting, source.stem if whole_file and count == 1 else f"{source.stem}-0")
             waiting = None
         if item.id is None and options.id_key and isinstance(item, Crystal):
-            left_out.note(
-                f"there is no field {options.id_key!r} that holds an id, and the name of the file was taken"
-            )
+            left_out.note(f"no field {options.id_key!r} holds an id, so the name of the file was taken")
         if item.id is None and options.id_key is None and isinstance(item, Crystal):
             _note_likely_ids(item, left_out)
         if whole_file:
@@ -281,7 +279,7 @@ def _note_likely_ids(crystal: Crystal, left_out: LeftOut) -> None:
     for name, value in crystal.columns.items():
         if name != EXPORTED_ID_KEY and isinstance(value, str | int) and sounds_like_id(name):
             left_out.note(
-                "no field is known to hold the id, and the name of the file was taken; "
+                "no field is known to hold the id, so the name of the file was taken; "
                 f"id_key={name!r} takes this field"
             )
             return

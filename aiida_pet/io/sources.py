@@ -41,7 +41,7 @@ class Source:
 
     :ivar name: for messages, ``archive.zip:member`` in an archive.
     :ivar stem: file name without compression and format: what names structures that bring no id.
-    :ivar format: of the content; None where the name does not tell.
+    :ivar format: format of the content; None where the name does not tell.
     :ivar open_raw: opens the file as it is, compressed or not.
     :ivar compression: ``.gz``, ``.bz2``, ``.xz`` or empty.
     :ivar path: where the file is on disk; None in an archive.
@@ -84,7 +84,7 @@ def find_sources(
     Hidden files are passed over. What has no known name is yielded with format None. An archive that is damaged or
     has members outside of it is yielded too, and raises when it is opened: it costs no other file.
 
-    :param file_format: of all of them, whatever their names.
+    :param file_format: format of all of them, whatever their names.
     :param folders: names of files by :func:`names_by_folder`, where several files were given.
     :raises StructureFileError: if there is no such file or folder.
     """

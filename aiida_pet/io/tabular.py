@@ -83,13 +83,13 @@ class RowsBeside:
             units = {name: unit for name, unit in row.units.items() if name in columns}
             collector.add_crystal(place, Crystal(row.id, Atoms(), columns, units=units))
         for _ in range(len(self._rows) - len(found)):
-            left_out.note("rows of a table that no crystal has the id of")
+            left_out.note("rows of a table whose id no crystal has")
 
 
 def read_csv(
     open_text: Callable[[], AbstractContextManager[TextIO]], options: JsonOptions
 ) -> Iterator[Item | Row]:
-    """Yield the crystals or rows of a csv file, which is read twice: types are those of whole columns.
+    """Yield the crystals or rows of a csv file, which is read twice, since types are found for whole columns.
 
     :param open_text: opens the file.
     :raises ValueError: if it is no table, or has neither structures nor ids.
@@ -157,8 +157,8 @@ def _checked(reader: Any) -> Iterator[tuple[int, list[str]]]:
                 yield reader.line_num, values
     except csv.Error as error:
         raise ValueError(
-            f"line {reader.line_num} is not valid csv: {error}: expected a value in quotes to begin right behind the "
-            'separator, and quotes in it twice ("")'
+            f"line {reader.line_num} is not valid csv: {error}: expected a value in quotes to begin right after the "
+            'separator, and quotes inside the value to be doubled ("")'
         ) from error
 
 
@@ -222,7 +222,7 @@ def _remark_commas(names: list[str], kinds: list[str], structure: str | None, op
         if kind == "comma" and not _is_text(name, structure, options):
             options.dropped.remark(
                 f"column {name!r} holds numbers with a decimal comma, which were taken as texts: write them with a "
-                "point"
+                "decimal point"
             )
 
 
@@ -264,15 +264,15 @@ def _item(
     row_id = row_id if row_id is not None or options.id_key is not None else label
     if row_id is None:
         raise ValueError(
-            "it holds neither structures (CIF, POSCAR or JSON in a column) nor ids by which its rows could go to "
-            f"crystals of other files: columns are {', '.join(record)[:300]}"
+            "it holds neither structures (CIF, POSCAR or JSON in a column) nor ids that match crystals of other "
+            "files: columns are {', '.join(record)[:300]}"
         )
     record.pop(key or "", None)
     return Row(row_id, record, units or {})
 
 
 def read_parquet(path: Path, options: JsonOptions) -> Iterator[Item | Row]:
-    """Yield the crystals or rows of a parquet file; units are those of the key ``units`` of its metadata.
+    """Yield the crystals or rows of a parquet file; units come from the key ``units`` of its metadata.
 
     :raises ValueError: if it is none, pyarrow is not there, or it has neither structures nor ids.
     """

@@ -1,7 +1,7 @@
 """Read a model checkpoint safely: its hash first, its pickle only then, both from the same bytes.
 
 A checkpoint is a zip archive around a pickle, and a pickle is a program: whoever opens it runs it. So nothing is
-unpickled here unless its SHA-256 is the one that the caller expects, and what is unpickled are the very bytes that
+unpickled here unless its SHA-256 is the hash that the caller expects, and what is unpickled are the very bytes that
 were hashed (the file is read once, so it cannot be exchanged in between). Hashing and :func:`verify` need neither torch
 nor metatrain; these are imported where a checkpoint is opened. Building a model from it is left to others.
 """
@@ -48,7 +48,7 @@ class TruncatedModelError(ModelError):
 
 
 class WrongHashError(ModelError):
-    """Raised when the SHA-256 of a file is not the one expected. Nothing of the file was executed."""
+    """Raised when the SHA-256 of a file is not the expected hash. Nothing of the file was executed."""
 
 
 class NotACheckpointError(ModelError):
@@ -100,7 +100,7 @@ def read_verified(path: Path | str, sha256: str) -> bytes:
     if _is_cut_short(content):
         raise TruncatedModelError(f"the model {path} is cut short: {detail}; copy or fetch it again")
     raise WrongHashError(
-        f"the model {path} is not the one asked for: {detail}; it was not opened. "
+        f"the model {path} is not the model that was asked for: {detail}. It was not opened. "
         "If the file was meant to change, import it as a new model"
     )
 
@@ -133,7 +133,7 @@ def load_checkpoint(path: Path | str, expected_sha256: str) -> dict[str, Any]:
 def open_checkpoint(path: Path | str, content: bytes) -> dict[str, Any]:
     """Return the checkpoint whose bytes are ``content``, as :func:`read_archive` returned them; this runs its pickle.
 
-    :param path: of the file, for messages.
+    :param path: path of the file, for messages.
     :raises ModelError: as :func:`load_checkpoint`.
     """
     try:
@@ -148,8 +148,8 @@ def open_checkpoint(path: Path | str, content: bytes) -> dict[str, Any]:
         checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
     except (ImportError, AttributeError) as error:
         raise ModelError(
-            f"cannot open the model {path}: {error}. It was written by another version of metatrain than the one "
-            "installed; install the one it needs"
+            f"cannot open the model {path}: {error}. It was written by another version of metatrain than the "
+            "installed version; install the version that it needs"
         ) from error
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
         raise NotACheckpointError(

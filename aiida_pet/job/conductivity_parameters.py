@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from aiida_pet.job.choices import ForceConstants, HeatTransport, Opposites
-from aiida_pet.job.parameters import Integers3, TightRelaxParameters
+from aiida_pet.job.parameters import Displacement, Integers3, TightRelaxParameters
 from aiida_pet.schemas import told
 
 Matrix = Integers3 | tuple[Integers3, Integers3, Integers3]
@@ -23,84 +23,89 @@ class ConductivityParameters(TightRelaxParameters):
         description="shortest distance between images of an atom in the supercell of second order",
         json_schema_extra=told(unit="A"),
     )
-    fc2_max_atoms: int = Field(512, ge=1, description="atoms of the supercell of second order at most")
+    fc2_max_atoms: int = Field(
+        512, ge=1, description="largest number of atoms of the supercell of second order"
+    )
     fc3_min_image: float = Field(
         8.0,
         gt=0,
         description="shortest distance between images of an atom in the supercell of third order",
         json_schema_extra=told(unit="A"),
     )
-    fc3_max_atoms: int = Field(200, ge=1, description="atoms of the supercell of third order at most")
+    fc3_max_atoms: int = Field(
+        200, ge=1, description="largest number of atoms of the supercell of third order"
+    )
     fc2_supercell: Matrix | None = Field(
         None,
-        description="multiples of the primitive cell, or a matrix, instead of the rule",
+        description="supercell of second order, as multiples of the primitive cell or as a matrix; if given, "
+        "fc2_min_image has no effect",
         json_schema_extra=_MATRIX,
     )
     fc3_supercell: Matrix | None = Field(
         None,
-        description="multiples of the primitive cell, or a matrix, instead of the rule",
+        description="supercell of third order, as multiples of the primitive cell or as a matrix; if given, "
+        "fc3_min_image has no effect",
         json_schema_extra=_MATRIX,
     )
     given_cells: bool = Field(
         True,
-        description="where the set has columns fc2_supercell and fc3_supercell (matrices relative to the cell of the "
-        "row) and q_mesh, take these instead of parameters",
+        description="take the columns fc2_supercell and fc3_supercell (matrices relative to the cell of the row) and "
+        "q_mesh of the set, if there are any, instead of parameters",
     )
-    displacement: float | None = Field(
-        None,
-        gt=0,
-        description="of an atom; if not given, 0.03 for conservative and 0.1 for direct forces",
-        json_schema_extra=told(unit="A"),
-    )
+    displacement: Displacement = None
     opposites: Opposites = Field(
         Opposites.ALWAYS,
-        description="whether each displacement has its opposite: always, or auto, where symmetry does not make the two "
-        "the same",
+        description="whether an atom is also displaced in the opposite direction: always, or auto, only where "
+        "symmetry does not make the two the same",
     )
     pair_cutoff: float | None = Field(
         None,
         gt=0,
-        description="pairs of atoms farther apart are not displaced together",
+        description="largest distance of two atoms that are displaced together",
         json_schema_extra=told(unit="A"),
     )
     phonon_symprec: float = Field(
         1e-5,
         gt=0,
         lt=10,
-        description="tolerance of the space group that reduces displacements, as of phono3py",
+        description="tolerance of phono3py for the space group that reduces the number of displacements",
         json_schema_extra=told(unit="A"),
     )
     max_displacements: int = Field(
-        20_000, ge=1, description="a crystal that needs more displaced supercells is not computed"
+        20_000,
+        ge=1,
+        description="largest number of displaced supercells of a crystal; a crystal that needs more is not computed",
     )
     force_constants: ForceConstants = Field(
-        ForceConstants.TRADITIONAL, description="how force constants are made of forces"
+        ForceConstants.TRADITIONAL, description="method that makes force constants from forces"
     )
     mesh: float | Integers3 = Field(
         50.0,
-        description="mesh of q-points: three numbers, or a density as the length of phono3py, A",
+        description="mesh of q-points: three whole numbers, or a length in A that sets its density as in phono3py",
         json_schema_extra=told(expected="a positive length in A, or 3 whole numbers"),
     )
     temperatures: Annotated[tuple[float, ...], Field(json_schema_extra=told(unit="K"))] = Field(
         tuple(float(t) for t in range(100, 1001, 100)),
-        description="of conductivities; 300 is always among them",
+        description="temperatures at which conductivities are computed; 300 is always among them",
     )
     transport: HeatTransport = Field(
         HeatTransport.WIGNER,
-        description="what carries heat: wigner (modes, and pairs of them together) or rta",
+        description="theory of transport: wigner (heat is carried by modes and by pairs of modes) or rta (by modes "
+        "alone)",
     )
-    isotopes: bool = Field(True, description="let isotopes scatter, in their natural mixture")
+    isotopes: bool = Field(True, description="count the scattering by isotopes in their natural mixture")
     masses: dict[str, float] = Field(
-        {}, description="masses in u of elements that are not to have their natural one"
+        {}, description="masses in u of elements whose mass is not the natural mass"
     )
     mass_variances: dict[str, float] = Field(
         {},
-        description="variance of the mass over its square of elements with another mixture of isotopes",
+        description="variance of the mass, divided by the square of the mass, of elements whose mixture of isotopes "
+        "is not the natural mixture",
     )
     boundary: float | None = Field(
         None,
         gt=0,
-        description="mean free path that boundaries allow",
+        description="largest mean free path, set by boundaries of the sample",
         json_schema_extra=told(unit="um"),
     )
     modes: bool = Field(False, description="store q-points, conductivities, lifetimes and paths of all modes")
@@ -109,8 +114,8 @@ class ConductivityParameters(TightRelaxParameters):
     )
     nac: bool = Field(
         True,
-        description="correct for long-range dipoles where the set has Born charges (column per atom born_charges, e) "
-        "and dielectric tensors (column dielectric_tensor)",
+        description="correct for long-range dipoles if the set has Born charges in units of e (born_charges, a column "
+        "per atom) and dielectric tensors (column dielectric_tensor)",
     )
 
     @model_validator(mode="after")

@@ -49,14 +49,14 @@ class RespaParameters(BaseModel):
 
     inner: Derivation = Field(Derivation.DIRECT, description="forces of the inner steps")
     outer: Derivation = Field(Derivation.CONSERVATIVE, description="forces of the outer steps")
-    every: int = Field(8, ge=1, le=100, description="inner steps in an outer one")
+    every: int = Field(8, ge=1, le=100, description="number of inner steps in an outer step")
 
     @model_validator(mode="after")
     def _cheap_inside(self) -> Self:
         if (self.inner, self.outer) != (Derivation.DIRECT, Derivation.CONSERVATIVE):
             raise ValueError(
-                f"respa has inner = {self.inner.value} and outer = {self.outer.value}: expected direct inside and "
-                "conservative outside"
+                f"respa has inner = {self.inner.value} and outer = {self.outer.value}: expected inner = direct and "
+                "outer = conservative"
             )
         return self
 
@@ -64,54 +64,60 @@ class RespaParameters(BaseModel):
 class DynamicsParameters(StaticParameters):
     """Move the atoms of each crystal by Newton's equations, with a thermostat and a barostat if asked for."""
 
-    ensemble: Ensemble = Field(Ensemble.NVT, description="nve, nvt or npt")
+    ensemble: Ensemble = Field(Ensemble.NVT, description="what is held constant: nve, nvt or npt")
     temperature: float = Field(
         300.0,
         gt=0,
-        description="of the first velocities and of the thermostat; column md_temperature row by row",
+        description="temperature of the first velocities and of the thermostat; the column md_temperature sets it row "
+        "by row",
         json_schema_extra=told(unit="K"),
     )
     temperature_end: float | None = Field(
         None,
         gt=0,
-        description="of the thermostat at the end: in production it changes evenly; if not given, it stays",
+        description="temperature of the thermostat at the end; it changes evenly during production. If not given, it "
+        "stays the same",
         json_schema_extra=told(unit="K"),
     )
     initial_temperature: float | None = Field(
         None,
         ge=0,
-        description="of the first velocities, from which heating starts; if not given, temperature",
+        description="temperature of the first velocities, from which heating starts; if not given, it is temperature",
         json_schema_extra=told(unit="K"),
     )
     exact_temperature: bool = Field(
         False,
-        description="scale the first velocities to exactly that temperature, which else is that of a draw",
+        description="scale the first velocities to exactly their temperature, which is otherwise a random draw",
     )
     pressure: float = Field(
         0.0,
-        description="of the barostat, hydrostatic; column md_pressure row by row",
+        description="hydrostatic pressure of the barostat; the column md_pressure sets it row by row",
         json_schema_extra=told(unit="GPa"),
     )
     timestep: float = Field(
         1.0,
         gt=0,
-        description="of the equations of motion, with respa of the inner steps; column md_timestep row by row",
+        description="time step of the equations of motion; with respa, of the inner steps. The column md_timestep "
+        "sets it row by row",
         json_schema_extra=told(unit="fs"),
     )
     heating_steps: int = Field(
-        0, ge=0, description="steps from initial_temperature to temperature, not sampled"
+        0, ge=0, description="number of steps from initial_temperature to temperature, which are not sampled"
     )
-    equilibration_steps: int = Field(1000, ge=0, description="further steps that are not sampled")
+    equilibration_steps: int = Field(1000, ge=0, description="number of further steps that are not sampled")
     steps: int = Field(
-        10_000, ge=1, description="steps of production, with respa outer ones; column md_steps row by row"
+        10_000,
+        ge=1,
+        description="number of steps of production; with respa, of outer steps. The column md_steps sets it row by row",
     )
     thermostat: ThermostatChoice | None = Field(
         None,
-        description="langevin, bussi or nose_hoover; if not given, bussi, with barostat=nose_hoover nose_hoover",
+        description="langevin, bussi or nose_hoover; if not given, bussi, but nose_hoover with barostat=nose_hoover",
     )
     barostat: BarostatChoice = Field(
         BarostatChoice.CELL_RESCALING,
-        description="of npt: cell_rescaling (all of the cell) or nose_hoover (its volume alone)",
+        description="barostat of npt: cell_rescaling (changes the whole cell) or nose_hoover (changes its volume "
+        "alone)",
     )
     thermostat_time: float = Field(
         100.0, gt=0, description="time constant of the thermostat", json_schema_extra=told(unit="fs")
@@ -122,34 +128,49 @@ class DynamicsParameters(StaticParameters):
     compressibility: float = Field(
         0.01,
         gt=0,
-        description="1 / bulk modulus, roughly, for barostat=cell_rescaling: a wrong one changes how fast the cell "
+        description="1 / bulk modulus, roughly, for barostat=cell_rescaling; a wrong value changes how fast the cell "
         "follows, not what is sampled",
         json_schema_extra=told(unit="1/GPa"),
     )
     rotation: Rotation = Field(
         Rotation.NONE,
-        description="random: evaluate the model in a new random rotation, inverted at even odds, at every step",
+        description="with random, the crystal is rotated at random at every step before the model is evaluated, and "
+        "inverted at even odds",
     )
     respa: RespaParameters | None = Field(
         None,
-        description="multiple time steps: inner (direct), outer (conservative), every (inner steps in an outer one)",
+        description="multiple time steps: forces of inner steps (direct), forces of outer steps (conservative), and "
+        "every, the number of inner steps in an outer step",
         json_schema_extra=told(expected="inner, outer and every, such as {every: 8}"),
     )
     remove_drift: bool = Field(
-        True, description="keep the centre of mass at rest, where no atom is held; it has no temperature then"
+        True,
+        description="keep the centre of mass at rest if no atom is held; its motion then does not count for the "
+        "temperature",
     )
     remove_rotation: bool = Field(
-        True, description="let molecules, which are periodic in no direction, begin without rotation"
+        True, description="let molecules (periodic in no direction) begin without rotation"
     )
-    sample_every: int = Field(10, ge=1, description="steps between samples of means, errors and drift")
+    sample_every: int = Field(
+        10, ge=1, description="number of steps between two samples for means, errors and drift"
+    )
     frames_every: int = Field(
-        100, ge=0, description="steps between frames of the trajectory, all phases; 0 for no trajectory"
+        100,
+        ge=0,
+        description="number of steps between two frames of the trajectory, in all phases; 0 writes no trajectory",
     )
-    velocities: bool = Field(False, description="keep velocities in the trajectory, which doubles it")
+    velocities: bool = Field(False, description="keep velocities in the trajectory, which doubles its size")
     temperature_max: float = Field(
-        1e5, gt=0, description="a hotter row is exploded", json_schema_extra=told(unit="K")
+        1e5,
+        gt=0,
+        description="highest temperature; a row that is hotter ends as exploded",
+        json_schema_extra=told(unit="K"),
     )
-    volume_ratio_max: float = Field(4.0, gt=1, description="a volume that changes by more is exploded")
+    volume_ratio_max: float = Field(
+        4.0,
+        gt=1,
+        description="largest factor by which the volume may change; a row beyond it ends as exploded",
+    )
 
     @model_validator(mode="after")
     def _of_the_ensemble(self) -> Self:
@@ -189,7 +210,9 @@ class DynamicsParameters(StaticParameters):
                 "respa goes with ensemble=nve or nvt: the barostat needs the stress at every step"
             )
         if self.respa is not None and self.forces is not self.respa.outer:
-            raise ValueError(f"respa has forces = {self.respa.outer.value} outside: leave forces out")
+            raise ValueError(
+                f"respa takes forces = {self.respa.outer.value} for the outer steps: leave forces out"
+            )
         return self
 
     @property

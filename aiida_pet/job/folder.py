@@ -109,10 +109,10 @@ class JobSpec:
     """The content of ``job.json``.
 
     :ivar task: what to do.
-    :ivar parameters: of the task, see :mod:`aiida_pet.job.parameters`.
-    :ivar model_sha256: of the checkpoint; the engine refuses any other file.
-    :ivar model_path: of the checkpoint, absolute or relative to the job folder.
-    :ivar settings: of the site.
+    :ivar parameters: parameters of the task, see :mod:`aiida_pet.job.parameters`.
+    :ivar model_sha256: sha256 of the checkpoint; the engine refuses any other file.
+    :ivar model_path: path of the checkpoint, absolute or relative to the job folder.
+    :ivar settings: settings of the site.
     """
 
     task: Task

@@ -31,12 +31,12 @@ class DescriptionError(ModelError):
 class OtherEngine(BaseModel):
     """What a description says.
 
-    :ivar name: of the model.
+    :ivar name: name of the model.
     :ivar interface: ``package.module:callable``; called with ``arguments``, the weights, ``device`` and ``dtype``,
         of the last three what it takes, it returns a ``ModelInterface``. :data:`KOKKOS` is evaluated by pet-kokkos.
     :ivar arguments: further keyword arguments.
     :ivar package: distribution that is installed, such as ``mace-torch``.
-    :ivar version: of the package; another one is refused.
+    :ivar version: version of the package; another one is refused.
     :ivar weights: path of the file on the computer that runs it; None for a model without one.
     :ivar weights_sha256: hexadecimal.
     :ivar weights_argument: keyword that takes the path.
@@ -107,7 +107,7 @@ class OtherEngine(BaseModel):
         if found != self.version:
             raise DescriptionError(
                 f"the model {self.name} was described with {self.package} {self.version}, but {found} is installed: "
-                "install that version, or import a description of this one as a model of its own"
+                "install that version, or import a description with the installed version as a model of its own"
             )
 
     def checked_weights(self) -> Path | None:
@@ -121,7 +121,7 @@ class OtherEngine(BaseModel):
         found = sha256_of(path)
         if found != self.weights_sha256:
             raise WrongHashError(
-                f"the weights {path} of {self.name} are not the ones described: expected sha256 "
+                f"the weights {path} of {self.name} are not those that the description names: expected sha256 "
                 f"{self.weights_sha256}, found {found}"
             )
         return path
@@ -156,7 +156,7 @@ def is_description(content: bytes) -> bool:
 def read_description(content: bytes, path: Path | str) -> OtherEngine:
     """Return the description with the bytes ``content``.
 
-    :param path: of the file, for messages.
+    :param path: path of the file, for messages.
     :raises DescriptionError: naming what is wrong.
     """
     try:
@@ -168,7 +168,7 @@ def read_description(content: bytes, path: Path | str) -> OtherEngine:
             f"{'.'.join(map(str, one['loc'])) or 'the whole'}: {one['msg']}" for one in error.errors()
         )
         raise DescriptionError(
-            f"the model {path} is not described as it should be: {said} (docs/engines.md says what belongs there)"
+            f"the model {path} has a wrong description: {said} (docs/engines.md says what a description holds)"
         ) from error
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "Averaging",
     "CellFilter",
     "Derivation",
+    "Displacement",
     "Dtype",
     "ElasticParameters",
     "ForceConstants",
@@ -67,18 +68,21 @@ class StaticParameters(BaseModel):
     variant: str | None = Field(
         None,
         min_length=1,
-        description="of the model's outputs, as pbe in energy/pbe; null for those without one",
+        description="variant of the model's outputs, such as pbe for energy/pbe; null for outputs without a variant",
     )
-    outputs: tuple[Output, ...] = Field((), description=f"further columns, any of {', '.join(Output)}")
+    outputs: tuple[Output, ...] = Field(
+        (), description=f"further columns to write, any of {', '.join(Output)}"
+    )
     symprecs: Annotated[tuple[float, ...], Field(json_schema_extra=told(unit="A"))] = Field(
-        (0.001, 0.01, 0.1), description="tolerances at which space groups are reported; empty for none"
+        (0.001, 0.01, 0.1),
+        description="tolerances at which space groups are reported; an empty list reports none",
     )
     symprec: float = Field(
         0.01,
         gt=0,
         lt=10,
-        description="tolerance of the space group that is held, or averaged over; of a slab its layer group, of a wire "
-        "or a molecule the group that it has in a box with vacuum",
+        description="tolerance at which the symmetry is found that is held or averaged over: the space group of a "
+        "crystal, the layer group of a slab, and the group of a wire or molecule in its box with vacuum",
         json_schema_extra=told(unit="A"),
     )
     averaging: str = Field(
@@ -89,10 +93,10 @@ class StaticParameters(BaseModel):
     min_distance: float = Field(
         0.5,
         ge=0,
-        description="shorter interatomic distances are invalid_geometry",
+        description="shortest distance of two atoms; a row with a shorter distance ends as invalid_geometry",
         json_schema_extra=told(unit="A"),
     )
-    seed: int = Field(0, ge=0, description="of everything random")
+    seed: int = Field(0, ge=0, description="seed of all random numbers")
 
     @model_validator(mode="after")
     def _positive_symprecs(self) -> Self:
@@ -134,17 +138,17 @@ class RelaxParameters(StaticParameters):
     stress_max: float = Field(
         0.1,
         gt=0,
-        description="largest component of the free stress (plus pressure) at convergence; with cell=plane of that in "
-        "the plane of the slab, per volume of its cell with the vacuum",
+        description="largest component of the free stress (plus pressure) at convergence; with cell=plane, of the "
+        "stress in the plane of the slab, divided by the volume of the cell with its vacuum",
         json_schema_extra=told(unit="GPa"),
     )
     max_steps: int = Field(
-        500, ge=0, description="steps of the optimiser after which a row ends as max_steps"
+        500, ge=0, description="number of steps of the optimiser after which a row ends as max_steps"
     )
     optimizer: Optimizer = Field(Optimizer.FIRE, description="minimisation algorithm")
     cell: CellFilter = Field(
         CellFilter.FULL,
-        description="what of the cell may relax: full (all six strains), shape (at constant volume), volume "
+        description="which part of the cell relaxes: full (all six strains), shape (at constant volume), volume "
         "(isotropic), plane (a slab within the plane of its two periodic vectors) or fixed (nothing)",
     )
     pressure: float = Field(
@@ -152,14 +156,13 @@ class RelaxParameters(StaticParameters):
     )
     symmetry: Symmetry = Field(
         Symmetry.NONE,
-        description="none, or constrained: hold each crystal to the space group of its start, a slab to its layer "
-        "group; where atoms are held, to the operations that map them onto each other",
+        description="constrained keeps the space group with which a crystal starts, or the layer group of a slab; if "
+        "atoms are held, it keeps the operations that map held atoms onto each other. none keeps no symmetry",
     )
     average_from_fmax: float | None = Field(
         None,
         gt=0,
-        description="average a row only from the step on at which its largest force norm is below this; none "
-        "averages from the start",
+        description="largest force norm below which averaging of a row begins; null averages from the start",
         json_schema_extra=told(unit="eV/A"),
     )
     max_step: float = Field(
@@ -169,10 +172,15 @@ class RelaxParameters(StaticParameters):
         json_schema_extra=told(unit="A"),
     )
     volume_ratio_max: float = Field(
-        4.0, gt=1, description="a volume that changes by more than this factor is diverged"
+        4.0,
+        gt=1,
+        description="largest factor by which the volume may change; a row beyond it ends as diverged",
     )
     force_cap: float = Field(
-        1e4, gt=0, description="a larger force norm is diverged", json_schema_extra=told(unit="eV/A")
+        1e4,
+        gt=0,
+        description="largest force norm; a row beyond it ends as diverged",
+        json_schema_extra=told(unit="eV/A"),
     )
 
     @model_validator(mode="after")
@@ -192,7 +200,7 @@ class RelaxParameters(StaticParameters):
     def _stress_of_a_slab(self) -> Self:
         if self.cell is CellFilter.PLANE and self.stress is Derivation.DIRECT:
             raise ValueError(
-                "cell=plane takes the stress from the derivative of the energy, since direct stress is that of a "
+                "cell=plane takes the stress from the derivative of the energy, since direct stress belongs to a "
                 "crystal without vacuum: use stress=conservative"
             )
         return self
@@ -218,7 +226,7 @@ class RelaxParameters(StaticParameters):
 class TightRelaxParameters(RelaxParameters):
     """Relaxation as derivatives of the energy want it, before they are taken."""
 
-    relax_first: bool = Field(True, description="relax each crystal before; else it is taken as it is")
+    relax_first: bool = Field(True, description="relax each crystal first; if false, it is taken as it is")
     fmax: float = Field(
         1e-4, gt=0, description="largest force norm at convergence", json_schema_extra=told(unit="eV/A")
     )
@@ -229,11 +237,11 @@ class TightRelaxParameters(RelaxParameters):
         json_schema_extra=told(unit="GPa"),
     )
     max_steps: int = Field(
-        2000, ge=0, description="steps of the optimiser after which a row ends as max_steps"
+        2000, ge=0, description="number of steps of the optimiser after which a row ends as max_steps"
     )
     symmetry: Symmetry = Field(
         Symmetry.CONSTRAINED,
-        description="none, or constrained: hold each crystal to the space group of its start",
+        description="constrained keeps the space group with which a crystal starts; none keeps no symmetry",
     )
 
     @model_validator(mode="after")
@@ -246,6 +254,15 @@ class TightRelaxParameters(RelaxParameters):
 
 
 Integers3 = tuple[int, int, int]
+Displacement = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        description="length by which an atom is displaced; if not given, 0.03 for conservative and 0.1 for direct "
+        "forces",
+        json_schema_extra=told(unit="A"),
+    ),
+]
 
 
 class PhononParameters(TightRelaxParameters):
@@ -258,84 +275,83 @@ class PhononParameters(TightRelaxParameters):
         json_schema_extra=told(unit="A"),
     )
     max_atoms: int = Field(
-        512, ge=1, description="atoms of a supercell at most; where this forbids min_image, the row says so"
+        512,
+        ge=1,
+        description="largest number of atoms of a supercell; a row whose min_image needs more atoms says so",
     )
     supercell: Integers3 | tuple[Integers3, Integers3, Integers3] | None = Field(
         None,
-        description="multiples of the primitive cell, or a matrix, instead of the rule by min_image",
+        description="supercell as multiples of the primitive cell or as a matrix; if given, min_image has no effect",
         json_schema_extra=told(expected="3 whole numbers, or a matrix of 3 x 3"),
     )
     given_cells: bool = Field(
         False,
-        description="where the set has columns supercell_matrix (relative to the primitive cell), primitive_matrix "
-        "(relative to the cell of the row) and q_mesh, take these instead of min_image and mesh; results of phonons "
-        "have the first two as well",
+        description="take the columns supercell_matrix (relative to the primitive cell), primitive_matrix (relative "
+        "to the cell of the row) and q_mesh of the set, if there are any, instead of min_image and mesh; results "
+        "of phonons have the first two as well",
     )
     given_displacements: bool = Field(
         False,
-        description="with given_cells: where the set has the ragged column displacements as well, as files of phonopy "
-        "have them, displace these atoms by these vectors",
+        description="take the atoms and vectors of the ragged column displacements of the set, if there is one, as "
+        "files of phonopy have it; needs given_cells",
     )
-    displacement: float | None = Field(
-        None,
-        gt=0,
-        description="of an atom; if not given, 0.03 for conservative and 0.1 for direct forces",
-        json_schema_extra=told(unit="A"),
-    )
+    displacement: Displacement = None
     phonon_symprec: float = Field(
         1e-5,
         gt=0,
         lt=10,
-        description="tolerance of the space group that reduces displacements, as of phonopy",
+        description="tolerance of phonopy for the space group that reduces the number of displacements",
         json_schema_extra=told(unit="A"),
     )
     use_symmetry: bool = Field(
         True,
-        description="displace only what symmetry does not make the same; else every atom of the primitive cell along "
-        "three directions, since a model that is not invariant need not have the symmetry of the crystal",
+        description="leave out displacements that symmetry makes equal to others; if false, every atom of the "
+        "primitive cell is displaced along three directions, since a model that is not invariant need not have "
+        "the symmetry of the crystal",
     )
     force_constants: ForceConstants = Field(
-        ForceConstants.TRADITIONAL, description="how force constants are made of forces"
+        ForceConstants.TRADITIONAL, description="method that makes force constants from forces"
     )
     supercell_check: float | None = Field(
         None,
         gt=0,
-        description="min_image of a second supercell, for how much the frequencies change with it",
+        description="min_image of a second supercell; if given, the change of the frequencies from the first to the "
+        "second is reported",
         json_schema_extra=told(unit="A"),
     )
     mesh: float = Field(
         40.0,
         gt=0,
-        description="density of the mesh of q-points, as the length of phonopy: N = mesh / lattice vector",
+        description="length that sets the density of the mesh of q-points as in phonopy: N = mesh / lattice vector",
         json_schema_extra=told(unit="A"),
     )
     temperatures: Annotated[tuple[float, ...], Field(json_schema_extra=told(unit="K"))] = Field(
         tuple(float(t) for t in range(0, 1001, 100)),
-        description="of free energy, entropy and heat capacity; 300 is always among them",
+        description="temperatures of free energy, entropy and heat capacity; 300 is always among them",
     )
     imaginary_threshold: float = Field(
         0.1,
         ge=0,
-        description="frequencies below minus this are imaginary modes",
+        description="a mode whose frequency is below minus this value counts as imaginary",
         json_schema_extra=told(unit="THz"),
     )
     dos_range: Annotated[tuple[float, float] | None, Field(json_schema_extra=told(unit="THz"))] = Field(
         None,
-        description="lowest and highest frequency of the density of states, the same for all rows; modes beyond are "
-        "left out. If not given, each row has the range that holds all of its modes",
+        description="lowest and highest frequency of the density of states, the same for all rows; modes outside are "
+        "left out. If not given, each row has a range that holds all of its modes",
     )
     dos_points: int = Field(701, ge=2, description="number of frequencies of the density of states")
     dos_sigma: float = Field(
         0.1,
         gt=0,
-        description="width of the Gaussian that smears the density of states; three quarters of the distance of its "
-        "frequencies at least, where dos_range is not given",
+        description="width of the Gaussian that smears the density of states; without dos_range it is at least three "
+        "quarters of the distance between two frequencies",
         json_schema_extra=told(unit="THz"),
     )
     nac: bool = Field(
         True,
-        description="correct for long-range dipoles where the set has Born charges (column per atom born_charges, e) "
-        "and dielectric tensors (column dielectric_tensor)",
+        description="correct for long-range dipoles if the set has Born charges (column per atom born_charges, e) and "
+        "dielectric tensors (column dielectric_tensor)",
     )
 
     @model_validator(mode="after")
@@ -344,7 +360,8 @@ class PhononParameters(TightRelaxParameters):
             raise ValueError(f"dos_range must be lowest, then highest frequency, got {list(self.dos_range)}")
         if self.given_displacements and not self.given_cells:
             raise ValueError(
-                "given_displacements=true has no effect without given_cells=true: they are of the supercells given"
+                "given_displacements=true has no effect without given_cells=true, since the displacements belong to "
+                "the given supercells"
             )
         if not self.use_symmetry and self.force_constants is ForceConstants.SYMFC:
             raise ValueError(
@@ -361,14 +378,17 @@ class ElasticParameters(TightRelaxParameters):
 
     strains: Strains = Field(Strains.LINEAR, description="set of strains")
     normal_strains: tuple[float, ...] | None = Field(
-        None, description="strains along the axes, such as 0.005, instead of those of the set"
+        None,
+        description="strains along the axes, such as 0.005, in place of the normal strains of the chosen set",
     )
     shear_strains: tuple[float, ...] | None = Field(
         None,
-        description="off-diagonal elements of the strain, half of the engineering shear strain, instead of those of "
-        "the set",
+        description="off-diagonal elements of the strain (half of the engineering shear strain), in place of the "
+        "shear strains of the chosen set",
     )
-    ions: Ions = Field(Ions.RELAXED, description="what atoms do while the cell is strained")
+    ions: Ions = Field(
+        Ions.RELAXED, description="whether atoms relax while the cell is strained, or follow it"
+    )
     symmetrize: bool = Field(
         True, description="average the elastic tensor over the point group found with symprec"
     )

@@ -180,7 +180,7 @@ def stage_entry(name: str) -> StageEntry:
         return stages()[name]
     except KeyError as error:
         raise ValueError(
-            f"unknown stage {name!r}: known are {', '.join(stages())}; one of another package needs that package "
+            f"unknown stage {name!r}: known are {', '.join(stages())}; a task of another package needs that package "
             "installed here"
         ) from error
 

@@ -33,7 +33,7 @@ class StateError(ValueError):
 def purpose_of(spec: JobSpec, parameters: Any) -> dict[str, Any]:
     """Return what decides the path of a row, by name.
 
-    :param parameters: of the task, defaults filled in.
+    :param parameters: parameters of the task, defaults filled in.
     """
     return {
         "version": STATE_VERSION,
@@ -69,12 +69,12 @@ def read_state(path: Path, purpose: dict[str, Any], structures: StructureTable) 
     if found != purpose:
         names = sorted(name for name in {*found, *purpose} if found.get(name) != purpose.get(name))
         differences = [f"{name} = {found.get(name)!r} and not {purpose.get(name)!r}" for name in names]
-        raise StateError(f"it is of a job with {', '.join(differences)}")
+        raise StateError(f"it belongs to a job with {', '.join(differences)}")
     wanted = set(structures.ids.tolist())
     rows = rows.take([place for place, name in enumerate(rows.ids.tolist()) if name in wanted])
     given = structures.select(rows.ids)
     if not all(np.array_equal(getattr(rows, name), getattr(given, name)) for name in _GEOMETRY) or (
         not np.array_equal(is_fixed(rows), is_fixed(given))
     ):
-        raise StateError("it is of other structures with the same ids")
+        raise StateError("it belongs to other structures with the same ids")
     return rows

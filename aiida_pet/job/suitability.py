@@ -21,8 +21,8 @@ def why_not_relaxed(table: StructureTable, parameters: RelaxParameters) -> dict[
     for row, names in unread_constraints(table).items():
         refused.setdefault(
             row,
-            f"it has constraints that a relaxation does not know, {names} (column {NOT_READ}): leave them out of the "
-            f"set, or hold atoms by {' or '.join(COLUMNS)}",
+            f"it has constraints that a relaxation does not know: {names} (column {NOT_READ}). Leave them out of the "
+            f"set, or hold atoms with {' or '.join(COLUMNS)}",
         )
     return refused
 
@@ -31,11 +31,11 @@ def why_not_derived(table: StructureTable, task: str) -> dict[int, str]:
     """Return row -> why ``task``, which takes derivatives by moves of all atoms, does not take it."""
     remedy = "leave its constraints out of the set, or relax it alone (aiida-pet launch relax)"
     refused = {
-        row: f"{task}: every atom moves there, but some are held (columns {' and '.join(COLUMNS)}): {remedy}"
+        row: f"{task}: every atom must move, but some atoms are held (columns {' and '.join(COLUMNS)}): {remedy}"
         for row in np.flatnonzero(rows_with_fixed_atoms(table)).tolist()
     }
     return refused | {
-        row: f"{task}: it has constraints that are not known there, {names} (column {NOT_READ}): {remedy}"
+        row: f"{task}: it has constraints that this task does not know: {names} (column {NOT_READ}): {remedy}"
         for row, names in unread_constraints(table).items()
     }
 
@@ -78,8 +78,8 @@ def _why_not_in_plane(table: StructureTable) -> dict[int, str]:
     flat = (table.pbc.sum(axis=1) == 2) & ~(table.volumes() > 0)
     for row in np.flatnonzero(flat).tolist():
         refused[row] = (
-            "cell=plane takes the stress per volume of the cell with its vacuum, but the cell has no volume: give it a "
-            f"third lattice vector, got {table.cells[row].tolist()}"
+            "cell=plane divides the stress by the volume of the cell with its vacuum, but the cell has no volume: "
+            f"give it a third lattice vector, got {table.cells[row].tolist()}"
         )
     return refused
 

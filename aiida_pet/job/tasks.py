@@ -43,7 +43,7 @@ class Task(StrEnum):
         known = task_names()
         if value not in known:
             raise ValueError(
-                f"unknown task {value!r}: known are {', '.join(known)}; one of another package needs that package "
+                f"unknown task {value!r}: known are {', '.join(known)}; a task of another package needs that package "
                 "installed here"
             )
         return _of_another(cls, str(value))
@@ -61,7 +61,7 @@ def _of_another[T: Task](cls: type[T], name: str) -> T:
 class Flag:
     """A yes-or-no option of ``aiida-pet launch TASK``.
 
-    :ivar name: of the argument of ``get_builder_from_protocol`` that it sets to true.
+    :ivar name: name of the argument of ``get_builder_from_protocol`` that it sets to true.
     :ivar help: text of ``--help``.
     """
 
@@ -73,7 +73,7 @@ class Flag:
 class Setting:
     """An option of ``aiida-pet launch TASK`` that has a value.
 
-    :ivar name: of the argument of ``get_builder_from_protocol`` that it gives.
+    :ivar name: name of the argument of ``get_builder_from_protocol`` that it gives.
     :ivar help: text of ``--help``.
     :ivar metavar: what stands for the value; ``NAME=VALUE`` for one that may be given several times.
     """
@@ -106,7 +106,7 @@ class TaskEntry:
     :ivar reads_atoms: the same of columns per atom.
     :ivar reads_ragged: the same of columns whose length differs from row to row.
     :ivar protocols: file of its protocols, as ``package:file``; empty for that of its name in this package.
-    :ivar entry_point: of its CalcJob; empty for ``pet.<name>``.
+    :ivar entry_point: entry point of its CalcJob; empty for ``pet.<name>``.
     :ivar workflow: entry point of its WorkChain; empty for that of the CalcJob.
     :ivar flags: further options of its launch.
     :ivar settings: further options that have a value.
@@ -172,7 +172,8 @@ class TaskEntry:
 
 
 _DETAILS = """
-Prints the pk of the launch and returns: `aiida-pet status PK` follows it, `aiida-pet results PK` shows rows.
+The command prints the pk of the launch and returns: `aiida-pet status PK` shows its progress, `aiida-pet results PK`
+its rows.
 """
 _PARAMETERS = "aiida_pet.job.parameters"
 _DRIVERS = "aiida_pet.engine.tasks"
@@ -204,7 +205,7 @@ aiida-pet launch relax 12 --protocol precise --lanes 4 --where 'n_atoms <= 20' -
     ),
     TaskEntry(
         Task.PHONONS,
-        "Compute phonons of the crystals of a set or of FILES, relaxed tightly first.",
+        "Relax the crystals of a set or of FILES tightly, then compute their phonons.",
         schema=f"{_PARAMETERS}:PhononParameters",
         driver=f"{_DRIVERS}.phonons:Phonons",
         seconds_per_atom=0.5,
@@ -216,14 +217,14 @@ aiida-pet launch relax 12 --protocol precise --lanes 4 --where 'n_atoms <= 20' -
         flags=(
             Flag(
                 "follow_modes",
-                "Displace crystals with imaginary modes along the softest, relax them freely, and say where they "
-                "land.",
+                "Displace crystals that have imaginary modes along the softest mode, relax them freely, and "
+                "say where they land.",
             ),
         ),
         further_protocols=("mdr", "mdr-fixed-cell"),
         details="""
-Frequencies, dynamical stability, thermal properties and force constants of each. Of a single structure (a
-StructureData) bands, density of states and a phonopy_params.yaml too.
+The results are frequencies, dynamical stability, thermal properties and force constants. For a single structure (a
+StructureData) there are also bands, a density of states and a phonopy_params.yaml.
 
 \b
 aiida-pet launch phonons alloys.xyz --set min_image=10 --wait
@@ -231,7 +232,7 @@ aiida-pet launch phonons alloys.xyz --set min_image=10 --wait
     ),
     TaskEntry(
         Task.ELASTIC,
-        "Compute elastic tensors and moduli of the crystals of a set or of FILES, relaxed tightly first.",
+        "Relax the crystals of a set or of FILES tightly, then compute their elastic tensors and moduli.",
         schema=f"{_PARAMETERS}:ElasticParameters",
         driver=f"{_DRIVERS}.elastic:Elastic",
         seconds_per_atom=0.25,
@@ -243,7 +244,8 @@ aiida-pet launch elastic alloys.xyz --set strains=materials_project --wait
     ),
     TaskEntry(
         Task.CONDUCTIVITY,
-        "Compute thermal conductivities of the lattices of the crystals of a set or of FILES, relaxed tightly first.",
+        "Relax the crystals of a set or of FILES tightly, then compute the thermal conductivity of their "
+        "lattices.",
         schema="aiida_pet.job.conductivity_parameters:ConductivityParameters",
         driver=f"{_DRIVERS}.conductivity:ThirdOrderForces",
         seconds_per_atom=15.0,
@@ -253,22 +255,34 @@ aiida-pet launch elastic alloys.xyz --set strains=materials_project --wait
         settings=(
             Setting(
                 "transport_code",
-                "Where phono3py is: a code of pet-engine, by label or pk; else --code.",
+                "Code of pet-engine, by label or pk, beside which phono3py is installed. Without this "
+                "option it is --code.",
                 "CODE",
             ),
             Setting(
                 "transport_resources",
-                "What a job of the transport asks for: cpus=16, memory=32GB, walltime=4h, partition=cpu.",
+                "Resource of a job of the transport: cpus=16, memory=32GB, walltime=4h or partition=cpu. "
+                "May be repeated.",
                 "NAME=VALUE",
             ),
-            Setting("transport_options", "Of the scheduler, for jobs of the transport.", "NAME=VALUE"),
-            Setting("transport_settings", "How they work: threads=4, the number of processes.", "NAME=VALUE"),
+            Setting(
+                "transport_options",
+                "Option of the scheduler for jobs of the transport. May be repeated.",
+                "NAME=VALUE",
+            ),
+            Setting(
+                "transport_settings",
+                "Setting of jobs of the transport, such as threads=4, the number "
+                "of processes. May be repeated.",
+                "NAME=VALUE",
+            ),
         ),
         further_protocols=("phonondb-v1",),
         cost="aiida_pet.campaigns.displacements:count_displacements",
         details="""
-Two jobs: forces of displaced supercells, by the engine, then the transport, by phono3py on cores (extra
-`conductivity`). --dry-run counts the displaced supercells; more than 20,000 in all want --yes.
+There are two kinds of jobs: the engine computes the forces of displaced supercells, then phono3py computes the
+transport on cores (extra `conductivity`). --dry-run counts the displaced supercells. More than 20,000 in all are
+computed only with --yes.
 
 \b
 aiida-pet launch conductivity alloys.xyz --set fc3_min_image=7 --dry-run
@@ -276,15 +290,15 @@ aiida-pet launch conductivity alloys.xyz --set fc3_min_image=7 --dry-run
     ),
     TaskEntry(
         Task.EOS,
-        "Compute equations of state of the crystals of a set or of FILES, relaxed tightly first.",
+        "Relax the crystals of a set or of FILES tightly, then compute their equations of state.",
         schema="aiida_pet.job.volume_parameters:EosParameters",
         driver=f"{_DRIVERS}.eos:Eos",
         seconds_per_atom=0.1,
         like=Task.RELAX.value,
         further_protocols=("acwf",),
         details="""
-Energy, volume, bulk modulus and its derivative at the minimum of each, from cells whose atoms and shape relax at
-constant volume.
+The results are energy, volume, bulk modulus and its pressure derivative at the minimum. They are fitted to cells whose
+atoms and shape relax at constant volume.
 
 \b
 aiida-pet launch eos alloys.xyz --set equation=vinet --wait
@@ -292,7 +306,8 @@ aiida-pet launch eos alloys.xyz --set equation=vinet --wait
     ),
     TaskEntry(
         Task.QHA,
-        "Compute thermal expansion and other quasi-harmonic properties of the crystals of a set or of FILES.",
+        "Compute the thermal expansion and other quasi-harmonic properties of the crystals of a set or of "
+        "FILES.",
         schema="aiida_pet.job.volume_parameters:QhaParameters",
         driver=f"{_DRIVERS}.qha:Qha",
         seconds_per_atom=5.0,
@@ -301,8 +316,8 @@ aiida-pet launch eos alloys.xyz --set equation=vinet --wait
         reads_rows=("dielectric_tensor",),
         reads_atoms=("born_charges",),
         details="""
-Volume, thermal expansion, bulk modulus, heat capacity and Grueneisen parameters over the temperature, from phonons at
-several volumes. Extra columns of each mode with --set modes=true.
+Phonons at several volumes give volume, thermal expansion, bulk modulus, heat capacity and Grueneisen parameters over
+the temperature. --set modes=true adds columns with values of each mode.
 
 \b
 aiida-pet launch qha alloys.xyz --set n_volumes=7 --wait
@@ -320,8 +335,8 @@ aiida-pet launch qha alloys.xyz --set n_volumes=7 --wait
         goes_on=True,
         cost="aiida_pet.campaigns.trajectory_sizes:size_dynamics",
         details="""
-Energy drift, means with errors, and trajectories. Columns md_temperature, md_pressure, md_timestep, md_steps and
-md_seed of the set take the place of parameters row by row.
+The results are the drift of the energy, means with their errors, and trajectories. If the set has columns
+md_temperature, md_pressure, md_timestep, md_steps or md_seed, each row takes its values from them.
 
 \b
 aiida-pet launch md alloys.xyz --set ensemble=nve --set steps=10000 --wait
@@ -333,7 +348,7 @@ aiida-pet launch md alloys.xyz --set ensemble=nve --set steps=10000 --wait
 
 @plugins.remembered
 def tasks() -> dict[str, TaskEntry]:
-    """Return name -> entry of each task, those of this package first."""
+    """Return name -> entry of each task, with the tasks of this package first."""
     found = {entry.name: entry for entry in OWN}
     for entry in _of_others():
         found[entry.name] = entry
@@ -347,7 +362,7 @@ def _of_others() -> Iterator[TaskEntry]:
             logger.warning("group %s: %r is no TaskEntry and is left out", plugins.TASKS, entry)
         elif entry.name in taken:
             logger.warning(
-                "group %s: there is a task %r already; the later is left out", plugins.TASKS, entry.name
+                "group %s: there is a task %r already, so the second is left out", plugins.TASKS, entry.name
             )
         else:
             taken.add(entry.name)
@@ -355,7 +370,7 @@ def _of_others() -> Iterator[TaskEntry]:
 
 
 def task_names() -> tuple[str, ...]:
-    """Return the names of all tasks, those of this package first."""
+    """Return the names of all tasks, with the tasks of this package first."""
     return tuple(tasks())
 
 

@@ -22,7 +22,9 @@ class VolumesParameters(BaseModel):
         0.03, gt=0, lt=0.2, description="strain of all lengths at the smallest and the largest volume"
     )
     volumes: Annotated[tuple[float, ...] | None, Field(json_schema_extra=told(unit="V/V0"))] = Field(
-        None, description="volumes over that of the relaxed crystal, instead of n_volumes and max_strain"
+        None,
+        description="volumes divided by the volume of the relaxed crystal; if given, n_volumes and max_strain have no "
+        "effect",
     )
     at_volume: AtVolume = Field(
         AtVolume.SHAPE,
@@ -60,7 +62,7 @@ class QhaParameters(VolumesParameters, PhononParameters):
     )
     temperatures: Annotated[tuple[float, ...], Field(json_schema_extra=told(unit="K"))] = Field(
         tuple(float(t) for t in range(0, 1001, 50)),
-        description="of volume, expansion and heat capacity; 300 is always among them",
+        description="temperatures of volume, expansion and heat capacity; 300 is always among them",
     )
     modes: bool = Field(False, description="store the Grueneisen parameters of all modes")
 

@@ -2,7 +2,7 @@
 
 A card is a dictionary with ``sha256``, ``name``, ``version``, ``elements`` (atomic numbers), ``cutoff`` (A),
 ``outputs``, ``dtype``, ``n_parameters``, ``level_of_theory`` and ``licence``; the embedded model's has more: its data
-and its errors. Files are told apart by their SHA-256 alone; nothing is opened to identify one.
+and its errors. Files are identified by their SHA-256 alone; no file is opened for this.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def card_of(path: Path | str, trust: bool = False) -> dict[str, Any]:
     if known is None and not trust:
         raise UntrustedModelError(
             f"the model {path} (sha256 {sha256}) is neither the embedded {EMBEDDED_NAME} nor a published model of "
-            "known hash, and opening a checkpoint runs code from it; if you trust where it comes from, say so "
-            "(--trust, or trust=True)"
+            "known hash. Opening a checkpoint runs code from it. If you trust its origin, say so (--trust, or "
+            "trust=True)"
         )
     described = description_card(path)
     if described is not None:

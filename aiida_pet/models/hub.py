@@ -41,7 +41,7 @@ def fetch(name: str, version: str | None = None, cache_dir: Path | str | None = 
     :param cache_dir: None for the hub's own cache, which upet uses too.
     :raises UnknownModelError: for another name, or a version that the hub has not.
     :raises FetchError: if the hub cannot be reached or has no such file.
-    :raises WrongHashError, TruncatedModelError: if the file is not the one of the registry.
+    :raises WrongHashError, TruncatedModelError: if the file is not the file of the registry.
     """
     entry = get_entry(name)
     if version == LATEST:
@@ -95,8 +95,8 @@ def _declared_sha256(path: Path) -> str | None:
 
 
 _REMEDY = (
-    "If this machine reaches no hub, fetch the file on one that does and import it by its path: "
-    "aiida-pet model import FILE"
+    "If this machine reaches no hub, fetch the file on a machine that does and import it by its path: aiida-pet model "
+    "import FILE"
 )
 
 
@@ -119,7 +119,7 @@ def _download(entry: RegistryEntry, version: str, cache_dir: Path | str | None) 
         )
     except LocalEntryNotFoundError as error:  # before EntryNotFoundError, of which it is one
         raise FetchError(
-            f"cannot fetch {file_name}: no hub in reach, and it is not in the cache. {_REMEDY}"
+            f"cannot fetch {file_name}: no hub can be reached, and the file is not in the cache. {_REMEDY}"
         ) from error
     except EntryNotFoundError as error:
         raise UnknownModelError(

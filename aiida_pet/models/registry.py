@@ -33,7 +33,7 @@ class RegistryEntry:
     :ivar family: such as ``pet-oam``.
     :ivar size: xs, s, m, l or xl.
     :ivar versions: the published versions that are known, oldest first.
-    :ivar level_of_theory: of the newest version.
+    :ivar level_of_theory: level of theory of the newest version.
     :ivar n_elements: how many elements the newest version knows; which ones, its checkpoint says.
     :ivar heads: version -> what it predicts: ``conservative`` (derivatives of the energy), ``direct`` (forces and
         stress by heads of their own), ``uncertainty``.
@@ -45,7 +45,7 @@ class RegistryEntry:
     :ivar references: DOIs and arXiv numbers to cite.
     :ivar deprecated: whether its authors advise against it for new work.
     :ivar sha256: version -> SHA-256 of its file; only what is known from a public record.
-    :ivar theories: version -> level of theory, where it is not that of the newest.
+    :ivar theories: version -> level of theory, if it differs from the level of the newest version.
     """
 
     name: str

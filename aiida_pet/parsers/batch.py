@@ -43,15 +43,13 @@ _FAILURES = {
     ExitStatus.OUT_OF_MEMORY.name: Failure.OUT_OF_MEMORY,
 }
 _LOOK = (
-    "`verdi calcjob outputcat {pk} _scheduler-stderr.txt` shows what it said; check that the code is `pet-engine` in "
+    "`verdi calcjob outputcat {pk} _scheduler-stderr.txt` shows its messages; check that the code is `pet-engine` in "
     "an environment with the extra `engine` (`aiida-pet doctor --job`)"
 )
-_FOLDER_GONE = (
-    "nothing of it was there to fetch, neither its log nor the files of the queue: its folder is gone"
-)
+_FOLDER_GONE = "neither its log nor the files of the queue could be fetched: its folder is gone"
 _KEEP_FOLDER = (
-    "Find out who removes files on the computer while jobs run (its work directory may be on a file system that is "
-    "cleaned), choose another one there (`verdi computer duplicate`), and run it again"
+    "Find out what removes files on the computer while jobs run (its work directory may be on a file system that is "
+    "cleaned). Choose another work directory (`verdi computer duplicate`) and run the job again"
 )
 _REASON_LENGTH = 500  # characters; the exit message stands in one line of `verdi process list`
 _NODE_FAILURE = CalcJob.exit_codes.ERROR_SCHEDULER_NODE_FAILURE.status
@@ -64,7 +62,7 @@ _SUMMARY_KEYS = (
 class _Outcome:
     """What a job left.
 
-    :ivar ids: of the job's rows, in order.
+    :ivar ids: ids of the job's rows, in order.
     :ivar results: finished rows in that order; None if there are none.
     :ivar damaged: names of shards that cannot be read.
     :ivar heartbeat: the last one; None if there is none or it cannot be read.
@@ -122,7 +120,9 @@ class BatchParser(Parser):
         wanted = [place[name] for name in ids if name in place]
         strangers = place.keys() - set(ids)
         if strangers:
-            self.logger.warning(f"{len(strangers)} rows in the shards are none of this job's: left out")
+            self.logger.warning(
+                f"{len(strangers)} rows in the shards do not belong to this job and are left out"
+            )
         return table.take(wanted) if wanted else None
 
     def _node_of(self, results: StructureTable) -> StructureSetData:

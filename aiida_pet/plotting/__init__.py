@@ -4,9 +4,9 @@
 >>> axes = plotting.plot_hull(12, system=["Mo", "W"])  # doctest: +SKIP
 >>> plotting.save(axes, "hull.svg")  # doctest: +SKIP
 
-What is drawn is named by a pk, a uuid, a label, as a node or as rows, or is a table or data frame of the catalogue's
-columns; a list of these is laid over each other, with a legend that says in what they differ. matplotlib comes with the
-extra ``plot``. Functions are imported on first use.
+A function draws what a pk, a uuid, a label, a node or rows name, or a table or data frame with columns of the
+catalogue. The items of a list are drawn over each other, with a legend that says how they differ. matplotlib comes with
+the extra ``plot``. Functions are imported on first use.
 """
 
 from __future__ import annotations

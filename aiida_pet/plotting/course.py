@@ -39,7 +39,7 @@ def plot_funnel(what: Any, *, stages: Sequence[str] | None = None, ax: Axes | No
 def draw_funnel(what: Any, *, stages: Sequence[str] | None = None, ax: Axes | None = None) -> Drawing:
     """Draw what :func:`plot_funnel` says."""
     if len(many(what)) > 1:
-        raise NotDrawnError("a funnel is drawn of one launch: draw another one of each")
+        raise NotDrawnError("a funnel shows one launch: draw a picture for each launch")
     thing = many(what)[0]
     funnel = funnel_of(numbers_of(thing, COLUMNS), stages or _stages_of(thing))
     ax = new_axes(ax, 7.5, 0.8 + 0.85 * len(funnel.stages))
@@ -113,7 +113,7 @@ def plot_progress(what: Any) -> list[Axes]:
 def draw_progress(what: Any) -> Drawing:
     """Draw what :func:`plot_progress` says."""
     if len(many(what)) > 1:
-        raise NotDrawnError("progress is drawn of one launch: draw another one of each")
+        raise NotDrawnError("progress shows one launch: draw a picture for each launch")
     thing = many(what)[0]
     progress = progress_of(thing if isinstance(thing, pd.DataFrame) else job_times(thing))
     axes = new_row(2, 9.5, 3.6, width_ratios=(1.5, 1))

@@ -24,7 +24,7 @@ def plot_rdf(
     """Return axes with the radial distributions of rows of dynamics; of a single row those of its pairs too.
 
     :param what: a launch or job of dynamics; a list is laid over each other.
-    :param ids: of the rows; none for the only row there is.
+    :param ids: ids of the rows; none for the only row there is.
     :param r_max: largest distance, A.
     :param skip: ps at the beginning that are left out.
     :raises NotDrawnError: if a row is no crystal, or no frame is left.
@@ -54,7 +54,7 @@ def plot_msd(what: Any, ids: str | Sequence[str] = (), *, skip: float = 0.0, ax:
     """Return axes with the mean squared displacements of rows over time; of a single row those of its elements too.
 
     :param what: a launch or job of dynamics; a list is laid over each other.
-    :param ids: of the rows; none for the only row there is.
+    :param ids: ids of the rows; none for the only row there is.
     :param skip: ps at the beginning that are left out.
     :raises NotDrawnError: if there are too few frames.
     """
@@ -79,7 +79,7 @@ def draw_msd(
             f"{name} {value:.3g} cm^2/s"
             for name, value in {"total": one.diffusivities["total"], **_if_several(one.diffusivities)}.items()
         )
-        remarks.append(f"{label}: diffusivity by the slope: {told}")
+        remarks.append(f"{label}: diffusivity from the slope: {told}")
     frames = {label: one.to_frame() for label, one in found}
     return Drawing(ax, _title("Mean squared displacement", found), frames, tuple(remarks))
 
@@ -88,7 +88,7 @@ def plot_vacf(what: Any, ids: str | Sequence[str] = (), *, skip: float = 0.0) ->
     """Return two axes: the autocorrelation of the velocities of rows over time, and its spectrum.
 
     :param what: a launch or job of dynamics with ``velocities=true``; a list is laid over each other.
-    :param ids: of the rows; none for the only row there is.
+    :param ids: ids of the rows; none for the only row there is.
     :param skip: ps at the beginning that are left out.
     :raises NotDrawnError: if there are no velocities, or too few frames.
     """
@@ -128,7 +128,7 @@ def _of_rows[T](
         with open_trajectories(thing) as trajectories:
             if not wanted and len(trajectories.ids) != 1:
                 raise NotDrawnError(
-                    f"there are {len(trajectories.ids)} rows: name those to draw, such as "
+                    f"there are {len(trajectories.ids)} rows: name the rows to draw, such as "
                     f"{shortened(trajectories.ids[:3])}"
                 )
             for name in wanted or trajectories.ids:

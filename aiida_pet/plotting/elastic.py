@@ -22,7 +22,7 @@ def plot_elastic(what: Any, ids: str | Sequence[str] = (), *, ieee: bool = True)
     """Return axes with Young's modulus by direction: of one row a surface and its sections, of several the sections.
 
     :param what: results of elastic constants, or a screening with such a stage; a list is laid over each other.
-    :param ids: of the rows; none for the only row there is.
+    :param ids: ids of the rows; none for the only row there is.
     :param ieee: in the setting of IEEE Std 176-1987; otherwise in the axes of the row's cell.
     :raises NotDrawnError: if there is no tensor, or a crystal is not mechanically stable.
     """

@@ -63,7 +63,7 @@ def save(drawn: Any, path: str | Path) -> Path:
     if suffix == ".csv":
         if not drawing.frames:
             raise ValueError(
-                f"{target}: axes do not know the numbers behind them; aiida_pet.figures has them"
+                f"{target}: the numbers behind axes cannot be written; aiida_pet.figures returns them"
             )
         target.write_text(_csv(_one_frame(drawing.frames)), encoding="utf-8")
     elif suffix == ".html":

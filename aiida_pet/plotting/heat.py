@@ -21,7 +21,7 @@ def plot_eos(what: Any, ids: str | Sequence[str] = (), *, ax: Axes | None = None
     """Return axes with the energies of rows over their volume, and the equation of state through them.
 
     :param what: results of equations of state, or a screening with such a stage; a list is laid over each other.
-    :param ids: of the rows; none for the only row there is.
+    :param ids: ids of the rows; none for the only row there is.
     :param ax: to draw on; None for a new figure.
     :raises NotDrawnError: if there are none.
     """
@@ -49,7 +49,7 @@ def plot_expansion(what: Any, ids: str | Sequence[str] = ()) -> list[Axes]:
     """Return three axes over temperature: volume, thermal expansion and heat capacity at constant pressure of rows.
 
     :param what: quasi-harmonic results, or a screening with such a stage; a list is laid over each other.
-    :param ids: of the rows; none for the only row there is.
+    :param ids: ids of the rows; none for the only row there is.
     :raises NotDrawnError: if there are none.
     """
     found: list[Axes] = draw_expansion(what, ids).axes
@@ -78,7 +78,7 @@ def plot_conductivity(what: Any, ids: str | Sequence[str] = ()) -> list[Axes]:
     """Return three axes: conductivity of rows over temperature, and what modes up to a frequency or path carry.
 
     :param what: results of conductivities, or a screening with such a stage; a list is laid over each other.
-    :param ids: of the rows; none for the only row there is.
+    :param ids: ids of the rows; none for the only row there is.
     :raises NotDrawnError: if there are none.
     """
     found: list[Axes] = draw_conductivity(what, ids).axes

@@ -54,7 +54,7 @@ def plot_hull(
 
     :param what: a launch with a hull, or relaxed crystals; a list of them is laid over each other, of two elements.
     :param system: the elements; None for those of most rows.
-    :param ids: of rows that are named, beside those on the hull.
+    :param ids: ids of rows that are named, beside those on the hull.
     :param references: see :func:`aiida_pet.figures.hull.hull_of`.
     :raises NotDrawnError: if the hull lacks an element.
     """
@@ -78,7 +78,7 @@ def draw_hull(
     if not chosen:
         systems = systems_of(frames[0])
         if not systems:
-            raise NotDrawnError("no row is of two or three elements: there is no hull to draw")
+            raise NotDrawnError("no row has two or three elements, so there is no hull to draw")
         chosen = systems[0]
     hulls = [hull_of(frame, chosen, references) for frame in frames]
     for row_id in ids:
@@ -93,7 +93,7 @@ def draw_hull(
             _ternary(one, hull, label, ids)
         axes = axes[0] if len(axes) == 1 else axes
     left_out = sum(hull.n_left_out for hull in hulls)
-    remarks = (f"{plural(left_out, 'row')} of the system without an energy left out",) if left_out else ()
+    remarks = (f"{plural(left_out, 'row')} of the system without an energy are left out",) if left_out else ()
     title = f"Convex hull of {'-'.join(chosen)}, {plural(sum(len(hull.ids) for hull in hulls), 'phase')}"
     return Drawing(
         axes, title, {label or "hull": h.to_frame() for label, h in zip(labels, hulls, strict=True)}, remarks

@@ -28,8 +28,8 @@ def plot_bands(
     """Return axes with the phonon bands of rows, on the path of the crystals that they were relaxed from.
 
     :param what: results of phonons, or a screening with such a stage; a list is laid over each other.
-    :param ids: of the rows; none for the only row there is.
-    :param unit: of frequencies, ``THz`` or ``cm-1``.
+    :param ids: ids of the rows; none for the only row there is.
+    :param unit: unit of frequencies, ``THz`` or ``cm-1``.
     :param ax: to draw on; None for a new figure.
     :raises NotDrawnError: if there are no force constants, or paths differ.
     """
@@ -104,7 +104,7 @@ def draw_dos(
     """Draw what :func:`plot_dos` says."""
     series = series_of(what, ids, ["force_constants" if by_element else "phonon_dos"], LAUNCH)
     if by_element and len(series) > 1:
-        raise NotDrawnError(f"parts by element are drawn of one row, not of {len(series)}")
+        raise NotDrawnError(f"contributions of elements can be drawn for one row only, not for {len(series)}")
     unit = FrequencyUnit(unit)
     found = [dos_of_row(one.source, one.id, unit=unit, by_element=by_element) for one in series]
     ax = new_axes(ax)
@@ -197,7 +197,7 @@ def _check_paths(bands: Sequence[Bands]) -> None:
         shown = "; ".join(
             f"{one.id} on {' '.join(path)} of space group {one.spacegroup}" for path, one in paths.items()
         )
-        raise NotDrawnError(f"bands on different paths cannot be laid over each other: {shown}")
+        raise NotDrawnError(f"bands on different paths cannot be drawn into one picture: {shown}")
 
 
 def _rescaled(distances: Any, like: Any) -> Any:

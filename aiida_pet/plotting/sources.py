@@ -31,11 +31,11 @@ MOST_IDS = 8
 
 @dataclass(frozen=True)
 class Series:
-    """Rows of one thing that is drawn, and what they are called.
+    """The rows of one source that is drawn, and their name.
 
     :ivar label: in a legend; empty if there is only one.
     :ivar source: table or data frame.
-    :ivar id: of the row, where one is drawn.
+    :ivar id: id of the row, where one is drawn.
     :ivar start: the crystals before the relaxation, where they are known.
     """
 
@@ -54,7 +54,7 @@ def series_of(what: Any, ids: str | Sequence[str], columns: Sequence[str], remed
     """Return a series per thing and row.
 
     :param what: one thing or a list, see :mod:`aiida_pet.plotting`.
-    :param ids: of the rows; none for the only row there is.
+    :param ids: ids of the rows; none for the only row there is.
     :param columns: one of which a table must have; of a screening the table of a stage is searched as well.
     :param remedy: what makes the columns.
     :raises NotDrawnError: if nothing has such a column, or rows are to be named.
@@ -167,7 +167,7 @@ def _tables_of(node: Any, thing: Any) -> list[TableData]:
 def _only_row(table: TableData | Source) -> list[str]:
     ids = [str(one) for one in (table.index if isinstance(table, pd.DataFrame) else table.ids)]
     if len(ids) != 1:
-        raise NotDrawnError(f"there are {len(ids)} rows: name those to draw, such as {shortened(ids[:3])}")
+        raise NotDrawnError(f"there are {len(ids)} rows: name the rows to draw, such as {shortened(ids[:3])}")
     return ids
 
 

@@ -41,7 +41,7 @@ def draw_symmetry(what: Any, *, tolerance: float | None = None) -> Drawing:
     _draw_changes(axes[1], found, labels, chosen)
     frames = {label or "changes": one.to_frame() for label, one in zip(labels, found, strict=True)}
     left_out = sum(one.not_relaxed for one in found)
-    remarks = (f"{plural(left_out, 'row')} that were not relaxed left out",) if left_out else ()
+    remarks = (f"{plural(left_out, 'row')} that were not relaxed are left out",) if left_out else ()
     return Drawing(axes, "Space groups before and after the relaxation", frames, remarks)
 
 

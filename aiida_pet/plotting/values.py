@@ -1,4 +1,4 @@
-"""Histograms of columns, and values against those of another launch or of references."""
+"""Histograms of columns, and values against values of another launch or of references."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def plot_histogram(
     """Return axes with a histogram of a column; texts and flags are counted.
 
     :param what: a launch, set, table or data frame; a list is laid over each other, in the same bins.
-    :param ids: of rows whose value is marked.
+    :param ids: ids of rows whose value is marked.
     :param bins: their number; None chooses.
     :raises NotDrawnError: if there is no such column.
     """

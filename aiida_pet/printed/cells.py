@@ -36,8 +36,8 @@ def shown(value: Any, unit: str = "", name: str = "") -> str:
     """Return ``value`` as a table for people shows it.
 
     :param value: a number, a flag, a text, a list; None and NaN are missing.
-    :param unit: of the column.
-    :param name: of the column, which tells times that are best said in minutes.
+    :param unit: unit of the column.
+    :param name: name of the column, which tells times that are best said in minutes.
 
     >>> shown(0.0249123, "eV/atom"), shown(145.0911, "GPa"), shown(0.00120993, "eV/A"), shown(True), shown(None)
     ('0.0249', '145.1', '0.0012', 'yes', '-')

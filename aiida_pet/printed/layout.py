@@ -1,7 +1,7 @@
 """Fits a table of texts into a width: what is the same in all rows is said once, what finds no room is named.
 
 The steps, each only where the one before was not enough: headings are broken at their underscores, long texts are
-shortened, columns are left out, those at the right end first. Nothing is ever wrapped or left out in silence.
+shortened, columns are left out, beginning at the right end. Nothing is ever wrapped or left out in silence.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Printed:
     """A column of texts.
 
     :ivar name: heading; broken at underscores where there is little room.
-    :ivar texts: of the rows.
+    :ivar texts: texts of the rows.
     :ivar unit: second heading.
     :ivar right: whether it is aligned to the right, as numbers are.
     :ivar fixed: whether it stays though it is the same in all rows.
-    :ivar rank: where there is too little room, columns of a lower rank are kept before those of a higher one.
+    :ivar rank: where there is too little room, columns of a lower rank are kept before columns of a higher rank.
     """
 
     name: str
@@ -88,7 +88,7 @@ def lay_out(columns: Sequence[Printed], width: int | None = None, *, once: bool 
     """Return ``columns`` as a table.
 
     :param columns: all with as many texts; the first one always stays.
-    :param width: of the terminal; None for as wide as it takes.
+    :param width: width of the terminal; None for as wide as it takes.
     :param once: whether what is the same in all rows is said once.
     """
     said: dict[str, str] = {}
@@ -200,7 +200,7 @@ def said_left_out(names: Sequence[str], is_short: bool = False, asked: bool = Fa
     :param is_short: whether texts were cut.
     :param asked: whether the columns were asked for by name.
     """
-    remedy = "--wide shows all" if asked else "--wide shows all, --columns A,B those that you name"
+    remedy = "--wide shows all" if asked else "--wide shows all columns, --columns A,B shows these columns"
     if names:
         return f"no room for {', '.join(names)}: {remedy}"
     return "texts are cut: --wide shows them whole" if is_short else ""

@@ -14,7 +14,7 @@ NARROWEST = 24
 def pair_lines(pairs: Mapping[str, str], width: int | None = None) -> list[str]:
     """Return ``name: value`` lines with the values aligned.
 
-    :param width: of the terminal; None for as wide as it takes.
+    :param width: width of the terminal; None for as wide as it takes.
 
     >>> pair_lines({"task": "relax", "parameters": "fmax=0.01, steps=100"}, 40)
     ['task:       relax', 'parameters: fmax=0.01, steps=100']
@@ -53,7 +53,7 @@ def wrapped_rows(
     Where there is a width, a long cell of another column is said at the end of the prose. Where little room is left
     beside the other columns, the prose stands below them, indented.
 
-    :param width: of the terminal; None for as wide as it takes.
+    :param width: width of the terminal; None for as wide as it takes.
     """
     if width is not None:
         rows = [_with_long_cells_last(row, headers) for row in rows]

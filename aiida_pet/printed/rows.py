@@ -39,8 +39,8 @@ def rows_for_people(
     """Return a table of ``columns``.
 
     :param columns: name -> values; the first one names the rows.
-    :param units: of columns; the catalogue's where they are not given.
-    :param width: of the terminal; None for as wide as it takes.
+    :param units: units of columns; the catalogue's where they are not given.
+    :param width: width of the terminal; None for as wide as it takes.
     :param asked: whether the columns were asked for by name: each is shown then, under its name.
     :param wide: whether everything is shown, however wide.
     """

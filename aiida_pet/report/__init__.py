@@ -3,7 +3,7 @@
 >>> from aiida_pet.report import Choices, write_report
 >>> write_report([12], "campaign.html", Choices(best=20))  # doctest: +SKIP
 
-The numbers of figures are those of :mod:`aiida_pet.figures`; what is known of launches is asked of
+The numbers of figures come from :mod:`aiida_pet.figures`; what is known of launches is asked of
 :mod:`aiida_pet.campaigns`. Functions are imported on first use, since AiiDA is slow to import.
 """
 

@@ -54,7 +54,7 @@ class Asked:
     :ivar state: how far it is.
     :ivar message: why it did not end well; empty otherwise.
     :ivar facts: lines of name and value.
-    :ivar parameters: of each stage.
+    :ivar parameters: parameters of each stage.
     :ivar cite: works to cite.
     """
 

@@ -1,4 +1,4 @@
-"""What a report shows, as far as one may choose."""
+"""What a report shows, as far as users may choose it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BEST = 12
 class Choices:
     """What a report shows.
 
-    :ivar title: of the page; None makes one of the launches.
+    :ivar title: title of the page; None makes one of the launches.
     :ivar best: crystals that are shown with all their figures.
     :ivar sort: column that decides which crystals are best, with a minus before it largest first; None takes the energy
         above the hull where there is one, else the order of the rows.
@@ -26,7 +26,7 @@ class Choices:
     :ivar most_rows: rows in the table.
     :ivar systems: chemical systems whose hulls are drawn, such as ``("Mo", "Ta")``; those with most rows if empty.
     :ivar reference: values to compare with: a file, a data frame, or another launch.
-    :ivar pairs: column -> column of the reference; those of the same name if empty.
+    :ivar pairs: column -> column of the reference; if empty, columns of the same name are compared.
     :ivar refresh_s: seconds after which the page reads itself again while the launch goes on; None for never.
     """
 

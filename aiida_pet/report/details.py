@@ -104,7 +104,8 @@ def _phonon_tables(source: Source, ids: Sequence[str]) -> tuple[StructureTable |
     size = 8 * math.prod(node.base.attributes.get(f"array|ragged_{_CONSTANTS}", [0]))
     if size > MOST_BYTES:
         logger.warning(
-            "force constants are %.0f MB, more than are read for a page: there are no bands in it", size / 1e6
+            "the page has no bands, since the force constants are too large to be read for a page (%.0f MB)",
+            size / 1e6,
         )
         return None, None
     read = fresh(node)

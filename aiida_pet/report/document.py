@@ -25,7 +25,7 @@ from aiida_pet.words import plural
 class Document:
     """A report.
 
-    :ivar title: of the page.
+    :ivar title: title of the page.
     :ivar lead: one sentence below it.
     :ivar written: when, in words.
     :ivar refresh_s: seconds until the page reads itself again; None for never.
@@ -69,10 +69,10 @@ class Document:
 
 
 def make_document(launches: Sequence[Named], choices: Choices | None = None) -> Document:
-    """Return the report of launches; rows, hulls and crystals are those of the first.
+    """Return the report of launches; rows, hulls and crystals belong to the first launch.
 
     :param launches: by pk, uuid, label or node; further ones are compared with the first.
-    :raises CampaignError: for what is no launch that computes crystals, or a reference that cannot be read.
+    :raises CampaignError: for what is not a launch that computes crystals, or a reference that cannot be read.
     """
     choices = choices or Choices()
     sources = [source_of(one) for one in launches]
@@ -116,7 +116,7 @@ def _check(source: Source, choices: Choices) -> None:
         name = source.rows.known(choices.sort.removeprefix("-"), "sort")
         if name not in source.frame.columns:
             raise NoSuchColumnError(
-                f"column {name!r} has several values per row: sort by one that has one", "sort"
+                f"column {name!r} has several values per row: sort by a column with one value per row", "sort"
             )
     if source.status.progress.finished:
         for row_id in choices.ids:
@@ -134,7 +134,7 @@ def _lead(source: Source) -> str:
     parts = [f"{plural(total, 'crystal')} through {', '.join(source.stages)}"]
     if "passed" in source.frame.columns:
         came = int(source.frame["passed"].fillna(False).astype(bool).sum())
-        parts.append(f"{came:,} came through all stages")
+        parts.append(f"{came:,} passed all stages")
     elif answered:
         parts.append(f"{answered:,} have an answer")
     if not progress.finished:
@@ -144,7 +144,7 @@ def _lead(source: Source) -> str:
 
 def _told_of_best(source: Source, ids: Sequence[str], choices: Choices) -> str:
     if not ids:
-        return "No row has an answer yet; every row can be chosen all the same."
+        return "No row has an answer yet, but every row can be chosen."
     if choices.sort:
         by = f"by {choices.sort.removeprefix('-')}, {'largest' if choices.sort.startswith('-') else 'smallest'} first"
     else:
@@ -153,4 +153,7 @@ def _told_of_best(source: Source, ids: Sequence[str], choices: Choices) -> str:
             if "e_above_hull" in source.frame.columns
             else "in the order of the set"
         )
-    return f"{plural(len(ids), 'crystal')} with all their figures, {by}; of every other row structure and values."
+    return (
+        f"{plural(len(ids), 'crystal')} with all their figures, {by}. Of every other row the page shows structure and "
+        "values."
+    )

@@ -157,11 +157,16 @@ def _path(frames: Frames, row_id: str, before: int) -> Figure:
     )
 
 
+def _curves(table: pd.DataFrame, over: str) -> list[str]:
+    """Return the names of the columns that are curves over the column ``over``."""
+    return [str(name) for name in table.columns if name != over]
+
+
 def _radial(frames: Frames, row_id: str) -> Figure:
     every = max(1, -(-len(frames) * len(frames.numbers) // MOST_ATOMS))
     found = radial_distribution([frames.take(slice(None, None, every))], r_max=R_MAX, bins=BINS)
     table = found.to_frame()
-    curves = [str(name) for name in table.columns if name != "distance"]
+    curves = _curves(table, "distance")
     return Figure(
         name=f"rdf-{row_id}",
         kind=Kind.LINES,
@@ -177,7 +182,7 @@ def _radial(frames: Frames, row_id: str) -> Figure:
 def _displacement(frames: Frames, row_id: str) -> Figure:
     found = mean_squared_displacement(frames)
     table = found.to_frame()
-    curves = [str(name) for name in table.columns if name != "time"]
+    curves = _curves(table, "time")
     return Figure(
         name=f"msd-{row_id}",
         kind=Kind.LINES,

@@ -36,7 +36,7 @@ class Kind(StrEnum):
 class Figure:
     """A figure, as plain values.
 
-    :ivar name: of it in the page, and of its csv.
+    :ivar name: name of it in the page, and of its csv.
     :ivar kind: how it is drawn.
     :ivar title: a few words.
     :ivar alt: what it shows, for those who cannot see it.

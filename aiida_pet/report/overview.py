@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 class Section:
     """Figures under a heading.
 
-    :ivar name: of the heading, for links to it.
+    :ivar name: name of the heading, for links to it.
     :ivar title: the heading.
     :ivar text: what is said below it.
     :ivar figures: in their order.
@@ -51,13 +51,13 @@ def sections_of(sources: Sequence[Source], choices: Choices) -> list[Section]:
         Section(
             "funnel",
             "The funnel",
-            "How many rows came to each stage, and why the others did not go on.",
+            "How many rows reached each stage, and why the others did not go on.",
             _drawn(lambda: funnel_figures(first)),
         ),
         Section(
             "warnings",
             "Warnings",
-            "What needs a second look: docs/warnings.md says what each code means.",
+            "Rows that need a second look; docs/warnings.md says what each code means.",
             _drawn(lambda: warning_figures(first)),
         ),
         Section("time", "Where the time went", "", _drawn(lambda: time_figures(first))),
@@ -71,7 +71,7 @@ def sections_of(sources: Sequence[Source], choices: Choices) -> list[Section]:
         Section(
             "hulls",
             "Convex hulls",
-            "A point is a row; choosing it shows its crystal below.",
+            "Each point is a row; a click on it shows its crystal below.",
             _hulls(first, choices),
         ),
         Section("symmetry", "Space groups before and after", "", _drawn(lambda: symmetry_figures(first))),

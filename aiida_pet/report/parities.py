@@ -1,4 +1,4 @@
-"""Values of the first launch against those of others, or against references."""
+"""Values of the first launch against values of other launches or of references."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _FIRST = (
 class Compared:
     """A column against references.
 
-    :ivar name: of the references.
+    :ivar name: name of the references.
     :ivar parity: its pairs.
     """
 
@@ -46,7 +46,7 @@ class Compared:
 def compared_of(
     source: Source, reference: Reference, pairs: Mapping[str, str] | None = None
 ) -> list[Compared]:
-    """Return the columns of a launch against those of a reference.
+    """Return the columns of a launch against the columns of a reference.
 
     :param pairs: column -> column of the reference; the important ones of the same name if empty.
     :raises NotDrawnError: if a pair that is named cannot be compared.

@@ -21,7 +21,7 @@ PLACE, SOMEBODY = "(a path)", "(a name)"
 def without_places(text: str, names: Iterable[str] = ()) -> str:
     """Return ``text`` without paths, addresses, and the names of this host, of its user, and of ``names``.
 
-    :param names: of computers and users that the profile knows.
+    :param names: names of computers and users that the profile knows.
     """
     text = _WINDOWS.sub(PLACE, _POSIX.sub(PLACE, text))
     text = _ADDRESS.sub(SOMEBODY, text)

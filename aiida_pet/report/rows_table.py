@@ -38,8 +38,8 @@ def table_of(
         "total": total,
         "columns": [_column(frame, name, source.units) for name in _ordered(frame)],
         "structures": structures_of(source, frame.index.to_numpy(dtype=str), chosen),
-        "no_structure": "The page does not hold the structure of this row, since it holds very many. "
-        f"`aiida-pet report {source.node.pk} --id ID` makes one that does.",
+        "no_structure": "The page does not hold the structure of this row, since the campaign has very many rows. "
+        f"`aiida-pet report {source.node.pk} --id ID` makes a page that holds it.",
         "best": chosen,
     }
 
@@ -149,8 +149,8 @@ def told_of_rows(shown: int, total: int, pk: int) -> str:
     if shown == total:
         return f"All {plural(total, 'row')}."
     return (
-        f"The page holds {shown:,} of {total:,} rows: those with the lowest and highest values of each important "
-        f"column, some of every way in which rows ended, and a random sample. {total - shown:,} rows are left out of "
-        "this table; the histograms, the funnel and the counts above are of all rows. `aiida-pet results "
-        f"{pk} -o rows.csv` writes all rows, and `aiida-pet report {pk} --rows N` makes a page with more."
+        f"The page holds {shown:,} of {total:,} rows: the rows with the lowest and highest values of each important "
+        f"column, some rows for each status, and a random sample. {total - shown:,} rows are left out of this table; "
+        f"the histograms, the funnel and the counts above count all rows. `aiida-pet results {pk} -o rows.csv` writes "
+        f"all rows, and `aiida-pet report {pk} --rows N` makes a page with more rows."
     )

@@ -127,11 +127,11 @@ def source_of(named: Named) -> Source:
     node: Any = load(named, ProcessNode)
     if is_training(node):
         raise NotReportedError(
-            f"<{node.pk}> is a training: a report is made of launches that compute crystals"
+            f"<{node.pk}> is a training: reports are made only of launches that compute crystals"
         )
     found = status(node)
     if not isinstance(found, Status):
-        raise NotReportedError(f"<{node.pk}> is no launch that computes crystals")
+        raise NotReportedError(f"<{node.pk}> is not a launch that computes crystals")
     try:
         there = rows(node)
     except NoRowsError:

@@ -28,7 +28,9 @@ def symmetry_figures(source: Source) -> list[Figure]:
         for label, kept, changed in zip(labels, found.kept, found.changed, strict=True)
     )
     caption = (
-        f"{plural(found.not_relaxed, 'row')} without groups before and after." if found.not_relaxed else ""
+        f"{plural(found.not_relaxed, 'row')} have no space groups before and after."
+        if found.not_relaxed
+        else ""
     )
     figures = [
         Figure(

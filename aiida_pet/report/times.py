@@ -14,7 +14,7 @@ _MOST_POINTS = 4_000
 
 
 def scale_of(seconds: float) -> tuple[str, float]:
-    """Return the unit in which a time is best told, and how many seconds it has."""
+    """Return the unit in which a time is best shown, and its length in seconds."""
     return next(((unit, size) for unit, size, least in _SCALES if seconds >= least * size), ("s", 1.0))
 
 
@@ -45,7 +45,7 @@ def time_figures(source: Source) -> list[Figure]:
         + ", ".join(f"{lane} {rows:,.0f}" for lane, rows in lanes.head(8).items()),
         columns=columns_of(table[["lane", "t", "rows"]]),
         options={"unit": unit},
-        caption="per lane; a lane counts its rows within its stage." if several else "per lane.",
+        caption="Rows per lane; a lane counts its rows within its stage." if several else "per lane.",
     )
     spent = found.spent_frame().replace({"stage": {"": source.task}})
     total = spent.groupby("what", sort=False)["time"].sum()

@@ -47,7 +47,7 @@ def value_figures(sources: Sequence[Source]) -> list[Figure]:
 
 
 def with_values_per_atom(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return ``frame`` with energies and volumes per atom, where it has those of cells."""
+    """Return ``frame`` with energies and volumes per atom where it has them per cell."""
     if "n_atoms" not in frame.columns:
         return frame
     more = {PER_ATOM[name]: frame[name] / frame["n_atoms"] for name in PER_ATOM if name in frame.columns}

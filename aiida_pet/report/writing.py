@@ -18,7 +18,7 @@ from aiida_pet.report.page import page_of
 class Written:
     """A report that was written.
 
-    :ivar path: of the file.
+    :ivar path: path of the file.
     :ivar size: in bytes.
     :ivar rows: in its table.
     :ivar total: rows that there are.
@@ -37,7 +37,7 @@ def write_report(launches: Sequence[Named], path: Path | str, choices: Choices |
 
     :param launches: by pk, uuid, label or node; further ones are compared with the first.
     :param choices: what it shows.
-    :raises CampaignError: for what is no launch that computes crystals.
+    :raises CampaignError: for what is not a launch that computes crystals.
     :raises OSError: if the file cannot be written.
     """
     choices = choices or Choices()

@@ -1,4 +1,4 @@
-"""The ids that one that is not there may be a slip of. No AiiDA."""
+"""Ids that somebody may have meant who wrote an id that does not exist. No AiiDA."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_ALIKE = 2000
 
 
 def closest_to(row_id: str, ids: Array, most: int = CLOSEST) -> list[str]:
-    """Return those of ``ids`` (N,) that are most like ``row_id``, the closest first.
+    """Return the ``ids`` (of (N,)) that are most like ``row_id``, the closest first.
 
     Of more than :data:`MOST_ALIKE` ids those beside it in the alphabet are compared.
     """

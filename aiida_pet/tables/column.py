@@ -89,7 +89,7 @@ class Column:
     :ivar name: as in the table; ``{symprec}`` stands for the label of a tolerance.
     :ivar meaning: one sentence for people.
     :ivar unit: empty for what has none.
-    :ivar shape: of the value of a row: ``()`` one value, ``("6",)`` six of them, ``("A", "3")`` three per atom,
+    :ivar shape: shape of the value of a row: ``()`` one value, ``("6",)`` six of them, ``("A", "3")`` three per atom,
         ``("*", "3", "3")`` matrices, as many as the row has.
     :ivar kind: type of the values.
     :ivar section: heading under which it is shown, of :class:`Section` or one of its own.

@@ -73,7 +73,7 @@ def _added() -> tuple[Any, ...]:
 
 
 def source_names() -> tuple[str, ...]:
-    """Return the names of all that writes columns, those of this package first."""
+    """Return the names of all tasks and stages that write columns, with the names of this package first."""
     return tuple(dict.fromkeys([*(source.value for source in Source), *(one.name for one in _added())]))
 
 
@@ -148,7 +148,7 @@ def unit_of(name: str) -> str:
 
 
 def units_of(names: Iterable[str]) -> dict[str, str]:
-    """Return name -> unit of those of ``names`` that have one."""
+    """Return name -> unit, for the ``names`` that have a unit."""
     return {name: unit for name in names if (unit := unit_of(name))}
 
 
@@ -195,7 +195,7 @@ def sources_of(names: Iterable[str]) -> set[str]:
 def columns_of(source: str, parameters: Any = None) -> list[Column]:
     """Return the columns that ``source`` writes of any set with ``parameters``, families as such.
 
-    :param parameters: of the task; None for a source that has none.
+    :param parameters: parameters of the task; None for a source that has none.
     :raises ValueError: if there is no such source.
     """
     return [column for column in _possible(source, parameters) if not column.of_the_set]
@@ -204,14 +204,16 @@ def columns_of(source: str, parameters: Any = None) -> list[Column]:
 def _possible(source: str, parameters: Any) -> list[Column]:
     """Return the columns that ``source`` may write with ``parameters``, whatever the set."""
     if source not in source_names():
-        raise ValueError(f"nothing called {source!r} writes columns: known are {', '.join(source_names())}")
+        raise ValueError(
+            f"no task or stage called {source!r} writes columns: known are {', '.join(source_names())}"
+        )
     return [column for column in all_columns() if source in column.sources and column.when(parameters)]
 
 
 def scalar_names(source: str, parameters: Any = None, symprecs: Sequence[float] = ()) -> list[str]:
     """Return the columns of one value per row that ``source`` may write, as a data frame names them.
 
-    :param parameters: of the task; None for a source that has none.
+    :param parameters: parameters of the task; None for a source that has none.
     :param symprecs: tolerances (A) of the families.
     """
     names: list[str] = []
@@ -226,7 +228,7 @@ def scalar_names(source: str, parameters: Any = None, symprecs: Sequence[float] 
 
 
 def first_look(names: Iterable[str]) -> list[str]:
-    """Return those of ``names`` that people want to see first; none if nothing tells what the table is of."""
+    """Return the ``names`` that people want to see first; none if nothing tells what the table is of."""
     known = list(names)
     sources = sources_of(known)
     further = (one.name for one in _added())
@@ -244,17 +246,17 @@ def first_look(names: Iterable[str]) -> list[str]:
 
 
 def told_in_words(names: Iterable[str]) -> list[str]:
-    """Return those of ``names`` that speak in words, shown only where they say something."""
+    """Return the ``names`` that speak in words, shown only where they say something."""
     return [name for name in names if any(column.told for column in find_columns(name))]
 
 
 def compared(names: Iterable[str]) -> list[str]:
-    """Return those of ``names`` by which two launches are compared."""
+    """Return the ``names`` by which two launches are compared."""
     return _listed(list(names), lambda column: column.compared)
 
 
 def searched(names: Iterable[str]) -> list[str]:
-    """Return those of ``names`` that a search over all campaigns shows first."""
+    """Return the ``names`` that a search over all campaigns shows first."""
     return _listed(list(names), lambda column: column.searched)
 
 

@@ -140,8 +140,8 @@ class Value:
             return Value(Kind.TRUTH, np.zeros(self.data.shape, dtype=bool), self.missing, self.text)
         if self.kind is not Kind.TRUTH:
             raise FilterError(
-                f"cannot apply {where!r}: {self.text or 'a part of it'} holds {self.kind.value} and is no condition: "
-                "compare it with something"
+                f"cannot apply {where!r}: {self.text or 'a part of it'} holds {self.kind.value} and is not a "
+                "condition: compare it with something"
             )
         return self
 
@@ -240,7 +240,7 @@ def is_one_of(column: Value, items: Sequence[Value], where: str) -> Value:
         listed = ", ".join(_turned(item) if item in wrong else item.text for item in items)
         raise FilterError(_not_alike(column, wrong[0], f"{column.text} in [{listed}]", where))
     if any(item.is_column for item in items):
-        raise FilterError(f"cannot apply {where!r}: a list holds numbers or texts, no columns")
+        raise FilterError(f"cannot apply {where!r}: a list may hold numbers or texts, but no columns")
     equal = [compare(column, ast.Eq(), item, where) for item in items]
     nothing = Value(
         Kind.TRUTH, np.zeros(column.data.shape, dtype=bool), np.zeros(column.data.shape, dtype=bool)

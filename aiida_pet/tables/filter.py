@@ -112,7 +112,7 @@ def conjuncts(where: str, frame: pd.DataFrame) -> list[tuple[str, list[str]]]:
 
 
 def columns_in(where: str, names: Iterable[str]) -> list[str]:
-    """Return those of the columns ``names`` that stand in the condition ``where``; ``id`` is none of them.
+    """Return the columns among ``names`` that stand in the condition ``where``; ``id`` is not among them.
 
     :raises FilterError: if it is not understood, or names another column.
     """
@@ -125,7 +125,7 @@ def columns_in(where: str, names: Iterable[str]) -> list[str]:
 def no_such_column(name: str, names: Sequence[str], where: str = "") -> str:
     """Return that there is no column ``name``, those that it may be a slip of, and which there are.
 
-    :param names: of all columns; a dozen is told, and how many more there are.
+    :param names: names of all columns; a dozen is told, and how many more there are.
     :param where: the condition that names it.
     """
     begins = [other for other in names if other.startswith(f"{name}_")][:3]
@@ -143,7 +143,7 @@ class _Reader:
     """Works a condition out.
 
     :ivar columns: by name.
-    :ivar names: of all columns there are, for messages.
+    :ivar names: names of all columns there are, for messages.
     :ivar where: the condition, for messages.
     """
 
@@ -245,7 +245,7 @@ class _Reader:
         sign = SIGNS[type(op)]
         columns = f", for the column {text} {sign} {_COLUMN}({word})" if kinds[0] is kinds[1] else ""
         raise FilterError(
-            f"{self._where!r} can be read in two ways, since {word} is the name of a column too: for the text write "
+            f"{self._where!r} can be read in two ways, since {word} is also the name of a column: for the text write "
             f"{text} {sign} '{word}'{columns}"
         )
 
@@ -255,8 +255,8 @@ def _parse(where: str, frame: pd.DataFrame) -> ast.Expression:
         tree = ast.parse(" ".join(_words_of(where.strip())).strip(), mode="eval")
     except (SyntaxError, tokenize.TokenError, ValueError, RecursionError, MemoryError) as error:
         raise FilterError(
-            f"cannot read {where!r}: expected a condition such as {_example(frame)}; equality is ==, and texts that "
-            "begin with a digit or hold other characters than letters, digits and _ need quotes"
+            f"cannot read {where!r}: expected a condition such as {_example(frame)}; equality is ==, and a text needs "
+            "quotes if it begins with a digit or holds other characters than letters, digits and _"
         ) from error
     for node in _checked_depth(tree, where):
         if not isinstance(node, _ALLOWED) and not (isinstance(node, ast.Call) and _called_column(node)):
@@ -331,7 +331,7 @@ def _columns(frame: pd.DataFrame) -> dict[str, Value]:
 
 
 def _no_condition(where: str, frame: pd.DataFrame) -> FilterError:
-    return FilterError(f"{where!r} is no condition: compare with something, as in {_example(frame)}")
+    return FilterError(f"{where!r} is not a condition: compare it with something, as in {_example(frame)}")
 
 
 def _example(frame: pd.DataFrame) -> str:

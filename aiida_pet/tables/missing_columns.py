@@ -39,7 +39,7 @@ def with_missing(
 
     What the first stage makes, a relaxation or an evaluation, is there.
 
-    :param parameters: of the task.
+    :param parameters: parameters of the task.
     :param sizes: symbol of a dimension in the catalogue, such as ``T`` -> its length; a column of another symbol must
         be there already.
     :param further: names of columns that the catalogue ties to something else than parameters.

@@ -11,12 +11,13 @@ _HEAD = """# The columns of the results
 
 <!-- This page is made by `python -m aiida_pet.tables.page > docs/columns.md`. Change the catalogue, not the page. -->
 
-Every table that a launch makes holds columns of this list. `aiida-pet columns relax` prints those of a task, and
+Every table that a launch makes holds columns of this list. `aiida-pet columns relax` prints the columns of a task, and
 `--json` gives all that is known of them. A name with `{symprec}` stands for one column per tolerance of `symprecs`:
 `spacegroup_0_01` is the space group at 0.01 A.
 
-The shape is that of the value of one row: `A` is the number of its atoms, `*` a number of its own. A missing value is
-NaN in arrays, empty in csv and null in JSON. [warnings.md](warnings.md) lists the codes of `warnings`.
+The shape is the shape of the value of one row: `A` stands for the number of atoms of the row, `*` for a number that
+differs from row to row. A missing value is NaN in arrays, empty in csv and null in JSON. [warnings.md](warnings.md)
+lists the codes of `warnings`.
 """
 _TITLES = {
     Section.EOS: "Equations of state",

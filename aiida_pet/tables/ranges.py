@@ -82,7 +82,7 @@ def read_condition(where: str, names: tuple[str, ...]) -> Condition:
 def may_fulfil(where: str, names: Sequence[str], attributes: Mapping[str, Any]) -> bool:
     """Return whether a row may fulfil ``where``; see :meth:`Condition.may_hold`.
 
-    :param names: of the columns.
+    :param names: names of the columns.
     :raises FilterError: if the condition is not understood, or names another column.
     """
     return read_condition(where, tuple(names)).may_hold(attributes)

@@ -20,7 +20,7 @@ def row_warnings(
 ) -> Array:
     """Return (N,) str, the column ``warnings``.
 
-    :param columns: of N rows: ``symmetry_warning``, and ``volume`` beside ``initial_volume``, where they exist.
+    :param columns: columns of N rows: ``symmetry_warning``, and ``volume`` beside ``initial_volume``, where they exist.
     :param codes: N further codes, those that the task gives.
     :param uncertainty_limit: eV/atom, above which a row is unlike those that the model was trained on; None if unknown.
     """

@@ -26,22 +26,22 @@ class Warned(StrEnum):
 
     SYMMETRY_CHANGED = (
         "symmetry_changed",
-        "The space group is another one than before the relaxation, or depends on the tolerance; "
-        "`symmetry_warning` says which.",
+        "The relaxation changed the space group, or the space group depends on the tolerance; `symmetry_warning` says "
+        "which.",
     )
     SYMMETRY_NOT_HELD = (
         "symmetry_not_held",
-        "`symmetry=constrained` or an average over the group was asked for, and no symmetry could be held.",
+        "`symmetry=constrained` or an average over the group was asked for, but no symmetry could be held.",
     )
     SYMMETRY_HELD_IN_PART = (
         "symmetry_held_in_part",
-        "`symmetry=constrained` was asked for, and the group found at `symprec` does not hold for all atoms: a smaller "
-        "one was held.",
+        "`symmetry=constrained` was asked for, but the group found at `symprec` does not hold for all atoms; a "
+        "smaller group was held.",
     )
     STAGNANT = (
         "stagnant",
-        "The relaxation came no nearer to its bounds for 60 steps and ended as `max_steps`: they lie below the noise "
-        "of a model in single precision (`dtype=mixed` or `float32`).",
+        "The relaxation came no nearer to its bounds for 60 steps and ended as `max_steps`. The bounds lie below the "
+        "noise of a model in single precision (`dtype=mixed` or `float32`).",
     )
     VOLUME_CHANGE = (
         "volume_change",
@@ -53,12 +53,12 @@ class Warned(StrEnum):
     )
     IMAGINARY_AT_GAMMA = (
         "imaginary_at_gamma",
-        "All imaginary modes are at Gamma: the primitive cell can follow them.",
+        "All imaginary modes are at Gamma, so the primitive cell can follow them.",
     )
     EXTRAPOLATED = (
         "extrapolated",
-        "No crystal that the model was trained on holds two of its elements together, or its uncertainty is above that "
-        "of 99 in 100 crystals like those.",
+        "The crystal is unlike the training data: it holds two elements that no crystal of the training data holds "
+        "together, or its uncertainty is larger than for 99 of 100 crystals like the training data.",
     )
     ROUGH = (
         "rough",
@@ -68,7 +68,7 @@ class Warned(StrEnum):
     EOS_ROUGH = (
         "eos_rough",
         "The equation of state leaves more than 1 % of the range of the energies unexplained: at some volume the "
-        "crystal is another one, or the model is not smooth.",
+        "crystal has changed into another crystal, or the model is not smooth.",
     )
     VOLUME_AT_EDGE = (
         "volume_at_edge",
@@ -80,17 +80,18 @@ class Warned(StrEnum):
     )
     TEMPERATURE_RANGE = (
         "temperature_range",
-        "The volume leaves the volumes that were computed below the highest of `temperatures`: from there on "
-        "properties are missing.",
+        "At the highest of `temperatures` the volume lies outside the volumes that were computed. Properties above "
+        "`qha_max_temperature` are missing.",
     )
     LATTICE_ONLY = (
         "lattice_only",
-        "All its elements are metals: `kappa_300` is what the lattice carries, and electrons may carry more.",
+        "All elements of the crystal are metals. `kappa_300` is the conductivity of the lattice, and electrons may "
+        "carry more.",
     )
     LONG_TIMESTEP = (
         "long_timestep",
-        "The time step of its dynamics is more than a fifteenth of the period of its lightest atom on a stiff bond, as "
-        "O-H and C-C are: 0.6 fs with hydrogen, 2 fs with carbon, 6 fs with molybdenum.",
+        "The time step is more than a fifteenth of the period with which the lightest atom vibrates on a stiff bond, "
+        "such as O-H or C-C: 0.6 fs with hydrogen, 2 fs with carbon, 6 fs with molybdenum.",
     )
 
 

@@ -17,8 +17,8 @@ from aiida_pet.testing.crystals import ordered_alloy
 def build_structures(ids: Sequence[str] | int, sizes: Sequence[int] | None = None) -> StructureSetData:
     """Return a stored set of ordered alloys.
 
-    :param ids: of the crystals, which tell the engine that stands in what to make of them; or their number.
-    :param sizes: of each crystal, how often its cell of two atoms is repeated.
+    :param ids: ids of the crystals, which tell the engine that stands in what to make of them; or their number.
+    :param sizes: how often the cell of two atoms is repeated, for each crystal.
     """
     names = [f"alloy-{i:04d}" for i in range(ids)] if isinstance(ids, int) else list(ids)
     repeats = sizes or [1] * len(names)

@@ -32,7 +32,7 @@ def finish_rows(
 ) -> StructureTable:
     """Turn ``rows``, as given to a job, into its results, in place.
 
-    :param parameters: of the task, as the job has them; what is not said has its default.
+    :param parameters: parameters of the task, as the job has them; what is not said has its default.
     :return: ``rows``.
     """
     given = dict(parameters or {})

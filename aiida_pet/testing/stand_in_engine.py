@@ -34,7 +34,7 @@ Finish = Callable[[StructureTable, Task, Mapping[str, Any]], StructureTable]
 class Engine:
     """One run of the engine that stands in.
 
-    :param folder: of the job.
+    :param folder: folder of the job.
     :param finish: makes results of rows, the task and its parameters.
     """
 

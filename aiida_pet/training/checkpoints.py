@@ -194,4 +194,4 @@ def _lora_scale(state: Mapping[str, Any], states: Iterable[Mapping[str, Any]]) -
         config = (one.get("finetune_config") or {}).get("config")
         if config:
             return float(config["alpha"]) / float(config["rank"])
-    raise ValueError("the checkpoint has matrices of LoRA and does not say their scale")
+    raise ValueError("the checkpoint has matrices of LoRA but does not say their scale")

@@ -1,4 +1,4 @@
-"""metatrain in a process that does not outlive the one that started it.
+"""metatrain in a process that does not outlive the process that started it.
 
 A scheduler may kill the parent alone; an orphan would go on to write into a folder that the next job reads.
 """

@@ -32,7 +32,7 @@ BYTES_PER_WEIGHT = 24  # of a checkpoint: weights and Adam's two moments, of the
 class Cost:
     """What a training takes, as an estimate.
 
-    :ivar weights: of the model.
+    :ivar weights: weights of the model.
     :ivar core_s: seconds of one core by stage; a GPU is tens of times faster.
     :ivar disk_mb: of checkpoints in a job's folder, MB.
     """
@@ -50,7 +50,7 @@ def cost_of(
 ) -> Cost:
     """Return what ``stages`` take.
 
-    :param atoms: of the rows that train and that validate, by ``training`` and ``validation``.
+    :param atoms: atoms of the rows that train and that validate, by ``training`` and ``validation``.
     :param n_parameters: of the model that is begun from; None for a new one.
     """
     weights = float(n_parameters) if n_parameters else _weights(parameters)

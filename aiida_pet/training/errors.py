@@ -45,13 +45,13 @@ class Residuals:
 
 @dataclass(frozen=True)
 class Judged:
-    """Rows whose errors are told.
+    """Rows whose errors are reported.
 
-    :ivar name: of the set: test, validation, old.
+    :ivar name: name of the set: test, validation, old.
     :ivar table: N rows.
-    :ivar kinds: (N,) by which errors are told, None for none.
+    :ivar kinds: (N,) kinds by which errors are reported, or None.
     :ivar now: of the model that was made.
-    :ivar before: of the one that it was begun from, None if there was none.
+    :ivar before: model with which the training began, None if there was none.
     """
 
     name: str
@@ -64,8 +64,8 @@ class Judged:
 def error_table(judged: list[Judged]) -> Table:
     """Return a row for each set, for each kind and element in it: ids ``test``, ``test kind alloys``, ``test Al``.
 
-    Columns: ``set``, ``part``, ``n_rows``, ``n_atoms``, and ``energy_mae`` and so on; those of the model before begin
-    with ``before_``.
+    Columns: ``set``, ``part``, ``n_rows``, ``n_atoms``, and ``energy_mae`` and so on; columns for the initial model
+    begin with ``before_``.
     """
     ids: list[str] = []
     rows: list[dict[str, float | int | str]] = []

@@ -37,9 +37,9 @@ def residuals_of(
     """Return model minus label of the rows of ``table``, None if the engine could not.
 
     :param model: file and its SHA-256.
-    :param labels: of the same rows, all of them.
+    :param labels: labels of the same rows, all of them.
     :param folder: to work in; a folder for each derivation is made in it.
-    :param variant: of the outputs; where the model has none of that name, those without one are taken.
+    :param variant: variant of the outputs; where the model has none of that name, those without one are taken.
     """
     names = outputs_of(*model)
     own = variant if variant is not None and f"energy/{variant}" in names else None
@@ -116,7 +116,9 @@ def _run(
     job.write_inputs(spec, geometry)
     status = Job(job).run()
     if status is not ExitStatus.OK:
-        logger.warning("no errors: the engine ended as %s in %s", status.name, folder)
+        logger.warning(
+            "the errors of the model were not computed: the engine ended as %s in %s", status.name, folder
+        )
         return None
     results, _ = job.read_results()
     if results is None:

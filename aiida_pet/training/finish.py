@@ -37,9 +37,9 @@ _CHECK = "check"  # a folder for the engine
 class Work:
     """What a training is about when its weights are done.
 
-    :ivar path: of the folder.
+    :ivar path: path of the folder.
     :ivar job: the content of its ``train.json``.
-    :ivar parameters: of the training.
+    :ivar parameters: parameters of the training.
     :ivar prepared: what it was trained on.
     """
 
@@ -58,7 +58,7 @@ def finish(work: Work, last: Path, outcome: dict[str, Any]) -> None:
     """Write model, card, errors and outcome into the folder.
 
     :param last: the last checkpoint.
-    :param outcome: of the training; the model's hash is added.
+    :param outcome: outcome of the training; the model's hash is added.
     """
     about = _about(work)
     target = work.path / folder.TRAINED_FILE
@@ -182,7 +182,7 @@ def _taken(
 def rows_table(prepared: Prepared) -> Table:
     """Return a row for each row of all sets: ``set``, ``row`` (its id there), ``split``, ``reason`` of a refusal.
 
-    Ids are those of the training set, and of other sets with the name of the set before: ``validation:fcc-1``.
+    Ids of the training set are kept; ids of other sets have the name of the set in front: ``validation:fcc-1``.
     """
     ids, columns = [], {name: [] for name in ("set", "row", "split", "reason")}  # type: ignore[var-annotated]
     for name, part in prepared.parts.items():

@@ -45,12 +45,12 @@ class TrainingJob:
     """The content of ``train.json``.
 
     :ivar stage: what this job does.
-    :ivar parameters: of the training, see :mod:`aiida_pet.training.parameters`.
-    :ivar model_sha256: of the model that is begun from, empty for a new one.
+    :ivar parameters: parameters of the training, see :mod:`aiida_pet.training.parameters`.
+    :ivar model_sha256: sha256 of the model that is begun from, empty for a new one.
     :ivar known_level: level of theory of that model.
-    :ivar licence: of that model.
-    :ivar name: of the model that is made.
-    :ivar settings: of the site.
+    :ivar licence: licence of that model.
+    :ivar name: name of the model that is made.
+    :ivar settings: settings of the site.
     """
 
     stage: Stage

@@ -32,7 +32,7 @@ class Labels:
 
     :ivar energy: (N,) eV, of the cell.
     :ivar forces: (A, 3) eV/A, NaN where missing; None if no row has any, or none are wanted.
-    :ivar stress: (N, 6) eV/A^3, NaN where missing; None likewise.
+    :ivar stress: (N, 6) eV/A^3, NaN where missing; None if there are no stresses.
     :ivar reasons: (N,) why a row is refused, empty for one that is taken.
     :ivar levels: levels of theory that the rows name.
     :ivar columns: quantity -> the column that it is from.

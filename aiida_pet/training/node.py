@@ -44,7 +44,7 @@ def read_sets(path: Path) -> dict[str, StructureTable]:
 def device_of(settings: EngineSettings) -> str:
     """Return what metatrain calls the device.
 
-    :raises DeviceError: if the one asked for is not there.
+    :raises DeviceError: if the device that was asked for is not there.
     """
     import torch  # noqa: PLC0415
 

@@ -77,21 +77,25 @@ class TrainingParameters(BaseModel):
 
     # -- the model -------------------------------------------------------------------------------------------
     architecture: Architecture = Field(Architecture.XXS, description="size of a new model")
-    cutoff: float = Field(6.0, gt=1, le=15, description="reach of a new model", json_schema_extra=_unit("A"))
+    cutoff: float = Field(
+        6.0, gt=1, le=15, description="cutoff radius of a new model", json_schema_extra=_unit("A")
+    )
     cutoff_width: float = Field(
         1.0,
         gt=0,
         le=5,
-        description="over which neighbours fade out at the cutoff",
+        description="width over which neighbours fade out at the cutoff",
         json_schema_extra=_unit("A"),
     )
     neighbors: int | None = Field(
         20,
         ge=4,
-        description="neighbours of an atom that a new model aims at by an adaptive cutoff; null keeps all",
+        description="number of neighbours of an atom at which the adaptive cutoff of a new model aims; null keeps all "
+        "neighbours",
     )
     hypers: dict[str, Any] = Field(
-        default_factory=dict, description="of metatrain's PET, over those of the architecture: {d_pet: 96}"
+        default_factory=dict,
+        description="hyperparameters of metatrain's PET that replace values of the architecture, such as {d_pet: 96}",
     )
     dtype: str = Field("float32", pattern="^float(32|64)$", description="precision of the training")
 
@@ -111,108 +115,153 @@ class TrainingParameters(BaseModel):
     max_energy: float = Field(
         20.0,
         gt=0,
-        description="a row whose energy is further from that of its composition is refused",
+        description="largest difference between the energy of a row and the energy that its composition suggests; a "
+        "row beyond it is refused",
         json_schema_extra=_unit("eV/atom"),
     )
     max_force: float = Field(
-        100.0, gt=0, description="a row with a larger force is refused", json_schema_extra=_unit("eV/A")
+        100.0,
+        gt=0,
+        description="largest force; a row with a larger force is refused",
+        json_schema_extra=_unit("eV/A"),
     )
     max_stress: float = Field(
-        5.0, gt=0, description="a row with a larger stress is refused", json_schema_extra=_unit("eV/A^3")
+        5.0,
+        gt=0,
+        description="largest stress; a row with a larger stress is refused",
+        json_schema_extra=_unit("eV/A^3"),
     )
-    min_rows: int = Field(8, ge=4, description="a smaller training set is refused")
+    min_rows: int = Field(
+        8, ge=4, description="smallest number of rows of a training set; a smaller set is refused"
+    )
 
     # -- the split -------------------------------------------------------------------------------------------
     group: str | None = Field(
-        None, description="column that names the crystal a row comes from: rows of one are never on two sides"
+        None,
+        description="column that names the crystal from which a row comes; rows of the same crystal are all trained "
+        "on, all validated or all tested",
     )
     report_by: str | None = Field(
-        None, description="column by whose values errors are told, beside those by element: kind"
+        None,
+        description="column by whose values errors are reported, in addition to errors by element; such as kind",
     )
     validation_fraction: float = Field(
         0.1,
         ge=0,
         lt=0.9,
-        description="share of the groups that validates, without a validation set of its own",
+        description="share of the groups that is kept for validation if there is no validation set",
     )
     test_fraction: float = Field(
-        0.1, ge=0, lt=0.9, description="share of the groups kept for errors, without a test set of its own"
+        0.1,
+        ge=0,
+        lt=0.9,
+        description="share of the groups that is kept for measuring errors if there is no test set",
     )
-    seed: int = Field(0, ge=0, description="of the split, of the weights and of the order of batches")
+    seed: int = Field(
+        0, ge=0, description="seed of the split, of the first weights and of the order of batches"
+    )
 
     # -- how it is trained -----------------------------------------------------------------------------------
-    epochs: int = Field(50, ge=1, description="of the conservative stage")
+    epochs: int = Field(50, ge=1, description="number of epochs of the conservative stage")
     epochs_direct: int = Field(
-        50, ge=0, description="of the direct stage of a new model; 0 leaves that stage out"
+        50, ge=0, description="number of epochs of the direct stage of a new model; 0 leaves this stage out"
     )
-    learning_rate: float = Field(5e-4, gt=0, le=0.1, description="largest, of the conservative stage")
-    learning_rate_direct: float = Field(1e-3, gt=0, le=0.1, description="largest, of the direct stage")
-    warmup_fraction: float = Field(0.05, ge=0, lt=1, description="share of the steps in which it rises")
-    weight_decay: float | None = Field(None, gt=0, description="of AdamW; null takes Adam")
-    batch_atoms: int = Field(192, ge=1, description="atoms of a batch at most")
-    energy_weight: float = Field(1.0, gt=0, description="of energies in the loss")
-    force_weight: float = Field(1.0, ge=0, description="of forces in the loss")
-    stress_weight: float = Field(1.0, ge=0, description="of stresses in the loss")
+    learning_rate: float = Field(
+        5e-4, gt=0, le=0.1, description="largest learning rate of the conservative stage"
+    )
+    learning_rate_direct: float = Field(
+        1e-3, gt=0, le=0.1, description="largest learning rate of the direct stage"
+    )
+    warmup_fraction: float = Field(
+        0.05, ge=0, lt=1, description="share of the steps during which the learning rate rises"
+    )
+    weight_decay: float | None = Field(None, gt=0, description="weight decay of AdamW; null takes Adam")
+    batch_atoms: int = Field(192, ge=1, description="largest number of atoms of a batch")
+    energy_weight: float = Field(1.0, gt=0, description="weight of energies in the loss")
+    force_weight: float = Field(1.0, ge=0, description="weight of forces in the loss")
+    stress_weight: float = Field(1.0, ge=0, description="weight of stresses in the loss")
     direct_weight: float = Field(
         0.01,
         ge=0,
-        description="of the direct heads in the conservative stage, beside 1 in the direct one; 0 trains a new model "
-        "without direct heads",
+        description="weight of the direct heads in the conservative stage (it is 1 in the direct stage); 0 trains a "
+        "new model without direct heads",
     )
     energy_delta: float = Field(
         0.05,
         gt=0,
-        description="where the loss turns from square to linear",
+        description="error of energies above which the loss is linear and no longer square",
         json_schema_extra=_unit("eV/atom"),
     )
-    force_delta: float = Field(0.1, gt=0, description="likewise, of forces", json_schema_extra=_unit("eV/A"))
+    force_delta: float = Field(
+        0.1,
+        gt=0,
+        description="error of forces above which the loss is linear",
+        json_schema_extra=_unit("eV/A"),
+    )
     virial_delta: float = Field(
-        0.1, gt=0, description="likewise, of virials per atom", json_schema_extra=_unit("eV/atom")
+        0.1,
+        gt=0,
+        description="error of virials per atom above which the loss is linear",
+        json_schema_extra=_unit("eV/atom"),
     )
     direct_stress_delta: float = Field(
-        0.01, gt=0, description="likewise, of direct stresses", json_schema_extra=_unit("eV/A^3")
+        0.01,
+        gt=0,
+        description="error of direct stresses above which the loss is linear",
+        json_schema_extra=_unit("eV/A^3"),
     )
     criterion: Criterion = Field(
-        Criterion.MAE, description="chooses the best epoch, by errors of the validation set"
+        Criterion.MAE, description="measure of the errors on the validation set that chooses the best epoch"
     )
     patience: int | None = Field(
-        None, ge=1, description="stop after so many epochs that were none better by the criterion"
+        None,
+        ge=1,
+        description="number of epochs without a better value of the criterion after which the training stops",
     )
 
     # -- fine-tuning and calibration -------------------------------------------------------------------------
-    method: Method = Field(Method.FULL, description="of a fine-tuning")
-    lora_rank: int = Field(4, ge=1, description="of the matrices of method=lora")
-    lora_alpha: float = Field(8.0, gt=0, description="their scale is lora_alpha / lora_rank")
+    method: Method = Field(Method.FULL, description="which weights a fine-tuning changes")
+    lora_rank: int = Field(4, ge=1, description="rank of the matrices of method=lora")
+    lora_alpha: float = Field(
+        8.0,
+        gt=0,
+        description="sets the scale of the matrices of method=lora, which is lora_alpha / lora_rank",
+    )
     variant: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9_-]+$",
-        description="of the outputs that are trained, as r2scan in energy/r2scan: another level of theory",
+        description="variant of the outputs that are trained, such as r2scan for energy/r2scan; for another level of "
+        "theory",
     )
-    inherit_heads: bool = Field(True, description="let heads of a new variant begin as those of the model")
+    inherit_heads: bool = Field(
+        True, description="let the heads of a new variant begin as copies of the model's heads"
+    )
     calibrate: bool | None = Field(
-        None, description="end with a calibration; null does so where the model that is begun from has one"
+        None,
+        description="whether a calibration ends the training; null calibrates if the initial model was calibrated",
     )
     whole_training_set: bool = Field(
         False,
-        description="the set is all that the model that is begun from was trained on, which does not say so itself: "
-        "rows with other pairs of elements are told as extrapolated then",
+        description="says that the set holds all data on which the initial model was trained, for a model that does "
+        "not say so itself; rows with other pairs of elements then carry the warning extrapolated",
     )
     ensemble: int = Field(
         0,
         ge=0,
         le=1024,
-        description="members of the ensemble of energies that a calibration makes; 0 for none",
+        description="number of members of the ensemble of energies that a calibration makes; 0 makes no ensemble",
     )
-    calibration: Calibration = Field(Calibration.ABSOLUTE, description="how LLPR's factor is found")
+    calibration: Calibration = Field(Calibration.ABSOLUTE, description="how the factor of LLPR is found")
 
     # -- what it is called -----------------------------------------------------------------------------------
-    name: str | None = Field(None, min_length=1, max_length=100, description="of the model that is made")
-    version: str = Field("", max_length=40, description="of the model that is made")
+    name: str | None = Field(None, min_length=1, max_length=100, description="name of the model that is made")
+    version: str = Field("", max_length=40, description="version of the model that is made")
     level_of_theory: str | None = Field(
-        None, description="of the labels; null takes that of the set, or of the model that is begun from"
+        None,
+        description="level of theory of the labels; null takes the level of the set, or of the initial model",
     )
     licence: str | None = Field(
-        None, description="of the model that is made; null takes that of the model that is begun from"
+        None, description="licence of the model that is made; null takes the licence of the initial model"
     )
 
     @model_validator(mode="after")
@@ -229,12 +278,12 @@ class TrainingParameters(BaseModel):
             )
         if self.forces is None and self.epochs_direct and not self.stress:
             raise ValueError(
-                "without forces and stress there are no direct heads to begin with: epochs_direct=0"
+                "without forces and stress there are no direct heads to train: set epochs_direct=0"
             )
         return self
 
     def epochs_of(self, stage: Stage) -> int:
-        """Return the epochs of ``stage``; a calibration is told as one."""
+        """Return the number of epochs of ``stage``; a calibration counts as one epoch."""
         return {
             Stage.DIRECT: self.epochs_direct,
             Stage.CONSERVATIVE: self.epochs,

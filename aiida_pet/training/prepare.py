@@ -26,7 +26,7 @@ class Part:
     """One set, its labels and what becomes of its rows.
 
     :ivar table: the rows.
-    :ivar labels: of all of them.
+    :ivar labels: labels of all of them.
     :ivar groups: (N,) the crystal that a row comes from.
     :ivar split: (N,) what a row is used for, see :class:`~aiida_pet.training.split.Split`.
     """
@@ -47,7 +47,7 @@ class Prepared:
 
     :ivar parts: name of the input (training, validation, test, old) -> its part.
     :ivar stress_check: what energies of the training rows say of their stresses.
-    :ivar level_of_theory: of the labels, empty if unknown.
+    :ivar level_of_theory: level of theory of the labels, empty if unknown.
     """
 
     parts: dict[str, Part]
@@ -181,9 +181,9 @@ def _level(parts: dict[str, Part], parameters: TrainingParameters, known_level: 
     told = sorted({level for name, part in parts.items() if name != OLD for level in part.labels.levels})
     if len(told) > 1:
         raise TrainingError(
-            f"rows of {len(told)} levels of theory ({', '.join(told)}) cannot be one training: `aiida-pet data "
-            f"export SET -o FILE --where \"{parameters.level_column} == '{told[0]}'\"` makes a file of one, and the "
-            "other gets a variant of its own in a fine-tuning (variant=NAME)"
+            f"rows of {len(told)} levels of theory ({', '.join(told)}) cannot be trained together: `aiida-pet data "
+            f"export SET -o FILE --where \"{parameters.level_column} == '{told[0]}'\"` makes a file of the first "
+            "level; the other level gets a variant of its own in a fine-tuning (variant=NAME)"
         )
     level = parameters.level_of_theory or (told[0] if told else "")
     if parameters.level_of_theory and told and not same_level(told[0], parameters.level_of_theory):
@@ -192,8 +192,8 @@ def _level(parts: dict[str, Part], parameters: TrainingParameters, known_level: 
         )
     if level and known_level and not same_level(level, known_level) and parameters.variant is None:
         raise TrainingError(
-            f"the labels are {level}, the model is {known_level}: two levels of theory in one head spoil both; give "
-            "the new one a variant of its own (variant=NAME)"
+            f"the labels are {level}, the model is {known_level}: two levels of theory in one head spoil both. Give "
+            "the new level a variant of its own (variant=NAME)"
         )
     return level or known_level
 

@@ -79,4 +79,4 @@ def check_hypers(hypers: Mapping[str, Any]) -> None:
         raise ValueError(f"unknown hypers {unknown}; known are {', '.join(sorted(HYPERS))}")
     d_pet, heads = hypers.get("d_pet"), hypers.get("num_heads")
     if d_pet is not None and heads is not None and d_pet % heads:
-        raise ValueError(f"d_pet {d_pet} is no multiple of num_heads {heads}")
+        raise ValueError(f"d_pet {d_pet} is not a multiple of num_heads {heads}")

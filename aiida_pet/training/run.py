@@ -66,7 +66,7 @@ class _LeftError(Exception):
 class Training:
     """The run of one training job.
 
-    :param path: of the folder, with ``train.json`` and the sets.
+    :param path: path of the folder, with ``train.json`` and the sets.
     """
 
     def __init__(self, path: Path) -> None:

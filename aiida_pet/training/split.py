@@ -46,7 +46,7 @@ def split_rows(
     :param groups: (N,) as :func:`groups_of`.
     :param taken: (N,) whether a row can be used.
     :param validation: whether rows are to validate, as there is no set for that.
-    :param test: whether rows are to be kept for errors, likewise.
+    :param test: whether rows are to be kept for errors.
     """
     names = np.unique(groups[taken])
     order = np.random.default_rng(parameters.seed).permutation(len(names))

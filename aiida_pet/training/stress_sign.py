@@ -1,8 +1,9 @@
 """Whether stresses have the sign and unit that energies say: dE = tr(stress) / 3 dV between cells of one crystal.
 
 Pairs of rows of one crystal give what the energy changed by and what the mean stress of the two says of it. Over all
-pairs the one is the other times a slope: 1 for eV/A^3 and tension positive, -1 where compression is positive, 1/160.2
-for GPa. Atoms that move in between blur it, so it is judged only where the two are clearly correlated.
+pairs the change of the energy is this prediction times a slope: 1 for eV/A^3 and tension positive, -1 where compression
+is positive, 1/160.2 for GPa. Atoms that move in between blur it, so it is judged only where the two are clearly
+correlated.
 """
 
 from __future__ import annotations
@@ -60,13 +61,13 @@ def check_stress(table: StructureTable, energy: Array, stress: Array | None, gro
     )
     if len(found) >= LEAST_PAIRS and correlation <= -CLEAR:
         problem = (
-            f"stresses have the wrong sign: {says}, expected 1, as tension is positive; import the set with "
+            f"stresses have the wrong sign: {says}, expected 1, since tension is positive; import the set with "
             "stress_sign='minus'"
         )
     elif len(found) >= LEAST_PAIRS and correlation >= CLEAR and ratio < 10 * GPa:
         unit = "GPa" if ratio > 0.25 * GPa else "kbar"
         problem = (
-            f"stresses seem to be in {unit}: {says}, expected 1, as they are in eV/A^3; import the set with "
+            f"stresses seem to be in {unit}: {says}, expected 1, since stresses are in eV/A^3; import the set with "
             f"stress_unit={unit!r}"
         )
     return StressCheck(len(found), ratio, correlation, problem)

@@ -41,7 +41,7 @@ class Answer:
     """What the transport says of a row.
 
     :ivar columns: name -> value; empty for a row that has no forces.
-    :ivar ragged: of all modes.
+    :ivar ragged: ragged columns of all modes.
     :ivar failed: why the row failed; empty if it did not.
     """
 
@@ -122,7 +122,7 @@ def _take_up(row: StructureTable, parameters: ConductivityParameters) -> tuple[A
     found = len(displaced.fc2_positions), len(displaced.fc3_positions)
     if found != counts:
         raise ValueError(
-            f"its forces are of {counts[0]} + {counts[1]} displaced supercells, and phono3py makes {found[0]} + "
+            f"its forces belong to {counts[0]} + {counts[1]} displaced supercells, but phono3py makes {found[0]} + "
             f"{found[1]} here: install the same versions of phono3py and phonopy where both jobs run"
         )
     return phono3py, displaced.fc3_wanted

@@ -34,7 +34,7 @@ __all__ = ["run_transport"]
 logger = logging.getLogger(__name__)
 
 _POLL_S = 1.0
-_KILLED = "its process was killed, most likely for its memory: give the job more of it"
+_KILLED = "its process was killed, most likely for its memory: give the job more memory"
 _ONE_CORE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
@@ -81,7 +81,7 @@ class _Job:
         rows = self.folder.read_structures()
         done, damaged = self.folder.read_results()
         for name in damaged:
-            logger.warning("%s is damaged: its rows are done again", name)
+            logger.warning("%s is damaged, so its rows are computed again", name)
             (self.folder.path / name).rename(self.folder.path / f"damaged-{name}")
         finished = set() if done is None else set(done.ids.tolist())
         statuses = Counter() if done is None else Counter(done.columns["status"].tolist())

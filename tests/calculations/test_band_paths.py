@@ -64,8 +64,8 @@ def test_crystal_that_lost_its_group_is_on_the_path_of_its_start() -> None:
 
 def test_without_its_start_it_is_on_no_path() -> None:
     message = (
-        r"space group at path_symprec = 0\.01 A is 99, at the start it was 221, and the crystal is not put on another "
-        r"band path: give a `parent` whose path is wanted, or set allow_other_path"
+        r"space group at path_symprec = 0\.01 A is 99, at the start it was 221, and the path of the start is not "
+        r"known: give a `parent` whose path is wanted, or set allow_other_path"
     )
     with pytest.raises(OtherPathError, match=message):
         choose("broken")
@@ -78,7 +78,7 @@ def test_start_in_a_larger_cell_has_no_path_for_it() -> None:
     table, phonopys = relaxed()
     row = table.select(["broken"])
     with pytest.raises(
-        OtherPathError, match=r"its path does not fit \(the parent structure has another lattice"
+        OtherPathError, match=r"the path of the start does not fit \(the parent structure has another lattice"
     ):
         choose_path(row, phonopys["broken"], BandsParameters(), start=double)
 

@@ -106,7 +106,7 @@ def test_short_walltime_keeps_a_short_margin(
 def test_margin_that_leaves_no_time_is_refused(job_inputs: Inputs) -> None:
     inputs = job_inputs() | {"settings": {"walltime_margin_s": 60}}
     inputs["metadata"]["options"]["max_wallclock_seconds"] = 60
-    with pytest.raises(ValueError, match="walltime_margin_s = 60 s leaves nothing of the walltime, 60 s"):
+    with pytest.raises(ValueError, match="walltime_margin_s = 60 s leaves nothing of the walltime of 60 s"):
         run_get_node(RelaxCalculation, **inputs)
 
 

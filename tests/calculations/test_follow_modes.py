@@ -199,7 +199,7 @@ def test_gain_under_pressure_is_one_of_enthalpies(made: Any, results: Any, relax
     other = compare_followed(before, start, pressed(relaxed, 10.0))  # the rest of the table stands
     assert np.isnan(other.column("energy_gained")).all()
     assert (
-        "enthalpies at 20 GPa, but the crystals relaxed from them by enthalpies at 10 GPa"
+        "enthalpies at 20 GPa, but the crystals relaxed from them have enthalpies at 10 GPa"
         in other.column("message")[0]
     )
     assert np.isfinite(other.column("volume_change")).all()

@@ -166,7 +166,7 @@ def test_merge_tables_refuses_rows_nobody_asked_for(structures: Any, make_result
     from aiida_pet.calculations.functions import merge_tables
     from aiida_pet.data.table import TableData
 
-    with pytest.raises(ValueError, match="row 'r-2' of table a is none of the 1 rows to do"):
+    with pytest.raises(ValueError, match="row 'r-2' of table a does not belong to the 1 rows of this launch"):
         merge_tables(structures=structures, rows=TableData.from_ids(["r-1"]), a=make_results(["r-2"]))
 
 

@@ -138,7 +138,7 @@ def test_set_and_relaxed_references_of_the_materials_projects_level_are_correcte
         of_model[level] = (structures, references, found, problem)
     structures, references, found, problem = of_model["PBE (OMat24)"]
     assert "structures is PBE (OMat24)" in problem
-    assert "they are not made for PBE (OMat24)" in problem
+    assert "and not to PBE (OMat24)" in problem
     structures, references, found, problem = of_model["PBE (Materials Project)"]
     assert problem is None
     results = energies_above_hull(

@@ -54,5 +54,5 @@ def test_folder_holds_the_forces_of_the_rows_asked_for(
 
 
 def test_set_without_forces_is_refused(inputs: dict[str, Any], make_structures: Any) -> None:
-    with pytest.raises(ValueError, match="no results of the task conductivity"):
+    with pytest.raises(ValueError, match="not results of the task conductivity"):
         run_get_node(TransportCalculation, **(inputs | {"structures": make_structures(2)}))

@@ -105,13 +105,13 @@ def test_condition_is_on_the_first(pair: tuple[Any, Any]) -> None:
 
 def test_columns_must_be_in_both(pair: tuple[Any, Any]) -> None:
     with pytest.raises(
-        ComparisonError, match="no column 'shear_modulus' in both: they share energy_per_atom"
+        ComparisonError, match="column 'shear_modulus' is not in both: they share energy_per_atom"
     ):
         compare(*pair, columns=["shear_modulus"])
 
 
 def test_other_crystals_cannot_be_compared(pair: tuple[Any, Any]) -> None:
-    with pytest.raises(ComparisonError, match="no id is in both"):
+    with pytest.raises(ComparisonError, match="the two share no id"):
         compare(pair[0], crystals(["x"], {"energy": [1.0]}))
 
 

@@ -251,7 +251,7 @@ def test_launches_with_results_are_known_without_reading_them(launches: tuple[An
 def test_two_launches_of_other_crystals_are_not_compared(
     launches: tuple[Any, Any], make_structures: Callable[..., Any]
 ) -> None:
-    with pytest.raises(errors.ComparisonError, match="no id is in both"):
+    with pytest.raises(errors.ComparisonError, match="the two share no id"):
         compare(launches[0], make_structures(["elsewhere"]))
     found = find(ids=["lib-a"], campaigns=list(launches))
     assert found.attrs["units"]["energy"] == "eV"

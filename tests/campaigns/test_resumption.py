@@ -149,8 +149,8 @@ def test_a_process_killed_without_results_is_resumed(whole: dict[str, Any], stop
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"parameters": {"fmax": 0.5}}, "is of other parameters"),
-        ({"structures": None}, "is not the result of a job"),
+        ({"parameters": {"fmax": 0.5}}, "was made with other parameters"),
+        ({"structures": None}, "is neither the result of a job"),
     ],
 )
 def test_results_of_other_science_are_refused(
@@ -306,8 +306,10 @@ def test_results_of_an_engine_that_was_wrong_are_not_taken_over(
     monkeypatch.setattr(RelaxCalculation, "CACHE_VERSION", RelaxCalculation.CACHE_VERSION + 1)
     assert what_is_done(first) == {"": {}}
     [sentence] = computed_again(first)
-    assert sentence.startswith("5 finished rows are computed again: they are of a version whose results")
-    with pytest.raises(ValueError, match="is of a version of the engine whose results differ"):
+    assert sentence.startswith(
+        "5 finished rows are computed again, since they were made by a version whose results"
+    )
+    with pytest.raises(ValueError, match="was made by a version of the engine whose results differ"):
         relax(whole, done=tables)
 
 

@@ -30,7 +30,7 @@ def test_steps_of_rows_count_and_much_is_too_much():
     cost = size_dynamics(table, {"frames_every": 1, "equilibration_steps": 0})
     assert cost.frames == 20_000_001
     assert cost.too_much
-    assert cost.told == "20,000,001 evaluations; 20,000,001 frames take 32.3 GB on disk at most"
+    assert cost.told == "20,000,001 evaluations; 20,000,001 frames take at most 32.3 GB on disk"
     assert cost.n_bytes == pytest.approx(32.25e9, rel=1e-3)
 
 

@@ -72,7 +72,7 @@ def test_a_launch_is_written_and_comes_again_from_the_cache(
     path = tmp_path / "first.yaml"
     invoke("export-launch", first.pk, "-o", path)
     assert yaml.safe_load(path.read_text())["stages"]["relax"]["parameters"]["fmax"] == 0.04
-    assert "is there already" in invoke("export-launch", first.pk, "-o", path, status=1).output
+    assert "exists already" in invoke("export-launch", first.pk, "-o", path, status=1).output
     invoke("launch", "screen", path)
     again = launch.node
     assert again.pk != first.pk
@@ -82,7 +82,10 @@ def test_a_launch_is_written_and_comes_again_from_the_cache(
     )
     assert all(job.base.caching.is_created_from_cache for job in jobs_of(again))
     relaxation = first.called[0]
-    assert "campaign files are of screenings" in invoke("export-launch", relaxation.pk, status=1).output
+    assert (
+        "only screenings can be written as campaign files"
+        in invoke("export-launch", relaxation.pk, status=1).output
+    )
 
 
 DEMO = (
@@ -124,7 +127,7 @@ def test_the_screening_of_the_demo_comes_again_whole_from_the_cache(
     [
         ("set: a\nstages:\n  relax:\n   - [\n", 5, "not YAML"),
         ("- a\n", 1, "expected `name: value` lines"),
-        ("set: a\nset: b\nstages: {relax: }\n", 2, "a second time"),
+        ("set: a\nset: b\nstages: {relax: }\n", 2, "in the file twice"),
         ("set: a\nlans: 2\nstages: {relax: }\n", 2, "did you mean lanes?"),
         ("set: a\nlanes: 0\nstages: {relax: }\n", 2, "greater than or equal to 1, got 0"),
         ("stages: {relax: }\n", 1, "set is missing"),
@@ -164,7 +167,7 @@ def test_options_beside_a_file_are_refused(invoke: Any, prepare: Any, tmp_path: 
     path = tmp_path / "campaign.yaml"
     path.write_text("set: a\nstages: {relax: }\n")
     output = invoke("launch", "screen", path, "--lanes", 2, "--keep", "relax: energy < 0", status=2).output
-    assert "--keep, --lanes: the campaign file says it" in output
+    assert "--keep, --lanes: the campaign file sets this" in output
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_column_where_and_limit_choose(read, invoke, pair):
     assert (document["n_common"], document["only_first"]) == (1, ["a"])
     assert read("compare", pair[0].pk, pair[1].pk, "--limit", 0)["rows"] == []
     output = invoke("compare", pair[0].pk, pair[1].pk, "--column", "x", status=1).output
-    assert "Error: no column 'x' in both: they share energy_per_atom" in output
+    assert "Error: column 'x' is not in both: they share energy_per_atom" in output
 
 
 def test_launch_without_results_is_told(invoke, make_campaign, pair):
@@ -77,5 +77,5 @@ def test_two_launches_on_the_same_ids_are_told_apart_by_how_they_were_made(read,
     (energy,) = [one for one in document["columns"] if one["column"] == "energy_per_atom"]
     assert (energy["n_rows"], energy["n_different"]) == (5, 0)
     output = " ".join(invoke("compare", loose.pk, tight.pk).output.split())
-    assert "what differs in how they were made" in output
+    assert "differences in how the two were made" in output
     assert "parameters.max_steps 40 500" in output

@@ -175,7 +175,7 @@ def test_export_to_a_name_without_format_names_the_formats(invoke, alloys, tmp_p
 def test_export_replaces_a_file_only_if_told(invoke, alloys, tmp_path):
     path = tmp_path / "out.csv"
     path.write_text("mine")
-    assert "is there already: --force" in invoke("data", "export", alloys, "-o", path, status=1).output
+    assert "exists already: --force" in invoke("data", "export", alloys, "-o", path, status=1).output
     assert path.read_text() == "mine"
     invoke("data", "export", alloys, "-o", path, "--force")
     assert path.read_text().startswith("id,")

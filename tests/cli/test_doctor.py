@@ -113,7 +113,7 @@ def test_sound_place_has_no_problem(read, invoke, engine, own_model, queue):
         "node's GPU",
         "node's files",
     ]
-    assert "SQLite has one writer at a time" in told["storage"]
+    assert "SQLite allows one writer at a time" in told["storage"]
     assert f"aiida-pet {__version__} as here" in told["engine"]
     assert "is not staged yet" in told["model"]
     assert invoke("doctor", "--code", engine.pk, "--model", own_model.pk).stdout.endswith("all is well\n")
@@ -161,7 +161,7 @@ def test_job_that_waits_too_long_is_told(invoke, engine, own_model, daemon, monk
     assert f"`verdi process kill {waiting.pk}`" in result.stdout
     waiting.logger.error("Traceback\nSchedulerError: stderr=\nsbatch: error: Invalid partition")
     told = invoke("doctor", *arguments, status=1).stdout
-    assert "could not be submitted, which AiiDA goes on trying: sbatch: error: Invalid partition" in told
+    assert "could not be submitted; AiiDA keeps trying: sbatch: error: Invalid partition" in told
     waiting.set_process_state("killed")
 
 
@@ -233,7 +233,7 @@ def test_daemon_that_is_not_sound_is_told(aiida_profile, daemon, monkeypatch):
         "open files": True,
     }
     monkeypatch.setattr("aiida_pet.computers.health.validate_daemon_env", lambda _: "numpy 1\n -> 2")
-    assert next(check_daemon()).detail == "runs with other packages than are here: numpy 1 -> 2"
+    assert next(check_daemon()).detail == "runs with other packages than this environment: numpy 1 -> 2"
     monkeypatch.setattr(health, "SLOTS_SHARE", -1.0)
     assert not {check.what: check.ok for check in check_daemon()}["slots"]
     daemon.workers = None
@@ -277,7 +277,7 @@ def test_line_of_rabbitmq_tells_where_its_timeout_is_set(aiida_profile, monkeypa
     monkeypatch.setattr("aiida_pet.computers.health.get_manager", lambda: SimpleNamespace(get_broker=Broker))
     found = check_broker()
     assert found.ok
-    assert found.detail.startswith("RabbitMQ @ host; AiiDA cannot read its consumer_timeout")
+    assert found.detail.startswith("RabbitMQ @ host; AiiDA cannot read the consumer_timeout")
     assert "/etc/rabbitmq/rabbitmq.conf" in found.detail
 
 

@@ -33,7 +33,7 @@ def test_estimate_has_no_more_lanes_than_rows():
 def test_rate_without_past_jobs_is_the_default_and_says_so(own_model):
     rate = past_rate(Task.STATIC, own_model)
     assert rate.s_per_atom == entry_of(Task.STATIC).seconds_per_atom
-    assert "no past job with this model" in rate.basis
+    assert "the profile has no past job with this model" in rate.basis
 
 
 def test_default_rate_of_a_larger_model_is_scaled(tmp_path, aiida_profile):
@@ -42,7 +42,7 @@ def test_default_rate_of_a_larger_model_is_scaled(tmp_path, aiida_profile):
     card = {"name": "large", "elements": [74], "outputs": ["energy"], "n_parameters": 10 * DEFAULT_PARAMETERS}
     rate = past_rate(Task.RELAX, PetModelData.from_card(path, card).store())
     assert rate.s_per_atom == pytest.approx(10 * entry_of(Task.RELAX).seconds_per_atom)
-    assert "times 10 for a model so much larger" in rate.basis
+    assert "10 times as long since this model is larger" in rate.basis
 
 
 def test_rate_is_taken_from_past_jobs_of_the_same_task(launch, alloys_file):

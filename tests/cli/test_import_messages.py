@@ -25,10 +25,10 @@ def test_summary_says_once_what_was_left_out_and_what_reads_it(invoke, read, tmp
     output = invoke("data", "import", path).output
     assert output.count("left out of the set: virial: 2 crystals") == 1
     assert "--virial-sign minus reads virials as stress = -virial / volume" in output
-    assert "2 crystals have an equal one under another id (b = c)" in output
+    assert "2 crystals equal another crystal with a different id (b = c)" in output
     assert "virial_sign" not in output
     document = read("data", "import", path, "--virial-sign", "minus")
-    assert document["summary"] == [line for line in output.splitlines() if "equal one" in line]
+    assert document["summary"] == [line for line in output.splitlines() if "equal another" in line]
     assert orm.load_node(document["pk"]).to_table().columns["input_stress"][0][0] == pytest.approx(-1 / 27)
 
 

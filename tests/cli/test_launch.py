@@ -175,7 +175,7 @@ def test_dry_run_says_jobs_time_and_memory_and_starts_nothing(invoke, alloys, si
     assert lines["jobs"].strip() == "4 of at most 2 rows"
     assert "about" in lines["time"]
     assert lines["memory"].strip().endswith("MB per job")
-    assert "no past job with this model" in lines["based on"]
+    assert "the profile has no past job with this model" in lines["based on"]
     assert output.endswith("nothing was started\n")
     assert orm.QueryBuilder().append(orm.Node).count() == before
 

@@ -39,7 +39,7 @@ def test_dry_run_counts_displaced_supercells_and_names_metals(prepare, crystals)
 def test_much_is_refused_without_being_asked_for(prepare, crystals, monkeypatch):
     monkeypatch.setattr("aiida_pet.campaigns.displacements.MOST_WITHOUT_ASKING", 10)
     prepare("conductivity", crystals, *CELLS, status=1)
-    assert "give --yes to compute them" in prepare.result.output
+    assert "Give --yes to compute them" in prepare.result.output
     assert not prepare.builders
     assert prepare("conductivity", crystals, *CELLS, "--yes") is not None
 

@@ -133,8 +133,12 @@ def test_dry_run_tells_stages_conditions_and_times(invoke, read, alloys, site):
         (["--set", "fmax=0.1"], 2, "is not STAGE.NAME"),
         (["--set", "relax.fmx=0.1"], 1, "fmx: unknown; known are"),
         (["--set", "symmetry.symprec=-1"], 1, "symprec = -1 A"),
-        (["--set", "phonons.resources={memory: 64GB}"], 1, "stage phonons: resources: those of a screening"),
-        (["--set", "elastic.options={account: x}"], 1, "give them to the screening"),
+        (
+            ["--set", "phonons.resources={memory: 64GB}"],
+            1,
+            "stage phonons: resources: a screening has the same options",
+        ),
+        (["--set", "elastic.options={account: x}"], 1, "Give the screening enough"),
         (["--stages", "relax", "--keep", "hull: is_stable"], 1, "options are given for hull"),
         (["--stages", "hull"], 1, "needs a set with a column `energy`"),
         (["--reference", "nothing.json"], 1, "no node with pk, label or uuid 'nothing.json'"),
@@ -196,11 +200,11 @@ def test_file_of_two_levels_is_refused_or_split(launch, invoke, alloys, site, tm
     for command in (("hull", relaxed.pk), ("screen", alloys, "--stages", "relax,hull")):
         given = ("launch", *command, *site, "--reference", path, "--dry-run")
         output = invoke(*given, status=1).output
-        assert "PBE (2, mp-W-GGA for example), r2SCAN (2, mp-W-R2SCAN for example)" in output
-        assert "--level 'PBE' keeps the entries of one" in output
+        assert "PBE (2, for example mp-W-GGA), r2SCAN (2, for example mp-W-R2SCAN)" in output
+        assert "--level 'PBE' keeps the entries of this level" in output
         assert "level=" not in output
     kept = invoke("launch", "hull", relaxed.pk, *site, "--reference", path, "--level", "GGA", "--dry-run")
-    assert "2 of 4 entries are of the level PBE and were kept, 2 of r2SCAN left out" in kept.stderr
+    assert "2 of 4 entries have the level PBE and were kept; 2 entries of r2SCAN were left out" in kept.stderr
     assert "mp: 2 phases" in kept.stdout
 
 

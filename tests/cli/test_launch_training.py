@@ -67,14 +67,14 @@ def test_calibration_and_distillation_name_their_models(
     told = invoke(
         "launch", "distill", labelled_file, "--teacher", own_model.pk, "--model", own_model.pk, status=2
     )
-    assert "--student names one to begin from" in told.output
+    assert "--student names a model to begin from" in told.output
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--lanes", 2], "--lanes: a training is one job at a time"),
-        (["--job-size", 5], "--job-size: a training is one job at a time"),
+        (["--lanes", 2], "--lanes: a training runs one job at a time"),
+        (["--job-size", 5], "--job-size: a training runs one job at a time"),
     ],
 )
 def test_options_that_a_training_does_not_have_are_refused(

@@ -79,7 +79,7 @@ def test_label_of_several_is_the_newest_and_that_is_said(invoke: Any, make_campa
     for node in (old, new):
         invoke("label", node.pk, "twice")
     result = invoke("results", "twice", status=1)
-    assert f"<{new.pk}> is the newest and is taken; the others are {old.pk}" in result.stderr
+    assert f"the newest, <{new.pk}>, is taken; the others are {old.pk}" in result.stderr
     assert "is no" not in result.stderr
     assert load("twice").pk == new.pk
     for wrong in ("12", "last", " "):

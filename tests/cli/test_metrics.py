@@ -305,7 +305,7 @@ def test_unique_prototypes_may_be_texts(
         (("--reference", "dft.csv", "--unique-prototype", "u"), "there is no column 'u'", 2),
         (("--reference", "dft.csv", "--id-column", "mpid"), "no column mpid that holds ids", 1),
         (("--reference", "twice.csv"), "ids occur more than once in column id: 0001", 1),
-        (("--reference", "others.csv"), "no id is both among the 20 rows (0000", 1),
+        (("--reference", "others.csv"), "no id occurs both among the 20 rows (0000", 1),
         (("--reference", "nowhere.csv"), "--reference nowhere.csv: no such file, and no node", 1),
     ],
 )

@@ -75,7 +75,7 @@ def test_where_that_fits_no_row_is_told(invoke, campaign):
         ("stauts == left", "no column 'stauts'"),
         ("status = left", "cannot read"),
         ("__import__('os').system('true')", "only columns, numbers, texts"),
-        ("energy", "is no condition"),
+        ("energy", "is not a condition"),
     ],
 )
 def test_where_that_is_no_condition_is_refused(invoke, campaign, where, message):
@@ -114,7 +114,7 @@ def test_table_for_people_stops_at_a_screenful_and_says_so(invoke, campaign, mon
     result = invoke("results", campaign.node.pk)
     # what is the same in all rows, two lines of headings, the rule, the rows
     assert len(result.stdout.splitlines()) == 1 + 2 + 1 + 3
-    assert result.stderr == "1 more row: --limit 0 for all, -o FILE for a file\n"
+    assert result.stderr == "1 more row: --limit 0 shows all, -o FILE writes all to a file\n"
 
 
 def test_table_has_units_and_marks_what_is_missing(invoke, campaign):
@@ -226,7 +226,7 @@ def test_json_and_csv_are_compressed_as_their_names_say(invoke, campaign, tmp_pa
 def test_formats_of_files_are_not_printed(invoke, campaign):
     for form in ("extxyz", "pymatgen", "parquet", "matbench-discovery"):
         output = invoke("results", campaign.node.pk, "--format", form, status=2).output
-        assert f"{form} is a format of files: name one with -o" in output
+        assert f"{form} is a format of files: name a file with -o" in output
 
 
 def test_parquet_without_pyarrow_says_how_to_get_it(invoke, campaign, tmp_path, monkeypatch):
@@ -293,7 +293,7 @@ def test_nothing_is_overwritten_unless_it_is_asked_for(campaign, invoke, tmp_pat
     path = tmp_path / "mine.xyz"
     path.write_text("mine")
     output = invoke("results", campaign.node.pk, "-o", path, status=1).output
-    assert f"{path} is there already: --force replaces it" in output
+    assert f"{path} exists already: --force replaces it" in output
     assert path.read_text() == "mine"
     invoke("results", campaign.node.pk, "-o", path, "--force")
     assert path.read_text() != "mine"

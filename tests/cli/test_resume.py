@@ -68,7 +68,7 @@ def test_resume_computes_what_is_left_with_the_options_of_before_or_those_given(
     assert group_of(node).pk == group.pk
     assert f"goes on with <{stopped.pk}>" in node.description
     told = invoke("status", stopped.pk).output
-    assert f"it was taken up by <{node.pk}>" in told
+    assert f"launch <{node.pk}> took it up" in told
     assert f"aiida-pet resume {stopped.pk}" not in told
 
 
@@ -85,7 +85,7 @@ def test_a_computer_that_came_with_an_archive_is_told_before_anything_starts(inv
         )
         assert told in output
         assert f"`verdi computer configure core.local {code.computer.pk}`" in output
-        assert "to be given with --code; nothing was started" in output
+        assert "(option --code); nothing was started" in output
     assert orm.QueryBuilder().append(orm.WorkChainNode).count() == before
 
 
@@ -108,7 +108,7 @@ def test_launch_that_is_being_taken_up_says_so_with_the_pk_and_what_can_be_done(
     pk = campaign.node.pk
     output = " ".join(invoke("resume", stopped.pk, status=1).output.split())
     assert (
-        f"<{stopped.pk}> is being taken up by <{pk}>, which goes on: `aiida-pet status {pk}` shows how far"
+        f"<{stopped.pk}> is being taken up by <{pk}>, which goes on: `aiida-pet status {pk}` shows its progress"
         in output
     )
 

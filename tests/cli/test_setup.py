@@ -247,7 +247,10 @@ def test_code_whose_file_is_gone_gives_its_label_to_a_new_one(code, computer, en
     assert step.state == "created"
     assert str(new.filepath_executable) == str(moved)
     assert code.label == f"pet-engine-{code.pk}"
-    assert f"the former one is gone and now pet-engine-{code.pk} <{code.pk}>" in step.detail
+    assert (
+        f"the engine of the former code is gone, so that code is now called pet-engine-{code.pk} <{code.pk}>"
+        in step.detail
+    )
 
 
 def test_code_of_another_environment_is_left_and_told(code, computer, engine, monkeypatch):
@@ -256,7 +259,7 @@ def test_code_of_another_environment_is_left_and_told(code, computer, engine, mo
     )
     same, step = ensure_code(computer)
     assert (same.pk, step.state) == (code.pk, "present")
-    assert "of another environment than this one" in step.problem
+    assert "which belongs to another environment than this one" in step.problem
 
 
 def test_missing_engine_and_missing_torch_are_told_with_the_remedy(code, computer, engine, monkeypatch):

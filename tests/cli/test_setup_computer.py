@@ -338,7 +338,7 @@ def test_workstation_without_a_word_gives_each_lane_one_gpu(invoke, content, wri
         ),
         ({"transport": "ssh"}, "transport = 'ssh': expected local or ssh_async"),
         ({"work_dir": "scratch"}, "work_dir = 'scratch': expected an absolute path"),
-        ({"work_dir": "/scratch/{user}"}, "expected no braces but those of {username}"),
+        ({"work_dir": "/scratch/{user}"}, "expected no braces except in {username}"),
         (
             {"engine": "/opt/pet engine"},
             "engine = '/opt/pet engine': expected an absolute path without blanks",
@@ -355,12 +355,12 @@ def test_workstation_without_a_word_gives_each_lane_one_gpu(invoke, content, wri
         ({"environment": {"A": "1\nid"}}, "expected one line"),
         ({"environment": {"A": True}}, "A = True: expected a text or a number"),
         ({"gpu_syntax": "GRES"}, "gpu_syntax = 'GRES': expected gres, gpus-per-node or gpus"),
-        ({"scheduler": "lsf", "gpu_syntax": "gres"}, "gpu_syntax = 'gres': of SLURM only"),
-        ({"gpus": 2}, "gpus = 2: of a workstation without a scheduler"),
+        ({"scheduler": "lsf", "gpu_syntax": "gres"}, "gpu_syntax = 'gres': this key is for SLURM only"),
+        ({"gpus": 2}, "gpus = 2: this key is for a workstation without a scheduler"),
         ({"resources": {"gpu": 1}}, "gpu: unknown; known are gpus"),
         ({"resources": {"walltime": "long"}}, "walltime = 'long'"),
-        ({"scheduler": "lsf", "resources": {"qos": "high"}}, "qos = 'high': of SLURM only"),
-        ({"scheduler": "direct", "resources": {"gpus": 1}}, "does not say how many GPUs it has"),
+        ({"scheduler": "lsf", "resources": {"qos": "high"}}, "qos = 'high': only SLURM knows it"),
+        ({"scheduler": "direct", "resources": {"gpus": 1}}, "its number of GPUs is not known"),
         ({"mpiprocs": 0}, "mpiprocs = 0: expected a whole number >= 1"),
     ],
 )
@@ -389,7 +389,10 @@ def test_bad_file_makes_nothing(invoke, write, content):
 def test_engine_of_another_version_is_a_problem(invoke, content, write):
     content["environment"]["ENGINE_VERSION"] = "0.0.1"
     result = invoke("setup", "computer", write(content), status=1)
-    assert f"{content['engine']} is of aiida-pet 0.0.1, here is {__version__}" in result.stdout
+    assert (
+        f"{content['engine']} belongs to aiida-pet 0.0.1, but this is aiida-pet {__version__}"
+        in result.stdout
+    )
     assert f"-> install aiida-pet {__version__} there" in result.stdout
 
 
@@ -424,7 +427,7 @@ def test_queue_that_does_not_answer_is_a_problem(pet_computer, tmp_path, monkeyp
     computer.configure(safe_interval=0)
     found = {check.what: check for check in check_computer(computer, None)}
     assert not found["queue"].ok
-    assert "on the PATH of a shell without terminal" in found["queue"].remedy
+    assert "on the PATH of a shell without a terminal" in found["queue"].remedy
 
 
 def test_computer_that_cannot_be_reached_ends_the_tests(aiida_profile, tmp_path):
@@ -466,7 +469,7 @@ def test_update_changes_what_counts_for_no_result_and_nothing_else(read, content
     # where jobs run, and which engine, is left and told
     elsewhere = changed | {"work_dir": "/elsewhere", "engine": "/opt/other"}
     told = read("setup", "computer", write(elsewhere), "--update", "--no-test", status=1)
-    assert "these say which machine it is" in told["steps"][0]["problem"]
+    assert "these values identify the machine" in told["steps"][0]["problem"]
     assert "it is left as it is" in told["steps"][1]["problem"]
     assert orm.load_computer(content["label"]).get_workdir() == content["work_dir"]
 

@@ -148,7 +148,7 @@ def test_stage_tells_only_what_the_final_table_lacks(read: Any, screening: Any) 
 
 def test_row_that_did_not_come_to_a_stage_is_told(invoke: Any, screening: Any) -> None:
     assert "stage phonons" in (output := invoke("show", screening.pk, "MoTa-0014").output)
-    assert "did not come to it" in output
+    assert "the row did not reach it" in output
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_process_that_no_worker_takes_up_is_named(read, running, monkeypatch):
     assert told() == []
     monkeypatch.setattr("aiida_pet.campaigns.advice.UNCLAIMED_S", 0.0)
     (sentence,) = told()
-    assert f"process <{job.pk}>, " in sentence
+    assert f"process <{job.pk}>: " in sentence
 
 
 def from_cache(job):

@@ -46,7 +46,7 @@ def test_stop_after_current_jobs_marks_the_launch(invoke, read, running):
     lane = running.lanes[0]
     assert not is_stop_requested(lane)
     output = invoke("stop", running.node.pk, "--after-current-jobs").output
-    assert f"<{running.node.pk}> stops after the 1 job of now" in output
+    assert f"<{running.node.pk}> stops once its current jobs have ended (1 job)" in output
     assert is_stop_requested(lane)
     assert read("stop", running.node.pk, "--after-current-jobs")["jobs"] == [running.jobs[0].pk]
 
@@ -87,7 +87,7 @@ def test_stop_cancels_jobs_in_their_queue_and_lets_their_processes_fetch_what_is
     assert process.wait(timeout=30) in ENDED
     assert killed == []
     assert is_stop_requested(campaign.lanes[0])
-    assert f"<{campaign.node.pk}> stops when what its 1 job finished is fetched" in output
+    assert f"<{campaign.node.pk}> stops when the finished rows of 1 job are fetched" in output
 
 
 @pytest.mark.usefixtures("in_queue", "killed")

@@ -61,7 +61,7 @@ def test_repair_stops_mends_and_starts_as_many_workers_as_before(monkeypatch: py
     assert mended == [findings]
     assert said == [
         "stopped the daemon (3 workers)",
-        "2 processes lost to the queue: given to it again (<1> <3>)",
+        "2 processes that the queue had lost: put back into it (<1> <3>)",
         "1 process in the queue that had ended: removed (<9>)",
         "started the daemon with 3 workers, and its broker with it",
     ]
@@ -78,14 +78,16 @@ def test_plan_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert findings is not None
     assert findings.lost == [1, 3]
     assert daemon.calls == []
-    assert "2 processes lost to the queue: would be given to it again (<1> <3>)" in said
+    assert "2 processes that the queue had lost: would be put back into it (<1> <3>)" in said
 
 
 @pytest.mark.usefixtures("queue")
 def test_daemon_that_does_not_obey_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "daemon_runs", lambda _: True)
     daemon: Any = Daemon(obeys=False)
-    with pytest.raises(RepairError, match=r"could not be stopped: it does not listen; end it by hand"):
+    with pytest.raises(
+        RepairError, match=r"could not be stopped: it does not listen; end the daemon by hand"
+    ):
         repair(daemon, print)
 
 

@@ -225,12 +225,12 @@ def test_what_is_rendered_alone_fills_no_gpu_in() -> None:
 @pytest.mark.parametrize(
     ("raw", "scheduler", "message"),
     [
-        ({"gpus": 1}, "core.direct", "does not say how many GPUs it has: `gpus: N`"),
+        ({"gpus": 1}, "core.direct", "its number of GPUs is not known: state it as `gpus: N`"),
         ({"gpus": 2}, "core.direct", "gpus = 2: without a queue a job has one GPU"),
         ({"partition": "gpu"}, "core.direct", "partition = 'gpu': the computer has no queue"),
         ({"memory": "1GB"}, "core.direct", "memory = 1048576: the computer has no queue"),
-        ({"qos": "high"}, "core.lsf", "qos = 'high': of SLURM only"),
-        ({"gpus": 1}, "core.torque", "how scheduler 'core.torque' is asked for GPUs is not known"),
+        ({"qos": "high"}, "core.lsf", "qos = 'high': only SLURM knows it"),
+        ({"gpus": 1}, "core.torque", "how to ask scheduler 'core.torque' for GPUs is not known"),
     ],
 )
 def test_what_a_scheduler_has_not_is_refused_and_not_dropped(raw: Any, scheduler: str, message: str) -> None:
@@ -264,9 +264,9 @@ def test_least_resources_are_one_process(scheduler: str) -> None:
         ({"memory": 64}, "memory = 64: 64 is not an amount of memory such as 64GB"),
         ({"memory": "64"}, "memory = '64': '64' is not an amount of memory"),
         ({"walltime": "soon"}, "walltime = 'soon': 'soon' is not a time such as 3600"),
-        ({"cpus": 1, "gpus": 1, "cpus_per_gpu": 1}, "cpus and cpus_per_gpu both say how many cores"),
+        ({"cpus": 1, "gpus": 1, "cpus_per_gpu": 1}, "cpus and cpus_per_gpu both set the number of cores"),
         ({"gpu_type": "a100"}, "gpu_type = 'a100' needs gpus, which is None"),
-        ({"queue": "a", "partition": "b"}, "partition and queue are two names of one thing"),
+        ({"queue": "a", "partition": "b"}, "partition and queue are two names for the same thing"),
     ],
 )
 def test_resources_that_are_none_are_refused(raw: dict[str, Any], message: str) -> None:

@@ -265,6 +265,6 @@ def test_places_are_found_and_what_is_wrong_is_named() -> None:
     assert places(ids, {"x": np.array(["dd"]), "y": np.array(["a", "b"])}).tolist() == [2, 1, 0, -1]
     twice = {"x": np.array(["c"]), "y": np.array(["a", "b"]), "z": np.array(["dd", "a"])}
     assert places(ids, twice).tolist() == [2, 1, 3, 0]
-    with pytest.raises(ValueError, match="row 'zz' of table x is none of the 4 rows to do"):
+    with pytest.raises(ValueError, match="row 'zz' of table x does not belong to the 4 rows of this launch"):
         places(ids, {"x": np.array(["c", "zz"])})
     assert places(ids, {f"{merging.DONE}x": np.array(["zz", "c"])}).tolist() == [-1, -1, -1, 1]

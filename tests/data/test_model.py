@@ -90,7 +90,7 @@ def test_what_a_card_does_not_know_is_none(make: Any, checkpoint: Path) -> None:
     [
         ({"elements": None}, "lacks elements"),
         ({"outputs": None, "name": None}, "lacks name, outputs"),
-        ({"sha256": "0" * 64}, "its card is of the file with 0000"),
+        ({"sha256": "0" * 64}, "its card belongs to the file with 0000"),
         ({"elements": ["Xx"]}, "got 'Xx'"),
         ({"elements": [0]}, "got 0"),
     ],

@@ -81,7 +81,8 @@ def test_job_that_asks_for_what_its_model_lacks_ends_as_bad_model(run_job, tmp_p
     path = tmp_path / "plain.ckpt"
     torch.save(tiny_pet().get_checkpoint(), path)
     with pytest.raises(
-        AssertionError, match="BAD_MODEL: outputs has uncertainty, but the model, a PET, has none"
+        AssertionError,
+        match="BAD_MODEL: outputs has uncertainty, but the model, a PET, states no uncertainty",
     ):
         run_job("lacking", model=path, outputs=["uncertainty"])
 

@@ -144,7 +144,7 @@ def test_rows_that_cannot_be_searched_end_with_a_status(pets, monkeypatch):
         assert status["long"] == RowStatus.INVALID_GEOMETRY
         assert np.isfinite(found.columns["energy"]).tolist() == [True, False, False]
         assert "128 atoms have about" in str(found.columns["message"][1])
-        assert "below 1e+09 A expected" in str(found.columns["message"][2])
+        assert "expected less than 1e+09 A" in str(found.columns["message"][2])
 
 
 def test_a_large_crystal_of_good_shape_is_not_taken_for_too_skewed(pets, monkeypatch):

@@ -73,7 +73,7 @@ def test_path_is_that_of_the_start(solved: Solved) -> None:
     assert (own.spacegroup, own.remarks) == (99, ())
     on_start = bands_of_row(table, "broken", start=start, spacing=0.1)
     assert on_start.spacegroup == 221
-    assert "the path is that of the start, space group 221; the crystal has 99" in on_start.remarks[0]
+    assert "the path is the path of the start, space group 221; the crystal has 99" in on_start.remarks[0]
 
 
 def test_looser_tolerance_finds_the_higher_group(solved: Solved) -> None:
@@ -95,7 +95,7 @@ def test_own_path_is_taken(solved: Solved) -> None:
 
 def test_row_without_force_constants_says_where_they_are() -> None:
     table = StructureTable.from_ase({"fcc": crystals()["fcc"]}.items())
-    with pytest.raises(NotDrawnError, match=r"no results of phonons.*outputs.stages.phonons"):
+    with pytest.raises(NotDrawnError, match=r"not results of phonons.*outputs.stages.phonons"):
         bands_of_row(table, "fcc")
     with pytest.raises(NotDrawnError, match="no row 'x'"):
         bands_of_row(table, "x")

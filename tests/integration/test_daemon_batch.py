@@ -92,15 +92,17 @@ def test_repair_finds_what_the_broker_lost_and_changes_nothing_where_all_is_well
     for task in iterate_process_tasks(get_manager().get_broker()):
         with task.processing() as outcome:
             outcome.set_result(False)
-    assert f"{len(lost)} processes lost to the queue: would be given to it again" in repaired("--dry-run")
+    assert f"{len(lost)} processes that the queue had lost: would be put back into it" in repaired(
+        "--dry-run"
+    )
     told = repaired()
     assert "the daemon was not running" in told
-    assert f"{len(lost)} processes lost to the queue: given to it again" in told
+    assert f"{len(lost)} processes that the queue had lost: put back into it" in told
     assert "started the daemon with 1 worker" in told
     wait_until(lambda: node.is_terminated, "the batch runs")
     assert node.is_finished_ok, node.exit_message
     assert sorted(node.outputs.results.ids) == ["g", "h"]
     told = repaired()
     assert "stopped the daemon (1 worker)" in told
-    assert "nothing was lost: 0 processes to go on with" in told
+    assert "nothing was lost: 0 processes have not ended" in told
     assert daemon.is_daemon_running

@@ -298,7 +298,7 @@ def test_constraints_of_a_database_become_what_is_held(tmp_path: Path) -> None:
     assert not scaled[[0, 2]].any()
     assert table.columns["constraints_not_read"].tolist() == ["", "", "FixBondLengths"]
     assert read[0] == "left out of the set: data: 1 crystal, initial_magmoms: 1 crystal"
-    assert "stand in the column constraints_not_read: 1 crystal" in read[1]
+    assert "are named in the column constraints_not_read: 1 crystal" in read[1]
     assert len(read) == 3  # the slabs are equal, too
 
 

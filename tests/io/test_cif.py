@@ -156,18 +156,18 @@ def test_choice_of_the_origin_is_taken_and_a_missing_one_told(
         ("_space_group_name_H-M_alt 'Q m m m'", "space group 'Q m m m' is not known"),
         (
             "_space_group_name_H-M_alt 'I m -3 m'\n_space_group_IT_number 221",
-            "space group 229, its number 221",
+            "space group 229, but its number is 221",
         ),
         (
             "_space_group_name_Hall '-P 4 2 3'\n_space_group_name_H-M_alt 'F m -3 m'",
-            "and it is named 'F m -3 m'",
+            "but its name is 'F m -3 m'",
         ),
         ("_space_group_IT_number 0", "expected 1 to 230"),
-        ("loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n-x,y,z\nx,-y,z", "are no group"),
-        ("_symmetry_equiv_pos_as_xyz -x,-y,-z", "are no group"),
+        ("loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n-x,y,z\nx,-y,z", "do not form a group"),
+        ("_symmetry_equiv_pos_as_xyz -x,-y,-z", "do not form a group"),
         ("_symmetry_equiv_pos_as_xyz x,y", "expected three terms"),
         ("_symmetry_equiv_pos_as_xyz x,y,q", "expected terms as in"),
-        ("_symmetry_equiv_pos_as_xyz x,x,z", "no rotation or reflection"),
+        ("_symmetry_equiv_pos_as_xyz x,x,z", "not a rotation or reflection"),
         ("_space_group_magn.name_BNS 'P 1'", "magnetic space group"),
     ],
 )
@@ -187,7 +187,7 @@ def test_operations_of_another_group_than_the_named_one_are_taken_and_told(tmp_p
     result = read(tmp_path, block(listed))
     assert len(result.table.numbers) == 1
     assert result.summary() == [
-        "a CIF lists operations of another space group than it names, and the operations were taken: 1 crystal"
+        "a CIF lists operations of another space group than it names; the operations were taken: 1 crystal"
     ]
 
 
@@ -233,14 +233,14 @@ def test_rounded_thirds_give_one_atom_on_the_axis(tmp_path: Path, third: str, to
     assert len(atoms) == 2
     np.testing.assert_allclose(atoms.get_scaled_positions()[0], [1 / 3, 2 / 3, 0.25], atol=1e-12)
     assert group_of(atoms) == 194
-    assert ("were made one" in " ".join(result.summary())) == told
+    assert ("were merged" in " ".join(result.summary())) == told
 
 
 def test_sites_that_are_images_of_others_are_told(tmp_path: Path) -> None:
     im3m = "_symmetry_space_group_name_H-M 'I m -3 m'"
     result = read(tmp_path, block(im3m, "Mo1 Mo 0 0 0\nMo2 Mo 0.5 0.5 0.5"))
     assert len(result.table.numbers) == 2
-    assert "is an image of another one and was left out: 1 crystal" in result.summary()[0]
+    assert "is an image of another site and was left out: 1 crystal" in result.summary()[0]
     with pytest.raises(StructureFileError, match="sites Mo1 and W1 lie on each other"):
         read(tmp_path, block(im3m, "Mo1 Mo 0 0 0\nW1 W 0.5 0.5 0.5"))
 
@@ -252,7 +252,7 @@ OCCUPANCY = "label type_symbol fract_x fract_y fract_z occupancy"
 def test_occupancy_that_is_not_said_is_one(tmp_path: Path, occupancy: str) -> None:
     result = read(tmp_path, block(sites=f"{SITE} {occupancy}", items=OCCUPANCY))
     assert len(result.table.numbers) == 1
-    assert result.summary() == ["an occupancy of a CIF is not said, and 1 was taken: 1 crystal"]
+    assert result.summary() == ["a CIF gives no occupancy, so 1 was taken: 1 crystal"]
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_what_is_not_needed_may_be_damaged(tmp_path: Path) -> None:
 def test_stated_formula_that_does_not_fit_is_told(tmp_path: Path) -> None:
     assert read(tmp_path, block("_chemical_formula_sum 'Mo'")).summary() == []
     result = read(tmp_path, block("_chemical_formula_sum 'Mo1 W1 H2'"))
-    assert result.summary() == ["the formula that a CIF states is not that of its atoms: 1 crystal"]
+    assert result.summary() == ["the formula that a CIF states does not match its atoms: 1 crystal"]
 
 
 # -- ids -------------------------------------------------------------------------------------------------------------
@@ -324,8 +324,8 @@ def test_names_that_are_no_ids_leave_them_to_the_file_with_a_word(tmp_path: Path
     result = read(tmp_path, same)
     assert result.table.ids.tolist() == ["a-0", "a-1"]
     assert result.summary() == [
-        "a data block of a CIF has no atoms and was passed over: 1 crystal",
-        "data blocks of a CIF share a name, and file name and number are the ids: 1 crystal",
+        "a data block of a CIF has no atoms and was skipped: 1 crystal",
+        "data blocks of a CIF share a name, so their ids are file name and number: 1 crystal",
     ]
     assert read(tmp_path, block(name="image0") + block(name="image1")).table.ids.tolist() == ["a-0", "a-1"]
     assert read(tmp_path, block(name="mp-1") + block(name="global")).table.ids.tolist() == ["mp-1", "a-1"]

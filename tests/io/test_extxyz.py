@@ -144,7 +144,11 @@ def test_names_with_colons_and_more_values_than_names_are_told(tmp_path: Path) -
     comment = f"{CELL} Properties=species:S:1:pos:R:3:mtt::aux::q:R:1:tags:I:1 id=a"
     found = read(tmp_path, frame(comment, "W 0 0 0 1.5 3 more"))
     assert found.table.ids.tolist() == ["a"]
-    assert found.left_out.fields == {"mtt::aux::q": 1, "tags": 1, "values behind those of Properties": 1}
+    assert found.left_out.fields == {
+        "mtt::aux::q": 1,
+        "tags": 1,
+        "further values after the values of Properties": 1,
+    }
 
 
 # -- results ---------------------------------------------------------------------------------------------------------
@@ -205,7 +209,7 @@ def test_options_that_fit_nothing_are_refused(tmp_path: Path) -> None:
     text = frame(f"{CELL} id=a virial='1 0 0 0 1 0 0 0 1'")
     with pytest.raises(StructureFileError, match="no structure has a field 'REF_enrgy'"):
         read(tmp_path, text, column_map={"REF_enrgy": "energy"})
-    with pytest.raises(StructureFileError, match="one is not the other"):
+    with pytest.raises(StructureFileError, match="they are different quantities"):
         read(tmp_path, text, column_map={"virial": "stress"})
     with pytest.raises(StructureFileError, match=r"stress_unit is 'bar': expected eV/A\^3 or GPa or kbar"):
         read(tmp_path, text, stress_unit="bar")
@@ -245,7 +249,7 @@ def test_key_that_stands_twice_is_told(tmp_path: Path) -> None:
     assert result.table.ids.tolist() == ["b", "c"]
     told = [line for line in result.summary() if "stands more than once" in line]
     assert [line.split("'")[1] for line in told] == ["energy", "id"]
-    assert all(line.endswith("the last was taken: 1 crystal") for line in told)
+    assert all(line.endswith("the last value was taken: 1 crystal") for line in told)
 
 
 def test_frame_without_atoms_is_refused_by_its_id(tmp_path: Path) -> None:
@@ -300,7 +304,7 @@ def test_words_for_missing_among_numbers_are_missing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(result.table.columns["gap"], [np.nan, 0.5])
     assert result.table.columns["kind"].tolist() == ["1", "x"]
     assert "'na' in column 'gap', among numbers, was taken as missing: 1 crystal" in result.summary()
-    assert "column 'kind' holds numbers and texts: all were taken as texts" in result.summary()
+    assert "column 'kind' holds numbers and texts, so all values were taken as texts" in result.summary()
 
 
 def test_born_charges_and_dielectric_tensors_are_read_row_by_row(tmp_path: Path) -> None:

@@ -93,10 +93,10 @@ def test_results_of_another_geometry_are_left(make: Any) -> None:
         ([bulk("W"), 3.5], r"crystal 1 is a builtins\.float: expected ASE Atoms"),
         ([("a", "POSCAR")], r"crystal 0, 'a', is a builtins\.str: expected"),
         ({"x": None}, "crystal 0, 'x', is a builtins.NoneType"),
-        (bulk("W"), "a Atoms is no list of crystals.*a single crystal goes into a list"),
-        (structure(), "a Structure is no list of crystals"),
-        ("set.xyz", "a str is no list of crystals"),
-        (5, "a int is no list of crystals"),
+        (bulk("W"), "a Atoms is not a list of crystals.*Put a single crystal into a list"),
+        (structure(), "a Structure is not a list of crystals"),
+        ("set.xyz", "a str is not a list of crystals"),
+        (5, "a int is not a list of crystals"),
     ],
 )
 def test_a_wrong_thing_is_named_with_its_place(make: Any, wrong: Any, message: str) -> None:

@@ -180,7 +180,9 @@ def test_lists_before_the_crystals_are_columns_and_lists_behind_are_told(tmp_pat
         assert result.table.columns["gap"].tolist() == [1.0, 2.0]
     behind = read(tmp_path, {"structures": [DICT, DICT], "gap": [1.0, 2.0]})
     assert_ids(behind, ["set-0", "set-1"])
-    assert any("the list 'gap' beside the crystals was left out" in line for line in behind.summary())
+    assert any(
+        "the list 'gap' that stands after the crystals was left out" in line for line in behind.summary()
+    )
 
 
 @pytest.mark.parametrize("record", [DICT, {"structure": DICT, "gap": 1.0}])

@@ -69,7 +69,7 @@ def test_crystal_with_imaginary_modes_has_none(tmp_path):
         ),
         (
             {"mp_id": "a", "weights": [1, 2], "mode_kappa_TOT": MODES[None], "temperatures": [500]},
-            "300 K is wanted",
+            "expected 300 K",
         ),
         ({"mp_id": {"0": "a", "1": "a"}}, "a occurs twice"),
     ],

@@ -115,7 +115,7 @@ def test_velocities_are_known_and_the_next_structure_is_found(tmp_path: Path, be
 def test_text_behind_the_atoms_is_told_and_what_follows_is_read(tmp_path: Path) -> None:
     result = read_structures(write(tmp_path, poscar("a") + "some notes\nand more\n" + poscar("b", 3.2)))
     assert result.table.ids.tolist() == ["a", "b"]
-    assert result.summary() == ["left out of the set: text behind a structure (2 lines): 1 crystal"]
+    assert result.summary() == ["left out of the set: text after a structure (2 lines): 1 crystal"]
 
 
 @pytest.mark.parametrize(

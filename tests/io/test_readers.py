@@ -134,7 +134,7 @@ def test_folder_passes_over_what_has_no_format(tmp_path: Path, extxyz: Path) -> 
     result = read_structures(tmp_path)
     assert len(result.table) == 5
     (line,) = result.summary()
-    assert line == f"1 file was passed over, as no format is known by such a name: {tmp_path / 'README.md'}"
+    assert line == f"1 file was skipped, since their names tell no format: {tmp_path / 'README.md'}"
 
 
 def test_ids_must_be_unique_within_a_file(tmp_path: Path, crystals: list[Atoms]) -> None:
@@ -201,7 +201,7 @@ def test_field_of_ids_that_is_not_there_is_told(tmp_path: Path, extxyz: Path) ->
         assert result.table.ids[0].startswith(path.stem)
         crystals = "5 crystals" if count == 5 else "1 crystal"
         assert any(
-            line.startswith("there is no field 'uid'") and line.endswith(crystals)
+            line.startswith("no field 'uid' holds an id") and line.endswith(crystals)
             for line in result.summary()
         )
 
@@ -391,7 +391,7 @@ def test_import_tells_equal_crystals_and_fields_left_out(tmp_path: Path) -> None
     assert result.equal == [["a", "b"]]
     assert result.summary() == [
         "left out of the set: dipole: 3 crystals",
-        "2 crystals have an equal one under another id (a = b): all were imported, and each will be computed",
+        "2 crystals equal another crystal with a different id (a = b): all were imported, and each will be computed",
     ]
 
 

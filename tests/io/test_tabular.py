@@ -109,7 +109,7 @@ def test_a_table_adds_nothing_to_what_crystals_have_and_tells_rows_without_one(t
     np.testing.assert_array_equal(result.table.columns["gap"], table.columns["gap"])
     np.testing.assert_array_equal(result.table.columns["new"], [1.0, *[np.nan] * 5])
     assert result.table.units == table.units
-    assert any("no crystal has the id of: 1 crystal" in line for line in result.summary())
+    assert any("whose id no crystal has: 1 crystal" in line for line in result.summary())
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_broken_first_row_costs_no_other(tmp_path: Path) -> None:
 
 def test_blanks_before_quotes_are_told(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(f'id, cif\na, "{texts()["cif"]}"\n')
-    with pytest.raises(StructureFileError, match=r"expected a value in quotes to begin right behind"):
+    with pytest.raises(StructureFileError, match=r"expected a value in quotes to begin right after"):
         read_structures(tmp_path / "t.csv")
 
 

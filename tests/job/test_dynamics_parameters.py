@@ -19,7 +19,7 @@ def parsed(**given):
         ({"averaging": "random"}, "use rotation=random"),
         ({"averaging": "lebedev-3", "rotation": "random"}, "choose one of the two"),
         ({"ensemble": "npt", "respa": {}}, "respa goes with ensemble=nve or nvt"),
-        ({"respa": {"inner": "conservative"}}, "expected direct inside"),
+        ({"respa": {"inner": "conservative"}}, "expected inner = direct"),
         ({"respa": {}, "forces": "direct"}, "leave forces out"),
         ({"ensemble": "npt", "barostat": "nose_hoover", "thermostat": "langevin"}, "chains of its own"),
         ({"timestep": 0.0}, "timestep = 0"),

@@ -57,7 +57,7 @@ def test_checkpoint_is_none():
 ])  # fmt: skip
 def test_what_is_wrong_is_named(tmp_path, changed, reason):
     content = json.dumps(described_morse() | changed).encode()
-    with pytest.raises(DescriptionError, match=rf"morse\.json is not described as it should be: {reason}"):
+    with pytest.raises(DescriptionError, match=rf"morse\.json has a wrong description: {reason}"):
         read_description(content, tmp_path / "morse.json")
     with pytest.raises(DescriptionError, match="is not valid JSON"):
         read_description(b"{name", tmp_path / "morse.json")

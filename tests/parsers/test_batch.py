@@ -142,7 +142,7 @@ def test_log_of_the_engine_goes_to_its_file_and_only_errors_to_standard_error(tm
         (
             {"STAND_IN_DAMAGE": 1},
             305,
-            "Rows are missing though the engine ended in order: 2 of 5 rows are in no shard; damaged shards "
+            "Rows are missing although the engine ended in order: 2 of 5 rows are in no shard; damaged shards "
             "results-00000.npz. The other rows are in `results`",
             3,
         ),
@@ -312,7 +312,7 @@ def test_rows_of_another_job_are_left_out(finished_job: Any, caplog: Any) -> Non
     outputs, exit_code = parse(node, shards)
     assert exit_code.status == 0
     assert "stranger" not in outputs["results"].ids.tolist()
-    assert "1 rows in the shards are none of this job's: left out" in caplog.text
+    assert "1 rows in the shards do not belong to this job and are left out" in caplog.text
 
 
 def test_rows_marked_as_left_are_not_results(finished_job: Any) -> None:

@@ -37,7 +37,7 @@ def test_rows_are_laid_over_each_other(launch: Any) -> None:
     assert [len(line.get_xdata()) for line in drawing.axes.lines] == [6, 4]
     # both atoms go the same way: their centre of mass is all that moves
     assert max(line.get_ydata().max() for line in drawing.axes.lines) < 1e-9
-    assert drawing.remarks[0].startswith("a: diffusivity by the slope: total ")
+    assert drawing.remarks[0].startswith("a: diffusivity from the slope: total ")
     assert len(draw_msd(launch, "a", skip=2.0).frames["a"]) == 4
 
 
@@ -49,7 +49,7 @@ def test_velocities_and_their_spectrum_are_two_pictures(launch: Any) -> None:
 
 
 def test_a_row_is_to_be_named_where_there_are_several(launch: Any) -> None:
-    with pytest.raises(NotDrawnError, match="there are 2 rows: name those to draw, such as a b"):
+    with pytest.raises(NotDrawnError, match="there are 2 rows: name the rows to draw, such as a b"):
         plotting.plot_rdf(launch)
 
 

@@ -72,7 +72,7 @@ def test_bands_on_different_paths_are_not_laid_over_each_other(solved: Structure
 
 
 def test_rows_are_to_be_named_where_there_are_several(solved: StructureTable) -> None:
-    with pytest.raises(NotDrawnError, match="there are 2 rows: name those to draw, such as fcc alloy"):
+    with pytest.raises(NotDrawnError, match="there are 2 rows: name the rows to draw, such as fcc alloy"):
         draw_dos(solved)
     assert draw_dos(solved.select(["fcc"])).title.endswith("of fcc")
 
@@ -80,7 +80,7 @@ def test_rows_are_to_be_named_where_there_are_several(solved: StructureTable) ->
 def test_parts_by_element_are_drawn_of_one_row(solved: StructureTable) -> None:
     ax = plotting.plot_dos(solved, "alloy", by_element=True)
     assert texts_of(ax) == ["total", "Cu", "Pd"]
-    with pytest.raises(NotDrawnError, match="of one row, not of 2"):
+    with pytest.raises(NotDrawnError, match="for one row only, not for 2"):
         draw_dos(solved, ["fcc", "alloy"], by_element=True)
 
 
@@ -264,7 +264,7 @@ def test_other_suffix_and_numbers_of_bare_axes_are_refused(tmp_path: Path) -> No
     ax = plotting.plot_funnel(screened())
     with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf, \.html or \.csv"):
         plotting.save(ax, tmp_path / "x.gif")
-    with pytest.raises(ValueError, match="do not know the numbers"):
+    with pytest.raises(ValueError, match="the numbers behind axes cannot be written"):
         plotting.save(ax, tmp_path / "x.csv")
 
 

@@ -148,7 +148,7 @@ def test_command_writes_a_file_and_refuses_to_replace_one(
         assert (first.exit_code, "wrote" in first.output) == (0, True), first.output
         again = CliRunner().invoke(main, arguments)
         assert again.exit_code == 1
-        assert "is there already: --force replaces it" in again.output
+        assert "exists already: --force replaces it" in again.output
         wrong = CliRunner().invoke(main, [*arguments[:-1], "Mo", "--force"])
         assert "no system of two or three elements" in wrong.output
         odd = CliRunner().invoke(main, [*arguments[:-1], "Mo-Xx", "--force"])

@@ -197,7 +197,7 @@ def test_bad_inputs_are_refused_at_submission(
 def test_too_many_jobs_are_refused(module_inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aiida_pet.workchains.batch.MAX_JOBS", 2)
     with pytest.raises(
-        ValueError, match=r"job_size = 1 cuts 5 rows into 5 jobs, at most 2 .*: use a job_size of 3"
+        ValueError, match=r"job_size = 1 cuts 5 rows into 5 jobs, but at most 2 .*: use a job_size of 3"
     ):
         run_get_node(BatchWorkChain, job_size=1, **module_inputs(5))
 
@@ -247,6 +247,4 @@ def test_rows_that_two_jobs_did_are_there_once(
     assert len(called(node, LaneWorkChain)) == 4
     assert node.outputs.results.ids.tolist() == ["a", "b", "max_steps-c"]
     assert node.outputs.results.base.attributes.get("counts")["status"] == {"converged": 2, "max_steps": 1}
-    assert any(
-        "3 rows were computed a second time" in log.message for log in orm.Log.collection.get_logs_for(node)
-    )
+    assert any("3 rows were computed twice" in log.message for log in orm.Log.collection.get_logs_for(node))

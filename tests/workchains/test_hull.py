@@ -129,7 +129,7 @@ def test_elements_without_reference_are_named(finished: dict[str, Any]) -> None:
     assert node.outputs.summary["missing_elements"] == ["Nb"]
     assert "relaxed_references" not in node.outputs
     assert node.outputs.summary["warnings"] == [
-        "level of theory unknown, not compared: structures, more, some",
+        "levels of theory were not compared, since the level is not known of structures, more, some",
         "no reference for Nb",
     ]
 
@@ -165,7 +165,9 @@ def test_levels_in_words_are_compared_and_can_be_forced(finished: dict[str, Any]
     inputs["parameters"] = {"level_of_theory": "r2SCAN", "force_mixture": True}
     _, node = run_get_node(HullWorkChain, **inputs)
     assert node.is_finished_ok
-    assert node.outputs.summary["warnings"][0].startswith("levels of theory are mixed, as was forced")
+    assert node.outputs.summary["warnings"][0].startswith(
+        "different levels of theory are mixed, as force_mixture wants"
+    )
 
 
 def under_pressure(pressure: float, *symbols: str) -> StructureSetData:
@@ -399,7 +401,9 @@ def test_stability_threshold_moves_what_counts_as_stable(diagram: tuple[Any, ...
 
 def test_level_of_a_file_of_references_is_compared(diagram: tuple[Any, ...]) -> None:
     node = hull_of(diagram)
-    assert node.outputs.summary["warnings"] == ["level of theory unknown, not compared: structures"]
+    assert node.outputs.summary["warnings"] == [
+        "levels of theory were not compared, since the level is not known of structures"
+    ]
     node = hull_of(diagram, level_of_theory="pbe")
     assert node.outputs.summary["warnings"] == []
     assert node.outputs.summary["levels_of_theory"] == {"structures": "pbe", "competing": "PBE"}

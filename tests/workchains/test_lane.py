@@ -155,7 +155,7 @@ def test_crystal_that_needs_more_time_than_a_job_has_is_left_and_blamed_for_noth
     assert done == [[], []]
     assert node.exit_status == 303
     assert node.exit_message == (
-        "Time ran out twice for rows that were alone in a job (1 of them): jobs need more of it (`--walltime`, "
+        "Time ran out twice for rows that were alone in a job (1 of them): give jobs more (`--walltime`, "
         "`--memory`)."
     )
     assert "given_up" not in node.outputs

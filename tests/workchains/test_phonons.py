@@ -153,12 +153,12 @@ def test_crystal_that_fits_no_path_comes_without_bands_and_says_so(single: Run) 
     node = single(double, {"STAND_IN_MOVE": 0.03})
     assert node.exit_status == 421
     assert node.exit_message.startswith(
-        "There are no bands, but all other outputs: space group at path_symprec"
+        "The bands could not be made; all other outputs are there: space group at path_symprec"
     )
-    assert "and its path does not fit" in node.exit_message
+    assert "and the path of the start does not fit" in node.exit_message
     assert set(node.outputs) == EVERYTHING - {"bands"}
     parameters = node.outputs.output_parameters.get_dict()
-    assert any("its path does not fit" in text for text in parameters["warnings"])
+    assert any("the path of the start does not fit" in text for text in parameters["warnings"])
     assert "path_of" not in parameters
 
 
@@ -274,7 +274,7 @@ def test_relaxation_that_fails_takes_nothing_of_the_phonons_away(single: Run) ->
         ({"follow_modes": {"relax": {"fmx": 3}}}, "follow_modes.relax: bad parameters of relax"),
         (
             {"follow_modes": {"imaginary_threshold": 0.2}},
-            "imaginary_threshold: that of the phonons is taken, set it in `parameters`",
+            "imaginary_threshold: the relaxation takes the value of the phonons, so set it in `parameters`",
         ),
         ({"task": "relax"}, "task = 'relax': PhononWorkChain does phonons"),
         ({"parameters": {"mesh": 0}}, "mesh = 0 A: expected a number > 0"),
@@ -293,7 +293,7 @@ def test_ports_of_a_single_crystal_are_refused_for_a_set(
 ) -> None:
     inputs = emt_inputs() | {"structures": crystal_set, "dos": {}, "parent": orm.StructureData(ase=COPPER)}
     with pytest.raises(
-        ValueError, match="dos, parent: of a single `structure` only; for a row of a set call"
+        ValueError, match="dos, parent: only for a single `structure`; for a row of a set call"
     ):
         run_get_node(PhononWorkChain, **inputs)
 

@@ -230,7 +230,7 @@ def test_references_compete(module_inputs: Inputs) -> None:
     ("overrides", "told"),
     [
         ({"hull": {"level_of_theory": "r2SCAN"}}, "structures is r2SCAN.* but phases is PBE"),
-        ({"relax": {"parameters": {"pressure": 60.0}}}, "by enthalpies at 60 GPa, but 1 of 1 references"),
+        ({"relax": {"parameters": {"pressure": 60.0}}}, "have enthalpies at 60 GPa, but 1 of 1 references"),
     ],
 )
 def test_references_that_cannot_compete_are_refused_before_the_relaxation(
@@ -302,12 +302,12 @@ def test_stage_that_fails_is_named(module_inputs: Inputs, monkeypatch: pytest.Mo
         (
             ("phonons",),
             {"phonons": {"resources": {"memory": "64GB"}}},
-            "stage phonons: resources: those of a",
+            "stage phonons: resources: a screening has",
         ),
         (
             ("relax",),
             {"relax": {"options": {}, "settings": {}}},
-            "settings, options: .* give them to the screening",
+            "settings, options: .* Give the screening enough",
         ),
     ],
 )
@@ -325,7 +325,7 @@ def test_protocol_that_sets_more_than_parameters_is_refused_and_not_cut(
     asking = Protocol(parameters, resources={"gpus": 1}, max_failures=3)
     monkeypatch.setattr("aiida_pet.workchains.stages.protocol_inputs", lambda *_: asking)
     with pytest.raises(
-        ProtocolError, match="stage relax: protocol 'fast': resources, max_failures: those of a"
+        ProtocolError, match="stage relax: protocol 'fast': resources, max_failures: a screening has"
     ):
         make_stages(("relax",), "fast")
 

@@ -112,7 +112,7 @@ def test_crystals_under_the_same_ids_are_refused_by_name(held: dict[str, Any]) -
     assert relax is not None
     builder = resume_builder(relax)
     builder.structures = other
-    with pytest.raises(ValueError, match=r"other crystals than the input has under the ids 'a':"):
+    with pytest.raises(ValueError, match=r"other crystals than the input under the ids 'a':"):
         run_get_node(builder)
     screen = screening(held | {"structures": other}, overrides={"relax": {"mode": "constrained"}})
     screen.done = what_is_done(node)

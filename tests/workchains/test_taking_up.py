@@ -56,7 +56,10 @@ def test_of_two_at_once_the_later_ends_and_computes_nothing(stopped: Any) -> Non
     first, second = (instantiate_process(get_manager().get_runner(), builder) for builder in builders)
     second.execute()
     assert second.node.exit_status == 310
-    assert f"<{node.pk}> is taken up by <{first.node.pk}>" in second.node.exit_message
+    assert (
+        f"Launch <{first.node.pk}>, which began earlier, takes up launch <{node.pk}>"
+        in second.node.exit_message
+    )
     assert jobs_of(second.node) == []
     first.execute()
     assert first.node.is_finished_ok

@@ -335,7 +335,7 @@ def test_model_that_was_trained_is_exported_with_what_made_it(tuned: Any, tmp_pa
     assert [one["stage"] for one in card["trained_by"]] == [
         "calibrate", "conservative", "calibrate", "conservative", "direct"
     ]  # fmt: skip
-    assert "is there already" in command("model", "export", tuned.outputs.model.pk, "-o", target, status=1)
+    assert "exists already" in command("model", "export", tuned.outputs.model.pk, "-o", target, status=1)
     command("model", "export", tuned.outputs.model.pk, "-o", tmp_path / "tuned.pt")
     from metatomic.torch import load_atomistic_model
 
@@ -387,7 +387,7 @@ def test_a_launch_that_resumes_one_takes_over_the_stages_that_are_done(
     [
         ("finetune", {}, "mode finetune needs a model"),
         ("distill", {}, "mode distill needs a teacher"),
-        ("scratch", {"method": "lora"}, "method lora is of a fine-tuning"),
+        ("scratch", {"method": "lora"}, "method lora needs a fine-tuning"),
         ("scratch", {"min_rows": 100}, "12 rows to train on, expected 100 or more"),
         ("scratch", {"max_force": 1e-6}, "0 rows to train on"),
     ],

@@ -3,7 +3,7 @@
 The protocols that ship set parameters only: what a job asks the queue for is the cluster's matter. A launch adds it by
 ``overrides``, as ``{"parameters": {"fmax": 0.01}, "resources": {"gpus": 1, "memory": "64GB"}}``.
 
-A protocol of one's own is a YAML file, named by its path in place of a name::
+A protocol of your own is a YAML file, given by its path in place of a name::
 
     description: What our group takes for alloys.
     base: precise          # the protocol that it starts from; the default one if not given
@@ -45,9 +45,9 @@ __all__ = (
 class Protocol:
     """The inputs that a protocol sets.
 
-    :ivar parameters: of the task.
-    :ivar settings: of the engine.
-    :ivar options: of each job.
+    :ivar parameters: parameters of the task.
+    :ivar settings: settings of the engine.
+    :ivar options: options of each job.
     :ivar resources: that each job asks for, see :mod:`aiida_pet.computers.resources`; they are checked against the
         computer where the builder is filled.
     :ivar max_failures: of a lane; None leaves the default.
@@ -103,7 +103,7 @@ def available_protocols(task: Task) -> dict[str, str]:
 def protocol_inputs(task: Task, name: str | None = None, overrides: dict[str, Any] | None = None) -> Protocol:
     """Return the inputs of protocol ``name`` (None: the default) with ``overrides`` over them.
 
-    :param name: of a protocol, or the path of a file of one: see the module.
+    :param name: name of a protocol, or the path of a file of one: see the module.
     :param overrides: fields of :class:`Protocol`, as ``{"parameters": {"fmax": 0.01}, "resources": {"gpus": 1}}``;
         dictionaries are merged key by key.
     :raises ProtocolError: if there is no such protocol, or an override names no input of a protocol.

@@ -1,4 +1,4 @@
-"""The YAML file of a protocol of one's own."""
+"""The YAML file of a protocol that a user wrote."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class ProtocolFile(BaseModel):
 
     :ivar description: what the protocol is for.
     :ivar base: name of the protocol that it starts from; the default one if not given.
-    :ivar parameters: of the task, over those of ``base``.
-    :ivar settings: of the engine.
+    :ivar parameters: parameters of the task that replace the parameters of ``base``.
+    :ivar settings: settings of the engine.
     :ivar max_failures: jobs in a row that finish no row, after which a lane stops.
     """
 

@@ -12,7 +12,7 @@ from aiida_pet.workchains.protocols import available_protocols, default_protocol
 class TaskProtocols:
     """Adds the protocols of a task to a WorkChain.
 
-    :cvar PROTOCOL_TASK: whose protocols these are; a class with a ``TASK`` has that one's.
+    :cvar PROTOCOL_TASK: task to which the protocols belong; by default the ``TASK`` of the class.
     """
 
     PROTOCOL_TASK: ClassVar[Task] = Task.STATIC

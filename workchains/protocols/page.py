@@ -20,21 +20,21 @@ _HEAD = """# Protocols
 page. -->
 
 A protocol is a named set of parameters. `--protocol NAME` takes it on the command line, and
-`get_builder_from_protocol(..., protocol="NAME")` in Python; `--set NAME=VALUE` and `overrides` change single values of
-it. A protocol sets parameters only, since what a job asks a queue for is a matter of the computer.
+`get_builder_from_protocol(..., protocol="NAME")` takes it in Python; `--set NAME=VALUE` and `overrides` change single
+values of the protocol. A protocol sets parameters only; what a job asks of a queue depends on the computer.
 
 {aliases}
 
-The tables below hold the parameters that some protocol sets to another value than the default. `aiida-pet params relax`
-prints all of a relaxation with their meaning. Where a number comes from is said beside it in the YAML files of
-`workchains/protocols/`.
+The tables below hold the parameters that at least one protocol sets to another value than the default.
+`aiida-pet params relax` prints all parameters of a relaxation with their meaning. The YAML files in
+`workchains/protocols/` say beside each number where it comes from.
 """
 
 
 def page() -> str:
     """Return the text of docs/protocols.md."""
     others = " and ".join(f"`{alias}` means `{name}`" for alias, name in ALIASES.items())
-    parts = [_HEAD.format(aliases=f"Names of aiida-quantumespresso work, too: {others}.")]
+    parts = [_HEAD.format(aliases=f"The names that aiida-quantumespresso uses work too: {others}.")]
     parts += [_section(Task(name)) for name in task_names()]
     return "".join(parts)
 

@@ -1,7 +1,7 @@
 """Formation energies, energies above the convex hull and decomposition products of the rows of a table.
 
 Two hulls can be asked for. ``all``: references and rows together make the hull, which is what a search for new phases
-wants: no energy is negative, it is 0 for what is stable. ``references``: the hull is that of the references alone, and
+wants: no energy is negative, it is 0 for what is stable. ``references``: the hull is made of the references alone, and
 a row below it has a negative energy, by which it would lower the hull; rows do not compete with each other. This is how
 matbench-discovery sets candidates against the Materials Project (Riebesell et al., Nat. Mach. Intell. 7, 836 (2025)).
 
@@ -122,10 +122,11 @@ def energies_above_hull(
     """
     hull = HullKind(hull)
     if hull is HullKind.REFERENCES and references is None:
-        raise ValueError("hull = 'references' needs references: give some, or use hull = 'all'")
+        raise ValueError("hull = 'references' needs references: give references, or use hull = 'all'")
     if count_unconverged and hull is HullKind.ALL:
         raise ValueError(
-            "count_unconverged = true needs hull = 'references': crystals that did not converge make no hull"
+            "count_unconverged = true needs hull = 'references': a hull of the set itself cannot hold crystals that "
+            "did not converge"
         )
     theories = {label: theory or theory_in(table.columns)} | (references.theories if references else {})
     if has_corrections(table.columns):
@@ -187,8 +188,8 @@ class _Rows:
                 message[row] = f"status {table.columns['status'][row]}: expected converged"
             else:
                 message[row] = (
-                    f"{competing.column} {energies[row]} eV of {table.n_atoms[row]} atoms: "
-                    "expected a finite one of some"
+                    f"{competing.column} {energies[row]} eV of {table.n_atoms[row]} atoms: expected a finite value "
+                    "and at least one atom"
                 )
                 terms = competing.corrections.terms[row] if competing.corrections else ""
                 if terms and np.isnan(competing.corrections.values[row]):  # type: ignore[union-attr]

@@ -2,7 +2,7 @@
 
 Corrections, of the set itself (its column ``correction``, as pymatgen's entries have it) or made here, are added.
 
-Under a pressure P the stable phase is the one of the lowest enthalpy. Relaxations under pressure write it as the column
+Under a pressure P the stable phase has the lowest enthalpy. Relaxations under pressure write it as the column
 ``enthalpy`` (eV per cell), from which the pressure of each row follows: P = (H - E) / V. Energies of unlike pressures
 are never compared.
 """
@@ -98,8 +98,8 @@ def _uncorrected(table: StructureTable, label: str, pressure: float | None, colu
     if ENTHALPY not in table.columns:
         if pressure and not same_pressure(pressure, 0.0):
             raise PressureError(
-                f"{label} were relaxed under {pressure:g} GPa and have no column {ENTHALPY!r} (eV per cell), by which "
-                "crystals compete there: relax them again, or give a set with that column"
+                f"{label} were relaxed under {pressure:g} GPa and have no column {ENTHALPY!r} (eV per cell), the "
+                "quantity by which crystals compete under pressure: relax them again, or give a set with this column"
             )
         return Competing(energies, 0.0, column)
     enthalpies = np.asarray(table.columns[ENTHALPY], dtype=np.float64)
@@ -147,7 +147,7 @@ def gains(
     )
     if not same_pressure(first.pressure, second.pressure):
         raise PressureError(
-            f"{labels[0]} are given by {told_pressure(first.pressure)}, but {labels[1]} by "
+            f"{labels[0]} have {told_pressure(first.pressure)}, but {labels[1]} have "
             f"{told_pressure(second.pressure)}: relax both at the same pressure"
         )
     found: NDArray[np.float64] = first.values / before.n_atoms - second.values / after.n_atoms
@@ -168,7 +168,7 @@ def _pressure_of(
     if not same_pressure(float(pressures[far]), middle):
         raise PressureError(
             f"the column {ENTHALPY!r} of {label} is not E + P V of one pressure P: (H - E) / V is "
-            f"{pressures[far]:.4g} GPa for {table.ids[known[far]]} and {middle:.4g} GPa for most. Relax all at "
-            "one pressure; a column of another meaning needs another name"
+            f"{pressures[far]:.4g} GPa for {table.ids[known[far]]} and {middle:.4g} GPa for most. Relax all at one "
+            "pressure. If the column means something else, give it another name"
         )
     return round(middle, 6)

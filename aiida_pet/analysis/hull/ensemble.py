@@ -1,8 +1,8 @@
 """A hull for each member of an ensemble: how sure a distance to the hull is.
 
 Members err alike on alike crystals, and what they share cancels in a difference of energies: so the spread of the
-distance is that over hulls of one member each, not what the uncertainties of the energies add up to. References whose
-members are not known are taken as sure.
+distance is the spread over hulls of one member each, and not what the uncertainties of the energies add up to.
+References whose members are not known are taken as sure.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Levels of theory within one file of references: read from each entry, and told apart.
+"""Levels of theory within one file of references: how they are read from each entry and distinguished.
 
 GGA and GGA+U entries with corrections are one level, the Materials Project's mixing scheme; without corrections they
 are two. Entries with corrections beside such as would need them are two levels as well. Entries that say nothing go
@@ -34,7 +34,7 @@ class MixedLevelsError(ReferenceFileError):
     def __init__(self, what: str, levels: Sequence[str]) -> None:
         self.what = what
         self.levels = list(levels)
-        super().__init__(f"{what}. level={self.levels[0]!r} keeps the entries of one")
+        super().__init__(f"{what}. level={self.levels[0]!r} keeps the entries of this level")
 
 
 def choose_level(
@@ -42,7 +42,7 @@ def choose_level(
 ) -> tuple[list[Phase], str]:
     """Return the phases that are of one level of theory, and what it is called, corrections included.
 
-    :param name: of the file, for messages.
+    :param name: name of the file, for messages.
     :param level: keep the entries of this level alone; None refuses a file of several.
     :param stated: what the user says the level is.
     :param warnings: what was left out is added to it.
@@ -53,13 +53,15 @@ def choose_level(
     counts = Counter(levels)
     if level is None and len(counts) > 1:
         raise MixedLevelsError(
-            f"{name}: entries of {len(counts)} levels of theory, on one hull of which no number is right: "
+            f"{name}: entries of {len(counts)} levels of theory, which must not be mixed on one hull: "
             f"{_told(phases, levels)}",
             sorted(counts),
         )
     chosen = next(iter(counts)) if level is None else _find(level, sorted(counts))
     if chosen is None:
-        raise ReferenceFileError(f"{name}: no entry is of the level {level!r}, but: {_told(phases, levels)}")
+        raise ReferenceFileError(
+            f"{name}: no entry has the level {level!r}; there are {_told(phases, levels)}"
+        )
     kept = [
         phase for phase, one in zip(phases, levels, strict=True) if one == chosen or _goes_with(phase, chosen)
     ]
@@ -67,13 +69,13 @@ def choose_level(
         others = [one for one in sorted(counts) if one != chosen]
         gone = len(phases) - len(kept)
         warnings.append(
-            f"{name}: {len(kept)} of {len(phases)} entries are of the level {chosen} and were kept, {gone} of "
-            f"{', '.join(others)} left out"
+            f"{name}: {len(kept)} of {len(phases)} entries have the level {chosen} and were kept; {gone} entries of "
+            f"{', '.join(others)} were left out"
         )
     silent = sum(not phase.functional for phase in kept)
     if 0 < silent < len(kept) and not stated:
         warnings.append(
-            f"{name}: {silent} of {len(kept)} entries do not say their level of theory ({chosen})"
+            f"{name}: {silent} of {len(kept)} entries do not say their level of theory and were taken as {chosen}"
         )
     return kept, _name(kept, chosen, name, stated)
 
@@ -89,7 +91,7 @@ def _name(kept: Sequence[Phase], chosen: str, name: str, stated: str) -> str:
             first = next(phase for phase in kept if phase.functional in wrong)
             raise ReferenceFileError(
                 f"{name}: the level of theory is given as {stated!r}, but {sum(wrong.values())} of {len(kept)} entries "
-                f"say {', '.join(wrong)}, {first.row_id or 'one without id'} for example"
+                f"say {', '.join(wrong)}, for example {first.row_id or 'an entry without id'}"
             )
         return with_corrections(stated) if corrected else stated
     if functional == _UNKNOWN:
@@ -152,6 +154,6 @@ def _told(phases: Sequence[Phase], levels: Sequence[str]) -> str:
         examples.setdefault(level, phase)
     counts = Counter(levels)
     return ", ".join(
-        f"{level} ({counts[level]}, {examples[level].row_id or 'one without id'} for example)"
+        f"{level} ({counts[level]}, for example {examples[level].row_id or 'an entry without id'})"
         for level in sorted(counts)
     )

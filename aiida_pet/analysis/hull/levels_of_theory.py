@@ -3,7 +3,7 @@
 A level is what a model or table says of the calculations behind its energies, in words ("PBE, VASP"). Two levels are
 the same if they name the same things, in whatever order, case and punctuation, or if one of them names nothing but the
 functional of the other. Energies with corrections are another level than those without. Two models are never the same
-level: the errors that cancel on a hull are those of one model.
+level: only errors of the same model cancel on a hull.
 
 Entries of databases say the level themselves, as a run type (``GGA+U``, ``R2SCAN``): :func:`functional_of` translates.
 """
@@ -171,10 +171,10 @@ def to_correct(
             found.append(name)
         elif not force:
             raise MixedTheoryError(
-                f"{name} is {theories[name]}, whose energies have no corrections, but "
-                f"{_corrected_among(theories)}. The corrections of 2020 are fitted to the Materials Project's PBE and "
-                f"PBE+U, with its pseudopotentials and values of U ({MATERIALS_PROJECT}): they are not made for "
-                f"{level or 'an unknown level'}. Compare with energies of the same level that are not corrected"
+                f"{name} is {theories[name]}, whose energies have no corrections, but {_corrected_among(theories)}. "
+                "The corrections of 2020 are fitted to the Materials Project's PBE and PBE+U, with its "
+                f"pseudopotentials and values of U ({MATERIALS_PROJECT}), and not to {level or 'an unknown level'}. "
+                "Compare with uncorrected energies of the same level"
             )
     return found
 
@@ -244,8 +244,10 @@ def check_theories(theories: Mapping[str, Theory], force: bool = False) -> list[
                 f"two levels of theory on one hull: {mixture}. Compute the references with the same model and "
                 "settings, or force the mixture"
             )
-        warnings.append(f"levels of theory are mixed, as was forced: {mixture}")
+        warnings.append(f"different levels of theory are mixed, as force_mixture wants: {mixture}")
     unknown = [name for name, theory in theories.items() if not theory.level]
     if unknown and len(theories) > 1:
-        warnings.append(f"level of theory unknown, not compared: {', '.join(unknown)}")
+        warnings.append(
+            f"levels of theory were not compared, since the level is not known of {', '.join(unknown)}"
+        )
     return warnings

@@ -26,7 +26,7 @@ FORMATION_ENERGY_TOLERANCE = 1e-11
 class PhaseSet:
     """M phases, their formation energies and the hulls they make.
 
-    :param compositions: of each phase.
+    :param compositions: compositions of each phase.
     :param energy_per_atom: (M,) eV/atom, finite.
     """
 

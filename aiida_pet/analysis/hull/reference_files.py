@@ -56,8 +56,8 @@ def read_references(
     """Return the reference phases in the file ``path``.
 
     :param label: names the source; the file's name without suffixes if not given.
-    :param level_of_theory: of the energies as calculated; ", corrected" is added to it where corrections are on. Empty
-        takes what the entries say themselves.
+    :param level_of_theory: level of theory of the energies as calculated; ", corrected" is added to it where
+        corrections are on. Empty takes what the entries say themselves.
     :param energies: which energy of an entry counts.
     :param level: keep the entries of this level of theory alone (``r2SCAN``); what was left out is a warning.
     :raises MixedLevelsError: if entries are of several levels of theory and ``level`` names none.
@@ -76,7 +76,9 @@ def read_references(
         raise ReferenceFileError(f"{path}: no entries in it. {EXPECTED}")
     phases, found = choose_level(phases, str(path), level=level, stated=level_of_theory, warnings=warnings)
     if not found and any(phase.corrected for phase in phases):
-        warnings.append(f"{path.name}: energies carry corrections, those of the crystals must have them too")
+        warnings.append(
+            f"{path.name}: energies carry corrections, so the energies of the crystals must carry them too"
+        )
     return References(
         np.array(_unique_ids(phases), dtype=str),
         Compositions.of_mappings([phase.composition for phase in phases]),

@@ -34,11 +34,11 @@ class References:
     """M reference phases.
 
     :ivar ids: (M,) str, unique.
-    :ivar compositions: of each phase.
+    :ivar compositions: compositions of each phase.
     :ivar energy_per_atom: (M,) float64, eV/atom: the enthalpy where ``pressure`` is not 0.
     :ivar source: (M,) str, label of the table or file.
     :ivar theories: by source, where the energies come from.
-    :ivar warnings: what was left out or could not be told, in words.
+    :ivar warnings: what was left out or is not known, in words.
     :ivar pressure: (M,) float64, GPa, at which the phases were relaxed; zeros if not given.
     :ivar departures: (M, K) float64, eV/atom, by which the members of an ensemble differ from ``energy_per_atom``, 0
         where they are not known; K is 0 if no phase has any.
@@ -104,7 +104,7 @@ class References:
         """Return the converged rows of ``table`` as reference phases: by enthalpy if they were relaxed under pressure.
 
         :param label: names the table.
-        :param theory: of its energies; None takes the column ``level_of_theory``, if there is one.
+        :param theory: level of theory of its energies; None takes the column ``level_of_theory``, if there is one.
         :param column: energies in eV per cell.
         :param pressure: GPa, at which they were relaxed, where something else than the table says so.
         :param correct: add the Materials Project's corrections of 2020.
@@ -157,7 +157,7 @@ class References:
             for name, theory in part.theories.items():
                 if theories.setdefault(name, theory) != theory:
                     raise ValueError(
-                        f"two sources are called {name!r}, one of {theories[name]}, one of {theory}"
+                        f"two sources of references are called {name!r}, with the levels {theories[name]} and {theory}"
                     )
         return cls(
             ids,
@@ -229,9 +229,9 @@ class References:
             f"{self.ids[first]} of {str(self.source[first])!r}",
         )
         raise PressureError(
-            f"the crystals compete by {told_pressure(pressure)}, but {len(wrong)} of {len(self)} references are given "
-            f"by {given}, {one} for example. "
-            "Relax them at the same pressure; a phase of a file must state `enthalpy` (eV) and `pressure` (GPa) itself"
+            f"the crystals have {told_pressure(pressure)}, but {len(wrong)} of {len(self)} references have {given}, "
+            f"for example {one}. Relax them at the same pressure. A phase of a file must state its `enthalpy` (eV) "
+            "and `pressure` (GPa)"
         )
 
 

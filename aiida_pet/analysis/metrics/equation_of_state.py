@@ -1,4 +1,4 @@
-"""How equations of state compare with those of another model or code: Delta, epsilon and nu.
+"""How equations of state compare with the equations of another model or code: Delta, epsilon and nu.
 
 See :mod:`aiida_pet.crystals.eos.difference`. A row whose equation is missing is a failed row.
 """

@@ -3,9 +3,9 @@
 Loew, Sun, Wang, Botti, Marques, "Universal machine learning interatomic potentials are ready for phonons", npj Comput.
 Mater. 11, 178 (2025), doi:10.1038/s41524-025-01650-1: mean absolute errors, over some 10,000 crystals of the phonon
 database at MDR, of the largest frequency in K and of vibrational entropy, Helmholtz free energy and heat capacity at
-300 K. As in fairchem's implementation (``MDRPhononRunner``) they are per primitive cell as phonopy gives them, in
-J/(K mol) and kJ/mol; per atom on request. A row that failed has no error and is counted as failed. There the largest
-frequency is that at the q-points commensurate with the supercell, here that of the column, which is over a mesh.
+300 K. As in fairchem's implementation (``MDRPhononRunner``) they are per primitive cell as phonopy gives them, in J/(K
+mol) and kJ/mol; per atom on request. A row that failed has no error and is counted as failed. There the largest
+frequency is taken over the q-points commensurate with the supercell, here over the mesh of the column.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def compare_with_references(
     :param unique_prototype: column that says which rows are unique prototypes; adds the subsets of these.
     :param n_atoms: column of atoms of the primitive cells: errors of thermal quantities are then per atom.
     :param stability_threshold: eV/atom above the hull, for energies compared as they are.
-    :param units: of columns that belong to no family, for their errors.
+    :param units: units of columns that belong to no family, for their errors.
     :raises ValueError: if columns are missing.
     """
     wanted = [*references, *references.values(), *(name for name in (unique_prototype, n_atoms) if name)]

@@ -1,6 +1,6 @@
 """How well energies above hull tell stable from unstable, as matbench-discovery counts it.
 
-The numbers are those of ``matbench_discovery.metrics.discovery`` at commit 2c7f9fc (July 2026), rebuilt without its
+The numbers equal those of ``matbench_discovery.metrics.discovery`` at commit 2c7f9fc (July 2026), rebuilt without its
 dependencies: Riebesell et al., "A framework to evaluate machine learning crystal stability predictions", Nat. Mach.
 Intell. 7, 836 (2025). Release 1.3.1 divides the accuracy by the rows with a prediction instead of all; else they agree.
 Energies are in eV/atom.
@@ -122,7 +122,7 @@ def discovery_metrics(
     unknown = predicted.index.difference(frame.index)
     if len(unknown):
         raise ValueError(
-            f"{len(unknown)} predictions are of no row of the reference: {unknown[:10].tolist()}"
+            f"{len(unknown)} predictions belong to no row of the reference: {unknown[:10].tolist()}"
         )
     true = pd.to_numeric(frame[e_above_hull], errors="coerce")
     aligned = pd.to_numeric(predicted.reindex(frame.index), errors="coerce")

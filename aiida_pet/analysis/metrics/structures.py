@@ -86,7 +86,7 @@ def structure_metrics(
 ) -> dict[str, float]:
     """Return the numbers of a comparison as a whole.
 
-    :param comparison: of :func:`compare_structures`.
+    :param comparison: result of :func:`compare_structures`.
     :param n_references: reference crystals there are; those without a row are counted in ``n_missing``.
     :param count_all: references without a row count as rows without an answer.
     :return: ``rmsd``, mean over all rows, 1 for those without an answer or a match; ``n_sym_ops_mae``, of the rows

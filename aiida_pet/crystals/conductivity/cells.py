@@ -20,13 +20,32 @@ from spglib.error import SpglibError
 
 from aiida_pet.tables.arrays import Floats, Integers
 
-__all__ = ["Displaced", "MissingPhono3pyError", "ThirdOrderCells", "displaced_supercells", "make_phono3py"]
+__all__ = [
+    "Displaced",
+    "MissingPhono3pyError",
+    "ThirdOrderCells",
+    "TooManyDisplacementsError",
+    "count_displaced",
+    "displaced_supercells",
+    "make_phono3py",
+]
 
 PlusMinus = Literal["auto"] | bool
 
 
 class MissingPhono3pyError(ImportError):
     """Raised where phono3py is not installed; the message says how to install it."""
+
+
+class TooManyDisplacementsError(ValueError):
+    """Raised for a crystal that needs more displaced supercells than are wanted.
+
+    :ivar count: how many it needs.
+    """
+
+    def __init__(self, count: int, most: int) -> None:
+        super().__init__(f"it needs {count:,} displaced supercells, and at most {most:,} are wanted")
+        self.count = count
 
 
 @dataclass(frozen=True)
@@ -89,7 +108,7 @@ class Displaced:
 def make_phono3py(cells: ThirdOrderCells, *, masses: Mapping[str, float] | None = None) -> Any:
     """Return the ``phono3py.Phono3py`` of ``cells``, without displacements.
 
-    :param masses: symbol -> mass, u, of elements that are not to have that of their natural mixture of isotopes.
+    :param masses: symbol -> mass, u, for elements whose mass is not the mass of their natural mixture of isotopes.
     :raises MissingPhono3pyError: if phono3py is not installed.
     :raises ValueError: if phono3py finds no supercell or no symmetry, if a mass is not positive or its element unknown.
     """
@@ -137,17 +156,26 @@ def _with_overrides(primitive: Any, masses: Mapping[str, float]) -> Sequence[flo
 
 
 def displaced_supercells(
-    phono3py: Any, *, distance: float, plus_minus: PlusMinus = "auto", cutoff: float | None = None
+    phono3py: Any,
+    *,
+    distance: float,
+    plus_minus: PlusMinus = "auto",
+    cutoff: float | None = None,
+    most: int | None = None,
 ) -> Displaced:
     """Displace the atoms of the supercells of ``phono3py``, which keeps its data set of them.
 
-    :param phono3py: of :func:`make_phono3py`.
+    :param phono3py: phono3py object of :func:`make_phono3py`.
     :param distance: length of each displacement, A.
     :param plus_minus: whether each displacement has its opposite: always, never, or "auto", where symmetry does not
         make the two the same.
     :param cutoff: pairs of atoms farther apart are not displaced together, A; third order only.
+    :param most: displaced supercells of both orders that are made at most; None for any number.
+    :raises TooManyDisplacementsError: if there are more; none is in memory then.
     """
-    phono3py.generate_displacements(distance=distance, is_plusminus=plus_minus, cutoff_pair_distance=cutoff)
+    found = count_displaced(phono3py, distance=distance, plus_minus=plus_minus, cutoff=cutoff)
+    if most is not None and sum(found) > most:
+        raise TooManyDisplacementsError(sum(found), most)
     second = phono3py.phonon_supercells_with_displacements
     third = phono3py.supercells_with_displacements
     wanted = np.array([cell is not None for cell in third], dtype=bool)
@@ -160,3 +188,16 @@ def displaced_supercells(
         fc3_positions=np.array([cell.positions for cell in third if cell is not None]),
         fc3_wanted=wanted,
     )
+
+
+def count_displaced(
+    phono3py: Any, *, distance: float, plus_minus: PlusMinus = "auto", cutoff: float | None = None
+) -> tuple[int, int]:
+    """Return the numbers of displaced supercells of second and third order, and make none of them.
+
+    ``phono3py`` keeps its data set of displacements. Arguments are those of :func:`displaced_supercells`.
+    """
+    phono3py.generate_displacements(distance=distance, is_plusminus=plus_minus, cutoff_pair_distance=cutoff)
+    third = phono3py.dataset["first_atoms"]
+    pairs = sum(pair.get("included", True) for first in third for pair in first["second_atoms"])
+    return len(phono3py.phonon_dataset["first_atoms"]), len(third) + pairs

@@ -1,6 +1,6 @@
-"""Whether the phonons of a crystal carry heat at all: no conductivity is computed of one with imaginary modes.
+"""Whether the phonons of a crystal carry heat at all: a crystal with imaginary modes gets no conductivity.
 
-The limits are those of the kappa_SRME benchmark (Póta et al., arXiv:2408.00755): on the whole mesh no mode may be
+The limits come from the kappa_SRME benchmark (Póta et al., arXiv:2408.00755): on the whole mesh no mode may be
 imaginary, the acoustic ones at Gamma may be so by rounding.
 """
 

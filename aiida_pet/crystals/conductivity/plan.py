@@ -1,9 +1,9 @@
 """Which cells a crystal's displacements of second and third order are made in: its own, or chosen by a rule.
 
-The rule is that of phonons (:mod:`aiida_pet.crystals.phonons.supercells`): of the supercells that have the full point
-group the smallest in which images are so far apart. The unit cell is then a primitive cell of the crystal. A crystal
-that comes with supercells, relative to its own cell, keeps them: its cell is the unit cell, and phono3py finds the
-primitive one, as the kappa_SRME benchmark has it.
+The rule is the same as for phonons (:mod:`aiida_pet.crystals.phonons.supercells`): of the supercells that have the full
+point group the smallest in which images are so far apart. The unit cell is then a primitive cell of the crystal. A
+crystal that comes with supercells, relative to its own cell, keeps them: its cell is the unit cell, and phono3py finds
+the primitive one, as the kappa_SRME benchmark has it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ChosenCells:
 
     :ivar cells: unit cell and supercells.
     :ivar unit_matrix: (3, 3); the unit cell is ``unit_matrix.T @ cell`` of the crystal.
-    :ivar unit_atoms: (U,) int, which of its atoms are those of the unit cell.
+    :ivar unit_atoms: (U,) int, the atoms that make the unit cell.
     :ivar image: shortest distance between images in the supercell of third order, A.
     :ivar capped: whether one of the supercells is smaller than asked for.
     """

@@ -4,7 +4,7 @@ Two transports: ``wigner`` (SMM19; Simoncelli, Marzari, Mauri, Nat. Phys. 15, 80
 carry alone what pairs of them carry together, and ``rta``, without the latter. Lifetimes come from three-phonon
 scattering by the tetrahedron method, isotopes (Tamura, Phys. Rev. B 27, 858 (1983)) and, if wanted, boundaries.
 
-The calls are those of the kappa_SRME benchmark. Free of torch; needs phono3py.
+The calls are the same as in the kappa_SRME benchmark. Free of torch; needs phono3py.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NO_WIDTH = 1e-15  # THz; half widths from three-phonon scattering are 1e-5 and 
 class Transport:
     """How heat is transported.
 
-    :ivar mesh: of q-points: three numbers, or a length, A, which gives phono3py's mesh of that density.
+    :ivar mesh: mesh of q-points: three numbers, or a length, A, which gives phono3py's mesh of that density.
     :ivar temperatures: (T,) K, positive; 300 K is added where it is missing.
     :ivar kind: ``wigner`` or ``rta``.
     :ivar isotopes: whether isotopes scatter, in their natural mixture.
@@ -101,13 +101,13 @@ def conductivity(
 ) -> Conductivity:
     """Return the conductivity that the forces of the displaced supercells give.
 
-    :param phono3py: of :func:`~aiida_pet.crystals.conductivity.cells.make_phono3py`, displaced by
+    :param phono3py: phono3py object of :func:`~aiida_pet.crystals.conductivity.cells.make_phono3py`, displaced by
         :func:`~aiida_pet.crystals.conductivity.cells.displaced_supercells`.
     :param fc2_forces: (D2, S2, 3), eV/A.
     :param fc3_forces: (N3, S3, 3), eV/A, or a function that gives them, which is not called for a crystal with
         imaginary modes.
     :param transport: how.
-    :param nac: of :func:`aiida_pet.crystals.phonons.harmonic.nac_parameters`, if there is a correction.
+    :param nac: result of :func:`aiida_pet.crystals.phonons.harmonic.nac_parameters`, if there is a correction.
     :param grid_points: which of the irreducible points (Q,) of the mesh are computed; the sums then say nothing.
     :raises ValueError: if forces have another shape, or are not finite.
     """

@@ -123,8 +123,8 @@ def sound_velocities(
 
     :param bulk: K, GPa; negative ones have no sound, as negative ``shear``.
     :param shear: G, GPa.
-    :param mass: of a cell, atomic mass units.
-    :param volume: of the cell, A^3.
+    :param mass: mass of a cell, atomic mass units.
+    :param volume: volume of the cell, A^3.
     """
     stiff = np.asarray(bulk, dtype=np.float64), np.asarray(shear, dtype=np.float64)
     sound = (stiff[0] > 0) & (stiff[1] > 0)
@@ -140,7 +140,7 @@ def debye_temperature(velocity: ArrayLike, n_atoms: ArrayLike, volume: ArrayLike
 
     :param velocity: mean velocity of sound, m/s.
     :param n_atoms: in a cell.
-    :param volume: of the cell, A^3.
+    :param volume: volume of the cell, A^3.
     """
     atoms_per_m3 = np.asarray(n_atoms) / (np.asarray(volume) * constants.angstrom**3)
     wave_number = (6 * np.pi**2 * atoms_per_m3) ** (1 / 3)

@@ -2,7 +2,7 @@
 
 Energies count from the minimum of each, over volumes within 6 % of the mean of both minima. Delta is the root of the
 mean squared difference (K. Lejaeghere et al., Crit. Rev. Solid State Mater. Sci. 39, 1 (2014)). epsilon and nu are
-those of E. Bosoni et al., Nat. Rev. Phys. 6, 45 (2024): epsilon is that difference over how much the two vary, with
+defined by E. Bosoni et al., Nat. Rev. Phys. 6, 45 (2024): epsilon is that difference over how much the two vary, with
 both at their mean; nu weighs relative differences of volume, bulk modulus (1/20) and its derivative (1/400), in per
 cent.
 """

@@ -27,7 +27,7 @@ class EquationOfState:
     :ivar energy: at its minimum, eV.
     :ivar volume: at its minimum, A^3.
     :ivar bulk_modulus: there, eV/A^3.
-    :ivar derivative: of the bulk modulus by the pressure, there.
+    :ivar derivative: derivative of the bulk modulus by the pressure, there.
     """
 
     equation: Equation

@@ -10,9 +10,9 @@ from aiida_pet.tables.crystals import StructureTable
 
 
 def volume_ratios(count: int, strain: float) -> Floats:
-    """Return ``count`` volumes as shares of that of the crystal, (V,), in ascending order.
+    """Return ``count`` volumes divided by the volume of the crystal, (V,), in ascending order.
 
-    :param strain: of the lengths at both ends, to which the lengths between are evenly spaced.
+    :param strain: strain of the lengths at both ends, to which the lengths between are evenly spaced.
     :raises ValueError: if there are fewer than two, or the strain is not between 0 and 1.
     """
     if count < 2:

@@ -47,8 +47,8 @@ class BandPath:
     :ivar spacegroup: number of the space group that the path belongs to.
     :ivar segments: (label, label) of the ends of each segment, in order; GAMMA and the letters of seekpath.
     :ivar points: label -> (3,) in the reciprocal basis of the crystal's cell.
-    :ivar is_supercell: whether the crystal's cell is a supercell at the tolerance of the path, so that labels are those
-        of the smaller cell's Brillouin zone.
+    :ivar is_supercell: whether the crystal's cell is a supercell at the tolerance of the path, so that labels belong to
+        the Brillouin zone of the smaller cell.
     """
 
     spacegroup: int
@@ -121,7 +121,7 @@ def band_path(
     :param numbers: (P,) atomic numbers.
     :param symprec: tolerance at which the path's space group is found, A.
     :param parent: cell, positions and numbers of a structure with the same lattice, in any basis, but for a strain of
-        up to 10 %; the path is that of its space group.
+        up to 10 %; the path of its space group is taken.
     :raises ValueError: if the lattice of ``parent`` is another, or no path is found.
     """
     if parent is None:
@@ -136,14 +136,15 @@ def band_path(
     )  # cell = basis @ primitive, but for a strain
     if abs(round(np.linalg.det(basis))) != 1:
         raise ValueError(
-            f"the parent structure has another lattice: its primitive cell has {abs(np.linalg.det(primitive)):.2f} A^3,"
-            f" that of the crystal {abs(np.linalg.det(cell)):.2f} A^3, and no whole-number basis takes one to the other"
+            f"the parent structure has another lattice: its primitive cell has {abs(np.linalg.det(primitive)):.2f} "
+            f"A^3, the cell of the crystal has {abs(np.linalg.det(cell)):.2f} A^3, and no whole-number basis turns "
+            "one into the other"
         )
     strain = np.abs(np.linalg.solve(basis @ primitive, cell) - np.eye(3)).max()
     if strain > MAX_STRAIN:
         raise ValueError(
-            f"the lattice of the parent structure is strained or turned by {strain:.3f} against that of the crystal; a "
-            f"path can be taken over up to {MAX_STRAIN}"
+            f"the lattice of the parent structure is strained or turned by {strain:.3f} against that of the crystal; "
+            f"its path can be used up to a strain of {MAX_STRAIN}"
         )
     return _path(primitive, parent[1][atoms], parent[2][atoms], basis)
 
@@ -152,7 +153,7 @@ def band_structure(phonopy: Phonopy, path: BandPath, *, spacing: float = 0.01) -
     """Return the bands along ``path``; directions of approach to Gamma are the path's, where that matters (NAC).
 
     :param phonopy: with force constants.
-    :param path: of its primitive cell.
+    :param path: path of its primitive cell.
     :param spacing: largest distance between points, 1/A, without 2 pi.
     """
     reciprocal = np.linalg.inv(phonopy.primitive.cell)

@@ -163,7 +163,7 @@ class Displacements:
 def generate_displacements(sites: SupercellSites, positions: Floats, distance: float) -> Displacements:
     """Return the least set of displacements, each with its opposite, that determines all force constants by symmetry.
 
-    :param sites: of the supercell.
+    :param sites: sites of the supercell.
     :param positions: (S, 3) Cartesian positions of the supercell, A.
     :param distance: length of the displacements, A.
     """

@@ -57,7 +57,7 @@ def produce_force_constants(
     they are made of.
 
     :param phonopy: the ``phonopy.Phonopy`` that ``sites`` are of; with symfc its dataset and force constants are set.
-    :param sites: of its supercell.
+    :param sites: sites of its supercell.
     :param displacements: D displaced supercells.
     :param forces: (D, S, 3), eV/A.
     :param solver: which force constants to return.

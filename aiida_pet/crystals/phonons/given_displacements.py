@@ -1,8 +1,9 @@
-"""Displacements that a crystal comes with, as those of phonopy's files, put on the atoms that stand for their sites.
+"""Displacements that come with a crystal, such as the displacements in files of phonopy, moved to the atoms that stand
+for their sites.
 
-Atoms of a file are those of phonopy's supercell of a unit cell; here the supercell is one of the primitive cell, in
-another order. A displaced atom is taken to the atom that stands for its site by a translation, which no model sees, and
-where another site stands for its orbit by an operation of the crystal as well. Free of torch.
+Atoms of a file are the atoms of phonopy's supercell of a unit cell; here the supercell is made of the primitive cell,
+with its atoms in another order. A displaced atom is taken to the atom that stands for its site by a translation, which
+no model sees, and where another site stands for its orbit by an operation of the crystal as well. Free of torch.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ def order_of_supercell(
 ) -> Integers:
     """Return (S,): the atom of the supercell of ``phonopy`` that each atom of phonopy's supercell of a unit cell is.
 
-    :param phonopy: of the primitive cell.
-    :param sites: of its supercell.
-    :param unit_cell: of the file.
+    :param phonopy: phonopy object of the primitive cell.
+    :param sites: sites of its supercell.
+    :param unit_cell: unit cell of the file.
     :param matrix: (3, 3), the same supercell relative to the unit cell.
     """
     theirs = get_supercell(unit_cell, matrix)
@@ -45,7 +46,7 @@ def given_displacements(
 ) -> Displacements:
     """Return displacements that a file names, of atoms that stand for their sites.
 
-    :param sites: of the supercell.
+    :param sites: sites of the supercell.
     :param positions: (S, 3) of the supercell, Cartesian, A.
     :param moved: (D, 5): number of the supercell, of the atom in it, and the vector, A.
     :param order: (S,) of :func:`order_of_supercell`.
@@ -55,8 +56,8 @@ def given_displacements(
     cells, atoms = moved[:, 0].astype(np.int64), moved[:, 1].astype(np.int64)
     if len(np.unique(cells)) != len(cells):
         raise ValueError(
-            "displacements: several atoms of a supercell are displaced; expected one atom in each, as phonopy's "
-            "finite displacements have it"
+            "displacements: several atoms of a supercell are displaced; expected one displaced atom in each "
+            "supercell, as in phonopy's finite displacements"
         )
     if atoms.min() < 0 or atoms.max() >= len(order):
         raise ValueError(
@@ -93,7 +94,7 @@ def _check_enough(sites: SupercellSites, displacements: Displacements) -> None:
             < 3
         ):
             raise ValueError(
-                f"displacements: those of {len(vectors)} supercells that displace site {site} of the primitive cell do "
-                "not span three directions under the symmetry that the crystal has here: leave the column out, or "
+                f"displacements: the {len(vectors)} supercells that displace site {site} of the primitive cell do not "
+                "give three independent directions with the symmetry that is found here: leave the column out, or "
                 "raise phonon_symprec"
             )

@@ -4,9 +4,9 @@ Frequencies are in THz, imaginary ones negative. Thermal properties are per mole
 J/(K mol) as phonopy has them; how many atoms that is stands beside them.
 
 Two sets of q-points count. The *mesh* is centred on Gamma and given by a length (phonopy's, as VASP's R_k): every
-direction has about length / |lattice vector| points. The *commensurate* points are those of the supercell, where the
-force constants say what the forces did, and nothing is interpolated; their modes are the 3 S modes of the supercell.
-Free of torch.
+direction has about length / |lattice vector| points. The *commensurate* points are the q-points of the supercell, where
+the force constants say what the forces did, and nothing is interpolated; their modes are the 3 S modes of the
+supercell. Free of torch.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def restore_phonopy(
 
     :param force_constants: compact, eV/A^2, (P, S, 3, 3) or flat (P S, 3, 3).
     :param nac: from :func:`nac_parameters`.
-    :raises ValueError: as :func:`make_phonopy`, and if the number of force constants is not that of the supercell.
+    :raises ValueError: as :func:`make_phonopy`, and if the number of force constants does not fit the supercell.
     """
     phonopy = make_phonopy(cell, positions, numbers, matrix, symprec=symprec)
     shape = (len(phonopy.primitive), len(phonopy.supercell), 3, 3)
@@ -203,8 +203,8 @@ def harmonic_properties(
     """Return what the force constants of ``phonopy`` say. About 50 ms for a small primitive cell.
 
     :param phonopy: with force constants.
-    :param frequencies: of the density of states: (G,), evenly spaced, THz, modes beyond which are left out; or their
-        number G, for a range that holds all modes.
+    :param frequencies: frequencies of the density of states: (G,), evenly spaced, THz, modes beyond which are left out;
+        or their number G, for a range that holds all modes.
     :param mesh: length that gives the mesh of q-points, A, or three numbers of points.
     :param temperatures: (T,) K.
     :param imaginary_threshold: a mode is imaginary if its frequency is below minus this, THz.

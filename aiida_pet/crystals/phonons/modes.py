@@ -44,7 +44,7 @@ class Modes:
 class SoftMode:
     """A crystal displaced along its softest mode.
 
-    :ivar frequency: of the mode, THz, negative.
+    :ivar frequency: frequency of the mode, THz, negative.
     :ivar q: (3,) in the reciprocal basis of the primitive cell.
     :ivar matrix: (3, 3) int; the supercell is ``matrix.T @ primitive cell``, the smallest in which the mode repeats.
     :ivar displacements: (A, 3), A.
@@ -87,7 +87,7 @@ def softest_mode(phonopy: Phonopy, amplitude: float, *, imaginary_threshold: flo
     lowest = float(frequencies.min())
     if not lowest < -imaginary_threshold:
         raise ValueError(
-            f"no mode to follow: the softest commensurate one has {lowest:.4g} THz, the threshold is"
+            f"no mode to follow: the softest commensurate mode has {lowest:.4g} THz, the threshold is"
             f" {-imaginary_threshold:g} THz"
         )
     candidates = np.flatnonzero(frequencies < lowest + 1e-4 * abs(lowest))

@@ -21,7 +21,7 @@ def phonopy_of_row(table: StructureTable, row_id: str, *, symprec: float = 1e-5)
     """Return the ``Phonopy`` of a row, with its force constants and its correction if it has one.
 
     :param table: results of the task ``phonons``.
-    :param row_id: of the row.
+    :param row_id: id of the row.
     :param symprec: ``phonon_symprec`` of the task, A.
     :raises KeyError: if there is no such row.
     :raises ValueError: if the row has no phonons, with its status and message.
@@ -30,7 +30,7 @@ def phonopy_of_row(table: StructureTable, row_id: str, *, symprec: float = 1e-5)
     missing = [name for name in _COLUMNS if name not in table.columns]
     missing += [name for name in _RAGGED if name not in table.ragged]
     if missing:
-        raise ValueError(f"these are no results of phonons: there is no {', '.join(missing)}")
+        raise ValueError(f"these are not results of phonons: they have no column {', '.join(missing)}")
     constants = table.ragged["force_constants"][row]
     if not len(constants):
         status, message = (

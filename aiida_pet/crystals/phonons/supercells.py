@@ -35,10 +35,10 @@ class Supercell:
     """A primitive cell of a crystal of A atoms, and a supercell of it.
 
     :ivar primitive_matrix: (3, 3); the primitive cell is ``primitive_matrix.T @ cell`` of the given cell.
-    :ivar primitive_atoms: (P,) int, which of the given atoms are those of the primitive cell.
+    :ivar primitive_atoms: (P,) int, which of the given atoms make the primitive cell.
     :ivar conventional_matrix: (3, 3); the conventional cell is ``conventional_matrix.T @ cell`` of the given cell.
     :ivar matrix: (3, 3) int, positive determinant; the supercell is ``matrix.T @ primitive cell``.
-    :ivar n_atoms: of the supercell.
+    :ivar n_atoms: number of atoms of the supercell.
     :ivar min_image: shortest distance between an atom and its images in the supercell, A.
     :ivar capped: whether ``min_image`` is below what was wanted, since no larger supercell was allowed.
     """
@@ -62,16 +62,17 @@ def choose_supercell(
     supercell: Sequence[int] | Sequence[Sequence[int]] | NDArray[Any] | None = None,
     symprec: float = 0.01,
 ) -> Supercell:
-    """Return the smallest supercell in which images are ``min_image`` apart, or the one asked for.
+    """Return the smallest supercell in which images are ``min_image`` apart, or the supercell that is asked for.
 
-    Where ``max_atoms`` forbids it: the one with the largest distance between images that is allowed, ``capped``. The
-    primitive cell itself is always allowed. Of supercells of one size the one with the larger distance is taken.
+    Where ``max_atoms`` forbids it, return the allowed supercell with the largest distance between images, ``capped``.
+    The primitive cell itself is always allowed. Of supercells of equal size, the supercell with the larger distance is
+    taken.
 
     :param cell: (3, 3), A, of a crystal periodic in all directions.
     :param positions: (A, 3), Cartesian, A.
     :param numbers: (A,) atomic numbers.
     :param min_image: wanted distance between images, A.
-    :param max_atoms: of the supercell.
+    :param max_atoms: largest number of atoms of the supercell.
     :param supercell: what to take instead of the rule: 3 multiples of the primitive cell, or a matrix (3, 3) relative
         to it. ``min_image`` then only decides ``capped``, and ``max_atoms`` nothing.
     :param symprec: tolerance at which the primitive cell and the point group are found, A.
@@ -143,8 +144,8 @@ def given_supercell(
     atoms = _one_of_each_site(primitive, positions, numbers, max(symprec, 0.01))
     if len(atoms) * round(abs(np.linalg.det(unit))) != len(numbers):
         raise ValueError(
-            f"primitive_matrix = {given.tolist()}: the crystal has {len(atoms)} different sites in that cell, so that "
-            f"its {len(numbers)} atoms are not images of those of one primitive cell"
+            f"primitive_matrix = {given.tolist()}: the crystal has {len(atoms)} different sites in that cell, so its "
+            f"{len(numbers)} atoms are not images of the atoms of one primitive cell"
         )
     matrix = _given_matrix(supercell)
     image = shortest_image(matrix.T @ primitive)

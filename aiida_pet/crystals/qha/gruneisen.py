@@ -1,7 +1,7 @@
 """Mode Grueneisen parameters, -d ln(frequency) / d ln(volume), by phonopy from force constants at three volumes.
 
 The change of the dynamical matrix between the outer two is taken in the modes of the middle one (first-order
-perturbation theory), so that modes need not be told apart.
+perturbation theory), so that modes need not be distinguished.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Quasi-harmonic properties: what free energies of harmonic phonons at several volumes say of a crystal at a pressure.
 
-At each temperature an equation of state is fitted to F(V) = E(V) + F_vib(V), and the volume is where its pressure is
-that of the launch (B. Fultz, Prog. Mater. Sci. 55, 247 (2010)). The thermal expansion is the exact derivative of that
-volume: the fit depends on the temperature through F(V) alone, whose derivative is -S(V), so that no grid of
+At each temperature an equation of state is fitted to F(V) = E(V) + F_vib(V), and the volume is found at which it has
+the pressure of the launch (B. Fultz, Prog. Mater. Sci. 55, 247 (2010)). The thermal expansion is the exact derivative
+of that volume: the fit depends on the temperature through F(V) alone, whose derivative is -S(V), so that no grid of
 temperatures decides it. With alpha = (dV/dT) / V and the isothermal bulk modulus B
 
     C_p = C_v + alpha^2 B V T,    gamma = alpha B V / C_v.
@@ -64,7 +64,7 @@ class QuasiHarmonic:
     """Properties at T temperatures, (T,) each; NaN from the temperature on at which the volume leaves the volumes.
 
     :ivar volume: A^3.
-    :ivar expansion: of the volume, 1/K.
+    :ivar expansion: expansion of the volume, 1/K.
     :ivar bulk_modulus: isothermal, eV/A^3.
     :ivar gibbs: F + P V, eV.
     :ivar heat_capacity_v: eV/K.

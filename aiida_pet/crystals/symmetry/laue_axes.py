@@ -1,7 +1,7 @@
 """Laue class and crystal system, and the axes in which the IEEE gives elastic tensors.
 
-IEEE Std 176-1987, section 3.2, by what point group and lattice say. Lattice vectors a, b, c are those of the
-conventional cell:
+IEEE Std 176-1987, section 3.2, by what point group and lattice say. Lattice vectors a, b, c belong to the conventional
+cell:
 
 cubic: x1, x2, x3 along a, b, c. Hexagonal and tetragonal: x3 along c, x1 along a, the shortest lattice vector
 normal to it. Trigonal: x3 along c, x1 along a, and along a two-fold axis (or normal to a mirror) where there is
@@ -89,7 +89,7 @@ def ieee_tensor(tensor: Floats, operations: Operations) -> Floats:
     """Return the elastic tensor (6, 6) in the IEEE setting.
 
     :param tensor: (6, 6), Voigt's form, in the axes in which the crystal is given; of the crystal's Laue class.
-    :param operations: of the crystal.
+    :param operations: operations of the crystal.
     """
     name, system = laue_class(operations.number)
     scale = np.abs(tensor).max()
@@ -109,7 +109,8 @@ def ieee_tensor(tensor: Floats, operations: Operations) -> Floats:
 def ieee_axes(operations: Operations) -> Floats:
     """Return the axes x1, x2, x3 of the IEEE setting as rows of a rotation (3, 3): unit vectors, right-handed.
 
-    :param operations: of the crystal; of :func:`aiida_pet.crystals.symmetry.spacegroup.find_operations`, so exact.
+    :param operations: operations of the crystal; of :func:`aiida_pet.crystals.symmetry.spacegroup.find_operations`, so
+        exact.
     """
     return next(_candidates(operations))
 

@@ -22,7 +22,7 @@ from aiida_pet.tables.arrays import Floats, Integers
 class Operations:
     """The space group of one crystal as it acts on its primitive cell of P atoms ("sites").
 
-    :ivar number: of the space group, 1 to 230.
+    :ivar number: number of the space group, 1 to 230.
     :ivar symprec: tolerance at which it was found, A; 0 for the identity that stands in where nothing holds.
     :ivar rotations: (n, 3, 3) int, W in the primitive basis, the identity among them; n <= 48.
     :ivar translations: (n, 3), w in the primitive basis, origin such that the mean position stays.

@@ -103,7 +103,7 @@ def random_rotations(keys: NDArray[Any], seed: int, step: int | NDArray[Any]) ->
     (doi:10.1016/B978-0-08-050755-2.50036-1).
 
     :param keys: (N,) integers, one for each row, that stay with it.
-    :param seed: of the run, 0 or more.
+    :param seed: seed of the run, 0 or more.
     :param step: that the rotations are for, 0 or more; or (N,) those of the rows.
     """
     state = np.asarray(keys).astype(np.uint64)

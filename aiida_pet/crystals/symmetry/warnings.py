@@ -1,4 +1,4 @@
-"""What there is to say of a group that depends on the tolerance, or is not that of the start.
+"""Warnings about a group that depends on the tolerance, or differs from the group of the start.
 
 A workflow that looks at one tolerance takes another path (standard cell, band path) if the crystal has a
 lower group there. The warning stands in the table, so that this does not happen unseen.

@@ -79,7 +79,7 @@ class Evaluation:
 
     @staticmethod
     def assembled(batch: Batch, parts: Sequence[tuple[Tensor, Tensor, Evaluation]]) -> Evaluation:
-        """Return the evaluation of ``batch`` from those of its parts.
+        """Return the evaluation of ``batch`` from the evaluations of its parts.
 
         :param parts: (places of the part's rows in the batch, of its atoms, its evaluation); together all rows.
         """

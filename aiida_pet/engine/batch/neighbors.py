@@ -132,7 +132,7 @@ class NeighborList:
     def pairs(self) -> Pairs:
         """Pairs of the last update, of the rows that stayed or entered since."""
         if self._built is None:
-            raise RuntimeError("no pairs were looked for: call update() before")
+            raise RuntimeError("no pairs were looked for yet: call update() first")
         return self._built.pairs
 
     def keep(self, batch: Batch, rows: Tensor) -> None:
@@ -146,7 +146,7 @@ class NeighborList:
         self._built = built if self._built is None else self._built.followed_by(built)
 
     def anchor(self, batch: Batch) -> Batch:
-        """Return the rows of ``batch``, those of the last update, where their pairs were looked for."""
+        """Return the rows of ``batch`` (the rows of the last update) where their pairs were looked for."""
         return batch if self._built is None else self._built.batch
 
     def _build(self, batch: Batch) -> _Built:

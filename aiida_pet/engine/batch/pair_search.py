@@ -67,17 +67,17 @@ def why_not_searched(batch: Batch, row: int, cutoff: float) -> tuple[RowStatus, 
     largest = float(one.positions.abs().amax())
     if largest >= LARGEST_COORDINATE:
         return RowStatus.INVALID_GEOMETRY, (
-            f"an atom has a coordinate of {largest:.3g} A, below {LARGEST_COORDINATE:g} A expected: move it into "
-            "its cell"
+            f"an atom has a coordinate of {largest:.3g} A, expected less than {LARGEST_COORDINATE:g} A: move the atom "
+            "into its cell"
         )
     try:
         reduced_basis(vectors, pbc)
     except LatticeReductionError as error:
-        return RowStatus.INVALID_GEOMETRY, f"no neighbours can be looked for: {error}"
+        return RowStatus.INVALID_GEOMETRY, f"the search for neighbours failed: {error}"
     number = _listed_pairs(ShortCells.of(one).cells[0], one, cutoff)
     return RowStatus.TOO_LARGE, (
         f"{len(one.numbers)} atoms have about {number:.2g} pairs within {cutoff:g} A of each other: at most "
-        f"{MAX_PAIRS:.2g} of a crystal and {MAX_NEIGHBORS:g} of an atom are looked for"
+        f"{MAX_PAIRS:.2g} pairs of a crystal and {MAX_NEIGHBORS:g} of an atom are allowed"
     )
 
 

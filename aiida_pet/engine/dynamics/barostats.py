@@ -38,7 +38,7 @@ class _Piston:
     """What an isotropic barostat remembers.
 
     :ivar rate: (N,) 1/time, d ln(length) / dt.
-    :ivar chain: of the particles.
+    :ivar chain: chain of the particles.
     :ivar own: chain of the barostat.
     """
 
@@ -53,8 +53,8 @@ class IsotropicNoseHoover:
     Martyna, Tuckerman, Tobias and Klein, Mol. Phys. 87, 1117 (1996); Tuckerman, Alejandre, Lopez-Rendon, Jochim and
     Martyna, J. Phys. A 39, 5629 (2006). The shape of the cell stays.
 
-    :param time: of the chains.
-    :param pressure_time: of the barostat; its inertia is (dof + 3) kT time^2.
+    :param time: time constant of the chains.
+    :param pressure_time: time constant of the barostat; its inertia is (dof + 3) kT time^2.
     """
 
     def __init__(self, time: float, pressure_time: float) -> None:
@@ -163,7 +163,7 @@ class CellRescaling:
 
     is solved by Euler's method; each change is made free of rotation. Velocities change by the inverse.
 
-    :param pressure_time: of the barostat.
+    :param pressure_time: time constant of the barostat.
     :param compressibility: A^3/eV; a wrong one only changes the time in which the cell forgets.
     """
 

@@ -72,7 +72,7 @@ class Verlet:
         return self._thermostat.after(motion, bath, scene, time)
 
     def conserved(self, motion: Motion, bath: Any, evaluation: Evaluation, scene: Scene) -> Tensor:
-        """Return the total energy, with that of a thermostat or less what it gave."""
+        """Return the total energy plus the energy of a thermostat, or minus what the thermostat gave."""
         total = evaluation.energy + scene.kinetic(motion.velocities)
         return total + self._thermostat.energy(bath, scene) - motion.exchanged
 
@@ -139,6 +139,8 @@ class Respa:
         return _Inner(bath.fast, bath.known, thermostat)
 
     def conserved(self, motion: Motion, bath: _Inner, evaluation: Evaluation, scene: Scene) -> Tensor:
-        """Return the total energy by the outer model, with that of a thermostat or less what it gave."""
+        """Return the total energy by the outer model plus the energy of a thermostat, or minus what the thermostat
+        gave.
+        """
         total = evaluation.energy + scene.kinetic(motion.velocities)
         return total + self._thermostat.energy(bath.thermostat, scene) - motion.exchanged

@@ -59,7 +59,7 @@ class Scene:
     """A batch with its conditions, as an integrator sees it at one step.
 
     :ivar batch: the rows; its positions and cells are not looked at.
-    :ivar conditions: of the rows.
+    :ivar conditions: conditions of the rows.
     :ivar allowed: (A, 3, 3) projectors on the directions in which atoms may move; None where all may.
     :ivar moving: (N,) bool, rows that are between two evaluations; the others have just entered.
     """
@@ -93,7 +93,7 @@ class Scene:
         return velocities - self._drift(velocities)
 
     def accelerations(self, forces: Tensor) -> Tensor:
-        """Return the (A, 3) accelerations by ``forces``, without those of what is held."""
+        """Return the (A, 3) accelerations by ``forces``, without held components."""
         if self.allowed is not None:
             forces = torch.einsum("aij,aj->ai", self.allowed, forces)
         return forces / self.masses

@@ -38,7 +38,7 @@ def frame_of(
     """Return one frame of the row at ``place``, as :class:`~aiida_pet.job.trajectory_files.Frames` has its series.
 
     :param values: (N, Q) of :func:`quantities_of`.
-    :param atoms: of the row in the batch.
+    :param atoms: atoms of the row in the batch.
     :param time: fs.
     :param velocities: whether they are kept.
     """

@@ -1,4 +1,4 @@
-"""Thermostats: what changes velocities so that kinetic energies are those of a temperature.
+"""Thermostats, which change velocities so that kinetic energies have a temperature.
 
 Each acts on velocities for a time, and knows what it remembers of each row (a state as
 :mod:`aiida_pet.engine.tasks.row_state` understands it). The random ones tell the energy that they gave, so that the
@@ -130,8 +130,8 @@ class NoThermostat:
 class Langevin(NoThermostat):
     """Friction and noise on each atom, after each step of Verlet's.
 
-    The path of positions is that of the scheme of Bussi and Parrinello (O B A B O, with the two O at one point made
-    one). The noise has no part in the motion of a centre of mass at rest.
+    Positions follow the path of the scheme of Bussi and Parrinello (O B A B O, with the two O at one point made one).
+    The noise has no part in the motion of a centre of mass at rest.
 
     :param time: 1 / friction.
     """
@@ -187,7 +187,7 @@ class Bussi(NoThermostat):
 class NoseHoover:
     """A Nose-Hoover chain of three, half a step before and half a step after Verlet's.
 
-    :param time: of its oscillation; the inertias are those of ASE's ``NoseHooverChainNVT``.
+    :param time: time constant of its oscillation; the inertias are chosen as in ASE's ``NoseHooverChainNVT``.
     """
 
     def __init__(self, time: float) -> None:

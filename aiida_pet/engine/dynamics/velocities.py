@@ -39,7 +39,7 @@ def without_rotation(velocities: Tensor, positions: Tensor, scene: Scene, rows: 
 
 
 def scaled_to(velocities: Tensor, scene: Scene, kt: Tensor) -> Tensor:
-    """Return ``velocities`` scaled to exactly ``kt`` (N,) eV; those of rows at rest stay zero."""
+    """Return ``velocities`` scaled to exactly ``kt`` (N,) eV; velocities of rows at rest stay zero."""
     kinetic = scene.kinetic(velocities)
     wanted = 0.5 * scene.conditions.dof * kt
     factor = torch.where(kinetic > 0, torch.sqrt(wanted / torch.where(kinetic > 0, kinetic, 1.0)), 0.0)

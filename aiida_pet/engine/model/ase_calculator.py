@@ -33,7 +33,7 @@ def pet_calculator(
     :param device: ``cpu``, ``cuda`` or ``cuda:N``; None takes what there is.
     :param forces: derivative of the energy, or the direct head.
     :param stress: derivative of the energy, or the direct head.
-    :raises aiida_pet.job.checkpoint.ModelError: if the file is missing, or not the one expected.
+    :raises aiida_pet.job.checkpoint.ModelError: if the file is missing or is not the expected file.
     :raises ValueError: if the precision is mixed, which the batched engine alone has.
     """
     if Dtype(dtype) is Dtype.MIXED:

@@ -38,7 +38,7 @@ def lighten_attention(backend: torch.nn.Module) -> int:
             lightened += 1
         else:
             logger.warning(
-                "metatrain's attention is not the one known here: evaluations are some 10 % slower"
+                "the attention of this version of metatrain is not known here, so evaluations are some 10 % slower"
             )
     return lightened
 

@@ -56,7 +56,7 @@ class Strained:
 class RowTooLargeError(RuntimeError):
     """Raised when a row cannot be evaluated even alone.
 
-    :ivar place: of the row in the batch.
+    :ivar place: place of the row in the batch.
     """
 
     def __init__(self, place: int, reason: str) -> None:
@@ -81,16 +81,17 @@ class BatchModel(ABC):
     """A model that evaluates ragged batches.
 
     :param cutoff: largest distance of two atoms that see each other directly, A.
-    :param atomic_numbers: of the elements it knows.
+    :param atomic_numbers: atomic numbers of the elements it knows.
     :param n_features: length of a row of :attr:`Output.FEATURES`.
     :param forces: where forces come from; net force is removed from direct ones.
     :param stress: where the stress comes from.
-    :param variant: of the outputs, as in ``energy/pbe``.
+    :param variant: variant of the outputs, as in ``energy/pbe``.
     :param outputs: what else it returns, in ``rows`` and ``atoms`` of its evaluations under the name of the output.
     :param dtype: precision of the model.
     :param device: where it runs.
     :param threads: cores of a CPU to use; None takes torch's number.
-    :param max_tokens: of a chunk, atoms x (largest neighbour count + 1); None takes the device's default.
+    :param max_tokens: largest number of tokens of a chunk, atoms x (largest neighbour count + 1); None takes the
+        device's default.
     :ivar cost: what rows cost it.
     :ivar n_side_by_side: chunks that run at the same time.
     :ivar halvings: how often memory did not suffice.
@@ -167,7 +168,7 @@ class BatchModel(ABC):
     def evaluate(self, batch: Batch, pairs: Pairs, rotations: Rotations | None = None) -> Evaluation:
         """Return energies, forces and stresses of ``batch``, whose neighbour pairs are ``pairs``.
 
-        :param rotations: of each row, over which to average; None for the model as it is.
+        :param rotations: rotations of each row, over which to average; None for the model as it is.
         :raises RowTooLargeError: if memory does not suffice for one row, or a GPU cannot take so many atoms.
         """
         if self._planned is None or self._planned[0] is not pairs or self._planned[1] is not rotations:

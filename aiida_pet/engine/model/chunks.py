@@ -121,7 +121,7 @@ def plan(
     """Return the pieces in which ``rows`` of ``batch`` are evaluated.
 
     :param limit: tokens of a piece; infinite for one piece of all rows.
-    :param rotations: of each row of the batch, over which it is averaged.
+    :param rotations: rotations of each row of the batch, over which it is averaged.
     :param cost: what rows cost the model.
     :param n_side_by_side: pieces that run at the same time; all get about the same work, so that none waits.
     """

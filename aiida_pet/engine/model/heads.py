@@ -87,7 +87,7 @@ class PetSource(Protocol):
     """Where the parts of a plain PET model come from.
 
     :ivar cutoff: A.
-    :ivar adaptive_width: of the step of adaptive cutoffs, A.
+    :ivar adaptive_width: width of the step of adaptive cutoffs, A.
     :ivar neighbors_kept: how many an atom keeps at most, as an estimate; infinite with a fixed cutoff.
     :ivar atomic_types: atomic numbers in the order of the model's own index.
     :ivar target_names: outputs that it has.
@@ -125,8 +125,8 @@ class Heads:
     :ivar forces: None where forces are derivatives of the energy.
     :ivar stress: None where the stress is one.
     :ivar composition: (largest atomic number + 1,) eV, float64.
-    :ivar uncertainty: of the energy; None where it is not asked for.
-    :ivar ensemble: of energies; None where it is not asked for.
+    :ivar uncertainty: uncertainty of the energy; None where it is not asked for.
+    :ivar ensemble: ensemble of energies; None where it is not asked for.
     """
 
     energy: Head
@@ -147,7 +147,7 @@ class Heads:
     ) -> Heads:
         """Return what ``source`` has of what is asked for.
 
-        :param variant: of the outputs, as in ``energy/pbe``; None for those without one.
+        :param variant: variant of the outputs, as in ``energy/pbe``; None for those without one.
         :raises UnsupportedModelError: if the model lacks a head or the uncertainty.
         """
         names = source.target_names
@@ -197,7 +197,7 @@ def head_name(names: Sequence[str], bases: Sequence[str], variant: str | None) -
             return name
     raise UnsupportedModelError(
         f"the model has no head {wanted[0]!r}; it has {', '.join(names)}: "
-        "ask for conservative forces and stress and a variant it has, or use another model"
+        "ask for conservative forces and stress and a variant that it has, or use another model"
     )
 
 
@@ -214,24 +214,24 @@ def features_name(energy: str) -> str:
 def no_uncertainty(kind: str) -> UnsupportedModelError:
     """Return the error that says that a model of some ``kind`` has no uncertainty."""
     return UnsupportedModelError(
-        f"outputs has {Output.UNCERTAINTY.value}, but the model, a {kind}, has none for this energy: "
-        "leave it out, or take a model that metatrain's llpr architecture calibrated"
+        f"outputs has {Output.UNCERTAINTY.value}, but the model, a {kind}, states no uncertainty for this energy: "
+        "leave the output out, or take a model that was calibrated with metatrain's architecture llpr"
     )
 
 
 def no_ensemble(kind: str) -> UnsupportedModelError:
     """Return the error that says that a model of some ``kind`` has no ensemble."""
     return UnsupportedModelError(
-        f"outputs has {Output.ENSEMBLE.value}, but the model, a {kind}, has none for this energy: "
-        "leave it out, or make one by `aiida-pet launch calibrate --set ensemble=32`"
+        f"outputs has {Output.ENSEMBLE.value}, but the model, a {kind}, has no ensemble for this energy: leave the "
+        "output out, or make an ensemble with `aiida-pet launch calibrate --set ensemble=32`"
     )
 
 
 def last_layer_features(nodes: Sequence[Tensor], edges: Sequence[Tensor], cutoff_factors: Tensor) -> Tensor:
     """Return the (A, d) last-layer features of atoms, in metatrain's order.
 
-    :param nodes: of each readout layer, (A, d_head).
-    :param edges: of each readout layer, (A, M, d_head) for the M neighbours.
+    :param nodes: node features of each readout layer, (A, d_head).
+    :param edges: edge features of each readout layer, (A, M, d_head) for the M neighbours.
     :param cutoff_factors: (A, M).
     """
     summed = [(edge * cutoff_factors[:, :, None]).sum(dim=1) for edge in edges]

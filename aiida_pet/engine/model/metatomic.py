@@ -96,7 +96,9 @@ class WrappedModel(BatchModel):
         energy = head_name(names, (ENERGY,), variant)
         self._energy_per_atom = available[energy].sample_kind == "atom"
         if Output.ENERGIES in self.outputs and not self._energy_per_atom:
-            raise UnsupportedModelError(f"outputs has energies, but the model has no {energy!r} of each atom")
+            raise UnsupportedModelError(
+                f"outputs has energies, but the model gives no {energy!r} for each atom"
+            )
         features = features_name(energy) if Output.FEATURES in self.outputs else None
         if features is not None and features not in names:
             raise UnsupportedModelError(f"outputs has features, but the model has no output {features!r}")

@@ -38,7 +38,8 @@ class MetatrainPet:
         reasons = why_not_plain(model)
         if reasons:
             raise UnsupportedModelError(
-                f"the model cannot be evaluated as plain PET: {', '.join(reasons)}; make_model takes such models too"
+                f"the model cannot be evaluated as plain PET: {', '.join(reasons)}; make_model evaluates such models "
+                "too"
             )
         self._whole, pet = model, pet_of(model).eval()
         self._pet = pet
@@ -96,7 +97,7 @@ class MetatrainPet:
         return Uncertainty(cholesky.detach().double(), multiplier.detach().double().reshape(()))
 
     def ensemble(self, energy: str) -> Ensemble:
-        """Return the last layers of LLPR: its energies are centred on that of the model around it.
+        """Return the last layers of LLPR; its energies are centred on the energy of the model.
 
         :raises UnsupportedModelError: if there are none.
         """

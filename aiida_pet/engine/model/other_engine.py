@@ -1,9 +1,9 @@
 """Models of other engines, through torch-sim's ``ModelInterface``: MACE, SevenNet, Orb, Nequix and what else has one.
 
 The packages are the user's and are installed by the user; what a description names is called, and what comes back is
-asked for energies, forces and stress of whole batches. Tasks, guards, warnings and averages over rotations are those of
-every model; what PET alone has is refused by name: direct heads, variants, mixed precision, uncertainties, features and
-ensembles, energies of atoms, the invariance diagnostic.
+asked for energies, forces and stress of whole batches. Tasks, guards, warnings and averages over rotations are the same
+as for every model; what PET alone has is refused by name: direct heads, variants, mixed precision, uncertainties,
+features and ensembles, energies of atoms, the invariance diagnostic.
 
 torch-sim has one ``pbc`` for all systems of a state and lattice vectors in columns; stress has ASE's sign and units.
 Such a model finds its neighbours itself; the pairs of the engine serve its guards.
@@ -139,7 +139,8 @@ def _check_asked(described: OtherEngine, precisions: Sequence[Dtype], options: M
 
     def refuse(what: str, remedy: str) -> None:
         raise UnsupportedModelError(
-            f"{what} is asked for, but {described.name} ({described.package} {described.version}) has none: {remedy}"
+            f"{what} is asked for, but {described.name} ({described.package} {described.version}) does not give it: "
+            f"{remedy}"
         )
 
     conservative = Derivation.CONSERVATIVE
@@ -190,12 +191,12 @@ def _made(described: OtherEngine, device: torch.device, dtype: torch.dtype) -> A
     lacking = [name for name in ("forces", "stress") if not getattr(model, f"compute_{name}")]
     if lacking:
         raise UnsupportedModelError(
-            f"{described.name} gives no {lacking[0]}: say so in its arguments (compute_{lacking[0]})"
+            f"{described.name} gives no {lacking[0]}: ask for it in the arguments of the model (compute_{lacking[0]})"
         )
     if model.dtype is not dtype:
         raise UnsupportedModelError(
             f"{described.name} runs in {model.dtype}, not in {dtype}: take dtype = "
-            f"{str(model.dtype).removeprefix('torch.')}, or give it another in its arguments"
+            f"{str(model.dtype).removeprefix('torch.')}, or set another dtype in the arguments of the model"
         )
     logger.info("%s: %s of %s %s", described.name, described.interface, described.package, described.version)
     return model.to(device).eval()

@@ -8,7 +8,7 @@ W - W^T, W = dE/d(strain) (Rhodes et al., Orb-v3, arXiv:2504.06231, where its no
 In mixed precision only the network is float32: edges are made in float64 and rounded, so that forces and stress, which
 go back through that step, are sums in float64 of the rounded gradients by edges.
 
-Scales, composition energies and uncertainties are those of :mod:`aiida_pet.engine.model.heads`; energies are summed in
+Scales, composition energies and uncertainties come from :mod:`aiida_pet.engine.model.heads`; energies are summed in
 float64. What is no plain PET goes to :mod:`aiida_pet.engine.model.metatomic`.
 """
 
@@ -86,7 +86,8 @@ class _Predicted:
 
 
 class BatchedPet(BatchModel):
-    """A plain PET model, or one with LLPR around it. Parameters as :class:`~aiida_pet.engine.model.base.BatchModel`.
+    """A plain PET model, with or without LLPR around it. Parameters as
+    :class:`~aiida_pet.engine.model.base.BatchModel`.
 
     :param model: a plain checkpoint, or a model as metatrain loads it for export, whose heads that are not asked for
         are removed.

@@ -1,8 +1,8 @@
 """The batched model behind torch-sim's ``ModelInterface``, for its optimisers, integrators and Monte Carlo.
 
 torch-sim keeps lattice vectors in columns and one ``pbc`` for all systems; here they are rows, and each has its own.
-Stress has the same sign and units in both. The neighbour list is kept, with its skin, as long as the systems of a state
-are those of the last one.
+Stress has the same sign and units in both. The neighbour list is kept, with its skin, as long as a state has the same
+systems as the state before.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ class TorchSimPet(ModelInterface):
     """A batched model for torch-sim.
 
     :param model: that evaluates.
-    :param dtype: of the states that torch-sim makes for it; answers have the one of the state that is asked for.
-    :param skin: of the neighbour list, A.
+    :param dtype: precision of the states that torch-sim makes for it; answers have the one of the state that is asked
+        for.
+    :param skin: skin of the neighbour list, A.
     """
 
     def __init__(self, model: BatchModel, *, dtype: torch.dtype = torch.float64, skin: float = 0.5) -> None:

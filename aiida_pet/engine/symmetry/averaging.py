@@ -129,7 +129,7 @@ class _Weighted:
 class Rotations:
     """The rotations of N rows of a batch.
 
-    :param rows: of each row; None to leave the row as it is.
+    :param rows: rows of each row; None to leave the row as it is.
     :ivar turned: (N,) bool, rows that are not left as they are.
     :ivar averaged: (N,) bool, rows whose rotations are more than one.
     :ivar counts: (N,) int64, rotations that are evaluated.

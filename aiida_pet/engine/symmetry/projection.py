@@ -93,7 +93,8 @@ class SymmetryProjector:
         for index, (group, size) in enumerate(zip(groups, sizes, strict=True)):
             if len(group.sites) != size:
                 raise ValueError(
-                    f"crystal {index} of the batch has {size} atoms, its operations are of {len(group.sites)}"
+                    f"crystal {index} of the batch has {size} atoms, but its operations are for {len(group.sites)} "
+                    "atoms"
                 )
         tables = {
             name: torch.as_tensor(array, device=device, dtype=dtype if array.dtype.kind == "f" else None)

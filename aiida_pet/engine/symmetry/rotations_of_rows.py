@@ -32,7 +32,7 @@ class RotationsOfRows:
     """The rotations of each row of a table.
 
     :param table: the rows, as they start.
-    :param parameters: of the task.
+    :param parameters: parameters of the task.
     :ivar without_group: rows that should be averaged over their group, and of which none was found.
     """
 

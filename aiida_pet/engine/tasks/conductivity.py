@@ -14,7 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from aiida_pet.crystals.conductivity.cells import Displaced, displaced_supercells, make_phono3py
+from aiida_pet.crystals.conductivity.cells import (
+    Displaced,
+    TooManyDisplacementsError,
+    displaced_supercells,
+    make_phono3py,
+)
 from aiida_pet.crystals.conductivity.plan import (
     LARGEST_GAP,
     ChosenCells,
@@ -25,7 +30,8 @@ from aiida_pet.crystals.conductivity.plan import (
     is_metal,
 )
 from aiida_pet.engine.tasks.expansion import Expansion, Reduced
-from aiida_pet.job.choices import Derivation, Opposites
+from aiida_pet.engine.tasks.phonons import DEFAULT_DISPLACEMENT
+from aiida_pet.job.choices import Opposites
 from aiida_pet.job.conductivity_parameters import ConductivityParameters
 from aiida_pet.tables.arrays import Array
 from aiida_pet.tables.columns import Source
@@ -33,8 +39,6 @@ from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.ragged import Ragged
 from aiida_pet.tables.warnings import Warned
 
-#: Lengths of displacements if none is asked for, A: as of phonons.
-DEFAULT_DISPLACEMENT = {Derivation.CONSERVATIVE: 0.03, Derivation.DIRECT: 0.1}
 _GIVEN = ("fc2_supercell", "fc3_supercell")
 
 
@@ -76,17 +80,19 @@ class ThirdOrderForces(Expansion[ConductivityParameters, ForcesPlan]):
         chosen = self._chosen(crystal)
         phono3py = make_phono3py(chosen.cells)
         given = self.parameters
-        displaced = displaced_supercells(
-            phono3py,
-            distance=given.displacement or DEFAULT_DISPLACEMENT[given.forces],
-            plus_minus=True if given.opposites is Opposites.ALWAYS else "auto",
-            cutoff=given.pair_cutoff,
-        )
-        if displaced.n_displacements > given.max_displacements:
-            raise ValueError(
-                f"it needs {displaced.n_displacements:,} displaced supercells, and max_displacements is "
-                f"{given.max_displacements:,}: set a pair_cutoff, a smaller fc3_min_image, or allow more"
+        try:
+            displaced = displaced_supercells(
+                phono3py,
+                distance=given.displacement or DEFAULT_DISPLACEMENT[given.forces],
+                plus_minus=True if given.opposites is Opposites.ALWAYS else "auto",
+                cutoff=given.pair_cutoff,
+                most=given.max_displacements,
             )
+        except TooManyDisplacementsError as error:
+            raise ValueError(
+                f"the crystal needs {error.count:,} displaced supercells, but max_displacements is "
+                f"{given.max_displacements:,}: set a pair_cutoff, a smaller fc3_min_image, or allow more"
+            ) from error
         heat = np.asarray(phono3py.primitive_matrix, dtype=np.float64)
         return _children(displaced), ForcesPlan(chosen, displaced, heat, is_metal(crystal.numbers))
 

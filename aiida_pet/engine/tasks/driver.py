@@ -49,7 +49,7 @@ class Driver[P: StaticParameters](ABC):
 
     :param table: the rows of the job, as given.
     :param model: the model.
-    :param parameters: of the task.
+    :param parameters: parameters of the task.
     :param finished: called with each set of rows that finished, statuses and results in their columns.
     :param proceed: called before each step; False stops the run and leaves what is in flight.
     :param refused: row of the table -> why the task does not take it: it is ``failed``.
@@ -88,7 +88,7 @@ class Driver[P: StaticParameters](ABC):
         self._row_rotations: list[RowRotations | None] = []  # in the order of the batch
         self._rotations: Rotations | None = None  # made of them when they have changed
         #: filled by run, with the rows that nothing is wrong with
-        self._waiting = WaitingRows(table.n_atoms, np.zeros(len(table)), range(len(table)))
+        self._waiting = WaitingRows(table.n_atoms, np.zeros(len(table)), ())
         self._done = 0.0  # evaluations times atoms
 
     @property
@@ -130,7 +130,7 @@ class Driver[P: StaticParameters](ABC):
                 continue
             self.counters.steps += 1
             self.counters.evaluations += len(self.rows) if rotations is None else int(rotations.counts.sum())
-            self._done += float(self.batch.n_atoms.sum())
+            self._done += len(self.batch.numbers)
             self.advance(evaluation)
         return True
 
@@ -207,7 +207,7 @@ class Driver[P: StaticParameters](ABC):
         """Hand over the rows that end and take them out of the batch.
 
         :param ends: place in the batch -> (status, why).
-        :param evaluation: of the batch; None if there is none.
+        :param evaluation: evaluation of the batch; None if there is none.
         :return: places of the rows that stay.
         """
         leaving = sorted(ends)
@@ -397,7 +397,10 @@ def _with_notes(end: tuple[RowStatus, str], codes: set[str]) -> tuple[RowStatus,
     """Return status and message of a row, with a word on symmetry that was asked for and could not be held."""
     if Warned.SYMMETRY_NOT_HELD not in codes:
         return end
-    note = "no symmetry could be held or averaged over: at symprec, and down to a hundredth of it, none was found"
+    note = (
+        "no symmetry could be held or averaged over: at symprec, and down to a hundredth of symprec, no symmetry was "
+        "found"
+    )
     return end[0], f"{end[1]}; {note}" if end[1] else note
 
 

@@ -36,7 +36,7 @@ class Approach:
 
     @staticmethod
     def start(size: int, device: torch.device) -> Approach:
-        """Return that of ``size`` rows that are about to begin."""
+        """Return the state of ``size`` rows that are about to begin."""
         unknown = torch.full((size,), torch.inf, dtype=torch.float64, device=device)
         return Approach(unknown, torch.zeros(size, dtype=torch.long, device=device), unknown)
 
@@ -110,8 +110,8 @@ def ends_of(
         elif is_stagnant[place]:
             status, warned = RowStatus.MAX_STEPS, Warned.STAGNANT
             why = (
-                f"stagnant: no nearer to its bounds since step {int(approach.since[place])} of {step}, {left}; "
-                f"dtype = {p.dtype.value} has noise of this size, take float64 or larger bounds"
+                f"stagnant: no nearer to its bounds since step {int(approach.since[place])} of {step}, {left}; dtype "
+                f"= {p.dtype.value} has noise of this size, take float64 or larger bounds"
             )
         else:
             status, why = RowStatus.MAX_STEPS, f"after {p.max_steps} steps {left}"

@@ -114,7 +114,7 @@ class Eos(Expansion[EosParameters, None]):
 
 
 def ratios_of(parameters: VolumesParameters) -> Floats:
-    """Return the volumes (V,) over that of the crystal that ``parameters`` ask for, in ascending order."""
+    """Return the volumes (V,) that ``parameters`` ask for, divided by the volume of the crystal, in ascending order."""
     if parameters.volumes is not None:
         return np.sort(np.array(parameters.volumes, dtype=np.float64))
     return volume_ratios(parameters.n_volumes, parameters.max_strain)

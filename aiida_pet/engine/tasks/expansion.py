@@ -71,7 +71,7 @@ class _Place:
     """Where a child belongs.
 
     :ivar row: id of the row that it was made of.
-    :ivar number: of the child among those of its row, from 0.
+    :ivar number: number of the child among those of its row, from 0.
     """
 
     row: str
@@ -83,7 +83,7 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
 
     :param table: the rows of the job, as given.
     :param model: the model.
-    :param parameters: of the task.
+    :param parameters: parameters of the task.
     :param finished: called with each set of rows that finished, statuses and results in their columns.
     :param proceed: called before each step; False stops the run and leaves what is in flight.
     """
@@ -287,7 +287,7 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
             zip(children.columns["status"].tolist(), children.columns["message"].tolist(), strict=True)
         ):
             if status != RowStatus.CONVERGED:
-                text = f"{number + 1} of the {len(children)} crystals made of it: {message or status}"
+                text = f"{number + 1} of the {len(children)} crystals that were made from it: {message or status}"
                 return self._ended(row.crystal, RowStatus(status), text)
         try:
             reduced = self.reduce(row.crystal, row.plan, children)
@@ -375,7 +375,7 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
 
 
 def part_of[P: StaticParameters](schema: type[P], parameters: StaticParameters, changes: dict[str, Any]) -> P:
-    """Return the parameters of ``schema``, a base of that of ``parameters``, with ``changes``."""
+    """Return the parameters of ``schema``, a base class of the schema of ``parameters``, with ``changes``."""
     known = {name: getattr(parameters, name) for name in schema.model_fields}
     return schema.model_validate(known | changes)
 

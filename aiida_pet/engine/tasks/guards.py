@@ -26,8 +26,8 @@ def faults_of_move(
 ) -> dict[int, str]:
     """Return place -> what is wrong with the rows of ``moved`` that are out of bounds.
 
-    :param pairs: of the same rows before the move. They need not be searched again: to be missed, an atom would have
-        to come from beyond the cutoff to within ``min_distance`` in one step.
+    :param pairs: pairs of the same rows before the move. They need not be searched again: to be missed, an atom would
+        have to come from beyond the cutoff to within ``min_distance`` in one step.
     :param volumes_before: (N,) A^3, at the start of the relaxation.
     """
     ratio = moved.volumes() / volumes_before

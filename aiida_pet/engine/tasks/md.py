@@ -102,7 +102,7 @@ class Dynamics(Driver[DynamicsParameters]):
         return super().refusals() | self._plan.refusals(self.table, self.parameters, self._has_fixed_atoms)
 
     def codes_of(self, rows: Array) -> list[set[str]]:
-        """Return the codes of ``rows``, that of a long time step too."""
+        """Return the codes of ``rows``, including the code for a long time step."""
         found = zip(super().codes_of(rows), rows.tolist(), strict=True)
         return [codes | self._plan.codes(self.table, row) for codes, row in found]
 
@@ -399,7 +399,8 @@ def _inner_model(model: BatchModel) -> BatchModel:
 
     if model.sibling is None:
         raise UnsupportedModelError(
-            "respa needs a model that can be made with direct forces, and this one cannot"
+            "respa needs direct forces as well, and a model of another engine gives none: leave respa out, or take a "
+            "PET model with direct heads"
         )
     try:
         return model.sibling(forces=Derivation.DIRECT, stress=Derivation.DIRECT, outputs=())

@@ -23,7 +23,7 @@ from aiida_pet.job.parameters import Optimizer
 class Fire:
     """FIRE with ASE's constants.
 
-    :ivar velocity: of the last step, in units of FIRE's time.
+    :ivar velocity: velocity of the last step, in units of FIRE's time.
     :ivar dt: (N,) time step.
     :ivar a: (N,) share of the force's direction in the velocity.
     :ivar n_positive: (N,) int64, steps downhill in a row.

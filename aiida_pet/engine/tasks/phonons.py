@@ -50,9 +50,9 @@ class DisplacedSupercell:
     """A supercell of a crystal and its displacements.
 
     :ivar supercell: how it was chosen.
-    :ivar phonopy: of it, without force constants.
-    :ivar sites: of it.
-    :ivar displacements: of its atoms.
+    :ivar phonopy: phonopy object of it, without force constants.
+    :ivar sites: sites of it.
+    :ivar displacements: displacements of its atoms.
     :ivar distance: length of the longest, A.
     """
 
@@ -81,7 +81,7 @@ class PhononPlan:
 
     :ivar main: the supercell of the results; its children come first.
     :ivar check: a second one that they are compared with.
-    :ivar mesh: of q-points, as a length (A) or three numbers.
+    :ivar mesh: mesh of q-points, as a length (A) or three numbers.
     """
 
     main: DisplacedSupercell
@@ -141,7 +141,7 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
     def reduce(self, crystal: StructureTable, plan: PhononPlan, children: StructureTable) -> Reduced:
         """Return force constants and what they say.
 
-        :raises ValueError: if the forces are not those of the displacements.
+        :raises ValueError: if the forces do not belong to the displacements.
         """
         given = self.parameters
         main, count = plan.main, len(plan.main.displacements)

@@ -53,7 +53,7 @@ _AT_300 = {
 class VolumesPlan:
     """What the children of a crystal are.
 
-    :ivar supercell: of all of them.
+    :ivar supercell: supercell of all of them.
     :ivar mesh: numbers of q-points of all of them.
     """
 
@@ -134,8 +134,8 @@ class Qha(Expansion[QhaParameters, VolumesPlan]):
         if stable.sum() < FEWEST:
             soft = ", ".join(f"{volume:.2f}" for volume in volumes[~stable])
             raise ValueError(
-                f"{(~stable).sum()} of {len(volumes)} volumes have imaginary modes, those of {soft} A^3; at least "
-                f"{FEWEST} without are needed"
+                f"{(~stable).sum()} of {len(volumes)} volumes have imaginary modes ({soft} A^3); at least {FEWEST} "
+                "volumes without imaginary modes are needed"
             )
         series = _series(children, len(crystal.numbers)).take(stable)
         found = quasi_harmonic(

@@ -10,7 +10,7 @@ Atoms that are held (:mod:`aiida_pet.tables.fixed_atoms`) keep those components 
 do not count; what is held stays where it was given even if that is off the symmetry by up to ``symprec``.
 
 Averaged over rotations from ``average_from_fmax`` on, a row cannot converge before it is averaged; its
-``initial_energy`` is that of the model as it is.
+``initial_energy`` is the energy of the model without averaging.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class RunnerClass(Protocol):
     ) -> Runner:
         """Return the runner of the rows of ``table``.
 
-        :param parameters: of the task, in its schema.
+        :param parameters: parameters of the task, in its schema.
         :param finished: called with each set of rows that finished, statuses and results in their columns.
         :param proceed: called before each step; False stops the run and leaves what is in flight.
         """

@@ -33,7 +33,7 @@ def neighbor_counts(
 
 
 class WaitingRows:
-    """The rows that wait for a place in the batch, the one with most neighbours first.
+    """The rows that wait for a place in the batch, the row with most neighbours first.
 
     :param n_atoms: (N,) atoms of each row of the job.
     :param neighbors: (N,) neighbour counts.

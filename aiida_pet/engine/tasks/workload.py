@@ -13,9 +13,10 @@ import torch
 
 from aiida_pet.engine.batch.batch import Tensor
 
-#: What relaxations take as a rule, which counts like so many steps of each row until it has taken more: the excess of
-#: forces over their bound falls by a tenth per step.
-USUAL_STEPS, USUAL_DECAY = 10.0, 0.1
+USUAL_DECAY = 0.1
+"""By how much the logarithm of the excess of forces over their bound falls per step, as a rule."""
+USUAL_STEPS = 10.0
+"""Steps of a row that the rule counts for, beside the steps that the row has taken."""
 USUAL_EVALUATIONS = 45.0
 """Evaluations of a relaxation before any row of a run tells better."""
 

@@ -1,4 +1,5 @@
-"""Properties of a model beside those of the DFT it was trained on: cells, elastic constants, orderings of bcc.
+"""Properties of a model beside the properties of the DFT on which it was trained: cells, elastic constants, orderings
+of bcc.
 
 The DFT values are read off frames of the training data: the strained cells of the elements, and the ordered ones
 among the solid solutions. Both sides go through the same fits. Lengths in A, energies in eV/atom, moduli in GPa.

@@ -48,12 +48,17 @@ CONDUCTIVITY: tuple[Column, ...] = (
     ),
     _transport(
         "conductivity_skipped",
-        "Why there is no conductivity of a row whose forces are known.",
+        "Reason why a row whose forces are known has no conductivity.",
         kind=Kind.TEXT,
         told=True,
     ),
     _transport("mesh_min_frequency", "Lowest frequency over the mesh of q-points.", "THz", shown=_FIRST),
-    _transport("kappa_mesh", "Numbers of q-points of the mesh.", shape=("3",), kind=Kind.COUNT),
+    _transport(
+        "kappa_mesh",
+        "Number of q-points of the mesh along each reciprocal vector.",
+        shape=("3",),
+        kind=Kind.COUNT,
+    ),
     _transport("kappa_temperatures", "Temperatures of conductivities.", "K", shape=("K",)),
     _transport("kappa", "Conductivity at `kappa_temperatures`, mean of the diagonal.", _KAPPA, shape=("K",)),
     _transport("kappa_tensor", "Conductivity at `kappa_temperatures`.", _KAPPA, shape=("K", "3", "3")),
@@ -65,12 +70,12 @@ CONDUCTIVITY: tuple[Column, ...] = (
     ),
     _transport("cumulative_frequencies", "Frequencies of `cumulative_kappa`.", "THz", shape=("C",)),
     _transport(
-        "cumulative_kappa", "What modes up to each frequency carry of `kappa_300`.", _KAPPA, shape=("C",)
+        "cumulative_kappa", "Part of `kappa_300` that modes up to each frequency carry.", _KAPPA, shape=("C",)
     ),
     _transport("cumulative_paths", "Mean free paths of `cumulative_kappa_paths`.", "A", shape=("C",)),
     _transport(
         "cumulative_kappa_paths",
-        "What modes up to each mean free path carry of `kappa_300`.",
+        "Part of `kappa_300` that modes up to each mean free path carry.",
         _KAPPA,
         shape=("C",),
     ),
@@ -79,12 +84,17 @@ CONDUCTIVITY: tuple[Column, ...] = (
         "Irreducible q-points of the mesh, in the reciprocal basis of the primitive cell.",
         shape=(RAGGED, "3"),
     ),
-    _transport("kappa_weights", "Points of the mesh that each stands for.", shape=(RAGGED,), kind=Kind.COUNT),
+    _transport(
+        "kappa_weights",
+        "Number of points of the mesh for which each irreducible q-point stands.",
+        shape=(RAGGED,),
+        kind=Kind.COUNT,
+    ),
     _transport("kappa_frequencies", "Frequencies of all modes, q-point by q-point.", "THz", shape=(RAGGED,)),
     _transport(
         "kappa_modes",
-        "What each mode carries at 300 K, in the order of `kappa_frequencies` and of Voigt; its sum over that of "
-        "`kappa_weights` is the conductivity.",
+        "Conductivity of each mode at 300 K, in the order of `kappa_frequencies` and of Voigt. The sum over all "
+        "modes, divided by the sum of `kappa_weights`, is the conductivity.",
         _KAPPA,
         shape=(RAGGED, "6"),
     ),
@@ -115,7 +125,7 @@ CONDUCTIVITY: tuple[Column, ...] = (
     ),
     _forces(
         "heat_matrix",
-        "Primitive cell whose modes carry heat, relative to the unit cell.",
+        "Primitive cell to which the modes belong, relative to the unit cell.",
         shape=("3", "3"),
     ),
     _forces("unit_atoms", "Atoms of the row that make the unit cell.", shape=(RAGGED,), kind=Kind.COUNT),

@@ -29,37 +29,37 @@ _FIRST: dict[str, Any] = {"shown": (Source.MD,), "compared": True}
 DYNAMICS: tuple[Column, ...] = (
     _sampled(
         "n_md_steps",
-        "Steps of dynamics, those before production included; with `respa` outer ones.",
+        "Number of steps of dynamics, including steps before production; with `respa` the outer steps are counted.",
         kind=Kind.COUNT,
         shown=(Source.MD,),
     ),
-    _sampled("md_time", "Time that these steps are.", "ps", shown=(Source.MD,)),
-    _sampled("n_frames", "Frames of the trajectory.", kind=Kind.COUNT),
+    _sampled("md_time", "Simulated time of these `n_md_steps` steps.", "ps", shown=(Source.MD,)),
+    _sampled("n_frames", "Number of frames of the trajectory.", kind=Kind.COUNT),
     _sampled("n_samples", "Samples in production.", kind=Kind.COUNT),
     *_moments("potential_energy", "potential energy of the cell", "eV"),
     *_moments("temperature", "temperature", "K", **_FIRST),
-    *_moments("pressure", "pressure, kinetic part included", "GPa", **_FIRST),
+    *_moments("pressure", "pressure, including its kinetic part", "GPa", **_FIRST),
     *_moments("volume", "volume of the cell", "A^3", **_FIRST),
     _sampled(
         "std_conserved",
-        "Standard deviation of the energy that the exact equations keep, that of `drift`.",
+        "Standard deviation of the conserved energy whose slope is `drift`.",
         "eV/atom",
     ),
     _sampled(
         "drift",
-        "Slope of a line through the energy that the exact equations of motion keep: of `nve` the total energy, else "
-        "with what thermostat and barostat hold or gave.",
+        "Slope of a line through the energy that the exact equations of motion conserve: the total energy, and with a "
+        "thermostat or barostat also the energy that these hold or gave.",
         "eV/atom/ps",
         **_FIRST,
     ),
     _sampled(
         "lambench_drift",
-        "The number that LAMBench gives for the size of this slope: it takes ASE's unit of time for fs, and is 10.18 "
-        "times the true one, whatever its label says.",
+        "Absolute value of `drift` as LAMBench computes it. LAMBench takes ASE's unit of time for a femtosecond, so "
+        "its number is 10.18 times the true slope.",
     ),
     _sampled(
         "mean_stress",
-        "Mean of the stress over the samples, kinetic part included, positive under tension; Voigt's order.",
+        "Mean of the stress over the samples, including its kinetic part, positive under tension; Voigt's order.",
         "GPa",
         shape=("6",),
     ),

@@ -23,7 +23,7 @@ ELASTICITY: tuple[Column, ...] = (
     ),
     _elastic(
         "bulk_modulus",
-        "Bulk modulus K, mean of Voigt's and Reuss's.",
+        "Bulk modulus K, the mean of the Voigt and Reuss moduli.",
         "GPa",
         shown=(Source.ELASTIC, Source.SCREEN),
         compared=True,
@@ -31,7 +31,7 @@ ELASTICITY: tuple[Column, ...] = (
     ),
     _elastic(
         "shear_modulus",
-        "Shear modulus G, mean of Voigt's and Reuss's.",
+        "Shear modulus G, the mean of the Voigt and Reuss moduli.",
         "GPa",
         shown=(Source.ELASTIC, Source.SCREEN),
         compared=True,
@@ -58,11 +58,22 @@ ELASTICITY: tuple[Column, ...] = (
         compared=True,
     ),
     _elastic(
-        "debye_temperature", "Debye temperature of the mean velocity of sound.", "K", shown=(Source.ELASTIC,)
+        "debye_temperature",
+        "Debye temperature from the mean velocity of sound.",
+        "K",
+        shown=(Source.ELASTIC,),
     ),
-    _elastic("fit_residual", "Root mean square of the stress that the fit leaves.", "GPa"),
-    _elastic("fit_relative_residual", "`fit_residual` as a share of the stress.", shown=(Source.ELASTIC,)),
-    _elastic("laue_deviation", "Largest change of a component of the tensor by the symmetry.", "GPa"),
+    _elastic("fit_residual", "Root mean square difference between the stresses and the fit.", "GPa"),
+    _elastic(
+        "fit_relative_residual",
+        "`fit_residual` divided by the root mean square of the change of the stress.",
+        shown=(Source.ELASTIC,),
+    ),
+    _elastic(
+        "laue_deviation",
+        "Largest change of a component of the tensor when it is averaged over the point group.",
+        "GPa",
+    ),
     _elastic("n_strains", "Number of strained cells.", kind=Kind.COUNT),
     Column(
         "laue_class",

@@ -25,8 +25,8 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "stress",
-        "Stress, positive under tension as in ASE; Voigt's order xx yy zz yz xz xy. Missing for rows not "
-        "periodic in all directions, but for slabs with `cell=plane`.",
+        "Stress, positive under tension as in ASE; Voigt's order xx yy zz yz xz xy. Missing for rows that are not "
+        "periodic in all directions, except slabs with `cell=plane`.",
         "eV/A^3",
         shape=("6",),
         section=Section.RELAXATION,
@@ -42,7 +42,7 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "stress_max",
-        "Largest component of the stress that the task would relax, the pressure included.",
+        "Largest component of the stress that the task would relax, including the external pressure.",
         "GPa",
         section=Section.RELAXATION,
         sources=EVALUATED,
@@ -66,7 +66,7 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "rotational_energy_std",
-        "Standard deviation of the energy over the rotations of the average.",
+        "Standard deviation of the energy over the rotations over which it is averaged.",
         "eV",
         section=Section.RELAXATION,
         sources=EVALUATED,
@@ -74,7 +74,8 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "rotational_forces_std",
-        "Standard deviation of the forces over the rotations of the average, root mean square over components.",
+        "Standard deviation of the forces over the rotations over which they are averaged; root mean square over "
+        "components.",
         "eV/A",
         section=Section.RELAXATION,
         sources=EVALUATED,
@@ -82,7 +83,8 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "rotational_stress_std",
-        "Standard deviation of the stress over the rotations of the average, root mean square over components.",
+        "Standard deviation of the stress over the rotations over which it is averaged; root mean square over "
+        "components.",
         "eV/A^3",
         section=Section.RELAXATION,
         sources=EVALUATED,
@@ -107,7 +109,7 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "uncertainty",
-        "Standard deviation of the energy that the model states.",
+        "Uncertainty of the energy that the model states, as a standard deviation.",
         "eV",
         section=Section.RELAXATION,
         sources=EVALUATED,
@@ -124,7 +126,7 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "invariance",
-        "Norm of the derivative of the energy by a rotation of the crystal: zero for an invariant model.",
+        "Norm of the derivative of the energy with respect to a rotation of the crystal; zero for an invariant model.",
         "eV",
         section=Section.SYMMETRY,
         sources=EVALUATED,

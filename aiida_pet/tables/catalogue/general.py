@@ -24,7 +24,7 @@ GENERAL: tuple[Column, ...] = (
     ),
     Column(
         "passed",
-        "True if the row came through all stages.",
+        "True if the row passed all stages.",
         kind=Kind.FLAG,
         section=Section.STATUS,
         sources=(Source.SCREEN,),
@@ -32,7 +32,7 @@ GENERAL: tuple[Column, ...] = (
     ),
     Column(
         "reason",
-        "Why the row left: its status and message, or the part of the condition that fails.",
+        "Reason why the row left: its status and message, or the part of the condition that it does not fulfil.",
         kind=Kind.TEXT,
         section=Section.STATUS,
         sources=(Source.SCREEN,),
@@ -54,7 +54,7 @@ GENERAL: tuple[Column, ...] = (
     ),
     Column(
         "message",
-        "What there is to say of the status, in words.",
+        "Explanation of the status in words.",
         kind=Kind.TEXT,
         section=Section.STATUS,
         sources=EVALUATED,
@@ -63,7 +63,7 @@ GENERAL: tuple[Column, ...] = (
     ),
     Column(
         warnings.COLUMN,
-        "Codes of what needs a second look, separated by spaces.",
+        "Codes of warnings, separated by spaces.",
         kind=Kind.TEXT,
         section=Section.STATUS,
         sources=EVALUATED,
@@ -73,7 +73,7 @@ GENERAL: tuple[Column, ...] = (
     ),
     Column(
         "heads",
-        "The model's heads that forces and stress come from: conservative, or which of them are direct.",
+        "Heads of the model from which forces and stress come: conservative, or the names of those that are direct.",
         kind=Kind.TEXT,
         section=Section.RELAXATION,
         sources=EVALUATED,

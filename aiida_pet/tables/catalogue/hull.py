@@ -7,7 +7,7 @@ from aiida_pet.tables.column import Column, Kind, Section, Source
 HULL: tuple[Column, ...] = (
     Column(
         "hull_status",
-        "ok, no_reference, not_converged or no_energy.",
+        "How the row fared on the hull: ok, no_reference, not_converged or no_energy.",
         kind=Kind.TEXT,
         section=Section.STATUS,
         sources=(Source.HULL,),
@@ -16,7 +16,7 @@ HULL: tuple[Column, ...] = (
     ),
     Column(
         "hull_message",
-        "Why there is no energy above hull.",
+        "Reason why the row has no energy above the hull.",
         kind=Kind.TEXT,
         section=Section.STATUS,
         sources=(Source.HULL,),
@@ -24,7 +24,7 @@ HULL: tuple[Column, ...] = (
     ),
     Column(
         "e_above_hull",
-        "Energy above the convex hull; 0 for what is on it.",
+        "Energy above the convex hull; 0 for a crystal on the hull.",
         "eV/atom",
         section=Section.HULL,
         sources=(Source.HULL,),
@@ -42,7 +42,7 @@ HULL: tuple[Column, ...] = (
     ),
     Column(
         "p_stable",
-        "Share of the members of the ensemble by which `e_above_hull` is not above `stability_threshold`.",
+        "Share of the members of the ensemble whose `e_above_hull` is at most `stability_threshold`.",
         section=Section.HULL,
         sources=(Source.HULL,),
         of_the_set=True,
@@ -59,14 +59,14 @@ HULL: tuple[Column, ...] = (
     ),
     Column(
         "phase_separation_energy",
-        "Distance to the hull of everything of another composition; negative for what is stable, by so much.",
+        "Energy above the hull of all phases of other compositions; negative for a stable crystal.",
         "eV/atom",
         section=Section.HULL,
         sources=(Source.HULL,),
     ),
     Column(
         "is_stable",
-        "True if `e_above_hull` is not above `stability_threshold`.",
+        "True if `e_above_hull` is at most `stability_threshold`.",
         kind=Kind.FLAG,
         section=Section.HULL,
         sources=(Source.HULL,),
@@ -90,7 +90,7 @@ HULL: tuple[Column, ...] = (
     ),
     Column(
         "hull_of",
-        "What competes on the hull: energy, or enthalpy at a pressure, with or without corrections.",
+        "Quantity from which the hull is made: energy, or enthalpy at a pressure, with or without corrections.",
         kind=Kind.TEXT,
         section=Section.HULL,
         sources=(Source.HULL,),

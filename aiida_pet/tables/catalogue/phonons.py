@@ -26,8 +26,8 @@ PHONONS: tuple[Column, ...] = (
     ),
     _phonons(
         "min_frequency",
-        "Lowest frequency over the mesh and the q-points of the supercell, acoustic modes at Gamma left out; imaginary "
-        "ones are negative.",
+        "Lowest frequency over the mesh and the q-points of the supercell, without the acoustic modes at Gamma; "
+        "imaginary frequencies are negative.",
         "THz",
         shown=(Source.PHONONS, Source.SCREEN),
         compared=True,
@@ -45,10 +45,14 @@ PHONONS: tuple[Column, ...] = (
         "Highest frequency over the q-points of the supercell alone, where nothing is interpolated.",
         "THz",
     ),
-    _phonons("acoustic_gamma", "What is left of the acoustic modes at Gamma.", "THz"),
+    _phonons(
+        "acoustic_gamma",
+        "Largest frequency of the acoustic modes at Gamma, which would be zero in an exact calculation.",
+        "THz",
+    ),
     _phonons(
         "is_dynamically_stable",
-        "True if `min_frequency` is not below minus `imaginary_threshold`.",
+        "True if `min_frequency` is at least minus `imaginary_threshold`.",
         kind=Kind.FLAG,
         shown=(Source.PHONONS,),
         compared=True,
@@ -67,7 +71,8 @@ PHONONS: tuple[Column, ...] = (
     ),
     _phonons(
         "imaginary_q",
-        "Where the softest mode is, in the reciprocal basis of the primitive cell; missing if the crystal is stable.",
+        "The q-point of the softest mode, in the reciprocal basis of the primitive cell; missing if the crystal is "
+        "stable.",
         shape=("3",),
     ),
     _phonons("phonon_dos", "Density of states at `dos_frequencies`.", "1/THz", shape=("G",)),
@@ -96,11 +101,15 @@ PHONONS: tuple[Column, ...] = (
     _phonons(
         "acoustic_sum_rule_before", "Violation of the acoustic sum rule before it was enforced.", "eV/A^2"
     ),
-    _phonons("acoustic_sum_rule", "Violation of the acoustic sum rule that is left.", "eV/A^2"),
+    _phonons(
+        "acoustic_sum_rule",
+        "Violation of the acoustic sum rule that remains after it was enforced.",
+        "eV/A^2",
+    ),
     _phonons(
         "hessian_asymmetry", "Asymmetry of the force constants before they were made symmetric.", "eV/A^2"
     ),
-    _phonons("hessian_relative_asymmetry", "`hessian_asymmetry` as a share of the force constants."),
+    _phonons("hessian_relative_asymmetry", "`hessian_asymmetry` divided by the largest force constant."),
     _phonons(
         "supercell_matrix",
         "Supercell relative to the primitive cell.",
@@ -162,7 +171,7 @@ PHONONS: tuple[Column, ...] = (
     # of crystals with Born charges and a dielectric tensor
     _phonons(
         "has_nac",
-        "True if the non-analytical term correction was made.",
+        "True if the correction for long-range dipoles (the non-analytical term) was made.",
         kind=Kind.FLAG,
         of_the_set=True,
     ),
@@ -177,20 +186,25 @@ PHONONS: tuple[Column, ...] = (
     _phonons("mode_frequency", "Frequency of the mode that was followed.", "THz", sources=(Source.MODES,)),
     _phonons(
         "mode_q",
-        "Where the mode is that was followed, in the reciprocal basis of the primitive cell.",
+        "The q-point of the mode that was followed, in the reciprocal basis of the primitive cell.",
         shape=("3",),
         sources=(Source.MODES,),
     ),
-    _phonons("mode_amplitude", "How far the atoms were moved along the mode.", "A", sources=(Source.MODES,)),
+    _phonons(
+        "mode_amplitude",
+        "Displacement along the mode of the atom that moves most.",
+        "A",
+        sources=(Source.MODES,),
+    ),
     _phonons(
         "n_cells",
-        "Number of primitive cells of the cell in which the mode was followed.",
+        "Number of primitive cells in the cell in which the mode was followed.",
         kind=Kind.COUNT,
         sources=(Source.MODES,),
     ),
     _phonons(
         "volume_change",
-        "Change of the volume by following the mode, after minus before.",
+        "Change of the volume from before the mode was followed to after.",
         "A^3/atom",
         sources=(Source.MODES,),
     ),

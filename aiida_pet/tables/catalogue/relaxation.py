@@ -17,7 +17,7 @@ RELAXATION: tuple[Column, ...] = (
     ),
     Column(
         "initial_energy",
-        "Energy of the cell as it was given.",
+        "Energy of the cell before the relaxation.",
         "eV",
         section=Section.RELAXATION,
         sources=RELAXED,
@@ -25,7 +25,7 @@ RELAXATION: tuple[Column, ...] = (
     ),
     Column(
         "initial_volume",
-        "Volume of the cell as it was given.",
+        "Volume of the cell before the relaxation.",
         "A^3",
         section=Section.RELAXATION,
         sources=RELAXED,
@@ -33,7 +33,7 @@ RELAXATION: tuple[Column, ...] = (
     ),
     Column(
         "n_steps",
-        "Steps of the optimiser; 0 of what was not relaxed.",
+        "Number of steps of the optimiser; 0 for a row that was not relaxed.",
         kind=Kind.COUNT,
         section=Section.RELAXATION,
         sources=RELAXED,
@@ -43,7 +43,7 @@ RELAXATION: tuple[Column, ...] = (
     ),
     Column(
         "relaxation",
-        "Which of two relaxations stands: constrained or free.",
+        "Which of the two relaxations is the result: constrained or free.",
         kind=Kind.TEXT,
         section=Section.RELAXATION,
         sources=(Source.COMBINED,),
@@ -51,7 +51,7 @@ RELAXATION: tuple[Column, ...] = (
     ),
     Column(
         "energy_gained",
-        "How far the second relaxation came down below the first.",
+        "Energy of the first relaxation minus the energy of the second.",
         "eV/atom",
         section=Section.RELAXATION,
         sources=(Source.COMBINED, Source.MODES),

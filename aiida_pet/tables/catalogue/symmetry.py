@@ -8,7 +8,7 @@ from aiida_pet.tables.column import EVALUATED, RELAXED, Column, Kind, Section, S
 SYMMETRY: tuple[Column, ...] = (
     Column(
         "spacegroup",
-        "Number of the space group at the tolerance of the stage; 0 where there is none.",
+        "Number of the space group at the tolerance of the stage; 0 for rows that have none.",
         kind=Kind.COUNT,
         section=Section.SYMMETRY,
         sources=(Source.SYMMETRY,),
@@ -28,7 +28,7 @@ SYMMETRY: tuple[Column, ...] = (
     ),
     Column(
         "initial_spacegroup_{symprec}",
-        "Number of the space group as it was given, at that tolerance.",
+        "Number of the space group before the relaxation, at this tolerance.",
         kind=Kind.COUNT,
         section=Section.SYMMETRY,
         sources=RELAXED,
@@ -37,7 +37,8 @@ SYMMETRY: tuple[Column, ...] = (
     ),
     Column(
         "spacegroup_{symprec}",
-        "Number of the space group at that tolerance (A); 0 where there is none, as of slabs, wires and molecules.",
+        "Number of the space group at this tolerance (A); 0 for rows that have none, such as slabs, wires and "
+        "molecules.",
         kind=Kind.COUNT,
         section=Section.SYMMETRY,
         sources=EVALUATED,
@@ -48,7 +49,7 @@ SYMMETRY: tuple[Column, ...] = (
     ),
     Column(
         "initial_layergroup_{symprec}",
-        "Number of the layer group of a slab as it was given, at that tolerance; where the set has slabs.",
+        "Number of the layer group of a slab before the relaxation, at this tolerance; written if the set has slabs.",
         kind=Kind.COUNT,
         section=Section.SYMMETRY,
         sources=RELAXED,
@@ -57,8 +58,8 @@ SYMMETRY: tuple[Column, ...] = (
     ),
     Column(
         "layergroup_{symprec}",
-        "Number of the layer group of a slab (1 to 80) at that tolerance (A), 0 for rows that are not slabs; where the "
-        "set has slabs.",
+        "Number of the layer group of a slab (1 to 80) at this tolerance (A), 0 for rows that are not slabs; written "
+        "if the set has slabs.",
         kind=Kind.COUNT,
         section=Section.SYMMETRY,
         sources=EVALUATED,
@@ -67,8 +68,8 @@ SYMMETRY: tuple[Column, ...] = (
     ),
     Column(
         "symmetry_kept_{symprec}",
-        "True if the relaxation kept the group at that tolerance: of a crystal its space group, of a slab its layer "
-        "group, of a wire or a molecule the operations that it has.",
+        "True if the relaxation kept the symmetry at this tolerance: the space group of a crystal, the layer group of "
+        "a slab, or the operations of a wire or molecule.",
         kind=Kind.FLAG,
         section=Section.SYMMETRY,
         sources=RELAXED,
@@ -77,8 +78,7 @@ SYMMETRY: tuple[Column, ...] = (
     ),
     Column(
         "symmetry_warning",
-        "Which space group (or layer group) the row has at which tolerance, where they differ or the relaxation "
-        "changed it.",
+        "Space groups (or layer groups) at each tolerance, if they differ or the relaxation changed them.",
         kind=Kind.TEXT,
         section=Section.SYMMETRY,
         sources=EVALUATED,
@@ -88,7 +88,7 @@ SYMMETRY: tuple[Column, ...] = (
     ),
     Column(
         "constrained_spacegroup_{symprec}",
-        "Number of the space group of the crystal that was held to its symmetry.",
+        "Number of the space group after the relaxation that kept the symmetry.",
         kind=Kind.COUNT,
         section=Section.SYMMETRY,
         sources=(Source.COMBINED,),
@@ -96,7 +96,7 @@ SYMMETRY: tuple[Column, ...] = (
     ),
     Column(
         "free_spacegroup_{symprec}",
-        "Number of the space group where the free relaxation landed.",
+        "Number of the space group after the free relaxation.",
         kind=Kind.COUNT,
         section=Section.SYMMETRY,
         sources=(Source.COMBINED,),

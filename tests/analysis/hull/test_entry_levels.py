@@ -56,7 +56,7 @@ MIXED = [entry("Mo", "mp-129-GGA"), entry("W", "mp-91-GGA"), entry("Mo", "mp-129
 def test_several_functionals_in_one_file_are_refused_with_counts_and_examples(read: Any) -> None:
     with pytest.raises(MixedLevelsError, match="entries of 2 levels") as caught:
         read(MIXED)
-    assert "PBE (2, mp-129-GGA for example), r2SCAN (1, mp-129-R2SCAN for example)" in str(caught.value)
+    assert "PBE (2, for example mp-129-GGA), r2SCAN (1, for example mp-129-R2SCAN)" in str(caught.value)
     assert caught.value.levels == ["PBE", "r2SCAN"]
 
 
@@ -73,8 +73,8 @@ def test_one_level_is_kept_on_request(read: Any, level: str, ids: list[str], nam
     found = read(MIXED, level=level)
     assert found.ids.tolist() == ids
     assert found.theories == {"mp": Theory(name)}
-    assert f"{len(ids)} of 3 entries are of the level {name} and were kept" in found.warnings[0]
-    with pytest.raises(ReferenceFileError, match="no entry is of the level 'SCAN', but: PBE"):
+    assert f"{len(ids)} of 3 entries have the level {name} and were kept" in found.warnings[0]
+    with pytest.raises(ReferenceFileError, match="no entry has the level 'SCAN'; there are PBE"):
         read(MIXED, level="SCAN")
 
 
@@ -92,7 +92,7 @@ def test_one_level_is_kept_on_request(read: Any, level: str, ids: list[str], nam
     ids=["data", "functional", "outer", "thermo_type", "hubbards", "is_hubbard", "+U"],
 )
 def test_the_level_is_read_wherever_it_stands(read: Any, second: Any) -> None:
-    with pytest.raises(MixedLevelsError, match=r"PBE \(1, a for example\)"):
+    with pytest.raises(MixedLevelsError, match=r"PBE \(1, for example a\)"):
         read([entry("Mo", "a"), second])
 
 
@@ -101,20 +101,24 @@ def test_gga_and_gga_with_u_are_one_level_with_corrections_and_two_without(read:
     found = read(entries)
     assert found.theories == {"mp": Theory("PBE (Materials Project), corrected")}
     assert (found.ids.tolist(), found.warnings) == (["a", "b", "c"], [])
-    with pytest.raises(MixedLevelsError, match=r"PBE \(2, .*PBE\+U \(1, b"):
+    with pytest.raises(MixedLevelsError, match=r"PBE \(2, .*PBE\+U \(1, for example b"):
         read(entries, energies="uncorrected")
 
 
 def test_uncorrected_beside_corrected_is_refused(read: Any) -> None:
     entries = [entry("Fe2O3", "b", "GGA+U", -6.0), entry("MgO", "raw"), entry("Mg", "c")]
-    with pytest.raises(MixedLevelsError, match=r"PBE \(1, raw for example\), PBE, corrected \(2, b"):
+    with pytest.raises(
+        MixedLevelsError, match=r"PBE \(1, for example raw\), PBE, corrected \(2, for example b"
+    ):
         read(entries)
     assert read(entries, level="PBE, corrected").ids.tolist() == ["b", "c"]
     assert read(entries, level="PBE").ids.tolist() == ["raw", "c"]  # an element has nothing to correct
 
 
 def test_what_the_user_says_must_not_contradict_the_entries(read: Any) -> None:
-    with pytest.raises(ReferenceFileError, match="given as 'r2SCAN', but 2 of 2 entries say PBE, mp-129-GGA"):
+    with pytest.raises(
+        ReferenceFileError, match="given as 'r2SCAN', but 2 of 2 entries say PBE, for example mp-129-GGA"
+    ):
         read(MIXED[:2], level_of_theory="r2SCAN")
     assert read(MIXED[:2], level_of_theory="PBE, VASP").theories == {"mp": Theory("PBE, VASP")}
 

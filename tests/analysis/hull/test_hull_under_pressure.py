@@ -77,10 +77,10 @@ def test_relaxed_references_compete_at_the_same_pressure_alone() -> None:
     for other, told in ((0.0, "energies at 0 GPa"), (30.0, "enthalpies at 30 GPa")):
         references = References.of_structures(pressed(other, slice(0, 2)), "elements")
         with pytest.raises(
-            PressureError, match=f"by enthalpies at 60 GPa, but 2 of 2 references are given by {told}"
+            PressureError, match=f"have enthalpies at 60 GPa, but 2 of 2 references have {told}"
         ):
             energies_above_hull(table, references)
-    with pytest.raises(PressureError, match=r"by energies at 0 GPa, but 2 of 2 .* enthalpies at 60 GPa"):
+    with pytest.raises(PressureError, match=r"have energies at 0 GPa, but 2 of 2 .* enthalpies at 60 GPa"):
         energies_above_hull(pressed(0.0), References.of_structures(elements, "elements"))
 
 
@@ -124,7 +124,9 @@ def test_phases_of_files_compete_if_each_states_its_enthalpy(tmp_path: Path) -> 
     np.testing.assert_allclose(found.table.columns["e_above_hull"], expected, atol=1e-12)
     del entries[1]["enthalpy"]
     path.write_text(json.dumps(entries))
-    with pytest.raises(PressureError, match=r"1 of 2 references .* W of 'pressed'.*must state `enthalpy`"):
+    with pytest.raises(
+        PressureError, match=r"1 of 2 references .* W of 'pressed'.*must state its `enthalpy`"
+    ):
         energies_above_hull(pressed(60.0, slice(2, None)), read_references(path))
 
 
@@ -143,9 +145,7 @@ def test_the_free_relaxation_stands_if_its_enthalpy_is_lower(pressure: float, st
     assert combined.columns["energy_gained"].tolist() == pytest.approx([gain], abs=1e-9)
     if pressure:
         del tables[1].columns["enthalpy"]
-        with pytest.raises(
-            PressureError, match="constrained relaxations are given by enthalpies at 60 GPa, but"
-        ):
+        with pytest.raises(PressureError, match="constrained relaxations have enthalpies at 60 GPa, but"):
             combine(*tables, min_gain=0.001)
 
 

@@ -202,7 +202,9 @@ def test_a_table_of_references_is_the_way_back(tmp_path: Path) -> None:
 def test_references_that_cannot_be_joined_are_refused() -> None:
     one = References.of_structures(phase_table(element_rows("Mo")), "same", Theory("PBE"))
     two = References.of_structures(phase_table(element_rows("Ta")), "same", Theory("r2SCAN"))
-    with pytest.raises(ValueError, match="two sources are called 'same', one of PBE, one of r2SCAN"):
+    with pytest.raises(
+        ValueError, match="two sources of references are called 'same', with the levels PBE and r2SCAN"
+    ):
         References.concatenate([one, two])
     with pytest.raises(DuplicateIdError, match="same:el-Mo"):
         References.concatenate([one, one])

@@ -153,7 +153,7 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="stability_threshold = nan"):
         stable_metrics([0.0], [0.0], stability_threshold=np.nan)
     frame, predicted = wbm()
-    with pytest.raises(ValueError, match=r"1 predictions are of no row of the reference: \['mp-1'\]"):
+    with pytest.raises(ValueError, match=r"1 predictions belong to no row of the reference: \['mp-1'\]"):
         discovery_metrics(frame, pd.Series({"mp-1": 0.0}))
     with pytest.raises(ValueError, match="columns unique are missing: there are e_above_hull_dft"):
         discovery_metrics(frame, predicted, unique_prototype="unique")

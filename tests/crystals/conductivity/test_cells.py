@@ -10,6 +10,8 @@ from ase.build import bulk
 
 from aiida_pet.crystals.conductivity.cells import (
     MissingPhono3pyError,
+    TooManyDisplacementsError,
+    count_displaced,
     displaced_supercells,
     make_phono3py,
 )
@@ -46,6 +48,29 @@ def test_cutoff_leaves_pairs_out():
     assert 0 < len(near.fc3_positions) < len(far.fc3_positions)
     assert len(near.fc3_wanted) == len(far.fc3_wanted) == len(far.fc3_positions)
     assert near.fc3_wanted.sum() == len(near.fc3_positions)
+
+
+@pytest.mark.parametrize("cutoff", [3.0, None])
+@pytest.mark.parametrize("plus_minus", [True, "auto"])
+def test_supercells_are_counted_without_being_made(cutoff, plus_minus):
+    cells = cells_of(bulk("MgO", "rocksalt", a=4.2), 2 * np.eye(3, dtype=int), 2 * np.eye(3, dtype=int))
+    given = {"distance": 0.03, "cutoff": cutoff, "plus_minus": plus_minus}
+    displaced = displaced_supercells(make_phono3py(cells), **given)
+    found = count_displaced(make_phono3py(cells), **given)
+    assert found == (len(displaced.fc2_positions), len(displaced.fc3_positions))
+    assert displaced_supercells(make_phono3py(cells), **given, most=sum(found)).n_displacements == sum(found)
+
+
+def test_too_many_are_refused_before_any_is_in_memory(monkeypatch):
+    phono3py = make_phono3py(copper())
+
+    def never(_):
+        raise AssertionError("supercells were made")
+
+    monkeypatch.setattr(type(phono3py), "supercells_with_displacements", property(never))
+    with pytest.raises(TooManyDisplacementsError, match="at most 5 are wanted") as told:
+        displaced_supercells(phono3py, distance=0.03, most=5)
+    assert told.value.count > 5
 
 
 def test_masses_of_elements_change_and_others_stay():

@@ -105,7 +105,7 @@ def test_what_does_not_determine_force_constants_is_refused():
     one = np.array([[0.0, 3.0, 0.01, 0.0, 0.0]])
     found = given_displacements(sites, positions, one, order)
     assert found.atoms.tolist() == [0]  # by a translation
-    with pytest.raises(ValueError, match="do not span three directions"):
+    with pytest.raises(ValueError, match="do not give three independent directions"):
         given_displacements(sites.without_symmetry(), positions, one, order)
     with pytest.raises(ValueError, match="several atoms of a supercell are displaced"):
         given_displacements(sites, positions, np.concatenate([one, one]), order)

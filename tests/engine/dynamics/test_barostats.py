@@ -12,7 +12,7 @@ from ase.md.nose_hoover_chain import IsotropicMTKNPT
 
 from aiida_pet.engine.batch.batch import Batch
 from aiida_pet.engine.dynamics.barostats import CellRescaling, IsotropicNoseHoover, pressures, volumes_of
-from aiida_pet.engine.dynamics.integrators import Integrator
+from aiida_pet.engine.dynamics.integrators import Integrator, Verlet
 from aiida_pet.engine.dynamics.thermostats import Bussi, Langevin
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.units import BOLTZMANN
@@ -40,6 +40,12 @@ def boxes(rows: int) -> Batch:
 def argon(seed: int) -> ase.Atoms:
     atoms = ase.build.bulk("Ar", a=5.3, cubic=True)
     atoms.rattle(0.05, seed=seed)
+    return atoms
+
+
+def argon_of(volume: float, seed: int) -> ase.Atoms:
+    atoms = argon(seed)
+    atoms.set_cell(volume ** (1 / 3) * np.eye(3), scale_atoms=True)
     return atoms
 
 
@@ -195,3 +201,39 @@ def test_solid_argon_takes_the_volumes_of_monte_carlo():
     # the ensemble is even in V at each shape, so that the mean of the pressure is what was asked for
     assert float(torch.stack(inside)[200:].mean()) == pytest.approx(wanted, abs=0.03 * wanted)
     assert (conserved[-1] - conserved[0]).abs().max() < 10 * kelvin * BOLTZMANN
+
+
+def pressures_at(model: LennardJones, volumes: np.ndarray, kelvin: float) -> np.ndarray:
+    """Return the mean pressures of argon at constant ``volumes`` of the cell, eV/A^3."""
+    crystals = [argon_of(volume, seed) for seed in range(8) for volume in volumes]
+    walk = prepared(batch_of(crystals), temperature=kelvin, timestep=8.0)
+    found = [
+        pressures(now.motion, now.evaluation, now.scene).diagonal(dim1=1, dim2=2).mean(dim=1)
+        for now in walked(Verlet(Langevin(200 * FS)), model.of, walk, 600)
+    ]
+    return torch.stack(found)[100:].mean(dim=0).reshape(8, -1).mean(dim=0).numpy()
+
+
+def test_isotropic_barostat_fluctuates_as_pressures_at_constant_volume_say():
+    """With forces between atoms: p(V) ~ exp(-(A(V) + P V) / kT), A' = -P(V) by NVT; its spread is -kT dV/dP."""
+    model, wanted, kelvin = LennardJones(cutoff=6.0), 0.003, 30.0  # between two shells
+    kt = kelvin * BOLTZMANN
+    volumes = np.linspace(125.0, 150.0, 5)
+    curve = np.polynomial.Polynomial.fit(volumes, pressures_at(model, volumes, kelvin), 3)
+    grid = np.linspace(122.0, 153.0, 2001)
+    weights = np.exp((curve.integ()(grid) - wanted * grid - (curve.integ()(137.0) - wanted * 137.0)) / kt)
+    mean = float((weights * grid).sum() / weights.sum())
+    spread = float(np.sqrt((weights * (grid - mean) ** 2).sum() / weights.sum()))
+    assert spread == pytest.approx(np.sqrt(-kt / curve.deriv()(mean)), rel=0.1)  # of a harmonic A(V) exactly
+
+    drawn = np.random.default_rng(1).normal(mean, spread, 32)  # so that they do not swing together
+    cells = [argon_of(volume, seed) for seed, volume in enumerate(drawn)]
+    walk = prepared(batch_of(cells), temperature=kelvin, timestep=8.0, pressure=wanted)
+    integrator = IsotropicNoseHoover(150 * FS, 300 * FS)
+    found = torch.stack(
+        [volumes_of(now.motion.cells).clone() for now in walked(integrator, model.of, walk, 1600)]
+    )[300:]
+    error = float(found.mean(dim=0).std()) / np.sqrt(found.shape[1])
+    assert error < 0.1 * spread
+    assert abs(float(found.mean()) - mean) < 4 * error
+    assert float(found.std()) == pytest.approx(spread, rel=0.12)

@@ -112,9 +112,11 @@ def test_package_and_weights_must_be_those_described(tmp_path):
     with pytest.raises(MissingModelError, match=r"weights\.bin"):
         make_model(*written(path, **given))
     weights.write_bytes(b"wrong")
-    with pytest.raises(WrongHashError, match=r"weights\.bin of morse are not the ones described"):
+    with pytest.raises(
+        WrongHashError, match=r"weights\.bin of morse are not those that the description names"
+    ):
         make_model(*written(path, **given))
-    with pytest.raises(WrongHashError, match="is not the one asked for"):
+    with pytest.raises(WrongHashError, match="is not the model that was asked for"):
         make_model(written(path)[0], "0" * 64)
 
 

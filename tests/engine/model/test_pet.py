@@ -153,7 +153,7 @@ def test_pet_with_long_range_features_is_refused(model_file):
 
     model = load_model(*model_file)
     model.long_range = True
-    with pytest.raises(UnsupportedModelError, match=r"long-range features; make_model takes such models"):
+    with pytest.raises(UnsupportedModelError, match=r"long-range features; make_model evaluates such models"):
         BatchedPet(model)
 
 

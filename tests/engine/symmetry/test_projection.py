@@ -242,7 +242,7 @@ def test_an_empty_batch_is_fine() -> None:
 
 
 def test_operations_of_another_crystal_are_refused(held: Held) -> None:
-    with pytest.raises(ValueError, match="crystal 1 of the batch has 7 atoms, its operations are of 1"):
+    with pytest.raises(ValueError, match="crystal 1 of the batch has 7 atoms, but its operations are for 1"):
         SymmetryProjector.build(held.operations[:2][::-1], [held.sizes[1], 7])
     with pytest.raises(ValueError, match="operations of 2 crystals for a batch of 1"):
         SymmetryProjector.build(held.operations[:2], [1])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +13,15 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
+from aiida_pet.engine.run import Job
 from aiida_pet.engine.tasks.conductivity import ThirdOrderForces
+from aiida_pet.job.folder import STATE_FILE, EngineSettings, ExitStatus, JobFolder, JobSpec
 from aiida_pet.job.parameters import parse_parameters
 from aiida_pet.job.tasks import Task
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.testing.models import tiny_pet
 from aiida_pet.transport.rows import transport_of_row
+from support import interrupted
 
 # a mesh and cells as coarse as they may be
 GIVEN: dict[str, Any] = {
@@ -125,3 +131,68 @@ def test_crystals_that_are_not_computed_say_why_and_keep_single_precision(tiny):
     assert rows.ragged["fc3_forces"].values.dtype == np.float32
     many = run(StructureTable.from_ase([("W", bulk("W", a=3.2))]), tiny, max_displacements=1)
     assert "max_displacements is 1" in many.columns["message"][0]
+
+
+# -- jobs that are killed, and small crystals beside large ones --------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_killed_job_goes_on_with_equal_forces(model_file, tmp_path):
+    """The crystals that were relaxed are not relaxed again, and the first of them is not computed again."""
+    crystals = {"W": bulk("W", a=3.2), "MoTa": bulk("MoTa", "cesiumchloride", a=3.3)}
+    given = {"fc2_supercell": (2, 2, 2), "fc3_supercell": (2, 1, 1), "opposites": "auto", "symprecs": []}
+    given |= {"fmax": 1e-2, "stress_max": 0.5}
+
+    def make(name: str) -> JobFolder:
+        folder = JobFolder(tmp_path / name)
+        path, sha256 = model_file
+        settings = EngineSettings(device="cpu", threads=1, flush_interval_s=0.0, max_batch_cost=60.0)
+        spec = JobSpec(Task.CONDUCTIVITY, given, sha256, model_path=str(path), settings=settings)
+        folder.write_inputs(spec, StructureTable.from_ase(crystals.items()))
+        return folder
+
+    whole, cut = make("whole"), make("cut")
+    assert Job(whole).run() is ExitStatus.OK
+    wanted = whole.read_results()[0].select(list(crystals))
+    relaxation = int(wanted.columns["n_steps"].max()) + 1
+    steps = whole.read_progress().steps
+    assert steps > relaxation + 4
+    command = [sys.executable, interrupted.__file__, str((relaxation + steps) // 2)]
+    killed = subprocess.run([*command, str(tmp_path / "mark"), str(cut.path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (cut.path / STATE_FILE).exists()
+    assert Job(cut).run() is ExitStatus.OK
+    beat = cut.read_progress()
+    assert beat.starts == 2
+    assert beat.evaluations < whole.read_progress().evaluations
+    found = cut.read_results()[0].select(list(crystals))
+    for name in ("n_fc2_displacements", "n_fc3_displacements", "status"):
+        assert found.columns[name].tolist() == wanted.columns[name].tolist()
+    for name in ("fc2_forces", "fc3_forces"):
+        np.testing.assert_allclose(found.ragged[name].values, wanted.ragged[name].values, atol=1e-6)
+    assert np.abs(wanted.ragged["fc3_forces"].values).max() > 0.1
+
+
+def test_hundreds_of_supercells_without_symmetry_stay_within_the_budget(tiny, monkeypatch):
+    """A cubic crystal and one without symmetry in one queue: no batch is larger than what the model takes at once."""
+    skewed = bulk("MoTa", "cesiumchloride", a=3.24)
+    skewed.set_cell(np.array([[3.2, 0, 0], [0.2, 3.4, 0], [0.1, -0.3, 3.6]]), scale_atoms=True)
+    skewed.positions[1] += (0.05, 0.1, -0.08)
+    table = StructureTable.from_ase([("cubic", bulk("W", a=3.2)), ("skewed", skewed)])
+    seen: list[float] = []
+    evaluate = tiny.evaluate
+
+    def recorded(batch: Any, pairs: Any, *rest: Any) -> Any:
+        seen.append(len(batch.numbers))
+        return evaluate(batch, pairs, *rest)
+
+    monkeypatch.setattr(tiny, "max_tokens", 300.0)
+    monkeypatch.setattr(tiny, "evaluate", recorded)
+    cells = {"fc2_supercell": (1, 1, 1), "fc3_supercell": (2, 1, 1), "pair_cutoff": None}
+    rows = run(table, tiny, **cells, opposites="always")
+    assert rows.columns["status"].tolist() == ["converged", "converged"]
+    counts = (rows.columns["n_fc2_displacements"] + rows.columns["n_fc3_displacements"]).tolist()
+    assert counts[1] > 200 > 5 * counts[0]
+    # each token is an atom, or a neighbour of one: a batch has fewer atoms than tokens
+    assert max(seen) * 2 < tiny.tokens_in_flight
+    assert len(seen) > 5

@@ -242,7 +242,7 @@ def test_derivatives_refuse_what_is_held_and_no_other_row(load_pet, driver, task
         **({"supercell": [1, 1, 1]} if task is Task.PHONONS else {}),
     )  # fmt: skip
     assert result.columns["status"].tolist()[:2] == ["failed", "failed"]
-    assert "some are held" in result.columns["message"][0]
+    assert "some atoms are held" in result.columns["message"][0]
     assert "leave its constraints out of the set" in result.columns["message"][0]
     assert "FixBondLengths" in result.columns["message"][1]
     assert result.columns["status"][2] == "converged"

@@ -86,7 +86,9 @@ def test_row_that_is_not_there_is_named(computed):
 
 def test_results_of_another_task_are_refused():
     table = StructureTable.from_ase([("w", bulk("W"))])
-    with pytest.raises(ValueError, match="these are no results of phonons: there is no supercell_matrix"):
+    with pytest.raises(
+        ValueError, match="these are not results of phonons: they have no column supercell_matrix"
+    ):
         phonopy_of_row(table, "w")
 
 

@@ -40,9 +40,9 @@ FUNCTIONS = {"bump": bump, "cosine": cosine}
 class Aim:
     """What an adaptive cutoff aims at.
 
-    :ivar number: of neighbours to have.
+    :ivar number: number of neighbours to have.
     :ivar largest: cutoff, A.
-    :ivar width: of the step, A.
+    :ivar width: width of the step, A.
     """
 
     number: float

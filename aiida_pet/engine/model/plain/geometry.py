@@ -65,7 +65,7 @@ def side_by_side(
     :param cells: (N, 3, 3) A.
     :param shifts: (P, 3) of the neighbour, in cells.
     :param rows: (A,) row of each atom.
-    :param width_adaptive: of the step of the adaptive cutoff, A.
+    :param width_adaptive: width of the step of the adaptive cutoff, A.
     :return: by metatrain's names: ``element_indices_nodes`` (A,), ``element_indices_neighbors`` (A, M),
         ``edge_vectors`` (A, M, 3) A, ``edge_distances`` (A, M) A, ``padding_mask`` (A, M), true where there is a
         neighbour, ``reverse_neighbor_index`` (A, M), the place of the opposite pair in the (A M) flat one,

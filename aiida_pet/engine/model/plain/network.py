@@ -22,7 +22,7 @@ STRESS = (
 class Readout(torch.nn.Module):
     """One output of the network: a head and a last layer for atoms and neighbours of each readout layer.
 
-    :param name: of the output.
+    :param name: name of the output.
     :param size: numbers of it that an atom has.
     """
 
@@ -63,7 +63,7 @@ class Readout(torch.nn.Module):
 class Network(torch.nn.Module):
     """The network of a plain checkpoint.
 
-    :param weights: of the checkpoint.
+    :param weights: weights of the checkpoint.
     :param index: (largest atomic number + 1,) int64, index of each element; -1 for those that the model does not know.
     :param sizes: numbers of an atom of each output that is wanted, by its name.
     :raises NotPlainError: if a tensor is missing or of another shape.

@@ -108,7 +108,7 @@ class PlainPet:
         known = (*_NOT_OF_THE_NETWORK, *_HEADS, "species_to_species_index")
         left = [name for name in weights.left() if not name.startswith(known)]
         if left:
-            raise NotPlainError(f"it has {left[0]}, which is not known")
+            raise NotPlainError(f"it has a tensor {left[0]}, which is not known")
         return network
 
     @staticmethod

@@ -76,7 +76,7 @@ def test_what_is_not_known_is_named():
         PlainPet(checkpoint)
     checkpoint = read_stored(written(tiny_pet().get_checkpoint()))
     checkpoint["best_model_state_dict"]["backend.more.weight"] = torch.zeros(3)
-    with pytest.raises(NotPlainError, match=r"it has more\.weight, which is not known"):
+    with pytest.raises(NotPlainError, match=r"it has a tensor more\.weight, which is not known"):
         PlainPet(checkpoint).backend(["energy"])
     checkpoint = read_stored(written(tiny_pet().get_checkpoint()))
     del checkpoint["best_model_state_dict"]["backend.edge_embedder.weight"]
