@@ -49,9 +49,7 @@ def against_kokkos(table: StructureTable, n_states: int, n_pairs: int = PAIRS) -
     apart = np.abs(mine.energies(states[0]) - theirs.energies(0, size)) / table.n_atoms
     if apart.max() > AGREE:
         raise RuntimeError(f"pet-kokkos differs by {apart.max():.3g} eV/atom: one of them is wrong")
-    pairs = [
-        (_seconds(mine.begun()), _seconds(lambda: theirs.evaluate_all(size))) for _ in range(n_pairs)
-    ]
+    pairs = [(_seconds(mine.begun()), _seconds(lambda: theirs.evaluate_all(size))) for _ in range(n_pairs)]
     n_evaluated = len(table) * (n_states - 1)
     own, other = (1e3 * statistics.median(pair[place] for pair in pairs) / n_evaluated for place in (0, 1))
     ratios = [other / own for own, other in pairs]

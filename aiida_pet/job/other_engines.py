@@ -18,9 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from aiida_pet.job.checkpoint import MissingModelError, ModelError, WrongHashError, sha256_of
 
-KOKKOS = (
-    "pet_kokkos:Calculator"  # an interface that is no ModelInterface; its weights are a checkpoint of PET
-)
+KOKKOS = "pet_kokkos:Calculator"
+"""The one interface that is no ModelInterface: a checkpoint of PET is its weights."""
 OUTPUT = "energy"  # the one output; forces and stress are its derivatives, or as good as that
 
 
@@ -172,17 +171,32 @@ def read_description(content: bytes, path: Path | str) -> OtherEngine:
         ) from error
 
 
+def description_of(path: Path) -> OtherEngine | None:
+    """Return what the description ``path`` says; None if the file is none.
+
+    :raises ModelError: if it cannot be read, or is one that is not understood.
+    """
+    content = _description(path)
+    return read_description(content, path) if content else None
+
+
 def description_card(path: Path) -> dict[str, Any] | None:
     """Return the card of the description ``path``; None if the file is none.
 
     :raises ModelError: if it cannot be read, or is one that is not understood.
     """
+    content = _description(path)
+    return read_description(content, path).card(hashlib.sha256(content).hexdigest()) if content else None
+
+
+def _description(path: Path) -> bytes:
+    """Return the description ``path``; nothing if the file is none.
+
+    :raises MissingModelError: if it cannot be read.
+    """
     try:
         with path.open("rb") as handle:
             start = handle.read(64)
-            content = start + handle.read() if is_description(start) else b""
+            return start + handle.read() if is_description(start) else b""
     except OSError as error:
         raise MissingModelError(f"cannot read the model {path}: {error.strerror or error}") from error
-    if not content:
-        return None
-    return read_description(content, path).card(hashlib.sha256(content).hexdigest())

@@ -4,6 +4,9 @@ The checkpoint is written in pet-kokkos's format (:mod:`~aiida_pet.engine.model.
 network is float32, its geometry and sums are float64, so that ``float32`` and ``mixed`` are the same here. It finds the
 neighbours itself at each evaluation; the pairs of the engine serve its guards. Its virial is symmetric, in the order xx
 yy zz xy xz yz, in eV.
+
+Kokkos starts with the first model of a process, with as many threads as that has. It shares torch's OpenMP, and so
+would give torch as many; torch gets back those that it had.
 """
 
 from __future__ import annotations
@@ -49,9 +52,13 @@ class KokkosModel(ModelOfOthers):
         super().__init__(described, (Dtype.MIXED, Dtype.FLOAT32), **options)
         described.check_installed()
         model, self.trained_pairs = _plain(described)
-        if threads:  # counts for the first model of a process, with which Kokkos starts
+        if threads:
             os.environ.setdefault("KOKKOS_NUM_THREADS", str(threads))
-        self._calculator = _calculator(model, described, self.device)
+        threads_of_torch = torch.get_num_threads()
+        try:
+            self._calculator = _calculator(model, described, self.device)
+        finally:
+            torch.set_num_threads(threads_of_torch)
         logger.info("%s: evaluated by pet-kokkos %s", described.name, described.version)
 
     def _evaluated(self, batch: Batch) -> Evaluation:

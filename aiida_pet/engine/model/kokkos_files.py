@@ -1,9 +1,8 @@
 """A plain PET checkpoint in the two files that pet-kokkos reads.
 
-``NAME.json`` has the hyperparameters, the elements, their energies and the scale of the energy.
-``NAME.safetensors`` has the
-weights by metatrain's names, in float32. This is format 1 of pet-kokkos 0.1.1 (``src/checkpoint.cpp`` there).
-pet-kokkos knows one energy head, by the name ``energy``: that of a variant is written under this name.
+``NAME.json`` has the hyperparameters, the elements, their energies and the scale of the energy. ``NAME.safetensors``
+has the weights by metatrain's names, in float32. This is format 1 of pet-kokkos 0.1.1 (``src/checkpoint.cpp`` there).
+pet-kokkos knows one energy head, by the name ``energy``.
 """
 
 from __future__ import annotations
@@ -26,17 +25,18 @@ _NETWORK = (
     "node_embedders.",
     "edge_embedder.",
 )
-_HEADS = ("node_heads", "edge_heads", "node_last_layers", "edge_last_layers")
+_HEADS = tuple(
+    f"{part}.{ENERGY}." for part in ("node_heads", "edge_heads", "node_last_layers", "edge_last_layers")
+)
 _CUTOFF_FUNCTIONS = {"bump": "Bump", "cosine": "Cosine"}  # as pet-kokkos spells them
 
 
-def write_for_kokkos(model: PlainPet, prefix: Path, energy: str = ENERGY) -> None:
+def write_for_kokkos(model: PlainPet, prefix: Path) -> None:
     """Write ``prefix``.json and ``prefix``.safetensors.
 
-    :param energy: output that becomes the energy, such as ``energy`` or ``energy/pbe``.
     :raises UnsupportedModelError: if the energy has another scale for each element.
     """
-    scale = model.head(energy).scale
+    scale = model.head(ENERGY).scale
     if not torch.equal(scale, scale[:1].expand_as(scale)):
         raise UnsupportedModelError(
             f"pet-kokkos has one scale for the energy, but this model has {len(scale)}, one for each element: "
@@ -45,7 +45,7 @@ def write_for_kokkos(model: PlainPet, prefix: Path, energy: str = ENERGY) -> Non
     described = {
         "format_version": 1,
         "architecture": "pet",
-        "target": energy,
+        "target": ENERGY,
         "hypers": _hypers(model),
         "length_unit": "angstrom",
         "energy_unit": "eV",
@@ -53,10 +53,10 @@ def write_for_kokkos(model: PlainPet, prefix: Path, energy: str = ENERGY) -> Non
         "n_species": len(model.atomic_types),
         "atomic_types": model.atomic_types,
         "species_to_index": model.index.tolist(),
-        "composition_energies": model.composition(energy)[model.atomic_types].tolist(),
+        "composition_energies": model.composition(ENERGY)[model.atomic_types].tolist(),
     }
     prefix.with_name(f"{prefix.name}.json").write_text(json.dumps(described))
-    prefix.with_name(f"{prefix.name}.safetensors").write_bytes(safetensors(_weights(model, energy)))
+    prefix.with_name(f"{prefix.name}.safetensors").write_bytes(safetensors(_weights(model)))
 
 
 def _hypers(model: PlainPet) -> dict[str, object]:
@@ -74,18 +74,13 @@ def _hypers(model: PlainPet) -> dict[str, object]:
     }
 
 
-def _weights(model: PlainPet, energy: str) -> dict[str, Tensor]:
-    """Return the weights of the network and of one energy head, under the names of the head ``energy``."""
-    starts = tuple(f"{root}.{energy}." for root in _HEADS)
-    found = {}
-    for name, values in model.tensors.items():
-        if not torch.is_tensor(values) or not values.is_floating_point():
-            continue
-        if name.startswith(_NETWORK):
-            found[name] = values
-        elif name.startswith(starts):
-            found[name.replace(energy, ENERGY)] = values
-    return found
+def _weights(model: PlainPet) -> dict[str, Tensor]:
+    """Return the weights of the network and of the energy head."""
+    return {
+        name: values
+        for name, values in model.tensors.items()
+        if torch.is_tensor(values) and values.is_floating_point() and name.startswith((*_NETWORK, *_HEADS))
+    }
 
 
 def safetensors(tensors: dict[str, Tensor]) -> bytes:

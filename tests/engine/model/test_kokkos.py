@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -23,7 +26,7 @@ from aiida_pet.engine.model.pet import load_plain, make_model
 from aiida_pet.engine.run import run_folder
 from aiida_pet.engine.symmetry.averaging import Rotations, RowRotations
 from aiida_pet.job.checkpoint import WrongHashError
-from aiida_pet.job.folder import ExitStatus, JobFolder, JobSpec
+from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolder, JobSpec
 from aiida_pet.job.other_engines import DescriptionError, described_for_kokkos
 from aiida_pet.job.tasks import Task
 from aiida_pet.models import embedded_card, embedded_path
@@ -41,9 +44,8 @@ STRESS = 1e-5  # eV/A^3
 
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let torch and Kokkos have one thread each: the OpenMP threads of two libraries wait for each other."""
+    """Let torch and Kokkos have one thread each: threads that wait for others spin, and tests share their cores."""
     monkeypatch.setenv("KOKKOS_NUM_THREADS", "1")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -136,7 +138,7 @@ def test_row_that_is_not_finite_leaves_the_others_alone(tmp_path, alloys):
 ])  # fmt: skip
 def test_what_it_lacks_is_refused_by_name(tmp_path, options, what):
     with pytest.raises(
-        UnsupportedModelError, match=rf"{what} is asked for, but .*\(pet-kokkos .*\) has none"
+        UnsupportedModelError, match=rf"{what} is asked for, but .*\(pet-kokkos .*\) does not give it"
     ):
         made(tmp_path, **options)
 
@@ -146,7 +148,7 @@ def test_description_must_fit_the_checkpoint(tmp_path):
     for changed in ({"cutoff": 5.125}, {"elements": ["Mo"]}):
         with pytest.raises(DescriptionError, match="is described with the elements"):
             make_model(*written(path, **changed), dtype="mixed")
-    with pytest.raises(WrongHashError, match="is not the one asked for"):
+    with pytest.raises(WrongHashError, match="is not the model that was asked for"):
         make_model(*written(path, weights_sha256="0" * 64), dtype="mixed")
     with pytest.raises(DescriptionError, match="give its path in weights"):
         make_model(*written(path, weights=None, weights_sha256=None), dtype="mixed")
@@ -191,3 +193,33 @@ def test_job_relaxes_to_the_crystal_of_the_engine(tmp_path, model_file, alloys):
     assert kokkos["status"].tolist() == [*["converged"] * 4, "unsupported_element"]
     apart = (kokkos["energy"] - own["energy"])[:4] / rows.n_atoms[:4]
     assert np.abs(apart).max() < 1e-4
+
+
+def test_job_on_two_threads_waits_without_spinning_and_leaves_torch_one(tmp_path, alloys):
+    """Waiting threads that spin made evaluations 20 times slower where others need the cores too."""
+    path, sha256 = written(tmp_path / "model.ckpt")
+    folder = JobFolder(tmp_path / "job")
+    folder.path.mkdir()
+    spec = JobSpec(
+        Task.STATIC, {"dtype": "mixed"}, sha256, settings=EngineSettings(threads=2), model_path=str(path)
+    )
+    folder.write_inputs(spec, alloys(2))
+    code = (
+        "import os, sys; from aiida_pet.engine.__main__ import main; status = main(sys.argv[1:]);"
+        "import torch; print(status, torch.get_num_threads(), os.environ['KOKKOS_NUM_THREADS'])"
+    )
+    taken = ("KOKKOS_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environment = {name: value for name, value in os.environ.items() if name not in taken}
+    done = subprocess.run(
+        [sys.executable, "-c", code, folder.path],
+        env=environment | {"OMP_NUM_THREADS": "1", "OMP_DISPLAY_ENV": "verbose"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    assert done.stdout.split() == [str(int(ExitStatus.OK)), "1", "2"], (
+        folder.path / "engine.log"
+    ).read_text()
+    spins = {line.split("=")[1].strip() for line in done.stderr.splitlines() if "GOMP_SPINCOUNT" in line}
+    assert spins == {"'0'"}
