@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # Two torch processes that spin on the same cores are many times slower than one: one thread unless asked otherwise.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: venv demo test docs lint bench gpu-check gpu-site faults model clean
+.PHONY: venv demo test docs lint bench gpu-check gpu-site faults clean
 
 venv: $(VENV)/made-from
 
@@ -41,10 +41,6 @@ gpu-site: venv
 # Break campaigns over SLURM (as root, after scripts/install-services.sh); make faults FAULTS="--quick engine_killed"
 faults: venv
 	@$(BIN)/python -m benchmarks.faults $(FAULTS)
-
-# Train the model that ships from the data in DATA (hours on two cores).
-model: venv
-	$(BIN)/python -m aiida_pet.models.recipe --data $(DATA)
 
 clean:
 	rm -rf build .demo .pytest_cache .mypy_cache .ruff_cache

@@ -1,8 +1,18 @@
-"""Sphinx makes the site of these pages: ``make docs`` writes it to ``build/docs``; any warning fails it."""
+"""Sphinx makes the site of these pages: ``make docs`` writes it to ``build/docs``; any warning fails it.
+
+The pages in ``notebooks/`` are run by MyST-NB, each in an AiiDA folder of its own, with a daemon of its own, that are
+gone when Sphinx ends. ``-D nb_execution_mode=off`` makes the site without running them.
+"""
 
 from __future__ import annotations
 
+import atexit
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 from aiida import load_profile
@@ -17,9 +27,18 @@ author = "The aiida-pet developers"
 copyright = author
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "aiida.sphinxext"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "aiida.sphinxext"]
 root_doc = "index"
 exclude_patterns: list[str] = []
+
+HOME = Path(tempfile.mkdtemp(prefix="aiida-pet-docs-"))
+"""Where the notebooks have their profiles."""
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 900  # s, of a cell
+nb_merge_streams = True
+nb_mime_priority_overrides = [("html", "text/html", 0), ("html", "image/svg+xml", 1)]
 
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence", "deflist"]
@@ -31,6 +50,8 @@ autodoc_member_order = "bysource"
 nitpicky = False  # types of numpy, torch and AiiDA are not documented here
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["notebooks.css"]
 html_title = f"aiida-pet {release}"
 html_show_sphinx = False
 
@@ -46,8 +67,26 @@ _PAGES = {name: page for page, name in FROM_ELSEWHERE.items()}
 _LINK = re.compile(r"\[([^\]]*)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)]*)?\)")
 
 
+def _own_folder(page: str) -> None:
+    """Give what runs next, the notebook ``page``, an AiiDA folder of its own."""
+    folder = HOME / page.replace("/", "-")
+    folder.mkdir(exist_ok=True)
+    os.environ["AIIDA_PATH"] = str(folder)
+
+
+def _clean_up() -> None:
+    """Stop the daemons of the notebooks and remove their folders."""
+    for folder in HOME.glob("*/.aiida"):
+        command = [sys.executable, "-m", "aiida", "daemon", "stop"]
+        environment = os.environ | {"AIIDA_PATH": str(folder.parent)}
+        subprocess.run(command, env=environment, check=False, capture_output=True, timeout=120)
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
 def _source(app: Sphinx, page: str, source: list[str]) -> None:
     """Put the file before the page that begins with it, and turn links to files of the repository to their pages."""
+    if page.startswith("notebooks/"):
+        _own_folder(page)
     name = FROM_ELSEWHERE.get(page)
     if name is not None:
         source[0] = (ROOT / name).read_text() + "\n" + source[0]
@@ -79,6 +118,14 @@ def _leave_out(app: object, what: str, name: str, obj: object, *_: object) -> bo
 
 def setup(app: Sphinx) -> None:
     """Load a profile in memory: AiiDA wants one before it describes a process."""
+    atexit.register(_clean_up)
+    os.environ |= {
+        "IPYTHONDIR": str(HOME / "ipython"),  # no start-up files of the user
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+    }
+    config = HOME / "ipython" / "profile_default" / "ipython_kernel_config.py"
+    config.parent.mkdir(parents=True)
+    config.write_text('c.InlineBackend.figure_formats = {"svg"}\n')
     load_profile(SqliteTempBackend.create_profile("docs", debug=False), allow_switch=True)
     app.connect("autodoc-skip-member", _leave_out)
     app.connect("source-read", _source)

@@ -1,9 +1,12 @@
-"""``make demo``: a few hundred ordered alloys through the funnel, by AiiDA, from the command line.
+"""``make demo``: crystals whose ground states everyone knows through the funnel, by AiiDA, from the command line.
 
-Relaxed, put on the convex hull, and for what lies within 25 meV/atom of it phonons and elastic constants. Everything
-happens under ``.demo/``: an AiiDA profile of its own (SQLite and the ZeroMQ broker), the jobs, the tables. What a
-former run left there is removed first, and at the end, or on Ctrl-C, the daemon is stopped and nothing keeps running.
-``.demo/summary.json`` is written last; the exit status is 0 if every row has a status and at least 99 % of them
+Alloys, carbides, nitrides, oxides and halides with their competitors, as far as the model knows their elements. They
+are relaxed and put on the convex hull; what lies within 25 meV/atom of it gets phonons and elastic constants. Then the
+demo says which known phases the model found, and shows moduli beside published ones. Everything happens under
+``.demo/``: an AiiDA profile of its own (SQLite and the ZeroMQ broker), the jobs, the tables. A run that ended keeps its
+profile, and the next run takes the results of equal jobs from AiiDA's cache; what an interrupted run left is removed
+first. At the end, or on Ctrl-C, the daemon is stopped and nothing keeps running.
+``.demo/summary.json`` is written last; the exit status is 0 if every row has a status and at least 95 % of them
 converged.
 """
 
@@ -19,32 +22,30 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
-from alloys import ELEMENTS, MAX_ATOMS, ordered_alloys, write_alloys
+from ase.data import chemical_symbols
 from demo_report import (
-    SOURCES,
     SYMPRECS,
     Row,
     Times,
     count_statuses,
     funnel_table,
-    hull_table,
-    mark_extrapolation,
-    screening_table,
     symmetry_table,
-    through,
     verdict,
+    warnings_table,
     write_csv,
 )
+from known_phases import Phase, known_phases, write_phases
+from phases_report import OFF_BY, Judged, judged, moduli_table, phases_table, silent_errors, sums
+
+from aiida_pet.models import embedded_card
 
 ROOT = Path(__file__).resolve().parents[1]
 LANES = 2
-SHOWN = 15
 FUNNEL = (
     "--keep",
     "hull: e_above_hull <= 0.025",
@@ -52,9 +53,12 @@ FUNNEL = (
     "--set",
     "phonons.min_image=8",
 )
-REPORTED = ("id", "e_above_hull", "min_frequency", "bulk_modulus", "shear_modulus", "extrapolation")
-CRYSTALS, RESULTS, SUMMARY, REPORT = "alloys.xyz", "results.csv", "summary.json", "report.html"
+UNCERTAINTY = ("--set", "relax.outputs=[uncertainty,ensemble]")
+"""For a model with an ensemble: how certain the hull is, and which crystals are unlike those of the training."""
+REPORTED = ("id", "e_above_hull", "min_frequency", "bulk_modulus", "shear_modulus", "warnings")
+CRYSTALS, RESULTS, SUMMARY, REPORT = "phases.xyz", "results.csv", "summary.json", "report.html"
 LOCK = "lock"
+TITLE = "Crystals whose ground states everyone knows"
 PATIENCE_S = 30  # for a process to end when asked to
 
 
@@ -142,12 +146,13 @@ class Demo:
                 process.kill()
 
     def reset(self) -> None:
-        """Remove what a former run left."""
+        """Remove what a former run left, but keep the profile of a run that ended."""
         self.stop()
-        shutil.rmtree(self.aiida_path, ignore_errors=True)
+        if not (self.folder / SUMMARY).exists():  # written last
+            shutil.rmtree(self.aiida_path, ignore_errors=True)
         for name in (CRYSTALS, RESULTS, SUMMARY, REPORT):
             (self.folder / name).unlink(missing_ok=True)
-        self.aiida_path.mkdir(parents=True)
+        self.aiida_path.mkdir(parents=True, exist_ok=True)
 
 
 @contextlib.contextmanager
@@ -171,69 +176,65 @@ def title(text: str) -> None:
     print(f"\n== {text}", flush=True)
 
 
-def say_what_is_relaxed(limit: int | None) -> dict[str, dict[str, int]]:
-    """Print what the set consists of and return the composition of each crystal by id."""
-    compositions = {name: dict(Counter(atoms.symbols)) for name, atoms in ordered_alloys(limit=limit)}
-    kinds = Counter(len(composition) for composition in compositions.values())
-    names = ("elements", "binaries", "ternaries", "quaternaries")
-    counts = ", ".join(f"{kinds[n]} {name}" for n, name in enumerate(names, 1))
+def chosen_phases(elements: Sequence[str] | None) -> list[Phase]:
+    """Return the known phases of ``elements`` (all if None) that the model knows, and say what they are."""
+    known = {chemical_symbols[number] for number in embedded_card()["elements"]}
+    phases = known_phases(known if elements is None else known & set(elements))
+    if not phases:
+        raise SystemExit(f"no known phase consists of {elements}: the model knows {' '.join(sorted(known))}")
+    compounds = [phase for phase in phases if len(phase.elements) > 1]
     print(
-        f"{len(compositions)} orderings of {', '.join(ELEMENTS)} on bcc, up to {MAX_ATOMS} atoms: {counts}."
+        f"{len(phases)} crystals, {len(compounds)} of them compounds, of "
+        f"{len(frozenset().union(*(phase.elements for phase in phases)))} elements. "
+        f"{sum(phase.is_known for phase in phases)} are\nthe phases that are found at low temperature, the others "
+        "compete with them or are references."
     )
-    print(
-        "The model that ships was trained on bcc-like elements and binaries: ternaries and quaternaries,\n"
-        "marked with * below, are extrapolation (off by tens of meV/atom). For trying out, not for science."
-    )
-    return compositions
+    return phases
 
 
-def run(demo: Demo, limit: int | None) -> str | None:
+def run(demo: Demo, elements: Sequence[str] | None) -> str | None:
     """Run the demo and return why it failed, None if it went well."""
     start = time.monotonic()
-    title("Ordered alloys")
+    title(TITLE)
+    phases = chosen_phases(elements)
     crystals = demo.folder / CRYSTALS
-    write_alloys(crystals, limit=limit)
-    compositions = say_what_is_relaxed(limit)
+    write_phases(crystals, phases)
 
     title(f"A profile of its own, in {demo.aiida_path}")
     demo.show("setup")
 
     title("Import")
-    imported = demo.ask("data", "import", str(crystals), "--label", "alloys", "--json")
+    imported = demo.ask("data", "import", str(crystals), "--label", "phases", "--json")
     demo.show("data", "show", str(imported["pk"]))
 
     title(f"The funnel in {LANES} lanes, one thread each")
     launched = time.monotonic()
-    options = ("--protocol", "moderate", "--lanes", str(LANES), "--setting", "threads=1", *FUNNEL)
+    options = ["--protocol", "moderate", "--lanes", str(LANES), "--setting", "threads=1", *FUNNEL]
+    options += UNCERTAINTY if "energy_ensemble" in embedded_card()["outputs"] else ()
     campaign = demo.ask("launch", "screen", str(imported["pk"]), *options, "--wait", "--json")
     screen_s = time.monotonic() - launched
     pk = str(campaign["pk"])
     demo.show("status", pk)
 
     rows: list[Row] = demo.ask("results", pk, "--format", "json")["rows"]
+    for row in rows:
+        row["energy_per_atom"] = None if row["energy"] is None else row["energy"] / row["n_atoms"]
     summary, model_sha256 = demo.summary_of(pk)
-    mark_extrapolation(rows, compositions)
     columns = write_csv(demo.folder / RESULTS, rows)
     statuses = count_statuses(rows)
-    found = through(rows)
+    passed = [row for row in rows if row["passed"]]
 
     title("What each stage let through")
     print(funnel_table(summary))
-    title(f"The {min(SHOWN, len(found))} compounds nearest to the hull of {len(found)} that came through")
-    print(screening_table(found[:SHOWN]))
-    print("* three or more elements: extrapolation, see above")
-    title("Ordered phases on the hull of the model, at most four atoms per cell")
-    print(hull_table(rows, compositions))
-    print(SOURCES)
     title(f"Space groups of {statuses.get('converged', 0)} relaxed crystals, held to those of their start")
     print(symmetry_table(rows))
-
-    if found:
+    if passed:
         title("All that is known of one row, and where it comes from")
-        demo.show("show", pk, found[0]["id"])
-
+        compounds = {phase.id for phase in phases if len(phase.elements) > 1}
+        shown = next((row["id"] for row in passed if row["id"] in compounds), passed[0]["id"])
+        demo.show("show", pk, shown)
     title("All of it as one page")
-    demo.show("report", pk, "-o", str(demo.folder / REPORT), "--title", "Ordered alloys of Nb, Mo, Ta and W")
+    demo.show("report", pk, "-o", str(demo.folder / REPORT), "--title", TITLE)
 
     wall_s = time.monotonic() - start
     engine_s, compute_s = (
@@ -244,13 +245,12 @@ def run(demo: Demo, limit: int | None) -> str | None:
     print(times.table(len(rows)))
     print(f"set-up, import, tables: {times.other:.1f} s; everything: {wall_s:.1f} s")
 
+    found = judged(rows, phases)
+    silent = silent_errors(rows, phases)
+    say_what_was_found(rows, phases, found, silent)
+
     content = {
-        "n_structures": len(compositions),
-        "n_converged": statuses.get("converged", 0),
-        "n_failed": len(compositions) - statuses.get("converged", 0),
-        "statuses": statuses,
-        "left_at": summary["left_at"],
-        "stages": {stage["name"]: [stage["rows_in"], stage["rows_out"]] for stage in summary["stages"]},
+        **content_of(rows, phases, summary),
         "wall_s": wall_s,
         "screen_s": screen_s,
         "engine_s": times.engine,
@@ -258,14 +258,48 @@ def run(demo: Demo, limit: int | None) -> str | None:
         "lanes": LANES,
         "model_sha256": model_sha256,
         "columns": columns,
-        "symmetry_kept": {
-            label: sum(bool(row[f"symmetry_kept_{label}"]) for row in rows if row["status"] == "converged")
-            for label in SYMPRECS
-        },
-        "through": [{name: row[name] for name in REPORTED} for row in found],
+        "known_phases": {one.phase.id: one.word for one in found},
+        "silent_errors": silent,
     }
+    if not times.engine:
+        print(
+            "All jobs came from AiiDA's cache: `make clean` removes the profile and lets the demo compute again."
+        )
     (demo.folder / SUMMARY).write_text(json.dumps(content, indent=2) + "\n")
-    return verdict(statuses, len(compositions))
+    return verdict(statuses, len(phases))
+
+
+def content_of(rows: Sequence[Row], phases: Sequence[Phase], summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the summary says of the rows."""
+    statuses = count_statuses(rows)
+    converged = [row for row in rows if row["status"] == "converged"]
+    return {
+        "n_structures": len(phases),
+        "n_converged": len(converged),
+        "n_failed": len(phases) - len(converged),
+        "statuses": statuses,
+        "left_at": summary["left_at"],
+        "stages": {stage["name"]: [stage["rows_in"], stage["rows_out"]] for stage in summary["stages"]},
+        "symmetry_kept": {
+            label: sum(bool(row[f"symmetry_kept_{label}"]) for row in converged) for label in SYMPRECS
+        },
+        "through": [{name: row[name] for name in REPORTED} for row in rows if row["passed"]],
+    }
+
+
+def say_what_was_found(
+    rows: Sequence[Row], phases: Sequence[Phase], found: Sequence[Judged], silent: Sequence[str]
+) -> None:
+    title("Known phases beside their nearest competitors")
+    print(phases_table(found))
+    title("Moduli of the crystals that came through, beside those of the Materials Project")
+    print(moduli_table(rows, phases))
+    title("Warnings (docs/warnings.md)")
+    print(warnings_table(rows))
+    title("In short")
+    print(sums(found))
+    if silent:
+        print(f"off by more than {OFF_BY:.0%} in a modulus without a warning: {', '.join(silent)}")
 
 
 def interrupt(_signal: int, _frame: Any) -> None:
@@ -275,14 +309,16 @@ def interrupt(_signal: int, _frame: Any) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--folder", type=Path, default=ROOT / ".demo", help="where everything goes")
-    parser.add_argument("--limit", type=int, help="only so many alloys, to see that it runs")
+    parser.add_argument(
+        "--elements", nargs="+", metavar="SYMBOL", help="only phases of these, to see that it runs"
+    )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, interrupt)
     demo = Demo(arguments.folder.resolve())
     with only_one(demo.folder):
         try:
             demo.reset()
-            problem = run(demo, arguments.limit)
+            problem = run(demo, arguments.elements)
         except KeyboardInterrupt:
             problem = "interrupted"
         finally:

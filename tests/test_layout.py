@@ -54,7 +54,6 @@ ELSEWHERE = {
     "io/test_readers": "crystal equal_crystals format_readers left_out sources symbols",
     "io/test_writers": "ase_db_writer cif_writer format_writers extxyz_writer own_json own_record poscar_writer",
     "job/test_parameters": "choices conductivity_parameters volume_parameters",
-    "models/recipe/test_recipe": "about card errors strip",
     "report/test_document": "asked choices citations costs details funnels hulls overview parities periodic "
     "rows_table source symmetry times values",
     "report/test_page": "writing",

@@ -287,6 +287,19 @@ class BatchWorkChain(TaskProtocols, WorkChain):
         :param launch: how it runs, see :class:`~aiida_pet.workchains.launch.Launch`.
         :raises ProtocolError: for an unknown protocol or override.
         :raises LaunchError: for an argument that there is not.
+
+        .. code-block:: python
+
+            from aiida import orm
+            from aiida.plugins import WorkflowFactory
+
+            builder = WorkflowFactory("pet.batch").get_builder_from_protocol(
+                code=orm.load_code("pet-engine@localhost"),
+                model=orm.load_node(label="pet-oam-xl"),
+                structures=orm.load_node(label="alloys"),
+                task="static",
+                lanes=2,
+            )
         """
         inputs = protocol_inputs(Task(task), protocol, overrides)
         builder = SpeakingBuilder(cls)

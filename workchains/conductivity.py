@@ -187,6 +187,18 @@ class ConductivityWorkChain(CrystalsWorkChain):
         :param transport_settings: how it works, as ``{"threads": 4}``.
         :raises ProtocolError: for an unknown protocol or override.
         :raises ResourceError: for resources that the computer of the code has not.
+
+        .. code-block:: python
+
+            from aiida import orm
+            from aiida.plugins import WorkflowFactory
+
+            builder = WorkflowFactory("pet.conductivity").get_builder_from_protocol(
+                code=orm.load_code("pet-engine@localhost"),
+                model=orm.load_node(label="pet-oam-xl"),
+                structures=orm.load_node(label="alloys"),
+                transport_resources={"cpus": 16},
+            )
         """
         builder = super().get_builder_from_protocol(
             code, model, structures, protocol=protocol, overrides=overrides, rows=rows, **launch

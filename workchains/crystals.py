@@ -121,6 +121,20 @@ class CrystalsWorkChain(BatchWorkChain):
         :param launch: how it runs, see :class:`~aiida_pet.workchains.launch.Launch`.
         :raises ProtocolError: for an unknown protocol or override.
         :raises LaunchError: for an argument that there is not.
+
+        .. code-block:: python
+
+            from aiida import orm
+            from aiida.plugins import WorkflowFactory
+
+            builder = WorkflowFactory("pet.relax").get_builder_from_protocol(
+                code=orm.load_code("pet-engine@localhost"),
+                model=orm.load_node(label="pet-oam-xl"),
+                structures=orm.load_node(label="alloys"),
+                protocol="precise",
+                overrides={"parameters": {"fmax": 0.01}},  # eV/A
+                lanes=4,
+            )
         """
         inputs = protocol_inputs(cls.TASK, protocol, overrides)
         builder = SpeakingBuilder(cls)

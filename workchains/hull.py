@@ -311,6 +311,14 @@ class HullWorkChain(TaskProtocols, WorkChain):
         :raises ValueError: if there are crystals to relax but no code or model.
         :raises ProtocolError: for an unknown protocol or override.
         :raises LaunchError: for an argument that there is not.
+
+        .. code-block:: python
+
+            from aiida import orm
+            from aiida.plugins import WorkflowFactory
+
+            relaxed = orm.load_node(label="relax of alloys").outputs.results
+            builder = WorkflowFactory("pet.hull").get_builder_from_protocol(relaxed)
         """
         run_as = read_launch(cls, launch)
         builder = SpeakingBuilder(cls)

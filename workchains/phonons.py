@@ -262,6 +262,18 @@ class PhononWorkChain(CrystalsWorkChain):
         :param parent: structure on whose band path the single crystal is put.
         :param follow_modes: true, or ``{"amplitude": 0.2, "relax": {"fmax": 0.001}}``.
         :raises ProtocolError: for an unknown protocol or override.
+
+        .. code-block:: python
+
+            from aiida import orm
+            from aiida.plugins import WorkflowFactory
+
+            builder = WorkflowFactory("pet.phonons").get_builder_from_protocol(
+                code=orm.load_code("pet-engine@localhost"),
+                model=orm.load_node(label="pet-oam-xl"),
+                structures=orm.load_node(label="alloys"),
+                overrides={"parameters": {"min_image": 10.0}},  # A
+            )
         """
         builder = super().get_builder_from_protocol(code, model, structures, **others)
         for name, given in (("bands", bands), ("dos", dos), ("thermal", thermal)):

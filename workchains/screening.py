@@ -386,6 +386,20 @@ class ScreeningWorkChain(WorkChain):
         :param launch: how it runs, see :class:`~aiida_pet.workchains.launch.Launch`.
         :raises ProtocolError: for a stage, option or protocol that there is not, or a value that it cannot have.
         :raises LaunchError: for an argument that there is not.
+
+        .. code-block:: python
+
+            from aiida import orm
+            from aiida.plugins import WorkflowFactory
+
+            builder = WorkflowFactory("pet.screen").get_builder_from_protocol(
+                code=orm.load_code("pet-engine@localhost"),
+                model=orm.load_node(label="pet-oam-xl"),
+                structures=orm.load_node(label="alloys"),
+                stages=("relax", "hull", "elastic"),
+                overrides={"hull": {"keep": "e_above_hull <= 0.025"}},
+                resources={"gpus": 1, "walltime": "4h"},
+            )
         """
         builder = SpeakingBuilder(cls)
         builder.code, builder.model, builder.structures = code, model, structures

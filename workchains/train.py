@@ -312,6 +312,17 @@ class TrainWorkChain(WorkChain):
         :param resources: what a job asks the queue for, ``{"gpus": 1, "walltime": "8h"}``.
         :raises ProtocolError: for an unknown protocol or override.
         :raises TrainingError: for parameters that are unknown or out of bounds.
+
+        .. code-block:: python
+
+            from aiida import orm
+            from aiida.plugins import WorkflowFactory
+
+            builder = WorkflowFactory("pet.train").get_builder_from_protocol(
+                code=orm.load_code("pet-engine@localhost"),
+                structures=orm.load_node(label="alloys with labels"),
+                overrides={"parameters": {"epochs": 10}},
+            )
         """
         inputs = training_inputs(Mode(mode), protocol, overrides)
         builder: Any = SpeakingBuilder(cls)

@@ -122,6 +122,15 @@ def metrics(
     :param all_references: references without a row count as rows without an answer.
     :param with_structures: whether crystals are compared, where both sides have them; None: unless columns are named.
     :raises CampaignError: for what cannot be found, read or compared.
+
+    .. code-block:: python
+
+        from pathlib import Path
+
+        from aiida_pet.campaigns import metrics
+
+        found = metrics("alloys", Path("dft.csv"), pairs={"energy": "e_dft"})
+        print(found["energy/MAE"], found.n_compared)
     """
     found = rows(named)
     ours = found.table.to_dataframe()

@@ -97,6 +97,13 @@ def compare(
     :param most: rows to name of each column.
     :raises ComparisonError: if one has no results, no id is in both, or a column is not.
     :raises FilterError: if the condition is not understood.
+
+    .. code-block:: python
+
+        from aiida_pet.campaigns import compare
+
+        found = compare("alloys, fmax 0.05", "alloys, fmax 0.01", columns=["energy"])
+        print(found.settings, found.differences[0].max_abs)
     """
     launches = [load(named, orm.ProcessNode, TableData) for named in (first, second)]
     one, other = map(table_of, launches)

@@ -135,6 +135,13 @@ def estimate(
     :param computer: label of the computer that they will run on.
     :param parameters: of the task; None takes the usual ones.
     :raises NoSuchNodeError: if there is no such set or model.
+
+    .. code-block:: python
+
+        from aiida_pet.campaigns import estimate
+
+        expected = estimate("relax", "alloys", "pet-oam-xl", lanes=2)
+        print(expected.jobs, expected.wall_s)
     """
     rate = past_rate(Task(task), load(model, PetModelData), device, parameters)
     found = estimate_at(

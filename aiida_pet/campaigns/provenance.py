@@ -73,6 +73,13 @@ def trace(named: Named, row_id: str) -> list[TraceStep]:
     :raises NoSuchRowError: if there is no such row.
     :raises WrongNodeError: if the node is none of these.
     :raises NoRowsError: for a process without results.
+
+    .. code-block:: python
+
+        from aiida_pet.campaigns import trace
+
+        for step in trace("alloys", "MoTa-0013"):
+            print(step.role, step.node.pk, step.note)
     """
     steps: list[TraceStep] = []
     try:

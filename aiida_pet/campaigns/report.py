@@ -79,6 +79,13 @@ def status(named: Named) -> Status | TrainingStatus:
     :param named: the launch, or a lane or job of a launch, by pk, uuid, label or as a node.
     :raises NoSuchNodeError: if there is no such node, or several.
     :raises WrongNodeError: if it is no process.
+
+    .. code-block:: python
+
+        from aiida_pet.campaigns import status
+
+        found = status("last")
+        print(f"{found.progress.rows_done} of {found.progress.rows_total} rows")
     """
     node: ProcessNode = load(named, ProcessNode)
     return training_status(node) if is_training(node) else _status(node)

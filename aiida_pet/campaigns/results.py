@@ -236,6 +236,13 @@ def rows(named: Named | Rows) -> Rows:
     :raises NoSuchNodeError: if there is no such node, or several.
     :raises WrongNodeError: if it is something else.
     :raises NoRowsError: for a process without any result yet.
+
+    .. code-block:: python
+
+        from aiida_pet.campaigns import rows
+
+        frame = rows("alloys").frame(where="status == converged", columns=["formula", "energy"], sort="energy")
+        print(frame, frame.attrs["units"])
     """
     if isinstance(named, Rows):
         return named

@@ -81,6 +81,14 @@ def resume(
     :raises NotResumableError: if it is neither a task over a set nor a screening.
     :raises ResourceError: for resources that are none, or that the computer has not.
     :raises SetByHandError: for resources of a launch whose options were not made of resources.
+
+    .. code-block:: python
+
+        from aiida.engine import submit
+
+        from aiida_pet.campaigns import resume
+
+        node = submit(resume("alloys", lanes=4).builder)
     """
     node: WorkChainNode = load(named, WorkChainNode)
     check_ended(node)

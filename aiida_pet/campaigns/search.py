@@ -92,6 +92,13 @@ def find(
         columns that the catalogue marks for searches, as far as they exist; ``attrs["units"]`` has the units.
     :raises FilterError: if the condition is not understood, or no campaign has its columns.
     :raises QueryError: for what is no formula, no element, no launch with results, or a column of no launch.
+
+    .. code-block:: python
+
+        from aiida_pet.campaigns import find
+
+        frame = find(elements=["Mo"], where="e_above_hull <= 0.025", limit=10)
+        print(frame[["campaign", "id", "formula"]])
     """
     chosen = None if columns is None else tuple(columns)
     question = Question(tuple(ids), tuple(formulas), tuple(elements), where, chosen)

@@ -127,6 +127,13 @@ def sheet(named: Named | Rows, row_id: str) -> Sheet:
     :param named: pk, uuid, label, node, or what :func:`~aiida_pet.campaigns.results.rows` returned.
     :raises NoSuchRowError: if there is no such row, naming the closest ids.
     :raises CampaignError: if there are no rows; see :func:`~aiida_pet.campaigns.results.rows`.
+
+    .. code-block:: python
+
+        from aiida_pet.campaigns import sheet
+
+        crystal = sheet("alloys", "MoTa-0013")
+        print(crystal["energy"], crystal.geometry.formula)
     """
     found = rows(named)
     index = found.place(row_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,8 @@ def follow_look(looks: Iterable[Look], interval: float, pk: int) -> None:
     """
     from rich.console import Console
 
-    # rich asks for NO_COLOR, TERM and the width of the terminal
-    console = Console(stderr=True, highlight=False, soft_wrap=False)
+    # rich asks for NO_COLOR, TERM and the width of the terminal; FORCE_COLOR, which Jupyter sets, makes no terminal
+    console = Console(stderr=True, highlight=False, soft_wrap=False, force_terminal=sys.stderr.isatty())
     try:
         show = _redraw if console.is_terminal and not console.is_dumb_terminal else _print
         show(console, looks, interval)

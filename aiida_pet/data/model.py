@@ -41,6 +41,14 @@ class PetModelData(orm.SinglefileData):
     Attributes: ``sha256`` of the file; ``name``, ``version``, ``elements`` (atomic numbers), ``cutoff`` (A),
     ``outputs`` (names of the model's outputs), ``dtype``, ``n_parameters``, ``level_of_theory``, ``licence``;
     None where unknown.
+
+    .. code-block:: python
+
+        from aiida_pet import models
+        from aiida_pet.data import PetModelData
+
+        model = PetModelData.from_file(models.embedded_path())  # the node that there is already, if there is one
+        print(model.name, model.sha256)
     """
 
     # the content decides: another card for the same file is the same model

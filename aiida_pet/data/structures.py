@@ -37,6 +37,15 @@ class StructureSetData(TableData):
 
     Attributes in addition to the attributes of a table: ``elements`` (symbols, by atomic number), ``n_atoms`` of all
     crystals together, ``sizes`` {min, max, mean} of atoms per crystal, ``atom_columns`` {name: unit or ""}.
+
+    .. code-block:: python
+
+        from aiida_pet.data import StructureSetData
+
+        crystals = StructureSetData.from_file("alloys.xyz", label="alloys").store()
+        print(len(crystals), crystals.elements)
+        atoms = crystals.get_ase("MoTa-0013")
+        frame = crystals.to_dataframe()
     """
 
     _calculated: dict[str, Array] | None
@@ -73,6 +82,14 @@ class StructureSetData(TableData):
         :raises DuplicateIdError: if an id occurs more than once.
         :raises TypeError: naming the place and type of what is no crystal.
         :raises ValueError: if there are none, one cannot be taken, or a column has another number of rows.
+
+        .. code-block:: python
+
+            from ase.build import bulk
+
+            from aiida_pet.data import StructureSetData
+
+            crystals = StructureSetData.from_iterator({"Mo": bulk("Mo"), "W": bulk("W")}, {"group": ["a", "b"]})
         """
         from aiida_pet.io.from_python import table_of_crystals  # noqa: PLC0415 - ase.constraints
 
@@ -120,6 +137,13 @@ class StructureSetData(TableData):
         :raises StructureFileError: at the first broken structure (unless ``skip_invalid``), or if there are
             none.
         :raises DuplicateImportError: if structures share an id, naming ids and files.
+
+        .. code-block:: python
+
+            from aiida_pet.data import StructureSetData
+
+            problems = []
+            crystals = StructureSetData.from_file(["alloys.xyz", "poscars"], skip_invalid=True, problems=problems)
         """
         from aiida_pet.io.readers import ReadOptions, read_structures  # noqa: PLC0415 - ase.io, ase.db, scipy
 
@@ -274,6 +298,12 @@ class StructureSetData(TableData):
         """Return crystal ``row_id`` as an unstored StructureData, labelled by its id.
 
         :raises KeyError: if there is no such row.
+
+        .. code-block:: python
+
+            from aiida import orm
+
+            structure = orm.load_node(label="alloys").get_structure("MoTa-0013").store()  # for PwRelaxWorkChain
         """
         atoms = self._ase_at(self.place(row_id))
         node = StructureData(ase=atoms, label=row_id)

@@ -70,6 +70,14 @@ class TableData(Speaking, orm.ArrayData):
     in length; ``counts`` {column: {value: n}} of columns of texts with few distinct values and of flags; ``ranges``
     {column: [min, max]} of the finite values of columns of numbers; ``content_sha256`` of all arrays; ``segments``, the
     rows of each, where the table lies in segments.
+
+    .. code-block:: python
+
+        from aiida import orm
+
+        results = orm.load_node(label="relax of alloys").outputs.results
+        print(results.column("energy"), results.unit("energy"))
+        frame = results.to_dataframe()
     """
 
     _CLS_NODE_CACHING = TableCaching

@@ -96,6 +96,13 @@ def bands_of_row(
     :param symprec: tolerance at which the path's space group is found, A.
     :param phonon_symprec: that of the task, A.
     :raises NotDrawnError: if the row has no force constants, or no path is found.
+
+    .. code-block:: python
+
+        from aiida_pet.campaigns import rows
+
+        bands = bands_of_row(rows("phonons of alloys").to_table(), "MoTa-0013", unit="cm-1")
+        print([name for _, name in bands.ticks])
     """
     try:
         phonopy = phonopy_of_row(table, row_id, symprec=phonon_symprec)

@@ -55,6 +55,13 @@ def heat_curves_of_row(source: Source, row_id: str) -> HeatCurves:
 
     :param source: with the columns of the task ``conductivity``.
     :raises NotDrawnError: if the row has none.
+
+    .. code-block:: python
+
+        from aiida_pet.campaigns import rows
+
+        curves = heat_curves_of_row(rows("conductivity of alloys").to_table(), "MoTa-0013")
+        print(curves.to_frame())
     """
     names = (
         ("kappa_temperatures", "kappa"),

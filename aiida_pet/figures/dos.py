@@ -61,6 +61,13 @@ def dos_of_row(
     :param sigma: standard deviation of the Gaussian that each mode is, THz.
     :param phonon_symprec: that of the task, A.
     :raises NotDrawnError: if the row has none.
+
+    .. code-block:: python
+
+        from aiida_pet.campaigns import rows
+
+        dos = dos_of_row(rows("phonons of alloys").to_table(), "MoTa-0013", by_element=True)
+        print(dos.to_frame())
     """
     unit = FrequencyUnit(unit)
     if by_element:

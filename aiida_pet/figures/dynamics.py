@@ -100,6 +100,13 @@ def radial_distribution(
     :param r_max: largest distance, A.
     :param skip: ps at the beginning that are left out.
     :raises NotDrawnError: if it is not periodic in three directions, or no frame is left.
+
+    >>> from ase.build import bulk
+    >>> atoms = bulk("W", a=3.165)
+    >>> series = {"times": np.zeros(1), "cells": atoms.cell[None], "positions": atoms.positions[None]}
+    >>> found = radial_distribution([Frames(atoms.numbers, atoms.pbc, series)], r_max=4.0)
+    >>> print(round(found.distances[found.total.argmax()], 1), "A")
+    2.7 A
     """
     edges = np.linspace(0.0, r_max, bins + 1)
     shells = 4.0 / 3.0 * np.pi * np.diff(edges**3)
@@ -146,6 +153,12 @@ def mean_squared_displacement(frames: Frames, *, skip: float = 0.0) -> Displacem
     :param frames: all of them.
     :param skip: ps at the beginning that are left out.
     :raises NotDrawnError: if fewer than four frames are left, or they are not evenly spaced.
+
+    >>> times = 1000.0 * np.arange(20)  # fs
+    >>> apart = 1e-4 * times[:, None, None] * np.array([[[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]]])  # (F, A, 3) A
+    >>> frames = Frames(np.array([42, 42]), np.zeros(3, bool), {"times": times, "positions": apart})
+    >>> mean_squared_displacement(frames).total[:3].round(6).tolist()
+    [0.0, 0.01, 0.04]
     """
     frames, step = _evenly_spaced(frames, skip)
     positions = frames.series["positions"].astype(np.float64)
@@ -176,6 +189,13 @@ def velocity_correlation(frames: Frames, *, skip: float = 0.0) -> VelocityCorrel
     :param frames: all of them.
     :param skip: ps at the beginning that are left out.
     :raises NotDrawnError: if there are no velocities, fewer than four frames are left, or they are not evenly spaced.
+
+    >>> times = 10.0 * np.arange(200)  # fs
+    >>> velocities = np.cos(2 * np.pi * 0.005 * times)[:, None, None] * np.ones((1, 1, 3))  # of 5 THz
+    >>> frames = Frames(np.array([42]), np.ones(3, bool), {"times": times, "velocities": velocities})
+    >>> found = velocity_correlation(frames)
+    >>> print(round(found.frequencies[found.spectrum.argmax()], 3), "THz")
+    5.0 THz
     """
     if "velocities" not in frames.series:
         raise NotDrawnError(

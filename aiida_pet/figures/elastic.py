@@ -108,6 +108,12 @@ def elastic_surface(
     :param tensor: (6, 6) GPa.
     :param axes: what its axes are, in words.
     :raises NotDrawnError: if the crystal is not mechanically stable: some direction has no modulus then.
+
+    >>> tungsten = np.diag([522.0, 522.0, 522.0, 161.0, 161.0, 161.0])  # GPa
+    >>> tungsten[:3, :3] += 204.0 * (1 - np.eye(3))
+    >>> youngs, compressibility = elastic_surface(tungsten).directions["[100]"]
+    >>> print(round(youngs), "GPa", round(compressibility, 2), "1/TPa")
+    407 GPa 1.08 1/TPa
     """
     given = np.asarray(tensor, dtype=np.float64)
     lowest = float(np.linalg.eigvalsh(to_mandel(given)).min()) if np.isfinite(given).all() else np.nan
@@ -148,6 +154,13 @@ def elastic_surface_of_row(source: Source, row_id: str, *, ieee: bool = True) ->
     :param ieee: in the setting of IEEE Std 176-1987, where x is [100] of a cubic crystal; otherwise in the axes of the
         row's cell.
     :raises NotDrawnError: if the row has no tensor, or is not mechanically stable.
+
+    .. code-block:: python
+
+        from aiida_pet.campaigns import rows
+
+        surface = elastic_surface_of_row(rows("elastic of alloys").to_table(), "MoTa-0013")
+        print(surface.directions["[111]"])
     """
     columns = source.columns if isinstance(source, pd.DataFrame) else source.columns.keys()
     has_ieee = any(str(name).startswith(_IEEE) for name in columns)

@@ -52,6 +52,12 @@ def volume_curve_of_row(source: Source, row_id: str) -> VolumeCurve:
 
     :param source: with the columns of the task ``eos``.
     :raises NotDrawnError: if the row has none.
+
+    >>> row = {"eos_energy": -8.0, "eos_volume": 16.0, "eos_bulk_modulus": 200.0, "eos_bulk_modulus_derivative": 4.5}
+    >>> cells = {f"eos_volumes_{i}": 15.0 + i for i in range(3)} | {f"eos_energies_{i}": -8.0 for i in range(3)}
+    >>> found = volume_curve_of_row(pd.DataFrame(row | cells, index=["W"]), "W")
+    >>> found.minimum, found.volumes.tolist()
+    (16.0, [15.0, 16.0, 17.0])
     """
     names = ("energy", "volume", "bulk_modulus", "bulk_modulus_derivative")
     energy, volume, modulus, derivative = (

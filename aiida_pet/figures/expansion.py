@@ -56,6 +56,13 @@ def expansion_of_row(source: Source, row_id: str) -> ThermalExpansion:
 
     :param source: with the columns of the task ``qha``.
     :raises NotDrawnError: if the row has none.
+
+    .. code-block:: python
+
+        from aiida_pet.campaigns import rows
+
+        expansion = expansion_of_row(rows("expansion of alloys").to_table(), "MoTa-0013")
+        print(expansion.to_frame())
     """
     names = ("temperatures", "qha_volume", "thermal_expansion", "qha_bulk_modulus", "qha_heat_capacity")
     found = [array_of_row(source, name, row_id, REMEDY) for name in names]

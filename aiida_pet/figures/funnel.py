@@ -70,6 +70,13 @@ def funnel_of(source: Source, stages: Sequence[str] | None = None) -> Funnel:
     :param stages: names of the stages that were planned, in order. If not given, those at which a row left, so that a
         stage that let every row through is not seen. For a single task, its name.
     :raises NotDrawnError: if there is neither a stage nor a status.
+
+    >>> frame = pd.DataFrame({"stage": ["relax", "done"], "reason": ["diverged: atoms collide", ""]})
+    >>> funnel_of(frame, ["relax", "hull"]).to_frame()
+       stage  rows_in   outcome  rows
+    0  relax        2   went on     1
+    1  relax        2  diverged     1
+    2   hull        1   went on     1
     """
     frame = as_frame(source)
     if "stage" not in frame.columns:

@@ -84,6 +84,12 @@ def distribution_of(source: Source, column: str, *, bins: int | None = None) -> 
 
     :param bins: number of bins; None chooses them by the rule of Freedman and Diaconis (doi:10.1007/BF01025868).
     :raises NotDrawnError: if there is no such column, or no row has a value.
+
+    >>> frame = pd.DataFrame({"status": ["converged", "converged", "max_steps"]})
+    >>> distribution_of(frame, "status").to_frame()
+          status  rows
+    0  converged     2
+    1  max_steps     1
     """
     frame = as_frame(source)
     if column not in frame.columns:

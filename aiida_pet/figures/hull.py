@@ -111,6 +111,13 @@ def hull_of(source: Source, system: Sequence[str], references: pd.DataFrame | No
     :param references: further phases, indexed by id, with ``formula`` and ``energy_per_atom`` (eV/atom); only where
         rows have no ``formation_energy``.
     :raises NotDrawnError: if columns are missing, or an element of the system has no phase.
+
+    >>> frame = pd.DataFrame(
+    ...     {"formula": ["Mo", "W", "MoW"], "n_atoms": [1, 1, 2], "energy": [-10.8, -12.9, -23.8]},
+    ...     index=["a", "b", "c"],
+    ... )
+    >>> hull_of(frame, ("Mo", "W")).formation_energy.round(3).tolist()
+    [0.0, 0.0, -0.05]
     """
     symbols = tuple(system)
     if len(symbols) not in (2, 3) or len(set(symbols)) < len(symbols) or set(symbols) - set(atomic_numbers):

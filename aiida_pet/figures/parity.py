@@ -73,6 +73,12 @@ def parity_of(
     :param other: column of the references; that of the values if not given.
     :param per_atom: divide both by the ``n_atoms`` of the values: for energies of cells.
     :raises NotDrawnError: if a column is missing or holds no numbers, or no row is in both.
+
+    >>> ours = pd.DataFrame({"bulk_modulus": [300.0, 260.0, 190.0]}, index=["W", "Mo", "Ta"])
+    >>> theirs = pd.DataFrame({"bulk_modulus": [310.0, 260.0]}, index=["W", "Mo"])
+    >>> found = parity_of(ours, theirs, "bulk_modulus")
+    >>> found.mae, found.unit, found.only_values
+    (5.0, 'GPa', 1)
     """
     ours, theirs = as_frame(values), as_frame(references)
     other = other or column

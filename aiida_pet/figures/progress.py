@@ -67,6 +67,11 @@ def progress_of(jobs: pd.DataFrame) -> Progress:
     :param jobs: a row per job: ``lane``, ``stage``, ``begun`` and ``ended`` (Unix s), ``rows_done``, ``engine_s``,
         ``compute_s``, and ``cached`` where some are from the cache.
     :raises NotDrawnError: if there are no jobs, or columns are missing.
+
+    >>> jobs = {"lane": [0, 1], "stage": "relax", "begun": [0.0, 1.0], "ended": [60.0, 70.0], "rows_done": 32}
+    >>> found = progress_of(pd.DataFrame(jobs | {"engine_s": 50.0, "compute_s": 20.0}))
+    >>> found.spent
+    {'relax': {'computing': 40.0, 'starting the engine': 60.0, 'waiting: queue and AiiDA': 29.0}}
     """
     names = ("lane", "stage", "begun", "ended", "rows_done", "engine_s", "compute_s")
     missing_columns(jobs, names, "progress over time", REMEDY)

@@ -57,6 +57,11 @@ def symmetry_changes(source: Source) -> SymmetryChanges:
     :param source: with ``initial_spacegroup_{symprec}`` and ``spacegroup_{symprec}``; rows whose ``symmetry_kept_*`` is
         missing were not relaxed, and are left out.
     :raises NotDrawnError: if there is no such pair of columns.
+
+    >>> frame = pd.DataFrame({"initial_spacegroup_0_01": [229, 139], "spacegroup_0_01": [229, 8]})
+    >>> found = symmetry_changes(frame)
+    >>> found.tolerances, found.kept, found.changed
+    ((0.01,), (1,), (1,))
     """
     frame = as_frame(source)
     labels = [str(name).removeprefix(_BEFORE) for name in frame.columns if str(name).startswith(_BEFORE)]

@@ -60,6 +60,13 @@ def thermal_of_row(source: Source, row_id: str, *, per_atom: bool = True) -> The
     :param source: with ``temperatures``, ``free_energy``, ``entropy``, ``heat_capacity`` and ``n_atoms_primitive``.
     :param per_atom: per mole of atoms; otherwise per mole of primitive cells, as the columns are.
     :raises NotDrawnError: if the row has none.
+
+    .. code-block:: python
+
+        from aiida_pet.campaigns import rows
+
+        thermal = thermal_of_row(rows("phonons of alloys").to_table(), "MoTa-0013")
+        print(thermal.to_frame())
     """
     names = ("temperatures", "free_energy", "entropy", "heat_capacity")
     found = {name: array_of_row(source, name, row_id, REMEDY) for name in names}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from aiida_pet.io.ase_db_writer import write_ase_database
+from aiida_pet.io.chemiscope_writer import write_chemiscope
 from aiida_pet.io.cif_writer import block_name, is_writable, write_block
 from aiida_pet.io.extxyz_writer import write_extxyz
 from aiida_pet.io.frame_writers import write_csv, write_parquet
@@ -44,6 +45,15 @@ def parquet(table: Table, path: Path) -> list[str]:
     :raises MissingParquetError: if pyarrow is not there.
     """
     write_parquet(frame_of(table).reset_index(), path, table.units)
+    return []
+
+
+def chemiscope(table: StructureTable, path: Path) -> list[str]:
+    """Write crystals and the columns with one value per row for chemiscope.
+
+    :raises MissingChemiscopeError: if chemiscope is not there.
+    """
+    write_chemiscope(table, path)
     return []
 
 

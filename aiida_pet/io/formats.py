@@ -143,6 +143,11 @@ FORMATS: tuple[Format, ...] = (
         one_each=True,
     ),
     Format(
+        "chemiscope",
+        writer="aiida_pet.io.format_writers:chemiscope",
+        subject="aiida_pet.io.chemiscope_writer",
+    ),
+    Format(
         "csv",
         suffixes=(".csv", ".tsv"),
         reader="aiida_pet.io.format_readers:csv",

@@ -38,6 +38,11 @@ def table_of_crystals(crystals: Any) -> StructureTable:
     :raises TypeError: naming the place and type of what is no crystal.
     :raises ValueError: naming the crystal that cannot be taken, as a disordered one.
     :raises DuplicateIdError: if two have the same id.
+
+    >>> from ase.build import bulk
+    >>> table = table_of_crystals({"W": bulk("W"), "Mo": bulk("Mo")})
+    >>> table.ids.tolist(), table.n_atoms.tolist()
+    (['W', 'Mo'], [1, 1])
     """
     builder, collector = StructureTableBuilder(), ColumnCollector()
     for crystal in iter_python(crystals):

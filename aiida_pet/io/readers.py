@@ -152,6 +152,13 @@ def read_structures(
     :raises StructureFileError: at the first broken structure or file (unless ``skip_invalid``), or if there
         are none.
     :raises DuplicateImportError: if structures share an id, naming ids and files.
+
+    >>> import tempfile
+    >>> from ase.build import bulk
+    >>> path = Path(tempfile.mkdtemp()) / "W.cif"
+    >>> bulk("W").write(path)
+    >>> read_structures(path).table.ids.tolist()
+    ['W']
     """
     options = options or ReadOptions()
     left_out = LeftOut()

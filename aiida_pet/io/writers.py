@@ -56,6 +56,15 @@ def write_table(table: Table, path: str | Path, file_format: str | None = None) 
         volume, with ``poscar`` also those with atoms held in a way that it cannot say.
     :raises ValueError: if the format is unknown, or it needs crystals and the table has none.
     :raises MissingParquetError: if pyarrow is not there to write parquet.
+
+    >>> import tempfile
+    >>> from ase.build import bulk
+    >>> from aiida_pet.io.from_python import table_of_crystals
+    >>> path = Path(tempfile.mkdtemp()) / "metals.xyz"
+    >>> write_table(table_of_crystals({"W": bulk("W"), "Mo": bulk("Mo")}), path)  # nothing was left out
+    []
+    >>> path.read_text().splitlines()[0]
+    '1'
     """
     path = Path(path)
     chosen = format_of(path) if file_format is None else format_named(file_format, to_write=True)

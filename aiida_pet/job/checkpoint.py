@@ -63,6 +63,12 @@ def sha256_of(path: Path | str) -> str:
     """Return the SHA-256 of a file, 64 hexadecimal digits; reads it in pieces.
 
     :raises MissingModelError: if it cannot be read.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "empty"
+    >>> path.touch()
+    >>> sha256_of(path)[:12]
+    'e3b0c44298fc'
     """
     digest = hashlib.sha256()
     try:
@@ -172,6 +178,12 @@ def inspect_checkpoint(path: Path | str, expected_sha256: str) -> dict[str, Any]
     ``level_of_theory`` and ``licence`` ("" where it does not say).
 
     :raises ModelError: as :func:`load_checkpoint`.
+
+    .. code-block:: python
+
+        from aiida_pet.models import embedded_card, embedded_path, inspect_checkpoint
+
+        card = inspect_checkpoint(embedded_path(), embedded_card()["sha256"])  # imports torch
     """
     path = Path(path)
     checkpoint = load_checkpoint(path, expected_sha256)

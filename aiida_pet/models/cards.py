@@ -34,12 +34,20 @@ CARD_KEYS = (
 
 
 def embedded_path() -> Path:
-    """Return where the checkpoint of the embedded model is."""
+    """Return where the checkpoint of the embedded model is.
+
+    >>> embedded_path().name == f"{EMBEDDED_NAME}.ckpt"
+    True
+    """
     return Path(str(files("aiida_pet.models") / f"{EMBEDDED_NAME}.ckpt"))
 
 
 def embedded_card() -> dict[str, Any]:
-    """Return the card of the embedded model, its data and errors included; reads no checkpoint."""
+    """Return the card of the embedded model, its data and errors included; reads no checkpoint.
+
+    >>> embedded_card()["name"] == EMBEDDED_NAME
+    True
+    """
     text = (files("aiida_pet.models") / f"{EMBEDDED_NAME}.json").read_text()
     card: dict[str, Any] = json.loads(text)
     return card
@@ -53,6 +61,9 @@ def identify(path: Path | str) -> dict[str, Any] | None:
     :func:`card_of` looks.
 
     :raises MissingModelError: if the file cannot be read.
+
+    >>> identify(embedded_path())["name"] == EMBEDDED_NAME
+    True
     """
     return _known(sha256_of(path))
 
@@ -88,6 +99,9 @@ def card_of(path: Path | str, trust: bool = False) -> dict[str, Any]:
     :return: the keys of :data:`CARD_KEYS`, all filled; of the embedded model also its data and errors.
     :raises UntrustedModelError: if the hash is unknown and ``trust`` is False; nothing was opened.
     :raises ModelError: if the file is missing, cut short or no checkpoint, or torch is not installed.
+
+    >>> card_of(embedded_path())["sha256"] == embedded_card()["sha256"]
+    True
     """
     path = Path(path)
     sha256 = sha256_of(path)

@@ -42,6 +42,12 @@ def fetch(name: str, version: str | None = None, cache_dir: Path | str | None = 
     :raises UnknownModelError: for another name, or a version that the hub has not.
     :raises FetchError: if the hub cannot be reached or has no such file.
     :raises WrongHashError, TruncatedModelError: if the file is not the file of the registry.
+
+    .. code-block:: python
+
+        from aiida_pet.models import fetch
+
+        path = fetch("pet-oam-xl")  # needs the network, once
     """
     entry = get_entry(name)
     if version == LATEST:

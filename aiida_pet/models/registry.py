@@ -80,7 +80,11 @@ class RegistryEntry:
 
 
 def list_models() -> list[RegistryEntry]:
-    """Return the published models, in the order of the table."""
+    """Return the published models, in the order of the table.
+
+    >>> "pet-oam-xl" in [entry.name for entry in list_models()]
+    True
+    """
     return list(_entries().values())
 
 
@@ -88,6 +92,10 @@ def get_entry(name: str) -> RegistryEntry:
     """Return the published model ``name``, such as ``pet-oam-xl``.
 
     :raises UnknownModelError: naming the nearest names.
+
+    >>> entry = get_entry("pet-oam-xl")
+    >>> entry.family, entry.size
+    ('pet-oam', 'xl')
     """
     entries = _entries()
     if name not in entries:

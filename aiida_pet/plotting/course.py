@@ -31,6 +31,12 @@ def plot_funnel(what: Any, *, stages: Sequence[str] | None = None, ax: Axes | No
     :param what: a screening or the results of a single task.
     :param stages: names of the stages, in order; None for those of the launch.
     :raises NotDrawnError: if nothing says how rows ended.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        axes = plotting.plot_funnel("four metals")
     """
     found: Axes = draw_funnel(what, stages=stages, ax=ax).axes
     return found
@@ -105,6 +111,12 @@ def plot_progress(what: Any) -> list[Axes]:
 
     :param what: a launch, running or not, or a data frame as :func:`aiida_pet.campaigns.timeline.job_times` makes it.
     :raises NotDrawnError: if no job has begun.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        curves, times = plotting.plot_progress("four metals")
     """
     found: list[Axes] = draw_progress(what).axes
     return found

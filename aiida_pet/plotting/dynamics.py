@@ -28,6 +28,12 @@ def plot_rdf(
     :param r_max: largest distance, A.
     :param skip: ps at the beginning that are left out.
     :raises NotDrawnError: if a row is no crystal, or no frame is left.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        axes = plotting.plot_rdf("liquid", "Mo", r_max=6.0, skip=2.0)
     """
     found: Axes = draw_rdf(what, ids, r_max=r_max, skip=skip, ax=ax).axes
     return found
@@ -57,6 +63,12 @@ def plot_msd(what: Any, ids: str | Sequence[str] = (), *, skip: float = 0.0, ax:
     :param ids: ids of the rows; none for the only row there is.
     :param skip: ps at the beginning that are left out.
     :raises NotDrawnError: if there are too few frames.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        axes = plotting.plot_msd(["1000 K", "2000 K"], "Mo", skip=2.0)
     """
     found: Axes = draw_msd(what, ids, skip=skip, ax=ax).axes
     return found
@@ -91,6 +103,12 @@ def plot_vacf(what: Any, ids: str | Sequence[str] = (), *, skip: float = 0.0) ->
     :param ids: ids of the rows; none for the only row there is.
     :param skip: ps at the beginning that are left out.
     :raises NotDrawnError: if there are no velocities, or too few frames.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        correlation, spectrum = plotting.plot_vacf("liquid", "Mo")
     """
     found: list[Axes] = draw_vacf(what, ids, skip=skip).axes
     return found

@@ -25,6 +25,13 @@ def plot_elastic(what: Any, ids: str | Sequence[str] = (), *, ieee: bool = True)
     :param ids: ids of the rows; none for the only row there is.
     :param ieee: in the setting of IEEE Std 176-1987; otherwise in the axes of the row's cell.
     :raises NotDrawnError: if there is no tensor, or a crystal is not mechanically stable.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        axes = plotting.plot_elastic("elastic of alloys", "MoTa-0013")
+        plotting.save(axes, "elastic.svg")
     """
     found: list[Axes] = draw_elastic(what, ids, ieee=ieee).axes
     return found

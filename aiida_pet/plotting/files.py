@@ -55,6 +55,11 @@ def save(drawn: Any, path: str | Path) -> Path:
 
     :param drawn: axes, several of a figure, or a drawing.
     :raises ValueError: for another suffix, or for the numbers behind axes, which do not know them.
+
+    >>> import tempfile
+    >>> from matplotlib.figure import Figure
+    >>> save(Figure().subplots(), Path(tempfile.mkdtemp()) / "empty.svg").name
+    'empty.svg'
     """
     target = Path(path)
     check_suffix(target)

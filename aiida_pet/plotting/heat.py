@@ -24,6 +24,12 @@ def plot_eos(what: Any, ids: str | Sequence[str] = (), *, ax: Axes | None = None
     :param ids: ids of the rows; none for the only row there is.
     :param ax: to draw on; None for a new figure.
     :raises NotDrawnError: if there are none.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        axes = plotting.plot_eos(["eos, one model", "eos, another model"], "MoTa-0013")
     """
     found: Axes = draw_eos(what, ids, ax=ax).axes
     return found
@@ -51,6 +57,13 @@ def plot_expansion(what: Any, ids: str | Sequence[str] = ()) -> list[Axes]:
     :param what: quasi-harmonic results, or a screening with such a stage; a list is laid over each other.
     :param ids: ids of the rows; none for the only row there is.
     :raises NotDrawnError: if there are none.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        axes = plotting.plot_expansion("expansion of alloys", "MoTa-0013")
+        plotting.save(axes, "expansion.svg")
     """
     found: list[Axes] = draw_expansion(what, ids).axes
     return found
@@ -80,6 +93,13 @@ def plot_conductivity(what: Any, ids: str | Sequence[str] = ()) -> list[Axes]:
     :param what: results of conductivities, or a screening with such a stage; a list is laid over each other.
     :param ids: ids of the rows; none for the only row there is.
     :raises NotDrawnError: if there are none.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        axes = plotting.plot_conductivity("conductivity of alloys", "MoTa-0013")
+        plotting.save(axes, "conductivity.svg")
     """
     found: list[Axes] = draw_conductivity(what, ids).axes
     return found

@@ -57,6 +57,11 @@ def plot_hull(
     :param ids: ids of rows that are named, beside those on the hull.
     :param references: see :func:`aiida_pet.figures.hull.hull_of`.
     :raises NotDrawnError: if the hull lacks an element.
+
+    >>> columns = {"formula": ["Mo", "W", "MoW"], "n_atoms": [1, 1, 2], "energy": [-10.8, -12.9, -23.8]}
+    >>> axes = plot_hull(pd.DataFrame(columns, index=["a", "b", "c"]), ["Mo", "W"])
+    >>> axes.get_ylabel()
+    'Formation energy (meV/atom)'
     """
     found: Any = draw_hull(what, system, ids, references=references, ax=ax).axes
     return found if isinstance(found, Axes) else found[0]

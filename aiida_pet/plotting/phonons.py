@@ -32,6 +32,13 @@ def plot_bands(
     :param unit: unit of frequencies, ``THz`` or ``cm-1``.
     :param ax: to draw on; None for a new figure.
     :raises NotDrawnError: if there are no force constants, or paths differ.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        axes = plotting.plot_bands("phonons of alloys", "MoTa-0013", unit="cm-1")
+        plotting.save(axes, "bands.svg")
     """
     found: Axes = draw_bands(what, ids, unit=unit, ax=ax).axes
     return found
@@ -88,6 +95,12 @@ def plot_dos(
 
     :param by_element: the parts of the elements as well, of a single row.
     :raises NotDrawnError: if there is none.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        axes = plotting.plot_dos("phonons of alloys", "MoTa-0013", by_element=True)
     """
     found: Axes = draw_dos(what, ids, unit=unit, by_element=by_element, ax=ax).axes
     return found
@@ -135,6 +148,12 @@ def plot_thermal(what: Any, ids: str | Sequence[str] = (), *, per_atom: bool = T
 
     :param per_atom: per mole of atoms; otherwise per mole of primitive cells.
     :raises NotDrawnError: if there are none.
+
+    .. code-block:: python
+
+        from aiida_pet import plotting
+
+        free_energy, entropy, heat_capacity = plotting.plot_thermal("phonons of alloys", ["Mo-0001", "MoTa-0013"])
     """
     found: list[Axes] = draw_thermal(what, ids, per_atom=per_atom).axes
     return found

@@ -24,6 +24,10 @@ def plot_symmetry(what: Any, *, tolerance: float | None = None) -> list[Axes]:
     :param what: a relaxation; a list is drawn side by side.
     :param tolerance: A, whose changes are listed; None for 0.01 A or the nearest to it.
     :raises NotDrawnError: if there are no space groups before and after.
+
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"initial_spacegroup_0_01": [229, 139], "spacegroup_0_01": [229, 8]})
+    >>> axes = plot_symmetry(frame)
     """
     found: list[Axes] = draw_symmetry(what, tolerance=tolerance).axes
     return found

@@ -30,6 +30,11 @@ def plot_histogram(
     :param ids: ids of rows whose value is marked.
     :param bins: their number; None chooses.
     :raises NotDrawnError: if there is no such column.
+
+    >>> frame = pd.DataFrame({"bulk_modulus": [300.0, 260.0, 190.0]}, index=["W", "Mo", "Ta"])
+    >>> axes = plot_histogram(frame, "bulk_modulus", bins=4)
+    >>> axes.get_ylabel()
+    'Rows'
     """
     found: Axes = draw_histogram(what, column, ids, bins=bins, ax=ax).axes
     return found
@@ -147,6 +152,10 @@ def plot_parity(
     :param other: column of the reference; ``column`` if not given.
     :param per_atom: divide by the number of atoms: for energies of cells.
     :raises NotDrawnError: if a column is missing, or no row is in both.
+
+    >>> ours = pd.DataFrame({"bulk_modulus": [300.0, 260.0, 190.0]}, index=["W", "Mo", "Ta"])
+    >>> theirs = pd.DataFrame({"dft": [310.0, 260.0, 195.0]}, index=["W", "Mo", "Ta"])
+    >>> axes = plot_parity(theirs, ours, "bulk_modulus", "dft")
     """
     found: Axes = draw_parity(reference, values, column, other, per_atom=per_atom, ax=ax).axes
     return found

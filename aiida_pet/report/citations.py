@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from aiida_pet.models.cards import EMBEDDED_NAME
 from aiida_pet.models.registry import list_models
 
 GENERAL = (
@@ -12,10 +11,12 @@ GENERAL = (
     "doi:10.1016/j.commatsci.2020.110086",
     "PET: Pozdnyakov and Ceriotti, NeurIPS 36, 79469 (2023), arXiv:2305.19302",
 )
-EMBEDDED = (
-    "Data of pet-refractory-xs: Li et al., npj Computational Materials 6, 70 (2020), "
-    "doi:10.1038/s41524-020-0339-0"
-)
+_REFRACTORY = "Li et al., npj Computational Materials 6, 70 (2020), doi:10.1038/s41524-020-0339-0"
+SHIPPED = {
+    "pet-common-xs": f"Data of pet-common-xs: labels by Nequix, Koker et al., arXiv:2508.16067; {_REFRACTORY}",
+    "pet-refractory-xs": f"Data of pet-refractory-xs: {_REFRACTORY}",
+}
+"""What to cite for the model that ships, and for those that shipped before."""
 
 
 def works_to_cite(model: str, tasks: frozenset[str] = frozenset()) -> list[str]:
@@ -25,8 +26,8 @@ def works_to_cite(model: str, tasks: frozenset[str] = frozenset()) -> list[str]:
     :param tasks: names of tasks and stages, some of which stand on works of others.
     """
     found = list(GENERAL)
-    if model == EMBEDDED_NAME:
-        found.append(EMBEDDED)
+    if model in SHIPPED:
+        found.append(SHIPPED[model])
     entry = next((one for one in list_models() if one.name == model), None)
     if entry is not None:
         found.append(f"The model {model}: {', '.join(entry.references)}")

@@ -73,6 +73,12 @@ def make_document(launches: Sequence[Named], choices: Choices | None = None) -> 
 
     :param launches: by pk, uuid, label or node; further ones are compared with the first.
     :raises CampaignError: for what is not a launch that computes crystals, or a reference that cannot be read.
+
+    .. code-block:: python
+
+        from aiida_pet.report import Choices, make_document
+
+        document = make_document(["four metals"], Choices(best=20))
     """
     choices = choices or Choices()
     sources = [source_of(one) for one in launches]

@@ -21,7 +21,16 @@ SCRIPTS = ("base", "table", "drawing", "figures", "detail", "start")
 
 
 def page_of(document: Document) -> str:
-    """Return the page of a report."""
+    """Return the page of a report.
+
+    .. code-block:: python
+
+        from pathlib import Path
+
+        from aiida_pet.report import make_document, page_of
+
+        Path("campaign.html").write_text(page_of(make_document(["four metals"])))
+    """
     environment = Environment(
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,

@@ -39,6 +39,12 @@ def write_report(launches: Sequence[Named], path: Path | str, choices: Choices |
     :param choices: what it shows.
     :raises CampaignError: for what is not a launch that computes crystals.
     :raises OSError: if the file cannot be written.
+
+    .. code-block:: python
+
+        from aiida_pet.report import Choices, write_report
+
+        write_report(["four metals"], "campaign.html", Choices(best=20))
     """
     choices = choices or Choices()
     document = make_document(launches, choices)

@@ -16,7 +16,7 @@ from typing import Any
 
 from aiida_pet.job.checkpoint import describe_checkpoint, load_checkpoint, sha256_of
 from aiida_pet.job.folder import write_atomically
-from aiida_pet.models.recipe.strip import stripped
+from aiida_pet.training.strip import stripped
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ def write_model(source: Path, target: Path, about: Mapping[str, Any]) -> dict[st
     Only what inference and fine-tuning need is kept, and the best epoch; matrices of LoRA are added to the weights they
     belong to, so that the model is one like any other.
 
-    :param about: what the model says of itself, see :func:`aiida_pet.models.recipe.strip.stripped`.
+    :param about: what the model says of itself, see :func:`aiida_pet.training.strip.stripped`.
     """
     import torch  # noqa: PLC0415
 

@@ -16,7 +16,6 @@ from aiida.plugins import CalculationFactory
 from ase import Atoms
 from ase.build import bulk
 
-from aiida_pet import models
 from aiida_pet.calculations.ase import (
     PetAseCalculation,
     adapt_script,
@@ -25,6 +24,7 @@ from aiida_pet.calculations.ase import (
     validate_parameters,
 )
 from aiida_pet.data.model import PetModelData
+from support.small_model import small_model, small_model_node
 
 # Both sides run the same float64 operations, on positions that went through files of limited digits on one.
 ENERGY_TOLERANCE = 1e-6  # eV/atom
@@ -42,8 +42,8 @@ def python_code(pet_computer: orm.Computer, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def embedded_model(aiida_profile: Any) -> PetModelData:
-    return PetModelData.from_file(models.embedded_path())
+def model_node(aiida_profile: Any) -> PetModelData:
+    return small_model_node()
 
 
 @pytest.fixture(scope="module")
@@ -51,18 +51,18 @@ def pet_calculator() -> Any:
     pytest.importorskip("torch")
     from aiida_pet.engine.model.ase_calculator import pet_calculator
 
-    return pet_calculator(models.embedded_path(), models.embedded_card()["sha256"], device="cpu")
+    return pet_calculator(*small_model(), device="cpu")
 
 
 @pytest.fixture
-def run_ase(python_code: orm.InstalledCode, embedded_model: PetModelData) -> Callable[..., Any]:
+def run_ase(python_code: orm.InstalledCode, model_node: PetModelData) -> Callable[..., Any]:
     def run(
         atoms: Atoms, parameters: dict[str, Any], **inputs: Any
     ) -> tuple[dict[str, Any], orm.CalcJobNode]:
         pytest.importorskip("torch")
         given = {
             "code": python_code,
-            "model": embedded_model,
+            "model": model_node,
             "structure": orm.StructureData(ase=atoms),
             "parameters": orm.Dict(parameters),
         }
@@ -140,7 +140,7 @@ def test_model_of_another_hash_is_refused_on_the_node(
     assert node.exit_status == PetAseCalculation.exit_codes.ERROR_OUTPUT_FILES.status
     errors = node.outputs.retrieved.base.repository.get_object_content("_scheduler-stderr.txt")
     assert "WrongHashError" in errors
-    assert models.embedded_card()["sha256"] in errors
+    assert small_model()[1] in errors
 
 
 @pytest.mark.parametrize(

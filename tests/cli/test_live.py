@@ -121,6 +121,18 @@ def test_dumb_terminal_has_plain_lines() -> None:
     )
 
 
+def test_lines_are_plain_in_a_cell_of_jupyter(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from aiida_pet.cli.live import follow_look
+
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as Jupyter does, whose cells are no terminals
+    follow_look(iter([look(20)]), 0.0, 53)
+    told = capsys.readouterr().err
+    assert "phonons 20/60 rows" in told
+    assert "\x1b" not in told
+
+
 def test_leaving_says_that_the_launch_goes_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

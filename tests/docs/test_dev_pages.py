@@ -28,10 +28,10 @@ from aiida_pet.tables.columns import columns_of
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.protocols import ProtocolError
 from aiida_pet.workchains.stages import check_stages, make_stages, stage_options
+from support.small_model import small_model_node
 
 ROOT = next(path for path in Path(__file__).parents if (path / "pyproject.toml").exists())
 PAGES = ROOT / "docs" / "dev"
-EMBEDDED = ROOT / "aiida_pet" / "models" / "pet-refractory-xs.ckpt"
 BLOCK = re.compile(r"^```(?P<kind>\w+)\n# file: (?P<path>\S+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 A = 3.16  # A, lattice parameter of the bcc crystals
 
@@ -129,19 +129,15 @@ def real_engine(aiida_profile: Any, pet_computer: Any) -> list[Any]:
     """The options of a launch with the real engine and the model that ships."""
     from aiida import orm
 
-    from aiida_pet.data.model import PetModelData
-
     for module in ("torch", "metatrain", "metatomic.torch"):
         pytest.importorskip(module, reason="needs the extra `engine`")
-    if not EMBEDDED.exists():
-        pytest.skip(f"the model that ships is not there: {EMBEDDED.name}")
     engine = str(Path(sys.executable).parent / "pet-engine")
     code = orm.InstalledCode(label="pet-engine", computer=pet_computer, filepath_executable=engine).store()
     return [
         "--code",
         code.pk,
         "--model",
-        PetModelData.from_file(EMBEDDED).store().pk,
+        small_model_node().pk,
         "--setting",
         "threads=1",
     ]

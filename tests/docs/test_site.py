@@ -21,6 +21,7 @@ DOCS = ROOT / "docs"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("sphinx")
     pytest.importorskip("furo")
+    pytest.importorskip("myst_nb")
     target = tmp_path_factory.mktemp("site")
     command = [
         sys.executable,
@@ -29,6 +30,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-q",
         "-W",
         "--keep-going",
+        "-D",
+        "nb_execution_mode=off",  # `make docs` runs the notebooks
         "-b",
         "html",
         str(DOCS),

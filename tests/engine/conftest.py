@@ -10,19 +10,18 @@ import pytest
 
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.testing.crystals import random_alloys
+from support.small_model import small_model
 
 
 @pytest.fixture(scope="session")
 def model_file() -> tuple[Path, str]:
-    """Path and sha256 of the model that ships."""
-    from aiida_pet.models import embedded_card, embedded_path
-
-    return embedded_path(), embedded_card()["sha256"]
+    """Path and sha256 of the small model of the tests."""
+    return small_model()
 
 
 @pytest.fixture
 def load_pet(model_file: tuple[Path, str]) -> Callable[..., Any]:
-    """Make a BatchedPet of the model that ships; keyword arguments are its own."""
+    """Make a BatchedPet of the small model; keyword arguments are its own."""
     from aiida_pet.engine.model.pet import BatchedPet, load_plain
 
     def load(**options: Any) -> Any:

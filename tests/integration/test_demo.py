@@ -1,4 +1,4 @@
-"""``make demo`` on a handful of alloys: interrupted, then whole on a terminal; nothing of it keeps running."""
+"""``make demo`` on the phases of two metals: interrupted, then whole on a terminal; nothing of it keeps running."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from support.terminal import Screens, on_terminal
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
-N_ALLOYS = 12  # the elements and some binaries
+ELEMENTS = ("Mo", "Ta")
+N_PHASES = 12  # three of each metal, and six orderings of both
 STARTED = re.compile(
     r"lanes? (waiting in the queue|starting|computing)"
 )  # in a line of progress, once there is a job
@@ -30,13 +31,13 @@ PATIENCE_S = 600
 
 STAGES = ("relax", "symmetry", "hull", "phonons", "elastic")
 AFTER = re.compile(r"^\$ aiida-pet status|^rows  +\d")  # what is printed below the picture when all has ended
-TITLE = re.compile(r"screen <(\d+)> alloys")  # of the live picture
+TITLE = re.compile(r"screen <(\d+)> phases")  # of the live picture
 LANE = re.compile(r"lane \d+ +(starting|computing|fetching results)")
 """A lane whose engine has begun: so few crystals may be computed between two looks at them."""
 
 
 def demo_in(folder: Path) -> list[str]:
-    return [sys.executable, str(DEMO), "--folder", str(folder), "--limit", str(N_ALLOYS)]
+    return [sys.executable, str(DEMO), "--folder", str(folder), "--elements", *ELEMENTS]
 
 
 def start(folder: Path, log: Path) -> subprocess.Popen[bytes]:
@@ -94,10 +95,52 @@ def assert_live(screens: Screens, raw: str) -> None:
     assert re.search(r"about (\d+ min )?\d+ s left", raw)
 
 
+def assert_comes_again_from_the_cache(folder: Path, campaign: Path) -> None:
+    """The screening of the demo, exported as a campaign file and launched from it, runs no engine."""
+    programs = Path(sys.executable).parent
+    variables = {"AIIDA_PATH": str(folder / "aiida"), "XDG_CACHE_HOME": str(folder / "cache")}
+
+    def run(program: str, *arguments: str) -> str:
+        command = [str(programs / program), *arguments]
+        environment = os.environ | variables | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def rows_of(pk: int) -> dict[str, dict[str, object]]:
+        found = json.loads(run("aiida-pet", "results", str(pk), "--format", "json"))["rows"]
+        return {row.pop("id"): row for row in found}
+
+    first = json.loads(run("aiida-pet", "status", "last", "--json"))
+    run("aiida-pet", "setup")  # starts the daemon, which the demo stopped
+    try:
+        run("aiida-pet", "export-launch", "last", "-o", str(campaign))
+        pk = json.loads(run("aiida-pet", "launch", "screen", str(campaign), "--wait", "--json"))["pk"]
+        again = json.loads(run("aiida-pet", "status", str(pk), "--json"))
+    finally:
+        run("verdi", "daemon", "stop")
+    assert pk != first["pk"]
+    assert again["jobs_cached"] == len(again["jobs"]) == len(first["jobs"]) > 0
+    assert again["statuses"] == first["statuses"]
+    assert rows_of(pk) == rows_of(first["pk"])
+
+
+def assert_second_run_computes_nothing(folder: Path, log: Path, before: dict[str, object]) -> None:
+    """The demo over a demo that ended takes all jobs from the cache and tells the same rows."""
+    assert start(folder, log).wait(PATIENCE_S) == 0, log.read_text()
+    assert "All jobs came from AiiDA's cache" in log.read_text()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["compute_s"] == 0
+    for name in ("statuses", "through", "left_at", "known_phases"):
+        assert summary[name] == before[name]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     pytest.importorskip("torch")
-    pytest.importorskip("icet")
+    pytest.importorskip("icet")  # examples/alloys.py, which has the lattice constants, needs it
     return tmp_path / "demo"
 
 
@@ -124,25 +167,27 @@ def test_interrupted_demo_leaves_nothing_running_and_the_next_is_whole(folder: P
     assert_live(watched, watched.raw)
     for part in (
         "What each stage let through",
-        "extrapolation",
-        "Ordered phases on the hull",
-        "published DFT",
         "Space groups",
         "where it comes from",
+        "Known phases beside their nearest competitors",
+        "Warnings",
+        "known phases lie on the hull",
     ):
         assert part in told
 
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["n_structures"] == N_ALLOYS
-    assert summary["statuses"] == {"converged": N_ALLOYS}
-    assert (summary["n_converged"], summary["n_failed"]) == (N_ALLOYS, 0)
+    assert summary["n_structures"] == N_PHASES
+    assert summary["statuses"] == {"converged": N_PHASES}
+    assert (summary["n_converged"], summary["n_failed"]) == (N_PHASES, 0)
     assert 0 < summary["compute_s"] < summary["engine_s"] < summary["lanes"] * summary["wall_s"]
     wanted = {"e_above_hull", "min_frequency", "bulk_modulus", "shear_modulus", "stage", "symmetry_kept_0_01"}
     assert wanted <= set(summary["columns"])
     assert list(summary["stages"]) == ["relax", "symmetry", "hull", "phonons", "elastic"]
-    assert sum(summary["left_at"].values()) == N_ALLOYS
-    # the elements are on the hull by definition, and some compounds came through as well
-    assert summary["left_at"]["done"] > len(summary["through"]) > 0
+    assert sum(summary["left_at"].values()) == N_PHASES
+    # the metals are on the hull, and some compound came through as well
+    assert set(summary["known_phases"]) == {"Mo-bcc", "Ta-bcc", "MoTa-B2", "Mo2Ta-C11_b"}
+    assert {summary["known_phases"][name] for name in ("Mo-bcc", "Ta-bcc", "MoTa-B2")} == {"found"}
+    assert summary["left_at"]["done"] == len(summary["through"]) > 2
     for row in summary["through"]:
         assert row["e_above_hull"] <= 0.025
         assert row["min_frequency"] > -0.1
@@ -150,3 +195,6 @@ def test_interrupted_demo_leaves_nothing_running_and_the_next_is_whole(folder: P
     from aiida_pet import models
 
     assert summary["model_sha256"] == models.sha256_of(models.embedded_path())
+    assert_comes_again_from_the_cache(folder, tmp_path / "campaign.yaml")
+    assert_second_run_computes_nothing(folder, tmp_path / "second.log", summary)
+    assert running_in(folder / "aiida") == []

@@ -22,9 +22,9 @@ from aiida_pet.job.checkpoint import (
     sha256_of,
     verify,
 )
-from aiida_pet.models import embedded_card, embedded_path
+from support.small_model import small_model
 
-SHA256 = embedded_card()["sha256"]
+MODEL, SHA256 = small_model()
 
 
 class _Bomb:
@@ -53,17 +53,17 @@ def write(tmp_path: Path) -> Callable[[bytes], Path]:
 
 
 def test_load_checkpoint_returns_what_metatrain_wrote() -> None:
-    checkpoint = load_checkpoint(embedded_path(), SHA256)
+    checkpoint = load_checkpoint(MODEL, SHA256)
     assert checkpoint["architecture_name"] == "pet"
     assert checkpoint["model_data"]["dataset_info"].atomic_types == [41, 42, 73, 74]
 
 
 def test_load_checkpoint_takes_a_hash_in_capitals() -> None:
-    assert load_checkpoint(embedded_path(), SHA256.upper())["architecture_name"] == "pet"
+    assert load_checkpoint(MODEL, SHA256.upper())["architecture_name"] == "pet"
 
 
 def test_inspect_checkpoint_describes_the_model() -> None:
-    card = inspect_checkpoint(embedded_path(), SHA256)
+    card = inspect_checkpoint(MODEL, SHA256)
     assert card["sha256"] == SHA256
     assert card["outputs"] == ["energy", "non_conservative_force", "non_conservative_stress"]
     assert card["cutoff"] == 4.5
@@ -73,14 +73,14 @@ def test_inspect_checkpoint_describes_the_model() -> None:
 def test_inspect_checkpoint_counts_the_parameters_that_metatrain_trains() -> None:
     from metatrain.utils.io import model_from_checkpoint
 
-    checkpoint = load_checkpoint(embedded_path(), SHA256)
+    checkpoint = load_checkpoint(MODEL, SHA256)
     counted = describe_checkpoint(checkpoint)["n_parameters"]
     model = model_from_checkpoint(checkpoint, context="export")
     assert counted == sum(parameter.numel() for parameter in model.parameters())
 
 
 def test_describe_checkpoint_sees_through_an_uncertainty_model() -> None:
-    inner = load_checkpoint(embedded_path(), SHA256)
+    inner = load_checkpoint(MODEL, SHA256)
     outer = {
         "architecture_name": "llpr",
         "metadata": None,
@@ -93,7 +93,7 @@ def test_describe_checkpoint_sees_through_an_uncertainty_model() -> None:
 
 
 def test_describe_checkpoint_refuses_another_architecture() -> None:
-    checkpoint = load_checkpoint(embedded_path(), SHA256) | {"architecture_name": "soap_bpnn"}
+    checkpoint = load_checkpoint(MODEL, SHA256) | {"architecture_name": "soap_bpnn"}
     with pytest.raises(NotACheckpointError, match="'soap_bpnn'"):
         describe_checkpoint(checkpoint)
 
@@ -113,7 +113,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 def test_truncated_file_is_refused_whatever_hash_is_expected(
     write: Callable[[bytes], Path], kept: float
 ) -> None:
-    whole = embedded_path().read_bytes()
+    whole = MODEL.read_bytes()
     path = write(whole[: int(kept * len(whole))])
     with pytest.raises(
         TruncatedModelError, match=rf"cut short: expected sha256 {SHA256}, found {sha256_of(path)}"
@@ -125,7 +125,7 @@ def test_truncated_file_is_refused_whatever_hash_is_expected(
 
 
 def test_wrong_hash_is_refused_with_both_hashes(write: Callable[[bytes], Path]) -> None:
-    content = bytearray(embedded_path().read_bytes())
+    content = bytearray(MODEL.read_bytes())
     content[len(content) // 2] ^= 1
     path = write(bytes(content))
     with pytest.raises(
@@ -136,7 +136,7 @@ def test_wrong_hash_is_refused_with_both_hashes(write: Callable[[bytes], Path]) 
 
 def test_empty_hash_is_refused() -> None:
     with pytest.raises(WrongHashError, match="none given"):
-        load_checkpoint(embedded_path(), "")
+        load_checkpoint(MODEL, "")
 
 
 def test_pickle_bomb_is_refused_and_nothing_executed(write: Callable[[bytes], Path], tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_file_exchanged_after_it_was_hashed_is_not_opened(
     write: Callable[[bytes], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flag = tmp_path / "flag"
-    path = write(embedded_path().read_bytes())
+    path = write(MODEL.read_bytes())
     load = torch.load
 
     def exchange_and_load(source: Any, **options: Any) -> Any:

@@ -16,8 +16,9 @@ from aiida_pet.job.other_engines import (
     is_description,
     read_description,
 )
-from aiida_pet.models.cards import card_of, embedded_path
+from aiida_pet.models.cards import card_of
 from aiida_pet.testing.other_engines import described_morse
+from support import small_model
 
 
 def written(path: Path, **changed: Any) -> Path:
@@ -42,8 +43,8 @@ def test_description_is_code_and_wants_trust_but_is_not_called(tmp_path):
 
 
 def test_checkpoint_is_none():
-    assert description_card(embedded_path()) is None
-    assert not is_description(embedded_path().read_bytes())
+    assert description_card(small_model.PATH) is None
+    assert not is_description(small_model.PATH.read_bytes())
 
 
 @pytest.mark.parametrize(("changed", "reason"), [

@@ -14,15 +14,6 @@ import pytest
 from aiida_pet.models import embedded_path
 
 
-@pytest.fixture(scope="session")
-def refractory_data(shared_data: Path) -> Path:
-    """The data that the embedded model was trained on; not part of the project."""
-    folder = shared_data / "refractory"
-    if not folder.is_dir():
-        pytest.skip(f"training data not found at {folder}: set AIIDA_PET_SHARED_DATA")
-    return folder
-
-
 class _Bomb:
     """Unpickling this creates the file `flag`."""
 

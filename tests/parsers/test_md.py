@@ -13,13 +13,12 @@ from aiida.engine import run_get_node
 from aiida_pet.calculations.md import DynamicsCalculation
 from aiida_pet.campaigns.errors import NoTrajectoriesError
 from aiida_pet.campaigns.trajectories import open_trajectories, trajectories_of
-from aiida_pet.data.model import PetModelData
 from aiida_pet.data.trajectories import TrajectoriesData, opened, trajectory_data
 from aiida_pet.job.trajectory_files import TrajectoryError
-from aiida_pet.models import embedded_card, embedded_path
 from aiida_pet.testing.fixtures import job_options
 from aiida_pet.testing.nodes import build_code
 from support.paths_of_atoms import frames_of, launch_of, node_of
+from support.small_model import small_model_node
 
 
 def test_the_engine_moves_crystals_and_their_frames_are_a_node(
@@ -38,7 +37,7 @@ def test_the_engine_moves_crystals_and_their_frames_are_a_node(
     outputs, node = run_get_node(
         DynamicsCalculation,
         code=build_code(pet_computer, tmp_path, "-m aiida_pet.engine"),
-        model=PetModelData.from_card(embedded_path(), embedded_card()),
+        model=small_model_node(),
         structures=make_structures(2),
         parameters=orm.Dict(parameters),
         metadata={"options": job_options()},

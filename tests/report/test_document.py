@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from aiida_pet.campaigns.errors import NoSuchColumnError, NoSuchRowError
 from aiida_pet.cli import main
 from aiida_pet.report import Choices, Document, make_document
-from aiida_pet.report.citations import EMBEDDED, GENERAL
+from aiida_pet.report.citations import GENERAL, SHIPPED
 from aiida_pet.report.source import source_of
 
 ROOT = Path(__file__).parents[2]
@@ -37,9 +37,8 @@ def screening(archive: Callable[..., Any]) -> Document:
 def test_head_says_model_level_parameters_and_cost(screening: Document) -> None:
     asked = screening.campaigns[0]
     facts = {fact.name: fact.value for fact in asked.facts}
-    card = json.loads((ROOT / "aiida_pet" / "models" / "pet-refractory-xs.json").read_text())
-    assert facts["model"].startswith(f"{card['name']} 1.0.0")
-    assert facts["level of theory"] == card["level_of_theory"] == "PBE"
+    assert facts["model"].startswith("pet-refractory-xs 1.0.0")
+    assert facts["level of theory"] == "PBE"
     assert len(facts["SHA-256"]) == 64
     assert facts["crystals"] == "4 crystals of 'crystals': Mo Ta"
     assert facts["code"].startswith("pet-engine, aiida-pet 0.1.0, AiiDA 2.")
@@ -134,7 +133,7 @@ def test_wrong_questions_are_answered_in_a_sentence(archive: Callable[..., Any])
 def test_works_to_cite_are_those_of_the_citation_file() -> None:
     listed = yaml.safe_load((ROOT / "CITATION.cff").read_text())["references"]
     known = {work.get("doi") or work["url"].removeprefix("https://arxiv.org/abs/") for work in listed}
-    for line in (*GENERAL[1:], EMBEDDED):
+    for line in (*GENERAL[1:], *SHIPPED.values()):
         assert line.rpartition("doi:")[2] in known or line.rpartition("arXiv:")[2] in known
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-EMBEDDED = Path(__file__).parents[2] / "aiida_pet" / "models" / "pet-refractory-xs.ckpt"
+from support.small_model import small_model_node
 
 
 @pytest.fixture(scope="module")
@@ -17,12 +17,8 @@ def engine_inputs(module_inputs: Callable[..., dict[str, Any]]) -> dict[str, Any
     """Code, model and options of the real engine."""
     from aiida import orm
 
-    from aiida_pet.data.model import PetModelData
-
     for module in ("torch", "metatrain", "metatomic.torch"):
         pytest.importorskip(module, reason="needs the extra `engine`")
-    if not EMBEDDED.exists():
-        pytest.skip(f"the model that ships is not there: {EMBEDDED.name}")
     inputs = module_inputs(1)
     code = orm.InstalledCode(
         label="pet-engine",
@@ -31,7 +27,7 @@ def engine_inputs(module_inputs: Callable[..., dict[str, Any]]) -> dict[str, Any
     ).store()
     return {
         "code": code,
-        "model": PetModelData.from_file(EMBEDDED),
+        "model": small_model_node(),
         "options": inputs["options"],
         "settings": {"threads": 1},
     }

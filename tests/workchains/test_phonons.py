@@ -19,7 +19,6 @@ from ase.build import bulk, make_supercell
 from aiida_pet.calculations.harmonic import phonon_bands
 from aiida_pet.calculations.harmonic_parameters import FollowParameters
 from aiida_pet.calculations.phonons import PhononCalculation
-from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.job.folder import JobFolder, Task
 from aiida_pet.job.parameters import parse_parameters
@@ -27,6 +26,7 @@ from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.phonons import SINGLE, PhononWorkChain
 from aiida_pet.workchains.protocols import protocol_inputs
 from aiida_pet.workchains.relax import RelaxWorkChain
+from support.small_model import small_model, small_model_node
 
 Inputs = Callable[..., dict[str, Any]]
 Run = Callable[..., Any]
@@ -392,10 +392,9 @@ def test_set_with_born_charges_of_the_page_is_what_the_engine_is_given(
 
 @pytest.fixture(scope="module")
 def engine_inputs(module_inputs: Inputs) -> dict[str, Any]:
-    """Code, the model that ships and options of the real engine."""
+    """Code, the small model and options of the real engine."""
     for module in ("torch", "metatrain", "metatomic.torch"):
         pytest.importorskip(module, reason="needs the extra `engine`")
-    from aiida_pet import models
 
     inputs = module_inputs(1)
     code = orm.InstalledCode(
@@ -405,7 +404,7 @@ def engine_inputs(module_inputs: Inputs) -> dict[str, Any]:
     ).store()
     return {
         "code": code,
-        "model": PetModelData.from_file(models.embedded_path()),
+        "model": small_model_node(),
         "options": inputs["options"],
         "settings": {"threads": 1},
     }
@@ -418,10 +417,9 @@ def bands_by_hand(crystal: Atoms, matrix: np.ndarray, distance: float, points: n
     from phonopy import Phonopy
     from phonopy.structure.atoms import PhonopyAtoms
 
-    from aiida_pet import models
     from aiida_pet.engine.model.pet import load_model
 
-    model = load_model(models.embedded_path(), models.embedded_card()["sha256"])
+    model = load_model(*small_model())
     calculator = MetatomicCalculator(model.to(torch.float64).export(), device="cpu")
     cell = PhonopyAtoms(numbers=crystal.numbers, cell=crystal.cell[:], scaled_positions=[[0, 0, 0]])
     hand = Phonopy(cell, matrix, primitive_matrix="P")

@@ -1,4 +1,4 @@
-"""The plugin with the real engine and the model that ships: few crystals, each way that the stand-in cannot show."""
+"""The plugin with the real engine and a small model: few crystals, each way that the stand-in cannot show."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from aiida_pet.engine.run import Job
 from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolder, JobSpec, Task
 from aiida_pet.workchains.jobs import jobs_of
 from aiida_pet.workchains.relax import RelaxWorkChain
+from support.small_model import small_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-EMBEDDED = Path(__file__).parents[2] / "aiida_pet" / "models" / "pet-refractory-xs.ckpt"
 
 
 def crystals() -> list[tuple[str, Atoms]]:
@@ -97,7 +96,7 @@ def test_damaged_checkpoint_is_refused_with_its_exit_code(
     """The copy on the computer was cut short after it was staged: the engine refuses it before it looks inside."""
     folder = tmp_path / "staged"
     folder.mkdir()
-    (folder / "model.ckpt").write_bytes(EMBEDDED.read_bytes()[:1000])
+    (folder / "model.ckpt").write_bytes(small_model()[0].read_bytes()[:1000])
     computer = engine_inputs["code"].computer
     remote = orm.RemoteData(remote_path=str(folder), computer=computer).store()
     structures = StructureSetData.from_iterator(crystals()[1:2]).store()
@@ -145,7 +144,7 @@ def test_job_goes_on_from_the_state_that_another_left(engine_inputs: dict[str, A
         Task.RELAX,
         inputs["parameters"].get_dict(),
         inputs["model"].sha256,
-        str(EMBEDDED),
+        str(small_model()[0]),
         EngineSettings(device="cpu", threads=1),
     )
     folder.write_inputs(spec, structures.to_table())

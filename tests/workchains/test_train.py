@@ -22,6 +22,7 @@ from ase.build import bulk
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.training.parameters import Mode
 from support.labelled_crystals import TINY, labelled
+from support.small_model import small_model_node
 
 EPOCHS = 240  # a job takes about as long to start as for forty of them
 
@@ -228,12 +229,7 @@ def test_fine_tuning_ends_calibrated_again_and_says_what_it_forgot(tuned: Any, s
 
 @pytest.fixture(scope="module")
 def teacher(site: dict[str, Any]) -> Any:
-    from aiida_pet.data.model import PetModelData
-
-    path = Path(__file__).parents[2] / "aiida_pet" / "models" / "pet-refractory-xs.ckpt"
-    if not path.exists():
-        pytest.skip(f"the model that ships is not there: {path.name}")
-    return PetModelData.from_file(path)
+    return small_model_node()
 
 
 @pytest.fixture(scope="module")

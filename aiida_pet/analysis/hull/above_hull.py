@@ -119,6 +119,14 @@ def energies_above_hull(
         corrections that are not for their level.
     :raises PressureError: if rows and references were relaxed at different pressures.
     :raises ValueError: if there are no energies, or no references where only they make the hull.
+
+    >>> from ase.build import bulk
+    >>> from aiida_pet.io.from_python import table_of_crystals
+    >>> table = table_of_crystals({"Mo": bulk("Mo"), "W": bulk("W"), "MoW": bulk("MoW", "cesiumchloride", a=3.16)})
+    >>> table.set_column("energy", [-10.8, -12.9, -23.8], "eV")  # of the cells
+    >>> result = energies_above_hull(table)
+    >>> result.table.columns["formation_energy"].round(3).tolist()
+    [0.0, 0.0, -0.05]
     """
     hull = HullKind(hull)
     if hull is HullKind.REFERENCES and references is None:

@@ -62,6 +62,13 @@ def read_references(
     :param level: keep the entries of this level of theory alone (``r2SCAN``); what was left out is a warning.
     :raises MixedLevelsError: if entries are of several levels of theory and ``level`` names none.
     :raises ReferenceFileError: if it is no such file, is a pickle, or an entry is damaged.
+
+    >>> import json, tempfile
+    >>> entries = [{"composition": {"Mo": 1}, "energy": -10.85, "correction": 0.0, "entry_id": "Mo"}]
+    >>> path = Path(tempfile.mkdtemp()) / "mp.json"
+    >>> _ = path.write_text(json.dumps(entries))
+    >>> read_references(path, level_of_theory="PBE").energy_per_atom.tolist()
+    [-10.85]
     """
     path, energies = Path(path), EnergyKind(energies)
     if not path.is_file():

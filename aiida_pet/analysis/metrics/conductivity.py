@@ -78,6 +78,10 @@ def conductivity_metrics(kappa: ArrayLike, reference: ArrayLike) -> dict[str, fl
     :param kappa: (N,) at 300 K; NaN for crystals that have none.
     :param reference: (N,) of the references; rows with NaN are left out.
     :return: ``SRD``, ``SRE``, and ``without_kappa``, the share of rows that have none.
+
+    >>> found = conductivity_metrics([9.0, 11.0], [10.0, 10.0])
+    >>> print(round(found["SRE"], 3), found["without_kappa"])
+    0.1 0.0
     """
     known = np.isfinite(np.asarray(reference, dtype=np.float64))
     if not known.any():

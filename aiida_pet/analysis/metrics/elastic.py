@@ -26,6 +26,10 @@ def elastic_metrics(
     :param reference: the same.
     :return: ``mae_<modulus>`` (GPa), ``mae_log10_<modulus>`` (log10 GPa, of positive values), ``failed_<modulus>``
         (share of rows with a reference but without a positive prediction).
+
+    >>> found = elastic_metrics({"bulk_modulus": [260.0, float("nan")]}, {"bulk_modulus": [250.0, 100.0]})
+    >>> print(found["mae_bulk_modulus"], found["failed_bulk_modulus"])
+    10.0 0.5
     """
     found: dict[str, float] = {}
     for name in MODULI:

@@ -33,6 +33,12 @@ def eos_metrics(
     :param n_atoms: (N,) atoms of each cell.
     :return: ``delta`` (meV/atom), ``epsilon``, ``nu``, and ``failed``, the share of rows with a reference but without
         an equation.
+
+    >>> tungsten = {"eos_volume": [16.2], "eos_bulk_modulus": [303.0], "eos_bulk_modulus_derivative": [4.2]}
+    >>> stiffer = tungsten | {"eos_bulk_modulus": [310.0]}
+    >>> found = eos_metrics(stiffer, tungsten, n_atoms=[1])
+    >>> print(round(found["delta"], 2), "meV/atom")
+    0.58 meV/atom
     """
     if any(name not in side for side in (predicted, reference) for name in NUMBERS):
         return {}

@@ -45,6 +45,10 @@ def phonon_metrics(
     :param n_atoms: (N,) atoms of the primitive cells: errors of thermal quantities are then per atom.
     :return: ``mae_<quantity>`` (the frequency in K, others as given) and ``failed_<quantity>``, the share of rows with
         a reference but no prediction.
+
+    >>> found = phonon_metrics({"heat_capacity_300": [24.0, 23.0]}, {"heat_capacity_300": [24.5, 23.5]})
+    >>> print(found["mae_heat_capacity_300"])
+    0.5
     """
     found: dict[str, float] = {}
     for name in UNITS:
@@ -69,6 +73,10 @@ def dynamic_stability_metrics(
     :param reference: (N,) the same.
     :param threshold: a crystal is stable if no frequency lies below, THz.
     :return: ``accuracy``, and of the stable crystals ``precision`` and ``recall``; ``n_rows`` that were compared.
+
+    >>> found = dynamic_stability_metrics([0.0, -2.0, 0.0], [0.0, -1.5, -1.0])
+    >>> print(found["precision"], found["recall"], found["n_rows"])
+    0.5 1.0 3
     """
     ours, theirs = _floats(predicted), _floats(reference)
     both = np.isfinite(ours) & np.isfinite(theirs)

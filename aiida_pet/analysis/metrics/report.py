@@ -51,6 +51,11 @@ def compare_with_references(
     :param stability_threshold: eV/atom above the hull, for energies compared as they are.
     :param units: units of columns that belong to no family, for their errors.
     :raises ValueError: if columns are missing.
+
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"bulk_modulus": [260.0, 190.0], "dft": [255.0, 200.0]})
+    >>> compare_with_references(frame, {"bulk_modulus": "dft"})["elastic/mae_bulk_modulus"]
+    Metric(value=7.5, unit='GPa')
     """
     wanted = [*references, *references.values(), *(name for name in (unique_prototype, n_atoms) if name)]
     missing = [name for name in wanted if name not in frame.columns]

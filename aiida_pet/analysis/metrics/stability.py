@@ -42,6 +42,10 @@ def stable_metrics(
         Accuracy, TPR, FPR, TNR, FNR; TP, FP, TN, FN (rows); MAE, RMSE (eV/atom) and R2 of the rows with both. NaN where
         there is nothing to divide by.
     :raises ValueError: if the arrays are of different length, or the threshold is not a number.
+
+    >>> found = stable_metrics([0.0, 0.02, 0.1], [0.0, 0.0, 0.2])
+    >>> print(found["Precision"], found["Recall"])
+    0.5 1.0
     """
     true, predicted = _numbers(true), _numbers(predicted)
     if true.shape != predicted.shape:
@@ -75,7 +79,11 @@ def stable_metrics(
 
 
 def regression_metrics(true: ArrayLike, predicted: ArrayLike) -> dict[str, float]:
-    """Return MAE, RMSE and R2 of the rows that have both numbers; NaN without such rows, R2 with fewer than two."""
+    """Return MAE, RMSE and R2 of the rows that have both numbers; NaN without such rows, R2 with fewer than two.
+
+    >>> print(regression_metrics([1.0, 2.0], [1.0, 2.5])["MAE"])
+    0.25
+    """
     true, predicted = _numbers(true), _numbers(predicted)
     both = ~(np.isnan(true) | np.isnan(predicted))
     true, predicted = true[both], predicted[both]
@@ -111,6 +119,14 @@ def discovery_metrics(
     :param unique_prevalence: share of stable rows among the unique prototypes, if the frame's energies are rounded,
         which makes barely unstable rows stable.
     :raises ValueError: if predictions are of no row of the frame, or columns are missing.
+
+    >>> columns = {"e_above_hull_dft": [0.0, 0.1], "formation_energy_dft": [-0.5, -0.2], "unique_prototype": True}
+    >>> reference = pd.DataFrame(columns, index=["a", "b"])
+    >>> found = discovery_metrics(reference, pd.Series({"a": -0.5, "b": -0.4}))
+    >>> list(found)
+    ['full_test_set', 'unique_prototypes', 'most_stable_10k']
+    >>> print(found["full_test_set"]["Precision"])
+    0.5
     """
     missing = [
         name for name in (e_above_hull, formation_energy, unique_prototype) if name not in frame.columns

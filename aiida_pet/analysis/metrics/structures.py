@@ -39,6 +39,13 @@ def compare_structures(
     :return: columns ``rmsd`` (no unit, NaN without match), ``max_distance`` (the same), ``spacegroup``,
         ``spacegroup_reference``, ``n_operations``, ``n_operations_reference`` (0 where none was found), ``answered``.
     :raises ValueError: if no id is in both.
+
+    >>> from ase.build import bulk
+    >>> from aiida_pet.io.from_python import table_of_crystals
+    >>> ours = table_of_crystals({"W": bulk("W", a=3.20)})
+    >>> theirs = table_of_crystals({"W": bulk("W", a=3.17)})
+    >>> compare_structures(ours, theirs).columns["spacegroup"].tolist()
+    [229]
     """
     from pymatgen.analysis.structure_matcher import StructureMatcher  # noqa: PLC0415 - seconds to import
     from pymatgen.io.ase import AseAtomsAdaptor  # noqa: PLC0415
@@ -93,6 +100,13 @@ def structure_metrics(
         whose symmetry was found; ``symmetry_match``, ``symmetry_decrease`` and ``symmetry_increase``, shares of these
         and of the rows without an answer, which are none of the three; ``n_structures``, the rows whose symmetry was
         found; ``n_missing``, rows without an answer and references without a row.
+
+    >>> from ase.build import bulk
+    >>> from aiida_pet.io.from_python import table_of_crystals
+    >>> ours = table_of_crystals({"W": bulk("W", a=3.20)})
+    >>> theirs = table_of_crystals({"W": bulk("W", a=3.17)})
+    >>> print(structure_metrics(compare_structures(ours, theirs))["symmetry_match"])
+    1.0
     """
     columns = comparison.columns
     without_row = 0 if n_references is None else n_references - len(comparison)

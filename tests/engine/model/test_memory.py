@@ -65,14 +65,14 @@ from aiida_pet.engine.model.memory import calibrate
 from aiida_pet.engine.model.pet import BatchedPet, load_model
 from aiida_pet.engine.batch.neighbors import NeighborList
 from aiida_pet.tables.crystals import StructureTable
-from aiida_pet.models import embedded_card, embedded_path
+from support.small_model import small_model
 
 def resident(key):
     for line in open("/proc/self/status"):
         if line.startswith(key):
             return 1024.0 * float(line.split()[1])
 
-pet = BatchedPet(load_model(embedded_path(), embedded_card()["sha256"]), threads=1, max_tokens=1e9)
+pet = BatchedPet(load_model(*small_model()), threads=1, max_tokens=1e9)
 memory = calibrate(pet)
 rng = np.random.default_rng(0)
 rows = ((str(i), random_alloy(rng, (2, 2, 2), strain=0.02, rattle=0.05)) for i in range(120))

@@ -1,4 +1,4 @@
-"""Strip a training checkpoint to what inference and fine-tuning need, and write it reproducibly.
+"""Strip a training checkpoint to what inference and fine-tuning need.
 
 What goes: optimiser and scheduler state, training options (they name files of the machine that trained) and the
 weights of the last epoch where another was the best. What stays is what metatrain's ``model_from_checkpoint`` reads,
@@ -7,17 +7,11 @@ so ``mtt export`` and ``mtt train`` (``finetune: read_from``) work on the result
 
 from __future__ import annotations
 
-import io
-import logging
 from collections import OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from aiida_pet.job.checkpoint import NotACheckpointError, load_checkpoint, sha256_of
-from aiida_pet.job.folder import write_atomically
-
-LOGGER = logging.getLogger(__name__)
+from aiida_pet.job.checkpoint import NotACheckpointError
 
 KEPT = (
     "architecture_name",
@@ -63,21 +57,3 @@ def stripped(checkpoint: Mapping[str, Any], about: Mapping[str, Any]) -> dict[st
         extra={key: str(value) for key, value in about.get("extra", {}).items()},
     )
     return kept
-
-
-def write_stripped(source: Path, target: Path, about: Mapping[str, Any]) -> str:
-    """Strip the checkpoint ``source``, which this recipe has just written, into ``target``; return its SHA-256.
-
-    The same input gives the same bytes: the archive carries neither a date nor the name of the file.
-
-    :raises ModelError: if ``source`` is not a PET checkpoint.
-    """
-    import torch  # noqa: PLC0415
-
-    # The source is a file that the caller made: its own hash is the one to expect.
-    checkpoint = stripped(load_checkpoint(source, sha256_of(source)), about)
-    buffer = io.BytesIO()
-    torch.save(checkpoint, buffer)
-    write_atomically(target, buffer.getvalue())
-    LOGGER.info("wrote %s: %d bytes, from %d", target, target.stat().st_size, source.stat().st_size)
-    return sha256_of(target)
