@@ -64,7 +64,13 @@ HASH_IGNORED_OPTIONS = (
 HASH_IGNORED_INPUTS = ("remote_model", "remote_state")
 
 # Which GPU and how many threads: of the site, as `settings` are.
-SITE_VARIABLES = (*THREAD_VARIABLES, GPU_VARIABLE, "CUDA_DEVICE_ORDER", "PYTORCH_CUDA_ALLOC_CONF")
+SITE_VARIABLES = (
+    *THREAD_VARIABLES,
+    "OMP_WAIT_POLICY",
+    GPU_VARIABLE,
+    "CUDA_DEVICE_ORDER",
+    "PYTORCH_CUDA_ALLOC_CONF",
+)
 ENVIRONMENT = "environment"
 
 
