@@ -13,6 +13,7 @@ import torch
 from aiida_pet.engine.batch.batch import Batch
 from aiida_pet.engine.batch.evaluation import Evaluation
 from aiida_pet.engine.model.pet import BatchedPet, load_model, load_plain
+from aiida_pet.engine.model.plain.pet import PlainPet
 from aiida_pet.engine.tasks.relax import Relax
 from aiida_pet.job.parameters import Dtype, Task, parse_parameters
 from aiida_pet.models import embedded_card, embedded_path
@@ -45,11 +46,15 @@ def shipped() -> Any:
     return load_model(embedded_path(), embedded_card()["sha256"])
 
 
+def shipped_plain() -> PlainPet:
+    """Return the checkpoint that ships as plain PET."""
+    return load_plain(embedded_path(), embedded_card()["sha256"])
+
+
 def batched(dtype: Dtype, **options: Any) -> BatchedPet:
     """Return the model that ships, as the engine runs it."""
     torch.set_num_threads(1)  # as the engine does: evaluations share out the cores
-    plain = load_plain(embedded_path(), embedded_card()["sha256"])
-    return BatchedPet(plain, dtype=dtype, device=device(), threads=threads(), **options)
+    return BatchedPet(shipped_plain(), dtype=dtype, device=device(), threads=threads(), **options)
 
 
 def synchronize() -> None:

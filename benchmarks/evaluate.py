@@ -4,6 +4,7 @@ Each way evaluates the same states, those of a relaxation: positions and shapes 
 neighbour lists are part of the time. The ways take turns, and the best of three rounds counts for each. metatomic's
 torch-sim wrapper gets all crystals in one batch, metatomic-ase one after another. The ceiling is the model's own:
 metatrain's backend, forward and backward, with neighbour list given and at the batch size at which it is fastest.
+pet-kokkos is compared in :mod:`benchmarks.kokkos`, the machine's peak in :mod:`benchmarks.matrix_peak`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from aiida_pet.job.parameters import Dtype
 from aiida_pet.tables.crystals import StructureTable
 from benchmarks.engine import batched, device, random_alloys, seconds, shipped, states_of_relaxation
 from benchmarks.harness import Measurement, threads
+from benchmarks.kokkos import PAIRS, against_kokkos
+from benchmarks.matrix_peak import shares_of_peak
 
 N_CRYSTALS = 256
 N_STATES = 12
@@ -74,6 +77,8 @@ def run(quick: bool = False) -> Iterator[Measurement]:
                 1e3 * other / per_crystal,
                 detail,
             )
+    yield from against_kokkos(table, n_states, 1 if quick else PAIRS)
+    yield from shares_of_peak(table, 1 if quick else PAIRS)
 
 
 def one_round(

@@ -35,6 +35,7 @@ ELSEWHERE = {
     "engine/model/test_chunks": "saved_bytes",
     "engine/model/test_metatomic": "metatomic_systems",
     "engine/model/test_heads": "metatrain_pet",
+    "engine/model/test_kokkos": "kokkos_files",
     "engine/model/test_pet": "base",
     "engine/model/plain/test_pet": "cutoffs geometry layers network weights",
     "engine/symmetry/test_averaging": "rotations_of_rows",

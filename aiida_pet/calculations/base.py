@@ -64,7 +64,13 @@ HASH_IGNORED_OPTIONS = (
 HASH_IGNORED_INPUTS = ("remote_model", "remote_state")
 
 # Which GPU and how many threads: of the site, as `settings` are.
-SITE_VARIABLES = (*THREAD_VARIABLES, GPU_VARIABLE, "CUDA_DEVICE_ORDER", "PYTORCH_CUDA_ALLOC_CONF")
+SITE_VARIABLES = (
+    *THREAD_VARIABLES,
+    "OMP_WAIT_POLICY",
+    GPU_VARIABLE,
+    "CUDA_DEVICE_ORDER",
+    "PYTORCH_CUDA_ALLOC_CONF",
+)
 ENVIRONMENT = "environment"
 
 
@@ -106,7 +112,7 @@ class PetCalculation(CalcJob):
             valid_type=orm.Dict,
             default=lambda: orm.Dict({}),
             validator=make_parameters_validator(cls.TASK),
-            help=f"What to compute: `aiida_pet.job.parameters`, task {cls.TASK.value}. Unknown keys are refused.",
+            help=f"Parameters of the task {cls.TASK.value}, see `aiida_pet.job.parameters`. Unknown keys are refused.",
         )
         spec.input(
             "remote_model",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import logging
@@ -12,7 +13,8 @@ import warnings
 from pathlib import Path
 
 import aiida_pet
-from aiida_pet.job.folder import JOB_FILE, LOG_FILE, TRAIN_FILE, TRANSPORT_FILE
+from aiida_pet.job.folder import JOB_FILE, LOG_FILE, TRAIN_FILE, TRANSPORT_FILE, JobFolder
+from aiida_pet.job.other_engines import KOKKOS, description_of
 
 _TRAINING = f"{aiida_pet.__name__}.training.run"
 _TRANSPORT = f"{aiida_pet.__name__}.transport.run"
@@ -51,9 +53,22 @@ def main(arguments: list[str] | None = None) -> int:
     if (options.folder / TRANSPORT_FILE).exists():
         # by name: it needs neither torch nor the engine
         return int(importlib.import_module(_TRANSPORT).run_transport(options.folder))
+    if _is_for_kokkos(options.folder):
+        # OpenMP reads it when torch is loaded. By default threads that wait spin: where others need the cores too, an
+        # evaluation on two threads took 20 times as long.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from aiida_pet.engine.run import run_folder  # noqa: PLC0415 - after logging is set up
 
     return int(run_folder(options.folder))
+
+
+def _is_for_kokkos(path: Path) -> bool:
+    """Say whether pet-kokkos evaluates the model of the job in ``path``."""
+    folder = JobFolder(path)
+    with contextlib.suppress(Exception):  # the job refuses what cannot be read, and says why
+        described = description_of(folder.model_path(folder.read_spec()))
+        return described is not None and described.interface == KOKKOS
+    return False
 
 
 def _log_to(path: Path) -> None:

@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from aiida_pet.job.checkpoint import MissingModelError, ModelError, WrongHashError, sha256_of
 
+KOKKOS = "pet_kokkos:Calculator"
+"""The one interface that is no ModelInterface: a checkpoint of PET is its weights."""
 OUTPUT = "energy"  # the one output; forces and stress are its derivatives, or as good as that
 
 
@@ -30,7 +32,7 @@ class OtherEngine(BaseModel):
 
     :ivar name: name of the model.
     :ivar interface: ``package.module:callable``; called with ``arguments``, the weights, ``device`` and ``dtype``,
-        of the last three what it takes, it returns a ``ModelInterface``.
+        of the last three what it takes, it returns a ``ModelInterface``. :data:`KOKKOS` is evaluated by pet-kokkos.
     :ivar arguments: further keyword arguments.
     :ivar package: distribution that is installed, such as ``mace-torch``.
     :ivar version: version of the package; another one is refused.
@@ -71,6 +73,10 @@ class OtherEngine(BaseModel):
         if (self.weights is None) != (self.weights_sha256 is None):
             raise ValueError(
                 "weights and weights_sha256 belong together: give both or neither (sha256sum FILE)"
+            )
+        if self.interface == KOKKOS and self.weights is None:
+            raise ValueError(
+                "pet-kokkos evaluates a checkpoint of PET: give its path in weights, and weights_sha256"
             )
 
     def card(self, sha256: str) -> dict[str, Any]:
@@ -120,6 +126,27 @@ class OtherEngine(BaseModel):
         return path
 
 
+def described_for_kokkos(path: Path, card: dict[str, Any], version: str) -> dict[str, Any]:
+    """Return the description of a plain PET checkpoint for pet-kokkos, as JSON has it.
+
+    :param path: of the checkpoint on the computer that runs it.
+    :param card: of the checkpoint, see :func:`aiida_pet.models.card_of`.
+    :param version: of pet-kokkos.
+    """
+    return {
+        "name": f"{card['name']}-kokkos",
+        "interface": KOKKOS,
+        "package": "pet-kokkos",
+        "version": version,
+        "weights": str(path),
+        "weights_sha256": card["sha256"],
+        "elements": [chemical_symbols[number] for number in card["elements"]],
+        "cutoff": card["cutoff"],
+        "level_of_theory": card["level_of_theory"] or "",
+        "licence": card["licence"] or "",
+    }
+
+
 def is_description(content: bytes) -> bool:
     """Say whether ``content`` is a description and no checkpoint, which is an archive."""
     return content.lstrip()[:1] == b"{"
@@ -144,17 +171,32 @@ def read_description(content: bytes, path: Path | str) -> OtherEngine:
         ) from error
 
 
+def description_of(path: Path) -> OtherEngine | None:
+    """Return what the description ``path`` says; None if the file is none.
+
+    :raises ModelError: if it cannot be read, or is one that is not understood.
+    """
+    content = _description(path)
+    return read_description(content, path) if content else None
+
+
 def description_card(path: Path) -> dict[str, Any] | None:
     """Return the card of the description ``path``; None if the file is none.
 
     :raises ModelError: if it cannot be read, or is one that is not understood.
     """
+    content = _description(path)
+    return read_description(content, path).card(hashlib.sha256(content).hexdigest()) if content else None
+
+
+def _description(path: Path) -> bytes:
+    """Return the description ``path``; nothing if the file is none.
+
+    :raises MissingModelError: if it cannot be read.
+    """
     try:
         with path.open("rb") as handle:
             start = handle.read(64)
-            content = start + handle.read() if is_description(start) else b""
+            return start + handle.read() if is_description(start) else b""
     except OSError as error:
         raise MissingModelError(f"cannot read the model {path}: {error.strerror or error}") from error
-    if not content:
-        return None
-    return read_description(content, path).card(hashlib.sha256(content).hexdigest())

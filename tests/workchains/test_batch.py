@@ -125,7 +125,7 @@ def test_killer_has_failed_and_the_others_are_done(module_inputs: Inputs) -> Non
     results = node.outputs.results
     assert results.row("killer_0.5")["status"] == "failed"
     assert results.row("killer_0.5")["message"].startswith(
-        "given up: it ended its job twice, at last alone: The"
+        "given up: its job broke down twice, the second time with this row alone: The"
     )
     assert results.base.attributes.get("counts")["status"] == {"converged": 2, "failed": 1}
     assert node.outputs.summary["rows_left"] == 0
@@ -149,7 +149,7 @@ def test_no_results_at_all_say_why(module_inputs: Inputs) -> None:
     _, node = run_get_node(BatchWorkChain, **module_inputs(3, STAND_IN_FAIL="BAD_DEVICE"))
     assert node.exit_status == 301
     assert node.exit_message.startswith("No row has a result. Job <")
-    assert "The device is not there: as the test asked. Ask the queue for a GPU" in node.exit_message
+    assert "The device cannot be used: as the test asked. Ask the queue for a GPU" in node.exit_message
 
 
 def test_staging_that_fails_says_so(generate_workchain: Any, module_inputs: Inputs) -> None:

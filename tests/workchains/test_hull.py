@@ -129,7 +129,7 @@ def test_elements_without_reference_are_named(finished: dict[str, Any]) -> None:
     assert node.outputs.summary["missing_elements"] == ["Nb"]
     assert "relaxed_references" not in node.outputs
     assert node.outputs.summary["warnings"] == [
-        "levels of theory were not compared, since the level is not known of structures, more, some",
+        "levels of theory were not compared, since they are not known for structures, more, some",
         "no reference for Nb",
     ]
 
@@ -166,7 +166,7 @@ def test_levels_in_words_are_compared_and_can_be_forced(finished: dict[str, Any]
     _, node = run_get_node(HullWorkChain, **inputs)
     assert node.is_finished_ok
     assert node.outputs.summary["warnings"][0].startswith(
-        "different levels of theory are mixed, as force_mixture wants"
+        "different levels of theory are mixed, since force_mixture is set"
     )
 
 
@@ -402,7 +402,7 @@ def test_stability_threshold_moves_what_counts_as_stable(diagram: tuple[Any, ...
 def test_level_of_a_file_of_references_is_compared(diagram: tuple[Any, ...]) -> None:
     node = hull_of(diagram)
     assert node.outputs.summary["warnings"] == [
-        "levels of theory were not compared, since the level is not known of structures"
+        "levels of theory were not compared, since they are not known for structures"
     ]
     node = hull_of(diagram, level_of_theory="pbe")
     assert node.outputs.summary["warnings"] == []

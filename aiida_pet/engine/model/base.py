@@ -220,7 +220,7 @@ class BatchModel(ABC):
         largest, place = batch.n_atoms.max(dim=0)
         if int(largest) > MAX_ATOMS:
             raise RowTooLargeError(
-                int(place), f"has {int(largest)} atoms: a GPU takes at most {MAX_ATOMS} of one crystal"
+                int(place), f"has {int(largest)} atoms: a GPU takes at most {MAX_ATOMS} atoms of one crystal"
             )
 
     # -- chunks --------------------------------------------------------------------------------------------------
@@ -323,23 +323,28 @@ def stress_volumes(batch: Batch, *, of_slabs: bool) -> Tensor:
     return torch.where(batch.pbc.sum(dim=1) >= enough, batch.volumes(), torch.nan)[:, None, None]
 
 
+def are_sound(batch: Batch, pairs: Pairs) -> Tensor:
+    """Return (N,) bool, which rows of ``batch`` are finite and were searched for their ``pairs``."""
+    return (
+        pairs.searched
+        & batch.row_sum(batch.positions.sum(dim=1)).isfinite()
+        & batch.cells.sum(dim=(1, 2)).isfinite()
+    )
+
+
 def _finished(answer: Evaluation, chunk: Chunk, batch: Batch) -> Evaluation:
     """Return ``answer`` with the columns that are made of others, and NaN for rows that are not finite or not searched.
 
     Such a row has no pairs, and would get the energy of free atoms.
     """
-    finite = (
-        chunk.pairs.searched
-        & batch.row_sum(batch.positions.sum(dim=1)).isfinite()
-        & batch.cells.sum(dim=(1, 2)).isfinite()
-    )
     rows = dict(answer.rows)
     virial = rows.pop(VIRIAL, None)
     if virial is not None:
         rows[Output.INVARIANCE] = torch.linalg.matrix_norm(virial - virial.mT)
     if chunk.averaged is not None and not chunk.turns:
         rows |= {name: torch.full_like(answer.energy, torch.nan) for name in DEVIATIONS}
-    return replace(answer, energy=torch.where(finite, answer.energy, torch.nan), rows=rows)
+    known = are_sound(batch, chunk.pairs)
+    return replace(answer, energy=torch.where(known, answer.energy, torch.nan), rows=rows)
 
 
 def _one_thread() -> None:

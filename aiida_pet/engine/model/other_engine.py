@@ -14,6 +14,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import numpy as np
@@ -23,7 +25,7 @@ from ase.data import atomic_masses
 from aiida_pet.engine.batch.batch import Batch, Tensor
 from aiida_pet.engine.batch.evaluation import Evaluation
 from aiida_pet.engine.batch.neighbors import Pairs
-from aiida_pet.engine.model.base import BatchModel, ModelOptions, stress_volumes
+from aiida_pet.engine.model.base import BatchModel, ModelOptions, are_sound, stress_volumes
 from aiida_pet.engine.model.heads import UnsupportedModelError
 from aiida_pet.engine.symmetry.averaging import Turn
 from aiida_pet.job.other_engines import DescriptionError, OtherEngine
@@ -32,40 +34,69 @@ from aiida_pet.job.parameters import Derivation, Dtype
 logger = logging.getLogger(__name__)
 
 
-class OtherEngineModel(BatchModel):
-    """A model with torch-sim's interface. Parameters as :class:`~aiida_pet.engine.model.base.BatchModel`.
+class ModelOfOthers(BatchModel):
+    """A model that is asked for energies, forces and stress of whole crystals, which are turned for an average.
+
+    Parameters as :class:`~aiida_pet.engine.model.base.BatchModel`. One chunk at a time has all cores, since such a
+    model is not known to bear several side by side.
 
     :param described: where it comes from.
-    :raises aiida_pet.job.checkpoint.ModelError: if package or weights are not those described.
+    :param precisions: that it runs in.
     :raises UnsupportedModelError: if it lacks what is asked for.
     """
 
-    def __init__(self, described: OtherEngine, **options: Unpack[ModelOptions]) -> None:
-        _check_asked(described, options)
-        threads, options["threads"] = options.get("threads"), 1
+    def __init__(
+        self, described: OtherEngine, precisions: Sequence[Dtype], **options: Unpack[ModelOptions]
+    ) -> None:
+        _check_asked(described, precisions, options)
+        options["threads"] = 1
         super().__init__(cutoff=described.cutoff, atomic_numbers=described.elements, n_features=0, **options)
-        if self.device.type == "cpu" and threads:
-            torch.set_num_threads(
-                threads
-            )  # not known to bear several chunks side by side, so that one has all cores
-        self._model = _made(described, self.device, self.dtype)
-        self._masses = torch.as_tensor(atomic_masses, dtype=self.dtype, device=self.device)
 
-    def _prepared(self, batch: Batch, pairs: Pairs) -> Batch:
-        return batch
+    @abstractmethod
+    def _evaluated(self, batch: Batch) -> Evaluation:
+        """Return the answer for ``batch``, whose rows are finite, as it is."""
 
-    def _answer(self, prepared: Batch, turn: Turn | None) -> Evaluation:
+    def _prepared(self, batch: Batch, pairs: Pairs) -> tuple[Batch, Tensor]:
+        return batch, are_sound(batch, pairs)
+
+    def _answer(self, prepared: tuple[Batch, Tensor], turn: Turn | None) -> Evaluation:
+        batch, sound = prepared
         if turn is None:
-            return self._evaluated(prepared)
-        batch = prepared.take(torch.arange(len(turn), device=self.device))
+            return self._of_sound(batch, sound)
+        batch = batch.take(torch.arange(len(turn), device=self.device))
         rotation = turn.matrices
         positions = torch.einsum("aj,aij->ai", batch.positions, rotation[batch.row_of_atom])
-        answer = self._evaluated(batch.moved(positions, batch.cells @ rotation.mT))
+        answer = self._of_sound(batch.moved(positions, batch.cells @ rotation.mT), sound[: len(turn)])
         return Evaluation(
             answer.energy,
             torch.einsum("ai,aij->aj", answer.forces, rotation[batch.row_of_atom]),
             rotation.mT @ answer.stress @ rotation,
         )
+
+    def _of_sound(self, batch: Batch, sound: Tensor) -> Evaluation:
+        """Return the answer for ``batch``: NaN for rows that are not ``sound`` (N,), which the model never sees."""
+        if bool(sound.all()):
+            return self._evaluated(batch)
+        rows, others = (which.nonzero().flatten() for which in (sound, ~sound))
+        parts = [(others, batch.atoms_of(others), Evaluation.nothing(batch.take(others)))]
+        if len(rows):
+            parts.append((rows, batch.atoms_of(rows), self._evaluated(batch.take(rows))))
+        return Evaluation.assembled(batch, parts)
+
+
+class OtherEngineModel(ModelOfOthers):
+    """A model with torch-sim's interface. Parameters as :class:`ModelOfOthers`.
+
+    :raises aiida_pet.job.checkpoint.ModelError: if package or weights are not those described.
+    """
+
+    def __init__(self, described: OtherEngine, **options: Unpack[ModelOptions]) -> None:
+        threads = options.get("threads")
+        super().__init__(described, (Dtype.FLOAT64, Dtype.FLOAT32), **options)
+        if self.device.type == "cpu" and threads:
+            torch.set_num_threads(threads)
+        self._model = _made(described, self.device, self.dtype)
+        self._masses = torch.as_tensor(atomic_masses, dtype=self.dtype, device=self.device)
 
     def _evaluated(self, batch: Batch) -> Evaluation:
         """Return the answer for ``batch`` as it is, rows of like periodicity together."""
@@ -82,7 +113,7 @@ class OtherEngineModel(BatchModel):
         state = SimState(
             positions=batch.positions.to(self.dtype),
             masses=self._masses[batch.numbers],
-            cell=_completed(batch).to(self.dtype).mT.contiguous(),
+            cell=completed_cells(batch).to(self.dtype).mT.contiguous(),
             pbc=batch.pbc[0],
             atomic_numbers=batch.numbers,
             system_idx=batch.row_of_atom,
@@ -93,7 +124,7 @@ class OtherEngineModel(BatchModel):
         return Evaluation(said["energy"].reshape(-1), said["forces"], (stress + stress.mT) / 2.0)
 
 
-def _completed(batch: Batch) -> Tensor:
+def completed_cells(batch: Batch) -> Tensor:
     """Return the (N, 3, 3) cells with vectors, A, in the directions that are not periodic, as an inverse wants them."""
     if bool(batch.pbc.all()):
         return batch.cells
@@ -103,7 +134,7 @@ def _completed(batch: Batch) -> Tensor:
     return torch.as_tensor(np.array([complete_cell(cell) for cell in cells]), device=batch.device)
 
 
-def _check_asked(described: OtherEngine, options: ModelOptions) -> None:
+def _check_asked(described: OtherEngine, precisions: Sequence[Dtype], options: ModelOptions) -> None:
     """:raises UnsupportedModelError: naming what is asked for and only PET has."""
 
     def refuse(what: str, remedy: str) -> None:
@@ -122,8 +153,9 @@ def _check_asked(described: OtherEngine, options: ModelOptions) -> None:
     outputs = sorted(str(output) for output in options.get("outputs", ()))
     if outputs:
         refuse(f"outputs = {', '.join(outputs)}", "leave it out, or take a PET model")
-    if Dtype(options.get("dtype", Dtype.FLOAT64)) is Dtype.MIXED:
-        refuse("dtype = mixed", "take float64 or float32")
+    dtype = Dtype(options.get("dtype", Dtype.FLOAT64))
+    if dtype not in precisions:
+        refuse(f"dtype = {dtype}", f"take {' or '.join(map(str, precisions))}")
 
 
 def _made(described: OtherEngine, device: torch.device, dtype: torch.dtype) -> Any:

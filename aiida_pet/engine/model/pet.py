@@ -49,7 +49,7 @@ from aiida_pet.job.checkpoint import (
     trained_pairs,
     uncertainty_limit,
 )
-from aiida_pet.job.other_engines import is_description, read_description
+from aiida_pet.job.other_engines import KOKKOS, OtherEngine, is_description, read_description
 from aiida_pet.job.parameters import Output
 
 logger = logging.getLogger(__name__)
@@ -261,9 +261,7 @@ def make_model(path: Path, sha256: str, **options: Unpack[ModelOptions]) -> Batc
     """
     content = read_verified(path, sha256)
     if is_description(content):
-        from aiida_pet.engine.model.other_engine import OtherEngineModel  # noqa: PLC0415 - of the user
-
-        return OtherEngineModel(read_description(content, path), **options)
+        return _of_others(read_description(content, path), **options)
     check_archive(path, content)
     try:
         checkpoint = read_stored(content)
@@ -279,6 +277,17 @@ def make_model(path: Path, sha256: str, **options: Unpack[ModelOptions]) -> Batc
     made.trained_pairs, made.uncertainty_limit = said
     made.sibling = partial(make_model, path, sha256, **options)
     return made
+
+
+def _of_others(described: OtherEngine, **options: Unpack[ModelOptions]) -> BatchModel:
+    """Return the model of another engine; what it needs is imported only here, since the user installs it."""
+    if described.interface == KOKKOS:
+        from aiida_pet.engine.model.kokkos import KokkosModel  # noqa: PLC0415
+
+        return KokkosModel(described, **options)
+    from aiida_pet.engine.model.other_engine import OtherEngineModel  # noqa: PLC0415
+
+    return OtherEngineModel(described, **options)
 
 
 def _through_metatrain(path: Path, checkpoint: dict[str, Any], **options: Unpack[ModelOptions]) -> BatchModel:

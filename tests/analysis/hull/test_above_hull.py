@@ -301,7 +301,7 @@ def test_mixed_levels_are_refused_unless_forced(own: Theory, other: Theory, word
     with pytest.raises(MixedTheoryError, match=words):
         energies_above_hull(table, references, theory=own)
     result = energies_above_hull(table, references, theory=own, force_mixture=True)
-    assert result.warnings[0].startswith("different levels of theory are mixed, as force_mixture wants")
+    assert result.warnings[0].startswith("different levels of theory are mixed, since force_mixture is set")
     assert np.isfinite(result.table.columns["e_above_hull"]).all()
 
 
@@ -309,7 +309,7 @@ def test_unknown_level_is_a_warning_and_a_column_is_read() -> None:
     references = references_of(element_rows("Mo Ta"), level="PBE, VASP")
     table = phase_table([("x", {"Mo": 1, "Ta": 1}, -6.0)])
     assert energies_above_hull(table, references).warnings == [
-        "levels of theory were not compared, since the level is not known of structures"
+        "levels of theory were not compared, since they are not known for structures"
     ]
     table.set_column("level_of_theory", ["VASP (pbe)"])
     assert energies_above_hull(table, references).warnings == []

@@ -46,6 +46,8 @@ class PlainPet:
     """What the engine needs of a plain checkpoint; see :class:`~aiida_pet.engine.model.sources.PetSource`.
 
     :param checkpoint: as :func:`~aiida_pet.engine.model.plain.stored.read_stored` returns it.
+    :ivar tensors: of the checkpoint by metatrain's names of now.
+    :ivar index: (largest atomic number + 1,) int64, the model's own index of each element; -1 for those unknown.
     :raises NotPlainError: if there is more to it than is known here.
     """
 
@@ -69,15 +71,15 @@ class PlainPet:
             for name in own
             if name.removeprefix("backend.") in tensors
         }
-        self._tensors: dict[str, Tensor] = tensors
+        self.tensors: dict[str, Tensor] = tensors
         self.shape, self.limits = _checked(hypers)
         info: Described = core["model_data"]["dataset_info"]
         self._check_units(info)
         self.target_names = list(info.targets)
-        self._index = tensors["species_to_species_index"]
+        self.index: Tensor = tensors["species_to_species_index"]
         #: Atomic numbers in the order of the model's own index.
-        self.atomic_types: list[int] = torch.nonzero(self._index >= 0).squeeze(-1).tolist()
-        if self._index[self.atomic_types].tolist() != list(range(len(self.atomic_types))):
+        self.atomic_types: list[int] = torch.nonzero(self.index >= 0).squeeze(-1).tolist()
+        if self.index[self.atomic_types].tolist() != list(range(len(self.atomic_types))):
             raise NotPlainError("its elements are not in order")
         self._version = int(core.get("model_ckpt_version") or 1)
         self.cutoff, self.adaptive_width = self.limits.cutoff, self.limits.cutoff_width_adaptive
@@ -100,9 +102,9 @@ class PlainPet:
 
         :raises NotPlainError: if the checkpoint has tensors that it has no place for, or lacks some.
         """
-        weights = Weights(self._tensors)
+        weights = Weights(self.tensors)
         sizes = {name: 1 if name.split("/")[0] == ENERGY else self._size(name) for name in names}
-        network = Network(weights, self.shape, self.limits, self._index, sizes)
+        network = Network(weights, self.shape, self.limits, self.index, sizes)
         known = (*_NOT_OF_THE_NETWORK, *_HEADS, "species_to_species_index")
         left = [name for name in weights.left() if not name.startswith(known)]
         if left:
@@ -115,10 +117,10 @@ class PlainPet:
 
     def head(self, name: str) -> Head:
         """Return head ``name`` with its scale of each element."""
-        if self._version < 7 and "scaler.scales" in self._tensors:
-            scale = self._tensors["scaler.scales"][self.target_names.index(name)].double()
+        if self._version < 7 and "scaler.scales" in self.tensors:
+            scale = self.tensors["scaler.scales"][self.target_names.index(name)].double()
             return Head(name, scale.expand(len(self.atomic_types)).contiguous())
-        values, samples = only_block(self._tensors[f"scaler.{name}_scaler_buffer"])
+        values, samples = only_block(self.tensors[f"scaler.{name}_scaler_buffer"])
         if samples.tolist() not in ([-1], list(range(len(self.atomic_types)))) or values.shape[1] != 1:
             raise NotPlainError(f"its scales of {name} are not one for each element")
         return Head(name, torch.from_numpy(values[:, 0]).expand(len(self.atomic_types)).contiguous())
@@ -126,7 +128,7 @@ class PlainPet:
     def composition(self, energy: str) -> Tensor:
         """Return the (largest atomic number + 1,) energies of the elements, eV, float64."""
         table = torch.zeros(max(self.atomic_types) + 1, dtype=torch.float64)
-        buffer = self._tensors.get(f"additive_models.0.{energy}_composition_buffer")
+        buffer = self.tensors.get(f"additive_models.0.{energy}_composition_buffer")
         if buffer is None:  # an energy that was trained without
             return table
         values, numbers = only_block(buffer)
