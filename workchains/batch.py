@@ -109,7 +109,7 @@ class BatchWorkChain(TaskProtocols, WorkChain):
             300,
             "ERROR_STAGING",
             message="The model could not be brought to computer `{computer}` (process <{pk}>). {message} `verdi "
-            "computer test {computer}` checks the connection, `aiida-pet doctor` the folder; launch again then.",
+            "computer test {computer}` checks the connection, `aiida-pet doctor` checks the folder; then launch again.",
         )
         spec.exit_code(301, "ERROR_NO_RESULTS", message="No row has a result. {message}")
         spec.exit_code(
@@ -263,7 +263,9 @@ class BatchWorkChain(TaskProtocols, WorkChain):
         ]
         if not messages:
             (*_, job) = jobs_of(self.node)
-            messages = [f"Every row ended its job. The last job is <{job.pk}>: {job.exit_message}"]
+            messages = [
+                f"The jobs broke down at every row. The last of them, <{job.pk}>, says: {job.exit_message}"
+            ]
         return " ".join(dict.fromkeys(messages))
 
     @classmethod

@@ -398,8 +398,8 @@ def validate_hull(inputs: Any, _: Any) -> str | None:
                 return f"{name}: {problem}"
     if "free" in inputs and "reference_structures" not in inputs:
         return (
-            "`free` applies to `reference_structures`, which are relaxed here: give reference_structures, or leave "
-            "`free` out"
+            "`free` says how `reference_structures` are relaxed, but there are none: give `reference_structures`, or "
+            "leave `free` out"
         )
     if (
         options["hull"] == "references"

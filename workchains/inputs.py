@@ -111,7 +111,7 @@ def define_sharing(spec: ProcessSpec) -> None:
         serializer=orm.to_aiida_type,
         default=lambda: orm.Int(1),
         validator=validate_positive,
-        help="How many jobs may run at once.",
+        help="Number of jobs that may run at once.",
     )
     spec.input(
         "job_size",
@@ -119,7 +119,7 @@ def define_sharing(spec: ProcessSpec) -> None:
         serializer=orm.to_aiida_type,
         required=False,
         validator=validate_positive,
-        help="Largest number of rows of a job; if not given, jobs are few and large.",
+        help="Largest number of rows in a job; if not given, there are few large jobs.",
     )
     spec.input(
         "asked",

@@ -91,8 +91,8 @@ class LaneWorkChain(WorkChain):
             "given_up",
             valid_type=StructureSetData,
             required=False,
-            help="Rows that ended their job twice, the second time alone in it, with status `failed` and the reason "
-            "as message.",
+            help="Rows that were given up, since their jobs broke down twice, the second time with this row alone. "
+            "They have the status `failed`, and the reason as message.",
         )
         spec.exit_code(
             300, "ERROR_FATAL", message="Job <{pk}> cannot succeed as it is, so the lane stops: {message}"
@@ -111,7 +111,7 @@ class LaneWorkChain(WorkChain):
         spec.exit_code(
             303,
             "ERROR_OUT_OF_RESOURCES",
-            message="{what} ran out twice for rows that were alone in a job ({count} of them): give jobs more "
+            message="{what} ran out twice for rows that were alone in their job ({count}): give jobs more "
             "(`--walltime`, `--memory`).",
         )
         spec.exit_code(
@@ -268,7 +268,7 @@ class LaneWorkChain(WorkChain):
         if walk.starved:
             what = " and ".join(sorted({ending.value for ending in walk.starved.values()}, reverse=True))
             return self.exit_codes.ERROR_OUT_OF_RESOURCES.format(
-                what=what.capitalize(), count=str(len(walk.starved))
+                what=what.capitalize(), count=plural(len(walk.starved), "such row")
             )
         return None
 

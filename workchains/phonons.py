@@ -95,7 +95,11 @@ class PhononWorkChain(CrystalsWorkChain):
             cls.finish,
         )
         for name, valid_type, text in (
-            ("bands", orm.BandsData, "Bands (THz) of the single crystal; attributes say whose path it is."),
+            (
+                "bands",
+                orm.BandsData,
+                "Bands (THz) of the single crystal; attributes say from which structure the path is.",
+            ),
             ("dos", orm.XyData, "Density of states (1/THz) of the single crystal, total and of each atom."),
             (
                 "thermal_properties",

@@ -105,7 +105,7 @@ class ScreeningWorkChain(WorkChain):
             "summary",
             valid_type=orm.Dict,
             required=False,
-            help="Number of rows that passed each stage, and its time.",
+            help="For each stage, the number of rows that passed it, and its time.",
         )
         spec.output_namespace(
             "stages", dynamic=True, valid_type=TableData, help="The complete table of each stage."

@@ -62,11 +62,11 @@ def define_training(spec: WorkChainSpec) -> None:
         "labelled",
         valid_type=StructureSetData,
         required=False,
-        help="The crystals as the teacher labelled them.",
+        help="The crystals with the labels of the teacher.",
     )
     for name, what in (
         ("learning_curve", "losses and errors of each epoch"),
-        ("errors", "errors on rows that were not trained on"),
+        ("errors", "errors on rows that were not used for training"),
     ):
         spec.output_namespace(
             name, dynamic=True, required=False, valid_type=TableData, help=f"By stage, {what}."
@@ -75,7 +75,7 @@ def define_training(spec: WorkChainSpec) -> None:
         "rows",
         valid_type=TableData,
         required=False,
-        help="What each row was used for, or why it was refused.",
+        help="For what each row was used, or why it was refused.",
     )
     spec.output(
         "summary", valid_type=orm.Dict, required=False, help="Output of the last stage, see TrainCalculation."

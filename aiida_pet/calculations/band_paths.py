@@ -94,14 +94,12 @@ def choose_path(
         path, of = _path(crystal, symprec), PathOf.CRYSTAL
     elif parameters.allow_other_path:
         path, of = _path(crystal, symprec), PathOf.CRYSTAL
-        said.append(f"{changed}: bands are on the path of {path.spacegroup}, as allow_other_path wants it")
+        said.append(f"{changed}: bands are on the path of {path.spacegroup}, since allow_other_path is set")
     else:
         path, of = _path_of_start(crystal, symprec, start, changed), PathOf.START
         said.append(f"{changed}: bands are on the path of the start, space group {path.spacegroup}")
     if of is PathOf.CRYSTAL and path.spacegroup != own:
-        said.append(
-            f"bands are on the path of {path.spacegroup}: {own} does not hold as a group of all atoms"
-        )
+        said.append(f"bands are on the path of {path.spacegroup}, since not all atoms obey {own}")
     if path.is_supercell:
         said.append(
             f"the primitive cell is a supercell at path_symprec = {symprec:g} A: labels belong to the smaller cell"
@@ -172,7 +170,7 @@ def _path(crystal: Atoms, symprec: float, parent: Atoms | None = None) -> BandPa
 
 
 def _path_of_start(crystal: Atoms, symprec: float, start: Atoms | None, changed: str) -> BandPath:
-    remedy = "give a `parent` whose path is wanted, or set allow_other_path"
+    remedy = "give the structure whose path is wanted as `parent`, or set allow_other_path"
     if start is None:
         raise OtherPathError(f"{changed}, and the path of the start is not known: {remedy}")
     try:

@@ -112,7 +112,7 @@ class PetCalculation(CalcJob):
             valid_type=orm.Dict,
             default=lambda: orm.Dict({}),
             validator=make_parameters_validator(cls.TASK),
-            help=f"What to compute: `aiida_pet.job.parameters`, task {cls.TASK.value}. Unknown keys are refused.",
+            help=f"Parameters of the task {cls.TASK.value}, see `aiida_pet.job.parameters`. Unknown keys are refused.",
         )
         spec.input(
             "remote_model",

@@ -38,14 +38,14 @@ CODES = (
     _Code(
         300,
         Failure.NO_RETRIEVED_TEMPORARY_FOLDER,
-        "The results of the job were not fetched, since its folder on the computer or the connection may be gone. Run "
-        "the job again.",
+        "The results of the job were not fetched. Its folder on the computer or the connection may be gone. Run the "
+        "job again.",
     ),
     _Code(
         301,
         Failure.NO_RESULTS,
         "The engine ended without a single result: {reason}. `verdi calcjob outputcat {pk}` shows its log, `verdi "
-        "calcjob outputcat {pk} _scheduler-stderr.txt` what else it said.",
+        "calcjob outputcat {pk} _scheduler-stderr.txt` shows its other output.",
     ),
     _Code(
         302,
@@ -56,20 +56,20 @@ CODES = (
     _Code(
         303,
         Failure.BAD_MODEL,
-        "The model was refused: {reason}. A campaign brings the model to the computer again and goes on; if that does "
-        "not help, import the checkpoint again with `aiida-pet model import`.",
+        "The model was refused: {reason}. A campaign uploads the model to the computer again and goes on; if that "
+        "does not help, import the checkpoint again with `aiida-pet model import`.",
     ),
     _Code(
         304,
         Failure.BAD_DEVICE,
-        "The device is not there: {reason}. Ask the queue for a GPU (`--gpus 1`), or compute on cores (`--setting "
-        "device=cpu`).",
+        "The device cannot be used: {reason}. Ask the queue for a GPU (`--gpus 1`), or compute on CPU cores "
+        "(`--setting device=cpu`).",
     ),
     _Code(
         305,
         Failure.DAMAGED_RESULTS,
-        "Rows are missing although the engine ended in order: {reason}. The other rows are in `results`; run the "
-        "missing ones again.",
+        "Rows are missing although the engine ended without an error: {reason}. The other rows are in `results`; run "
+        "the missing rows again.",
     ),
     _Code(
         310,

@@ -22,7 +22,7 @@ class HarmonicParameters(BaseModel):
         1e-5,
         gt=0,
         lt=10,
-        description="tolerance of the space group that phonopy uses; take the tolerance of the job",
+        description="tolerance at which phonopy finds the space group; it should be the tolerance of the job",
         json_schema_extra=told(unit="A"),
     )
 
@@ -45,8 +45,7 @@ class BandsParameters(HarmonicParameters):
     )
     allow_other_path: bool = Field(
         False,
-        description="take the path of the space group that the crystal has now, if it is not the group with which it "
-        "started",
+        description="if the space group has changed, take the path of the group that the crystal has now",
     )
 
 
@@ -64,7 +63,7 @@ class DosParameters(MeshParameters):
     sigma: float = Field(
         0.1,
         gt=0,
-        description="standard deviation of the Gaussian of each mode",
+        description="standard deviation of the Gaussian that stands for each mode",
         json_schema_extra=told(unit="THz"),
     )
     frequency_range: tuple[float, float] | None = Field(
@@ -116,7 +115,8 @@ class FollowParameters(HarmonicParameters):
     imaginary_threshold: float = Field(
         0.1,
         ge=0,
-        description="a mode whose frequency is below minus this value is followed; take the threshold of the job",
+        description="a mode whose frequency is below minus this value is followed; it should be the threshold of the "
+        "job",
         json_schema_extra=told(unit="THz"),
     )
 

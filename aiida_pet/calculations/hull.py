@@ -50,20 +50,23 @@ class HullParameters(BaseModel):
     )
     level_of_theory: str = Field(
         "",
-        description="level of theory of the set, where its provenance does not tell it",
+        description="level of theory of the set, if its provenance does not say it",
         json_schema_extra=told(expected="a text such as 'PBE, VASP'"),
     )
-    corrections: CorrectionKind = Field(CorrectionKind.AUTO, description="of the energies of the set")
+    corrections: CorrectionKind = Field(
+        CorrectionKind.AUTO, description="corrections corrections of the energies of the set"
+    )
     count_unconverged: StrictBool = Field(
         False,
-        description="give an energy above the hull to crystals that did not converge; needs hull=references",
+        description="also compute energies above the hull of crystals that did not converge; needs hull=references",
     )
 
     @model_validator(mode="after")
     def _unconverged_crystals_make_no_hull(self) -> Self:
         if self.count_unconverged and self.hull is not above_hull.HullKind.REFERENCES:
             raise ValueError(
-                "count_unconverged = true needs hull = references: crystals that did not converge make no hull"
+                "count_unconverged = true needs hull = references: crystals that did not converge cannot be phases of "
+                "the hull"
             )
         return self
 

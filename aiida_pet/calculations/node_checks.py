@@ -78,7 +78,7 @@ def read_probe(answer: dict[str, Any], gpus: int) -> Iterator[Check]:
     :param gpus: that the job asked for.
     """
     if answer["version"] != __version__:
-        remedy = f"install aiida-pet {__version__} where the node finds it"
+        remedy = f"install aiida-pet {__version__} in the environment that the compute node uses"
         yield Check("node's engine", False, f"aiida-pet {answer['version']}, here {__version__}", remedy)
     else:
         packages = ", ".join(f"{name} {found}" for name, found in answer["packages"].items() if found)
@@ -86,7 +86,7 @@ def read_probe(answer: dict[str, Any], gpus: int) -> Iterator[Check]:
     devices, visible = answer["devices"], answer["visible_devices"]
     seen = f"CUDA_VISIBLE_DEVICES={visible}" if visible is not None else "CUDA_VISIBLE_DEVICES not set"
     if answer["problem"]:
-        remedy = "mend the installation of torch there; `pet-engine --probe` on the node tells more"
+        remedy = "repair the installation of torch there; `pet-engine --probe` on the node tells more"
         yield Check("node's GPU", False, f"{answer['problem']} ({seen})", remedy)
     elif devices:
         names = ", ".join(f"{device['name']} ({device['memory_mb'] / 1024:.0f} GB)" for device in devices)

@@ -28,7 +28,9 @@ def record_given_up(structures: StructureSetData, reasons: orm.Dict) -> Structur
     """
     told = reasons.get_dict()
     texts = {
-        name: f"given up: it ended its job twice, at last alone: {reason}"[:_MOST_CHARACTERS]
+        name: f"given up: its job broke down twice, the second time with this row alone: {reason}"[
+            :_MOST_CHARACTERS
+        ]
         for name, reason in told["reasons"].items()
     }
     names = carried_columns()

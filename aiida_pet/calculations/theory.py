@@ -87,7 +87,7 @@ def pressure_behind(node: StructureSetData) -> float | None:
     }
     if len(found) > 1:
         told = " and ".join(f"{value:g}" for value in sorted(found))
-        raise PressureError(f"<{node.pk}> holds energies of jobs at {told} GPa, which do not compare")
+        raise PressureError(f"<{node.pk}> holds energies of jobs at {told} GPa, which cannot be compared")
     return found.pop() if found else None
 
 

@@ -69,7 +69,8 @@ class TrainCalculation(CalcJob):
             "model",
             valid_type=PetModelData,
             required=False,
-            help="The model to begin from. If it has an uncertainty (an LLPR model around it), that is taken off.",
+            help="The model to begin from. If it has an uncertainty (an LLPR model around it), the uncertainty is "
+            "removed.",
         )
         spec.input(
             "remote_state",
@@ -93,14 +94,14 @@ class TrainCalculation(CalcJob):
             "errors",
             valid_type=TableData,
             required=False,
-            help="Errors on rows that were not trained on, by `report_by` and by element; columns with `before_` hold "
-            "the errors of the initial model.",
+            help="Errors on rows that were not used for training, by `report_by` and by element; columns with "
+            "`before_` hold the errors of the initial model.",
         )
         spec.output(
             "rows",
             valid_type=TableData,
             required=False,
-            help="What each row of each set was used for, or why it was refused.",
+            help="For what each row of each set was used, or why it was refused.",
         )
         spec.output(
             "summary", valid_type=orm.Dict, required=False, help="Epochs, best epoch, rows, times, model."
@@ -173,13 +174,14 @@ def define_sets(spec: Any) -> None:
     for name, use in (
         (
             "validation",
-            "choose the best epoch and calibrate the uncertainty; if not given, a share of `structures` is taken",
+            "are used to choose the best epoch and to calibrate the uncertainty; if not given, a share of "
+            "`structures` is taken",
         ),
-        ("test", "are kept for measuring errors; if not given, a share of `structures` is taken"),
+        ("test", "are used only to measure errors; if not given, a share of `structures` is taken"),
         (
             "old",
-            "are of the kind that the model knew before; errors on them before and after the training show what it "
-            "forgot",
+            "are like those on which the model was trained before; errors on them before and after the training show "
+            "how much the model forgot",
         ),
     ):
         spec.input(

@@ -54,27 +54,27 @@ TRAIN_CODES = (
     _Code(
         304,
         TrainFailure.BAD_DEVICE,
-        "The device is not there: {reason}. Ask the queue for a GPU (`--gpus 1`), or train on cores (`--setting "
+        "The device cannot be used: {reason}. Ask the queue for a GPU (`--gpus 1`), or train on CPU cores (`--setting "
         "device=cpu`).",
     ),
-    _Code(305, TrainFailure.BAD_DATA, "The data cannot be trained on: {reason}."),
+    _Code(305, TrainFailure.BAD_DATA, "The data cannot be used for training: {reason}."),
     _Code(306, TrainFailure.SHORT_WALLTIME, "The walltime is too short: {reason} (`--walltime`)."),
     _Code(
         307,
         TrainFailure.DAMAGED_RESULTS,
-        "The training ended in order, but its model did not arrive whole: {reason}. Run the job again: it goes on from "
-        "its last checkpoint.",
+        "The training ended without an error, but its model is missing or incomplete: {reason}. Run the job again: it "
+        "goes on from its last checkpoint.",
     ),
     _Code(
         310,
         TrainFailure.CRASHED,
         "The training broke down after {done} of {total} epochs: {reason}. `verdi calcjob outputcat {pk} "
-        "metatrain.log` shows what metatrain said.",
+        "metatrain.log` shows the output of metatrain.",
     ),
     _Code(
         400,
         TrainFailure.EPOCHS_LEFT,
-        "The job was left after {done} of {total} epochs: {reason}. The next one goes on from there.",
+        "The job stopped after {done} of {total} epochs: {reason}. The next job goes on from there.",
     ),
     _Code(
         410,

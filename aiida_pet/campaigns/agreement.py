@@ -44,15 +44,16 @@ class Metrics:
     """How results agree with references.
 
     :ivar pk: pk of the results.
-    :ivar missing: what the results lack, in words; empty if they are whole.
-    :ivar reference: file or node of the references; None if they stand beside the results.
+    :ivar missing: sentence on what the results lack; empty if they are complete.
+    :ivar reference: file or node of the references; None if they are columns of the results.
     :ivar pairs: column of the results -> column of the references.
     :ivar numbers: the metrics by name, such as ``hull/F1``.
     :ivar n_rows: rows of the results.
     :ivar n_compared: rows that were compared.
     :ivar without_reference: ids of rows that are not among the references, and were left out.
     :ivar without_result: ids of references that are not among the rows.
-    :ivar without_crystals: why crystals were not compared though references have them; empty if they were.
+    :ivar without_crystals: reason why crystals were not compared although the references have them; empty if they were
+        compared.
     """
 
     pk: int | None
@@ -106,21 +107,23 @@ def metrics(
 ) -> Metrics:
     """Return how the results of a launch, set or table agree with references.
 
-    Hull: as matbench-discovery counts (F1, DAF, MAE, ...); phonons: as the MDR benchmark; moduli; conductivities: as
-    kappa_SRME has it, mode by mode; of any other column MAE, RMSE and R2. See :mod:`aiida_pet.analysis.metrics.report`.
+    Energies above the hull get the metrics of matbench-discovery (F1, DAF, MAE, ...), phonons those of the MDR
+    benchmark, conductivities those of kappa_SRME (mode by mode), moduli their own, and any other column gets MAE, RMSE
+    and R2. See :mod:`aiida_pet.analysis.metrics.report`.
 
     :param named: the results, by pk, uuid, label or as a node.
     :param reference: a csv, parquet or crystals' file, a data frame indexed by id, or a set, table or launch; None if
         the references are columns of the results.
-    :param pairs: column of the results -> column of the references, in the same unit, or names that both have; if none,
-        all that are known to the metrics and in both.
+    :param pairs: column of the results -> column of the references, in the same unit, or names of columns that both
+        have. If not given, all columns are compared that both have and for which there is a metric.
     :param id_column: column of a csv or parquet file that holds the ids.
     :param unique_prototype: column that says which rows are unique prototypes; the metrics of these rows are added.
     :param n_atoms: column of atoms of the primitive cells: errors of thermal quantities are then per atom.
-    :param stability_threshold: eV/atom above the hull up to which a crystal counts as stable.
-    :param symprec: tolerance in A of space groups that are compared.
-    :param all_references: references without a row count as rows without an answer.
-    :param with_structures: whether crystals are compared, where both sides have them; None: unless columns are named.
+    :param stability_threshold: largest energy above the hull (eV/atom) with which a crystal counts as stable.
+    :param symprec: tolerance in A at which space groups are found and compared.
+    :param all_references: count references without a row like rows that failed.
+    :param with_structures: whether crystals are compared if both sides have them; None compares them unless ``pairs``
+        names columns.
     :raises CampaignError: for what cannot be found, read or compared.
 
     .. code-block:: python
@@ -208,8 +211,8 @@ def common_units(
         first, second = ours.get(name, ""), theirs.get(other, "")
         if first and second and first != second:
             raise ComparisonError(
-                f"{name} of the results is in {first}, {other} of the references in {second}: compare columns of one "
-                "unit"
+                f"{name} of the results is in {first}, {other} of the references in {second}: compare columns with "
+                "the same unit"
             )
         found[name] = first or second
     return found

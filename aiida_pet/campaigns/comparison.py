@@ -35,7 +35,7 @@ class Difference:
     :ivar unit: unit of the column, empty if it has none.
     :ivar n_rows: rows with a value in both.
     :ivar n_different: number of rows whose values differ.
-    :ivar mean: mean difference, NaN for what is no number, as the three others.
+    :ivar mean: mean difference; this and the next three are NaN for a column that holds no numbers.
     :ivar mean_abs: mean absolute difference.
     :ivar median_abs: median absolute difference.
     :ivar max_abs: largest absolute difference.
@@ -60,10 +60,11 @@ class Comparison:
     :ivar only_first: ids that only the first has.
     :ivar only_second: ids that only the second has.
     :ivar statuses: (status in the first, in the second) -> rows, where they differ.
-    :ivar differences: one per column that was compared.
+    :ivar differences: one entry for each column that was compared.
     :ivar rows: the rows that differ most in each column: ``column``, ``id``, ``formula`` (where it is known),
-        ``first``, ``second``, ``difference`` (NaN for what is no number).
-    :ivar settings: model, task and parameters that differ: name -> (first, second), None where one has no such.
+        ``first``, ``second``, ``difference`` (NaN if the values are no numbers).
+    :ivar settings: model, task and parameters that differ: name -> (value in the first, value in the second), None if
+        one of them does not have it.
     :ivar first: pk of the first.
     :ivar second: pk of the second.
     """
@@ -93,9 +94,9 @@ def compare(
     :param first: a launch with results, or a table, by pk, uuid, label or as a node.
     :param columns: columns to compare; if none are given, the columns that the catalogue marks and the space groups
         that both have.
-    :param where: only rows that fulfil it in the first.
-    :param most: rows to name of each column.
-    :raises ComparisonError: if one has no results, no id is in both, or a column is not.
+    :param where: condition; only rows that fulfil it in the first are compared.
+    :param most: number of rows that are named for each column.
+    :raises ComparisonError: if one has no results, if they share no id, or if a column is not in both.
     :raises FilterError: if the condition is not understood.
 
     .. code-block:: python

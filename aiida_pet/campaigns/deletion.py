@@ -72,7 +72,7 @@ def delete(going: Going) -> None:
         )
     if not deleted:
         raise ChangedError(
-            "something was made of these nodes in the meantime, nothing was deleted: try again"
+            "new nodes were made from these nodes in the meantime, so nothing was deleted: try again"
         )
 
 

@@ -21,10 +21,10 @@ class NoSuchNodeError(CampaignError, LookupError):
 
 
 class WrongNodeError(CampaignError, TypeError):
-    """Raised if a node is of another type than what was asked needs.
+    """Raised if a node does not have a type that the call accepts.
 
     :ivar pk: pk of the node.
-    :ivar expected: names of the types that would do.
+    :ivar expected: names of the types that are accepted.
     """
 
     def __init__(self, node: Any, named: object, expected: Sequence[str]) -> None:
@@ -60,7 +60,7 @@ class NoTrajectoriesError(CampaignError, LookupError):
 
 
 class NoSuchRowError(CampaignError, KeyError):
-    """Raised if there is no row of an id; the message names the closest ids.
+    """Raised if no row has an id; the message names the closest ids.
 
     :ivar pk: pk of the table, None if it is not stored.
     """
@@ -81,7 +81,7 @@ class NoRowsChosenError(CampaignError, ValueError):
 class NoSuchColumnError(CampaignError, LookupError):
     """Raised if there is no column of a name; the message names those that there are.
 
-    :ivar argument: that named it, such as ``columns``.
+    :ivar argument: the argument that named the column, such as ``columns``.
     """
 
     def __init__(self, message: str, argument: str = "columns") -> None:
@@ -123,8 +123,8 @@ class NoIdsError(UnusableReferenceError):
 class NothingToCompareError(CampaignError, ValueError):
     """Raised if results and references have no column in common that is known to the metrics.
 
-    :ivar whose: columns these are: of the ``results`` or of the ``references``.
-    :ivar columns: that may be compared, in a line.
+    :ivar whose: side to which the columns belong: ``results`` or ``references``.
+    :ivar columns: columns that may be compared, as one line of text.
     """
 
     def __init__(self, whose: str, columns: Sequence[str]) -> None:
@@ -163,7 +163,7 @@ class TakenUpError(NotResumableError):
 
 
 class NotEndedError(NotResumableError):
-    """Raised for a launch that goes on.
+    """Raised for a launch that has not ended.
 
     :ivar pk: pk of the launch.
     :ivar state: state of its process, in words.
@@ -177,20 +177,20 @@ class NotEndedError(NotResumableError):
 class NothingLeftError(NotResumableError):
     """Raised for a launch that has ended well.
 
-    :ivar given_up: rows that ended their jobs, and can be tried again.
+    :ivar given_up: number of rows that were given up since their jobs broke down twice; they can be tried again.
     """
 
     def __init__(self, pk: int | None, given_up: int) -> None:
         self.pk, self.given_up = pk, given_up
         self.reason = f"<{pk}> has ended well: nothing is left to do"
         if given_up:
-            jobs = "its job" if given_up == 1 else "their jobs"
-            self.reason += f" but {plural(given_up, 'row')} that ended {jobs}"
+            given = "was" if given_up == 1 else "were"
+            self.reason += f", except {plural(given_up, 'row')} that {given} given up"
         super().__init__(self.reason + (", which retry_given_up=True tries again" if given_up else ""))
 
 
 class SetByHandError(CampaignError, ValueError):
-    """Raised for resources that are asked for otherwise, where the options of jobs were not made of resources.
+    """Raised for resources that are changed, if the options of the jobs were set by hand and not made from resources.
 
     :ivar names: names of the resources.
     """
@@ -198,8 +198,8 @@ class SetByHandError(CampaignError, ValueError):
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.reason = (
-            "options of jobs were set by hand, or the defaults of the computer changed since then; give the wanted "
-            "values"
+            "options of the jobs were set by hand, or the defaults of the computer have changed since the launch; "
+            "give the new values"
         )
         super().__init__(f"{', '.join(names)}: {self.reason} as options")
 
@@ -212,7 +212,7 @@ class HasEndedError(CampaignError, ValueError):
 
 
 class NotStoppedError(CampaignError, RuntimeError):
-    """Raised for a launch that was asked to stop, and does so later.
+    """Raised for a launch that was asked to stop and has not stopped yet.
 
     :ivar pk: pk of the launch.
     """

@@ -40,7 +40,7 @@ class Rate:
     :ivar s_per_atom: seconds of computing per atom of the crystals.
     :ivar start_s: seconds from the start of the engine to the first batch.
     :ivar memory_mb: peak memory of a job.
-    :ivar jobs: past jobs that this was taken from, 0 for the default.
+    :ivar jobs: number of past jobs from which the figures come; 0 if they are defaults.
     :ivar device: that the last of them ran on: ``cpu``, ``cuda:0``.
     :ivar computer: label of the computer of that job.
     :ivar scale: how many times larger the model is than the model for which the default was measured.
@@ -71,7 +71,7 @@ class Rate:
         """Return where the figures were measured if not on such a device, or on another computer; else empty.
 
         :param device: that the jobs will run on: ``cpu`` or ``cuda``; empty if that is left open.
-        :param computer: label of the computer that they will run on.
+        :param computer: label of the computer on which jobs will run.
         """
         if not self.jobs:
             return "one CPU core" if _kind_of(device) not in ("", "cpu") else ""
@@ -84,16 +84,16 @@ class Rate:
 class Estimate:
     """What a launch will take.
 
-    :ivar rows: crystals.
+    :ivar rows: number of crystals.
     :ivar atoms: in all of them.
-    :ivar lanes: jobs that run at the same time.
+    :ivar lanes: number of jobs that run at the same time.
     :ivar job_size: rows of a job at most.
     :ivar jobs: number of jobs of all lanes.
     :ivar wall_s: seconds until the slowest lane is through, if all lanes run side by side.
     :ivar memory_mb: peak memory of a job.
-    :ivar rate: what the figures are based on.
-    :ivar pilot_size: rows of the first job of a lane at most, which tells how fast the next will be; None if jobs are
-        not to take a certain time, so that all are alike.
+    :ivar rate: past jobs (or defaults) on which the figures are based.
+    :ivar pilot_size: largest number of rows in the first job of a lane, which measures how fast the next jobs will be;
+        None if no duration of jobs was asked for, so that all jobs are alike.
     :ivar elsewhere: where the time was measured, if not on the device and computer of these jobs; else empty.
     """
 
@@ -127,13 +127,13 @@ def estimate(
     :param crystals: a set of crystals or a single structure, by pk, uuid, label or as a node; or (N,) atoms of each
         crystal.
     :param model: the model, by pk, uuid, label or as a node.
-    :param lanes: jobs that run at the same time.
-    :param job_size: rows of a job at most; None leaves it to the launch.
-    :param job_duration: seconds that a job should take; None if that is not asked for.
-    :param walltime: limit of a job in seconds; None if there is none.
-    :param device: that jobs will run on, ``cpu`` or ``cuda``: past jobs on such a device count if there are any.
-    :param computer: label of the computer that they will run on.
-    :param parameters: of the task; None takes the usual ones.
+    :param lanes: number of jobs that run at the same time.
+    :param job_size: largest number of rows in a job; None leaves it to the launch.
+    :param job_duration: seconds that a job should take; None sets no duration.
+    :param walltime: time limit of a job in seconds; None if there is none.
+    :param device: device on which jobs will run, ``cpu`` or ``cuda``; past jobs on such a device are preferred.
+    :param computer: label of the computer on which jobs will run.
+    :param parameters: parameters of the task; None takes the defaults.
     :raises NoSuchNodeError: if there is no such set or model.
 
     .. code-block:: python

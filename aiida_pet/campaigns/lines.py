@@ -31,5 +31,5 @@ def told_jobs(expected: Estimate) -> str:
     """Return how many jobs there are and how large they are, in words."""
     if expected.pilot_size is None or expected.jobs == expected.lanes:
         return f"{expected.jobs} of at most {plural(expected.job_size, 'row')}"
-    first = f"the first of each lane of at most {plural(expected.pilot_size, 'row')}"
-    return f"{expected.jobs}: {first}, the next of at most {expected.job_size:,}"
+    first = f"the first job of each lane has at most {plural(expected.pilot_size, 'row')}"
+    return f"{expected.jobs}; {first}, later jobs have at most {expected.job_size:,}"

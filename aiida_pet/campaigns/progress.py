@@ -51,7 +51,7 @@ class JobProgress:
     :ivar engine_s: seconds of the engine; 0 for a job taken from the cache.
     :ivar updated: Unix time of the heartbeat; None if there is none.
     :ivar rows_in_flight: rows that the engine works on now.
-    :ivar left_s: seconds until its engine is through, by the evaluations that are left; None while unknown.
+    :ivar left_s: seconds until its engine has ended, estimated from the evaluations that are left; None while unknown.
     """
 
     pk: int
@@ -78,12 +78,12 @@ class LaneProgress:
 
     :ivar pk: pk of the WorkChain.
     :ivar state: state of the process.
-    :ivar finished: whether it ended, well or not.
+    :ivar finished: whether it has ended, with success or not.
     :ivar rows_total: rows to do.
     :ivar rows_done: rows with a result.
     :ivar rate: rows per second now.
     :ivar jobs: pks of its jobs, oldest first.
-    :ivar message: why it did not end well; empty otherwise.
+    :ivar message: reason why it did not end well; empty otherwise.
     """
 
     pk: int
@@ -108,14 +108,14 @@ class CampaignProgress:
 
     :ivar pk: pk of the WorkChain.
     :ivar state: state of the process.
-    :ivar finished: whether it ended, well or not.
+    :ivar finished: whether it has ended, with success or not.
     :ivar exit_status: None while it runs.
-    :ivar message: why it did not end well; empty otherwise.
+    :ivar message: reason why it did not end well; empty otherwise.
     :ivar rows_total: rows to do; 0 while unknown.
     :ivar rows_done: rows with a result.
-    :ivar statuses: statuses of these, status -> count.
+    :ivar statuses: statuses of the finished rows, status -> count.
     :ivar rate: rows per second now, over all lanes.
-    :ivar eta_s: seconds until the slowest lane is through; None while unknown.
+    :ivar eta_s: seconds until the slowest lane has ended; None while unknown.
     :ivar engine_s: seconds of engines, summed over jobs.
     :ivar lanes: one entry for each lane, oldest first.
     :ivar jobs: one entry for each job, oldest first.

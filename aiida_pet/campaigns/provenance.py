@@ -32,12 +32,12 @@ _MAX_STEPS = 100  # a chain of sets longer than this is a mistake
 
 @dataclass(frozen=True)
 class TraceStep:
-    """One node on the way back.
+    """One node on the path back to the origin of a row.
 
     :ivar node: the node.
-    :ivar role: what it is on this way: result, merge, job, model, code, parameters, input, import, ...
-    :ivar row: scalar values of the row there, empty where the node has no rows.
-    :ivar note: what else there is to know, in words.
+    :ivar role: role of the node: result, merge, job, model, code, parameters, input, import, ...
+    :ivar row: scalar values of the row in this node; empty if the node has no rows.
+    :ivar note: further facts, as a sentence.
     """
 
     node: orm.Node
@@ -64,14 +64,14 @@ class TraceStep:
 
 
 def trace(named: Named, row_id: str) -> list[TraceStep]:
-    """Return the way from row ``row_id`` of a table or a launch back to its import, the row itself first.
+    """Return the path from row ``row_id`` of a table or a launch back to its import, the row itself first.
 
-    Where several tables hold the row, such as the tables of the stages of a screening, each way is followed, and shared
-    parts are told once.
+    If several tables hold the row, such as the tables of the stages of a screening, the path through each of them is
+    followed, and steps that these paths share are returned once.
 
     :param named: a table, a set of crystals, or a process with results, by pk, uuid, label or as a node.
     :raises NoSuchRowError: if there is no such row.
-    :raises WrongNodeError: if the node is none of these.
+    :raises WrongNodeError: if the node is no table, set or process.
     :raises NoRowsError: for a process without results.
 
     .. code-block:: python

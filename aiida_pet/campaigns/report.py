@@ -28,7 +28,7 @@ class StageStatus:
 
     :ivar name: name of the stage.
     :ivar pk: pk of its WorkChain; None before it was called, and of a stage without one.
-    :ivar state: state of its process, ``done`` of a stage without one, ``to come``.
+    :ivar state: state of its process, or ``done`` or ``to come`` if it has no process.
     :ivar rows_in: rows that came to it; None while unknown.
     :ivar rows_done: rows with a result; None while unknown.
     :ivar rows_out: rows that went on; None while unknown.
@@ -51,8 +51,8 @@ class Status:
     :ivar progress: rows, statuses, rate, time left, lanes and jobs.
     :ivar label: name of the WorkChain.
     :ivar group: label of the group of its campaign, None if it has none.
-    :ivar stages: stages of a screening, in their order; empty for what is none.
-    :ivar advice: what can be done now, each as a sentence with a command.
+    :ivar stages: stages of a screening, in their order; empty for other launches.
+    :ivar advice: sentences with commands that can be used now.
     """
 
     progress: CampaignProgress
@@ -74,11 +74,11 @@ class Status:
 
 
 def status(named: Named) -> Status | TrainingStatus:
-    """Return how far a launch is, live: figures of running jobs come from the heartbeats of their engines.
+    """Return how far a launch is. Figures of running jobs come from the heartbeats of their engines.
 
     :param named: the launch, or a lane or job of a launch, by pk, uuid, label or as a node.
     :raises NoSuchNodeError: if there is no such node, or several.
-    :raises WrongNodeError: if it is no process.
+    :raises WrongNodeError: if the node is no process.
 
     .. code-block:: python
 

@@ -37,8 +37,8 @@ class Rows:
     """Rows of a set, a table or a launch. Nodes are loaded once; a column is read when it is asked for.
 
     :ivar source: what was named: a table, a set of crystals, or the process of a launch.
-    :ivar table: the rows; not stored where they were put together from the jobs of a launch that goes on.
-    :ivar missing: what the table lacks, in words; empty if it is whole.
+    :ivar table: the rows; this node is not stored if the rows come from the jobs of a launch that still runs.
+    :ivar missing: sentence on what the table lacks; empty if it is complete.
     """
 
     source: Node
@@ -52,7 +52,7 @@ class Rows:
 
     @property
     def is_complete(self) -> bool:
-        """Whether these are all rows: a launch that goes on has more to come."""
+        """Whether these are all rows; a launch that still runs has more to come."""
         return not self.missing
 
     def __len__(self) -> int:
@@ -125,9 +125,9 @@ class Rows:
         """Return rows as a data frame indexed by id; only the columns that are asked for are read.
 
         :param where: only rows that fulfil this condition.
-        :param columns: these, in this order; all if not given.
+        :param columns: columns to return, in this order; all if not given.
         :param sort: sort by this column; with a minus before it, largest first.
-        :param limit: at most so many rows.
+        :param limit: largest number of rows.
         :return: ``attrs`` says the ``units`` of columns, the ``pk`` and ``missing``.
         :raises FilterError: if it is no condition on the columns that there are.
         :raises NoSuchColumnError: naming a column that there is not.
@@ -143,9 +143,9 @@ class Rows:
         return found
 
     def first_look(self) -> list[str]:
-        """Return the columns that people want to see first, of a set without such columns the first ones.
+        """Return the columns that people want to see first; if a set has no such columns, its first columns.
 
-        Columns of words that say nothing of any row are left out.
+        Columns of texts that are empty in all rows are left out.
         """
         names = self.column_names
         look = first_look(names)
@@ -230,11 +230,11 @@ def rows(named: Named | Rows) -> Rows:
     """Return the rows of a set, a table or a launch. For a launch that still runs, return the rows of the jobs that
     have ended.
 
-    Rows of a training are the errors of its last stage.
+    The rows of a training are the errors of its last stage.
 
     :param named: pk, uuid, label or node; rows that are at hand are returned as they are.
     :raises NoSuchNodeError: if there is no such node, or several.
-    :raises WrongNodeError: if it is something else.
+    :raises WrongNodeError: if it is no set, table or launch.
     :raises NoRowsError: for a process without any result yet.
 
     .. code-block:: python

@@ -32,7 +32,7 @@ Done = dict[str, dict[str, StructureSetData]]
 
 @dataclass(frozen=True)
 class Resumption:
-    """A launch that is ready to go on where another one ended.
+    """A launch that is ready to go on where another launch ended.
 
     :ivar builder: to be submitted.
     :ivar pk: pk of the launch that is taken up.
@@ -62,20 +62,21 @@ def resume(
     settings: Mapping[str, Any] | None = None,
     retry_given_up: bool = False,
 ) -> Resumption:
-    """Return what goes on where a launch ended: ``submit(resume(12, lanes=4).builder)`` computes only what is left.
+    """Return a launch that goes on where an earlier launch ended: ``submit(resume(12, lanes=4).builder)`` computes only
+    what is left.
 
-    It does so with lanes, resources, options and settings of before, and those given over them. On another computer the
-    earlier options do not hold, and the defaults of that computer are taken.
+    It keeps the lanes, resources, options and settings of the earlier launch, except those that are given here. On
+    another computer the earlier options do not hold, and the defaults of that computer are taken.
 
     :param named: the launch, by pk, uuid, label or as a node.
     :param code: code of the engine; None keeps the code of the earlier launch.
-    :param lanes: jobs that run at once.
-    :param job_size: rows of a job at most.
+    :param lanes: number of jobs that run at once.
+    :param job_size: largest number of rows in a job.
     :param resources: resources of each job; fields of :class:`~aiida_pet.computers.resources.Resources`.
     :param options: ``metadata.options`` of each job.
     :param settings: how the engine works.
-    :param retry_given_up: try the rows again that ended their jobs.
-    :raises NotEndedError: if the launch goes on.
+    :param retry_given_up: try rows again that were given up since their jobs broke down twice.
+    :raises NotEndedError: if the launch has not ended.
     :raises NothingLeftError: if it ended well.
     :raises TakenUpError: if another launch has taken it up.
     :raises NotResumableError: if it is neither a task over a set nor a screening.

@@ -82,16 +82,16 @@ def find(
     :param formulas: a crystal must have one of these compositions, whatever the size of its cell: ``MoTa`` is Mo2Ta2,
         too.
     :param elements: a crystal must hold all of these elements, and may hold others.
-    :param where: a condition on columns, see :mod:`aiida_pet.tables.filter`. Campaigns without one of the columns
-        have no row that fulfils it, nor has a value that is not finite.
+    :param where: a condition on columns, see :mod:`aiida_pet.tables.filter`. Campaigns that lack one of the columns are
+        left out, and values that are not finite do not fulfil it.
     :param campaigns: launches to look at, each named by pk, uuid or label, or given as a node; all if not given. A
         stage may be named here.
-    :param limit: stop after so many rows.
-    :param columns: shown of each row, beside launch and id; a launch that lacks one has no value there.
+    :param limit: stop after this number of rows.
+    :param columns: columns to return beside launch and id; a launch that lacks a column has no value there.
     :return: columns ``campaign`` (pk), ``label``, ``model``, ``id``, ``formula``, the columns of the condition, and the
         columns that the catalogue marks for searches, as far as they exist; ``attrs["units"]`` has the units.
     :raises FilterError: if the condition is not understood, or no campaign has its columns.
-    :raises QueryError: for what is no formula, no element, no launch with results, or a column of no launch.
+    :raises QueryError: if a formula, an element or a launch with results is not one, or if no launch has a column.
 
     .. code-block:: python
 

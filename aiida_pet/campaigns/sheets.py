@@ -55,10 +55,10 @@ class Values:
 
 @dataclass(frozen=True)
 class StageSheet:
-    """What a stage of a screening has of the crystal.
+    """Values that a stage of a screening has for the crystal.
 
     :ivar pk: pk of the table of the stage.
-    :ivar values: what it has beside the final table; None if the crystal did not come to it.
+    :ivar values: values that are not in the final table; None if the crystal did not reach the stage.
     """
 
     pk: int | None
@@ -67,15 +67,15 @@ class StageSheet:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Everything that is known of one crystal, as plain values.
+    """Everything that is known about one crystal, as plain values.
 
-    :ivar pk: pk of what was named.
+    :ivar pk: pk of the set, table or launch that was named.
     :ivar id: id of the crystal.
     :ivar missing: what the table lacks, in words; empty if it is whole.
-    :ivar geometry: None where no set of crystals is behind the row.
+    :ivar geometry: None if there is no set of crystals to which the row belongs.
     :ivar values: values of the row.
     :ivar stages: stages of a screening, by name, in their order.
-    :ivar provenance: the way back from the row, the row itself first; empty if it has no history.
+    :ivar provenance: steps from the row back to its origin, the row itself first; empty if it has no history.
     """
 
     pk: int | None
@@ -122,7 +122,7 @@ class Sheet:
 
 
 def sheet(named: Named | Rows, row_id: str) -> Sheet:
-    """Return everything that is known of crystal ``row_id`` of a set, a table or a launch.
+    """Return everything that is known about crystal ``row_id`` of a set, a table or a launch.
 
     :param named: pk, uuid, label, node, or what :func:`~aiida_pet.campaigns.results.rows` returned.
     :raises NoSuchRowError: if there is no such row, naming the closest ids.

@@ -29,7 +29,7 @@ class Stopped:
     :ivar pk: pk of the launch.
     :ivar state: state of its process by now, in words.
     :ivar has_ended: whether it has ended by now; otherwise it stops when what its jobs finished is fetched.
-    :ivar jobs: pks of the jobs that were cancelled, or that are waited for.
+    :ivar jobs: pks of the jobs that were cancelled, or that still run before the launch stops.
     :ivar can_be_resumed: whether another launch can take it up.
     """
 
@@ -43,13 +43,13 @@ class Stopped:
 def stop(named: Named, *, after_current_jobs: bool = False) -> Stopped:
     """Stop a launch, and wait for its end for a while.
 
-    Jobs are cancelled in their queues, and the rows that they finished are fetched; those under way begin again when
-    the launch is taken up.
+    Jobs are cancelled in their queues, and the rows that they finished are fetched; rows that were being computed begin
+    again when the launch is taken up.
 
     :param named: the launch, by pk, uuid, label or as a node.
     :param after_current_jobs: let the jobs that run now end first, and do not wait.
     :raises HasEndedError: if it has ended already.
-    :raises NotStoppedError: if nothing looks after it, or a computer cannot be asked; it stops later then.
+    :raises NotStoppedError: if no daemon runs, or a computer cannot be reached; the launch then stops later.
     """
     node: WorkChainNode = load(named, WorkChainNode)
     if node.is_terminated:
@@ -59,7 +59,7 @@ def stop(named: Named, *, after_current_jobs: bool = False) -> Stopped:
     if not after_current_jobs:
         problem = daemon.daemon_problem()
         if problem:
-            raise NotStoppedError(node.pk, f"{problem}; it stops before its next job")
+            raise NotStoppedError(node.pk, f"{problem}; the launch stops before its next job")
         jobs = _call_off(node)
     return Stopped(node.pk, state_of(node), node.is_terminated, [job.pk for job in jobs], is_campaign(node))
 

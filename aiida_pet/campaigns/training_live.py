@@ -56,7 +56,7 @@ def _note(progress: TrainingProgress) -> str:
         return progress.message or (progress.jobs[-1].message if progress.jobs else "")
     if progress.labelling is not None and not progress.jobs:
         return (
-            f"the teacher labels the crystals: `aiida-pet status {progress.labelling}` shows how far that is"
+            f"the teacher labels the crystals: `aiida-pet status {progress.labelling}` shows how far they are"
         )
     return "preparing the next job"
 

@@ -32,7 +32,7 @@ def trajectories_of(launch: Any) -> list[TrajectoriesData]:
 
 @contextmanager
 def open_trajectories(named: Named) -> Iterator[Trajectories]:
-    """Open the trajectories of a launch or a job, or those in one node.
+    """Open the trajectories of a launch, of a job, or of a single node.
 
     :param named: by pk, uuid, label or as a node.
     :raises NoTrajectoriesError: if there are none.

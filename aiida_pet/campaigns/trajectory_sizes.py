@@ -35,7 +35,8 @@ class DynamicsCost:
     frames: int
     n_bytes: int
     remedy: str = (
-        "write frames further apart (--set frames_every), write none (frames_every=0), or take a smaller set"
+        "write fewer frames (--set frames_every with a larger number), write none (frames_every=0), or take a "
+        "smaller set"
     )
     failed: dict[str, str] = field(default_factory=dict)
     metals: list[str] = field(default_factory=list)
@@ -79,6 +80,6 @@ def _notes_on_cells(table: StructureTable) -> tuple[str, ...]:
     ids = table.ids[small].tolist()
     return (
         f"cells of {plural(len(ids), 'crystal')} of {len(table):,} ({shortened(ids)}) are shorter than "
-        f"{SMALL_CELL:g} A: their dynamics lack all motion of longer waves, and their temperatures fluctuate much; "
-        "make supercells first if that matters",
+        f"{SMALL_CELL:g} A: their dynamics lack all motion with longer waves, and their temperatures fluctuate "
+        "strongly; make supercells first if this matters",
     )

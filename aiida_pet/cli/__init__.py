@@ -74,8 +74,8 @@ class _Main(ExplainingGroup):
 def main(context: click.Context, profile: str | None, verbose: int) -> None:
     """Screen crystals with the PET interatomic potential through AiiDA.
 
-    A first campaign: `aiida-pet setup`, then `aiida-pet launch relax FILE`. That command prints a pk, with
-    which you look at the launch: `aiida-pet status PK`, `aiida-pet results PK` and `aiida-pet trace PK ID`.
+    A first campaign: `aiida-pet setup`, then `aiida-pet launch relax FILE`. The second command prints a pk. Look at the
+    launch with this pk: `aiida-pet status PK`, `aiida-pet results PK` and `aiida-pet trace PK ID`.
 
     Completion by the Tab key, in bash (zsh_source and fish_source for others):
 

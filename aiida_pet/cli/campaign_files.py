@@ -130,8 +130,8 @@ def write(campaign: CampaignFile, output: Path | None) -> None:
 def export_launch(session: Session, *, pk: str, output: Path | None, force: bool) -> None:
     """Write the screening PK as a campaign file, which `aiida-pet launch screen FILE` starts again.
 
-    The file holds every parameter. Where it is launched in the same profile, jobs that are done already come
-    from the cache.
+    The file holds every parameter. If the file is launched in the same profile, jobs that are done already come from
+    the cache.
     """
     from aiida_pet.campaigns.export import campaign_of
 

@@ -16,8 +16,8 @@ from aiida_pet.tables.columns import Column, all_columns, sections, source_names
 def columns(source: str | None, wide: bool, as_json: bool) -> None:
     """Print the columns that TASK writes, or all columns, with units and meanings.
 
-    TASK is static, relax, phonons, elastic, hull, symmetry, combined (two relaxations made one), modes (modes
-    that were followed), screen, or a task or stage of another package. A name with {symprec} stands for one
+    TASK is static, relax, phonons, elastic, hull, symmetry, combined (a constrained and a free relaxation), modes
+    (modes that were followed), screen, or a task or stage of another package. A name with {symprec} stands for one
     column per tolerance: spacegroup_0_01 is the space group at 0.01 A.
     """
     chosen = [one for one in all_columns() if source is None or source in one.sources]

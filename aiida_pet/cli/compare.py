@@ -28,7 +28,7 @@ ROWS_EACH = 5
     type=click.IntRange(min=0),
     default=ROWS_EACH,
     show_default=True,
-    help="How many of the rows that differ most are named for each column.",
+    help="For each column, print this number of the rows that differ most.",
 )
 @wide_option
 @json_option
@@ -46,7 +46,7 @@ def compare(
 ) -> None:
     """Compare the results of launches PK1 and PK2 (or sets) row by row, by id.
 
-    Differences are PK2 minus PK1, over the rows that converged in both.
+    Differences are values of PK2 minus values of PK1, over the rows that converged in both.
 
     \b
     aiida-pet compare 12 31
@@ -86,10 +86,10 @@ def _echo(found: Comparison, wide: bool) -> None:
             say(f"{plural(len(ids), 'row')} only in the {which}: {shortened(ids)}")
     if found.settings:
         rows = [(name, *pair) for name, pair in found.settings.items()]
-        click.echo("\ndifferences in how the two were made")
+        click.echo("\ndifferences in workflow, model and parameters")
         echo_table(rows, ("setting", "first", "second"), wide=wide, once=False)
     else:
-        say("no difference is known in how the two were made")
+        say("no difference in workflow, model and parameters is known")
     if found.statuses:
         states = [(one, other, count) for (one, other), count in found.statuses.items()]
         click.echo("\nstatuses that differ")

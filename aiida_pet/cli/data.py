@@ -45,13 +45,14 @@ def data() -> None:
 @click.option("--skip-invalid", is_flag=True, help="Leave out broken structures and import the rest.")
 @click.option("--id-key", help="Field of a structure that holds its id; with '' the structures are numbered.")
 @click.option(
-    "--structure-key", help="Field of a JSON row that holds the structure, for rows with several structures."
+    "--structure-key",
+    help="Field of a JSON record that holds the structure, if records have several structures.",
 )
 @click.option(
     "--format",
     "file_format",
     type=click.Choice(readable()),
-    help="Format of all files. Without this option the name of each file tells its format.",
+    help="Format of all files. Without this option the name of each file says its format.",
 )
 @click.option(
     "--column-map",
@@ -76,7 +77,7 @@ def data() -> None:
     "--stress-sign",
     type=click.Choice(values_of(Sign)),
     default="plus",
-    help="Sign of the stresses in FILES; minus if compression is positive there.",
+    help="Sign of the stresses in FILES: minus if a positive stress means compression.",
 )
 @json_option
 @pass_session
@@ -97,10 +98,10 @@ def import_(
 ) -> None:
     """Import the crystals of FILES (files, zip archives, folders) as one set and print its pk.
 
-    Read are extxyz, CIF, POSCAR, ASE databases, JSON of pymatgen, pandas and databases of materials, csv and parquet
-    with structures as text, yaml of phonopy and phono3py, and folders of these, each also as .gz, .bz2, .xz or in a
-    .zip. A table without structures gives its columns to the crystals with the same ids. Ids come from the files and
-    must be unique.
+    The formats are extxyz, CIF, POSCAR, ASE databases, JSON of pymatgen, pandas and databases of materials, csv and
+    parquet with structures as text, and yaml of phonopy and phono3py. Files may be compressed (.gz, .bz2, .xz), or be
+    in a folder or a .zip. The columns of a table without structures are added to the crystals with the same ids. Ids
+    come from the files and must be unique.
     """
     from aiida_pet.campaigns.results import Rows
 
@@ -184,7 +185,7 @@ def import_files(files: Sequence[Path], **options: Any) -> tuple[StructureSetDat
 @json_option
 @pass_session
 def show(session: Session, *, pk: str, row_id: str | None, wide: bool, as_json: bool) -> None:
-    """Show what the set PK holds, or the one crystal ID of it."""
+    """Show what the set PK holds, or its crystal ID."""
     from aiida_pet.campaigns.nodes import load
     from aiida_pet.campaigns.results import Rows
     from aiida_pet.data.structures import StructureSetData
@@ -228,7 +229,7 @@ def show(session: Session, *, pk: str, row_id: str | None, wide: bool, as_json: 
     "--format",
     "file_format",
     type=click.Choice(writable()),
-    help="Format of the file. Without this option the name of the file tells it.",
+    help="Format of the file. Without this option the suffix of its name sets the format.",
 )
 @click.option("--overwrite", "force", is_flag=True, hidden=True)
 @force_option
@@ -246,9 +247,9 @@ def export(
 ) -> None:
     """Write the crystals of the set or launch PK with their columns to a file.
 
-    The name tells the format: .xyz or .extxyz, .json (pymatgen), .db (ASE database), .vasp or .poscar, .cif, .csv
-    (columns only), .yaml (phonopy, one crystal), each also with .gz, .bz2 or .xz; .parquet (columns only, needs
-    pyarrow); a name without a suffix is a folder of CIF files, or of POSCARs with --format poscar.
+    The suffix of the name sets the format: .xyz or .extxyz, .json (pymatgen), .db (ASE database), .vasp or .poscar,
+    .cif, .csv (columns only), .yaml (phonopy, one crystal), each also with .gz, .bz2 or .xz; .parquet (columns only,
+    needs pyarrow); a name without a suffix is a folder of CIF files, or of POSCARs with --format poscar.
     """
     from aiida_pet.campaigns import rows as rows_of
     from aiida_pet.io.writers import format_of, write_table
@@ -269,13 +270,15 @@ def export(
     else:
         say(f"wrote {plural(len(table) - len(left_out), 'row')} to {output}")
     if left_out:
-        note(f"not written, since {file_format} cannot hold them: {shortened(left_out)}")
+        note(
+            f"{plural(len(left_out), 'row')} not written, since {file_format} cannot hold them: {shortened(left_out)}"
+        )
     if rows.missing:
         note(rows.missing)
 
 
 @data.command("list")
-@click.option("--made", is_flag=True, help="List the results of launches as well.")
+@click.option("--made", is_flag=True, help="Also list the results of launches, not only imported sets.")
 @limit_option
 @columns_option
 @wide_option
@@ -313,7 +316,7 @@ def list_(
     ]
     echo_table(lines, headers, columns=columns, wide=wide, once=False)
     if limit and len(found) == limit:
-        note(f"these are the newest {limit}: --limit 0 for all")
+        note(f"these are the newest {limit}; --limit 0 shows all")
 
 
 def _in_words(record: dict[str, Any]) -> str:

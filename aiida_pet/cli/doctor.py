@@ -1,4 +1,4 @@
-"""``aiida-pet doctor``: what is wrong between here and the GPU, and how to mend it."""
+"""``aiida-pet doctor``: what is wrong between here and the GPU, and how to repair it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--code", default=ENGINE_HERE, show_default=True, help="Code of the engine, by label or pk.")
 @click.option(
-    "--model", metavar="NAME|PK", help="Model to look for. Without this option it is the model that ships."
+    "--model",
+    metavar="NAME|PK",
+    help="Model whose copy on the computer is checked. Without this option it is the model that ships.",
 )
-@click.option("--job", is_flag=True, help="Send a job through the queue that says what its node has.")
+@click.option(
+    "--job", is_flag=True, help="Send a job through the queue, which says what the compute node has."
+)
 @click.option(
     "--patience",
     type=click.IntRange(min=1),
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
 def doctor(
     session: Session, *, code: str, model: str | None, job: bool, patience: int, as_json: bool
 ) -> None:
-    """Say what is wrong with profile, daemon, computer and engine, and how to mend it.
+    """Say what is wrong with profile, daemon, computer and engine, and how to repair it.
 
     The exit status is 1 if anything is wrong.
 
@@ -79,7 +83,7 @@ def _checks(identifier: str, model: str | None, patience: int | None) -> Iterato
             "not looked at",
             False,
             "slots, code, computer, model and job, which need the storage",
-            "mend the storage, then run `aiida-pet doctor` again",
+            "repair the storage, then run `aiida-pet doctor` again",
         )
         return
     try:

@@ -17,25 +17,28 @@ FIRST_ROWS = 40
     "ids",
     metavar="ID",
     multiple=True,
-    help="Rows with this id. May be repeated: a row then needs one of the ids.",
+    help="Find rows with this id. If the option is repeated, rows with any of the ids are found.",
 )
 @click.option(
     "--formula",
     "formulas",
     metavar="F",
     multiple=True,
-    help="Crystals of this composition, in a cell of any size. May be repeated: a row then needs one of "
-    "them.",
+    help="Find crystals of this composition, in a cell of any size. If the option is repeated, crystals of any of the "
+    "compositions are found.",
 )
 @click.option(
     "--element",
     "elements",
     metavar="E",
     multiple=True,
-    help="Crystals with this element. May be repeated: a row then needs all of them.",
+    help="Find crystals with this element. If the option is repeated, only crystals with all of the elements are "
+    "found.",
 )
 @click.option(
-    "--where", metavar="CONDITION", help="Rows that fulfil this condition, such as 'e_above_hull < 0.02'."
+    "--where",
+    metavar="CONDITION",
+    help="Find rows that fulfil this condition, such as 'e_above_hull < 0.02'.",
 )
 @click.option(
     "--campaign",
@@ -95,7 +98,7 @@ def find(
         stream_json(frame, {"n_rows": len(frame), "complete": not more}, click.get_text_stream("stdout"))
         return
     if not len(frame):
-        note("no row of any launch fits")
+        note("no row of any launch fulfils all options")
         return
     records = list(iter_records(frame))
     names = [str(name) for name in frame.columns]
@@ -103,4 +106,4 @@ def find(
     values = {name: [row[name] for row in records] for name in ("id", *(one for one in names if one != "id"))}
     echo_columns(values, units, asked=columns is not None, wide=wide)
     if more and limit is None:
-        note(f"these are the first {most}: --limit 0 for all")
+        note(f"these are the first {most}; --limit 0 shows all")

@@ -46,7 +46,7 @@ def echo_vectors(vectors: Iterable[Iterable[float]], names: Iterable[str]) -> No
 def _groups(geometry: Geometry) -> str:
     """Return the groups in a line: ``0.01 A: 229 Im-3m``, ``none`` where no group was found."""
     groups = [f"{_tolerance(name)}: {_group(name, number)}" for name, number in geometry.groups.items()]
-    return ", ".join(groups) or "none: it is not periodic in two directions or three"
+    return ", ".join(groups) or "none, since the crystal is periodic in fewer than two directions"
 
 
 def _group(name: str, number: Any) -> str:

@@ -72,7 +72,7 @@ _set = click.option(
     "set_",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Set a parameter, which then wins over the protocol; `aiida-pet params` lists the parameters.",
+    help="Set a parameter to another value than the protocol does; `aiida-pet params TASK` lists the parameters.",
 )
 
 

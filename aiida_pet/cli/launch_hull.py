@@ -77,7 +77,7 @@ def hull(
     }
     for told, value in of_jobs.items():
         if value is not None and relax_references is None:
-            raise click.UsageError(f"{told} for launches that run jobs: --relax-references")
+            raise click.UsageError(f"{told} for launches that run jobs, that is with --relax-references")
     parameters = parse_settings(set_)
     problem = check_hull_parameters(parameters)
     if problem:

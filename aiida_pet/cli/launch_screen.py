@@ -61,8 +61,8 @@ def _no_where(context: click.Context, parameter: click.Parameter, value: str | N
     "--keep",
     multiple=True,
     metavar="STAGE:CONDITION",
-    help="Condition that rows must fulfil to go on after a stage, such as 'hull: e_above_hull <= 0.025'; "
-    "'hull:' lets all go on.",
+    help="Condition that rows must fulfil to go on after a stage, such as 'hull: e_above_hull <= 0.025'. With 'hull:' "
+    "all rows that did not fail go on.",
 )
 @click.option(
     "--mode",
@@ -115,8 +115,9 @@ def screen(
 ) -> None:
     """Screen the crystals of a set (by pk or label) or of FILES, stage by stage, or as a campaign FILE.yaml says.
 
-    Rows that fail a condition, or have no answer, stay in the final table, which says at which stage they left and why.
-    A screening that was stopped goes on where it was when it is launched again: finished jobs come from the cache.
+    Rows that do not fulfil a condition, or that fail, stay in the final table. It says at which stage they left and
+    why. If a screening was stopped and is launched again, it goes on where it stopped: finished jobs come from the
+    cache.
 
     \b
     aiida-pet launch screen campaign.yaml

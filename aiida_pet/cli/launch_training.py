@@ -36,8 +36,8 @@ def _training_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--old",
             metavar="SET|FILE",
-            help="Labelled crystals of the kind that the model knew before. Errors on them before and after the "
-            "training show what the model forgot.",
+            help="Labelled crystals like those on which the model was trained before. Errors on them before and after "
+            "the training show how much the model forgot.",
         ),
         click.option(
             "--test",
@@ -48,15 +48,15 @@ def _training_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--validation",
             metavar="SET|FILE",
-            help="Labelled crystals that choose the best epoch. Without this option a share of SET is taken.",
+            help="Labelled crystals whose errors decide which epoch is best. Without this option a share of SET is "
+            "taken.",
         ),
         click.option(
             "--set",
             "set_",
             multiple=True,
             metavar="NAME=VALUE",
-            help="Set an option, which then wins over the protocol; `aiida-pet params train` lists the "
-            "options.",
+            help="Set an option to another value than the protocol does; `aiida-pet params train` lists the options.",
         ),
         protocol_option,
         targets_argument,
@@ -71,7 +71,7 @@ def train(session: Session, **options: Any) -> None:
     """Train a new model on the labelled crystals of a set (by pk or label) or of FILES.
 
     Direct heads are trained first, then conservative forces and stress. Labels are the columns input_energy,
-    input_forces and input_stress that an import makes; --set energy=NAME names others.
+    input_forces and input_stress that an import makes; --set energy=NAME takes another column.
 
     \b
     aiida-pet launch train alloys.xyz --set group=base --dry-run
@@ -86,8 +86,8 @@ def finetune(session: Session, **options: Any) -> None:
     """Continue the training of a model (--model) with the labelled crystals of a set or of FILES.
 
     All weights are trained by default. --set method=lora trains only low-rank additions, and --set method=heads trains
-    only the heads. Labels of another level of theory get outputs of their own: --set variant=r2scan. If the model has
-    an uncertainty, it is taken off first and made again at the end.
+    only the heads. With --set variant=r2scan, the model gets additional outputs for labels of another level of theory.
+    If the model has an uncertainty, the uncertainty is removed first and computed again at the end.
 
     \b
     aiida-pet launch finetune new.xyz --model pet-mad-xs --old 12 --set epochs=20
@@ -96,9 +96,7 @@ def finetune(session: Session, **options: Any) -> None:
 
 
 @click.command(cls=OptionsByUse)
-@click.option(
-    "--teacher", metavar="NAME|PK", required=True, help="The large model, which labels the crystals."
-)
+@click.option("--teacher", metavar="NAME|PK", required=True, help="Large model that labels the crystals.")
 @click.option("--student", metavar="NAME|PK", help="Begin from this model instead of a new model.")
 @_training_options
 def distill(session: Session, teacher: str, student: str | None, **options: Any) -> None:
@@ -116,7 +114,8 @@ def calibrate(session: Session, **options: Any) -> None:
     """Give a model (--model) an uncertainty. It needs the labelled crystals on which the model was trained,
     as a set or FILES.
 
-    Validation rows set the scale of the uncertainty. --set ensemble=32 makes an ensemble of energies as well.
+    The errors of the validation rows set the scale of the uncertainty. --set ensemble=32 makes an ensemble of energies
+    as well.
     """
     _launch(session, "calibrate", **options)
 
@@ -313,11 +312,11 @@ def _told_data(prepared: Prepared) -> dict[str, str]:
     told = {
         "elements": shortened([chemical_symbols[z] for z in prepared.elements]),
         "labels": ", ".join(columns),
-        "level of theory": prepared.level_of_theory or "not known: --set level_of_theory=NAME says it",
+        "level of theory": prepared.level_of_theory or "not known: --set level_of_theory=NAME sets it",
     }
     if check.pairs and not np.isnan(check.ratio):
         told["stress sign"] = (
-            f"energies change by {check.ratio:.2f} times what the stresses predict, over {check.pairs} pairs of "
-            f"cells of one crystal (expected 1; correlation {check.correlation:.2f})"
+            f"energies change {check.ratio:.2f} times as much as the stresses predict, over {check.pairs} pairs of "
+            f"cells of the same crystal (expected 1; correlation {check.correlation:.2f})"
         )
     return told

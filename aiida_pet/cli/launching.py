@@ -88,7 +88,7 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--qos", help="Quality of service (SLURM)."),
         click.option("--partition", metavar="NAME", help="Partition or queue of the cluster."),
-        click.option("--account", metavar="NAME", help="Account that is charged."),
+        click.option("--account", metavar="NAME", help="Account to which the jobs are charged."),
         click.option(
             "--walltime",
             type=WALLTIME,
@@ -102,7 +102,11 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
             type=click.IntRange(min=1),
             help="Number of cores of a job for each of its GPUs.",
         ),
-        click.option("--gpu-type", metavar="NAME", help="Kind of GPU as the cluster calls it, such as a100."),
+        click.option(
+            "--gpu-type",
+            metavar="NAME",
+            help="Kind of GPU, under the name that the cluster uses, such as a100.",
+        ),
         click.option(
             "--gpus", type=click.IntRange(min=0), help="Number of GPUs of a job. The engine uses one GPU."
         ),
@@ -115,7 +119,7 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--job-size",
             type=click.IntRange(min=1),
-            help="Largest number of rows of a job. Without this option jobs are few and large.",
+            help="Largest number of rows in a job. Without this option there are few large jobs.",
         ),
         click.option(
             "--lanes",
@@ -128,7 +132,11 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--code", default=ENGINE_HERE, show_default=True, help="Code of the engine, by label or pk."
         ),
         json_option,
-        click.option("--label", default="", help="Label of the launch. Without this option a label is made."),
+        click.option(
+            "--label",
+            default="",
+            help="Label of the launch. Without this option the launch gets a label such as 'relax 64 of alloys'.",
+        ),
         click.option(
             "--wait",
             is_flag=True,
@@ -151,7 +159,7 @@ def protocol_option_of(further: Sequence[str] = (), or_file: bool = False) -> Ca
     return click.option(
         "--protocol",
         type=ProtocolName((*PROTOCOLS, *ALIASES, *further), or_file=or_file),
-        help="Set of parameters; `aiida-pet params TASK` says what each is for."
+        help="Set of parameters; `aiida-pet params TASK` says what each protocol is for."
         + (" FILE.yaml is a protocol of your own." if or_file else "")
         + "  [default: moderate]",
     )
@@ -191,7 +199,7 @@ def check_request(request: Request) -> None:
     :raises click.ClickException: if it could not, with the remedy.
     """
     if request.dry_run and request.wait:
-        raise click.UsageError("--dry-run starts nothing that --wait could wait for")
+        raise click.UsageError("--dry-run starts nothing, so there is nothing to --wait for")
     if request.dry_run:
         return
     from aiida_pet.computers.daemon import daemon_problem, disk_problem
@@ -261,7 +269,9 @@ def read_resources(request: Request, options: dict[str, Any]) -> dict[str, Any]:
     for name in given:
         option = OPTION_OF_RESOURCE.get(name)
         if option in options:
-            raise click.UsageError(f"{flag_of(name)} and --option {option} say the same: give one of them")
+            raise click.UsageError(
+                f"{flag_of(name)} and --option {option} set the same thing: give one of them"
+            )
     return given
 
 
@@ -365,7 +375,9 @@ def start(
     from aiida_pet.campaigns import status
     from aiida_pet.cli.status import echo_status, follow
 
-    note(f"<{node.pk}> started; it goes on if you leave (Ctrl-C), `aiida-pet status {node.pk}` looks again")
+    note(
+        f"<{node.pk}> started; it goes on if you leave (Ctrl-C), and `aiida-pet status {node.pk}` shows it again"
+    )
     follow(node, POLL_S)
     found = status(node)
     if request.as_json:

@@ -23,7 +23,7 @@ limit_option = click.option(
 
 
 @click.command("list")
-@click.option("--running", is_flag=True, help="Only launches that have not ended.")
+@click.option("--running", is_flag=True, help="List only launches that have not ended.")
 @limit_option
 @columns_option
 @wide_option
@@ -64,7 +64,7 @@ def list_(
     ]
     echo_table(lines, headers, columns=columns, wide=wide)
     if limit and len(found) == limit:
-        note(f"these are the newest {limit}: --limit 0 for all")
+        note(f"these are the newest {limit}; --limit 0 shows all")
 
 
 @click.command()
@@ -72,7 +72,7 @@ def list_(
 @click.argument("label")
 @pass_session
 def label(session: Session, *, pk: str, label: str) -> None:
-    """Call the launch, set or table PK by LABEL, which commands take in place of its pk.
+    """Give the launch, set or table PK the label LABEL. Commands take the label in place of the pk.
 
     LABEL replaces the labels that the node has. `aiida-pet data import` adds a further label instead.
     """
@@ -103,10 +103,11 @@ def label(session: Session, *, pk: str, label: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")
 @pass_session
 def delete(session: Session, *, pks: tuple[str, ...], yes: bool, dry_run: bool) -> None:
-    """Delete launches, sets or tables, with what was made of them.
+    """Delete launches, sets or tables, and everything that was made from them.
 
-    AiiDA keeps its rule that nothing stands without its origin: with a launch go its jobs and results, with a set all
-    launches on it and their results. The set that a launch was given stays, and so do models and codes.
+    AiiDA never keeps a result without its origin. So deleting a launch also deletes its jobs and results, and deleting
+    a set also deletes all launches over the set and their results. Deleting a launch keeps the set over which it ran,
+    the model and the code.
     """
     from aiida_pet.campaigns.deletion import delete as delete_nodes
     from aiida_pet.campaigns.deletion import going_with
@@ -116,7 +117,7 @@ def delete(session: Session, *, pks: tuple[str, ...], yes: bool, dry_run: bool) 
     for kind, count in found.kinds.items():
         click.echo(f"  {count:>6} {kind}")
     if dry_run:
-        click.echo(f"{plural(len(found.pks), 'node')} would be deleted; nothing was")
+        click.echo(f"{plural(len(found.pks), 'node')} would be deleted; nothing was deleted")
         return
     if not yes:
         click.confirm(f"Delete these {plural(len(found.pks), 'node')} for good?", abort=True)

@@ -40,7 +40,7 @@ def follow_look(looks: Iterable[Look], interval: float, pk: int) -> None:
         show = _redraw if console.is_terminal and not console.is_dumb_terminal else _print
         show(console, looks, interval)
     except KeyboardInterrupt:
-        click.echo(f"<{pk}> goes on; `aiida-pet status {pk} --watch` looks again", err=True)
+        click.echo(f"<{pk}> goes on; `aiida-pet status {pk} --watch` shows it again", err=True)
         click.echo(f"`aiida-pet stop {pk}` stops it", err=True)
         raise click.exceptions.Exit(130) from None
 

@@ -19,17 +19,16 @@ if TYPE_CHECKING:
 @click.option(
     "--reference",
     metavar="FILE|PK",
-    help="The references: a csv or parquet file, a file of crystals or of conductivities by mode, or a set, "
-    "table or launch. Without this option PK itself holds the references.",
+    help="The references: a csv or parquet file, a file of crystals, a file of conductivities of modes, a set, a "
+    "table or a launch. Without this option the references are columns of PK.",
 )
 @click.option(
     "--column",
     "columns",
     multiple=True,
     metavar="NAME=REFERENCE",
-    help="A column of the results and the column of its references, in the same unit; NAME alone if both "
-    "have this name. Without this option all columns are compared that the metrics know and that both "
-    "sides have.",
+    help="A column of the results and the column of its references, in the same unit; NAME alone if both have this "
+    "name. Without this option all columns are compared that both sides have and for which there is a metric.",
 )
 @click.option("--id-column", metavar="COLUMN", help="Column of a csv or parquet file that holds the ids.")
 @click.option(
@@ -48,18 +47,16 @@ if TYPE_CHECKING:
     type=float,
     default=0.0,
     show_default=True,
-    help="eV/atom above the hull up to which a crystal counts as stable.",
+    help="Largest energy above the hull (eV/atom) with which a crystal counts as stable.",
 )
 @click.option(
     "--symprec",
     type=float,
     default=0.01,
     show_default=True,
-    help="Tolerance in A at which space groups are compared.",
+    help="Tolerance in A at which space groups are found and compared.",
 )
-@click.option(
-    "--all-references", is_flag=True, help="References without a row count as rows without an answer."
-)
+@click.option("--all-references", is_flag=True, help="Count references without a row like rows that failed.")
 @click.option(
     "--structures",
     "with_structures",
@@ -85,10 +82,10 @@ def metrics(
 ) -> None:
     """Compare the results of the launch (or table) PK with references.
 
-    Energies above the hull are judged as matbench-discovery does (F1, DAF, MAE, ...), phonons as the MDR
-    benchmark does (per primitive cell, 300 K), conductivities mode by mode by kappa_SRME. Moduli have errors
-    of their own, and any other column has MAE, RMSE and R2. If the reference holds crystals, RMSD and
-    symmetry are compared too.
+    Energies above the hull get the metrics of matbench-discovery (F1, DAF, MAE, ...), phonons those of the MDR
+    benchmark (per primitive cell, at 300 K), and conductivities those of kappa_SRME (mode by mode). Moduli get errors
+    in GPa and errors of their logarithms, and any other column gets MAE, RMSE and R2. If the reference holds crystals,
+    RMSD and symmetry are compared too.
 
     \b
     aiida-pet metrics 12 --reference dft.csv --column e_above_hull=e_above_hull_dft
@@ -146,8 +143,6 @@ def _echo_counts(found: Metrics, all_references: bool) -> None:
         say(f"{plural(len(missing), 'row')} without reference, left out: {shortened(missing)}")
     if unused:
         treated = (
-            "counted as rows without an answer"
-            if all_references
-            else "left out (--all-references counts them)"
+            "counted like rows that failed" if all_references else "left out (--all-references counts them)"
         )
         say(f"{plural(len(unused), 'reference')} without row, {treated}: {shortened(unused)}")

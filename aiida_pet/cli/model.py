@@ -41,7 +41,7 @@ model.add_command(export)
 @json_option
 @pass_session
 def list_(session: Session, *, columns: list[str] | None, wide: bool, as_json: bool) -> None:
-    """List the models of the profile and the published ones that can be imported."""
+    """List the models of the profile, and the published models that can be imported."""
     from aiida_pet.data.model_nodes import model_nodes
     from aiida_pet.models.registry import list_models
 
@@ -59,7 +59,7 @@ def list_(session: Session, *, columns: list[str] | None, wide: bool, as_json: b
     if nodes:
         _echo_models(_NODE_HEADERS, [_node_line(node) for node in nodes], columns, wide)
     else:
-        click.echo("  none: `aiida-pet setup` makes the one that ships")
+        click.echo("  none: `aiida-pet setup` makes the node of the model that ships")
     click.echo("\nPublished (`aiida-pet model import NAME`):")
     _echo_models(_ENTRY_HEADERS, [_entry_line(entry) for entry in entries], columns, wide)
 
@@ -93,8 +93,8 @@ def import_(session: Session, *, source: str, version: str | None, trust: bool, 
 
     FILE may also be the description of a model of another engine, in JSON (docs/engines.md).
 
-    A checkpoint whose hash is not known is refused unless --trust is given. A file that was imported before
-    gives the node that was made then.
+    A checkpoint whose hash is not known is refused unless --trust is given. If the same file was imported before, its
+    node is used again.
     """
     from aiida_pet.data.model import PetModelData
     from aiida_pet.data.model_nodes import model_nodes
@@ -126,7 +126,7 @@ def import_(session: Session, *, source: str, version: str | None, trust: bool, 
 @json_option
 @pass_session
 def show(session: Session, *, which: str, as_json: bool) -> None:
-    """Show a model of the profile (by pk, name or sha256) or a published one (by name)."""
+    """Show a model of the profile (by pk, name or sha256) or a published model (by name)."""
     from aiida_pet.data.model_nodes import find_model
     from aiida_pet.models.registry import get_entry
 
@@ -137,7 +137,7 @@ def show(session: Session, *, which: str, as_json: bool) -> None:
         echo_json(record)
         return
     if node is None:
-        note(f"{which} is published, but not in this profile: `aiida-pet model import {which}` brings it")
+        note(f"{which} is published, but not in this profile: `aiida-pet model import {which}` imports it")
     echo_pairs({key: _short(value) for key, value in record.items() if value not in (None, "", [], {})})
 
 

@@ -32,9 +32,9 @@ _unit_option = click.option(
 def plot() -> None:
     """Draw a launch: bands, hulls, histograms, ...
 
-    Each command writes one picture with -o: svg, png, pdf, a html page that needs nothing else, or csv for
-    the numbers behind it. PK is a launch, a set or a table; --with draws others into the same picture.
-    matplotlib comes with the extra `plot`.
+    Each command writes one picture with -o: svg, png, pdf, a self-contained html page, or csv for the numbers behind
+    the picture. PK is a launch, a set or a table; --with draws others into the same picture. matplotlib comes with the
+    extra `plot`.
     """
 
 
@@ -46,7 +46,7 @@ def _drawn(draw: Callable[..., Drawing]) -> Command:
         "--output",
         required=True,
         type=click.Path(dir_okay=False, path_type=Path),
-        help="File for the picture. The ending of its name sets the format.",
+        help="File for the picture. The suffix of its name sets the format.",
     )
     @force_option
     @pass_session
@@ -102,7 +102,7 @@ _others = click.option(
 @click.option(
     "--own-path",
     is_flag=True,
-    help="Draw along the path of the space group that each crystal has now, not of the group with which it began.",
+    help="Draw along the path for the space group of each crystal after its relaxation, not before.",
 )
 @_drawn
 def bands(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], unit: str, own_path: bool) -> Drawing:
@@ -123,7 +123,9 @@ def bands(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], unit: str, 
 @_others
 @_unit_option
 @click.option(
-    "--by-element", is_flag=True, help="Draw the contribution of each element as well; for one row only."
+    "--by-element",
+    is_flag=True,
+    help="Draw the contribution of each element as well. This works for a single row.",
 )
 @_drawn
 def dos(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], unit: str, by_element: bool) -> Drawing:
@@ -137,7 +139,9 @@ def dos(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], unit: str, by
 @_pk
 @_ids
 @_others
-@click.option("--per-cell", is_flag=True, help="Give values per mole of primitive cells, not of atoms.")
+@click.option(
+    "--per-cell", is_flag=True, help="Give values per mole of primitive cells, not per mole of atoms."
+)
 @_drawn
 def thermal(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], per_cell: bool) -> Drawing:
     """Draw free energy, entropy and heat capacity of the vibrations of rows over temperature."""
@@ -158,7 +162,7 @@ def thermal(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], per_cell:
 @click.option(
     "--references",
     metavar="PK|FILE",
-    help="Further phases of the hull, for rows whose hull was not computed.",
+    help="Further phases of the hull, if the launch did not compute a hull.",
 )
 @_drawn
 def hull(
@@ -194,7 +198,9 @@ def _phase_frame(node: Any) -> Any:
 @_others
 @click.option("--column", required=True, metavar="C", help="Column whose values are counted.")
 @click.option(
-    "--bins", type=click.IntRange(min=1), help="Number of bins. Without this option the values choose it."
+    "--bins",
+    type=click.IntRange(min=1),
+    help="Number of bins. Without this option it follows from the values.",
 )
 @_drawn
 def histogram(
@@ -221,7 +227,11 @@ def histogram(
 )
 @click.option("--reference", metavar="PK|FILE", help="A launch, set or file with the references.")
 @click.option("--id-column", metavar="C", help="Column of a csv or parquet file that holds the ids.")
-@click.option("--per-atom", is_flag=True, help="Divide by the number of atoms, as for energies of cells.")
+@click.option(
+    "--per-atom",
+    is_flag=True,
+    help="Divide the values by the number of atoms, for columns such as the energy of the cell.",
+)
 @_drawn
 def parity(
     *,
@@ -267,12 +277,12 @@ def _references(named: str, id_column: str | None) -> Any:
 @_ids
 @_others
 @click.option(
-    "--r-max", type=float, default=8.0, show_default=True, help="Count distances up to this one, in A."
+    "--r-max", type=float, default=8.0, show_default=True, help="Largest distance that is counted, in A."
 )
 @_skip_option
 @_drawn
 def rdf(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], r_max: float, skip: float) -> Drawing:
-    """Draw the radial distributions of rows of dynamics; for a single row also by pairs of elements.
+    """Draw the radial distributions of rows of molecular dynamics; for a single row also for each pair of elements.
 
     \b
     aiida-pet plot rdf 12 alloy-0001 --skip 1 -o rdf.svg
@@ -289,8 +299,8 @@ def rdf(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], r_max: float,
 @_skip_option
 @_drawn
 def msd(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], skip: float) -> Drawing:
-    """Draw the mean squared displacement of atoms over time in dynamics, and print the diffusivities from its
-    slopes.
+    """Draw the mean squared displacements of atoms over time in molecular dynamics, and print the diffusivities that
+    follow from their slopes.
     """
     from aiida_pet.plotting.dynamics import draw_msd
 
@@ -304,9 +314,9 @@ def msd(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], skip: float) 
 @_skip_option
 @_drawn
 def vacf(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], skip: float) -> Drawing:
-    """Draw the autocorrelation of the velocities of rows of dynamics, and its spectrum.
+    """Draw the velocity autocorrelations of rows of molecular dynamics, and their spectra.
 
-    The trajectories must have velocities, and frames close to each other.
+    The trajectories must have velocities, and their frames must be close to each other in time.
 
     \b
     aiida-pet launch md alloys.xyz --set velocities=true --set frames_every=5
@@ -377,12 +387,12 @@ def conductivity(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...]) -> D
     "--tolerance",
     type=float,
     metavar="A",
-    help="Tolerance (symprec) whose changes are listed. Without this option it is the tolerance nearest to "
-    "0.01 A.",
+    help="Tolerance (symprec) at which changes of the space group are listed. Without this option it is the tolerance "
+    "nearest to 0.01 A.",
 )
 @_drawn
 def symmetry(*, pk: str, others: tuple[str, ...], tolerance: float | None) -> Drawing:
-    """Draw how many rows kept their space group at each tolerance, and what became of the others."""
+    """Draw how many rows kept their space group at each tolerance, and which groups the others have now."""
     from aiida_pet.plotting.symmetry import draw_symmetry
 
     return draw_symmetry(_things(pk, others), tolerance=tolerance)

@@ -28,14 +28,14 @@ def reference_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--level-of-theory",
             default="",
             metavar="TEXT",
-            help="Level of theory of the energies in files of references, such as PBE, where entries do not "
-            "say it. The model must have the same level.",
+            help="Level of theory of the energies in files of references, such as PBE, if their entries do not say "
+            "it. The model must have the same level.",
         ),
         click.option(
             "--level",
             metavar="NAME",
-            help="Keep only entries of this level of theory, such as r2SCAN, where a file of references "
-            "holds several.",
+            help="Keep only entries of this level of theory, such as r2SCAN, if a file of references holds several "
+            "levels.",
         ),
         click.option(
             "--reference",

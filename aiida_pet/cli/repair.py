@@ -13,11 +13,11 @@ from aiida_pet.cli.session import Session, pass_session
 @json_option
 @pass_session
 def repair(session: Session, *, dry_run: bool, as_json: bool) -> None:
-    """Mend what the loss of a worker, broker or database left behind, and say what is done.
+    """Put the processes of the profile in order after a worker, broker or database was lost, and say what was done.
 
-    The command stops the daemon, puts processes that the broker lost back into the queue, and starts the
-    daemon with as many workers as before. Jobs on the cluster go on meanwhile. If nothing was lost, only the
-    daemon is stopped and started.
+    The command stops the daemon, puts processes that the broker lost back into the queue, and starts the daemon with as
+    many workers as before. Jobs on the cluster go on meanwhile. If nothing was lost, the command only stops and starts
+    the daemon.
     """
     from aiida_pet.computers.repair import plan_repair, reachable_daemon
     from aiida_pet.computers.repair import repair as put_right

@@ -29,7 +29,9 @@ EVERY_S = 60
     show_default=True,
     help="Write the page to this file.",
 )
-@click.option("--title", help="Title of the page. Without it the labels of the launches are the title.")
+@click.option(
+    "--title", help="Title of the page. Without this option the labels of the launches are the title."
+)
 @click.option(
     "--best",
     type=click.IntRange(min=0),
@@ -40,15 +42,15 @@ EVERY_S = 60
 @click.option(
     "--sort",
     metavar="COLUMN",
-    help="Column by which the best crystals are chosen: smallest first, or largest first with a minus "
-    "before it.",
+    help="Column by which the best crystals are chosen: smallest values first, or with a minus before the name "
+    "largest values first.",
 )
 @click.option(
     "--id",
     "ids",
     multiple=True,
     metavar="ID",
-    help="A crystal that is shown with all its figures before the best; may be repeated.",
+    help="Id of a crystal that is shown with all its figures, before the best crystals; may be repeated.",
 )
 @click.option(
     "--rows",
@@ -75,8 +77,8 @@ EVERY_S = 60
     "columns",
     multiple=True,
     metavar="NAME=REFERENCE",
-    help="A column and the column of its references; NAME alone if both have this name. Without this option "
-    "the important columns that both have are compared.",
+    help="A column and the column of its references; NAME alone if both have this name. Without this option all "
+    "important columns that both sides have are compared.",
 )
 @click.option(
     "--watch",
@@ -89,7 +91,7 @@ EVERY_S = 60
     type=click.IntRange(min=5),
     default=EVERY_S,
     show_default=True,
-    help="Seconds between two pages of --watch.",
+    help="With --watch: seconds until the page is written again.",
 )
 @force_option
 @json_option
@@ -114,9 +116,9 @@ def report(
 ) -> None:
     """Write the launch PK as one page, which opens offline in any browser and can be sent by mail.
 
-    The page says what was asked and what it cost. It shows the funnel, values, hulls, symmetry, elements, the
-    best crystals and all rows. If several PKs are given, the page shows the first launch and compares it with
-    the others. A launch that still runs is shown with the rows that it has so far.
+    The page says what the launch computed, with which model and parameters, and what it cost. It shows the funnel,
+    values, hulls, symmetry, elements, the best crystals and all rows. If several PKs are given, the page shows the
+    first launch and compares it with the others. A launch that still runs is shown with the rows that it has so far.
     """
     session.load()
     check_target(output, force)

@@ -54,18 +54,22 @@ class Choice:
 @click.option(
     "--where",
     metavar="CONDITION",
-    help="Only rows that fulfil this condition, such as 'status != converged'.",
+    help="Show only rows that fulfil this condition, such as 'status != converged'.",
 )
 @click.option("--columns", metavar="A,B,...", help="Columns to show, in this order; 'all' shows all.")
-@click.option("--sort", metavar="COLUMN", help="Sort by this column; with a minus before it, largest first.")
+@click.option(
+    "--sort",
+    metavar="COLUMN",
+    help="Sort by this column: smallest values first, or with a minus before the name largest values first.",
+)
 @click.option("--limit", type=click.IntRange(min=0), help="Number of rows to show; 0 shows all.")
 @click.option(
     "--format",
     "form",
     type=click.Choice([form.value for form in Format]),
     metavar="NAME",
-    help=f"{', '.join(form.value for form in Format)}. Without this option it is table, or the format that "
-    "the name after -o tells.",
+    help=f"{', '.join(form.value for form in Format)}. Without this option it is table, or the format that the suffix "
+    "of the file after -o sets.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @wide_option
@@ -261,7 +265,9 @@ def _write_crystals(rows: Rows, choice: Choice, form: Format, output: Path) -> N
         raise click.ClickException(str(error)) from error
     note(f"wrote {output}")
     if left_out:
-        note(f"not written, since {file_format} cannot hold them: {shortened(left_out)}")
+        note(
+            f"{plural(len(left_out), 'row')} not written, since {file_format} cannot hold them: {shortened(left_out)}"
+        )
 
 
 def _write_submission(rows: Rows, table: Table, output: Path) -> None:
@@ -270,10 +276,10 @@ def _write_submission(rows: Rows, table: Table, output: Path) -> None:
 
     done = write_submission(table, rows.crystals(), output)
     note(
-        f"wrote {done.energies}, pred_col e_form_per_atom, {plural(done.n_rows, 'row')}, {done.n_missing} "
+        f"wrote {done.energies} (pred_col e_form_per_atom): {plural(done.n_rows, 'row')}, {done.n_missing} of them "
         "without a formation energy"
     )
     note(
-        f"wrote {done.structures}, struct_col structure, {plural(done.n_structures, 'crystal')}, "
+        f"wrote {done.structures} (struct_col structure): {plural(done.n_structures, 'crystal')}, "
         f"{done.n_unconverged} of them not converged"
     )

@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 )
 @launch_options
 def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request) -> None:
-    """Go on with the launch PK, which was stopped or left rows, and compute only the rows that are left.
+    """Take up the launch PK, which was stopped or left rows, and compute only the rows that are left.
 
-    The launch keeps its options; options given here replace them, such as the lanes, queue, memory or
-    walltime. If --code is on another computer, what the launch asked of its queue no longer holds, and the
-    defaults of the new computer do. The new launch has the whole table; rows that were finished are taken
-    over and not computed again.
+    The launch keeps its options; options given here replace them, such as the lanes, queue, memory or walltime. If
+    --code is on another computer, the jobs ask the queue for the defaults of that computer, not for the resources of
+    the earlier launch. The new launch has the whole table; rows that were finished are taken over and not computed
+    again.
 
     \b
     aiida-pet resume 12 --lanes 4
@@ -62,7 +62,7 @@ def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request)
         return
     if request.model is not None:
         raise click.UsageError(
-            "--model: a launch that is resumed keeps its model; launch anew for another model"
+            "--model: a launch that is resumed keeps its model; for another model start a new launch"
         )
     try:
         found = resumed(node, **_changes(request), retry_given_up=retry_given_up)
@@ -106,6 +106,8 @@ def _tell(found: Resumption, request: Request) -> None:
         record = {"pk": found.pk, "rows_done": found.rows_done, "lanes": lanes, "options": options}
         echo_json(record | {"settings": dict(builder.settings or {})})
         return
-    say(f"<{found.pk}>: {plural(found.rows_done, 'row')} done, {plural(lanes, 'lane')} for the rest")
+    say(
+        f"<{found.pk}>: {plural(found.rows_done, 'row')} done, {plural(lanes, 'lane')} for the rows that are left"
+    )
     say(f"each job asks for {told_options(options)}")
     click.echo("nothing was started")

@@ -26,7 +26,8 @@ EXTENSIVE = ("energy", "uncertainty")  # columns that are taken per atom
     default="uncertainty",
     show_default=True,
     metavar="COLUMN",
-    help="Column whose largest values are taken.",
+    help="Column by which crystals are chosen, largest values first. An uncertainty or energy is divided by the "
+    "number of atoms.",
 )
 @click.option("--count", type=click.IntRange(min=1), default=50, show_default=True, help="How many.")
 @click.option(
@@ -39,8 +40,8 @@ EXTENSIVE = ("energy", "uncertainty")  # columns that are taken per atom
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
-    help="Number of candidates for each row that is taken; with 1 the largest values are taken, however "
-    "alike the crystals are.",
+    help="Number of candidates for each crystal that is taken. With 1 the crystals with the largest values are taken, "
+    "however alike they are.",
 )
 @click.option(
     "-o",
@@ -64,12 +65,12 @@ def select(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Write crystals of the launch (or set) PK to a file: those that differ and of which the model is least
-    sure.
+    """Write crystals of the launch (or set) PK to a file: crystals that differ from each other and about which the
+    model is least sure.
 
-    The column `uncertainty` is made by a model with one: `--set outputs=[uncertainty]` of a launch. Its
-    values per atom are compared. How much rows differ is measured by the column `features` if there is one,
-    else by composition and volume.
+    The crystals are chosen by their uncertainty per atom. A launch whose model has an uncertainty computes it with
+    `--set outputs=[uncertainty]`. How much crystals differ is measured by the column `features` if there is one,
+    otherwise by composition and volume.
 
     \b
     aiida-pet launch static pool.xyz --model 130 --set 'outputs=[uncertainty,features]' --wait
@@ -103,7 +104,9 @@ def select(
         f"{figure[places].max():.3g} to {figure[places].min():.3g} {_unit(table, by)}".rstrip()
     )
     if left_out:
-        note(f"not written, since the format cannot hold them: {shortened(left_out)}")
+        note(
+            f"{plural(len(left_out), 'row')} not written, since the format cannot hold them: {shortened(left_out)}"
+        )
     if rows.missing:
         note(rows.missing)
 

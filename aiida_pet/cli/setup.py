@@ -44,7 +44,7 @@ def setup(
     workers: int,
     as_json: bool,
 ) -> None:
-    """Make profile, computer, code and model where they are missing, and start the daemon.
+    """Make the profile, computer, code and model that are missing, and start the daemon.
 
     The command changes nothing that is there, so run it as often as you like. `aiida-pet setup computer` adds
     another computer.

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from aiida_pet.computers.computer_file import ComputerFile
 
 NOT_ASKED = (
-    "Not asked for are: kind of GPU, cores and memory of a job, names of resources and parallel environment of PBS "
-    "and SGE, further shell lines, intervals. These go into a file (docs/cluster.md lists its keys). Answer no, save "
-    "the lines above, add these keys and give that file; or give the file later with --update."
+    "These questions leave out the kind of GPU, the cores and memory of a job, the names of resources and the "
+    "parallel environment of PBS and SGE, further shell lines, and intervals. To set them, answer no, save the lines "
+    "above as a file, add the keys (docs/cluster.md lists them) and run the command with this file. Or give the file "
+    "later with --update."
 )
 
 
@@ -35,7 +36,7 @@ NOT_ASKED = (
 @click.option(
     "--update",
     is_flag=True,
-    help="Change what differs and has no effect on results: shell lines, intervals, defaults of jobs, "
+    help="Change everything that differs and has no effect on results: shell lines, intervals, defaults of jobs, "
     "connection.",
 )
 @json_option
@@ -111,27 +112,29 @@ def _ask() -> dict[str, Any]:
     answers["scheduler"] = click.prompt(
         "Scheduler", type=click.Choice([name.value for name in SchedulerName]), default="slurm"
     )
-    answers["work_dir"] = click.prompt("Folder there for jobs", default="/scratch/{username}/aiida")
-    answers["engine"] = click.prompt("Path of pet-engine there")
-    modules = click.prompt("Modules to load, with blanks between them", default="", show_default=False)
+    answers["work_dir"] = click.prompt("Folder for jobs on the computer", default="/scratch/{username}/aiida")
+    answers["engine"] = click.prompt("Path of pet-engine on the computer")
+    modules = click.prompt("Modules to load, with spaces between them", default="", show_default=False)
     answers["modules"] = modules.split()
     answers["environment"] = click.prompt(
-        "Environment variables, as NAME=VALUE with blanks between them (empty for none)",
+        "Environment variables, as NAME=VALUE with spaces between them (empty for none)",
         default="",
         show_default=False,
         value_proc=_variables,
     )
     if answers["scheduler"] == "slurm":
         answers["gpu_syntax"] = click.prompt(
-            "How GPUs are asked for",
+            "How SLURM is asked for GPUs",
             type=click.Choice([syntax.value for syntax in GpuSyntax]),
             default="gres",
         )
     resources: dict[str, Any] = {}
     if answers["scheduler"] == "direct":
-        answers["gpus"] = click.prompt("GPUs of the machine", type=click.IntRange(min=0), default=0)
+        answers["gpus"] = click.prompt(
+            "Number of GPUs of the computer", type=click.IntRange(min=0), default=0
+        )
         return answers
-    resources["gpus"] = click.prompt("GPUs of a job", type=click.IntRange(min=0), default=1)
+    resources["gpus"] = click.prompt("Number of GPUs of a job", type=click.IntRange(min=0), default=1)
     for name, question in (
         ("partition", "Partition or queue"),
         ("account", "Account"),

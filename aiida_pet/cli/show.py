@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 def show(
     session: Session, *, pk: str, row_id: str | None, columns: list[str] | None, wide: bool, as_json: bool
 ) -> None:
-    """Print everything known of crystal ID of the launch, set or table PK. ID may be left out if there is
+    """Print everything that is known about crystal ID of the launch, set or table PK. ID may be left out if there is
     only one crystal.
 
-    The sheet has its geometry; its status, relaxation, symmetry, hull, phonons and elastic constants as far as they
-    were computed, with units; of a screening what each stage has beside that; and the jobs that it comes from.
+    The output has the geometry of the crystal; its status, relaxation, symmetry, hull, phonons and elastic constants,
+    as far as they were computed; for a screening, further columns of each stage; and the jobs that computed the row.
 
     \b
     aiida-pet show 12 alloy-3

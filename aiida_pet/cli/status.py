@@ -31,13 +31,13 @@ _ADVICE_OF_OLD = re.compile(r": `aiida-pet resume \d+` goes on with them")
 
 @click.command()
 @click.argument("pk")
-@click.option("--watch", is_flag=True, help="Look again and again until the launch ends.")
+@click.option("--watch", is_flag=True, help="Show the progress again and again until the launch ends.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.1),
     default=WATCH_S,
     show_default=True,
-    help="Seconds between two looks of --watch.",
+    help="With --watch: seconds until the progress is shown again.",
 )
 @click.option("--jobs", "all_jobs", is_flag=True, help="List every job, however many there are.")
 @json_option

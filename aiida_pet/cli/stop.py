@@ -12,15 +12,17 @@ from aiida_pet.words import plural
 @click.command()
 @click.argument("pk")
 @click.option(
-    "--after-current-jobs", is_flag=True, help="Let the jobs that run now end first, rather than cancel them."
+    "--after-current-jobs",
+    is_flag=True,
+    help="Let the jobs that run now end, and then stop; do not cancel them.",
 )
 @json_option
 @pass_session
 def stop(session: Session, *, pk: str, after_current_jobs: bool, as_json: bool) -> None:
     """Stop the launch PK; `aiida-pet resume PK` takes it up again.
 
-    Its jobs are cancelled in their queues, and the rows that they finished are fetched. Rows that were being
-    computed begin again. With --after-current-jobs the jobs end first.
+    Its jobs are cancelled in their queues, and the rows that they finished are fetched. Rows that were being computed
+    begin again in the next launch. With --after-current-jobs the jobs that run now end first.
     """
     from aiida_pet.campaigns.stopping import stop as stop_launch
 
@@ -34,10 +36,11 @@ def stop(session: Session, *, pk: str, after_current_jobs: bool, as_json: bool) 
         say(f"<{found.pk}> {found.state}, with {jobs} cancelled{goes_on}")
     elif after_current_jobs:
         say(
-            f"<{found.pk}> stops once its current jobs have ended ({jobs}): `aiida-pet status {found.pk} --watch`"
+            f"<{found.pk}> stops once its current jobs have ended ({jobs}): `aiida-pet status {found.pk} --watch` "
+            "shows when"
         )
     else:
         say(
-            f"<{found.pk}> stops when the finished rows of {jobs} are fetched: `aiida-pet status {found.pk} "
-            f"--watch`; `verdi process kill {found.pk}` stops it without waiting"
+            f"<{found.pk}> stops when the finished rows of {jobs} are fetched: `aiida-pet status {found.pk} --watch` "
+            f"shows when; `verdi process kill {found.pk}` stops it without waiting"
         )

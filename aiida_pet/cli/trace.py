@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def trace(session: Session, *, pk: str, row_id: str | None, as_json: bool) -> None:
     """Show where row ID of the launch (or set) PK comes from.
 
-    The way leads back through merges and jobs, with the model, code and parameters of each job, to the input
+    The command goes back through merges and jobs, with the model, code and parameters of each job, to the input
     structure and its file.
     """
     from aiida_pet.campaigns import rows

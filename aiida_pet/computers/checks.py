@@ -151,14 +151,14 @@ def _check_folder(transport: Any, work_dir: str) -> Check:
         return Check(
             "work directory", False, f"{work_dir}: a file came back changed", "check the file system"
         )
-    return Check("work directory", True, f"{work_dir}: written, read and removed a file")
+    return Check("work directory", True, f"{work_dir}: a file was written, read and removed")
 
 
 def _check_space(transport: Any, work_dir: str) -> Check:
     status, output, error = transport.exec_command_wait(f"df -Pk {shlex.quote(work_dir)}")
     words = output.strip().splitlines()[-1].split() if output.strip() else []
     if status or len(words) < 5 or not words[3].isdecimal():
-        return Check("disk", False, f"df {work_dir}: {_line(error or output)}", "look at the disk yourself")
+        return Check("disk", False, f"df {work_dir}: {_line(error or output)}", "look at the disk by hand")
     free = int(words[3])
     detail = f"{free / 1024**2:,.1f} GB free in {work_dir} ({words[4]} used)"
     if free < LEAST_FREE_KIB:
@@ -185,7 +185,7 @@ def _check_queue(transport: Any, computer: Computer) -> Check:
 def check_engine(transport: Any, code: InstalledCode) -> Check:
     """Ask the engine for its version, in the environment that a job gives it."""
     path = str(code.filepath_executable)
-    install = "pip install 'aiida-pet[engine]' into its environment there, or name another path in a code"
+    install = "pip install 'aiida-pet[engine]' into its environment there, or make a code with another path"
     before = [text for text in (code.computer.get_prepend_text(), code.prepend_text) if text]
     command = "\n".join([*before, f"{shlex.quote(path)} --version"])
     status, output, error = transport.exec_command_wait(command)
@@ -202,7 +202,7 @@ def check_engine(transport: Any, code: InstalledCode) -> Check:
             f"{path} belongs to aiida-pet {found}, but this is aiida-pet {__version__}",
             f"install aiida-pet {__version__} there, or install {found} here and run `verdi daemon restart`",
         )
-    return Check("engine", True, f"{path}, aiida-pet {found} as here")
+    return Check("engine", True, f"{path}, aiida-pet {found}, the same version as here")
 
 
 def _line(error: Any) -> str:

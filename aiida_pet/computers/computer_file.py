@@ -51,7 +51,7 @@ Label = Annotated[
     ),
 ]
 AbsolutePath = Annotated[
-    str, _text(r"\A/[A-Za-z0-9_./+@{}=~,-]{0,999}\z", "an absolute path without blanks, quotes and $")
+    str, _text(r"\A/[A-Za-z0-9_./+@{}=~,-]{0,999}\z", "an absolute path without spaces, quotes and $")
 ]
 Module = Annotated[
     str,
@@ -189,8 +189,8 @@ def parse_computer(raw: Any, source: str) -> ComputerFile:
         )
     if found.scheduler is not SchedulerName.DIRECT and found.gpus:
         raise ResourceError(
-            f"bad {source}:\n  gpus = {found.gpus}: this key is for a workstation without a scheduler; what a job "
-            "asks of a cluster goes under `resources`"
+            f"bad {source}:\n  gpus = {found.gpus}: this key is for a workstation without a scheduler; for a cluster, "
+            "write what a job asks for under `resources`"
         )
     try:
         render(parse_resources(found.resources), SCHEDULERS[found.scheduler], found.site)

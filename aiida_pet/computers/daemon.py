@@ -43,7 +43,7 @@ def daemon_problem() -> str | None:
     if client is None:
         return (
             "the profile has no message broker, so nothing can be submitted: "
-            "`verdi profile configure-broker core.zeromq` gives it one"
+            "`verdi profile configure-broker core.zeromq` adds a broker"
         )
     problem = broker_problem(client.profile)
     if problem:

@@ -128,7 +128,9 @@ def check_daemon(*, with_slots: bool = True) -> Iterator[Check]:
             "`verdi daemon restart`",
         )
     else:
-        yield Check("daemon", True, f"runs with {plural(workers, 'worker')}, packages as here")
+        yield Check(
+            "daemon", True, f"runs with {plural(workers, 'worker')} and the packages of this environment"
+        )
     if with_slots:
         yield _check_slots(workers)
     limit = _open_files_of(client)

@@ -78,7 +78,7 @@ def ensure_profile(name: str | None) -> tuple[Profile, Step]:
         ""
         if backend
         else f"profile {wanted!r} has no message broker, so nothing can be submitted: "
-        "`verdi profile configure-broker core.zeromq` gives it one"
+        "`verdi profile configure-broker core.zeromq` adds a broker"
     )
     detail = f"{profile.storage_backend}, {backend or 'no broker'}, in {config.dirpath}"
     return profile, Step("profile", state, wanted, detail, problem=problem)

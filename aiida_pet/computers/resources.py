@@ -80,16 +80,18 @@ class Resources(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     gpus: int | None = Field(None, ge=0, le=MAX_GPUS, strict=True, description="number of GPUs of a job")
-    gpu_type: Word | None = Field(None, description="kind of GPU as the cluster calls it, such as a100")
+    gpu_type: Word | None = Field(
+        None, description="kind of GPU, under the name that the cluster uses, such as a100"
+    )
     cpus_per_gpu: int | None = Field(None, ge=1, le=MAX_CPUS, strict=True, description="cores per GPU")
     cpus: int | None = Field(
         None, ge=1, le=MAX_CPUS, strict=True, description="number of cores of a job, in place of cpus_per_gpu"
     )
     memory: Annotated[int, BeforeValidator(parse_memory)] | None = Field(
-        None, description="main memory of a job, such as 64GB; kept in KiB"
+        None, description="main memory of a job, such as 64GB; stored in KiB"
     )
     walltime: Annotated[int, BeforeValidator(parse_duration)] | None = Field(
-        None, description="time limit of a job, such as 2h; kept in seconds"
+        None, description="time limit of a job, such as 2h; stored in seconds"
     )
     account: Account | None = Field(None, description="who pays")
     partition: Queues | None = Field(None, description="partition or queue")
@@ -275,8 +277,8 @@ def _check_known(resources: Resources, scheduler: str) -> None:
         )
     if resources.gpus and scheduler not in SCHEDULERS:
         raise ResourceError(
-            f"gpus = {resources.gpus}: how to ask scheduler {scheduler!r} for GPUs is not known (known are "
-            f"{', '.join(SCHEDULERS)}): give custom_scheduler_commands as an option instead"
+            f"gpus = {resources.gpus}: aiida-pet cannot ask scheduler {scheduler!r} for GPUs, only "
+            f"{', '.join(SCHEDULERS)}: give custom_scheduler_commands as an option instead"
         )
     if resources.qos is not None and scheduler != "core.slurm":
         raise ResourceError(f"qos = {resources.qos!r}: only SLURM knows it, but the scheduler is {scheduler}")

@@ -107,7 +107,7 @@ def worker_problem(client: DaemonClient) -> str | None:
         settled.add(record.pid)
         if what is not None and _lives_since(record.pid, record.time):
             return (
-                f"worker {record.pid} of the daemon {what} at {record.time}, and may do nothing any more: mend the "
+                f"worker {record.pid} of the daemon {what} at {record.time}, and may do nothing any more: remove the "
                 f"cause, then run {REPAIR} (the log is {client.daemon_log_file})"
             )
     return None

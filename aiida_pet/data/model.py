@@ -60,7 +60,7 @@ class PetModelData(orm.SinglefileData):
 
         :param card: ``name``, ``elements`` (atomic numbers or symbols), ``outputs``; the other attributes if
             known.
-        :raises ValueError: if the card lacks a key, or is of another file.
+        :raises ValueError: if the card lacks a key, or belongs to another file.
         """
         path = Path(path).resolve()
         sha256 = _sha256(path)
@@ -81,9 +81,9 @@ class PetModelData(orm.SinglefileData):
 
     @classmethod
     def get_or_create(cls, path: str | Path, card: Mapping[str, Any]) -> Self:
-        """Return the stored node of the file ``path``: the one there is, else a new one with ``card``.
+        """Return the stored node of the file ``path``: the existing node, or else a new node with ``card``.
 
-        :raises ValueError: if the card lacks a key, or is of another file.
+        :raises ValueError: if the card lacks a key, or belongs to another file.
         """
         node = cls.from_card(path, card)
         found = cls.find(node.sha256)
@@ -102,7 +102,7 @@ class PetModelData(orm.SinglefileData):
 
         :param trust: take a file of unknown hash. A checkpoint is a program, and looking into it runs it.
         :raises UntrustedModelError: if the hash is unknown and ``trust`` is False; nothing was opened.
-        :raises ModelError: if the file is missing, cut short or no checkpoint, or torch is needed and not
+        :raises ModelError: if the file is missing, incomplete or no checkpoint, or if torch is needed and not
             installed.
         """
         from aiida_pet import models  # noqa: PLC0415 - data needs it for this alone

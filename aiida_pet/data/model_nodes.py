@@ -65,7 +65,7 @@ def model_to_use(which: str | None) -> PetModelData:
         raise ModelNotFoundError(f"{EMBEDDED_NAME} is not in this profile: `aiida-pet setup` makes it")
     if any(entry.name == which for entry in list_models()):
         raise ModelNotFoundError(
-            f"{which} is not in this profile: `aiida-pet model import {which}` brings it"
+            f"{which} is not in this profile: `aiida-pet model import {which}` imports it"
         )
     if Path(str(which)).is_file():
         raise ModelNotFoundError(f"{which} is a file: import it first, `aiida-pet model import {which}`")

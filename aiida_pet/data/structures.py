@@ -73,15 +73,16 @@ class StructureSetData(TableData):
     ) -> Self:
         """Return an unstored node of crystals from Python, taken one at a time.
 
-        Held atoms and results that a calculator has come along: :mod:`aiida_pet.io.from_python`.
+        Held atoms, and results that a calculator has, become columns: :mod:`aiida_pet.io.from_python`.
 
         :param structures: an iterable of ASE Atoms, pymatgen Structures or ComputedStructureEntries, StructureData, or
-            pairs (id, one of these); or a mapping id -> one of these. Ids are made where there are none.
+            pairs (id, one of these); or a mapping id -> one of these. A crystal without an id gets one.
         :param columns: name -> array of N values.
         :param units: name -> unit of a column.
         :raises DuplicateIdError: if an id occurs more than once.
-        :raises TypeError: naming the place and type of what is no crystal.
-        :raises ValueError: if there are none, one cannot be taken, or a column has another number of rows.
+        :raises TypeError: naming the place and type of an item that is no crystal.
+        :raises ValueError: if there are no crystals, if a crystal cannot be stored, or if a column has another number
+            of rows.
 
         .. code-block:: python
 
@@ -120,22 +121,22 @@ class StructureSetData(TableData):
     ) -> Self:
         """Return an unstored node of all structures in files, archives and folders.
 
-        What is understood, and where ids come from: :mod:`aiida_pet.io.readers`.
+        :mod:`aiida_pet.io.readers` says which formats are understood, and where ids come from.
 
-        :param paths: one or several.
-        :param skip_invalid: import the rest where a structure or file is broken, instead of stopping at it.
-        :param problems: takes what was left out, if ``skip_invalid``.
-        :param summary: takes sentences about fields that were left out and crystals that are equal.
-        :param file_format: format of all files, instead of what their names tell.
+        :param paths: one path or several paths.
+        :param skip_invalid: if a structure or file is broken, import the rest instead of stopping.
+        :param problems: list to which the broken structures are appended, if ``skip_invalid``.
+        :param summary: list to which sentences about fields that were left out, and about equal crystals, are appended.
+        :param file_format: format of all files; None takes the format that the name of each file says.
         :param id_key: field that holds the id, instead of the usual ones; empty to number the structures.
-        :param structure_key: field that holds the structure, where a JSON row has several.
+        :param structure_key: field that holds the structure, if JSON records have several structures.
         :param column_map: name of a field of extxyz or an ASE database -> ``energy``, ``free_energy``, ``forces``,
             ``stress`` or ``virial``, or the name of the column that it becomes.
         :param virial_sign: ``minus`` or ``plus`` reads virials (eV) as stress = -virial or virial / volume.
         :param stress_unit: unit of stresses in the files: ``eV/A^3``, ``GPa`` or ``kbar``.
-        :param stress_sign: ``minus`` where the files count compression positive.
-        :raises StructureFileError: at the first broken structure (unless ``skip_invalid``), or if there are
-            none.
+        :param stress_sign: ``minus`` if compression is positive in the files.
+        :raises StructureFileError: at the first broken structure (unless ``skip_invalid``), or if there are no
+            structures.
         :raises DuplicateImportError: if structures share an id, naming ids and files.
 
         .. code-block:: python
@@ -229,7 +230,7 @@ class StructureSetData(TableData):
         return list(self.base.attributes.get("elements"))
 
     def atom_column(self, name: str) -> Array:
-        """Return column per atom ``name``, (A, ...), read-only; row i owns ``offsets[i]:offsets[i + 1]``.
+        """Return the column per atom ``name``, (A, ...), read-only; row i owns ``offsets[i]:offsets[i + 1]``.
 
         :raises KeyError: naming the columns there are.
         """
@@ -243,7 +244,7 @@ class StructureSetData(TableData):
         return {name: self.get_shape(_ATOMS + name) for name in self.base.attributes.get("atom_columns", {})}
 
     def atom_unit(self, name: str) -> str:
-        """Return the unit of column per atom ``name``, empty for what has none."""
+        """Return the unit of the column per atom ``name``, empty if it has none."""
         return str(self.base.attributes.get("atom_columns", {}).get(name, ""))
 
     def geometry(self) -> dict[str, Any]:
@@ -274,9 +275,9 @@ class StructureSetData(TableData):
         return self.to_table().select(ids)
 
     def get_ase(self, row_id: str) -> Atoms:
-        """Return crystal ``row_id`` as ASE atoms of their own, ``info["id"]`` set.
+        """Return crystal ``row_id`` as a copy in ASE atoms, whose ``info["id"]`` is the id.
 
-        Energy (eV), forces (eV/A) and stress (eV/A^3) that the set has of it are those of its calculator.
+        If the set has its energy (eV), forces (eV/A) and stress (eV/A^3), the atoms carry them in a calculator.
 
         :raises KeyError: if there is no such row.
         """

@@ -360,7 +360,7 @@ class TableData(Speaking, orm.ArrayData):
         return Ragged(self._array(RAGGED + name), self._array(OFFSETS + name))
 
     def unit(self, name: str) -> str:
-        """Return the unit of column ``name``, empty for what has none.
+        """Return the unit of column ``name``, empty if it has none.
 
         :raises KeyError: naming the columns there are.
         """

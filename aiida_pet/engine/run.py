@@ -232,7 +232,7 @@ class Job:
             else:
                 path.unlink(missing_ok=True)
         except OSError as error:
-            logger.warning("the state of the rows in work could not be saved: %s", error)
+            logger.warning("the state of unfinished rows could not be saved: %s", error)
 
     def _count_start(self) -> None:
         try:
@@ -306,7 +306,7 @@ def _prepare_torch(settings: EngineSettings) -> tuple[str, int]:
         if device.type == "cuda" and (
             not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()
         ):
-            raise RuntimeError(f"this node shows {torch.cuda.device_count()} CUDA devices")
+            raise RuntimeError(f"this node has {torch.cuda.device_count()} CUDA devices")
     except RuntimeError as error:
         raise DeviceError(f"device {wanted!r} cannot be used: {error}") from error
     return wanted, threads

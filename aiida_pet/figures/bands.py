@@ -156,12 +156,14 @@ def _path(
     try:
         of_start = _path_of(phonopy, parent, symprec)
     except ValueError as error:
-        return own, (f"the path of the start does not fit ({error}), so this is the path of the crystal",)
+        return own, (
+            f"the path of the start does not fit ({error}), so the bands are on the path of the relaxed crystal",
+        )
     if of_start.spacegroup == own.spacegroup:
         return of_start, ()
     return of_start, (
-        f"the path is the path of the start, space group {of_start.spacegroup}; the crystal has {own.spacegroup} at "
-        f"{symprec:g} A",
+        f"the bands are on the path of the start, space group {of_start.spacegroup}; the crystal has {own.spacegroup} "
+        f"at {symprec:g} A",
     )
 
 

@@ -148,7 +148,7 @@ def _stress_of(
     if "virial" in fields and wanted:
         virial, volume = _voigt(fields.pop("virial")), abs(float(np.linalg.det(cell)))
         if stress is not None:
-            left_out.add("virial (there is a stress)")
+            left_out.add("virial (the stress is read instead)")
         elif virial is None or not volume > 0:
             left_out.add("virial (expected six or nine numbers, and a cell with a volume)")
         else:

@@ -135,7 +135,9 @@ def _matrix(document: Mapping[str, Any], name: str) -> Floats | None:
         return None
     matrix = np.array(document[name], dtype=np.float64)
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-6:
-        raise ValueError(f"{name} = {document[name]}: expected a matrix of 3 x 3 with a determinant")
+        raise ValueError(
+            f"{name} = {document[name]}: expected a matrix of 3 x 3 whose determinant is not zero"
+        )
     return matrix
 
 

@@ -37,7 +37,7 @@ def reason_against(table: StructureTable, index: int) -> str:
     held = held_in(table)
     if held is not None and (held[part].any(axis=1) & ~held[part].all(axis=1)).any():
         return (
-            "atoms are held along some of x, y and z, but a POSCAR can only hold atoms along lattice vectors"
+            "atoms are fixed along some of x, y and z, but a POSCAR can fix atoms only along lattice vectors"
         )
     return ""
 

@@ -73,11 +73,11 @@ def _remedy_of_duplicates(places: dict[str, list[str]], given_twice: Sequence[st
 class ReadOptions:
     """How to read files.
 
-    :ivar file_format: format of all files; None tells it by their names.
+    :ivar file_format: format of all files; None takes the format that the name of each file says.
     :ivar id_key: field that holds the id; None tries the usual ones, empty uses none and numbers the
         structures.
-    :ivar structure_key: field or data frame column that holds the structure, where a JSON row has several.
-    :ivar skip_invalid: collect what is broken and import the rest, instead of stopping at it.
+    :ivar structure_key: field or data frame column that holds the structure, if JSON records have several structures.
+    :ivar skip_invalid: collect broken structures and import the rest, instead of stopping at the first.
     """
 
     file_format: Format | None = None
@@ -113,12 +113,12 @@ class ReadOptions:
 
 @dataclass
 class ImportResult:
-    """What came out of files.
+    """Structures that were read from files.
 
     :ivar table: the structures, with columns and units.
-    :ivar problems: what was left out; empty unless ``skip_invalid``.
-    :ivar left_out: fields that were not taken over, and what was taken otherwise than it stood in the files.
-    :ivar equal: ids of crystals that are one and the same, in groups of two or more.
+    :ivar problems: broken structures that were left out; empty unless ``skip_invalid``.
+    :ivar left_out: fields that were not read, and values that were changed while reading.
+    :ivar equal: ids of crystals that are equal, in groups of two or more.
     """
 
     table: StructureTable
@@ -149,8 +149,8 @@ def read_structures(
     """Return the structures of files, archives and folders, in their order; folders in order of names.
 
     :param paths: one or several.
-    :raises StructureFileError: at the first broken structure or file (unless ``skip_invalid``), or if there
-        are none.
+    :raises StructureFileError: at the first broken structure or file (unless ``skip_invalid``), or if there are no
+        structures.
     :raises DuplicateImportError: if structures share an id, naming ids and files.
 
     >>> import tempfile

@@ -51,11 +51,11 @@ def write_table(table: Table, path: str | Path, file_format: str | None = None) 
 
     :param path: a file, written whole or not at all; for ``cif`` and ``poscar`` a name without a suffix is a folder,
         made if need be, with a file per crystal.
-    :param file_format: name of the format, instead of what the name of the file tells.
+    :param file_format: name of the format; None takes the format that the name of the file says.
     :return: ids of the rows that could not be written: with ``cif`` and ``poscar`` those without a finite cell of some
-        volume, with ``poscar`` also those with atoms held in a way that it cannot say.
+        volume, with ``poscar`` also those with atoms that are held in a way that a POSCAR cannot express.
     :raises ValueError: if the format is unknown, or it needs crystals and the table has none.
-    :raises MissingParquetError: if pyarrow is not there to write parquet.
+    :raises MissingParquetError: if pyarrow, which writes parquet, is not installed.
 
     >>> import tempfile
     >>> from ase.build import bulk

@@ -300,8 +300,8 @@ def check_archive(path: Path, content: bytes) -> None:
         raise TruncatedModelError(f"the model {path} is damaged: {error}; copy or fetch it again") from error
     if any("/code/" in name for name in names):
         raise NotACheckpointError(
-            f"the model {path} is an exported TorchScript model; a checkpoint (.ckpt) is needed, since batches run "
-            "PET itself"
+            f"the model {path} is an exported TorchScript model; a checkpoint (.ckpt) is needed, since the batched "
+            "engine needs the network itself"
         )
     if not any(name.endswith("/data.pkl") for name in names):
         raise NotACheckpointError(f"the model {path} is a zip archive, but not one written by torch.save")

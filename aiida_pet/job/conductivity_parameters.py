@@ -20,7 +20,7 @@ class ConductivityParameters(TightRelaxParameters):
     fc2_min_image: float = Field(
         12.0,
         gt=0,
-        description="shortest distance between images of an atom in the supercell of second order",
+        description="smallest allowed distance between images of an atom in the supercell of second order",
         json_schema_extra=told(unit="A"),
     )
     fc2_max_atoms: int = Field(
@@ -29,7 +29,7 @@ class ConductivityParameters(TightRelaxParameters):
     fc3_min_image: float = Field(
         8.0,
         gt=0,
-        description="shortest distance between images of an atom in the supercell of third order",
+        description="smallest allowed distance between images of an atom in the supercell of third order",
         json_schema_extra=told(unit="A"),
     )
     fc3_max_atoms: int = Field(
@@ -50,13 +50,13 @@ class ConductivityParameters(TightRelaxParameters):
     given_cells: bool = Field(
         True,
         description="take the columns fc2_supercell and fc3_supercell (matrices relative to the cell of the row) and "
-        "q_mesh of the set, if there are any, instead of parameters",
+        "q_mesh of the set, if there are any, instead of the parameters",
     )
     displacement: Displacement = None
     opposites: Opposites = Field(
         Opposites.ALWAYS,
-        description="whether an atom is also displaced in the opposite direction: always, or auto, only where "
-        "symmetry does not make the two the same",
+        description="opposite displacements: always computes them all, auto leaves out an opposite that symmetry "
+        "makes equal to the displacement itself",
     )
     pair_cutoff: float | None = Field(
         None,
@@ -68,7 +68,8 @@ class ConductivityParameters(TightRelaxParameters):
         1e-5,
         gt=0,
         lt=10,
-        description="tolerance of phono3py for the space group that reduces the number of displacements",
+        description="tolerance at which phono3py finds the space group; its operations reduce the number of "
+        "displacements",
         json_schema_extra=told(unit="A"),
     )
     max_displacements: int = Field(
@@ -81,7 +82,8 @@ class ConductivityParameters(TightRelaxParameters):
     )
     mesh: float | Integers3 = Field(
         50.0,
-        description="mesh of q-points: three whole numbers, or a length in A that sets its density as in phono3py",
+        description="mesh of q-points: three whole numbers, or a length in A that sets the density of the mesh as in "
+        "phono3py",
         json_schema_extra=told(expected="a positive length in A, or 3 whole numbers"),
     )
     temperatures: Annotated[tuple[float, ...], Field(json_schema_extra=told(unit="K"))] = Field(
@@ -95,12 +97,12 @@ class ConductivityParameters(TightRelaxParameters):
     )
     isotopes: bool = Field(True, description="count the scattering by isotopes in their natural mixture")
     masses: dict[str, float] = Field(
-        {}, description="masses in u of elements whose mass is not the natural mass"
+        {}, description="masses (in u) that replace the natural masses of elements"
     )
     mass_variances: dict[str, float] = Field(
         {},
-        description="variance of the mass, divided by the square of the mass, of elements whose mixture of isotopes "
-        "is not the natural mixture",
+        description="for elements with another mixture of isotopes than the natural one: variance of the mass, "
+        "divided by the square of the mass",
     )
     boundary: float | None = Field(
         None,

@@ -68,8 +68,8 @@ class DynamicsParameters(StaticParameters):
     temperature: float = Field(
         300.0,
         gt=0,
-        description="temperature of the first velocities and of the thermostat; the column md_temperature sets it row "
-        "by row",
+        description="temperature of the first velocities and of the thermostat; the column md_temperature replaces it "
+        "row by row",
         json_schema_extra=told(unit="K"),
     )
     temperature_end: float | None = Field(
@@ -87,32 +87,42 @@ class DynamicsParameters(StaticParameters):
     )
     exact_temperature: bool = Field(
         False,
-        description="scale the first velocities to exactly their temperature, which is otherwise a random draw",
+        description="scale the first velocities so that their temperature is exact; otherwise it scatters, since the "
+        "velocities are drawn at random",
     )
     pressure: float = Field(
         0.0,
-        description="hydrostatic pressure of the barostat; the column md_pressure sets it row by row",
+        description="hydrostatic pressure of the barostat; the column md_pressure replaces it row by row",
         json_schema_extra=told(unit="GPa"),
     )
     timestep: float = Field(
         1.0,
         gt=0,
-        description="time step of the equations of motion; with respa, of the inner steps. The column md_timestep "
-        "sets it row by row",
+        description="time step of the equations of motion; with respa, this is the inner step. The column md_timestep "
+        "replaces it row by row",
         json_schema_extra=told(unit="fs"),
     )
     heating_steps: int = Field(
-        0, ge=0, description="number of steps from initial_temperature to temperature, which are not sampled"
+        0,
+        ge=0,
+        description="number of steps in which the thermostat goes from initial_temperature to temperature; these "
+        "steps are not sampled",
     )
-    equilibration_steps: int = Field(1000, ge=0, description="number of further steps that are not sampled")
+    equilibration_steps: int = Field(
+        1000,
+        ge=0,
+        description="number of steps at temperature before production; these steps are not sampled",
+    )
     steps: int = Field(
         10_000,
         ge=1,
-        description="number of steps of production; with respa, of outer steps. The column md_steps sets it row by row",
+        description="number of steps of production; with respa, outer steps are counted. The column md_steps replaces "
+        "it row by row",
     )
     thermostat: ThermostatChoice | None = Field(
         None,
-        description="langevin, bussi or nose_hoover; if not given, bussi, but nose_hoover with barostat=nose_hoover",
+        description="thermostat: langevin, bussi or nose_hoover. If not given, it is bussi, or nose_hoover if "
+        "barostat=nose_hoover",
     )
     barostat: BarostatChoice = Field(
         BarostatChoice.CELL_RESCALING,
@@ -129,7 +139,7 @@ class DynamicsParameters(StaticParameters):
         0.01,
         gt=0,
         description="1 / bulk modulus, roughly, for barostat=cell_rescaling; a wrong value changes how fast the cell "
-        "follows, not what is sampled",
+        "responds, but not the ensemble that is sampled",
         json_schema_extra=told(unit="1/GPa"),
     )
     rotation: Rotation = Field(
@@ -139,8 +149,9 @@ class DynamicsParameters(StaticParameters):
     )
     respa: RespaParameters | None = Field(
         None,
-        description="multiple time steps: forces of inner steps (direct), forces of outer steps (conservative), and "
-        "every, the number of inner steps in an outer step",
+        description="use multiple time steps; its keys are inner (the forces of inner steps, by default direct), "
+        "outer (the forces of outer steps, by default conservative) and every (the number of inner steps in an "
+        "outer step)",
         json_schema_extra=told(expected="inner, outer and every, such as {every: 8}"),
     )
     remove_drift: bool = Field(

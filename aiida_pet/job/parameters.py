@@ -71,7 +71,7 @@ class StaticParameters(BaseModel):
         description="variant of the model's outputs, such as pbe for energy/pbe; null for outputs without a variant",
     )
     outputs: tuple[Output, ...] = Field(
-        (), description=f"further columns to write, any of {', '.join(Output)}"
+        (), description=f"further columns that are written: any of {', '.join(Output)}"
     )
     symprecs: Annotated[tuple[float, ...], Field(json_schema_extra=told(unit="A"))] = Field(
         (0.001, 0.01, 0.1),
@@ -81,8 +81,8 @@ class StaticParameters(BaseModel):
         0.01,
         gt=0,
         lt=10,
-        description="tolerance at which the symmetry is found that is held or averaged over: the space group of a "
-        "crystal, the layer group of a slab, and the group of a wire or molecule in its box with vacuum",
+        description="tolerance for finding the symmetry that is held or averaged over: the space group of a crystal, "
+        "the layer group of a slab, or the group of a wire or molecule in a box with vacuum",
         json_schema_extra=told(unit="A"),
     )
     averaging: str = Field(
@@ -93,7 +93,8 @@ class StaticParameters(BaseModel):
     min_distance: float = Field(
         0.5,
         ge=0,
-        description="shortest distance of two atoms; a row with a shorter distance ends as invalid_geometry",
+        description="smallest allowed distance between two atoms; a row with a shorter distance ends as "
+        "invalid_geometry",
         json_schema_extra=told(unit="A"),
     )
     seed: int = Field(0, ge=0, description="seed of all random numbers")
@@ -138,8 +139,8 @@ class RelaxParameters(StaticParameters):
     stress_max: float = Field(
         0.1,
         gt=0,
-        description="largest component of the free stress (plus pressure) at convergence; with cell=plane, of the "
-        "stress in the plane of the slab, divided by the volume of the cell with its vacuum",
+        description="largest component of the free stress (plus pressure) at convergence; with cell=plane this is the "
+        "stress in the plane of the slab, for the volume of the cell with its vacuum",
         json_schema_extra=told(unit="GPa"),
     )
     max_steps: int = Field(
@@ -162,7 +163,8 @@ class RelaxParameters(StaticParameters):
     average_from_fmax: float | None = Field(
         None,
         gt=0,
-        description="largest force norm below which averaging of a row begins; null averages from the start",
+        description="averaging of a row begins when its largest force norm is below this value; null averages from "
+        "the start",
         json_schema_extra=told(unit="eV/A"),
     )
     max_step: float = Field(
@@ -226,7 +228,9 @@ class RelaxParameters(StaticParameters):
 class TightRelaxParameters(RelaxParameters):
     """Relaxation as derivatives of the energy want it, before they are taken."""
 
-    relax_first: bool = Field(True, description="relax each crystal first; if false, it is taken as it is")
+    relax_first: bool = Field(
+        True, description="relax each crystal first; if false, crystals are taken as they are"
+    )
     fmax: float = Field(
         1e-4, gt=0, description="largest force norm at convergence", json_schema_extra=told(unit="eV/A")
     )
@@ -271,13 +275,14 @@ class PhononParameters(TightRelaxParameters):
     min_image: float = Field(
         12.0,
         gt=0,
-        description="shortest distance between periodic images of an atom in the supercell",
+        description="smallest allowed distance between periodic images of an atom in the supercell",
         json_schema_extra=told(unit="A"),
     )
     max_atoms: int = Field(
         512,
         ge=1,
-        description="largest number of atoms of a supercell; a row whose min_image needs more atoms says so",
+        description="largest number of atoms of a supercell; a row that would need more atoms for min_image gets a "
+        "smaller supercell and the warning supercell_capped",
     )
     supercell: Integers3 | tuple[Integers3, Integers3, Integers3] | None = Field(
         None,
@@ -292,22 +297,23 @@ class PhononParameters(TightRelaxParameters):
     )
     given_displacements: bool = Field(
         False,
-        description="take the atoms and vectors of the ragged column displacements of the set, if there is one, as "
-        "files of phonopy have it; needs given_cells",
+        description="if the set has the ragged column displacements, as imports of phonopy's files make it, take "
+        "displaced atoms and vectors from this column; needs given_cells",
     )
     displacement: Displacement = None
     phonon_symprec: float = Field(
         1e-5,
         gt=0,
         lt=10,
-        description="tolerance of phonopy for the space group that reduces the number of displacements",
+        description="tolerance at which phonopy finds the space group; its operations reduce the number of "
+        "displacements",
         json_schema_extra=told(unit="A"),
     )
     use_symmetry: bool = Field(
         True,
         description="leave out displacements that symmetry makes equal to others; if false, every atom of the "
-        "primitive cell is displaced along three directions, since a model that is not invariant need not have "
-        "the symmetry of the crystal",
+        "primitive cell is displaced along three directions, since the forces of a model that is not invariant "
+        "need not have the symmetry of the crystal",
     )
     force_constants: ForceConstants = Field(
         ForceConstants.TRADITIONAL, description="method that makes force constants from forces"
@@ -350,8 +356,8 @@ class PhononParameters(TightRelaxParameters):
     )
     nac: bool = Field(
         True,
-        description="correct for long-range dipoles if the set has Born charges (column per atom born_charges, e) and "
-        "dielectric tensors (column dielectric_tensor)",
+        description="correct for long-range dipoles if the set has Born charges in units of e (born_charges, a column "
+        "per atom) and dielectric tensors (column dielectric_tensor)",
     )
 
     @model_validator(mode="after")
@@ -376,7 +382,7 @@ class PhononParameters(TightRelaxParameters):
 class ElasticParameters(TightRelaxParameters):
     """Elastic constants from stresses of strained cells."""
 
-    strains: Strains = Field(Strains.LINEAR, description="set of strains")
+    strains: Strains = Field(Strains.LINEAR, description="name of the name of the set of strains")
     normal_strains: tuple[float, ...] | None = Field(
         None,
         description="strains along the axes, such as 0.005, in place of the normal strains of the chosen set",
@@ -387,7 +393,8 @@ class ElasticParameters(TightRelaxParameters):
         "shear strains of the chosen set",
     )
     ions: Ions = Field(
-        Ions.RELAXED, description="whether atoms relax while the cell is strained, or follow it"
+        Ions.RELAXED,
+        description="whether atoms relax in a strained cell (relaxed) or only follow the strain (clamped)",
     )
     symmetrize: bool = Field(
         True, description="average the elastic tensor over the point group found with symprec"

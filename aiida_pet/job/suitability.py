@@ -21,8 +21,8 @@ def why_not_relaxed(table: StructureTable, parameters: RelaxParameters) -> dict[
     for row, names in unread_constraints(table).items():
         refused.setdefault(
             row,
-            f"it has constraints that a relaxation does not know: {names} (column {NOT_READ}). Leave them out of the "
-            f"set, or hold atoms with {' or '.join(COLUMNS)}",
+            f"the crystal has constraints that a relaxation does not know: {names} (column {NOT_READ}). Leave them "
+            f"out of the set, or hold atoms with {' or '.join(COLUMNS)}",
         )
     return refused
 
@@ -35,7 +35,7 @@ def why_not_derived(table: StructureTable, task: str) -> dict[int, str]:
         for row in np.flatnonzero(rows_with_fixed_atoms(table)).tolist()
     }
     return refused | {
-        row: f"{task}: it has constraints that this task does not know: {names} (column {NOT_READ}): {remedy}"
+        row: f"{task}: the crystal has constraints that this task does not know: {names} (column {NOT_READ}): {remedy}"
         for row, names in unread_constraints(table).items()
     }
 

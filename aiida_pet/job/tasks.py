@@ -217,8 +217,8 @@ aiida-pet launch relax 12 --protocol precise --lanes 4 --where 'n_atoms <= 20' -
         flags=(
             Flag(
                 "follow_modes",
-                "Displace crystals that have imaginary modes along the softest mode, relax them freely, and "
-                "say where they land.",
+                "Displace crystals that have imaginary modes along the softest mode, relax them freely, and report "
+                "the crystals to which the modes lead.",
             ),
         ),
         further_protocols=("mdr", "mdr-fixed-cell"),
@@ -255,34 +255,34 @@ aiida-pet launch elastic alloys.xyz --set strains=materials_project --wait
         settings=(
             Setting(
                 "transport_code",
-                "Code of pet-engine, by label or pk, beside which phono3py is installed. Without this "
+                "Code for the transport, by label or pk: a pet-engine whose environment has phono3py. Without this "
                 "option it is --code.",
                 "CODE",
             ),
             Setting(
                 "transport_resources",
-                "Resource of a job of the transport: cpus=16, memory=32GB, walltime=4h or partition=cpu. "
-                "May be repeated.",
+                "Resource of the jobs that compute the transport, such as cpus=16, memory=32GB, walltime=4h or "
+                "partition=cpu. May be repeated.",
                 "NAME=VALUE",
             ),
             Setting(
                 "transport_options",
-                "Option of the scheduler for jobs of the transport. May be repeated.",
+                "Option of the scheduler for the jobs that compute the transport. May be repeated.",
                 "NAME=VALUE",
             ),
             Setting(
                 "transport_settings",
-                "Setting of jobs of the transport, such as threads=4, the number "
-                "of processes. May be repeated.",
+                "Setting of the jobs that compute the transport, such as threads=4 for four processes. May be "
+                "repeated.",
                 "NAME=VALUE",
             ),
         ),
         further_protocols=("phonondb-v1",),
         cost="aiida_pet.campaigns.displacements:count_displacements",
         details="""
-There are two kinds of jobs: the engine computes the forces of displaced supercells, then phono3py computes the
-transport on cores (extra `conductivity`). --dry-run counts the displaced supercells. More than 20,000 in all are
-computed only with --yes.
+There are two kinds of jobs. First the engine computes the forces of displaced supercells, then phono3py computes the
+transport on CPU cores (extra `conductivity`). --dry-run counts the displaced supercells. More than 20,000 displaced
+supercells are computed only with --yes.
 
 \b
 aiida-pet launch conductivity alloys.xyz --set fc3_min_image=7 --dry-run
@@ -297,8 +297,8 @@ aiida-pet launch conductivity alloys.xyz --set fc3_min_image=7 --dry-run
         like=Task.RELAX.value,
         further_protocols=("acwf",),
         details="""
-The results are energy, volume, bulk modulus and its pressure derivative at the minimum. They are fitted to cells whose
-atoms and shape relax at constant volume.
+The results are energy, volume, bulk modulus and the pressure derivative of the bulk modulus, at the minimum. They
+come from a fit to the energies of cells whose atoms and shape relax at constant volume.
 
 \b
 aiida-pet launch eos alloys.xyz --set equation=vinet --wait
@@ -316,8 +316,8 @@ aiida-pet launch eos alloys.xyz --set equation=vinet --wait
         reads_rows=("dielectric_tensor",),
         reads_atoms=("born_charges",),
         details="""
-Phonons at several volumes give volume, thermal expansion, bulk modulus, heat capacity and Grueneisen parameters over
-the temperature. --set modes=true adds columns with values of each mode.
+The task computes phonons at several volumes. The results are volume, thermal expansion, bulk modulus, heat capacity
+and Grueneisen parameters at each temperature. --set modes=true adds columns with values of each mode.
 
 \b
 aiida-pet launch qha alloys.xyz --set n_volumes=7 --wait
@@ -325,7 +325,7 @@ aiida-pet launch qha alloys.xyz --set n_volumes=7 --wait
     ),
     TaskEntry(
         Task.MD,
-        "Move the atoms of the crystals of a set or of FILES by molecular dynamics, each on its own path.",
+        "Run molecular dynamics of each crystal of a set or of FILES.",
         schema="aiida_pet.job.dynamics_parameters:DynamicsParameters",
         driver=f"{_DRIVERS}.md:Dynamics",
         seconds_per_atom=30.0,
@@ -335,8 +335,9 @@ aiida-pet launch qha alloys.xyz --set n_volumes=7 --wait
         goes_on=True,
         cost="aiida_pet.campaigns.trajectory_sizes:size_dynamics",
         details="""
-The results are the drift of the energy, means with their errors, and trajectories. If the set has columns
-md_temperature, md_pressure, md_timestep, md_steps or md_seed, each row takes its values from them.
+The results are trajectories, the drift of the energy, and means of energy, temperature, pressure and volume with
+their errors. Columns md_temperature, md_pressure, md_timestep, md_steps and md_seed of the set replace the parameters
+row by row.
 
 \b
 aiida-pet launch md alloys.xyz --set ensemble=nve --set steps=10000 --wait

@@ -28,8 +28,8 @@ class VolumesParameters(BaseModel):
     )
     at_volume: AtVolume = Field(
         AtVolume.SHAPE,
-        description="what relaxes while the volume is held: shape (atoms, and the cell at constant volume), positions "
-        "(atoms alone) or nothing (atoms follow the cell)",
+        description="what relaxes at each volume: shape (atoms, and the cell at constant volume), positions (atoms "
+        "alone) or nothing (atoms follow the cell)",
     )
     equation: Equation = Field(
         Equation.BIRCH_MURNAGHAN, description="equation of state that is fitted to the energies"

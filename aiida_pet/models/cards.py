@@ -54,7 +54,7 @@ def embedded_card() -> dict[str, Any]:
 
 
 def identify(path: Path | str) -> dict[str, Any] | None:
-    """Return what is known of the model in ``path``, by its SHA-256; None for a file nobody knows.
+    """Return what is known about the model in ``path``, by its SHA-256; None for an unknown file.
 
     The embedded model's card is complete. A published model's has the keys of :data:`CARD_KEYS` too, but what only
     the checkpoint itself can tell is None (``cutoff``, ``outputs``, ``dtype``, ``n_parameters``, ``elements``):

@@ -32,14 +32,14 @@ class FetchError(ModelError):
 def fetch(name: str, version: str | None = None, cache_dir: Path | str | None = None) -> Path:
     """Return the local checkpoint file of the published model ``name``, downloaded unless it is in the cache.
 
-    The file is hashed, against what the hub declares and against the registry where that knows it, and never opened. Of
-    a version that the registry has no hash for, the file is what the hub says it is and no more: ``card_of`` asks for
-    trust.
+    The SHA-256 of the file is compared with the one that the hub declares and, if the registry has one, with that; the
+    file is never opened. If the registry has no hash for the version, only the hub vouches for the file: ``card_of``
+    asks for trust.
 
     :param name: such as ``pet-oam-xl``.
     :param version: None for the newest of the registry, "latest" for the newest on the hub.
     :param cache_dir: None for the hub's own cache, which upet uses too.
-    :raises UnknownModelError: for another name, or a version that the hub has not.
+    :raises UnknownModelError: if the name is unknown, or the hub does not have the version.
     :raises FetchError: if the hub cannot be reached or has no such file.
     :raises WrongHashError, TruncatedModelError: if the file is not the file of the registry.
 

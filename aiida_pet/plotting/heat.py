@@ -115,7 +115,11 @@ def draw_conductivity(what: Any, ids: str | Sequence[str] = ()) -> Drawing:
         axes[2].plot(rows.paths, rows.by_path, color=colour, linewidth=1.3)
     axes[2].set_xscale("log")
     unit = "W/(m K)"
-    words = ("Conductivity of the lattice", "Carried at 300 K up to it", "Carried at 300 K up to it")
+    words = (
+        "Conductivity of the lattice",
+        "Cumulative conductivity at 300 K",
+        "Cumulative conductivity at 300 K",
+    )
     along = (("Temperature", "K"), ("Frequency", "THz"), ("Mean free path", "A"))
     for ax, text, (name, of) in zip(axes, words, along, strict=True):
         ax.set_ylim(bottom=0)

@@ -96,7 +96,7 @@ def _conductivity(table: Table, row_id: str) -> list[Figure]:
             "frequency": plain_list(found.frequencies, DIGITS),
             "kappa": plain_list(found.by_frequency, DIGITS),
         },
-        options=panels_over("frequency", "frequency (THz)", [("kappa up to it (W/m/K)", ["kappa"])]),
+        options=panels_over("frequency", "frequency (THz)", [("cumulative kappa (W/m/K)", ["kappa"])]),
         caption="at 300 K.",
     )
     if len(found.temperatures) < 2:

@@ -51,7 +51,7 @@ def sections_of(sources: Sequence[Source], choices: Choices) -> list[Section]:
         Section(
             "funnel",
             "The funnel",
-            "How many rows reached each stage, and why the others did not go on.",
+            "Number of rows that reached each stage, and why the others did not.",
             _drawn(lambda: funnel_figures(first)),
         ),
         Section(
@@ -65,7 +65,8 @@ def sections_of(sources: Sequence[Source], choices: Choices) -> list[Section]:
         Section(
             "dynamics",
             "Molecular dynamics",
-            "Which rows drift most; the path of a crystal, with its radial distribution, is shown with the crystal.",
+            "The rows that drift most. The trajectory of a crystal and its radial distribution are shown with the "
+            "crystal.",
             drift_figures(first),
         ),
         Section(
@@ -108,4 +109,6 @@ def _compared(sources: Sequence[Source], choices: Choices) -> list[Compared]:
 
 
 def _told_of_overlay(sources: Sequence[Source]) -> str:
-    return f"One over the other: {', '.join(source.name for source in sources)}." if len(sources) > 1 else ""
+    return (
+        f"Drawn over each other: {', '.join(source.name for source in sources)}." if len(sources) > 1 else ""
+    )

@@ -30,9 +30,9 @@ def element_figures(source: Source, compared: Sequence[Compared] = ()) -> list[F
         f"{one.element} {one.count}"
         for one in frame.sort_values("count", ascending=False).head(8).itertuples()
     )
-    caption = "Crystals that hold each element"
-    caption += "; below with ✗ those without an answer" if len(failed) else ""
-    caption += f"; below the mean absolute error of {what} in {unit}" if what else ""
+    caption = "Number of crystals with each element"
+    caption += "; below it, with ✗, the number of those that failed" if len(failed) else ""
+    caption += f"; at the bottom the mean absolute error of {what} in {unit}" if what else ""
     return [
         Figure(
             name="elements",

@@ -28,7 +28,7 @@ def symmetry_figures(source: Source) -> list[Figure]:
         for label, kept, changed in zip(labels, found.kept, found.changed, strict=True)
     )
     caption = (
-        f"{plural(found.not_relaxed, 'row')} have no space groups before and after."
+        f"{plural(found.not_relaxed, 'row')} without space groups before and after are left out."
         if found.not_relaxed
         else ""
     )
@@ -77,7 +77,9 @@ def _transitions(changes: pd.DataFrame) -> Figure:
         title=title,
         alt=f"Table of {plural(len(shown), 'change')} of space groups",
         columns=columns_of(table),
-        caption=f"The most frequent; {plural(left_out, 'kind')} left out." if left_out else "",
+        caption=f"The most frequent changes; {plural(left_out, 'kind')} of change left out."
+        if left_out
+        else "",
     )
 
 

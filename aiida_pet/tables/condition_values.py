@@ -278,7 +278,7 @@ def _check_kinds(one: Value, sign: str, other: Value, where: str) -> None:
 
 def _not_alike(column: Value, value: Value, remedy: str, where: str) -> str:
     """Return that ``column`` and ``value`` cannot be compared, and what to write."""
-    name = column.text or "what it comes to"
+    name = column.text or "its value"
     if Kind.OTHER in (column.kind, value.kind):
         culprit = column if column.kind is Kind.OTHER else value
         return f"cannot apply {where!r}: {culprit.text} holds {culprit.kind.value}, and cannot be compared"

@@ -12,8 +12,8 @@ _HEAD = """# The columns of the results
 <!-- This page is made by `python -m aiida_pet.tables.page > docs/columns.md`. Change the catalogue, not the page. -->
 
 Every table that a launch makes holds columns of this list. `aiida-pet columns relax` prints the columns of a task, and
-`--json` gives all that is known of them. A name with `{symprec}` stands for one column per tolerance of `symprecs`:
-`spacegroup_0_01` is the space group at 0.01 A.
+`--json` gives everything that is known about them. A name with `{symprec}` stands for one column per tolerance of
+`symprecs`: `spacegroup_0_01` is the space group at 0.01 A.
 
 The shape is the shape of the value of one row: `A` stands for the number of atoms of the row, `*` for a number that
 differs from row to row. A missing value is NaN in arrays, empty in csv and null in JSON. [warnings.md](warnings.md)

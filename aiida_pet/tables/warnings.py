@@ -26,8 +26,8 @@ class Warned(StrEnum):
 
     SYMMETRY_CHANGED = (
         "symmetry_changed",
-        "The relaxation changed the space group, or the space group depends on the tolerance; `symmetry_warning` says "
-        "which.",
+        "The relaxation changed the space group, or the space group depends on the tolerance; `symmetry_warning` "
+        "names the groups.",
     )
     SYMMETRY_NOT_HELD = (
         "symmetry_not_held",
@@ -35,13 +35,13 @@ class Warned(StrEnum):
     )
     SYMMETRY_HELD_IN_PART = (
         "symmetry_held_in_part",
-        "`symmetry=constrained` was asked for, but the group found at `symprec` does not hold for all atoms; a "
+        "`symmetry=constrained` was asked for, but some atoms do not obey the group that was found at `symprec`; a "
         "smaller group was held.",
     )
     STAGNANT = (
         "stagnant",
-        "The relaxation came no nearer to its bounds for 60 steps and ended as `max_steps`. The bounds lie below the "
-        "noise of a model in single precision (`dtype=mixed` or `float32`).",
+        "The relaxation came no closer to its criteria for 60 steps and ended as `max_steps`. Its `fmax` or "
+        "`stress_max` lies below the noise of a model in single precision (`dtype=mixed` or `float32`).",
     )
     VOLUME_CHANGE = (
         "volume_change",
@@ -53,7 +53,7 @@ class Warned(StrEnum):
     )
     IMAGINARY_AT_GAMMA = (
         "imaginary_at_gamma",
-        "All imaginary modes are at Gamma, so the primitive cell can follow them.",
+        "All imaginary modes are at Gamma, so they can be followed in the primitive cell.",
     )
     EXTRAPOLATED = (
         "extrapolated",
@@ -62,17 +62,17 @@ class Warned(StrEnum):
     )
     ROUGH = (
         "rough",
-        "The elastic tensor leaves more than 5 % of the stresses unexplained, or breaks its symmetry by more than 5 % "
-        "of its largest component.",
+        "The elastic tensor leaves more than 5 % of the stresses unexplained, or deviates from the symmetry of the "
+        "crystal by more than 5 % of its largest component.",
     )
     EOS_ROUGH = (
         "eos_rough",
-        "The equation of state leaves more than 1 % of the range of the energies unexplained: at some volume the "
-        "crystal has changed into another crystal, or the model is not smooth.",
+        "The equation of state leaves more than 1 % of the range of the energies unexplained: either the structure of "
+        "the crystal changes at some volume, or the model is not smooth.",
     )
     VOLUME_AT_EDGE = (
         "volume_at_edge",
-        "The volume at the pressure of the launch lies outside of the volumes that were computed.",
+        "At the pressure of the launch, the volume lies outside the volumes that were computed.",
     )
     UNSTABLE_VOLUME = (
         "unstable_volume",

@@ -160,8 +160,8 @@ def _refused(
     refuse(
         np.abs(residual) > parameters.max_energy,
         [
-            f"its energy is {value:.3g} eV/atom from that of its composition, above max_energy = "
-            f"{parameters.max_energy:g}"
+            f"its energy differs by {value:.3g} eV/atom from the energy expected for its composition, more than "
+            f"max_energy = {parameters.max_energy:g}"
             for value in residual
         ],
     )

@@ -50,7 +50,7 @@ def device_of(settings: EngineSettings) -> str:
 
     there = torch.cuda.is_available()
     if settings.device.startswith("cuda") and not there:
-        raise DeviceError(f"device {settings.device!r}: this node shows no CUDA device")
+        raise DeviceError(f"device {settings.device!r}: this node has no CUDA device")
     return "cpu" if settings.device == "cpu" or not there else "cuda"
 
 

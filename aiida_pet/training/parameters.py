@@ -102,15 +102,18 @@ class TrainingParameters(BaseModel):
     # -- labels ----------------------------------------------------------------------------------------------
     energy: str = Field(AUTO, description="column with energies of the cell", json_schema_extra=_unit("eV"))
     forces: str | None = Field(
-        AUTO, description="column with forces; null trains without", json_schema_extra=_unit("eV/A")
+        AUTO,
+        description="column with forces; null trains without forces forces",
+        json_schema_extra=_unit("eV/A"),
     )
     stress: str | None = Field(
         AUTO,
-        description="column with stresses, positive under tension; null trains without",
+        description="column with stresses, positive under tension; null trains without stresses stresses",
         json_schema_extra=_unit("eV/A^3"),
     )
     level_column: str | None = Field(
-        "level_of_theory", description="column that says the level of theory of each row, where there is one"
+        "level_of_theory",
+        description="column that says the level of theory of each row, if the set has such a column",
     )
     max_energy: float = Field(
         20.0,
@@ -138,12 +141,12 @@ class TrainingParameters(BaseModel):
     # -- the split -------------------------------------------------------------------------------------------
     group: str | None = Field(
         None,
-        description="column that names the crystal from which a row comes; rows of the same crystal are all trained "
-        "on, all validated or all tested",
+        description="column that names the crystal from which a row comes; all rows of a crystal are in the same part "
+        "of the split (training, validation or test)",
     )
     report_by: str | None = Field(
         None,
-        description="column by whose values errors are reported, in addition to errors by element; such as kind",
+        description="column by whose values errors are also grouped, beside errors by element, such as kind",
     )
     validation_fraction: float = Field(
         0.1,
@@ -211,12 +214,12 @@ class TrainingParameters(BaseModel):
         json_schema_extra=_unit("eV/A^3"),
     )
     criterion: Criterion = Field(
-        Criterion.MAE, description="measure of the errors on the validation set that chooses the best epoch"
+        Criterion.MAE, description="error on the validation set by which the best epoch is chosen"
     )
     patience: int | None = Field(
         None,
         ge=1,
-        description="number of epochs without a better value of the criterion after which the training stops",
+        description="the training stops after this number of epochs without a better value of the criterion",
     )
 
     # -- fine-tuning and calibration -------------------------------------------------------------------------
@@ -230,20 +233,19 @@ class TrainingParameters(BaseModel):
     variant: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9_-]+$",
-        description="variant of the outputs that are trained, such as r2scan for energy/r2scan; for another level of "
-        "theory",
+        description="variant of the outputs that are trained, for another level of theory: r2scan trains energy/r2scan",
     )
     inherit_heads: bool = Field(
         True, description="let the heads of a new variant begin as copies of the model's heads"
     )
     calibrate: bool | None = Field(
         None,
-        description="whether a calibration ends the training; null calibrates if the initial model was calibrated",
+        description="whether the training ends with a calibration; null calibrates if the initial model was calibrated",
     )
     whole_training_set: bool = Field(
         False,
-        description="says that the set holds all data on which the initial model was trained, for a model that does "
-        "not say so itself; rows with other pairs of elements then carry the warning extrapolated",
+        description="true says that the set holds all data on which the initial model was trained, if the model does "
+        "not say on what it was trained; rows with other pairs of elements then get the warning extrapolated",
     )
     ensemble: int = Field(
         0,
@@ -251,7 +253,10 @@ class TrainingParameters(BaseModel):
         le=1024,
         description="number of members of the ensemble of energies that a calibration makes; 0 makes no ensemble",
     )
-    calibration: Calibration = Field(Calibration.ABSOLUTE, description="how the factor of LLPR is found")
+    calibration: Calibration = Field(
+        Calibration.ABSOLUTE,
+        description="error measure by which LLPR finds the factor that scales its uncertainty",
+    )
 
     # -- what it is called -----------------------------------------------------------------------------------
     name: str | None = Field(None, min_length=1, max_length=100, description="name of the model that is made")

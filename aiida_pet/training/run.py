@@ -216,8 +216,9 @@ class Training:
             needed += self._settings.walltime_margin_s
             raise _LeftError(
                 End.SHORT_WALLTIME,
-                f"an epoch takes {self._epoch_s:.0f} s, so that a walltime of {walltime:.0f} s holds {epochs} of them "
-                f"beside the start and the margin, expected {folder.LEAST_EPOCHS}: ask for {needed:.0f} s or more",
+                f"an epoch takes {self._epoch_s:.0f} s, so that {epochs} epochs fit into the walltime of "
+                f"{walltime:.0f} s beside the start and the margin, but {folder.LEAST_EPOCHS} must fit: ask for "
+                f"{needed:.0f} s or more",
             )
         if used + SPARE * self._epoch_s > usable:
             self._end(process)
@@ -297,7 +298,7 @@ class Training:
         if epoch is None:
             logger.warning("%s holds no checkpoint: the stage begins with its first epoch", before)
         else:
-            logger.info("goes on after epoch %d of the job before", epoch + 1)
+            logger.info("the training goes on after epoch %d, with which the last job ended", epoch + 1)
 
     def _outcome(
         self, job: TrainingJob, parameters: TrainingParameters, prepared: Prepared

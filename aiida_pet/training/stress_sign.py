@@ -56,8 +56,8 @@ def check_stress(table: StructureTable, energy: Array, stress: Array | None, gro
     correlation = float(found @ expected) / (float(np.linalg.norm(found)) * square**0.5 or 1.0)
     problem = ""
     says = (
-        f"over {len(found)} pairs of cells the energy changes by {ratio:.3g} times what the stress says (correlation "
-        f"{correlation:.2f})"
+        f"over {len(found)} pairs of cells the energy changes {ratio:.3g} times as much as the stress predicts "
+        f"(correlation {correlation:.2f})"
     )
     if len(found) >= LEAST_PAIRS and correlation <= -CLEAR:
         problem = (

@@ -87,7 +87,7 @@ def test_other_path_is_taken_where_it_is_allowed_and_said() -> None:
     chosen = choose("broken", start=crystals()["alloy"], allow_other_path=True)
     assert (chosen.of, chosen.path.spacegroup) == ("crystal", 99)
     assert list(chosen.path.segments) == seekpath_of(crystals()["broken"])["path"]
-    assert any("on the path of 99, as allow_other_path wants it" in text for text in chosen.warnings)
+    assert any("on the path of 99, since allow_other_path is set" in text for text in chosen.warnings)
 
 
 def test_tolerance_decides_whether_the_group_was_lost() -> None:

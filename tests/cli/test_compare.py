@@ -77,5 +77,5 @@ def test_two_launches_on_the_same_ids_are_told_apart_by_how_they_were_made(read,
     (energy,) = [one for one in document["columns"] if one["column"] == "energy_per_atom"]
     assert (energy["n_rows"], energy["n_different"]) == (5, 0)
     output = " ".join(invoke("compare", loose.pk, tight.pk).output.split())
-    assert "differences in how the two were made" in output
+    assert "differences in workflow, model and parameters" in output
     assert "parameters.max_steps 40 500" in output

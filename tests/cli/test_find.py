@@ -58,11 +58,11 @@ def test_table_for_people_stops_at_a_screenful_and_says_so(invoke, campaign, mon
     monkeypatch.setattr("aiida_pet.cli.find.FIRST_ROWS", 2)
     result = invoke("find", "--element", "W", "--campaign", campaign.node.pk)
     assert result.stdout.splitlines()[-3:] == ["----------  -------", "cli-find-a  NbW", "cli-find-b  MoW"]
-    assert result.stderr == "these are the first 2: --limit 0 for all\n"
+    assert result.stderr == "these are the first 2; --limit 0 shows all\n"
 
 
 def test_what_is_not_there_is_told(invoke, read, campaign):
-    assert invoke("find", "--id", "nobody's id").stderr == "no row of any launch fits\n"
+    assert invoke("find", "--id", "nobody's id").stderr == "no row of any launch fulfils all options\n"
     assert read("find", "--id", "nobody's id") == {"n_rows": 0, "complete": True, "rows": []}
 
 

@@ -235,9 +235,9 @@ def test_parameter_out_of_bounds_is_refused_with_its_unit(invoke, alloys, site):
     [
         (["--option", "queu_name=x"], 2, "unknown options ['queu_name']"),
         (["--setting", "device=tpu"], 2, "device = 'tpu'"),
-        (["--wait"], 2, "--dry-run starts nothing that --wait could wait for"),
+        (["--wait"], 2, "--dry-run starts nothing, so there is nothing to --wait for"),
         (["--model", "no-such-model"], 1, "there is no model 'no-such-model': see `aiida-pet model list`"),
-        (["--model", "pet-oam-xl"], 1, "`aiida-pet model import pet-oam-xl` brings it"),
+        (["--model", "pet-oam-xl"], 1, "`aiida-pet model import pet-oam-xl` imports it"),
         (["--code", "nothing@nowhere"], 1, "there is no code 'nothing@nowhere'"),
         (["--walltime", "soon"], 2, "'soon' is not a time"),
         (["--lanes", "0"], 2, "Invalid value for '--lanes'"),
@@ -304,5 +304,5 @@ def test_dry_run_tells_the_jobs_of_the_duration_that_is_wanted(invoke, read, mak
     short = read(*given, "--job-duration", "30m", "--walltime", "15s")
     assert (short["jobs"], short["pilot_size"], short["job_size"]) == (3, 64, 80)
     output = invoke(*given, "--job-duration", "30m").output
-    assert "2: the first of each lane of at most 64 rows, the next of at most 136" in output
-    assert "3: the first" in invoke(*given, "--job-duration", "30m", "--job-size", 70).output
+    assert "2; the first job of each lane has at most 64 rows, later jobs have at most 136" in output
+    assert "3; the first" in invoke(*given, "--job-duration", "30m", "--job-size", 70).output

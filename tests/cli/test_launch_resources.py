@@ -58,7 +58,9 @@ def test_resources_reach_the_relaxation_of_references(prepare, make_structures, 
     given = ["hull", node.pk, "--clean-workdir"]
     assert prepare(*given, "--relax-references", alloys).relax.clean_workdir.value is True
     prepare(*given, status=2)
-    assert "for launches that run jobs: --relax-references" in " ".join(prepare.result.output.split())
+    assert "for launches that run jobs, that is with --relax-references" in " ".join(
+        prepare.result.output.split()
+    )
 
 
 def test_dry_run_says_what_jobs_ask_for(invoke, read, alloys, site):
@@ -96,7 +98,7 @@ def test_option_of_the_scheduler_stands_beside_resources(prepare, alloys):
 def test_saying_one_thing_twice_is_refused_by_name(prepare, alloys, flag, option):
     assert prepare("relax", alloys, *flag, "--option", option, status=2) is None
     name = option.partition("=")[0]
-    assert f"{flag[0]} and --option {name} say the same: give one of them" in prepare.result.output
+    assert f"{flag[0]} and --option {name} set the same thing: give one of them" in prepare.result.output
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,7 @@ def test_what_is_of_jobs_is_refused_for_a_hull_that_runs_none(invoke, site, give
     output = invoke("launch", "hull", 1, *site, "--dry-run", *given, status=2).output
     told = " ".join(output.split())
     assert given[0] in told
-    assert "for launches that run jobs: --relax-references" in told
+    assert "for launches that run jobs, that is with --relax-references" in told
 
 
 def test_where_of_a_screening_says_what_there_is_instead():

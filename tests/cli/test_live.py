@@ -148,7 +148,7 @@ def test_leaving_says_that_the_launch_goes_on(
         follow_look([look(), look()], 2.0, 53)
     assert left.value.exit_code == 130
     assert capsys.readouterr().err.splitlines()[-2:] == [
-        "<53> goes on; `aiida-pet status 53 --watch` looks again",
+        "<53> goes on; `aiida-pet status 53 --watch` shows it again",
         "`aiida-pet stop 53` stops it",
     ]
 

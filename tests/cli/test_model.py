@@ -103,7 +103,7 @@ def test_show_finds_a_model_by_pk_name_and_hash(read, pet_model):
 def test_show_of_a_published_model_says_how_to_bring_it(invoke, read):
     document = read("model", "show", "pet-oam-xl")
     assert (document["pk"], document["licence"]) == (None, "BSD-3-Clause")
-    assert "`aiida-pet model import pet-oam-xl` brings it" in invoke("model", "show", "pet-oam-xl").stderr
+    assert "`aiida-pet model import pet-oam-xl` imports it" in invoke("model", "show", "pet-oam-xl").stderr
 
 
 def test_show_of_another_node_says_what_it_is(invoke, make_structures):

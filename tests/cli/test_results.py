@@ -272,8 +272,8 @@ def test_submission_needs_formation_energies_and_takes_those_of_a_hull(
     assert hull.is_finished_ok, hull.exit_message
     result = invoke("results", hull.pk, "-o", path, "--format", "matbench-discovery")
     column = "e_form_per_atom"
-    assert f"pred_col {column}, 4 rows, 1 without a formation energy" in result.stderr
-    assert "struct_col structure, 4 crystals, 1 of them not converged" in result.stderr
+    assert f"(pred_col {column}): 4 rows, 1 of them without a formation energy" in result.stderr
+    assert "(struct_col structure): 4 crystals, 1 of them not converged" in result.stderr
     frame = pd.read_csv(path).set_index("material_id")
     expected = dict(
         zip(hull.outputs.results.ids, hull.outputs.results.column("formation_energy"), strict=True)

@@ -94,7 +94,7 @@ def test_rows_that_ended_their_jobs_are_tried_again_only_if_asked_for(invoke, la
     node = launch("relax", structures.pk, "--job-size", 1)
     assert node.is_finished_ok, node.exit_message
     told = " ".join(invoke("resume", node.pk, status=1).output.split())
-    assert "nothing is left to do but 1 row that ended its job, which --retry-given-up tries again" in told
+    assert "nothing is left to do, except 1 row that was given up, which --retry-given-up tries again" in told
     assert read("resume", node.pk, "--dry-run", "--retry-given-up")["rows_done"] == 1
     invoke("resume", node.pk, "--retry-given-up")
     assert len(jobs_of(launch.node)) == 2
@@ -125,7 +125,7 @@ def test_resume_of_what_goes_on_or_with_another_model_is_refused(invoke, running
     output = invoke("resume", running.node.pk, "--dry-run", status=1).output
     assert f"goes on (waiting): `aiida-pet stop {running.node.pk}` stops it" in output
     output = invoke("resume", stopped.pk, "--dry-run", "--model", own_model.pk, status=2).output
-    assert "launch anew for another" in output
+    assert "for another model start a new launch" in output
 
 
 def test_resume_json_names_what_it_took_over(invoke, launch, stopped):
@@ -272,7 +272,7 @@ def test_resources_in_lines_of_a_scheduler_that_somebody_wrote_are_not_guessed(
     own = {"resources": {"num_machines": 1}, "custom_scheduler_commands": "#SBATCH --gres=gpu:4"}
     node = past.launch(engine, change=lambda builder: setattr(builder, "options", own))
     told = " ".join(invoke("resume", node.pk, *arguments, status=2).output.split())
-    assert f"{arguments[0]}: options of jobs were set by hand" in told
+    assert f"{arguments[0]}: options of the jobs were set by hand" in told
 
 
 def test_another_computer_is_asked_for_its_own_and_what_is_given(past, engine, pet_code):

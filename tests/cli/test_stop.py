@@ -202,5 +202,5 @@ def test_computer_that_cannot_be_asked_is_named_with_what_can_be_done(
 
 
 def test_stop_without_a_daemon_marks_and_says_so(invoke, running):
-    assert "it stops before its next job" in invoke("stop", running.node.pk, status=1).output
+    assert "the launch stops before its next job" in invoke("stop", running.node.pk, status=1).output
     assert is_stop_requested(running.node)

@@ -230,7 +230,7 @@ def test_what_is_rendered_alone_fills_no_gpu_in() -> None:
         ({"partition": "gpu"}, "core.direct", "partition = 'gpu': the computer has no queue"),
         ({"memory": "1GB"}, "core.direct", "memory = 1048576: the computer has no queue"),
         ({"qos": "high"}, "core.lsf", "qos = 'high': only SLURM knows it"),
-        ({"gpus": 1}, "core.torque", "how to ask scheduler 'core.torque' for GPUs is not known"),
+        ({"gpus": 1}, "core.torque", "aiida-pet cannot ask scheduler 'core.torque' for GPUs"),
     ],
 )
 def test_what_a_scheduler_has_not_is_refused_and_not_dropped(raw: Any, scheduler: str, message: str) -> None:

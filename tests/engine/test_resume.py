@@ -247,4 +247,4 @@ def test_state_that_cannot_be_written_does_not_stop_the_job(make_job, alloys, ca
     folder = make_job(alloys(1), fmax=0.1, stress_max=1.0)
     (folder.path / STATE_FILE).mkdir()
     assert Job(folder).run() is ExitStatus.OK
-    assert "the state of the rows in work could not be saved" in caplog.text
+    assert "the state of unfinished rows could not be saved" in caplog.text

@@ -73,7 +73,9 @@ def test_path_is_that_of_the_start(solved: Solved) -> None:
     assert (own.spacegroup, own.remarks) == (99, ())
     on_start = bands_of_row(table, "broken", start=start, spacing=0.1)
     assert on_start.spacegroup == 221
-    assert "the path is the path of the start, space group 221; the crystal has 99" in on_start.remarks[0]
+    assert (
+        "the bands are on the path of the start, space group 221; the crystal has 99" in on_start.remarks[0]
+    )
 
 
 def test_looser_tolerance_finds_the_higher_group(solved: Solved) -> None:

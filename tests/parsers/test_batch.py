@@ -142,7 +142,7 @@ def test_log_of_the_engine_goes_to_its_file_and_only_errors_to_standard_error(tm
         (
             {"STAND_IN_DAMAGE": 1},
             305,
-            "Rows are missing although the engine ended in order: 2 of 5 rows are in no shard; damaged shards "
+            "Rows are missing although the engine ended without an error: 2 of 5 rows are in no shard; damaged shards "
             "results-00000.npz. The other rows are in `results`",
             3,
         ),

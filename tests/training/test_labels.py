@@ -30,7 +30,9 @@ def test_missing_and_absurd_labels_refuse_their_rows_and_no_others() -> None:
     table.columns["input_stress"][4, 2] = 12.0
     reasons = read_labels(table, PARAMETERS).reasons.tolist()
     assert reasons[1] == "it has no energy"
-    assert reasons[2].startswith("its energy is 1e+03 eV/atom from that of its composition")
+    assert reasons[2].startswith(
+        "its energy differs by 1e+03 eV/atom from the energy expected for its composition"
+    )
     assert reasons[3] == "a force of 250 eV/A is above max_force = 100"
     assert reasons[4] == "a stress of 12 eV/A^3 is above max_stress = 5"
     assert [place for place, reason in enumerate(reasons) if reason] == [1, 2, 3, 4]

@@ -125,7 +125,7 @@ def test_killer_has_failed_and_the_others_are_done(module_inputs: Inputs) -> Non
     results = node.outputs.results
     assert results.row("killer_0.5")["status"] == "failed"
     assert results.row("killer_0.5")["message"].startswith(
-        "given up: it ended its job twice, at last alone: The"
+        "given up: its job broke down twice, the second time with this row alone: The"
     )
     assert results.base.attributes.get("counts")["status"] == {"converged": 2, "failed": 1}
     assert node.outputs.summary["rows_left"] == 0

@@ -166,7 +166,7 @@ def test_levels_in_words_are_compared_and_can_be_forced(finished: dict[str, Any]
     _, node = run_get_node(HullWorkChain, **inputs)
     assert node.is_finished_ok
     assert node.outputs.summary["warnings"][0].startswith(
-        "different levels of theory are mixed, as force_mixture wants"
+        "different levels of theory are mixed, since force_mixture is set"
     )
 
 

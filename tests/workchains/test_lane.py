@@ -145,7 +145,7 @@ def test_crystal_that_kills_its_job_is_given_up_and_the_others_finish(run_lane: 
     assert given_up.column("status").tolist() == ["failed"]
     message = given_up.column("message")[0]
     assert message.startswith(
-        "given up: it ended its job twice, at last alone: The engine ended without a single"
+        "given up: its job broke down twice, the second time with this row alone: The engine ended without a single"
     )
     assert given_up.to_table().n_atoms.tolist() == [2]
 
@@ -155,7 +155,7 @@ def test_crystal_that_needs_more_time_than_a_job_has_is_left_and_blamed_for_noth
     assert done == [[], []]
     assert node.exit_status == 303
     assert node.exit_message == (
-        "Time ran out twice for rows that were alone in a job (1 of them): give jobs more (`--walltime`, "
+        "Time ran out twice for rows that were alone in their job (1 such row): give jobs more (`--walltime`, "
         "`--memory`)."
     )
     assert "given_up" not in node.outputs
@@ -193,7 +193,7 @@ def test_damaged_shard_loses_no_row(run_lane: Any) -> None:
     [
         ("BAD_JOB", 302, "did not understand its job folder"),
         ("BAD_MODEL", 303, "The model was refused"),
-        ("BAD_DEVICE", 304, "The device is not there"),
+        ("BAD_DEVICE", 304, "The device cannot be used"),
     ],
 )
 def test_what_would_fail_again_stops_the_lane(

@@ -84,7 +84,7 @@ def name_of(protocol: str | None, content: dict[str, Any], what: str) -> str:
     if name not in content["protocols"]:
         aliases = ", ".join(f"{alias} ({real})" for alias, real in ALIASES.items())
         raise ProtocolError(
-            f"no protocol {name!r} {what}: there are {', '.join(content['protocols'])}, and as other names {aliases}"
+            f"no protocol {name!r} {what}: there are {', '.join(content['protocols'])}; other names are {aliases}"
         )
     return name
 

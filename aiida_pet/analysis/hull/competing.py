@@ -108,7 +108,7 @@ def _uncorrected(table: StructureTable, label: str, pressure: float | None, colu
         return Competing(enthalpies, np.nan if pressure is None else pressure, ENTHALPY)
     if pressure is not None and not same_pressure(found, pressure):
         raise PressureError(
-            f"{label} were relaxed under {pressure:g} GPa, but their column {ENTHALPY!r} is that of {found:g} GPa"
+            f"{label} were relaxed under {pressure:g} GPa, but their column {ENTHALPY!r} belongs to {found:g} GPa"
         )
     if same_pressure(found, 0.0):
         return Competing(energies, 0.0, column)

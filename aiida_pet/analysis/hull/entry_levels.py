@@ -53,7 +53,7 @@ def choose_level(
     counts = Counter(levels)
     if level is None and len(counts) > 1:
         raise MixedLevelsError(
-            f"{name}: entries of {len(counts)} levels of theory, which must not be mixed on one hull: "
+            f"{name} holds entries of {len(counts)} levels of theory, which must not be mixed on one hull: "
             f"{_told(phases, levels)}",
             sorted(counts),
         )

@@ -205,7 +205,7 @@ def theory_in(columns: Mapping[str, Array]) -> Theory:
     levels = sorted(counts)
     if any(not same_level(levels[0], level) for level in levels):
         told = "; ".join(f"{level} ({counts[level]})" for level in levels)
-        raise MixedTheoryError(f"rows of one table are of different levels of theory: {told}")
+        raise MixedTheoryError(f"the rows of one table have different levels of theory: {told}")
     models = (
         {name for text in columns["model"].tolist() for name in text.split()} if "model" in columns else ()
     )
@@ -244,10 +244,10 @@ def check_theories(theories: Mapping[str, Theory], force: bool = False) -> list[
                 f"two levels of theory on one hull: {mixture}. Compute the references with the same model and "
                 "settings, or force the mixture"
             )
-        warnings.append(f"different levels of theory are mixed, as force_mixture wants: {mixture}")
+        warnings.append(f"different levels of theory are mixed, since force_mixture is set: {mixture}")
     unknown = [name for name, theory in theories.items() if not theory.level]
     if unknown and len(theories) > 1:
         warnings.append(
-            f"levels of theory were not compared, since the level is not known of {', '.join(unknown)}"
+            f"levels of theory were not compared, since they are not known for {', '.join(unknown)}"
         )
     return warnings

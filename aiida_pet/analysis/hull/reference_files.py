@@ -101,7 +101,7 @@ def _read_table(path: Path) -> References:
     try:
         return References.of_table(Table.load(path))
     except Exception as error:  # zip, numpy and the table itself say it in many ways
-        raise ReferenceFileError(f"{path}: no table of references: {error}") from error
+        raise ReferenceFileError(f"{path} is not a table of references: {error}") from error
 
 
 def _refuse_pickle(path: Path) -> None:

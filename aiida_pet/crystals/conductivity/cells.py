@@ -148,7 +148,7 @@ def _with_overrides(primitive: Any, masses: Mapping[str, float]) -> Sequence[flo
         raise ValueError(f"masses: there is no element {', '.join(unknown)}")
     wrong = {symbol: mass for symbol, mass in masses.items() if not (np.isfinite(mass) and mass > 0)}
     if wrong:
-        raise ValueError(f"masses = {wrong}: expected positive numbers, u")
+        raise ValueError(f"masses = {wrong}: expected positive numbers, in u")
     return [
         float(masses.get(symbol, mass))
         for symbol, mass in zip(primitive.symbols, primitive.masses, strict=True)

@@ -51,7 +51,7 @@ def converge_mesh(
     :raises ValueError: if there are fewer than two lengths, or they do not ascend.
     """
     if len(lengths) < 2 or any(first >= second for first, second in itertools.pairwise(lengths)):
-        raise ValueError(f"lengths = {list(lengths)}: expected two or more in ascending order, A")
+        raise ValueError(f"lengths = {list(lengths)}: expected two or more lengths in A, in ascending order")
     tried: list[float] = []
     results: list[Conductivity] = []
     for length in lengths:

@@ -61,7 +61,7 @@ def fit_elastic_tensor(strains: Floats, stresses: Floats, residual_stress: Float
     :raises ValueError: if a stress is not finite, or the strains do not determine all of C.
     """
     if not (np.isfinite(stresses).all() and np.isfinite(residual_stress).all()):
-        raise ValueError("a stress under strain is not finite")
+        raise ValueError("the stress of a strained cell is not finite")
     strain, stress = strain_to_voigt(strains), stress_to_voigt(stresses - residual_stress)
     solution, _, rank, _ = np.linalg.lstsq(strain, stress, rcond=1e-6)
     if rank < 6:

@@ -143,8 +143,8 @@ def band_path(
     strain = np.abs(np.linalg.solve(basis @ primitive, cell) - np.eye(3)).max()
     if strain > MAX_STRAIN:
         raise ValueError(
-            f"the lattice of the parent structure is strained or turned by {strain:.3f} against that of the crystal; "
-            f"its path can be used up to a strain of {MAX_STRAIN}"
+            f"the lattice of the parent structure is strained or turned by {strain:.3f} relative to the lattice of "
+            f"the crystal; its path can be used up to a strain of {MAX_STRAIN}"
         )
     return _path(primitive, parent[1][atoms], parent[2][atoms], basis)
 

@@ -220,7 +220,7 @@ class BatchModel(ABC):
         largest, place = batch.n_atoms.max(dim=0)
         if int(largest) > MAX_ATOMS:
             raise RowTooLargeError(
-                int(place), f"has {int(largest)} atoms: a GPU takes at most {MAX_ATOMS} of one crystal"
+                int(place), f"has {int(largest)} atoms: a GPU takes at most {MAX_ATOMS} atoms of one crystal"
             )
 
     # -- chunks --------------------------------------------------------------------------------------------------

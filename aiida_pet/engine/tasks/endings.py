@@ -90,7 +90,10 @@ def ends_of(
     ends: dict[int, tuple[RowStatus, str, Warned | None]] = {}
     for place in ended:
         force, stress, step = forces[place], stresses[place], steps[place]
-        left = f"force {force:.3g} of {p.fmax:g} eV/A, stress {stress:.3g} of {p.stress_max:g} GPa"
+        left = (
+            f"the largest force is {force:.3g} eV/A (fmax = {p.fmax:g}), the largest stress {stress:.3g} GPa "
+            f"(stress_max = {p.stress_max:g})"
+        )
         warned = None
         if not is_finite[place]:
             status, why = (
@@ -110,8 +113,9 @@ def ends_of(
         elif is_stagnant[place]:
             status, warned = RowStatus.MAX_STEPS, Warned.STAGNANT
             why = (
-                f"stagnant: no nearer to its bounds since step {int(approach.since[place])} of {step}, {left}; dtype "
-                f"= {p.dtype.value} has noise of this size, take float64 or larger bounds"
+                f"stagnant: no closer to convergence since step {int(approach.since[place])} of {step}: {left}. "
+                f"Forces and stresses in dtype = {p.dtype.value} have noise of this size: take float64, or larger "
+                "values of fmax and stress_max"
             )
         else:
             status, why = RowStatus.MAX_STEPS, f"after {p.max_steps} steps {left}"

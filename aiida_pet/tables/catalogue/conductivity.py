@@ -93,8 +93,8 @@ CONDUCTIVITY: tuple[Column, ...] = (
     _transport("kappa_frequencies", "Frequencies of all modes, q-point by q-point.", "THz", shape=(RAGGED,)),
     _transport(
         "kappa_modes",
-        "Conductivity of each mode at 300 K, in the order of `kappa_frequencies` and of Voigt. The sum over all "
-        "modes, divided by the sum of `kappa_weights`, is the conductivity.",
+        "Conductivity of each mode at 300 K: modes in the order of `kappa_frequencies`, components in Voigt's order. "
+        "The sum over all modes, divided by the sum of `kappa_weights`, is the conductivity.",
         _KAPPA,
         shape=(RAGGED, "6"),
     ),
@@ -128,7 +128,12 @@ CONDUCTIVITY: tuple[Column, ...] = (
         "Primitive cell to which the modes belong, relative to the unit cell.",
         shape=("3", "3"),
     ),
-    _forces("unit_atoms", "Atoms of the row that make the unit cell.", shape=(RAGGED,), kind=Kind.COUNT),
+    _forces(
+        "unit_atoms",
+        "Atoms of the cell of the row that make up the unit cell.",
+        shape=(RAGGED,),
+        kind=Kind.COUNT,
+    ),
     _forces("fc3_image", "Shortest distance between images of an atom in the supercell of third order.", "A"),
     _forces("only_metals", "True if all elements of the crystal are metals.", kind=Kind.FLAG),
     _forces("fc_displacement", "Length of the displacements of both orders.", "A"),

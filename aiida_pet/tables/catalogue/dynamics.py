@@ -14,11 +14,12 @@ def _sampled(name: str, meaning: str, unit: str = "", **further: Any) -> Column:
 def _moments(name: str, what: str, unit: str, **further: Any) -> tuple[Column, ...]:
     """Return mean, deviation and error of a quantity; ``further`` is of the mean."""
     return (
-        _sampled(f"mean_{name}", f"Mean of the {what} over the samples.", unit, **further),
-        _sampled(f"std_{name}", f"Standard deviation of the {what} over the samples.", unit),
+        _sampled(f"mean_{name}", f"Mean over the samples of the {what}.", unit, **further),
+        _sampled(f"std_{name}", f"Standard deviation over the samples of the {what}.", unit),
         _sampled(
             f"error_{name}",
-            f"Standard error of `mean_{name}` by blocks of samples; missing where there are fewer than 32 samples.",
+            f"Standard error of `mean_{name}` from averages over blocks of samples; missing if there are fewer than 32 "
+            "samples.",
             unit,
         ),
     )
@@ -35,10 +36,10 @@ DYNAMICS: tuple[Column, ...] = (
     ),
     _sampled("md_time", "Simulated time of these `n_md_steps` steps.", "ps", shown=(Source.MD,)),
     _sampled("n_frames", "Number of frames of the trajectory.", kind=Kind.COUNT),
-    _sampled("n_samples", "Samples in production.", kind=Kind.COUNT),
+    _sampled("n_samples", "Number of samples in production.", kind=Kind.COUNT),
     *_moments("potential_energy", "potential energy of the cell", "eV"),
     *_moments("temperature", "temperature", "K", **_FIRST),
-    *_moments("pressure", "pressure, including its kinetic part", "GPa", **_FIRST),
+    *_moments("pressure", "pressure, with its kinetic part", "GPa", **_FIRST),
     *_moments("volume", "volume of the cell", "A^3", **_FIRST),
     _sampled(
         "std_conserved",
@@ -47,8 +48,8 @@ DYNAMICS: tuple[Column, ...] = (
     ),
     _sampled(
         "drift",
-        "Slope of a line through the energy that the exact equations of motion conserve: the total energy, and with a "
-        "thermostat or barostat also the energy that these hold or gave.",
+        "Slope of a line through the energy that the exact equations of motion conserve: the total energy, plus the "
+        "energy that a thermostat or barostat holds, minus the energy that it gave.",
         "eV/atom/ps",
         **_FIRST,
     ),
@@ -59,7 +60,7 @@ DYNAMICS: tuple[Column, ...] = (
     ),
     _sampled(
         "mean_stress",
-        "Mean of the stress over the samples, including its kinetic part, positive under tension; Voigt's order.",
+        "Mean over the samples of the stress, with its kinetic part; positive under tension, Voigt's order.",
         "GPa",
         shape=("6",),
     ),

@@ -42,7 +42,8 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "stress_max",
-        "Largest component of the stress that the task would relax, including the external pressure.",
+        "Largest component of the stress, after the external pressure is added, along the strains by which the cell "
+        "may relax.",
         "GPa",
         section=Section.RELAXATION,
         sources=EVALUATED,
@@ -58,7 +59,7 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "net_force",
-        "Norm of the sum of the direct forces before it was removed.",
+        "Norm of the sum of the direct forces before this sum was removed.",
         "eV/A",
         section=Section.RELAXATION,
         sources=tuple(source for source in EVALUATED if source is not Source.PHONONS),

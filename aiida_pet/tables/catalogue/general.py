@@ -32,7 +32,8 @@ GENERAL: tuple[Column, ...] = (
     ),
     Column(
         "reason",
-        "Reason why the row left: its status and message, or the part of the condition that it does not fulfil.",
+        "Reason why the row left the screening: its status and message, or the part of the condition that it does not "
+        "fulfil.",
         kind=Kind.TEXT,
         section=Section.STATUS,
         sources=(Source.SCREEN,),
@@ -73,7 +74,7 @@ GENERAL: tuple[Column, ...] = (
     ),
     Column(
         "heads",
-        "Heads of the model from which forces and stress come: conservative, or the names of those that are direct.",
+        "Heads of the model from which forces and stress come: conservative, or which of forces and stress are direct.",
         kind=Kind.TEXT,
         section=Section.RELAXATION,
         sources=EVALUATED,

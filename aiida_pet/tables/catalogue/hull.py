@@ -7,7 +7,7 @@ from aiida_pet.tables.column import Column, Kind, Section, Source
 HULL: tuple[Column, ...] = (
     Column(
         "hull_status",
-        "How the row fared on the hull: ok, no_reference, not_converged or no_energy.",
+        "Whether the row has an energy above the hull: ok, or the reason no_reference, not_converged or no_energy.",
         kind=Kind.TEXT,
         section=Section.STATUS,
         sources=(Source.HULL,),
@@ -97,7 +97,7 @@ HULL: tuple[Column, ...] = (
     ),
     Column(
         "correction",
-        "Correction of the Materials Project that was added to the energy on the hull, per cell; 0 without one.",
+        "Correction of the Materials Project that was added to the energy on the hull, per cell; 0 if there is none.",
         "eV",
         section=Section.HULL,
         sources=(Source.HULL,),

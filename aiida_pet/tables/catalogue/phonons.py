@@ -97,7 +97,11 @@ PHONONS: tuple[Column, ...] = (
     _phonons("free_energy_300", "`free_energy` at 300 K.", "kJ/mol", shown=(Source.PHONONS,)),
     _phonons("entropy_300", "`entropy` at 300 K.", "J/(K mol)", shown=(Source.PHONONS,)),
     _phonons("heat_capacity_300", "`heat_capacity` at 300 K.", "J/(K mol)", shown=(Source.PHONONS,)),
-    _phonons("net_force", "Largest sum of the forces on a displaced cell, before it was removed.", "eV/A"),
+    _phonons(
+        "net_force",
+        "Largest norm of the sum of the forces on a displaced cell, before this sum was removed.",
+        "eV/A",
+    ),
     _phonons(
         "acoustic_sum_rule_before", "Violation of the acoustic sum rule before it was enforced.", "eV/A^2"
     ),
@@ -141,7 +145,7 @@ PHONONS: tuple[Column, ...] = (
     _phonons("force_constants", "Compact force constants of phonopy.", "eV/A^2", shape=(RAGGED, "3", "3")),
     _phonons(
         "primitive_atoms",
-        "Atoms of the cell that make the primitive cell.",
+        "Atoms of the cell of the row that make up the primitive cell.",
         shape=(RAGGED,),
         kind=Kind.COUNT,
     ),
@@ -192,7 +196,7 @@ PHONONS: tuple[Column, ...] = (
     ),
     _phonons(
         "mode_amplitude",
-        "Displacement along the mode of the atom that moves most.",
+        "Displacement of the atom that moves most along the mode.",
         "A",
         sources=(Source.MODES,),
     ),
@@ -204,7 +208,7 @@ PHONONS: tuple[Column, ...] = (
     ),
     _phonons(
         "volume_change",
-        "Change of the volume from before the mode was followed to after.",
+        "Volume after the mode was followed minus the volume before.",
         "A^3/atom",
         sources=(Source.MODES,),
     ),

@@ -301,7 +301,7 @@ def test_mixed_levels_are_refused_unless_forced(own: Theory, other: Theory, word
     with pytest.raises(MixedTheoryError, match=words):
         energies_above_hull(table, references, theory=own)
     result = energies_above_hull(table, references, theory=own, force_mixture=True)
-    assert result.warnings[0].startswith("different levels of theory are mixed, as force_mixture wants")
+    assert result.warnings[0].startswith("different levels of theory are mixed, since force_mixture is set")
     assert np.isfinite(result.table.columns["e_above_hull"]).all()
 
 

@@ -37,7 +37,9 @@ def pet_now(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Te
     """
     version = int(checkpoint.get("model_ckpt_version") or 1)
     if version > NEWEST_PET:
-        raise NotPlainError(f"its version of PET is {version}, known are those up to {NEWEST_PET}")
+        raise NotPlainError(
+            f"its version of PET is {version}, but only versions up to {NEWEST_PET} are known"
+        )
     hypers = dict(checkpoint["model_data"]["model_hypers"])
     tensors = dict(checkpoint.get("best_model_state_dict") or checkpoint["model_state_dict"])
     tuning = tensors.pop("finetune_config", None) or {}
@@ -102,7 +104,9 @@ def llpr_now(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """
     version = int(checkpoint.get("model_ckpt_version") or 1)
     if version > NEWEST_LLPR:
-        raise NotPlainError(f"its version of LLPR is {version}, known are those up to {NEWEST_LLPR}")
+        raise NotPlainError(
+            f"its version of LLPR is {version}, but only versions up to {NEWEST_LLPR} are known"
+        )
     stored = (
         checkpoint["state_dict"]
         if version < 3
