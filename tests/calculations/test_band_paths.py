@@ -65,7 +65,7 @@ def test_crystal_that_lost_its_group_is_on_the_path_of_its_start() -> None:
 def test_without_its_start_it_is_on_no_path() -> None:
     message = (
         r"space group at path_symprec = 0\.01 A is 99, at the start it was 221, and the path of the start is not "
-        r"known: give a `parent` whose path is wanted, or set allow_other_path"
+        r"known: give the structure whose path is wanted as `parent`, or set allow_other_path"
     )
     with pytest.raises(OtherPathError, match=message):
         choose("broken")

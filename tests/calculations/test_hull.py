@@ -176,7 +176,7 @@ def test_levels_within_a_set_are_read_from_its_run_types_and_can_be_forced(aiida
     corrected = make_set(names, run_type=["GGA", "GGA+U", "GGA"], correction=[0.0, -1.0, 0.0]).store()
     assert theory_of(corrected) == Theory("PBE, corrected")
     mixed = make_set(names, run_type=["GGA", "R2SCAN", "GGA"]).store()
-    told = r"structures: rows of one table are of different levels of theory: PBE \(2\); r2SCAN \(1\)"
+    told = r"structures: the rows of one table have different levels of theory: PBE \(2\); r2SCAN \(1\)"
     with pytest.raises(ValueError, match=told):
         run_get_node(HullWorkChain, structures=mixed)
     _, node = run_get_node(HullWorkChain, structures=mixed, parameters={"force_mixture": True})

@@ -114,7 +114,7 @@ def test_sound_place_has_no_problem(read, invoke, engine, own_model, queue):
         "node's files",
     ]
     assert "SQLite allows one writer at a time" in told["storage"]
-    assert f"aiida-pet {__version__} as here" in told["engine"]
+    assert f"aiida-pet {__version__}, the same version as here" in told["engine"]
     assert "is not staged yet" in told["model"]
     assert invoke("doctor", "--code", engine.pk, "--model", own_model.pk).stdout.endswith("all is well\n")
 

@@ -343,7 +343,7 @@ def test_workstation_without_a_word_gives_each_lane_one_gpu(invoke, content, wri
         ({"work_dir": "/scratch/{user}"}, "expected no braces except in {username}"),
         (
             {"engine": "/opt/pet engine"},
-            "engine = '/opt/pet engine': expected an absolute path without blanks",
+            "engine = '/opt/pet engine': expected an absolute path without spaces",
         ),
         ({"engine": "/opt/$(id)"}, "expected an absolute path"),
         ({"hostname": "-oProxyCommand=id"}, "hostname = '-oProxyCommand=id': expected a host"),

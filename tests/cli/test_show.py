@@ -288,7 +288,10 @@ def test_slabs_have_layer_groups_and_what_is_less_periodic_has_neither(
     told = {name: next(line for line in of if "groups" in line).split() for name, of in lines.items()}
     assert " ".join(told["slab"]) == f"layer groups: 0.001 A: {P4_MMM}, 0.01 A: {P4_MMM}, 0.1 A: {P4_MMM}"
     assert " ".join(told["solid"]) == "space groups: 0.001 A: 229 Im-3m, 0.01 A: 229 Im-3m, 0.1 A: 229 Im-3m"
-    assert " ".join(told["wire"]) == "space groups: none: it is not periodic in two directions or three"
+    assert (
+        " ".join(told["wire"])
+        == "space groups: none, since the crystal is periodic in fewer than two directions"
+    )
     assert not any("groups: 0" in line for of in lines.values() for line in of)
 
 

@@ -16,8 +16,8 @@ WHOLE = Outcome("engine_killed", ended=True, rows=60, jobs=5, seconds=70.4)
 
 def test_steps_are_the_commands_that_status_tells() -> None:
     advice = (
-        "`aiida-pet results 12` shows the rows; `aiida-pet resume 12` goes on with the 3 rows left, with more or fewer "
-        "--lanes; process <7> is paused: `verdi process play 7` lets it go on; "
+        "`aiida-pet results 12` shows the rows; `aiida-pet resume 12` goes on with the 3 rows left; other --lanes or "
+        "another --code may be given; process <7> is paused: `verdi process play 7` lets it go on; "
         "`aiida-pet repair` finds what was lost"
     )
     assert ADVISED.findall(advice) == [

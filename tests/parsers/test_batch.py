@@ -130,13 +130,13 @@ def test_log_of_the_engine_goes_to_its_file_and_only_errors_to_standard_error(tm
         (
             {"STAND_IN_FAIL": "BAD_MODEL"},
             303,
-            "The model was refused: as the test asked. A campaign brings the model",
+            "The model was refused: as the test asked. A campaign uploads the model",
             0,
         ),
         (
             {"STAND_IN_FAIL": "BAD_DEVICE"},
             304,
-            "The device is not there: as the test asked. Ask the queue for a GPU (`--gpus 1`)",
+            "The device cannot be used: as the test asked. Ask the queue for a GPU (`--gpus 1`)",
             0,
         ),
         (

@@ -149,7 +149,7 @@ def test_no_results_at_all_say_why(module_inputs: Inputs) -> None:
     _, node = run_get_node(BatchWorkChain, **module_inputs(3, STAND_IN_FAIL="BAD_DEVICE"))
     assert node.exit_status == 301
     assert node.exit_message.startswith("No row has a result. Job <")
-    assert "The device is not there: as the test asked. Ask the queue for a GPU" in node.exit_message
+    assert "The device cannot be used: as the test asked. Ask the queue for a GPU" in node.exit_message
 
 
 def test_staging_that_fails_says_so(generate_workchain: Any, module_inputs: Inputs) -> None:

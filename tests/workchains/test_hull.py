@@ -129,7 +129,7 @@ def test_elements_without_reference_are_named(finished: dict[str, Any]) -> None:
     assert node.outputs.summary["missing_elements"] == ["Nb"]
     assert "relaxed_references" not in node.outputs
     assert node.outputs.summary["warnings"] == [
-        "levels of theory were not compared, since the level is not known of structures, more, some",
+        "levels of theory were not compared, since they are not known for structures, more, some",
         "no reference for Nb",
     ]
 
@@ -402,7 +402,7 @@ def test_stability_threshold_moves_what_counts_as_stable(diagram: tuple[Any, ...
 def test_level_of_a_file_of_references_is_compared(diagram: tuple[Any, ...]) -> None:
     node = hull_of(diagram)
     assert node.outputs.summary["warnings"] == [
-        "levels of theory were not compared, since the level is not known of structures"
+        "levels of theory were not compared, since they are not known for structures"
     ]
     node = hull_of(diagram, level_of_theory="pbe")
     assert node.outputs.summary["warnings"] == []

@@ -115,7 +115,9 @@ def test_crystal_for_which_memory_is_too_small_is_left_to_jobs_with_more(run_lan
     node, done, _ = run_lane(1, 1, STAND_IN_MEMORY=0)
     assert done == [[], []]
     assert node.exit_status == 303
-    assert node.exit_message.startswith("Memory ran out twice for rows that were alone in a job (1 of them)")
+    assert node.exit_message.startswith(
+        "Memory ran out twice for rows that were alone in their job (1 such row)"
+    )
 
 
 def test_rows_of_a_broken_machine_are_left_however_few_they_are(run_lane: Any) -> None:

@@ -52,7 +52,7 @@ def test_single_crystal_without_result_is_left(module_inputs: Inputs) -> None:
     _, node = run_get_node(RelaxWorkChain, **single(module_inputs(1, STAND_IN_ROWS=0)))
     assert node.exit_status == 301
     assert node.exit_message.startswith(
-        "No row has a result. Time ran out twice for rows that were alone in a job"
+        "No row has a result. Time ran out twice for rows that were alone in their job"
     )
     assert "output_structure" not in node.outputs
 

@@ -309,7 +309,7 @@ def test_unknown_level_is_a_warning_and_a_column_is_read() -> None:
     references = references_of(element_rows("Mo Ta"), level="PBE, VASP")
     table = phase_table([("x", {"Mo": 1, "Ta": 1}, -6.0)])
     assert energies_above_hull(table, references).warnings == [
-        "levels of theory were not compared, since the level is not known of structures"
+        "levels of theory were not compared, since they are not known for structures"
     ]
     table.set_column("level_of_theory", ["VASP (pbe)"])
     assert energies_above_hull(table, references).warnings == []
