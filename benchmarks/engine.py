@@ -54,7 +54,7 @@ def shipped_plain() -> PlainPet:
 def batched(dtype: Dtype, **options: Any) -> BatchedPet:
     """Return the model that ships, as the engine runs it."""
     torch.set_num_threads(1)  # as the engine does: evaluations share out the cores
-    return BatchedPet(shipped_plain(), dtype=dtype, device=device(), threads=threads(), **options)
+    return BatchedPet(shipped_plain(), dtype=dtype, device=device(), **({"threads": threads()} | options))
 
 
 def synchronize() -> None:

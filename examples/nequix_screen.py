@@ -1,6 +1,7 @@
 """Relax and screen ten crystals with Nequix: ``verdi run examples/nequix_screen.py``.
 
 Before, ``scripts/make-nequix-venv.sh nequix-oam-1-pft.nqx`` makes the environment, and ``aiida-pet setup`` the profile.
+The environment is ``.venv-nequix`` in the current folder, or where $AIIDA_PET_NEQUIX says.
 Energies are compared with those of Nequix's own calculator for ASE (docs/engines.md).
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import tempfile
 from itertools import combinations
@@ -22,8 +24,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.data import atomic_numbers, chemical_symbols, reference_states
 
-ROOT = Path(__file__).resolve().parents[1]
-ENVIRONMENT = ROOT / ".venv-nequix"
+ENVIRONMENT = Path(os.environ.get("AIIDA_PET_NEQUIX", ".venv-nequix")).absolute()
 ELEMENTS = ("Nb", "Mo", "Ta", "W")
 VERSION = "0.4.5"  # of nequix, as scripts/make-nequix-venv.sh installs it
 
@@ -61,7 +62,7 @@ def by_ase(environment: Path, crystals: list[Atoms]) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "crystals.json"
         ase.io.write(path, crystals)
-        command = [environment / "bin" / "python", ROOT / "examples" / "nequix_model.py", "energies"]
+        command = [environment / "bin" / "python", "-m", "nequix_model", "energies"]
         done = subprocess.run(
             [*command, environment / "nequix.pt", path], capture_output=True, text=True, check=True
         )

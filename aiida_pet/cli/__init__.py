@@ -77,7 +77,7 @@ def main(context: click.Context, profile: str | None, verbose: int) -> None:
     A first campaign: `aiida-pet setup`, then `aiida-pet launch relax FILE`. The second command prints a pk. Look at the
     launch with this pk: `aiida-pet status PK`, `aiida-pet results PK` and `aiida-pet trace PK ID`.
 
-    Completion by the Tab key, in bash (zsh_source and fish_source for others):
+    This line lets the Tab key complete commands in bash (in zsh write zsh_source, in fish fish_source):
 
     \b
     eval "$(_AIIDA_PET_COMPLETE=bash_source aiida-pet)"

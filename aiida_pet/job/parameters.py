@@ -139,8 +139,8 @@ class RelaxParameters(StaticParameters):
     stress_max: float = Field(
         0.1,
         gt=0,
-        description="largest component of the free stress (plus pressure) at convergence; with cell=plane this is the "
-        "stress in the plane of the slab, for the volume of the cell with its vacuum",
+        description="largest component of the free stress (plus pressure) at convergence; with cell=plane only the "
+        "stress in the plane of the slab counts, and it is divided by the volume of the cell, vacuum included",
         json_schema_extra=told(unit="GPa"),
     )
     max_steps: int = Field(
