@@ -52,6 +52,9 @@ FUNNEL = (
     # 8 A between images instead of 12: for a look at stability in a minute, not for thermal properties
     "--set",
     "phonons.min_image=8",
+    # a molecular crystal among the references must not keep everybody waiting
+    "--set",
+    "elastic.max_steps=300",
 )
 UNCERTAINTY = ("--set", "relax.outputs=[uncertainty,ensemble]")
 """For a model with an ensemble: how certain the hull is, and which crystals are unlike those of the training."""

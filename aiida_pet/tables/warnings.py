@@ -62,8 +62,8 @@ class Warned(StrEnum):
     )
     ROUGH = (
         "rough",
-        "The elastic tensor leaves more than 5 % of the stresses unexplained, or deviates from the symmetry of the "
-        "crystal by more than 5 % of its largest component.",
+        "The elastic tensor leaves more than 5 % of the change of the stresses unexplained, or deviates from the "
+        "symmetry of the crystal by more than 5 % of its largest component.",
     )
     EOS_ROUGH = (
         "eos_rough",

@@ -21,7 +21,9 @@ from aiida_pet.crystals.elastic.voigt import (
     stress_to_voigt,
     to_mandel,
 )
-from aiida_pet.tables.arrays import Floats
+from aiida_pet.tables.arrays import Floats, Integers
+
+SAME_STRAIN = 1e-6  # of the largest strain
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,9 @@ class ElasticFit:
     """What a fit of stress against strain gives.
 
     :ivar tensor: C, (6, 6), GPa, as fitted: neither made symmetric nor held to a Laue class.
-    :ivar residual: root mean square of what the fit leaves of the stress components, GPa.
-    :ivar relative_residual: the same over the root mean square of S - S_0.
+    :ivar residual: root mean square of what the fit leaves of the stress components, GPa. If each strain has its
+        opposite among the strains, only of their odd part, (S(E) - S(-E)) / 2: C depends on nothing else.
+    :ivar relative_residual: the same over the root mean square of that part, or else of S - S_0.
     """
 
     tensor: Floats
@@ -53,7 +56,9 @@ def fit_elastic_tensor(strains: Floats, stresses: Floats, residual_stress: Float
     """Return C of S = S_0 + C E by least squares over all strains and stress components at once.
 
     The stress at zero strain is subtracted, not fitted: what is quadratic in the strain would go into it. Where strains
-    come in pairs of plus and minus, C does not depend on it, nor on what is quadratic.
+    come in pairs of plus and minus, C does not depend on it, nor on what is quadratic, and neither does the residual.
+    This matters for an unconstrained model: S_0 is averaged over more operations than a strained crystal has, and
+    differs from the limit of small strains by some hundredths of a GPa, which changes no modulus.
 
     :param strains: E, (K, 3, 3), Green-Lagrange.
     :param stresses: S, (K, 3, 3), GPa, second Piola-Kirchhoff.
@@ -68,6 +73,9 @@ def fit_elastic_tensor(strains: Floats, stresses: Floats, residual_stress: Float
         raise ValueError(
             f"{len(strain)} strains determine {rank} of the 6 columns of the tensor: expected all six"
         )
+    opposite = _opposite(strain)
+    if opposite is not None:
+        strain, stress = (strain - strain[opposite]) / 2, (stress - stress[opposite]) / 2
     left, spread = _rms(strain @ solution - stress), _rms(stress)
     return ElasticFit(tensor=solution.T, residual=left, relative_residual=left / spread if spread else 0.0)
 
@@ -108,6 +116,14 @@ def stress_strain_coefficients(tensor: Floats, stress: Floats) -> Floats:
     change = (rank_four - volume - volume.transpose(2, 3, 0, 1)) / 2
     flat = stress_to_voigt(stress_to_voigt(change).transpose(2, 0, 1))
     return np.asarray(tensor + flat)
+
+
+def _opposite(strain: Floats) -> Integers | None:
+    """Return which of the strains (K, 6) is the opposite of each, (K,); None if one has none."""
+    apart = np.abs(strain[:, None] + strain[None]).max(axis=2)
+    nearest = np.argmin(apart, axis=1)
+    same = apart[np.arange(len(strain)), nearest] <= SAME_STRAIN * np.abs(strain).max()
+    return nearest if same.all() else None
 
 
 def _rms(values: Floats) -> float:

@@ -63,10 +63,14 @@ ELASTICITY: tuple[Column, ...] = (
         "K",
         shown=(Source.ELASTIC,),
     ),
-    _elastic("fit_residual", "Root mean square difference between the stresses and the fit.", "GPa"),
+    _elastic(
+        "fit_residual",
+        "Root mean square difference between the stresses and the fit, of the part that changes sign with the strain.",
+        "GPa",
+    ),
     _elastic(
         "fit_relative_residual",
-        "`fit_residual` divided by the root mean square of the change of the stress.",
+        "`fit_residual` divided by the root mean square of the same part of the stresses.",
         shown=(Source.ELASTIC,),
     ),
     _elastic(

@@ -129,7 +129,17 @@ def test_residual_of_a_fit_is_the_scatter_of_the_stresses():
     strains = np.repeat(strain_tensors(PROTOCOLS["linear"]), 50, axis=0)
     clean = strain_to_voigt(strains) @ random_tensor(7)
     fit = fit_elastic_tensor(strains, voigt_to_stress(clean + rng.normal(scale=0.02, size=clean.shape)), NONE)
-    assert fit.residual == pytest.approx(0.02, rel=0.03)  # of 7,200 numbers: 1/sqrt(2 x 7,200) = 0.8 %
+    # half the difference of two stresses scatters by 1/sqrt(2); of 7,200 numbers: 1/sqrt(2 x 7,200) = 0.8 %
+    assert fit.residual == pytest.approx(0.02 / np.sqrt(2), rel=0.03)
+    assert fit.relative_residual == pytest.approx(fit.residual / np.sqrt(np.mean(clean**2)), rel=0.05)
+
+
+def test_residual_of_strains_without_their_opposites_is_of_all_that_is_left():
+    rng = np.random.default_rng(6)
+    strains = np.repeat(strain_tensors(StrainAmounts((0.004, 0.005), (0.005,))), 80, axis=0)
+    clean = strain_to_voigt(strains) @ random_tensor(7)
+    fit = fit_elastic_tensor(strains, voigt_to_stress(clean + rng.normal(scale=0.02, size=clean.shape)), NONE)
+    assert fit.residual == pytest.approx(0.02, rel=0.03)
     assert fit.relative_residual == pytest.approx(0.02 / np.sqrt(np.mean(clean**2)), rel=0.05)
 
 
@@ -141,7 +151,16 @@ def test_what_is_quadratic_in_the_strain_cancels_between_plus_and_minus():
     stresses = voigt_to_stress(voigt @ tensor + residual + quadratic)
     fit = fit_elastic_tensor(strains, stresses, voigt_to_stress(residual))
     np.testing.assert_allclose(fit.tensor, tensor, atol=1e-9)
-    assert fit.residual == pytest.approx(np.sqrt(np.mean(quadratic**2)))
+    assert fit.residual < 1e-9
+
+
+def test_what_is_cubic_in_the_strain_is_in_the_residual():
+    strains = strain_tensors(PROTOCOLS["orb_v3"])
+    voigt, tensor = strain_to_voigt(strains), random_tensor(16)
+    fit = fit_elastic_tensor(strains, voigt_to_stress(voigt @ tensor + 1e5 * voigt**3), NONE)
+    left = 1e5 * voigt**3 - voigt @ (fit.tensor.T - tensor)
+    assert fit.residual == pytest.approx(np.sqrt(np.mean(left**2)))
+    assert fit.residual > 0.1
 
 
 def test_one_amount_along_each_direction_suffices():
