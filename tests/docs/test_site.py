@@ -31,7 +31,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-W",
         "--keep-going",
         "-D",
-        "nb_execution_mode=off",  # `make docs` runs the notebooks
+        "nb_execution_mode=off",  # `make docs` runs the notebooks, which alone says their language
+        "-D",
+        "suppress_warnings=myst-nb.lexer",
         "-b",
         "html",
         str(DOCS),
