@@ -42,8 +42,9 @@ def random_alloys(count: int, seed: int = 0) -> StructureTable:
 
 
 def shipped() -> Any:
-    """Return metatrain's model of the checkpoint that ships."""
-    return load_model(embedded_path(), embedded_card()["sha256"])
+    """Return metatrain's PET of the checkpoint that ships, without its uncertainty, so that it may be made float64."""
+    found = load_model(embedded_path(), embedded_card()["sha256"])
+    return getattr(found, "model", found)
 
 
 def shipped_plain() -> PlainPet:

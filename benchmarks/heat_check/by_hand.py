@@ -39,7 +39,8 @@ def calculator_of(path: Any) -> Calculator:
     from metatomic_ase import MetatomicCalculator
     from metatrain.utils.io import load_model
 
-    model = load_model(path).to(torch.float64)
+    model = load_model(path)
+    model = getattr(model, "model", model).to(torch.float64)  # without an uncertainty, which stays float32
     return MetatomicCalculator(model.export(), device="cpu")
 
 

@@ -29,8 +29,8 @@ from aiida_pet.job.checkpoint import WrongHashError
 from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolder, JobSpec
 from aiida_pet.job.other_engines import DescriptionError, described_for_kokkos
 from aiida_pet.job.tasks import Task
-from aiida_pet.models import embedded_card, embedded_path
 from aiida_pet.tables.crystals import StructureTable
+from support.small_model import small_model, small_model_card
 
 pet_kokkos = pytest.importorskip(
     "pet_kokkos", reason="pet-kokkos is not installed: pip install pet-kokkos==0.1.1"
@@ -53,7 +53,9 @@ def one_core(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def described(**changed: Any) -> dict[str, Any]:
-    return described_for_kokkos(embedded_path(), embedded_card(), metadata.version("pet-kokkos")) | changed
+    return (
+        described_for_kokkos(small_model()[0], small_model_card(), metadata.version("pet-kokkos")) | changed
+    )
 
 
 def written(path: Path, **changed: Any) -> tuple[Path, str]:
