@@ -122,6 +122,7 @@ IN_ANOTHER_PACKAGE = {
     "campaigns.lines": "cli/test_status",
     "cli.report": "report/test_document",
     "campaigns.live": "cli/test_live",
+    "campaigns.stages": "cli/test_status",
     "computers.services": "cli/test_services",
     "computers.steps": "cli/test_setup",
     "crystals.lattice_reduction": "crystals/test_validity",

@@ -25,7 +25,7 @@ from aiida_pet.campaigns.progress import (
     campaign_progress,
     taken_over,
 )
-from aiida_pet.campaigns.report import StageStatus, stages_of
+from aiida_pet.campaigns.stages import StageStatus, stages_of
 from aiida_pet.campaigns.training import TrainingProgress
 from aiida_pet.job.stages import KEEP, PARAMETERS, task_of
 from aiida_pet.job.tasks import Task
@@ -134,7 +134,7 @@ def live_looks(named: Named) -> Iterator[Look]:
     No computer is connected to more often than it wants to be, however often one looks.
     """
     node: Any = load(named, orm.ProcessNode)
-    watched, heartbeats = _Watched(node), Heartbeats()
+    watched, heartbeats = Watched(node), Heartbeats()
 
     def once() -> Look:
         calls = calls_of(node)
@@ -165,7 +165,7 @@ def when_it_answers(once: Callable[[], Look]) -> Look:
             time.sleep(AGAIN_S)
 
 
-class _Watched:
+class Watched:
     """A launch and what does not change while it runs."""
 
     def __init__(self, node: orm.ProcessNode) -> None:

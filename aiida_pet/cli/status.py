@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from aiida.orm import ProcessNode
 
     from aiida_pet.campaigns.progress import JobProgress, LaneProgress
-    from aiida_pet.campaigns.report import StageStatus, Status
+    from aiida_pet.campaigns.report import Status
+    from aiida_pet.campaigns.stages import StageStatus
     from aiida_pet.campaigns.training_report import TrainingStatus
 
 WATCH_S = 2.0
@@ -96,7 +97,7 @@ def echo_status(status: Status | TrainingStatus, most_jobs: int | None) -> None:
         say(f"warnings  {warnings.told(progress.warnings)}", 10)
     if not progress.finished:
         rate = f"{progress.rate:.3g} rows/s" if progress.rate else "no rate yet"
-        say(f"speed     {rate}, {duration(progress.eta_s)} left", 10)
+        say(f"speed     {rate}, about {duration(status.left_s)} left", 10)
     cached = f", {progress.n_cached:,} of them from the cache" if progress.n_cached else ""
     say(f"engines   {duration(progress.engine_s)} in {plural(len(progress.jobs), 'job')}{cached}", 10)
     _echo_stages(status.stages)

@@ -102,7 +102,8 @@ def _state(source: Source) -> str:
     progress = source.status.progress
     done = f"{progress.rows_done:,} of {progress.rows_total:,} rows"
     if not progress.finished:
-        left = f", about {duration(progress.eta_s)} left" if progress.eta_s else ""
+        seconds = source.status.left_s
+        left = f", about {duration(seconds)} left" if seconds else ""
         return f"running: {done}{left}"
     if progress.exit_status == 0:
         return f"finished: {plural(len(source.frame), 'row')}"
