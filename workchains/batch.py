@@ -33,6 +33,7 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.job.tasks import Task
 from aiida_pet.tables.table import Array
+from aiida_pet.words import plural
 from aiida_pet.workchains.builder import SpeakingBuilder
 from aiida_pet.workchains.done import check_done, left_to_do
 from aiida_pet.workchains.groups import join_campaign, put_results_into_group
@@ -210,7 +211,7 @@ class BatchWorkChain(TaskProtocols, WorkChain):
         computed = [table.ids for table in parts.values()]
         twice = sum(map(len, computed)) - len(np.unique(np.concatenate(computed))) if computed else 0
         if twice:
-            self.report(f"warning: {twice} rows were computed twice, in two jobs")
+            self.report(f"warning: computed twice, in two jobs: {plural(twice, 'row')}")
         parts |= done
         first = next(iter(parts.values()))
         if len(parts) == 1 and np.array_equal(first.ids, ids):

@@ -42,8 +42,8 @@ EVERY_S = 60
 @click.option(
     "--sort",
     metavar="COLUMN",
-    help="Column by which the best crystals are chosen: smallest values first, or with a minus before the name "
-    "largest values first.",
+    help="Column by which the best crystals are chosen, smallest values first; --sort=-COLUMN puts the largest values "
+    "first.",
 )
 @click.option(
     "--id",

@@ -60,7 +60,7 @@ class Choice:
 @click.option(
     "--sort",
     metavar="COLUMN",
-    help="Sort by this column: smallest values first, or with a minus before the name largest values first.",
+    help="Sort by this column, smallest values first; --sort=-COLUMN puts the largest values first.",
 )
 @click.option("--limit", type=click.IntRange(min=0), help="Number of rows to show; 0 shows all.")
 @click.option(

@@ -27,8 +27,8 @@ from aiida_pet.words import plural, shortened
 def trajectory(
     session: Session, *, pk: str, row_id: str | None, output: Path | None, force: bool, as_json: bool
 ) -> None:
-    """List the trajectories of PK, a launch of md, or write the trajectory of row ID as extended XYZ or ASE's
-    .traj.
+    """List the trajectories of PK, a launch of md. With -o, write the trajectory of row ID to a file: extended XYZ,
+    or ASE's .traj.
 
     \b
     aiida-pet trajectory 12

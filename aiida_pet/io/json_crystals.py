@@ -205,10 +205,12 @@ def _optimade_atoms(raw: Mapping[str, Any]) -> Atoms:
     positions = _array(raw, "cartesian_site_positions", (len(names), 3))
     vectors = raw["lattice_vectors"]
     cell = np.zeros((3, 3)) if vectors is None else np.nan_to_num(_array(raw, "lattice_vectors", (3, 3)))
-    pbc = raw.get("dimension_types")
-    pbc = [vectors is not None] * 3 if pbc is None else [bool(one) for one in pbc]
-    if len(pbc) != 3:
-        raise ValueError(f"dimension_types is {pbc}: expected three of 0 and 1")
+    types = raw.get("dimension_types")
+    if types is None:
+        types = [int(vectors is not None)] * 3
+    if not isinstance(types, list) or len(types) != 3 or any(one not in (0, 1) for one in types):
+        raise ValueError(f"dimension_types is {types}: expected three numbers, each 0 or 1")
+    pbc = [bool(one) for one in types]
     return checked(Atoms(_numbers(symbols), positions, cell=cell, pbc=pbc))
 
 

@@ -287,7 +287,7 @@ def _note_likely_ids(crystal: Crystal, left_out: LeftOut) -> None:
         if name != EXPORTED_ID_KEY and isinstance(value, str | int) and sounds_like_id(name):
             left_out.note(
                 "no field is known to hold the id, so the name of the file was taken; "
-                f"id_key={name!r} takes this field"
+                f"if {name!r} holds it, give id_key={name!r}"
             )
             return
 

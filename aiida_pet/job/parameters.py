@@ -157,8 +157,9 @@ class RelaxParameters(StaticParameters):
     )
     symmetry: Symmetry = Field(
         Symmetry.NONE,
-        description="constrained keeps the space group with which a crystal starts, or the layer group of a slab; if "
-        "atoms are held, it keeps the operations that map held atoms onto each other. none keeps no symmetry",
+        description="with constrained, a crystal keeps the space group with which it starts, and a slab its layer "
+        "group; if atoms are held, only the operations that map held atoms onto each other are kept. With none, no "
+        "symmetry is imposed",
     )
     average_from_fmax: float | None = Field(
         None,
@@ -245,7 +246,8 @@ class TightRelaxParameters(RelaxParameters):
     )
     symmetry: Symmetry = Field(
         Symmetry.CONSTRAINED,
-        description="constrained keeps the space group with which a crystal starts; none keeps no symmetry",
+        description="with constrained, a crystal keeps the space group with which it starts; with none, no symmetry "
+        "is imposed",
     )
 
     @model_validator(mode="after")

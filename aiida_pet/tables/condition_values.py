@@ -286,7 +286,7 @@ def _not_alike(column: Value, value: Value, remedy: str, where: str) -> str:
         other = value.text or "the other side"
         return f"cannot apply {where!r}: {name} holds {column.kind.value} and {other} {value.kind.value}"
     is_a = {Kind.TEXT: "a text", Kind.NUMBER: "a number", Kind.TRUTH: "no text"}[value.kind]
-    told = f"cannot apply {where!r}: {name} holds {column.kind.value} and {value.text} is {is_a}"
+    told = f"cannot apply {where!r}: {name} holds {column.kind.value}, but {value.text} is {is_a}"
     if column.kind is Kind.TRUTH:
         return f"{told}: write {name} or not {name}"
     if value.kind is Kind.TEXT and _turned(value) == value.text:

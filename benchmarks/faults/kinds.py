@@ -251,7 +251,7 @@ FAULTS = {
         Fault("job_cancelled", "job cancelled with scancel", cancel_job),
         Fault("walltime", "walltime of 20 s that the engine knows", walltime_told, SHORT),
         Fault("hang", "engine frozen until SLURM's walltime", hang_until_walltime, minute=True),
-        Fault("node_down", "node set down, and back", node_down),
+        Fault("node_down", "node set to SLURM's state DOWN, and resumed", node_down),
         Fault("slurmctld", "slurmctld killed, and started again", restart_slurmctld),
         Fault("worker_killed", "daemon worker killed with -9", kill_worker),
         Fault("daemon_restarted", "daemon stopped, and started again", restart_daemon),

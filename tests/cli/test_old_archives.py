@@ -203,8 +203,18 @@ def recent(aiida_profile: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield archive
 
 
+@pytest.fixture
+def elastic_of_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take elastic jobs as they were: residuals have another meaning since, so that they would be computed again."""
+    from aiida_pet.calculations.base import PetCalculation
+    from aiida_pet.calculations.elastic import ElasticCalculation
+
+    assert ElasticCalculation.CACHE_VERSION > PetCalculation.CACHE_VERSION
+    monkeypatch.setattr(ElasticCalculation, "CACHE_VERSION", PetCalculation.CACHE_VERSION)
+
+
 @pytest.mark.slow
-@pytest.mark.usefixtures("caching")
+@pytest.mark.usefixtures("caching", "elastic_of_then")
 @pytest.mark.parametrize("label", ["screening", "loose"])
 def test_the_same_launch_takes_all_jobs_from_the_cache(
     recent: Archive, launch: Any, invoke: Any, read: Read, label: str

@@ -55,7 +55,7 @@ def test_field_that_sounds_like_an_id_is_named_and_can_be_taken(name: str, tmp_p
     path.write_text(json.dumps([{name: "a", "structure": STRUCTURE}, {name: "b", "structure": STRUCTURE}]))
     result = read_structures(path)
     assert result.table.ids.tolist() == ["set-0", "set-1"]
-    assert any(f"id_key={name!r} takes this field: 2 crystals" in line for line in result.summary())
+    assert any(f"give id_key={name!r}: 2 crystals" in line for line in result.summary())
     taken = read_structures(path, ReadOptions(id_key=name))
     assert taken.table.ids.tolist() == ["a", "b"]
 

@@ -182,6 +182,9 @@ def test_optimade_json_lines_have_a_header(tmp_path: Path) -> None:
         ),
         ({"cartesian_site_positions": None}, "no cartesian_site_positions"),
         ({"lattice_vectors": [[1, 2, 3]]}, "'lattice_vectors' has shape"),
+        ({"dimension_types": [1, 1]}, r"dimension_types is \[1, 1\]: expected three numbers, each 0 or 1"),
+        ({"dimension_types": [1, 2, 1]}, r"dimension_types is \[1, 2, 1\]"),
+        ({"dimension_types": "110"}, "dimension_types is 110"),
         ({"species_at_sites": ["Mo", "Qq"], "species": []}, "'Qq': expected a chemical element"),
     ],
 )

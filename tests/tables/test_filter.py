@@ -106,8 +106,8 @@ def test_a_condition_is_checked_without_values() -> None:
 @pytest.mark.parametrize(
     ("where", "told"),
     [
-        ("status == 3", r"status holds texts and 3 is a number: write status == '3'"),
-        ("energy < 'low'", r"energy holds numbers and 'low' is a text"),
+        ("status == 3", r"status holds texts, but 3 is a number: write status == '3'"),
+        ("energy < 'low'", r"energy holds numbers, but 'low' is a text"),
         ("status in [1, 2]", "status holds texts"),
         ("energy", "is not a condition"),
         ("status + 1 > 2", "status holds texts, expected numbers"),
@@ -172,7 +172,7 @@ def mixed() -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("where", "remedy"),
     [
-        ("id == 123", "id holds texts and 123 is a number: write id == '123'"),
+        ("id == 123", "id holds texts, but 123 is a number: write id == '123'"),
         ("id != 123", "write id != '123'"),
         ("123 == id", "write '123' == id"),
         ("id == -1", "write id == '-1'"),
@@ -181,7 +181,7 @@ def mixed() -> pd.DataFrame:
         ("id not in ['123', 124]", r"write id in \['123', '124'\]"),
         ("status == e", "can be read in two ways.*status == 'e'"),
         ("id == e + 1", "id holds texts and the other side numbers"),
-        ("e < '0.1'", "e holds numbers and '0.1' is a text: write e < 0.1"),
+        ("e < '0.1'", "e holds numbers, but '0.1' is a text: write e < 0.1"),
         ("e == 'small'", "compare it with a number"),
         ("e in ['0.1', 2]", r"write e in \[0.1, 2\]"),
         ("stable == 'yes'", "write stable or not stable"),

@@ -247,4 +247,6 @@ def test_rows_that_two_jobs_did_are_there_once(
     assert len(called(node, LaneWorkChain)) == 4
     assert node.outputs.results.ids.tolist() == ["a", "b", "max_steps-c"]
     assert node.outputs.results.base.attributes.get("counts")["status"] == {"converged": 2, "max_steps": 1}
-    assert any("3 rows were computed twice" in log.message for log in orm.Log.collection.get_logs_for(node))
+    assert any(
+        "computed twice, in two jobs: 3 rows" in log.message for log in orm.Log.collection.get_logs_for(node)
+    )

@@ -88,15 +88,15 @@ def test_names_are_settled_by_the_stages_that_are_planned() -> None:
 @pytest.mark.parametrize(
     ("stage", "keep", "told"),
     [
-        ("relax", "status == 3", "status holds texts and 3 is a number"),
+        ("relax", "status == 3", "status holds texts, but 3 is a number"),
         ("relax", "spacegroup_0_01 == cubic", None),  # `cubic` is no column, and no text beside a number
-        ("relax", "stress_xx < 'low'", "stress_xx holds numbers and 'low' is a text"),
-        ("hull", "series < 2", "series holds texts and 2 is a number"),
+        ("relax", "stress_xx < 'low'", "stress_xx holds numbers, but 'low' is a text"),
+        ("hull", "series < 2", "series holds texts, but 2 is a number"),
         ("hull", "is_stable == 'yes'", "is_stable holds yes and no"),
-        ("hull", "phase == 'bcc'", "phase holds numbers and 'bcc' is a text"),
+        ("hull", "phase == 'bcc'", "phase holds numbers, but 'bcc' is a text"),
         ("hull", "input_energy == 'low'", "input_energy holds numbers"),
         ("hull", "weights_1 == 'low'", "weights_1 holds numbers"),
-        ("hull", "id == 7", "id holds texts and 7 is a number"),
+        ("hull", "id == 7", "id holds texts, but 7 is a number"),
     ],
 )
 def test_a_text_is_not_compared_with_a_number_and_that_is_told_before_anything_runs(

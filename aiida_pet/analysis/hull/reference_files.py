@@ -101,7 +101,9 @@ def _read_table(path: Path) -> References:
     try:
         return References.of_table(Table.load(path))
     except Exception as error:  # zip, numpy and the table itself say it in many ways
-        raise ReferenceFileError(f"{path} is not a table of references: {error}") from error
+        # numpy takes what is no archive for a pickle, and says how to open it
+        reason = "it is no archive of numpy" if "pickle" in str(error) else str(error)
+        raise ReferenceFileError(f"{path} is not a table of references: {reason}") from error
 
 
 def _refuse_pickle(path: Path) -> None:

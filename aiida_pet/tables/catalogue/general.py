@@ -74,7 +74,7 @@ GENERAL: tuple[Column, ...] = (
     ),
     Column(
         "heads",
-        "Heads of the model from which forces and stress come: conservative, or which of forces and stress are direct.",
+        "How the model gave forces and stress: conservative, or which of the two come from direct heads.",
         kind=Kind.TEXT,
         section=Section.RELAXATION,
         sources=EVALUATED,

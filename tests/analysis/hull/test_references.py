@@ -164,7 +164,7 @@ def test_files_that_are_none_are_named(tmp_path: Path, write: Any) -> None:
     bad.write_bytes(b"nothing")
     with pytest.raises(ReferenceFileError, match=r"cut.json: not valid JSON"):
         read_references(cut)
-    with pytest.raises(ReferenceFileError, match=r"bad.npz: no table of references"):
+    with pytest.raises(ReferenceFileError, match=r"bad.npz is not a table of references"):
         read_references(bad)
 
 
