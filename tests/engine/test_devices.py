@@ -110,7 +110,7 @@ def bad_rows() -> StructureTable:
     """Return rows that a task refuses, cannot search, and sees diverge, beside one that is good."""
     good = random_alloys(4)
     positions, cells, numbers = good.positions.copy(), good.cells.copy(), good.numbers.copy()
-    numbers[good.atoms_of(1)] = 6  # an element that the model does not know
+    numbers[good.atoms_of(1)] = 54  # an element that the model does not know
     cells[2] *= 40.0  # expands without end
     positions[good.atoms_of(3)] += 1e10
     return replace(good, numbers=numbers, positions=positions, cells=cells)

@@ -172,7 +172,7 @@ def test_max_steps_ends_a_row_and_says_how_far_it_was(load_pet, alloys):
     result = relax(alloys(3), load_pet(), max_steps=2)
     assert set(result.columns["status"]) == {"max_steps"}
     assert (result.columns["n_steps"] == 2).all()
-    assert "after 2 steps force" in result.columns["message"][0]
+    assert "after 2 steps the largest force is" in result.columns["message"][0]
 
 
 def test_tighter_criteria_take_more_steps(load_pet, alloys):
