@@ -32,7 +32,7 @@ def test_rows_end_for_their_own_reasons():
     }  # fmt: skip
     ends = ends_of(at(1000, 1e-2), Approach.start(1, torch.device("cpu")), P, is_noisy=True)
     assert ends[0][0] is RowStatus.MAX_STEPS
-    assert ends[0][1].startswith("after 1000 steps force 0.01 of 0.0001 eV/A")
+    assert ends[0][1].startswith("after 1000 steps the largest force is 0.01 eV/A (fmax = 0.0001)")
 
 
 @pytest.mark.parametrize(("force", "is_noisy", "is_stagnant"), [
