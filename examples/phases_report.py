@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from known_phases import Phase
+from known_phases import Moduli, Phase
 from tabulate import tabulate
 
 Row = Mapping[str, Any]
@@ -101,23 +101,26 @@ def sums(found: Sequence[Judged]) -> str:
 
 def moduli_table(rows: Sequence[Row], phases: Sequence[Phase]) -> str:
     """Return bulk and shear moduli of rows beside the published ones, and the warnings of the rows."""
-    by_id = {row["id"]: row for row in rows}
-    lines = []
-    for phase in phases:
-        row = by_id.get(phase.id)
-        if phase.moduli is None or row is None or row.get("bulk_modulus") is None:
-            continue
-        published = phase.moduli
-        lines.append(
-            [
-                phase.id,
-                *_pair(row["bulk_modulus"], published.bulk),
-                *_pair(row["shear_modulus"], published.shear),
-                " ".join(str(row.get("warnings") or "").split()),
-            ]
-        )
+    lines = [
+        [
+            name,
+            *_pair(row["bulk_modulus"], published.bulk),
+            *_pair(row["shear_modulus"], published.shear),
+            " ".join(str(row.get("warnings") or "").split()),
+        ]
+        for name, row, published in _with_moduli(rows, phases)
+    ]
     headers = ["crystal", "K", "published\nGPa", "off", "G", "published\nGPa", "off", "warnings"]
     return tabulate(lines, headers=headers, tablefmt="simple", disable_numparse=True)
+
+
+def _with_moduli(rows: Sequence[Row], phases: Sequence[Phase]) -> Iterator[tuple[str, Row, Moduli]]:
+    """Yield id, row and published moduli of the phases that have both."""
+    by_id = {row["id"]: row for row in rows}
+    for phase in phases:
+        row = by_id.get(phase.id)
+        if phase.moduli is not None and row is not None and row.get("bulk_modulus") is not None:
+            yield phase.id, row, phase.moduli
 
 
 def _pair(value: float, published: float) -> tuple[str, str, str]:
@@ -127,14 +130,10 @@ def _pair(value: float, published: float) -> tuple[str, str, str]:
 
 def silent_errors(rows: Sequence[Row], phases: Sequence[Phase]) -> list[str]:
     """Return ids of crystals with a modulus off by more than 30 % and no warning beside it."""
-    by_id = {row["id"]: row for row in rows}
     found = []
-    for phase in phases:
-        row = by_id.get(phase.id)
-        if phase.moduli is None or row is None or row.get("bulk_modulus") is None:
-            continue
-        ratios = (row["bulk_modulus"] / phase.moduli.bulk, row["shear_modulus"] / phase.moduli.shear)
+    for name, row, published in _with_moduli(rows, phases):
+        ratios = (row["bulk_modulus"] / published.bulk, row["shear_modulus"] / published.shear)
         warned = ROUGH & set(str(row.get("warnings") or "").split())
         if any(abs(ratio - 1) > OFF_BY for ratio in ratios) and not warned:
-            found.append(phase.id)
+            found.append(name)
     return found

@@ -54,7 +54,7 @@ class HullParameters(BaseModel):
         json_schema_extra=told(expected="a text such as 'PBE, VASP'"),
     )
     corrections: CorrectionKind = Field(
-        CorrectionKind.AUTO, description="corrections corrections of the energies of the set"
+        CorrectionKind.AUTO, description="corrections of the energies of the set"
     )
     count_unconverged: StrictBool = Field(
         False,

@@ -16,7 +16,7 @@ from typing import Any
 
 from aiida_pet.job.checkpoint import describe_checkpoint, load_checkpoint, sha256_of
 from aiida_pet.job.folder import write_atomically
-from aiida_pet.training.strip import stripped
+from aiida_pet.training import strip
 
 logger = logging.getLogger(__name__)
 
@@ -25,17 +25,7 @@ ADOPTED = "before"  # a folder of outputs with what the job before left
 _EPOCH = re.compile(r"model_(\d+)\.ckpt")
 _ZIP_END, _ZIP_END_SIZE = b"PK\x05\x06", 22
 KEPT = 2  # checkpoints; the newest may be cut short
-_LLPR_KEYS = (
-    "architecture_name",
-    "model_ckpt_version",
-    "metadata",
-    "model_data",
-    "epoch",
-    "best_epoch",
-    "model_state_dict",
-    "best_model_state_dict",
-    "wrapped_model_checkpoint",
-)
+_LLPR_KEYS = (*strip.KEPT, "wrapped_model_checkpoint")
 
 
 def checkpoints_in(folder: Path) -> list[tuple[int, Path]]:
@@ -121,7 +111,7 @@ def write_model(source: Path, target: Path, about: Mapping[str, Any]) -> dict[st
     if checkpoint["architecture_name"] == "llpr":
         kept = _stripped_llpr(checkpoint, about)
     else:
-        kept = stripped(_without_lora(checkpoint), about)
+        kept = strip.stripped(_without_lora(checkpoint), about)
     buffer = io.BytesIO()
     torch.save(kept, buffer)
     write_atomically(target, buffer.getvalue())
@@ -145,7 +135,7 @@ def about_of(path: Path, sha256: str) -> dict[str, Any]:
 def _stripped_llpr(checkpoint: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
     inner = dict(checkpoint["wrapped_model_checkpoint"])
     inner["best_epoch"] = inner.get("best_epoch")
-    wrapped = stripped(inner, about)
+    wrapped = strip.stripped(inner, about)
     kept = {key: checkpoint.get(key) for key in _LLPR_KEYS}
     kept["best_model_state_dict"] = checkpoint["best_model_state_dict"] or checkpoint["model_state_dict"]
     kept["metadata"] = wrapped["metadata"]

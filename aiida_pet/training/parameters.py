@@ -103,12 +103,12 @@ class TrainingParameters(BaseModel):
     energy: str = Field(AUTO, description="column with energies of the cell", json_schema_extra=_unit("eV"))
     forces: str | None = Field(
         AUTO,
-        description="column with forces; null trains without forces forces",
+        description="column with forces; null trains without forces",
         json_schema_extra=_unit("eV/A"),
     )
     stress: str | None = Field(
         AUTO,
-        description="column with stresses, positive under tension; null trains without stresses stresses",
+        description="column with stresses, positive under tension; null trains without stresses",
         json_schema_extra=_unit("eV/A^3"),
     )
     level_column: str | None = Field(
