@@ -48,6 +48,14 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
 
 
+def size(n_bytes: float) -> str:
+    """Return an amount of data for people: ``41 kB``, ``1.3 MB``, ``32.3 GB``."""
+    for unit, one in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= one:
+            return f"{n_bytes / one:,.3g} {unit}"
+    return plural(round(n_bytes), "byte")
+
+
 def without_codes(error: BaseException) -> str:
     """Return the message of ``error`` without the system's numbers: ``[Errno 111]`` says nothing to most people."""
     return re.sub(r"\[Errno -?\d+\] ", "", str(error)).strip()
@@ -61,8 +69,35 @@ def either(choices: Sequence[str]) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `` (did you mean a or b?)`` for the names that ``name`` may be a slip of, empty if there is none."""
-    close = difflib.get_close_matches(name, list(known), n=3)
+    close = close_names(name, known)
     return f" (did you mean {either(close)}?)" if close else ""
+
+
+def close_names(name: str, known: Iterable[str]) -> list[str]:
+    """Return the names that ``name`` may be a slip of, the closest first, three at most.
+
+    Case, blanks, hyphens and underscores do not count. If no name is spelt alike, those that begin with ``name``,
+    contain it, or have its letters in their order are taken.
+
+    >>> close_names("E-Above-Hul", ["energy", "e_above_hull"]), close_names("ehull", ["energy", "e_above_hull"])
+    (['e_above_hull'], ['e_above_hull'])
+    """
+    spelt: dict[str, list[str]] = {}
+    for one in known:
+        spelt.setdefault(_letters(one), []).append(one)
+    asked = _letters(name)
+    if asked in spelt:
+        return spelt[asked][:3]
+    close = difflib.get_close_matches(asked, list(spelt), n=3)
+    if not close and len(asked) > 2:
+        in_order = re.compile(".*".join(map(re.escape, asked)))
+        for test in (lambda one: one.startswith(asked), lambda one: asked in one, in_order.match):
+            close = close or sorted(filter(test, spelt), key=len)
+    return [one for letters in close for one in spelt[letters]][:3]
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\s_-]+", "_", name.strip().lower())
 
 
 def unknown_name(name: str, known: Iterable[str], shown: str = "") -> str:
@@ -72,6 +107,11 @@ def unknown_name(name: str, known: Iterable[str], shown: str = "") -> str:
     """
     names = list(known)
     return f"{shown or name}: unknown; known are {', '.join(names)}{did_you_mean(name, names)}"
+
+
+def without_negative_zero(text: str) -> str:
+    """Return a number in digits, without the sign of ``-0.00``."""
+    return text if text.strip("-0.") else text.removeprefix("-")
 
 
 def plain(value: Any) -> Any:
@@ -87,6 +127,23 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     return None if type(value).__name__ == "NAType" else str(value)  # pandas' word for a missing flag
+
+
+def assigned(values: Mapping[str, Any]) -> str:
+    """Return ``name=value, ...`` as it may be typed, and the names of what has no value at the end.
+
+    >>> assigned({"fmax": 0.02, "temperatures": [0.0, 100.0], "supercell": None})
+    'fmax=0.02, temperatures=[0, 100]; not set: supercell'
+    """
+    told = ", ".join(f"{name}={_typed(value)}" for name, value in values.items() if value is not None)
+    unset = ", ".join(name for name, value in values.items() if value is None)
+    return "; ".join([told] * bool(told) + [f"not set: {unset}"] * bool(unset))
+
+
+def _typed(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_typed, value))}]"
+    return cell(value)
 
 
 def cell(value: Any) -> str:

@@ -189,7 +189,7 @@ class BatchWorkChain(TaskProtocols, WorkChain):
             if node is None:
                 rows = TableData.from_ids(ids[share])
                 inputs["options"] = lane_options(self.inputs.get("options", {}), scheduler, number)
-                told = f"lane {number + 1} of {lanes}: {self.inputs.task.value} of {len(share)} crystals"
+                told = f"lane {number + 1} of {lanes}: {self.inputs.task.value} of {plural(len(share), 'crystal')}"
                 metadata = {"call_link_label": label, "label": told}
                 node = self.submit(LaneWorkChain, rows=rows, metadata=metadata, **inputs)
                 self.report(f"lane <{node.pk}>: {len(share)} rows in jobs of {job_size.value}")

@@ -22,6 +22,7 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.tasks import Task
+from aiida_pet.words import plural
 from aiida_pet.workchains.crystals import CrystalsWorkChain
 from aiida_pet.workchains.inputs import validate_options
 from aiida_pet.workchains.jobs import called_as
@@ -114,7 +115,7 @@ class ConductivityWorkChain(CrystalsWorkChain):
                 "parameters": self.inputs.parameters,
                 "metadata": {
                     "call_link_label": label,
-                    "label": f"transport of {len(rows)} crystals",
+                    "label": f"transport of {plural(len(rows), 'crystal')}",
                     "options": dict(self.inputs.get("transport_options", {})),
                 },
             }

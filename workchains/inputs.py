@@ -14,6 +14,7 @@ from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.job.folder import MODEL_FILE
 from aiida_pet.job.tasks import task_names
+from aiida_pet.words import did_you_mean
 
 # One culprit makes three fruitless jobs in a row (see `walk`), so that ten mean a machine or a set-up that fails.
 DEFAULT_MAX_FAILURES = 10
@@ -177,6 +178,7 @@ def validate_options(options: Mapping[str, Any] | None, _: Any) -> str | None:
     ports: Any = StaticCalculation.spec_options
     unknown = sorted(set(options) - set(ports))
     if unknown:
-        return f"unknown options {unknown}; known are {', '.join(sorted(ports))}"
+        names = ", ".join(f"{name}{did_you_mean(name, ports)}" for name in unknown)
+        return f"unknown options: {names}; known are {', '.join(sorted(ports))}"
     errors = [ports[name].validate(value, ("options",)) for name, value in options.items()]
     return "; ".join(str(error) for error in errors if error) or None

@@ -26,7 +26,7 @@ from aiida_pet.tables.condition_words import slips_in
 from aiida_pet.tables.filter import FilterError, check_condition
 from aiida_pet.tables.frame import flat_columns
 from aiida_pet.tables.table import Array
-from aiida_pet.words import unknown_name
+from aiida_pet.words import did_you_mean, unknown_name
 from aiida_pet.workchains.protocols import (
     ProtocolError,
     available_protocols,
@@ -128,11 +128,11 @@ def _unknown(stages: Iterable[str]) -> str | None:
     """Return which of ``stages`` there are not, None if there are some and all are known."""
     given = list(stages)
     unknown = sorted(set(given) - set(stage_names()))
-    return (
-        f"unknown stages {unknown}: expected some of {', '.join(stage_names())}"
-        if unknown or not given
-        else None
-    )
+    if given and not unknown:
+        return None
+    told = ", ".join(f"{name}{did_you_mean(name, stage_names())}" for name in unknown)
+    what = f"unknown stages: {told}" if unknown else "no stages"
+    return f"{what}; expected some of {', '.join(stage_names())}"
 
 
 def check_stages(

@@ -23,8 +23,9 @@ from aiida_pet.words import plural
 from aiida_pet.workchains.batch import MOST_ROWS
 from aiida_pet.workchains.sharing import default_job_size, rows_for, share_out
 
-# The model that ships on one CPU core in float64: 64 ordered alloys of 172 atoms in all took 4.4 s to relax (17 steps
-# each, fmax 0.02 eV/A), 790 MB, and 8 s of CPU time until the first batch. What a task takes per atom is in its entry.
+# A model of DEFAULT_PARAMETERS on one CPU core in float64: 64 ordered alloys of 172 atoms in all took 4.4 s to relax
+# (17 steps each, fmax 0.02 eV/A), 790 MB, and 8 s of CPU time until the first batch. What a task takes per atom is in
+# its entry.
 DEFAULT_MEMORY_MB = 800.0
 DEFAULT_START_S = 8.0
 DEFAULT_PARAMETERS = 357_242
@@ -58,12 +59,10 @@ class Rate:
     def basis(self) -> str:
         """Where the figures come from, in words."""
         if not self.jobs:
-            larger = (
-                f", and {self.scale:.3g} times as long since this model is larger" if self.scale > 1 else ""
-            )
+            larger = f", times {self.scale:.3g} since this model is larger" if self.scale > 1 else ""
             return (
-                "a guess, since the profile has no past job with this model: the time of the model that ships, on one "
-                f"CPU core{larger}"
+                "a guess, since the profile has no past job with this model: the time on one CPU core with a model of "
+                f"{DEFAULT_PARAMETERS:,} parameters{larger}"
             )
         return f"{plural(self.jobs, 'past job')} with this model on {self.device or '?'}"
 

@@ -13,7 +13,8 @@ from aiida.common import exceptions
 from aiida.manage import get_manager
 
 from aiida_pet.campaigns.errors import NoSuchNodeError, WrongNodeError
-from aiida_pet.data.labels import labelled
+from aiida_pet.data.labels import all_labels, labelled
+from aiida_pet.words import did_you_mean
 
 LOGGER = logging.getLogger(__name__)
 LAST = "last"
@@ -52,7 +53,10 @@ def _find(name: str, classes: tuple[type, ...]) -> Any:
     except (exceptions.NotExistent, ValueError) as error:
         profile = get_manager().get_profile()
         where = profile.name if profile else "?"
-        raise NoSuchNodeError(f"no node with pk, label or uuid {name!r} in profile {where!r}") from error
+        hint = "" if name.isdecimal() else did_you_mean(name, all_labels())
+        raise NoSuchNodeError(
+            f"no node with pk, label or uuid {name!r} in profile {where!r}{hint}"
+        ) from error
 
 
 def _labelled(label: str, classes: tuple[type, ...]) -> orm.Node | None:

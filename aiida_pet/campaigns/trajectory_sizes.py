@@ -11,7 +11,7 @@ from aiida_pet.crystals.images import image_distances
 from aiida_pet.job.dynamics_parameters import DynamicsParameters
 from aiida_pet.job.trajectory_files import bytes_on_disk
 from aiida_pet.tables.crystals import StructureTable
-from aiida_pet.words import plural, shortened
+from aiida_pet.words import plural, shortened, size
 
 SMALL_CELL = 8.0
 """A, some three bonds: an atom moves in step with its images, and waves that are longer have no room."""
@@ -45,8 +45,10 @@ class DynamicsCost:
     @property
     def told(self) -> str:
         """What it is in words."""
-        size = f"{self.n_bytes / 1e9:,.3g} GB" if self.n_bytes else "nothing"
-        return f"{self.evaluations:,} evaluations; {self.frames:,} frames take at most {size} on disk"
+        evaluated = f"the model {self.evaluations:,} times"
+        if not self.n_bytes:
+            return f"{evaluated}; no trajectory is written"
+        return f"{evaluated}; {plural(self.frames, 'frame')} of trajectories take at most {size(self.n_bytes)} on disk"
 
     @property
     def too_much(self) -> bool:
@@ -79,7 +81,7 @@ def _notes_on_cells(table: StructureTable) -> tuple[str, ...]:
         return ()
     ids = table.ids[small].tolist()
     return (
-        f"cells of {plural(len(ids), 'crystal')} of {len(table):,} ({shortened(ids)}) are shorter than "
+        f"the cells of {len(ids):,} of {plural(len(table), 'crystal')} ({shortened(ids)}) are shorter than "
         f"{SMALL_CELL:g} A: their dynamics lack all motion with longer waves, and their temperatures fluctuate "
         "strongly; make supercells first if this matters",
     )

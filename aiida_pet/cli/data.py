@@ -229,7 +229,8 @@ def show(session: Session, *, pk: str, row_id: str | None, wide: bool, as_json: 
     "--format",
     "file_format",
     type=click.Choice(writable()),
-    help="Format of the file. Without this option the suffix of its name sets the format.",
+    metavar="FORMAT",
+    help=f"Format of the file: {', '.join(writable())}. Without this option the suffix of its name sets the format.",
 )
 @click.option("--overwrite", "force", is_flag=True, hidden=True)
 @force_option

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.groups import SuggestingGroup, suggestion
+from aiida_pet.cli.output import terminal_width, within_terminal
 from aiida_pet.words import without_codes
 
 if TYPE_CHECKING:
@@ -146,6 +147,16 @@ def _after_taking_up(error: TakenUpError) -> str:
     return f"`aiida-pet resume {by}` goes on"
 
 
+def _fit(error: click.ClickException) -> click.ClickException:
+    """Let the message of ``error`` go on below itself where it is longer than the terminal."""
+    if terminal_width("stderr") is None:
+        return error
+    told = error.format_message()
+    # in place of a method of click's, since each kind of error has its own way to word a message
+    error.format_message = lambda: within_terminal(told, len("Error: "))  # type: ignore[method-assign]
+    return error
+
+
 class ExplainingGroup(SuggestingGroup):
     """A group whose commands end with ``Error: <one line>`` for what the user can put right."""
 
@@ -153,18 +164,20 @@ class ExplainingGroup(SuggestingGroup):
         """Run the command; see the class."""
         try:
             return super().invoke(ctx)
-        except click.UsageError as error:
-            error.message += suggestion(error)
+        except click.ClickException as error:
+            if isinstance(error, click.UsageError):
+                error.message += suggestion(error)
+            _fit(error)
             raise
-        except (click.ClickException, click.Abort, click.exceptions.Exit):
+        except (click.Abort, click.exceptions.Exit):
             raise
         except BrokenPipeError:  # the reader, such as `head`, has seen enough: click leaves quietly
             raise
         except Exception as error:
             LOGGER.debug("the command failed", exc_info=error)
             if type(error).__module__ == "aiida_pet.campaigns.errors":
-                raise in_commands(error) from error
+                raise _fit(in_commands(error)) from error
             line = explanation(error)
             if line is None:
                 raise
-            raise click.ClickException(line) from error
+            raise _fit(click.ClickException(line)) from error

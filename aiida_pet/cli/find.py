@@ -74,7 +74,7 @@ def find(
     \b
     aiida-pet find --id wbm-1-7
     aiida-pet find --formula MoTa --where 'status == converged'
-    aiida-pet find --element Mo --element Ta --where 'e_above_hull < 0.02 and shear_modulus > 100'
+    aiida-pet find --element Mo --element Ta --where 'e_above_hull < 0.02'
     """
     from aiida_pet.campaigns import find as find_rows
     from aiida_pet.io.frame_writers import iter_records, stream_json

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_pet.cli.output import echo_pairs
+from aiida_pet.words import without_negative_zero
 
 if TYPE_CHECKING:
     from aiida_pet.campaigns.geometry import Geometry
@@ -40,7 +41,7 @@ def echo_geometry(geometry: Geometry) -> None:
 def echo_vectors(vectors: Iterable[Iterable[float]], names: Iterable[str]) -> None:
     """Print vectors (n, 3) behind their names, a line each."""
     for name, vector in zip(names, vectors, strict=False):
-        click.echo(f"    {name}" + "".join(f"{x:12.6f}" for x in vector))
+        click.echo(f"    {name}" + "".join(f"{without_negative_zero(f'{x:.6f}'):>12}" for x in vector))
 
 
 def _groups(geometry: Geometry) -> str:
@@ -66,7 +67,17 @@ def shown(value: Any, unit: str = "", name: str = "") -> str:
     from aiida_pet.printed import cells, groups
 
     if isinstance(value, list):
-        return f"[{', '.join(shown(item, unit) for item in value)}]"
+        largest = cells.largest_of(value)
+        return f"[{', '.join(_item(item, unit, largest) for item in value)}]"
     if groups.is_group(name) and groups.group_text(value) != "-":
         return f"{int(value)} {groups.group_text(value)}"
     return cells.shown(value, unit, name)
+
+
+def _item(value: Any, unit: str, largest: float) -> str:
+    """Return a value of an array, or a line of it, in the digits of the largest one."""
+    from aiida_pet.printed.cells import shown_beside
+
+    if isinstance(value, list):
+        return f"[{', '.join(_item(item, unit, largest) for item in value)}]"
+    return shown_beside(value, largest, unit)

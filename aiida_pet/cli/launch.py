@@ -30,7 +30,7 @@ from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import echo_json, echo_pairs, note
 from aiida_pet.cli.session import Session
 from aiida_pet.job.tasks import TaskEntry, tasks
-from aiida_pet.words import cell, duration, plural, shortened
+from aiida_pet.words import assigned, duration, plural, shortened
 
 if TYPE_CHECKING:
     from aiida_pet.campaigns.displacements import Cost
@@ -224,10 +224,9 @@ def _tell_plan(plan: Plan, request: Request, cost: Cost | None = None) -> None:
             record["cost"] = asdict(cost)
         echo_json(record)
         return
-    _echo_estimate(plan, expected)
+    _echo_estimate(plan, expected, cost)
     note_elsewhere([expected], plan.site)
     if cost is not None:
-        echo_pairs({"evaluates": cost.told + (" (wants --yes)" if cost.too_much else "")})
         _note_cost(cost)
     if unsupported:
         count = unsupported_rows(table, plan.site.model)
@@ -240,15 +239,18 @@ def _tell_plan(plan: Plan, request: Request, cost: Cost | None = None) -> None:
     click.echo("nothing was started")
 
 
-def _echo_estimate(plan: Plan, expected: Estimate) -> None:
-    parameters = ", ".join(f"{name}={cell(value)}" for name, value in plan.parameters.items())
+def _echo_estimate(plan: Plan, expected: Estimate, cost: Cost | None) -> None:
+    evaluates = None if cost is None else cost.told + (" (wants --yes)" if cost.too_much else "")
+    told = {"defaults": assigned(_defaults(plan)), "evaluates": evaluates}
     echo_pairs(
         {
             "task": plan.task,
             "crystals": f"{expected.rows:,} with {plural(expected.atoms, 'atom')}",
             "model": f"{plan.site.model.name} <{plan.site.model.pk}>",
             "code": plan.site.code.full_label,
-            "parameters": parameters,
+            "protocol": _protocol_of(plan),
+            "parameters": assigned({name: plan.parameters[name] for name in _chosen(plan)}),
+            **{name: text for name, text in told.items() if text},
             "jobs": told_jobs(expected),
             "lanes": expected.lanes,
             "asks for": told_options(plan.site.options),
@@ -257,3 +259,25 @@ def _echo_estimate(plan: Plan, expected: Estimate) -> None:
             "based on": expected.rate.basis,
         }
     )
+
+
+def _protocol_of(plan: Plan) -> str:
+    """Return the name of the protocol, or the file of one."""
+    from aiida_pet.job.tasks import Task
+    from aiida_pet.workchains.protocols import default_protocol
+
+    return str(plan.inputs.get("protocol") or default_protocol(Task(plan.task)))
+
+
+def _chosen(plan: Plan) -> list[str]:
+    """Return the parameters that the protocol or the command sets."""
+    from aiida_pet.job.tasks import Task
+    from aiida_pet.workchains.protocols import protocol_inputs
+
+    chosen = protocol_inputs(Task(plan.task), plan.inputs.get("protocol"), plan.inputs.get("overrides"))
+    return [name for name in chosen.parameters if name in plan.parameters]
+
+
+def _defaults(plan: Plan) -> dict[str, Any]:
+    chosen = _chosen(plan)
+    return {name: value for name, value in plan.parameters.items() if name not in chosen}

@@ -59,7 +59,7 @@ def hull(
 
     \b
     aiida-pet launch hull 12 --relax-references elements.xyz
-    aiida-pet launch hull 12 --reference mp.json.gz --level-of-theory PBE --set hull=references
+    aiida-pet launch hull 12 --reference mp.json.gz --level-of-theory PBE
     """
     from aiida.orm import Int
 

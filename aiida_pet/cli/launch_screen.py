@@ -39,7 +39,7 @@ from aiida_pet.cli.session import Session
 from aiida_pet.cli.targets import check_target, force_option
 from aiida_pet.job.stages import PARAMETERS, STAGES, stage_names, task_of
 from aiida_pet.names import RelaxMode, values_of
-from aiida_pet.words import cell, duration, plural, shortened, unknown_name
+from aiida_pet.words import assigned, did_you_mean, duration, plural, shortened, unknown_name
 
 if TYPE_CHECKING:
     from aiida_pet.campaigns.campaign_file import CampaignFile, Lines
@@ -122,7 +122,7 @@ def screen(
     \b
     aiida-pet launch screen campaign.yaml
     aiida-pet launch screen alloys.xyz --keep 'hull: e_above_hull <= 0.025'
-    aiida-pet launch screen 12 --stages relax,hull --reference mp.json.gz --level-of-theory PBE --lanes 4
+    aiida-pet launch screen 12 --reference mp.json.gz --level-of-theory PBE
     """
     from aiida_pet.campaigns.campaign_file import CampaignFile, read_campaign
     from aiida_pet.campaigns.export import model_of
@@ -246,7 +246,9 @@ def _overrides(keep: tuple[str, ...], mode: str | None, set_: tuple[str, ...]) -
         stage, dot, key = name.partition(".")
         if not dot or stage not in stage_names():
             raise click.BadParameter(
-                f"{name!r} is not STAGE.NAME with a stage of {', '.join(stage_names())}", param_hint="--set"
+                f"{name!r} is not STAGE.NAME with a stage of {', '.join(stage_names())}"
+                f"{did_you_mean(stage, stage_names())}",
+                param_hint="--set",
             )
         options = found.setdefault(stage, {})
         # those of all stages are no parameters: they are refused with what to do instead
@@ -259,7 +261,8 @@ def _overrides(keep: tuple[str, ...], mode: str | None, set_: tuple[str, ...]) -
         stage = stage.strip()
         if not colon or stage not in stage_names():
             raise click.BadParameter(
-                f"{text!r} is not STAGE:CONDITION with a stage of {', '.join(stage_names())}",
+                f"{text!r} is not STAGE:CONDITION with a stage of {', '.join(stage_names())}"
+                f"{did_you_mean(stage, stage_names())}",
                 param_hint="--keep",
             )
         if "keep" in found.get(stage, {}):
@@ -318,7 +321,7 @@ def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, reques
     for stage, options in stages.items():
         shown = {name: value for name, value in options.items() if name not in ("keep", "parameters")}
         shown |= options.get("parameters", {})
-        told = ", ".join(f"{name}={cell(value)}" for name, value in shown.items())
+        told = assigned(shown)
         one = expected.get(stage)
         jobs, time = (f"at most {one.jobs}", f"at most {duration(one.wall_s)}") if one else ("-", "-")
         lines.append((stage, options.get("keep") or "every row with an answer", jobs, time))

@@ -22,7 +22,7 @@ from aiida_pet.cli.launching import (
 from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import echo_json, echo_pairs, note
 from aiida_pet.cli.session import Session
-from aiida_pet.words import cell, duration, plural, shortened
+from aiida_pet.words import assigned, duration, plural, shortened
 
 if TYPE_CHECKING:
     from aiida_pet.data.model import PetModelData
@@ -75,7 +75,7 @@ def train(session: Session, **options: Any) -> None:
 
     \b
     aiida-pet launch train alloys.xyz --set group=base --dry-run
-    aiida-pet launch train 12 --protocol precise --gpus 1 --walltime 8h --set name=pet-alloys
+    aiida-pet launch train 12 --gpus 1 --walltime 8h --set name=pet-alloys
     """
     _launch(session, "scratch", **options)
 
@@ -103,7 +103,7 @@ def distill(session: Session, teacher: str, student: str | None, **options: Any)
     """Let a large model label the crystals of a set or of FILES, and train a small model on these labels.
 
     \b
-    aiida-pet launch distill crystals.xyz --teacher pet-mad-s --set architecture=xxs
+    aiida-pet launch distill alloys.xyz --teacher pet-mad-s --set architecture=xxs
     """
     _launch(session, "distill", **options, teacher=teacher, student=student)
 
@@ -287,9 +287,7 @@ def _tell(
     told = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in cost.core_s.items())
     pairs |= {
         "weights": f"about {cost.weights:,.0f}",
-        "options": ", ".join(
-            f"{name}={cell(value)}" for name, value in parameters.model_dump(mode="json").items()
-        ),
+        "parameters": assigned(parameters.model_dump(mode="json")),
         "asks for": told_options(asked),
         "time": f"about {told} on one core; a GPU is tens of times faster",
         "disk": f"about {cost.disk_mb:.0f} MB of checkpoints on the computer",

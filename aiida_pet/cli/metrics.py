@@ -88,7 +88,7 @@ def metrics(
     RMSD and symmetry are compared too.
 
     \b
-    aiida-pet metrics 12 --reference dft.csv --column e_above_hull=e_above_hull_dft
+    aiida-pet metrics 12 --reference dft.csv --column e_above_hull=e_hull_dft
     """
     from aiida_pet.campaigns import metrics as metrics_of
 

@@ -72,7 +72,8 @@ def _echo_models(
     headers: tuple[str, ...], lines: list[tuple[Any, ...]], columns: list[str] | None, wide: bool
 ) -> None:
     asked = None if columns is None else [name for name in columns if name in headers]
-    echo_table(lines, headers, columns=asked, wide=wide, once=False)
+    units = {"parameters": "million"}
+    echo_table(lines, headers, units=units, columns=asked, wide=wide, once=False)
 
 
 @model.command("import")
@@ -127,18 +128,23 @@ def import_(session: Session, *, source: str, version: str | None, trust: bool, 
 @pass_session
 def show(session: Session, *, which: str, as_json: bool) -> None:
     """Show a model of the profile (by pk, name or sha256) or a published model (by name)."""
-    from aiida_pet.data.model_nodes import find_model
-    from aiida_pet.models.registry import get_entry
+    from aiida_pet.data.model_nodes import element_names, find_model, model_to_use
+    from aiida_pet.models.registry import get_entry, list_models
 
     session.load()
     node = find_model(which)
+    if node is None and which not in {entry.name for entry in list_models()}:
+        model_to_use(which)  # which says that there is none, and which it may be
     record = node_record(node) if node is not None else asdict(get_entry(which)) | {"pk": None}
     if as_json:
         echo_json(record)
         return
     if node is None:
         note(f"{which} is published, but not in this profile: `aiida-pet model import {which}` imports it")
-    echo_pairs({key: _short(value) for key, value in record.items() if value not in (None, "", [], {})})
+    told = {key: _short(value) for key, value in record.items() if value not in (None, "", [], {})}
+    if isinstance(record.get("elements"), list):
+        told["elements"] = element_names(record["elements"], most=len(record["elements"]))
+    echo_pairs(told)
 
 
 def node_record(node: PetModelData) -> dict[str, Any]:
@@ -155,7 +161,7 @@ def _node_line(node: PetModelData) -> tuple[Any, ...]:
         node.pk,
         card.get("version"),
         card.get("level_of_theory"),
-        card.get("n_parameters"),
+        _millions(card.get("n_parameters")),
         str(card.get("sha256", ""))[:12],
         element_names(card.get("elements") or []),
     )
@@ -167,10 +173,14 @@ def _entry_line(entry: RegistryEntry) -> tuple[Any, ...]:
         entry.version,
         entry.level_of_theory,
         entry.n_elements,
-        f"{entry.n_parameters:.3g}",
+        _millions(entry.n_parameters),
         entry.version in entry.sha256,
         ", ".join(entry.heads[entry.version]) + (" (deprecated)" if entry.deprecated else ""),
     )
+
+
+def _millions(count: float | None) -> float | None:
+    return None if count is None else float(f"{count / 1e6:.3g}")
 
 
 def _short(value: Any) -> Any:

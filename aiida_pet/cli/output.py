@@ -162,6 +162,22 @@ def note(message: str) -> None:
         click.echo(line, err=True)
 
 
+def within_terminal(message: str, taken: int) -> str:
+    """Return ``message`` in lines that fit the terminal of standard error.
+
+    :param taken: characters that stand before it in its first line.
+    """
+    from aiida_pet.printed.pairs import hanging
+
+    width = terminal_width("stderr")
+    first, *others = message.split("\n")
+    lines = [
+        *hanging(" " * taken, first, 2, width),
+        *(_wrapped("\n".join(others), 2, width) if others else ()),
+    ]
+    return "\n".join(lines).lstrip(" ")
+
+
 def say(message: str, indent: int = 2) -> None:
     """Print sentences; a line that is longer than the terminal goes on below itself, ``indent`` further in."""
     for line in _wrapped(message, indent, terminal_width()):

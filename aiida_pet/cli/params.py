@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,7 @@ def params(task: str, only_protocols: bool, wide: bool, as_json: bool) -> None:
         return
     if not only_protocols:
         lines = [
-            (name, value, unit, text + (f": {', '.join(choices[name])}" if choices[name] else ""))
+            (name, _WORDS.get(value, value), unit, _with_choices(text, choices[name]))
             for name, value, unit, text in rows
         ]
         click.echo(wrapped_table(lines, ("parameter", "default", "unit", "meaning"), wide=wide) + "\n")
@@ -118,6 +119,15 @@ def _with_alias(protocol: str) -> str:
 
     others = [alias for alias, name in ALIASES.items() if name == protocol]
     return " ".join([protocol, *(f"(or {alias})" for alias in others)])
+
+
+_WORDS = {"None": "not set", "True": "yes", "False": "no"}
+
+
+def _with_choices(text: str, choices: list[str]) -> str:
+    """Return the meaning of a parameter with its choices, unless it names them."""
+    named = set(re.findall(r"[\w-]+", text))
+    return text if set(choices) <= named else f"{text}: {', '.join(choices)}"
 
 
 def _choices(annotation: Any) -> list[str]:

@@ -247,8 +247,8 @@ def parity(
     Without --reference, PK is the reference for the launches that --with names.
 
     \b
-    aiida-pet plot parity 12 --reference dft.csv --column energy=e_dft --per-atom -o parity.svg
-    aiida-pet plot parity 12 --with 31 --column energy --per-atom -o two-models.svg
+    aiida-pet plot parity 12 --reference dft.csv --column energy=e_dft -o dft.svg
+    aiida-pet plot parity 12 --with 31 --column energy --per-atom -o models.svg
     """
     from aiida_pet.plotting.values import draw_parity
 

@@ -97,7 +97,7 @@ def results(
     aiida-pet results 12 --columns formula,energy,volume --sort energy --limit 10
     aiida-pet results 12 -o results.csv
     aiida-pet results 12 -o relaxed.xyz.gz --where 'e_above_hull < 0.02'
-    aiida-pet results 12 -o 2026-11-21-discovery.csv.gz --format matbench-discovery
+    aiida-pet results 9 -o 2026-11-21-discovery.csv.gz --format matbench-discovery
     """
     from aiida_pet.campaigns import rows as rows_of
     from aiida_pet.io.frame_writers import check_parquet

@@ -73,7 +73,7 @@ def select(
     otherwise by composition and volume.
 
     \b
-    aiida-pet launch static pool.xyz --model 130 --set 'outputs=[uncertainty,features]' --wait
+    aiida-pet launch static pool.xyz --set 'outputs=[uncertainty,features]' --wait
     aiida-pet select 140 --by uncertainty --count 50 -o for-dft.extxyz
     """
     from aiida_pet.analysis.selection import descriptors_of, select_diverse

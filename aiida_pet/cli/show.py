@@ -10,6 +10,7 @@ import click
 from aiida_pet.cli.geometry import echo_geometry, shown
 from aiida_pet.cli.output import (
     columns_option,
+    echo_columns,
     echo_json,
     echo_pairs,
     json_option,
@@ -21,12 +22,16 @@ from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.targets import the_only_row
 from aiida_pet.tables import warnings
 from aiida_pet.units import VOIGT
-from aiida_pet.words import plain, shortened
+from aiida_pet.words import plain, shortened, without_negative_zero
 
 if TYPE_CHECKING:
     from aiida_pet.campaigns.provenance import TraceStep
     from aiida_pet.campaigns.results import Rows
     from aiida_pet.campaigns.sheets import Sheet, StageSheet, Values
+
+
+FEW = 3
+"""Values of a section that are printed one by one even if all are missing."""
 
 
 @click.command()
@@ -108,13 +113,15 @@ def _echo_array(value: list[Any], unit: str, indent: str = "  ") -> None:
 
 def _echo_sheet(sheet: Sheet, wide: bool) -> None:
     geometry, sections, units = sheet.geometry, sheet.values.sections, sheet.values.units
+    curves = _curves(sections)
     click.echo(f"{sheet.id}{f', {geometry.formula}' if geometry else ''}")
     # said among the geometry
     said = {"n_atoms", "volume", *geometry.groups} if geometry else set()
+    said |= {name for of_axis in curves.values() for name in of_axis}
     for section, values in sections.items():
-        _echo_values(
-            section, {name: value for name, value in values.items() if name not in said}, units, wide
-        )
+        told = {name: value for name, value in values.items() if name not in said}
+        own = {axis: of for axis, of in curves.items() if any(name in values for name in of if name != axis)}
+        _echo_values(section, told, units, wide, own)
         if section == "status" and geometry:
             echo_geometry(geometry)
     if geometry and "status" not in sections:
@@ -128,12 +135,40 @@ def _echo_arrays(values: Values) -> None:
     echo_pairs({f"  {_named(name, values.units)}": _shape(shape) for name, shape in values.arrays.items()})
 
 
-def _echo_values(section: str, values: Mapping[str, Any], units: Mapping[str, str], wide: bool) -> None:
+def _curves(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, list[Any]]]:
+    """Return axis -> columns of the curves that stand along it, the axis first, such as temperatures."""
+    from aiida_pet.tables.columns import find_columns
+
+    known = {name: value for values in sections.values() for name, value in values.items()}
+    found: dict[str, dict[str, list[Any]]] = {}
+    for name, value in known.items():
+        for axis in {column.along for column in find_columns(name)} & set(known):
+            if isinstance(value, list) and isinstance(known[axis], list) and len(value) == len(known[axis]):
+                found.setdefault(axis, {axis: known[axis]})[name] = value
+    return found
+
+
+def _echo_values(
+    section: str,
+    values: Mapping[str, Any],
+    units: Mapping[str, str],
+    wide: bool,
+    curves: Mapping[str, Mapping[str, list[Any]]],
+) -> None:
+    """Print the values of a section, its curves as tables.
+
+    :param curves: those that belong to the section, by their axes.
+    """
     values = {name: value for name, value in values.items() if value != ""}
-    if not values:
+    if not values and not curves:
         return
     click.echo(f"\n{section}")
-    matrices = {name: value for name, value in values.items() if _is_voigt_matrix(value)}
+    if len(values) > FEW and all(map(_is_missing, values.values())) and not curves:
+        click.echo("  no value: this was not computed, or has no answer")
+        return
+    matrices = {
+        name: value for name, value in values.items() if _is_voigt_matrix(value) and not _is_missing(value)
+    }
     _echo_named({name: value for name, value in values.items() if name not in matrices}, units, wide)
     for code in warnings.codes_in(str(values.get(warnings.COLUMN, ""))):
         echo_pairs({f"  {code}": warnings.meaning_of(code)}, wide=wide)
@@ -142,12 +177,21 @@ def _echo_values(section: str, values: Mapping[str, Any], units: Mapping[str, st
         click.echo("    " + " " * 4 + "".join(f"{axis:>10}" for axis in VOIGT))
         for axis, line in zip(VOIGT, plain(matrix), strict=True):
             click.echo(f"    {axis:<4}" + "".join(f"{_decimals(value):>10}" for value in line))
+    for along in curves.values():
+        click.echo()
+        echo_columns(along, units, wide=wide, once=False, indent="  ")
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether there is no value, or none in an array."""
+    value = plain(value)
+    return all(map(_is_missing, value)) if isinstance(value, list) else value is None
 
 
 def _echo_named(values: Mapping[str, Any], units: Mapping[str, str], wide: bool) -> None:
     echo_pairs(
         {
-            f"  {_named(name, units)}": shown(value, units.get(name, ""), name)
+            f"  {_named(name, units)}": "-" if _is_missing(value) else shown(value, units.get(name, ""), name)
             for name, value in values.items()
         },
         wide=wide,
@@ -191,7 +235,7 @@ def _shape(shape: list[int]) -> str:
 
 
 def _decimals(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+    return "-" if value is None else without_negative_zero(f"{value:.2f}")
 
 
 def _is_voigt_matrix(value: Any) -> bool:

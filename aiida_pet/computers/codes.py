@@ -6,10 +6,11 @@ import os
 from typing import Any
 
 from aiida.common.exceptions import MultipleObjectsError, NotExistent
-from aiida.orm import AbstractCode, load_code
+from aiida.orm import AbstractCode, InstalledCode, PortableCode, QueryBuilder, load_code
 
 from aiida_pet.computers.kinds import ENGINE_HERE
 from aiida_pet.computers.resources import cores_of
+from aiida_pet.words import did_you_mean
 
 
 class CodeError(LookupError):
@@ -27,7 +28,9 @@ def find_code(identifier: str) -> AbstractCode:
         made = (
             "`aiida-pet setup` makes it" if identifier == ENGINE_HERE else "`verdi code list` shows the codes"
         )
-        raise CodeError(f"there is no code {identifier!r}: {made}") from error
+        codes = QueryBuilder().append((InstalledCode, PortableCode)).all(flat=True)
+        hint = did_you_mean(identifier, [code.full_label for code in codes])
+        raise CodeError(f"there is no code {identifier!r}{hint}: {made}") from error
     except MultipleObjectsError as error:
         raise CodeError(f"several codes are called {identifier!r}: name one by its pk") from error
     return code

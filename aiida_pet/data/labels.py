@@ -31,6 +31,17 @@ def set_label(node: orm.Node, label: str) -> None:
         node.base.extras.delete(FURTHER)
 
 
+def all_labels(most: int = 5000) -> list[str]:
+    """Return the labels of data and of launches, for a hint at the one that was meant.
+
+    :param most: number of nodes that are looked at, the newest ones.
+    """
+    query = orm.QueryBuilder()
+    query.append((orm.Data, orm.WorkChainNode), filters={"label": {"!==": ""}}, project=["label"], tag="node")
+    query.order_by({"node": {"id": "desc"}}).limit(most)
+    return [label for label in dict.fromkeys(query.all(flat=True)) if not label.startswith("lane ")]
+
+
 def labelled(label: str) -> list[int]:
     """Return the pks of the nodes with ``label``, the newest first."""
     query = orm.QueryBuilder().append(orm.Node, filters={"label": label}, project="id")

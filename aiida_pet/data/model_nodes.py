@@ -12,6 +12,7 @@ from ase.data import chemical_symbols
 from aiida_pet.data.model import PetModelData
 from aiida_pet.models.cards import EMBEDDED_NAME, embedded_card
 from aiida_pet.models.registry import list_models
+from aiida_pet.words import did_you_mean
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -69,7 +70,12 @@ def model_to_use(which: str | None) -> PetModelData:
         )
     if Path(str(which)).is_file():
         raise ModelNotFoundError(f"{which} is a file: import it first, `aiida-pet model import {which}`")
-    raise ModelNotFoundError(f"there is no model {which!r}: see `aiida-pet model list`")
+    known = [
+        *(node.base.attributes.get("name", "") for node in model_nodes()),
+        *(one.name for one in list_models()),
+    ]
+    hint = did_you_mean(str(which), known)
+    raise ModelNotFoundError(f"there is no model {which!r}{hint}: see `aiida-pet model list`")
 
 
 def element_names(numbers: list[int], most: int = 8) -> str:

@@ -200,7 +200,7 @@ OWN: tuple[TaskEntry, ...] = (
         details=f"""{_DETAILS}
 \b
 aiida-pet launch relax alloys.xyz --set fmax=0.01 --wait
-aiida-pet launch relax 12 --protocol precise --lanes 4 --where 'n_atoms <= 20' --dry-run
+aiida-pet launch relax 12 --protocol precise --lanes 4 --where 'n_atoms <= 20'
 """,
     ),
     TaskEntry(

@@ -5,7 +5,6 @@ The table is ``registry.yaml``, where each fact names its source. Free of torch 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 import yaml
 
 from aiida_pet.job.checkpoint import ModelError
+from aiida_pet.words import did_you_mean
 
 # As upet names its files: `upet._models.CHECKPOINT_NAME_PATTERN`.
 _FILE_NAME = re.compile(r"^(?P<name>pet-\w+-(?:xs|s|m|l|xl))-v?(?P<version>\d+\.\d+\.\d+)\.ckpt$")
@@ -99,8 +99,9 @@ def get_entry(name: str) -> RegistryEntry:
     """
     entries = _entries()
     if name not in entries:
-        near = difflib.get_close_matches(name, entries, n=3, cutoff=0.5) or list(entries)
-        raise UnknownModelError(f"no published model is called {name!r}; known are: {', '.join(near)}")
+        raise UnknownModelError(
+            f"no published model is called {name!r}{did_you_mean(name, entries)}: there are {', '.join(entries)}"
+        )
     return entries[name]
 
 

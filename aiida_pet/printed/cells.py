@@ -28,6 +28,8 @@ DIGITS = {"eV/A": 2, "eV/A^3": 2, "eV/A^2": 3}
 """Significant digits by unit, where the size of the number is what matters: forces and stresses that are left."""
 OTHER_DIGITS = 4
 """Significant digits of a number whose unit is in neither table, or that has none."""
+NOISE = 1e-9
+"""Of the largest value of an array: what is smaller is a zero that rounding has touched."""
 _LARGEST = 1e7
 _DURATIONS = ("seconds", "wall_time", "_s")
 
@@ -52,6 +54,30 @@ def shown(value: Any, unit: str = "", name: str = "") -> str:
         return f"{value:.{DIGITS.get(unit, OTHER_DIGITS)}g}"
     # -0.0000 is 0.0000
     return f"{value + 0.0 if round(value, decimals) else 0.0:.{decimals}f}"
+
+
+def largest_of(value: Any) -> float:
+    """Return the largest absolute value in nested lists; 0.0 if there is no number."""
+    if isinstance(value, list):
+        return max(map(largest_of, value), default=0.0)
+    return abs(float(value)) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+
+
+def shown_beside(value: Any, largest: float, unit: str = "") -> str:
+    """Return one value of an array as :func:`shown` does, in the decimals of its largest one; noise beside it is 0.
+
+    :param largest: largest absolute value of the array.
+
+    >>> shown_beside(-0.0023, 1.2, "GPa"), shown_beside(1.7e-20, 1.5e-05, "eV/A^3")
+    ('0.0', '0')
+    """
+    value = plain(value)
+    if not isinstance(value, float) or value == 0:
+        return shown(value, unit)
+    decimals = DECIMALS.get(unit)
+    if decimals is not None and _fits(largest, decimals) and not _fits(value, decimals):
+        return f"{0.0:.{decimals}f}"
+    return "0" if abs(value) < NOISE * largest else shown(value, unit)
 
 
 def _fits(value: float, decimals: int) -> bool:

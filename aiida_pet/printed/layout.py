@@ -202,7 +202,7 @@ def said_left_out(names: Sequence[str], is_short: bool = False, asked: bool = Fa
     """
     remedy = "--wide shows all" if asked else "--wide shows all columns, --columns A,B shows these columns"
     if names:
-        return f"no room for {', '.join(names)}: {remedy}"
+        return f"no room for {', '.join(names)}{', and texts are cut' if is_short else ''}: {remedy}"
     return "texts are cut: --wide shows them whole" if is_short else ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from collections.abc import Mapping, Sequence
 
 LONGEST_CELL = 20
@@ -32,17 +32,25 @@ def pair_lines(pairs: Mapping[str, str], width: int | None = None) -> list[str]:
 
 
 def hanging(head: str, text: str, indent: int, width: int | None) -> list[str]:
-    """Return ``head`` and ``text`` behind it, the lines after the first indented by ``indent``."""
+    """Return ``head`` and ``text`` behind it, the lines after the first indented by ``indent``.
+
+    A word that is too long for the room behind the indent, such as a path, stands further to the left, so that it stays
+    whole and can be copied. Only a word that is longer than a line is broken.
+    """
     if width is None or len(head) + len(text) <= width or not text:
         return [head + text]
-    return textwrap.wrap(
-        text,
-        width=width,
-        initial_indent=head,
-        subsequent_indent=" " * min(indent, width - 1),
-        break_on_hyphens=False,
-        drop_whitespace=True,
-    )
+    margin, lines = " " * min(indent, width - 1), [head]
+    for word in re.findall(r"\s*\S+", text):
+        bare = word.lstrip()
+        if len(lines[-1]) + len(word) <= width:
+            lines[-1] += word
+        elif len(bare) <= width:
+            lines.append(margin[: width - len(bare)] + bare)
+        else:
+            lines[-1] += word
+            while len(lines[-1]) > width:
+                lines[-1:] = [lines[-1][:width], margin + lines[-1][width:]]
+    return [line.rstrip() for line in lines if line.strip()]
 
 
 def wrapped_rows(

@@ -138,6 +138,12 @@ class Column:
         return [self.name.replace(SYMPREC, symprec_label(symprec)) for symprec in symprecs]
 
     @property
+    def along(self) -> str:
+        """The column at whose values those of a curve stand, as its meaning says; empty for what is no curve."""
+        found = re.search(r"\bat `(\w+)`", self.meaning)
+        return found[1] if found and len(self.shape) == 1 else ""
+
+    @property
     def pattern(self) -> re.Pattern[str]:
         """Expression that matches exactly the names of the column."""
         return re.compile(re.escape(self.name).replace(re.escape(SYMPREC), _LABEL))

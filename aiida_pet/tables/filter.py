@@ -11,7 +11,6 @@ flag that is missing is neither true nor false: it fulfils neither ``kept`` nor 
 from __future__ import annotations
 
 import ast
-import difflib
 import io
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,6 +29,7 @@ from aiida_pet.tables.condition_values import (
     is_one_of,
     value_of_column,
 )
+from aiida_pet.words import close_names
 
 __all__ = ("FilterError", "check_condition", "columns_in", "conjuncts", "filter_frame", "no_such_column")
 
@@ -129,8 +129,7 @@ def no_such_column(name: str, names: Sequence[str], where: str = "") -> str:
     :param where: the condition that names it.
     """
     begins = [other for other in names if other.startswith(f"{name}_")][:3]
-    close = difflib.get_close_matches(name, names, n=3)
-    found = list(dict.fromkeys([*close, *begins]))[:3]
+    found = list(dict.fromkeys([*close_names(name, names), *begins]))[:3]
     hint = f" (did you mean {' or '.join(found)}?)" if found else ""
     if name_of_now(name) in names:
         hint = f" (it is called {name_of_now(name)} now)"

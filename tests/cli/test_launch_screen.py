@@ -124,7 +124,7 @@ def test_dry_run_tells_stages_conditions_and_times(invoke, read, alloys, site):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["--stages", "relax,melt"], 1, "unknown stages ['melt']"),
+        (["--stages", "relax,melt"], 1, "unknown stages: melt"),
         (["--keep", "hull e_above_hull < 1"], 2, "is not STAGE:CONDITION"),
         (["--keep", "melt: energy < 1"], 2, "with a stage of relax, symmetry"),
         (["--keep", "hull: e_above_hul < 1"], 1, "did you mean e_above_hull"),

@@ -334,7 +334,7 @@ def test_sizes_and_durations_of_jobs_and_their_folders_are_changed(past, engine)
     [
         (("--gpu-type", "a100"), "gpu_type = 'a100' needs gpus"),
         (("--setting", "colour=red"), "colour"),
-        (("--option", "colour=red"), "unknown options ['colour']"),
+        (("--option", "colour=red"), "unknown options: colour"),
         (
             ("--memory", "1GB", "--option", "max_memory_kb=1"),
             "--memory and --option max_memory_kb set the same thing",

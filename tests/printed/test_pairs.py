@@ -30,3 +30,9 @@ def test_prose_of_a_table_goes_on_below(width):
 
 def test_a_word_longer_than_the_line_is_cut_in_two():
     assert hanging("x: ", "a" * 30, 3, 20) == ["x: " + "a" * 17, "   " + "a" * 13]
+
+
+def test_a_word_that_fits_into_a_line_stays_whole():
+    path = "/scratch/" + "a" * 9
+    assert hanging("folder: ", f"in {path} it is", 8, 20) == ["folder: in", "  " + path, "        it is"]
+    assert hanging("", f"  {path}", 2, 20) == [f"  {path}"]

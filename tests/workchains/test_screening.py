@@ -283,7 +283,7 @@ def test_stage_that_fails_is_named(module_inputs: Inputs, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("stages", "overrides", "message"),
     [
-        (("relax", "melt"), None, "unknown stages .'melt'."),
+        (("relax", "melt"), None, "unknown stages: melt"),
         ((), None, "expected some of relax, symmetry"),
         (("relax",), {"hull": {"keep": None}}, "options are given for hull"),
         (("relax",), {"relax": {"mod": "free"}}, "mod: unknown; known are mode, rattle"),

@@ -57,7 +57,7 @@ QUASI_HARMONIC: tuple[Column, ...] = (
     ),
     _qha(
         "qha_heat_capacity_v",
-        "Heat capacity at constant volume, taken at the volume of each temperature, per mole of primitive cells.",
+        "Heat capacity at constant volume at `temperatures`, each at its own volume, per mole of primitive cells.",
         _MOLE,
         shape=("T",),
     ),
