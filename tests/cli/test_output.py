@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from aiida_pet.cli import main
 from aiida_pet.cli.output import echo_pairs, echo_table, wrapped_table
-from aiida_pet.words import cell, duration, plain, plural
+from aiida_pet.words import assigned, cell, close_names, duration, plain, plural, size
 
 
 def test_plain_turns_numpy_and_nan_into_json():
@@ -108,12 +108,45 @@ def test_plurals_of_nouns_that_take_more_than_an_s():
         (["params", "phonon"], "did you mean phonons?"),
         (["launch", "relax", "x", "--protocol", "moderat"], "did you mean moderate?"),
         (["results", "1", "--format", "jsn"], "did you mean json?"),
+        (["launch", "resume", "12"], "did you mean `main resume`?"),
+        (["eos"], "did you mean `main launch eos` or `main plot eos`?"),
+        (["imprt"], "did you mean `main data import` or `main model import`?"),
+        (["kill", "12"], "did you mean `main stop`?"),
+        (["help"], "did you mean `main --help`?"),
+        (["Results"], "did you mean results?"),
+        (["launch", "relax", "--protocl", "fast"], "did you mean --protocol?"),
     ],
 )
 def test_a_slip_is_told_with_what_may_be_meant(arguments, hint):
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
     assert hint in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("E-Above Hull", ["e_above_hull"]),
+        ("ehull", ["e_above_hull"]),
+        ("bulk", ["bulk_modulus", "bulk_modulus_voigt"]),
+        ("enrgy", ["energy"]),
+        ("voigt", ["bulk_modulus_voigt"]),
+        ("xyz", []),
+    ],
+)
+def test_names_may_be_written_in_other_ways_or_in_part(name, meant):
+    known = ["energy", "e_above_hull", "bulk_modulus", "bulk_modulus_voigt"]
+    assert close_names(name, known) == meant
+
+
+def test_amounts_of_data_have_units():
+    assert [size(n) for n in (1, 40_900, 32.26e9)] == ["1 byte", "40.9 kB", "32.3 GB"]
+
+
+def test_parameters_are_told_as_they_may_be_typed():
+    told = assigned({"fmax": 1e-05, "relax_first": True, "temperatures": [0.0, 50.0], "supercell": None})
+    assert told == "fmax=1e-05, relax_first=yes, temperatures=[0, 50]; not set: supercell"
+    assert assigned({}) == ""
 
 
 def test_every_command_stands_under_a_heading_with_its_whole_summary():

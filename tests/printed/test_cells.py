@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from aiida_pet.printed.cells import DECIMALS, shown
+from aiida_pet.printed.cells import DECIMALS, largest_of, shown, shown_beside
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,16 @@ def test_what_is_not_zero_is_never_shown_as_zero(unit):
 def test_long_times_are_said_in_minutes():
     assert shown(75.4, "s", "wall_time_s") == "1 min 15 s"
     assert shown(3.14159, "s", "wall_time_s") == "3.142"
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "texts"),
+    [
+        ([1.2, -0.0023], "GPa", ["1.2", "0.0"]),
+        ([1.5e-05, -1.1e-20], "eV/A^3", ["1.5e-05", "0"]),
+        ([-0.0023, 0.001], "GPa", ["-0.0023", "0.001"]),  # small as all of them are, they say something
+        ([1e-20, 2e-20], "eV/A", ["1e-20", "2e-20"]),
+    ],
+)
+def test_values_of_an_array_have_the_digits_of_its_largest(values, unit, texts):
+    assert [shown_beside(value, largest_of(values), unit) for value in values] == texts

@@ -12,6 +12,7 @@ from aiida_pet.tables.columns import (
     COLUMNS,
     Section,
     Source,
+    all_columns,
     find_columns,
     first_look,
     scalar_names,
@@ -75,6 +76,19 @@ def test_no_two_tolerances_share_a_label() -> None:
     assert [float(label.replace("_", ".")) for label in labels] == tolerances
     assert all(find_columns(f"spacegroup_{label}") for label in labels)
     assert labels[:3] == ["1", "2_5", "0_1"]
+
+
+@pytest.mark.parametrize("axis", ["temperatures", "kappa_temperatures", "eos_volumes", "qha_volumes"])
+def test_a_curve_names_the_column_along_which_it_stands(axis: str) -> None:
+    (named, *_) = find_columns(axis)
+    curves = [column for column in all_columns() if column.along == axis]
+    assert curves
+    assert {column.shape for column in curves} == {named.shape}
+    assert named.along == ""
+    temperatures = {column.name for column in all_columns() if column.shape == ("T",)}
+    assert temperatures == {"temperatures"} | {
+        column.name for column in all_columns() if column.along == "temperatures"
+    }
 
 
 def test_what_is_not_relaxed_first_has_no_start() -> None:

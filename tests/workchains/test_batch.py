@@ -180,7 +180,7 @@ def test_staged_model_that_is_given_is_taken(module_inputs: Inputs) -> None:
         ({"task": "melt"}, "unknown task 'melt': expected one of static, relax"),
         ({"parameters": {"fmaks": 1}}, "bad parameters of relax:\n  fmaks: unknown; known are"),
         ({"settings": {"gpu": 1}}, "settings.gpu: unknown"),
-        ({"options": {"walltime": 1}}, r"unknown options \['walltime'\]; known are account"),
+        ({"options": {"walltime": 1}}, r"unknown options: walltime; known are account"),
         ({"options": {"max_wallclock_seconds": "1h"}}, "max_wallclock_seconds"),
         ({"lanes": 0}, "lanes = 0: expected a whole number >= 1"),
         ({"job_size": -1}, "job_size = -1: expected a whole number >= 1"),
