@@ -73,11 +73,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {either(close)}?)" if close else ""
 
 
-def close_names(name: str, known: Iterable[str]) -> list[str]:
+def close_names(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
     """Return the names that ``name`` may be a slip of, the closest first, three at most.
 
     Case, blanks, hyphens and underscores do not count. If no name is spelt alike, those that begin with ``name``,
     contain it, or have its letters in their order are taken.
+
+    :param cutoff: how much of two names must be alike, as :func:`difflib.get_close_matches` takes it.
 
     >>> close_names("E-Above-Hul", ["energy", "e_above_hull"]), close_names("ehull", ["energy", "e_above_hull"])
     (['e_above_hull'], ['e_above_hull'])
@@ -88,7 +90,7 @@ def close_names(name: str, known: Iterable[str]) -> list[str]:
     asked = _letters(name)
     if asked in spelt:
         return spelt[asked][:3]
-    close = difflib.get_close_matches(asked, list(spelt), n=3)
+    close = difflib.get_close_matches(asked, list(spelt), n=3, cutoff=cutoff)
     if not close and len(asked) > 2:
         in_order = re.compile(".*".join(map(re.escape, asked)))
         for test in (lambda one: one.startswith(asked), lambda one: asked in one, in_order.match):

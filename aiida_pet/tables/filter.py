@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
+from aiida_pet.tables.columns import all_columns, find_columns
 from aiida_pet.tables.components import name_of_now
 from aiida_pet.tables.condition_values import (
     SIGNS,
@@ -29,7 +30,7 @@ from aiida_pet.tables.condition_values import (
     is_one_of,
     value_of_column,
 )
-from aiida_pet.words import close_names
+from aiida_pet.words import close_names, either
 
 __all__ = ("FilterError", "check_condition", "columns_in", "conjuncts", "filter_frame", "no_such_column")
 
@@ -130,12 +131,21 @@ def no_such_column(name: str, names: Sequence[str], where: str = "") -> str:
     """
     begins = [other for other in names if other.startswith(f"{name}_")][:3]
     found = list(dict.fromkeys([*close_names(name, names), *begins]))[:3]
-    hint = f" (did you mean {' or '.join(found)}?)" if found else ""
+    hint = f" (did you mean {' or '.join(found)}?)" if found else _of_another_source(name)
     if name_of_now(name) in names:
         hint = f" (it is called {name_of_now(name)} now)"
     told = ", ".join(names[:_MOST_NAMES])
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return f"no column {name!r}{f' in {where!r}' if where else ''}{hint}: columns are {told}{more}"
+
+
+def _of_another_source(name: str) -> str:
+    """Return which column of the catalogue ``name`` is, or may be, and what writes it; empty if there is none."""
+    known = [column.name for column in all_columns() if not column.is_family]
+    for meant in close_names(name, known, 0.8)[:1]:
+        sources = dict.fromkeys(str(source) for column in find_columns(meant) for source in column.sources)
+        return f" ({meant} is a column of {either(list(sources))})" if sources else ""
+    return ""
 
 
 class _Reader:

@@ -233,7 +233,7 @@ def test_parameter_out_of_bounds_is_refused_with_its_unit(invoke, alloys, site):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["--option", "queu_name=x"], 2, "unknown options: queu_name (did you mean queue_name?)"),
+        (["--option", "queu_name=x"], 2, "unknown options: queu_name (did you mean queue_name"),
         (["--setting", "device=tpu"], 2, "device = 'tpu'"),
         (["--wait"], 2, "--dry-run starts nothing, so there is nothing to --wait for"),
         (["--model", "no-such-model"], 1, "there is no model 'no-such-model': see `aiida-pet model list`"),

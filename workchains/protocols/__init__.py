@@ -23,6 +23,7 @@ import yaml
 from aiida_pet import plugins
 from aiida_pet.job.parameters import ParameterError, parse_parameters
 from aiida_pet.job.tasks import Task, entry_of
+from aiida_pet.words import did_you_mean
 from aiida_pet.workchains.protocols.file import (
     ProtocolError,
     ProtocolFile,
@@ -84,7 +85,8 @@ def name_of(protocol: str | None, content: dict[str, Any], what: str) -> str:
     if name not in content["protocols"]:
         aliases = ", ".join(f"{alias} ({real})" for alias, real in ALIASES.items())
         raise ProtocolError(
-            f"no protocol {name!r} {what}: there are {', '.join(content['protocols'])}; other names are {aliases}"
+            f"no protocol {name!r} {what}{did_you_mean(name, [*content['protocols'], *ALIASES])}: there are "
+            f"{', '.join(content['protocols'])}; other names are {aliases}"
         )
     return name
 
