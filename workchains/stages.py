@@ -93,7 +93,7 @@ def make_stages(
     missing = sorted(set(changes) - set(wanted))
     if missing:
         raise ProtocolError(
-            f"options are given for {', '.join(missing)}, which is not among the stages that were asked for"
+            f"options are given for {', '.join(missing)}, which is not among the chosen stages"
         )
     name = name_of(protocol, content, "of a screening")
     stages = {}
@@ -262,8 +262,8 @@ def _check_options(stage: str, options: Mapping[str, Any]) -> str | None:
 
 def _same_for_all(names: list[str]) -> str:
     return (
-        f"{', '.join(names)}: a screening has the same options for the jobs of all its stages. Give the screening "
-        "enough for the stage that needs most, or launch that stage by itself on the rows that pass"
+        f"{', '.join(names)}: the jobs of all stages of a screening have the same options. Choose options that are "
+        "enough for every stage, or launch the most demanding stage separately for the rows that pass"
     )
 
 

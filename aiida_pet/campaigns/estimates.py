@@ -62,8 +62,8 @@ class Rate:
                 f", and {self.scale:.3g} times as long since this model is larger" if self.scale > 1 else ""
             )
             return (
-                "a guess, since the profile has no past job with this model: the time of the model that ships, on one "
-                f"CPU core{larger}"
+                "a rough guess, since the profile has no past job with this model: the time of the included model, "
+                f"on one CPU core{larger}"
             )
         return f"{plural(self.jobs, 'past job')} with this model on {self.device or '?'}"
 

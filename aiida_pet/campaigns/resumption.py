@@ -144,8 +144,8 @@ def computed_again(node: WorkChainNode) -> list[str]:
         batches = {link.link_label: link.node for link in _steps_of(node)}
     counts = {step: len(outdated_rows(batch)) for step, batch in batches.items()}
     return [
-        f"{count} finished rows{f' of {step}' if step else ''} are computed again, since they were made by a version "
-        "whose results have other columns or values, as docs/migration.md says"
+        f"{count} finished rows{f' of {step}' if step else ''} are computed again, since an earlier version of "
+        "aiida-pet made them, whose results have other columns or values (docs/migration.md)"
         for step, count in counts.items()
         if count
     ]

@@ -104,8 +104,8 @@ def in_commands(error: Exception) -> click.ClickException:
         return click.BadParameter(sentence, param_hint=_OPTION_OF.get(error.argument, f"--{error.argument}"))
     if isinstance(error, errors.NothingToCompareError):
         return click.UsageError(
-            f"nothing to compare: name columns with --column NAME=REFERENCE; the columns of the {error.whose} are "
-            f"{error.columns}"
+            "nothing to compare: name a column of the results and a column of the references with --column "
+            f"NAME=REFERENCE; the columns of the {error.whose} are {error.columns}"
         )
     if isinstance(error, errors.SetByHandError):
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in error.names)

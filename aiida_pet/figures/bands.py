@@ -23,7 +23,7 @@ from aiida_pet.tables.arrays import Floats
 from aiida_pet.tables.crystals import StructureTable
 
 REMEDY = (
-    "the results of the task phonons hold force constants; in a screening the table of its stage phonons holds them "
+    "only results of the task phonons have force constants; in a screening the table of the stage phonons has them "
     "(`outputs.stages.phonons`)"
 )
 
@@ -157,13 +157,14 @@ def _path(
         of_start = _path_of(phonopy, parent, symprec)
     except ValueError as error:
         return own, (
-            f"the path of the start does not fit ({error}), so the bands are on the path of the relaxed crystal",
+            f"the path of the unrelaxed crystal does not fit ({error}), so the bands are along the path of the "
+            "relaxed crystal",
         )
     if of_start.spacegroup == own.spacegroup:
         return of_start, ()
     return of_start, (
-        f"the bands are on the path of the start, space group {of_start.spacegroup}; the crystal has {own.spacegroup} "
-        f"at {symprec:g} A",
+        f"the bands are along the path of the unrelaxed crystal, space group {of_start.spacegroup}; the relaxed "
+        f"crystal has space group {own.spacegroup} at {symprec:g} A",
     )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from aiida_pet.figures.source import Source, array_of_row, framed
 from aiida_pet.tables.arrays import Floats
 
-REMEDY = "`aiida-pet launch conductivity SET` makes it, or the stage conductivity of a screening"
+REMEDY = "`aiida-pet launch conductivity SET` makes this column, or the stage conductivity of a screening"
 _KAPPA = "W/(m K)"
 
 

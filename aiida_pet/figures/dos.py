@@ -15,7 +15,7 @@ from aiida_pet.figures.source import NotDrawnError, Source, array_of_row, framed
 from aiida_pet.tables.arrays import Floats
 from aiida_pet.tables.crystals import StructureTable
 
-REMEDY = "the task phonons makes it; in a screening it is in the table of the stage phonons"
+REMEDY = "the task phonons makes this column; in a screening it is in the table of the stage phonons"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _by_element(
 ) -> Dos:
     if not isinstance(source, StructureTable):
         raise NotDrawnError(
-            "contributions of elements need the force constants of a table, which a data frame does not hold"
+            "contributions of elements need force constants, which a data frame does not hold: give a launch or a table"
         )
     try:
         phonopy = phonopy_of_row(source, row_id, symprec=symprec)

@@ -128,7 +128,7 @@ def radial_distribution(
                 found[pair] = found.get(pair, np.zeros(bins)) + counts
             n_frames += 1
     if not n_frames:
-        raise NotDrawnError(f"no frame is later than {skip:g} ps")
+        raise NotDrawnError(f"there are no frames after {skip:g} ps")
     size = {int(number): int((numbers == number).sum()) for number in np.unique(numbers)}
     both = {pair: 1 if pair[0] == pair[1] else 2 for pair in found}
     total = np.sum([both[pair] * counts for pair, counts in found.items()], axis=0)

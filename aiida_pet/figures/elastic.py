@@ -18,7 +18,7 @@ from aiida_pet.figures.source import NotDrawnError, Source, array_of_row, as_fra
 from aiida_pet.tables.arrays import Floats
 from aiida_pet.units import VOIGT_PAIRS
 
-REMEDY = "`aiida-pet launch elastic SET` makes it, or the stage elastic of a screening"
+REMEDY = "`aiida-pet launch elastic SET` makes this column, or the stage elastic of a screening"
 DIRECTIONS = {
     "[100]": (1, 0, 0),
     "[010]": (0, 1, 0),
@@ -166,7 +166,7 @@ def elastic_surface_of_row(source: Source, row_id: str, *, ieee: bool = True) ->
     has_ieee = any(str(name).startswith(_IEEE) for name in columns)
     name = _IEEE if ieee and has_ieee else _OWN
     tensor = array_of_row(_without(source, name), name, row_id, REMEDY, (6, 6))
-    axes = "IEEE setting" if name == _IEEE else "axes of the crystal's cell"
+    axes = "IEEE setting" if name == _IEEE else "axes of the cell of the crystal"
     return elastic_surface(tensor, row_id, axes=axes)
 
 

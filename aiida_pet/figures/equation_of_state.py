@@ -13,7 +13,7 @@ from aiida_pet.job.choices import Equation
 from aiida_pet.tables.arrays import Floats
 from aiida_pet.units import GPA
 
-REMEDY = "`aiida-pet launch eos SET` makes it, or the stage eos of a screening"
+REMEDY = "`aiida-pet launch eos SET` makes this column, or the stage eos of a screening"
 _POINTS = 201
 
 

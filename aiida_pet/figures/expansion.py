@@ -10,7 +10,7 @@ import pandas as pd
 from aiida_pet.figures.source import Source, array_of_row, framed
 from aiida_pet.tables.arrays import Floats
 
-REMEDY = "`aiida-pet launch qha SET` makes it, or the stage qha of a screening"
+REMEDY = "`aiida-pet launch qha SET` makes this column, or the stage qha of a screening"
 _UNITS = {
     "temperature": "K",
     "volume": "A^3",

@@ -97,7 +97,7 @@ def _of_one_task(frame: pd.DataFrame, name: str) -> Funnel:
     column = next((one for one in ("status", "hull_status") if one in frame.columns), None)
     if column is None:
         raise NotDrawnError(
-            "a funnel needs the column stage (of a screening) or the column status (of a task)"
+            "a funnel needs the column stage (from a screening) or the column status (from a task)"
         )
     counts = Counter(frame[column].astype(str))
     rows_out = sum(count for status, count in counts.items() if status in OK_STATUSES)

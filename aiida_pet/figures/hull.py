@@ -122,7 +122,7 @@ def hull_of(source: Source, system: Sequence[str], references: pd.DataFrame | No
     symbols = tuple(system)
     if len(symbols) not in (2, 3) or len(set(symbols)) < len(symbols) or set(symbols) - set(atomic_numbers):
         raise NotDrawnError(
-            f"a hull is drawn of two or three different elements, not of {'-'.join(symbols) or 'none'}"
+            f"a hull can be drawn for two or three different elements, not for {'-'.join(symbols) or 'none'}"
         )
     frame = as_frame(source)
     missing_columns(frame, ["formula"], "a hull", "name a launch that holds crystals")
@@ -194,8 +194,8 @@ def _formation_energies(
         own = both[both["composition"].map(lambda one, symbol=symbol: set(one) == {symbol})]  # type: ignore[misc]
         if own.empty:
             raise NotDrawnError(
-                f"no phase of pure {symbol} is among the rows: a hull of {'-'.join(symbols)} needs a phase of each "
-                "pure element, in the set or among the `--references`"
+                f"there is no phase of pure {symbol} among the rows: a hull of {'-'.join(symbols)} needs a phase of "
+                "each pure element, in the set or among the `--references`"
             )
         elements[symbol] = float(own["energy_per_atom"].min())
     mixed = [

@@ -125,7 +125,9 @@ def _numbers(frame: pd.DataFrame, name: str) -> pd.Series[float]:
     try:
         return frame[name].astype(float)
     except (TypeError, ValueError) as error:
-        raise NotDrawnError(f"column {name!r} holds no numbers, so no values can be drawn over it") from error
+        raise NotDrawnError(
+            f"column {name!r} has no numbers, so nothing can be plotted against it"
+        ) from error
 
 
 def _outliers(off: Floats) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ import pandas as pd
 from aiida_pet.figures.source import NotDrawnError, framed, missing_columns
 from aiida_pet.tables.arrays import Floats
 
-REMEDY = "`aiida_pet.campaigns.timeline.job_times` makes such a frame of a launch"
+REMEDY = "`aiida_pet.campaigns.timeline.job_times` makes such a data frame from a launch"
 SPENT = ("computing", "starting the engine", "waiting: queue and AiiDA")
 """Where the time of jobs goes."""
 

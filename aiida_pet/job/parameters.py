@@ -62,8 +62,15 @@ class StaticParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    forces: Derivation = Field(Derivation.CONSERVATIVE, description="where forces come from")
-    stress: Derivation = Field(Derivation.CONSERVATIVE, description="where the stress comes from")
+    forces: Derivation = Field(
+        Derivation.CONSERVATIVE,
+        description="how the model gives forces: conservative (derivative of the energy) or direct (its direct heads)",
+    )
+    stress: Derivation = Field(
+        Derivation.CONSERVATIVE,
+        description="how the model gives the stress: conservative (derivative of the energy) or direct (its direct "
+        "heads)",
+    )
     dtype: Dtype = Field(Dtype.FLOAT64, description="precision of the model")
     variant: str | None = Field(
         None,
@@ -71,18 +78,18 @@ class StaticParameters(BaseModel):
         description="variant of the model's outputs, such as pbe for energy/pbe; null for outputs without a variant",
     )
     outputs: tuple[Output, ...] = Field(
-        (), description=f"further columns that are written: any of {', '.join(Output)}"
+        (), description=f"further columns of the results: any of {', '.join(Output)}"
     )
     symprecs: Annotated[tuple[float, ...], Field(json_schema_extra=told(unit="A"))] = Field(
         (0.001, 0.01, 0.1),
-        description="tolerances at which space groups are reported; an empty list reports none",
+        description="tolerances at which space groups are reported; with an empty list none are reported",
     )
     symprec: float = Field(
         0.01,
         gt=0,
         lt=10,
-        description="tolerance for finding the symmetry that is held or averaged over: the space group of a crystal, "
-        "the layer group of a slab, or the group of a wire or molecule in a box with vacuum",
+        description="tolerance for finding the symmetry group that is held or used for averaging. This is the space "
+        "group of a crystal, the layer group of a slab, or the group of a wire or molecule in a box with vacuum",
         json_schema_extra=told(unit="A"),
     )
     averaging: str = Field(
@@ -132,25 +139,27 @@ class RelaxParameters(StaticParameters):
     fmax: float = Field(
         0.02,
         gt=0,
-        description="largest force norm at convergence, without the components of atoms that are held "
-        "(columns per atom fixed_cartesian and fixed_scaled)",
+        description="largest force norm at convergence; components of held atoms (columns fixed_cartesian and "
+        "fixed_scaled) do not count",
         json_schema_extra=told(unit="eV/A"),
     )
     stress_max: float = Field(
         0.1,
         gt=0,
-        description="largest component of the free stress (plus pressure) at convergence; with cell=plane only the "
-        "stress in the plane of the slab counts, and it is divided by the volume of the cell, vacuum included",
+        description="largest component of the free stress (stress plus pressure) at convergence. With cell=plane only "
+        "the stress in the plane of the slab counts; it refers to the volume of the cell including the vacuum",
         json_schema_extra=told(unit="GPa"),
     )
     max_steps: int = Field(
-        500, ge=0, description="number of steps of the optimiser after which a row ends as max_steps"
+        500,
+        ge=0,
+        description="largest number of steps of the optimiser; a row that needs more ends as max_steps",
     )
     optimizer: Optimizer = Field(Optimizer.FIRE, description="minimisation algorithm")
     cell: CellFilter = Field(
         CellFilter.FULL,
-        description="which part of the cell relaxes: full (all six strains), shape (at constant volume), volume "
-        "(isotropic), plane (a slab within the plane of its two periodic vectors) or fixed (nothing)",
+        description="how the cell relaxes: full (all six strains), shape (at constant volume), volume (isotropic), "
+        "plane (for slabs, in the plane of the two periodic vectors) or fixed (not at all)",
     )
     pressure: float = Field(
         0.0, description="external hydrostatic pressure", json_schema_extra=told(unit="GPa")
@@ -158,31 +167,31 @@ class RelaxParameters(StaticParameters):
     symmetry: Symmetry = Field(
         Symmetry.NONE,
         description="with constrained, a crystal keeps the space group with which it starts, and a slab its layer "
-        "group; if atoms are held, only the operations that map held atoms onto each other are kept. With none, no "
+        "group. If atoms are held, only operations that map held atoms onto each other are kept. With none, no "
         "symmetry is imposed",
     )
     average_from_fmax: float | None = Field(
         None,
         gt=0,
-        description="averaging of a row begins when its largest force norm is below this value; null averages from "
-        "the start",
+        description="averaging of a row begins when its largest force norm is below this value; with null it begins "
+        "at once",
         json_schema_extra=told(unit="eV/A"),
     )
     max_step: float = Field(
         0.2,
         gt=0,
-        description="largest move of the generalised coordinates in one step",
+        description="largest change of the generalised coordinates in one step",
         json_schema_extra=told(unit="A"),
     )
     volume_ratio_max: float = Field(
         4.0,
         gt=1,
-        description="largest factor by which the volume may change; a row beyond it ends as diverged",
+        description="largest factor by which the volume may change; if it changes more, the row ends as diverged",
     )
     force_cap: float = Field(
         1e4,
         gt=0,
-        description="largest force norm; a row beyond it ends as diverged",
+        description="largest allowed force norm; a row with a larger force ends as diverged",
         json_schema_extra=told(unit="eV/A"),
     )
 
@@ -190,7 +199,7 @@ class RelaxParameters(StaticParameters):
     def _pressure_needs_a_cell(self) -> Self:
         if self.pressure and self.cell is CellFilter.PLANE:
             raise ValueError(
-                f"pressure {self.pressure} GPa does not go with cell=plane, since a slab has vacuum on both sides: "
+                f"pressure {self.pressure} GPa cannot be used with cell=plane, since a slab has vacuum on both sides: "
                 "leave it out"
             )
         if self.pressure and self.cell in (CellFilter.FIXED, CellFilter.SHAPE):
@@ -203,8 +212,8 @@ class RelaxParameters(StaticParameters):
     def _stress_of_a_slab(self) -> Self:
         if self.cell is CellFilter.PLANE and self.stress is Derivation.DIRECT:
             raise ValueError(
-                "cell=plane takes the stress from the derivative of the energy, since direct stress belongs to a "
-                "crystal without vacuum: use stress=conservative"
+                "direct stress is meant for a crystal without vacuum and cannot be used with cell=plane: use "
+                "stress=conservative"
             )
         return self
 
@@ -230,7 +239,7 @@ class TightRelaxParameters(RelaxParameters):
     """Relaxation as derivatives of the energy want it, before they are taken."""
 
     relax_first: bool = Field(
-        True, description="relax each crystal first; if false, crystals are taken as they are"
+        True, description="relax each crystal first; if false, the crystals are used as they are"
     )
     fmax: float = Field(
         1e-4, gt=0, description="largest force norm at convergence", json_schema_extra=told(unit="eV/A")
@@ -238,11 +247,13 @@ class TightRelaxParameters(RelaxParameters):
     stress_max: float = Field(
         1e-3,
         gt=0,
-        description="largest component of the free stress (plus pressure) at convergence",
+        description="largest component of the free stress (stress plus pressure) at convergence",
         json_schema_extra=told(unit="GPa"),
     )
     max_steps: int = Field(
-        2000, ge=0, description="number of steps of the optimiser after which a row ends as max_steps"
+        2000,
+        ge=0,
+        description="largest number of steps of the optimiser; a row that needs more ends as max_steps",
     )
     symmetry: Symmetry = Field(
         Symmetry.CONSTRAINED,
@@ -283,7 +294,7 @@ class PhononParameters(TightRelaxParameters):
     max_atoms: int = Field(
         512,
         ge=1,
-        description="largest number of atoms of a supercell; a row that would need more atoms for min_image gets a "
+        description="largest number of atoms of a supercell. If a row needs more atoms for min_image, it gets a "
         "smaller supercell and the warning supercell_capped",
     )
     supercell: Integers3 | tuple[Integers3, Integers3, Integers3] | None = Field(
@@ -293,14 +304,14 @@ class PhononParameters(TightRelaxParameters):
     )
     given_cells: bool = Field(
         False,
-        description="take the columns supercell_matrix (relative to the primitive cell), primitive_matrix (relative "
-        "to the cell of the row) and q_mesh of the set, if there are any, instead of min_image and mesh; results "
-        "of phonons have the first two as well",
+        description="use the columns supercell_matrix (relative to the primitive cell), primitive_matrix (relative to "
+        "the cell of the row) and q_mesh of the set instead of min_image and mesh, if the set has these columns. "
+        "Results of phonons have the first two columns",
     )
     given_displacements: bool = Field(
         False,
-        description="if the set has the ragged column displacements, as imports of phonopy's files make it, take "
-        "displaced atoms and vectors from this column; needs given_cells",
+        description="use the displaced atoms and vectors in the column displacements of the set, if there is such a "
+        "column (imports of phonopy's files make it); needs given_cells",
     )
     displacement: Displacement = None
     phonon_symprec: float = Field(
@@ -313,9 +324,9 @@ class PhononParameters(TightRelaxParameters):
     )
     use_symmetry: bool = Field(
         True,
-        description="leave out displacements that symmetry makes equal to others; if false, every atom of the "
-        "primitive cell is displaced along three directions, since the forces of a model that is not invariant "
-        "need not have the symmetry of the crystal",
+        description="leave out displacements that symmetry makes equal to others. If false, every atom of the "
+        "primitive cell is displaced along three directions; this is for models that are not invariant, whose "
+        "forces may not have the symmetry of the crystal",
     )
     force_constants: ForceConstants = Field(
         ForceConstants.TRADITIONAL, description="method that makes force constants from forces"
@@ -323,8 +334,8 @@ class PhononParameters(TightRelaxParameters):
     supercell_check: float | None = Field(
         None,
         gt=0,
-        description="min_image of a second supercell; if given, the change of the frequencies from the first to the "
-        "second is reported",
+        description="min_image of a second supercell; if given, the results have the change of the frequencies "
+        "between both supercells",
         json_schema_extra=told(unit="A"),
     )
     mesh: float = Field(
@@ -345,14 +356,14 @@ class PhononParameters(TightRelaxParameters):
     )
     dos_range: Annotated[tuple[float, float] | None, Field(json_schema_extra=told(unit="THz"))] = Field(
         None,
-        description="lowest and highest frequency of the density of states, the same for all rows; modes outside are "
-        "left out. If not given, each row has a range that holds all of its modes",
+        description="lowest and highest frequency of the density of states, the same for all rows. Modes outside this "
+        "range are left out. If not given, each row has its own range, which contains all of its modes",
     )
     dos_points: int = Field(701, ge=2, description="number of frequencies of the density of states")
     dos_sigma: float = Field(
         0.1,
         gt=0,
-        description="width of the Gaussian that smears the density of states; without dos_range it is at least three "
+        description="width of the Gaussian smearing of the density of states; without dos_range it is at least three "
         "quarters of the distance between two frequencies",
         json_schema_extra=told(unit="THz"),
     )
@@ -384,19 +395,19 @@ class PhononParameters(TightRelaxParameters):
 class ElasticParameters(TightRelaxParameters):
     """Elastic constants from stresses of strained cells."""
 
-    strains: Strains = Field(Strains.LINEAR, description="name of the name of the set of strains")
+    strains: Strains = Field(Strains.LINEAR, description="name of the set of strains")
     normal_strains: tuple[float, ...] | None = Field(
         None,
         description="strains along the axes, such as 0.005, in place of the normal strains of the chosen set",
     )
     shear_strains: tuple[float, ...] | None = Field(
         None,
-        description="off-diagonal elements of the strain (half of the engineering shear strain), in place of the "
+        description="shear strains as off-diagonal elements (half of the engineering shear strain), in place of the "
         "shear strains of the chosen set",
     )
     ions: Ions = Field(
         Ions.RELAXED,
-        description="whether atoms relax in a strained cell (relaxed) or only follow the strain (clamped)",
+        description="relaxed: atoms relax in each strained cell; clamped: atoms only follow the strain",
     )
     symmetrize: bool = Field(
         True, description="average the elastic tensor over the point group found with symprec"

@@ -111,8 +111,8 @@ def card_of(path: Path | str, trust: bool = False) -> dict[str, Any]:
     if known is None and not trust:
         raise UntrustedModelError(
             f"the model {path} (sha256 {sha256}) is neither the embedded {EMBEDDED_NAME} nor a published model of "
-            "known hash. Opening a checkpoint runs code from it. If you trust its origin, say so (--trust, or "
-            "trust=True)"
+            "known hash. Opening a checkpoint runs code from it. If you trust its origin, give --trust, or trust=True "
+            "in Python"
         )
     described = description_card(path)
     if described is not None:

@@ -100,7 +100,7 @@ def get_entry(name: str) -> RegistryEntry:
     entries = _entries()
     if name not in entries:
         near = difflib.get_close_matches(name, entries, n=3, cutoff=0.5) or list(entries)
-        raise UnknownModelError(f"no published model is called {name!r}; known are: {', '.join(near)}")
+        raise UnknownModelError(f"no published model is called {name!r}; known names are: {', '.join(near)}")
     return entries[name]
 
 

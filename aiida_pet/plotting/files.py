@@ -67,9 +67,7 @@ def save(drawn: Any, path: str | Path) -> Path:
     suffix = target.suffix.lower()
     if suffix == ".csv":
         if not drawing.frames:
-            raise ValueError(
-                f"{target}: the numbers behind axes cannot be written; aiida_pet.figures returns them"
-            )
+            raise ValueError(f"{target}: numbers cannot be written from axes; aiida_pet.figures returns them")
         target.write_text(_csv(_one_frame(drawing.frames)), encoding="utf-8")
     elif suffix == ".html":
         target.write_text(_page(drawing), encoding="utf-8")

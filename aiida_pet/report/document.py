@@ -150,7 +150,7 @@ def _lead(source: Source) -> str:
 
 def _told_of_best(source: Source, ids: Sequence[str], choices: Choices) -> str:
     if not ids:
-        return "No row has an answer yet, but every row can be chosen."
+        return "No row has an answer yet. Every row can be chosen in the table."
     if choices.sort:
         by = f"by {choices.sort.removeprefix('-')}, {'largest' if choices.sort.startswith('-') else 'smallest'} first"
     else:
@@ -160,6 +160,6 @@ def _told_of_best(source: Source, ids: Sequence[str], choices: Choices) -> str:
             else "in the order of the set"
         )
     return (
-        f"{plural(len(ids), 'crystal')} with all their figures, {by}. Of every other row the page shows structure and "
-        "values."
+        f"{plural(len(ids), 'crystal')} with all their figures, {by}. For every other row the page shows structure "
+        "and values."
     )

@@ -148,5 +148,5 @@ def test_data_frame_serves_as_well(solved: Solved) -> None:
         thermal_of_row(table, "fcc").entropy
     )
     assert dos_of_row(frame_of(table), "fcc").total == pytest.approx(dos_of_row(table, "fcc").total)
-    with pytest.raises(NotDrawnError, match="force constants of a table"):
+    with pytest.raises(NotDrawnError, match="need force constants"):
         dos_of_row(frame_of(table), "fcc", by_element=True)
