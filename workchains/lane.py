@@ -113,7 +113,7 @@ class LaneWorkChain(WorkChain):
         spec.exit_code(
             303,
             "ERROR_OUT_OF_RESOURCES",
-            message="{what} ran out twice for rows that were alone in their job ({count} rows): give jobs more "
+            message="{what} ran out twice for rows that were alone in their job ({count}): give jobs more "
             "(`--walltime`, `--memory`).",
         )
         spec.exit_code(

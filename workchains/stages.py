@@ -220,7 +220,7 @@ def made_columns(stage: str, options: Mapping[str, Any]) -> set[str]:
 def _renamed(condition: Any, names: Mapping[str, str], so_far: Iterable[str]) -> str:
     """Return what to write for columns of the input in ``condition`` that make way for those of a stage."""
     hints = [
-        f"{name!r} is made by a stage that has not run by then; the column of the input is called {names[name]!r} here"
+        f"{name!r} is computed by a later stage; the column of the input is called {names[name]!r} here"
         for name in (_names(condition) if isinstance(condition, str) else ())
         if name not in so_far and names.get(name, name) != name
     ]

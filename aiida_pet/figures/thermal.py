@@ -11,7 +11,7 @@ from scipy import constants
 from aiida_pet.figures.source import Source, array_of_row, framed
 from aiida_pet.tables.arrays import Floats
 
-REMEDY = "the task phonons makes it; in a screening it is in the table of the stage phonons"
+REMEDY = "the task phonons makes this column; in a screening it is in the table of the stage phonons"
 
 
 @dataclass(frozen=True)

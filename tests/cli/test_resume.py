@@ -126,7 +126,7 @@ def test_dry_run_of_resume_starts_nothing(invoke, read, stopped):
 
 def test_resume_of_what_goes_on_or_with_another_model_is_refused(invoke, running, stopped, own_model):
     output = invoke("resume", running.node.pk, "--dry-run", status=1).output
-    assert f"goes on (waiting): `aiida-pet stop {running.node.pk}` stops it" in output
+    assert f"has not ended (waiting): `aiida-pet stop {running.node.pk}` stops it" in output
     output = invoke("resume", stopped.pk, "--dry-run", "--model", own_model.pk, status=2).output
     assert "for another model start a new launch" in output
 

@@ -74,7 +74,8 @@ def test_path_is_that_of_the_start(solved: Solved) -> None:
     on_start = bands_of_row(table, "broken", start=start, spacing=0.1)
     assert on_start.spacegroup == 221
     assert (
-        "the bands are on the path of the start, space group 221; the crystal has 99" in on_start.remarks[0]
+        "the bands are along the path of the unrelaxed crystal, space group 221; the relaxed crystal has space group 99"
+        in on_start.remarks[0]
     )
 
 

@@ -155,10 +155,10 @@ def test_crystal_that_fits_no_path_comes_without_bands_and_says_so(single: Run) 
     assert node.exit_message.startswith(
         "The bands could not be made; all other outputs are there: space group at path_symprec"
     )
-    assert "and the path of the start does not fit" in node.exit_message
+    assert "and the path of the unrelaxed crystal does not fit" in node.exit_message
     assert set(node.outputs) == EVERYTHING - {"bands"}
     parameters = node.outputs.output_parameters.get_dict()
-    assert any("the path of the start does not fit" in text for text in parameters["warnings"])
+    assert any("the path of the unrelaxed crystal does not fit" in text for text in parameters["warnings"])
     assert "path_of" not in parameters
 
 
