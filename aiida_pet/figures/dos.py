@@ -24,9 +24,9 @@ class Dos:
 
     :ivar id: id of the row.
     :ivar unit: unit of frequencies.
-    :ivar frequencies: (G,); imaginary ones are negative.
+    :ivar frequencies: (G,); imaginary frequencies are negative.
     :ivar total: (G,) modes per unit of frequency and primitive cell.
-    :ivar elements: symbol -> (G,), which sum up to the total; empty if not asked for.
+    :ivar elements: symbol -> (G,), contributions whose sum is the total; empty if not requested.
     """
 
     id: str
@@ -55,12 +55,13 @@ def dos_of_row(
     """Return the density of states of a row, as the task made it.
 
     :param source: with ``phonon_dos`` and ``dos_frequencies``.
-    :param by_element: the parts of the elements as well, from the force constants, on ``mesh`` and with ``sigma``: the
-        total is then made anew, too, so that the parts sum up to it.
+    :param by_element: also return the contributions of the elements. They are computed from the force constants, on
+        ``mesh`` and with ``sigma``. The total is then computed in the same way, so that it is the sum of the
+        contributions.
     :param mesh: length that gives the mesh of q-points, A.
-    :param sigma: standard deviation of the Gaussian that each mode is, THz.
-    :param phonon_symprec: that of the task, A.
-    :raises NotDrawnError: if the row has none.
+    :param sigma: standard deviation of the Gaussian smearing, THz.
+    :param phonon_symprec: the parameter ``phonon_symprec`` of the task, A.
+    :raises NotDrawnError: if the row has no such results.
 
     .. code-block:: python
 

@@ -22,7 +22,7 @@ _UNITS = {
 
 @dataclass(frozen=True)
 class ThermalExpansion:
-    """Quasi-harmonic properties at T temperatures, those at which the row has a volume.
+    """Quasi-harmonic properties at the T temperatures at which the row has a volume.
 
     :ivar id: id of the row.
     :ivar temperatures: (T,) K.
@@ -55,7 +55,7 @@ def expansion_of_row(source: Source, row_id: str) -> ThermalExpansion:
     """Return the quasi-harmonic properties of a row, by temperature.
 
     :param source: with the columns of the task ``qha``.
-    :raises NotDrawnError: if the row has none.
+    :raises NotDrawnError: if the row has no such results.
 
     .. code-block:: python
 

@@ -36,7 +36,7 @@ class Progress:
     """How a launch went on.
 
     :ivar lanes: one entry for each lane, in the order of their first jobs.
-    :ivar spent: stage -> :data:`SPENT` -> seconds, summed over jobs; those from the cache took none.
+    :ivar spent: stage -> :data:`SPENT` -> seconds, summed over jobs; jobs from the cache count 0.
     """
 
     lanes: tuple[LaneCurve, ...]

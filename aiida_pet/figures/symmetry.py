@@ -18,7 +18,7 @@ class SymmetryChanges:
 
     :ivar tolerances: (K,) A, ascending.
     :ivar changes: changes of each tolerance, (before, after) -> rows; rows that kept their group are among them.
-    :ivar not_relaxed: rows that were left out, since they have no group before or after, or were not relaxed.
+    :ivar not_relaxed: number of rows that were left out, since they were not relaxed or have no space group.
     """
 
     tolerances: tuple[float, ...]
