@@ -23,7 +23,8 @@ from aiida_pet.crystals.phonons.stored import phonopy_of_row
 from aiida_pet.engine.model.base import BatchModel
 from aiida_pet.engine.tasks.phonons import DEFAULT_DISPLACEMENT, Phonons
 from aiida_pet.engine.tasks.relax import Relax
-from aiida_pet.job.parameters import Dtype, PhononParameters, Task, parse_parameters
+from aiida_pet.job.parameters import Dtype, Task, parse_parameters
+from aiida_pet.job.phonon_parameters import PhononParameters
 from aiida_pet.models import embedded_card, embedded_path
 from aiida_pet.tables.crystals import StructureTable
 from benchmarks.engine import batched, device

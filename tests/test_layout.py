@@ -53,7 +53,7 @@ ELSEWHERE = {
     "io/test_pymatgen_json": "pymatgen_structures",
     "io/test_readers": "crystal equal_crystals format_readers left_out sources symbols",
     "io/test_writers": "ase_db_writer cif_writer format_writers extxyz_writer own_json own_record poscar_writer",
-    "job/test_parameters": "choices conductivity_parameters volume_parameters",
+    "job/test_parameters": "choices conductivity_parameters elastic_parameters phonon_parameters volume_parameters",
     "report/test_document": "asked choices citations costs details funnels hulls overview parities periodic "
     "rows_table source symmetry times values",
     "report/test_page": "writing",
@@ -138,6 +138,7 @@ IN_ANOTHER_PACKAGE = {
     "job.input_columns": "calculations/test_records",
     "job.stages": "docs/test_dev_pages",
     "job.state_file": "engine/test_resume",
+    "job.stop_signals": "engine/test_run",
     "job.suitability": "engine/tasks/test_relax_slabs",
     "job.tasks": "docs/test_dev_pages",
     "names": "test_layers",

@@ -34,7 +34,11 @@ class CrystalsWorkChain(BatchWorkChain):
         """Add the single crystal to the ports of a batch."""
         super().define(spec)
         spec.inputs["task"].default = lambda: orm.Str(cls.TASK.value)  # type: ignore[union-attr]
-        spec.inputs["structures"].required = False
+        for name in (
+            "task",
+            "structures",
+        ):  # what reads the ports, such as a graph of WorkChains, need not give them
+            spec.inputs[name].required = False
         spec.input("structure", valid_type=orm.StructureData, required=False, help="A single crystal.")
         spec.inputs.validator = cls.validate
         spec.output(

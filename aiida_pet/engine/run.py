@@ -13,7 +13,6 @@ import contextlib
 import logging
 import os
 import resource
-import signal
 import sys
 import time
 from collections import Counter
@@ -34,6 +33,7 @@ from aiida_pet.job.folder import (
 )
 from aiida_pet.job.parameters import ParameterError, parse_parameters
 from aiida_pet.job.state_file import purpose_of, read_state, write_state
+from aiida_pet.job.stop_signals import stop_at_signals
 from aiida_pet.job.tasks import Task, entry_of
 from aiida_pet.plugins import load
 from aiida_pet.tables.crystals import StructureTable
@@ -279,8 +279,7 @@ def run_folder(path: Path) -> ExitStatus:
     :return: the exit status.
     """
     job = Job(JobFolder(path))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda caught, _: job.stop(f"signal {signal.Signals(caught).name}"))
+    stop_at_signals(job.stop)
     return job.run()
 
 

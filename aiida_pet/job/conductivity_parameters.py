@@ -7,11 +7,9 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from aiida_pet.job.choices import ForceConstants, HeatTransport, Opposites
-from aiida_pet.job.parameters import Displacement, Integers3, TightRelaxParameters
+from aiida_pet.job.parameters import TightRelaxParameters
+from aiida_pet.job.phonon_parameters import MATRIX, Displacement, Integers3, Matrix, PhononSymprec
 from aiida_pet.schemas import told
-
-Matrix = Integers3 | tuple[Integers3, Integers3, Integers3]
-_MATRIX = told(expected="3 whole numbers, or a 3 x 3 matrix")
 
 
 class ConductivityParameters(TightRelaxParameters):
@@ -39,13 +37,13 @@ class ConductivityParameters(TightRelaxParameters):
         None,
         description="supercell of second order, as multiples of the primitive cell or as a matrix; if given, "
         "fc2_min_image has no effect",
-        json_schema_extra=_MATRIX,
+        json_schema_extra=MATRIX,
     )
     fc3_supercell: Matrix | None = Field(
         None,
         description="supercell of third order, as multiples of the primitive cell or as a matrix; if given, "
         "fc3_min_image has no effect",
-        json_schema_extra=_MATRIX,
+        json_schema_extra=MATRIX,
     )
     given_cells: bool = Field(
         True,
@@ -64,14 +62,7 @@ class ConductivityParameters(TightRelaxParameters):
         description="largest distance between two atoms that are displaced together",
         json_schema_extra=told(unit="A"),
     )
-    phonon_symprec: float = Field(
-        1e-5,
-        gt=0,
-        lt=10,
-        description="tolerance at which phono3py finds the space group; its operations reduce the number of "
-        "displacements",
-        json_schema_extra=told(unit="A"),
-    )
+    phonon_symprec: PhononSymprec = 1e-5
     max_displacements: int = Field(
         20_000,
         ge=1,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida_pet.job.dynamics_parameters import DynamicsParameters
-from aiida_pet.job.parameters import PhononParameters
+from aiida_pet.job.phonon_parameters import PhononParameters
 
 
 def of_supercells(parameters: Mapping[str, Any]) -> float:

@@ -206,7 +206,7 @@ aiida-pet launch relax 12 --protocol precise --lanes 4 --where 'n_atoms <= 20' -
     TaskEntry(
         Task.PHONONS,
         "Relax the crystals of a set or of FILES tightly, then compute their phonons.",
-        schema=f"{_PARAMETERS}:PhononParameters",
+        schema="aiida_pet.job.phonon_parameters:PhononParameters",
         driver=f"{_DRIVERS}.phonons:Phonons",
         seconds_per_atom=0.5,
         relative_work="aiida_pet.job.relative_work:of_supercells",
@@ -233,7 +233,7 @@ aiida-pet launch phonons alloys.xyz --set min_image=10 --wait
     TaskEntry(
         Task.ELASTIC,
         "Relax the crystals of a set or of FILES tightly, then compute their elastic tensors and moduli.",
-        schema=f"{_PARAMETERS}:ElasticParameters",
+        schema="aiida_pet.job.elastic_parameters:ElasticParameters",
         driver=f"{_DRIVERS}.elastic:Elastic",
         seconds_per_atom=0.25,
         like=Task.RELAX.value,

@@ -7,7 +7,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, Field, model_validator
 
 from aiida_pet.job.choices import AtVolume, Equation
-from aiida_pet.job.parameters import PhononParameters, TightRelaxParameters
+from aiida_pet.job.parameters import TightRelaxParameters
+from aiida_pet.job.phonon_parameters import PhononParameters
 from aiida_pet.schemas import told
 
 _FEWEST = 5  # of a fit of four numbers

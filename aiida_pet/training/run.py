@@ -29,6 +29,7 @@ from aiida_pet.job.folder import (
     Progress,
     write_atomically,
 )
+from aiida_pet.job.stop_signals import stop_at_signals
 from aiida_pet.training import checkpoints, curve, folder
 from aiida_pet.training.finish import Work, finish, rows_table
 from aiida_pet.training.folder import End, TrainingJob
@@ -369,8 +370,7 @@ def run_training(path: Path) -> ExitStatus:
     :return: the exit status.
     """
     training = Training(path)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda caught, _: training.stop(f"signal {signal.Signals(caught).name}"))
+    stop_at_signals(training.stop)
     return training.run()
 
 

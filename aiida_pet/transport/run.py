@@ -26,6 +26,7 @@ import numpy as np
 from aiida_pet.job.conductivity_parameters import ConductivityParameters
 from aiida_pet.job.folder import ExitStatus, JobFolder, JobFolderError, JobSpec, Progress
 from aiida_pet.job.parameters import ParameterError, parse_parameters
+from aiida_pet.job.stop_signals import stop_at_signals
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.transport.rows import Answer, transport_of_row, with_answers
 
@@ -44,8 +45,7 @@ def run_transport(path: Path) -> ExitStatus:
     :return: the exit status.
     """
     job = _Job(JobFolder(path))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda caught, _: job.stop(f"signal {signal.Signals(caught).name}"))
+    stop_at_signals(job.stop)
     return job.run()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aiida_pet.job.parameters import PhononParameters
+from aiida_pet.job.phonon_parameters import PhononParameters
 from aiida_pet.job.relative_work import of_steps, of_supercells
 from aiida_pet.job.tasks import Task, entry_of
 

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from aiida_pet.job.parameters import PhononParameters, RelaxParameters
+from aiida_pet.job.parameters import RelaxParameters
+from aiida_pet.job.phonon_parameters import PhononParameters
 from aiida_pet.tables.columns import (
     COLUMNS,
     Section,

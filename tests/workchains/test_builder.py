@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from aiida.plugins import WorkflowFactory
+from aiida.plugins.entry_point import get_entry_point_names
+
 from aiida_pet.workchains.builder import SpeakingBuilder
 from aiida_pet.workchains.relax import RelaxWorkChain
 from aiida_pet.workchains.screening import ScreeningWorkChain
@@ -36,3 +40,12 @@ def test_conditions_of_stages_are_told(pet_code: Any, pet_model: Any, make_struc
 
 def test_a_builder_without_inputs_says_so() -> None:
     assert repr(SpeakingBuilder(RelaxWorkChain)) == "<builder of RelaxWorkChain: no inputs yet>"
+
+
+@pytest.mark.parametrize(
+    "name", sorted(one for one in get_entry_point_names("aiida.workflows") if one.startswith("pet."))
+)
+def test_an_input_with_a_default_need_not_be_given(aiida_profile: Any, name: str) -> None:
+    """aiida-workgraph and `verdi plugin list` read the ports, and ask for what is required."""
+    inputs = WorkflowFactory(name).spec().inputs
+    assert [port for port in inputs if inputs[port].has_default() and inputs[port].required] == []

@@ -35,7 +35,8 @@ from aiida_pet.engine.tasks.driver import Driver
 from aiida_pet.engine.tasks.expansion import Expansion, Reduced
 from aiida_pet.engine.tasks.relax import Relax
 from aiida_pet.engine.tasks.static import Static
-from aiida_pet.job.parameters import CellFilter, ElasticParameters, Ions, Symmetry
+from aiida_pet.job.elastic_parameters import ElasticParameters
+from aiida_pet.job.parameters import CellFilter, Ions, Symmetry
 from aiida_pet.tables.arrays import Floats
 from aiida_pet.tables.columns import Source
 from aiida_pet.tables.crystals import StructureTable

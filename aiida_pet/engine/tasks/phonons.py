@@ -30,7 +30,8 @@ from aiida_pet.crystals.phonons.harmonic import (
 from aiida_pet.crystals.phonons.supercells import Supercell, choose_supercell, given_supercell
 from aiida_pet.engine.batch.evaluation import NET_FORCE
 from aiida_pet.engine.tasks.expansion import Expansion, Reduced
-from aiida_pet.job.parameters import Derivation, PhononParameters
+from aiida_pet.job.parameters import Derivation
+from aiida_pet.job.phonon_parameters import PhononParameters
 from aiida_pet.tables.arrays import Array
 from aiida_pet.tables.columns import Source
 from aiida_pet.tables.crystals import StructureTable

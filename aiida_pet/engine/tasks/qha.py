@@ -31,7 +31,8 @@ from aiida_pet.engine.tasks.expansion import Expansion, Reduced, part_of
 from aiida_pet.engine.tasks.phonons import MESH, PRIMITIVE, SUPERCELL, Phonons
 from aiida_pet.engine.tasks.runner import Runner
 from aiida_pet.job.choices import AtVolume
-from aiida_pet.job.parameters import CellFilter, PhononParameters
+from aiida_pet.job.parameters import CellFilter
+from aiida_pet.job.phonon_parameters import PhononParameters
 from aiida_pet.job.volume_parameters import QhaParameters
 from aiida_pet.tables.arrays import Array, Floats, Integers
 from aiida_pet.tables.columns import Source

@@ -21,12 +21,8 @@ from aiida_pet.engine.model.pet import BatchedPet
 from aiida_pet.engine.run import Job
 from aiida_pet.engine.tasks.phonons import Phonons
 from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolder, JobSpec, Task
-from aiida_pet.job.parameters import (
-    Derivation,
-    PhononParameters,
-    TightRelaxParameters,
-    parse_parameters,
-)
+from aiida_pet.job.parameters import Derivation, TightRelaxParameters, parse_parameters
+from aiida_pet.job.phonon_parameters import PhononParameters
 from aiida_pet.tables.columns import Source, columns_of
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.ragged import Ragged

@@ -12,7 +12,9 @@ from aiida_pet.engine.tasks.phonons import Phonons
 from aiida_pet.engine.tasks.relax import Relax
 from aiida_pet.engine.tasks.static import Static
 from aiida_pet.engine.tasks.workload import USUAL_EVALUATIONS, Work, steps_left
-from aiida_pet.job.parameters import ElasticParameters, PhononParameters, RelaxParameters, StaticParameters
+from aiida_pet.job.elastic_parameters import ElasticParameters
+from aiida_pet.job.parameters import RelaxParameters, StaticParameters
+from aiida_pet.job.phonon_parameters import PhononParameters
 from aiida_pet.tables.crystals import StructureTable
 
 
