@@ -62,7 +62,7 @@ def _of_what_is_left(node: ProcessNode, progress: CampaignProgress) -> list[str]
     if not goes_on or not is_campaign(node):
         return []
     rest = f"the {plural(progress.rows_left, 'row')} left" if progress.rows_left else "what is left"
-    return [f"`aiida-pet resume {node.pk}` goes on with {rest}; other --lanes or another --code may be given"]
+    return [f"`aiida-pet resume {node.pk}` goes on with {rest}; you may give other --lanes or another --code"]
 
 
 def _some_job_ended(progress: CampaignProgress) -> bool:

@@ -240,7 +240,7 @@ def is_campaign(node: ProcessNode) -> bool:
 def _kind_of(node: WorkChainNode) -> type[BatchWorkChain | ScreeningWorkChain]:
     if not is_campaign(node):
         raise NotResumableError(
-            f"<{node.pk}> is a {node.process_label}: expected a launch of a task or a screening; launch it again as it "
-            "was"
+            f"<{node.pk}> is a {node.process_label}: only launches of tasks and screenings can be resumed; start it "
+            "again with the same inputs"
         )
     return node.process_class  # type: ignore[return-value]

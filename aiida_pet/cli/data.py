@@ -187,7 +187,7 @@ def import_files(files: Sequence[Path], **options: Any) -> tuple[StructureSetDat
 @json_option
 @pass_session
 def show(session: Session, *, pk: str, row_id: str | None, wide: bool, as_json: bool) -> None:
-    """Show what the set PK holds, or its crystal ID."""
+    """Show the content of the set PK, or a single crystal ID of the set."""
     from aiida_pet.campaigns.nodes import load
     from aiida_pet.campaigns.results import Rows
     from aiida_pet.data.structures import StructureSetData

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     help="Check whether the computer has a copy of this model. Default: the included model.",
 )
 @click.option(
-    "--job", is_flag=True, help="Send a small job through the queue, which reports what the compute node has."
+    "--job",
+    is_flag=True,
+    help="Send a small job through the queue. The job reports the hardware and software of the compute node.",
 )
 @click.option(
     "--patience",

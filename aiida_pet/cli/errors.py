@@ -89,8 +89,8 @@ def in_options(remedy: str) -> str:
 HINTS = {
     "StructureSetData": "`aiida-pet data import` makes a set of crystals",
     "TableData": "`aiida-pet results`, `data show` and `data export` take the pk of a set or of a launch",
-    "ProcessNode": "`aiida-pet launch` prints the pk of what it starts",
-    "WorkChainNode": "`aiida-pet launch` prints the pk of what it starts",
+    "ProcessNode": "`aiida-pet launch` prints the pk of the launch",
+    "WorkChainNode": "`aiida-pet launch` prints the pk of the launch",
 }
 """What has a node of a type, by the type that was expected."""
 

@@ -62,7 +62,7 @@ def _no_where(context: click.Context, parameter: click.Parameter, value: str | N
     multiple=True,
     metavar="STAGE:CONDITION",
     help="Condition for going on after a stage, such as 'hull: e_above_hull <= 0.025'. With an empty condition, such "
-    "as 'hull:', all rows go on that did not fail.",
+    "as 'hull:', all rows that did not fail go on.",
 )
 @click.option(
     "--mode",

@@ -196,7 +196,7 @@ def _phase_frame(node: Any) -> Any:
 @_pk
 @_ids
 @_others
-@click.option("--column", required=True, metavar="C", help="Column whose values are drawn.")
+@click.option("--column", required=True, metavar="C", help="Draw the values of this column.")
 @click.option(
     "--bins",
     type=click.IntRange(min=1),

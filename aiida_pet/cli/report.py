@@ -65,7 +65,7 @@ EVERY_S = 60
     "systems",
     multiple=True,
     metavar="A-B[-C]",
-    help="A chemical system whose hull is drawn. May be repeated.",
+    help="Draw the hull of this chemical system, such as Mo-Ta. May be repeated.",
 )
 @click.option(
     "--reference",
@@ -115,10 +115,10 @@ def report(
 ) -> None:
     """Write a report of the launch PK as one html page, which opens offline in any browser and can be sent by mail.
 
-    The page says what the launch computed, with which model and parameters, and what it cost. It also shows the funnel,
-    histograms, hulls, changes of symmetry, the periodic table, the best crystals and all rows. If several PKs are
-    given, the page shows the first launch and compares it with the others. If the launch is still running, the page
-    shows the rows that are finished so far.
+    The page shows the task, the model, the parameters and the cost of the launch. It also shows the funnel, histograms,
+    hulls, changes of symmetry, the periodic table, the best crystals and all rows. If several PKs are given, the page
+    shows the first launch and compares it with the others. If the launch is still running, the page shows the rows that
+    are finished so far.
     """
     session.load()
     check_target(output, force)

@@ -46,8 +46,8 @@ def computer(session: Session, *, file: Path | None, no_test: bool, update: bool
 
     If the work directory does not exist, the command makes it, and closes it to other users. The command does not
     change an existing computer or code; it prints the differences from FILE. The exit status is 1 if something differs
-    or a test fails. --update changes what has no effect on results. Host, transport, scheduler and work directory never
-    change.
+    or a test fails. With --update the command changes everything that has no effect on results. Host, transport,
+    scheduler and work directory never change.
 
     \b
     aiida-pet setup computer FILE.yaml

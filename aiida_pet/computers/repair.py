@@ -93,7 +93,7 @@ def repair(client: DaemonClient, say: Callable[[str], None]) -> Findings:
             ) from error
         say(f"stopped the daemon ({plural(workers, 'worker')})")
     elif client.get_daemon_pid() is not None:
-        say("removed what a killed daemon had left behind")
+        say("removed the files of a killed daemon")
     else:
         say("the daemon was not running")
     broker = _broker()

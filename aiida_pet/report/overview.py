@@ -65,7 +65,8 @@ def sections_of(sources: Sequence[Source], choices: Choices) -> list[Section]:
         Section(
             "dynamics",
             "Molecular dynamics",
-            "The rows with the largest drift. Crystal by crystal below shows trajectories and radial distributions.",
+            "The rows with the largest drift. The section of each crystal below shows its trajectory and radial "
+            "distribution.",
             drift_figures(first),
         ),
         Section(

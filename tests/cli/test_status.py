@@ -83,7 +83,7 @@ def test_rows_that_are_left_can_be_launched_again(read, make_campaign):
     assert document["advice"] == [
         f"it did not end well: `verdi process report {pk}` shows what happened",
         f"`aiida-pet results {pk}` shows the rows",
-        f"`aiida-pet resume {pk}` goes on with the 2 rows left; other --lanes or another --code may be given",
+        f"`aiida-pet resume {pk}` goes on with the 2 rows left; you may give other --lanes or another --code",
     ]
 
 
@@ -98,7 +98,7 @@ def test_only_what_can_be_taken_up_is_advised_to_be(read, make_campaign):
 
     pk = campaign.node.pk  # all of its rows are done, but there is no table of them
     assert told(campaign.node) == [
-        f"`aiida-pet resume {pk}` goes on with what is left; other --lanes or another --code may be given"
+        f"`aiida-pet resume {pk}` goes on with what is left; you may give other --lanes or another --code"
     ]
     assert told(campaign.lanes[0]) == []
 
