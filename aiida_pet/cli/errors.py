@@ -112,7 +112,7 @@ def in_commands(error: Exception) -> click.ClickException:
         return click.UsageError(f"{flags}: {error.reason} as --option NAME=VALUE")
     if isinstance(error, errors.NotEndedError):
         return click.ClickException(
-            f"<{error.pk}> goes on ({error.state}): `aiida-pet stop {error.pk}` stops it"
+            f"<{error.pk}> has not ended ({error.state}): `aiida-pet stop {error.pk}` stops it"
         )
     if isinstance(error, errors.NothingLeftError):
         retry = ", which --retry-given-up tries again" if error.given_up else ""

@@ -28,7 +28,7 @@ def test_summary_says_once_what_was_left_out_and_what_reads_it(invoke, read, tmp
     assert "2 crystals are equal to another crystal with a different id (b = c)" in output
     assert "virial_sign" not in output
     document = read("data", "import", path, "--virial-sign", "minus")
-    assert document["summary"] == [line for line in output.splitlines() if "equal another" in line]
+    assert document["summary"] == [line for line in output.splitlines() if "equal to another" in line]
     assert orm.load_node(document["pk"]).to_table().columns["input_stress"][0][0] == pytest.approx(-1 / 27)
 
 

@@ -65,7 +65,7 @@ def test_of_two_at_once_the_later_ends_and_computes_nothing(stopped: Any) -> Non
     assert jobs_of(second.node) == []
     first.execute()
     assert first.node.is_finished_ok
-    with pytest.raises(TakenUpError, match=f"by <{first.node.pk}>, which ended well"):
+    with pytest.raises(TakenUpError, match=f"by launch <{first.node.pk}>, which ended well"):
         check_not_taken_up(node)
 
 
