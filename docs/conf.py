@@ -36,7 +36,7 @@ HOME = Path(tempfile.mkdtemp(prefix="aiida-pet-docs-"))
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
-nb_execution_timeout = 900  # s, of a cell
+nb_execution_timeout = 1200  # s, of a cell
 nb_merge_streams = True
 nb_mime_priority_overrides = [("html", "text/html", 0), ("html", "image/svg+xml", 1)]
 

@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+from ase import Atoms
+
 from benchmarks.heat_check import counts, expansion, heat_capacity, published, road
 from benchmarks.heat_check.crystals import KINDS, known_to, phonondb
 from benchmarks.heat_check.verdict import Verdict
@@ -43,7 +46,14 @@ def _road(arguments: argparse.Namespace) -> Iterator[Verdict]:
     if not names:
         kinds = {kind: [name for name in known if name.endswith(f"-{kind}")] for kind in KINDS.values()}
         names = [name for group in kinds.values() for name in group[:PER_KIND]]
-    return road.verdicts(model, {name: known[name] for name in names})
+    return road.verdicts(model, {name: _with_supercell(known[name], arguments.supercell) for name in names})
+
+
+def _with_supercell(atoms: Atoms, supercell: list[int] | None) -> Atoms:
+    """Return a crystal of the benchmark with ``supercell`` instead of its own of both orders, if one is given."""
+    if supercell is not None:
+        atoms.info |= dict.fromkeys(("fc2_supercell", "fc3_supercell"), np.diag(supercell))
+    return atoms
 
 
 def _qha(arguments: argparse.Namespace) -> Iterator[Verdict]:
@@ -72,6 +82,13 @@ def main() -> int:
     parser.add_argument("--model", type=Path, help="checkpoint; it is loaded, so it has to be trusted")
     parser.add_argument(
         "--crystals", nargs="*", metavar="NAME", help="such as MgO-rs; if not given, those of the part"
+    )
+    parser.add_argument(
+        "--supercell",
+        nargs=3,
+        type=int,
+        metavar=("A", "B", "C"),
+        help="of the road, in cells, for both orders; if not given, those of the benchmark",
     )
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()

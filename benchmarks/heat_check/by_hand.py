@@ -23,13 +23,13 @@ class ByHand:
 
     :ivar fc2: (D2, S2, 3) forces on displaced supercells of second order, eV/A.
     :ivar fc3: (D3, S3, 3), of third order.
-    :ivar frequencies: (Q, B) on the whole mesh, THz.
+    :ivar lowest: lowest frequency on the whole mesh, THz.
     :ivar kappa: mean of the diagonal at 300 K, W/(m K); NaN for a crystal with imaginary modes.
     """
 
     fc2: Floats
     fc3: Floats
-    frequencies: Floats
+    lowest: float
     kappa: float
 
 
@@ -54,44 +54,50 @@ def forces_on(cells: Iterable[Any], calculator: Calculator) -> Floats:
     return np.array(found)
 
 
-def conductivity_by_hand(
-    atoms: Atoms,
-    calculator: Calculator,
-    *,
-    mesh: tuple[int, int, int],
-    opposites: bool | str,
-    distance: float,
-) -> ByHand:
-    """Return the conductivity of a relaxed crystal, whose supercells are in ``info``, in plain relaxation times."""
-    from phono3py import Phono3py
+class ConductivityByHand:
+    """A relaxed crystal, whose supercells are in ``info``, displaced by phono3py."""
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        phono3py = Phono3py(
-            phonopy_atoms(atoms),
-            supercell_matrix=atoms.info["fc3_supercell"],
-            phonon_supercell_matrix=atoms.info["fc2_supercell"],
-            primitive_matrix="auto",
-            symprec=1e-5,
+    def __init__(self, atoms: Atoms, *, opposites: bool | str, distance: float) -> None:
+        from phono3py import Phono3py
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._phono3py = Phono3py(
+                phonopy_atoms(atoms),
+                supercell_matrix=atoms.info["fc3_supercell"],
+                phonon_supercell_matrix=atoms.info["fc2_supercell"],
+                primitive_matrix="auto",
+                symprec=1e-5,
+            )
+            self._phono3py.generate_displacements(distance=distance, is_plusminus=opposites)
+
+    def forces(self, calculator: Calculator) -> tuple[Floats, Floats]:
+        """Return the forces of second and third order, one supercell after another, eV/A."""
+        return (
+            forces_on(self._phono3py.phonon_supercells_with_displacements, calculator),
+            forces_on(self._phono3py.supercells_with_displacements, calculator),
         )
-        phono3py.generate_displacements(distance=distance, is_plusminus=opposites)
-        fc2 = forces_on(phono3py.phonon_supercells_with_displacements, calculator)
-        phono3py.phonon_forces = fc2
-        phono3py.produce_fc2()
-        phono3py.symmetrize_fc2()
-        phono3py.mesh_numbers = mesh
-        phono3py.init_phph_interaction()
-        phono3py.run_phonon_solver()
-        frequencies = np.array(phono3py.get_phonon_data()[0])
-        fc3 = forces_on(phono3py.supercells_with_displacements, calculator)
-        if frequencies.min() < -0.01:
-            return ByHand(fc2, fc3, frequencies, float("nan"))
-        phono3py.forces = fc3
-        phono3py.produce_fc3()
-        phono3py.symmetrize_fc3()
-        phono3py.init_phph_interaction()
-        phono3py.run_thermal_conductivity(temperatures=[300], is_isotope=True)
-    return ByHand(fc2, fc3, frequencies, float(phono3py.thermal_conductivity.kappa[0, 0, :3].mean()))
+
+    def conductivity(self, fc2: Floats, fc3: Floats, mesh: tuple[int, int, int]) -> ByHand:
+        """Return what ``fc2`` (D2, S2, 3) and ``fc3`` (D3, S3, 3) give on ``mesh`` in plain relaxation times."""
+        phono3py = self._phono3py
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            phono3py.phonon_forces = fc2
+            phono3py.produce_fc2()
+            phono3py.symmetrize_fc2()
+            phono3py.mesh_numbers = mesh
+            phono3py.init_phph_interaction()
+            phono3py.run_phonon_solver()
+            lowest = float(np.min(phono3py.get_phonon_data()[0]))
+            if lowest < -0.01:
+                return ByHand(fc2, fc3, lowest, float("nan"))
+            phono3py.forces = fc3
+            phono3py.produce_fc3()
+            phono3py.symmetrize_fc3()
+            phono3py.init_phph_interaction()
+            phono3py.run_thermal_conductivity(temperatures=[300], is_isotope=True)
+        return ByHand(fc2, fc3, lowest, float(phono3py.thermal_conductivity.kappa[0, 0, :3].mean()))
 
 
 def phonopy_atoms(atoms: Atoms) -> Any:

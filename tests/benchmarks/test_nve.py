@@ -64,6 +64,11 @@ def test_score_is_that_of_lambench() -> None:
     assert score_of([5e-2, None]) == pytest.approx((2.0 + 5.0) / 2)
 
 
+def test_unknown_drift_has_no_score() -> None:
+    """The drift of a run that is too short for a line is NaN, which must not count as none at all."""
+    assert np.isnan(score_of([1e-9, float("nan")]))
+
+
 def test_systems_of_lambench_are_refused_row_by_row() -> None:
     """None is within the elements of the model that ships: each row names those of its own that are not known."""
     crystals = []
