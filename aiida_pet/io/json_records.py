@@ -36,8 +36,8 @@ from aiida_pet.tables.table import Array
 # Of which nothing is left out: the correction is their sum, the formula that of the structure.
 _PARTS_OF_ENTRIES = frozenset({"energy_adjustments", "composition"})
 _FORMS = (
-    "expected pymatgen Structures or entries, attributes of OPTIMADE, atoms of JARVIS, or texts of CIF or POSCAR: "
-    "fetch the crystals in one of these forms, for instance from the OPTIMADE interface of the database"
+    "aiida-pet reads pymatgen Structures and entries, attributes of OPTIMADE, atoms of JARVIS, and texts of CIF or "
+    "POSCAR: fetch the crystals in one of these forms, for instance from the OPTIMADE interface of the database"
 )
 _OPTIMADE_OTHERS = frozenset({"info", "references", "calculations", "files", "links"})
 

@@ -169,7 +169,7 @@ def test_results_of_other_science_are_refused(
 def test_what_is_no_campaign_is_refused(module_inputs: Inputs) -> None:
     node = relax(module_inputs(1))
     with pytest.raises(
-        NotResumableError, match="is a LaneWorkChain: expected a launch of a task or a screening"
+        NotResumableError, match="is a LaneWorkChain: only launches of tasks and screenings can be resumed"
     ):
         resume_builder(next(one for one in node.called if one.process_label == "LaneWorkChain"))
 

@@ -156,7 +156,7 @@ def test_values_of_sites_and_a_charge_are_told(tmp_path: Path) -> None:
     ],
 )
 def test_forms_that_are_not_read_say_which_are(tmp_path: Path, record: dict[str, Any]) -> None:
-    with pytest.raises(StructureFileError, match=r"structure 'x'.*pymatgen's Structures.*OPTIMADE interface"):
+    with pytest.raises(StructureFileError, match=r"structure 'x'.*pymatgen Structures.*OPTIMADE interface"):
         read(tmp_path, {"data": [record]}, skip=False)
 
 
