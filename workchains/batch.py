@@ -84,7 +84,7 @@ class BatchWorkChain(TaskProtocols, WorkChain):
             "rows",
             valid_type=TableData,
             required=False,
-            help="Ids of the crystals to compute; if not given, all crystals are computed.",
+            help="Ids of the crystals to compute. If not given, all crystals are computed.",
         )
         define_sharing(spec)
         define_done(spec)
@@ -101,7 +101,7 @@ class BatchWorkChain(TaskProtocols, WorkChain):
             "results",
             valid_type=StructureSetData,
             required=False,
-            help="All rows in the order of the input; rows without a result have the status `left`.",
+            help="All rows in the order of the input. Rows without a result have the status `left`.",
         )
         spec.output(
             "summary", valid_type=orm.Dict, required=False, help="Statuses, jobs, times, evaluations."
@@ -211,7 +211,7 @@ class BatchWorkChain(TaskProtocols, WorkChain):
         computed = [table.ids for table in parts.values()]
         twice = sum(map(len, computed)) - len(np.unique(np.concatenate(computed))) if computed else 0
         if twice:
-            self.report(f"warning: computed twice, in two jobs: {plural(twice, 'row')}")
+            self.report(f"warning: rows that were computed twice, by two jobs: {plural(twice, 'row')}")
         parts |= done
         first = next(iter(parts.values()))
         if len(parts) == 1 and np.array_equal(first.ids, ids):
@@ -265,7 +265,7 @@ class BatchWorkChain(TaskProtocols, WorkChain):
         if not messages:
             (*_, job) = jobs_of(self.node)
             messages = [
-                f"The jobs broke down at every row. The last of them, <{job.pk}>, says: {job.exit_message}"
+                f"The engine broke down on every row. The last job, <{job.pk}>, says: {job.exit_message}"
             ]
         return " ".join(dict.fromkeys(messages))
 

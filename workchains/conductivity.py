@@ -46,7 +46,7 @@ class ConductivityWorkChain(CrystalsWorkChain):
             "transport_code",
             valid_type=orm.AbstractCode,
             required=False,
-            help="The code `pet-engine` on a computer with phono3py; if not given, the code of the forces.",
+            help="The code `pet-engine` on a computer with phono3py. If not given, the code for the forces is used.",
         )
         spec.input(
             "transport_options",
@@ -62,7 +62,7 @@ class ConductivityWorkChain(CrystalsWorkChain):
             required=False,
             is_metadata=True,
             validator=validate_settings,
-            help="Settings of these jobs: threads, which is the number of processes.",
+            help="Settings of these jobs; `threads` is the number of processes.",
         )
         spec.outline(
             cls.setup,
@@ -77,7 +77,8 @@ class ConductivityWorkChain(CrystalsWorkChain):
             "forces",
             valid_type=StructureSetData,
             required=False,
-            help="All rows with the forces of their displaced supercells, from which `pet.transport` can be run again.",
+            help="All rows with the forces on their displaced supercells. These are an input of `pet.transport`, so "
+            "you can run the transport again.",
         )
         spec.exit_code(
             430,

@@ -63,7 +63,7 @@ class CrystalsWorkChain(BatchWorkChain):
     def validate(cls, inputs: Any, port: Any) -> str | None:
         """Return what is wrong with the inputs taken together."""
         if ("structure" in inputs) == ("structures" in inputs):
-            return "give either `structures` (a set) or `structure` (a single crystal)"
+            return "give either `structures` (a set) or `structure` (a single crystal), not both"
         if "structure" in inputs and "rows" in inputs:
             return "`rows` selects from a set: leave it out with a single `structure`"
         if inputs["task"].value != cls.TASK:

@@ -205,8 +205,8 @@ def check_crystals(
         other = given.compare(structures, ids, table).other
         if other:
             return (
-                f"{name} <{table.pk}> holds other crystals than the input under the ids "
-                f"{named(other)}: the geometry or columns that the task reads differ; launch this set anew"
+                f"{name} <{table.pk}> has other crystals than the input for the ids "
+                f"{named(other)}: the geometry, or columns that the task reads, differ; start a new launch for this set"
             )
     return None
 
@@ -228,7 +228,7 @@ def _problem_of(table: StructureSetData, task: Task, sha256: str, parameters: An
         return "belongs to another model"
     if parse_parameters(task, maker.inputs.parameters.get_dict()) != parameters:
         return "was made with other parameters"
-    return None if _is_current_table(table) else "was made by a version of the engine whose results differ"
+    return None if _is_current_table(table) else "was made by a version of the engine with other results"
 
 
 def maker_of(table: StructureSetData) -> Any | None:

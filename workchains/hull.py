@@ -76,13 +76,13 @@ class HullWorkChain(TaskProtocols, WorkChain):
             required=False,
             valid_type=(StructureSetData, TableData),
             validator=validate_references,
-            help="Reference phases by name: sets with energies, or tables made from files.",
+            help="Reference phases by name: sets with energies, or tables that were made from files.",
         )
         spec.input(
             "reference_structures",
             valid_type=StructureSetData,
             required=False,
-            help="Elements and competing phases that are relaxed first with the inputs `relax`.",
+            help="Elements and competing phases. They are relaxed first, with the inputs `relax`.",
         )
         spec.expose_inputs(
             RelaxWorkChain,
@@ -100,8 +100,9 @@ class HullWorkChain(TaskProtocols, WorkChain):
             serializer=orm.to_aiida_type,
             required=False,
             validator=validate_free,
-            help="`rattle` (A), `seed` and `min_gain` (eV/atom): after `relax`, which keeps their symmetry, "
-            "references are rattled and relaxed freely, and the lower of the two results counts.",
+            help="If given, references are relaxed twice: first with `relax`, which keeps their symmetry, then freely "
+            "after small random moves. The result with the lower energy counts. The keys are `rattle` (A), `seed` "
+            "and `min_gain` (eV/atom).",
         )
         spec.inputs["relax"].validator = None  # the child checks the crystals together with the rest
         spec.input(
@@ -141,8 +142,8 @@ class HullWorkChain(TaskProtocols, WorkChain):
         spec.exit_code(
             411,
             "ERROR_REFERENCES_NOT_RELAXED",
-            message="The references are not all relaxed (process <{pk}>): {message} If rows are left, `aiida-pet "
-            "resume {pk}` goes on with them; then launch the hull again.",
+            message="Not all references could be relaxed (process <{pk}>): {message} If rows are unfinished, run "
+            "`aiida-pet resume {pk}`, then launch the hull again.",
         )
 
     def on_terminated(self) -> None:
@@ -233,7 +234,7 @@ class HullWorkChain(TaskProtocols, WorkChain):
         parameters = orm.Dict(self.inputs.relax.parameters.get_dict() | {"symmetry": "none"})
         found = find_relaxed(self.ctx.rattled, self.inputs.relax.model, parameters)
         if found is not None:
-            self.report(f"references are relaxed freely already: <{found.pk}>")
+            self.report(f"references were already relaxed freely: <{found.pk}>")
             self._combine(found.outputs.results)
         return found is None
 

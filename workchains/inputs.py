@@ -60,8 +60,8 @@ def define_job_inputs(spec: ProcessSpec) -> None:
         "remote_model",
         valid_type=orm.RemoteData,
         required=False,
-        help=f"Folder on the computer of the code that holds the model as {MODEL_FILE}; if not given, the model is "
-        "staged.",
+        help=f"Folder with the model as {MODEL_FILE}, on the computer of the code. If not given, the model is "
+        "uploaded.",
     )
     define_place(spec)
     spec.input(
@@ -69,7 +69,7 @@ def define_job_inputs(spec: ProcessSpec) -> None:
         valid_type=bool,
         default=False,
         is_metadata=True,
-        help="Take jobs that were done before with the same inputs from AiiDA's cache, even if caching is off in the "
+        help="Use AiiDA's cache for jobs that were done before with the same inputs, even if caching is off in the "
         "profile.",
     )
     spec.input(
@@ -77,8 +77,8 @@ def define_job_inputs(spec: ProcessSpec) -> None:
         valid_type=orm.Bool,
         serializer=orm.to_aiida_type,
         default=lambda: orm.Bool(False),
-        help="Remove the folder of a job from the computer once its results are stored and no later job takes up its "
-        "state. Folders of jobs that failed stay, as do those of jobs from the cache.",
+        help="Remove the folder of a job from the computer once its results are stored and no later job needs its "
+        "state. Folders of failed jobs and of jobs from the cache are kept.",
     )
     spec.input(
         "max_failures",
@@ -86,7 +86,7 @@ def define_job_inputs(spec: ProcessSpec) -> None:
         serializer=orm.to_aiida_type,
         default=lambda: orm.Int(DEFAULT_MAX_FAILURES),
         validator=validate_positive,
-        help="A lane stops after this many jobs in a row that finished no row.",
+        help="A lane stops after this number of successive jobs without a finished row.",
     )
 
 
@@ -120,15 +120,15 @@ def define_sharing(spec: ProcessSpec) -> None:
         serializer=orm.to_aiida_type,
         required=False,
         validator=validate_positive,
-        help="Largest number of rows in a job; if not given, there are few large jobs.",
+        help="Largest number of rows in a job. If not given, there are few large jobs.",
     )
     spec.input(
         "asked",
         valid_type=dict,
         required=False,
         is_metadata=True,
-        help="What the user gave as `resources` and `options`, before the input `options` was made from it. A "
-        "campaign that is resumed with other resources keeps everything else.",
+        help="The `resources` and `options` as the user wrote them, before they became the input `options`. So a "
+        "resumed campaign can change some of them and keep the others.",
     )
     define_job_duration(spec)
 
@@ -141,8 +141,8 @@ def define_job_duration(spec: ProcessSpec) -> None:
         serializer=orm.to_aiida_type,
         required=False,
         validator=validate_positive,
-        help="Seconds that a job should take. The first job of a lane is small; the next jobs have as many rows as "
-        "its speed and the walltime allow, but at most `job_size`.",
+        help="Target duration of a job in seconds. The first job of a lane is small. Its speed and the walltime then "
+        "set the number of rows of the next jobs, which is at most `job_size`.",
     )
 
 

@@ -91,11 +91,13 @@ class LaneWorkChain(WorkChain):
             "given_up",
             valid_type=StructureSetData,
             required=False,
-            help="Rows that were given up, since their jobs broke down twice, the second time with this row alone. "
-            "They have the status `failed`, and the reason as message.",
+            help="Rows that were given up, because the engine broke down twice on them, the second time in a job with "
+            "this row alone. They have the status `failed`, with the reason as message.",
         )
         spec.exit_code(
-            300, "ERROR_FATAL", message="Job <{pk}> cannot succeed as it is, so the lane stops: {message}"
+            300,
+            "ERROR_FATAL",
+            message="Job <{pk}> failed, and another job would fail in the same way, so the lane stops: {message}",
         )
         spec.exit_code(
             301,
@@ -117,7 +119,7 @@ class LaneWorkChain(WorkChain):
         spec.exit_code(
             400,
             "ERROR_TOO_MANY_FAILURES",
-            message="{count} jobs in a row finished no row, so the lane stops with {left} left. The last, job "
+            message="{count} successive jobs finished no row, so the lane stops with {left} left. The last job, "
             "<{pk}>: {message}",
         )
 
@@ -255,7 +257,7 @@ class LaneWorkChain(WorkChain):
             self.exit_codes.ERROR_FATAL,
             Walk.from_dict(self.ctx.walk),
             pk=self.ctx.job.pk,
-            message=f"its model was refused and could not be staged again (process <{staging.pk}>): {reason}",
+            message=f"its model was refused and could not be uploaded again (process <{staging.pk}>): {reason}",
         )
 
     def finish(self) -> ExitCode | None:

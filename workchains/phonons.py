@@ -74,7 +74,7 @@ class PhononWorkChain(CrystalsWorkChain):
             "parent",
             valid_type=orm.StructureData,
             required=False,
-            help="Structure whose band path is used for a single crystal, on the lattice of the crystal.",
+            help="Structure that gives the band path of a single crystal; the bands are on the lattice of the crystal.",
         )
         spec.input(
             "follow_modes",
@@ -82,9 +82,9 @@ class PhononWorkChain(CrystalsWorkChain):
             serializer=orm.to_aiida_type,
             required=False,
             validator=validate_follow_modes,
-            help="Displace crystals that have imaginary modes along the softest mode and relax them freely: true, or "
-            f"a dictionary with `amplitude` (A) and `{RELAX}`, the parameters of that relaxation that differ from "
-            "the parameters of the job.",
+            help="Displace crystals that have imaginary modes along their softest mode, and relax them freely. Give "
+            "true, or a dictionary with `amplitude` (A) and `{RELAX}` (parameters of that relaxation that differ "
+            "from the parameters of the job).",
         )
         spec.outline(
             cls.setup,
@@ -98,7 +98,7 @@ class PhononWorkChain(CrystalsWorkChain):
             (
                 "bands",
                 orm.BandsData,
-                "Bands (THz) of the single crystal; attributes say from which structure the path is.",
+                "Bands (THz) of the single crystal; attributes name the structure that gave the path.",
             ),
             ("dos", orm.XyData, "Density of states (1/THz) of the single crystal, total and of each atom."),
             (
@@ -110,12 +110,12 @@ class PhononWorkChain(CrystalsWorkChain):
             (
                 "followed",
                 TableData,
-                "Results of following the softest modes, a row for each crystal that was followed.",
+                "Results of following the softest modes, with a row for each crystal.",
             ),
             (
                 "followed_structures",
                 StructureSetData,
-                "The freely relaxed supercells to which the modes led, under the ids of the crystals.",
+                "The supercells after the free relaxation, with the ids of the crystals.",
             ),
         ):
             spec.output(name, valid_type=valid_type, required=False, help=text)
@@ -127,7 +127,7 @@ class PhononWorkChain(CrystalsWorkChain):
         spec.exit_code(
             422,
             "ERROR_NOT_FOLLOWED",
-            message="No crystal was relaxed along its imaginary modes (process <{pk}>): {message}",
+            message="The relaxations along the imaginary modes gave no result (process <{pk}>): {message}",
         )
 
     @classmethod
@@ -157,7 +157,7 @@ class PhononWorkChain(CrystalsWorkChain):
         if follow is None or (isinstance(follow, orm.Bool) and not follow.value):
             return False
         rows = rows_to_follow(self.outputs["results"])
-        self.report(f"{len(rows)} crystals have imaginary modes to follow")
+        self.report(f"{len(rows)} crystals have imaginary modes, which will be followed")
         return bool(rows)
 
     def follow(self) -> Any:
@@ -301,9 +301,7 @@ def validate_follow_modes(node: orm.Bool | orm.Dict | None, _: Any) -> str | Non
         return f"{RELAX} = {relax!r}: expected parameters such as {{'fmax': 0.001}}"
     of_job = sorted(set(options) & set(_OF_THE_JOB))
     if of_job:
-        return (
-            f"{', '.join(of_job)}: the relaxation takes the value of the phonons, so set it in `parameters`"
-        )
+        return f"{', '.join(of_job)}: the relaxation uses the same value as the phonons, so set it in `parameters`"
     try:
         read_parameters(FollowParameters, orm.Dict(options))
     except ParameterError as error:

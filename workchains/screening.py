@@ -73,7 +73,7 @@ class ScreeningWorkChain(WorkChain):
             "done",
             dynamic=True,
             required=False,
-            help="Step -> results of jobs of an earlier screening that this screening takes up; their rows are not "
+            help="Step -> results of jobs of an earlier screening that this screening resumes. Their rows are not "
             "computed again.",
         )
         spec.inputs["reuse"].default = True  # type: ignore[union-attr]
@@ -105,7 +105,7 @@ class ScreeningWorkChain(WorkChain):
             "summary",
             valid_type=orm.Dict,
             required=False,
-            help="For each stage, the number of rows that passed it, and its time.",
+            help="For each stage, the number of rows that passed, and the time.",
         )
         spec.output_namespace(
             "stages", dynamic=True, valid_type=TableData, help="The complete table of each stage."
@@ -214,7 +214,7 @@ class ScreeningWorkChain(WorkChain):
         done, others = still_valid(dict(self.inputs.get("done", {}).get(step, {})), task, structures, ids)
         if others:
             self.report(
-                f"{step}: {len(others)} rows are computed again, since they are other crystals now: {named(others)}"
+                f"{step}: {len(others)} rows are computed again, since their crystals have changed: {named(others)}"
             )
         return done
 

@@ -93,7 +93,7 @@ def make_stages(
     missing = sorted(set(changes) - set(wanted))
     if missing:
         raise ProtocolError(
-            f"options are given for {', '.join(missing)}, which is not among the stages that were asked for"
+            f"options are given for {', '.join(missing)}, which is not among the chosen stages"
         )
     name = name_of(protocol, content, "of a screening")
     stages = {}
@@ -220,7 +220,7 @@ def made_columns(stage: str, options: Mapping[str, Any]) -> set[str]:
 def _renamed(condition: Any, names: Mapping[str, str], so_far: Iterable[str]) -> str:
     """Return what to write for columns of the input in ``condition`` that make way for those of a stage."""
     hints = [
-        f"{name!r} is made by a stage that has not run by then; the column of the input is called {names[name]!r} here"
+        f"{name!r} is computed by a later stage; the column of the input is called {names[name]!r} here"
         for name in (_names(condition) if isinstance(condition, str) else ())
         if name not in so_far and names.get(name, name) != name
     ]
@@ -262,8 +262,8 @@ def _check_options(stage: str, options: Mapping[str, Any]) -> str | None:
 
 def _same_for_all(names: list[str]) -> str:
     return (
-        f"{', '.join(names)}: a screening has the same options for the jobs of all its stages. Give the screening "
-        "enough for the stage that needs most, or launch that stage by itself on the rows that pass"
+        f"{', '.join(names)}: the jobs of all stages of a screening have the same options. Choose options that are "
+        "enough for every stage, or launch the most demanding stage separately for the rows that pass"
     )
 
 

@@ -40,7 +40,7 @@ class StagingWorkChain(WorkChain):
         spec.output(
             "remote_model",
             valid_type=orm.RemoteData,
-            help=f"The folder that holds the model as {MODEL_FILE}.",
+            help=f"The folder with the model as {MODEL_FILE}.",
         )
         spec.exit_code(
             300,
@@ -51,8 +51,7 @@ class StagingWorkChain(WorkChain):
         spec.exit_code(
             301,
             "ERROR_DAMAGED",
-            message="{count} uploads arrived on `{computer}` with a SHA-256 that is not the model's: the disk there "
-            "may be full or broken.",
+            message="{count} uploads to `{computer}` had a wrong SHA-256: the disk there may be full or broken.",
         )
 
     def look(self) -> None:

@@ -24,12 +24,12 @@ def define_resumes(spec: ProcessSpec) -> None:
         valid_type=str,
         required=False,
         is_metadata=True,
-        help="UUID of the launch that this one takes up.",
+        help="UUID of the launch that this launch resumes.",
     )
     spec.exit_code(
         310,
         ERROR_TAKEN_UP,
-        message="Launch <{pk}>, which began earlier, takes up launch <{resumed}>: nothing was computed here.",
+        message="Launch <{pk}>, which began earlier, already resumes launch <{resumed}>. Nothing was computed here.",
     )
 
 

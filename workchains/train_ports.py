@@ -31,7 +31,7 @@ def define_training(spec: WorkChainSpec) -> None:
     spec.input("code", valid_type=orm.AbstractCode, help="The code `pet-engine`.")
     define_sets(spec)
     spec.input(
-        "model", valid_type=PetModelData, required=False, help="The model to begin from, or to calibrate."
+        "model", valid_type=PetModelData, required=False, help="The initial model, or the model to calibrate."
     )
     spec.input(
         "teacher",
@@ -46,14 +46,15 @@ def define_training(spec: WorkChainSpec) -> None:
         serializer=orm.to_aiida_type,
         default=lambda: orm.Int(3),
         validator=validate_positive,
-        help="The training stops after this many jobs in a row that finished no epoch.",
+        help="The training stops after this number of successive jobs without a finished epoch.",
     )
     spec.input(
         "clean_workdir",
         valid_type=orm.Bool,
         serializer=orm.to_aiida_type,
         default=lambda: orm.Bool(False),
-        help="Remove the folders of a stage's jobs, with their checkpoints, once its model is stored.",
+        help="Remove the folders of the jobs of a stage, with their checkpoints, once the model of the stage is "
+        "stored.",
     )
     define_resumes(spec)
     spec.inputs.validator = validate_training_inputs
@@ -75,7 +76,7 @@ def define_training(spec: WorkChainSpec) -> None:
         "rows",
         valid_type=TableData,
         required=False,
-        help="For what each row was used, or why it was refused.",
+        help="What each row was used for, or why it was not used.",
     )
     spec.output(
         "summary", valid_type=orm.Dict, required=False, help="Output of the last stage, see TrainCalculation."
@@ -103,7 +104,9 @@ def _check_models(mode: Mode, inputs: Any) -> str | None:
     if needed is not None and needed not in inputs:
         return f"mode {mode.value} needs a {needed}"
     if mode is Mode.SCRATCH and "model" in inputs:
-        return "mode scratch makes a new model and takes none to begin from: use mode finetune, or leave `model` out"
+        return (
+            "mode scratch makes a new model and has no initial model: use mode finetune, or leave `model` out"
+        )
     if mode is not Mode.DISTILL and "teacher" in inputs:
         return f"mode {mode.value} has no teacher: use mode distill, or leave `teacher` out"
     return None
@@ -143,5 +146,5 @@ def _define_exit_codes(spec: WorkChainSpec) -> None:
     spec.exit_code(
         400,
         "ERROR_TOO_MANY_FAILURES",
-        message="{count} jobs in a row finished no epoch, so the training stops. The last, job <{pk}>: {message}",
+        message="{count} successive jobs finished no epoch, so the training stops. The last job, <{pk}>: {message}",
     )

@@ -119,8 +119,8 @@ class PetCalculator(BaseModel):
     def _no_name(cls, raw: Any) -> Any:
         if isinstance(raw, Mapping) and "name" in raw:
             raise ValueError(
-                f"calculator name {raw['name']!r}: the calculator is PET, give no name (for another calculator use "
-                "aiida-ase's ase.ase)"
+                f"calculator name {raw['name']!r}: the calculator is always PET, so leave the name out (for another "
+                "calculator use aiida-ase's ase.ase)"
             )
         return raw
 
@@ -167,8 +167,8 @@ class PetAseCalculation(AseCalculation):
             "remote_model",
             valid_type=orm.RemoteData,
             required=False,
-            help=f"Folder on the computer that holds the model as {MODEL_FILE}: the job links to the file, so it is "
-            "not uploaded.",
+            help=f"Folder on the computer that contains the model as {MODEL_FILE}. The job links to this file, and "
+            "nothing is uploaded.",
         )
         spec.inputs["parameters"].validator = validate_parameters
         spec.inputs["metadata"]["options"]["resources"].default = {

@@ -87,22 +87,29 @@ def choose_path(
         of = PathOf.PARENT
         if path.spacegroup != own:
             said.append(
-                f"bands are on the path of the parent's space group {path.spacegroup}; the crystal has {own} at "
-                f"path_symprec = {symprec:g} A"
+                f"bands are along the path of the parent structure, space group {path.spacegroup}; the crystal has "
+                f"{own} at path_symprec = {symprec:g} A"
             )
     elif begun in (own, None):
         path, of = _path(crystal, symprec), PathOf.CRYSTAL
     elif parameters.allow_other_path:
         path, of = _path(crystal, symprec), PathOf.CRYSTAL
-        said.append(f"{changed}: bands are on the path of {path.spacegroup}, since allow_other_path is set")
+        said.append(
+            f"{changed}: bands are along the path of space group {path.spacegroup}, since allow_other_path is set"
+        )
     else:
         path, of = _path_of_start(crystal, symprec, start, changed), PathOf.START
-        said.append(f"{changed}: bands are on the path of the start, space group {path.spacegroup}")
+        said.append(
+            f"{changed}: bands are along the path of the unrelaxed crystal, space group {path.spacegroup}"
+        )
     if of is PathOf.CRYSTAL and path.spacegroup != own:
-        said.append(f"bands are on the path of {path.spacegroup}, since not all atoms obey {own}")
+        said.append(
+            f"bands are along the path of space group {path.spacegroup}, since not all atoms obey {own}"
+        )
     if path.is_supercell:
         said.append(
-            f"the primitive cell is a supercell at path_symprec = {symprec:g} A: labels belong to the smaller cell"
+            f"at path_symprec = {symprec:g} A the crystal has a smaller primitive cell; the labels of the bands "
+            "belong to this smaller cell"
         )
     return ChosenPath(path, of, own, tuple(said))
 
@@ -170,12 +177,12 @@ def _path(crystal: Atoms, symprec: float, parent: Atoms | None = None) -> BandPa
 
 
 def _path_of_start(crystal: Atoms, symprec: float, start: Atoms | None, changed: str) -> BandPath:
-    remedy = "give the structure whose path is wanted as `parent`, or set allow_other_path"
+    remedy = "give a structure with the right path as `parent`, or set allow_other_path"
     if start is None:
-        raise OtherPathError(f"{changed}, and the path of the start is not known: {remedy}")
+        raise OtherPathError(f"{changed}, and the path of the unrelaxed crystal is not known: {remedy}")
     try:
         return _path(crystal, symprec, start)
     except ValueError as error:
         raise OtherPathError(
-            f"{changed}, and the path of the start does not fit ({error}): {remedy}"
+            f"{changed}, and the path of the unrelaxed crystal does not fit ({error}): {remedy}"
         ) from error

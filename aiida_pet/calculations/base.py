@@ -98,7 +98,7 @@ class PetCalculation(CalcJob):
         spec.input(
             "model",
             valid_type=PetModelData,
-            help="The PET model; the engine refuses any file of another sha256.",
+            help="The PET model; the engine refuses a file with another SHA-256.",
         )
         spec.input("structures", valid_type=StructureSetData, help="The crystals.")
         spec.input(
@@ -118,15 +118,15 @@ class PetCalculation(CalcJob):
             "remote_model",
             valid_type=orm.RemoteData,
             required=False,
-            help=f"Folder on the computer that holds the model as {MODEL_FILE}: jobs link to the file, so it is not "
-            "uploaded.",
+            help=f"Folder on the computer that contains the model as {MODEL_FILE}. Jobs link to this file, and "
+            "nothing is uploaded.",
         )
         spec.input(
             "remote_state",
             valid_type=orm.RemoteData,
             required=False,
-            help=f"Folder on the computer of an earlier job that left rows. Rows in its {STATE_FILE}, if this file is "
-            "still there, go on from the step that they had reached.",
+            help=f"Folder on the computer of an earlier job that did not finish its rows. If its {STATE_FILE} is "
+            "still there, these rows continue from their last saved step.",
         )
         define_settings(spec)
         spec.inputs.validator = validate_batch_inputs  # type: ignore[assignment]
@@ -135,13 +135,14 @@ class PetCalculation(CalcJob):
             "results",
             valid_type=StructureSetData,
             required=False,
-            help="The finished rows, in the order of the job: columns and final geometry.",
+            help="The finished rows in the order of the job, with columns and final geometry.",
         )
         spec.output(
             "summary",
             valid_type=orm.Dict,
             required=False,
-            help="Counts per status, rows done and left, times in seconds, evaluations, memory, device, model.",
+            help="Number of rows of each status, finished and unfinished rows, times in seconds, evaluations, memory, "
+            "device, model.",
         )
         spec.default_output_node = "summary"
         define_exit_codes(spec)

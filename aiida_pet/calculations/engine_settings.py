@@ -25,8 +25,8 @@ def define_settings(spec: ProcessSpec) -> None:
         required=False,
         is_metadata=True,
         validator=validate_settings,
-        help="How the engine works: device, threads, margin, ...; the fields of "
-        "`aiida_pet.job.folder.EngineSettings`. They are not part of the hash.",
+        help="Settings of the engine that do not change results: device, threads, margin, ... (the fields of "
+        "`aiida_pet.job.folder.EngineSettings`). They are not part of the hash.",
     )
 
 

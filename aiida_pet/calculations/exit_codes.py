@@ -80,7 +80,7 @@ CODES = (
     _Code(
         311,
         Failure.NOT_STARTED,
-        "The engine ended before it began with its rows: {reason}. {remedy}.",
+        "The engine ended before it computed any rows: {reason}. {remedy}.",
     ),
     _Code(
         400,

@@ -22,7 +22,7 @@ class HarmonicParameters(BaseModel):
         1e-5,
         gt=0,
         lt=10,
-        description="tolerance at which phonopy finds the space group; it should be the tolerance of the job",
+        description="tolerance at which phonopy finds the space group; use the same value as the job",
         json_schema_extra=told(unit="A"),
     )
 
@@ -45,7 +45,7 @@ class BandsParameters(HarmonicParameters):
     )
     allow_other_path: bool = Field(
         False,
-        description="if the space group has changed, take the path of the group that the crystal has now",
+        description="if the space group has changed, allow the path of the new group",
     )
 
 
@@ -63,12 +63,12 @@ class DosParameters(MeshParameters):
     sigma: float = Field(
         0.1,
         gt=0,
-        description="standard deviation of the Gaussian that stands for each mode",
+        description="standard deviation of the Gaussian smearing",
         json_schema_extra=told(unit="THz"),
     )
     frequency_range: tuple[float, float] | None = Field(
         None,
-        description="lowest and highest frequency; if not given, the range holds all modes and their Gaussians",
+        description="lowest and highest frequency; if not given, the range contains all modes with their smearing",
         json_schema_extra=told(unit="THz"),
     )
     n_points: int = Field(501, ge=2, description="number of frequencies")
@@ -110,13 +110,13 @@ class FollowParameters(HarmonicParameters):
     """Crystals displaced along their softest modes."""
 
     amplitude: float = Field(
-        0.1, gt=0, description="displacement of the atom that moves most", json_schema_extra=told(unit="A")
+        0.1, gt=0, description="largest displacement of an atom", json_schema_extra=told(unit="A")
     )
     imaginary_threshold: float = Field(
         0.1,
         ge=0,
-        description="a mode whose frequency is below minus this value is followed; it should be the threshold of the "
-        "job",
+        description="modes with a frequency below minus this value are imaginary and are followed; use the same value "
+        "as the job",
         json_schema_extra=told(unit="THz"),
     )
 

@@ -38,23 +38,25 @@ class HullParameters(BaseModel):
 
     hull: above_hull.HullKind = Field(
         above_hull.HullKind.ALL,
-        description="phases that make the hull: all crystals of the set and the references, or references alone",
+        description="phases that make the hull: all (crystals of the set and references) or references (references "
+        "alone)",
     )
     force_mixture: StrictBool = Field(False, description="allow different levels of theory on one hull")
     stability_threshold: float = Field(
         0.0,
         strict=True,
         allow_inf_nan=False,
-        description="energy above the hull up to which a crystal is stable",
+        description="a crystal is stable if its energy above the hull is at most this value",
         json_schema_extra=told(unit="eV/atom"),
     )
     level_of_theory: str = Field(
         "",
-        description="level of theory of the set, if its provenance does not say it",
+        description="level of theory of the set, if its provenance does not give it",
         json_schema_extra=told(expected="a text such as 'PBE, VASP'"),
     )
     corrections: CorrectionKind = Field(
-        CorrectionKind.AUTO, description="corrections of the energies of the set"
+        CorrectionKind.AUTO,
+        description="corrections of energies of the Materials Project: auto, mp2020 or none",
     )
     count_unconverged: StrictBool = Field(
         False,

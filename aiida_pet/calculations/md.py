@@ -26,8 +26,8 @@ class DynamicsCalculation(PetCalculation):
             "trajectories",
             valid_type=TrajectoriesData,
             required=False,
-            help="The frames that this job wrote. For a row that went on from an earlier job they begin where that "
-            "job ended.",
+            help="The frames that this job wrote. If a row was continued from an earlier job, its frames here begin "
+            "where that job ended.",
         )
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:

@@ -31,7 +31,7 @@ def check_job(code: InstalledCode, patience: float) -> Iterator[Check]:
         options = resource_options(code.computer)
         gpus = asked_resources(code.computer).gpus or 0
     except ResourceError as error:
-        yield Check("job", False, f"not sent: {error}", "set up the computer anew under another label")
+        yield Check("job", False, f"not sent: {error}", "set up the computer again with another label")
         return
     options["max_wallclock_seconds"] = min(
         options.get("max_wallclock_seconds", PROBE_WALLTIME_S), PROBE_WALLTIME_S
@@ -78,7 +78,7 @@ def read_probe(answer: dict[str, Any], gpus: int) -> Iterator[Check]:
     :param gpus: that the job asked for.
     """
     if answer["version"] != __version__:
-        remedy = f"install aiida-pet {__version__} in the environment that the compute node uses"
+        remedy = f"install aiida-pet {__version__} in the environment of the compute node"
         yield Check("node's engine", False, f"aiida-pet {answer['version']}, here {__version__}", remedy)
     else:
         packages = ", ".join(f"{name} {found}" for name, found in answer["packages"].items() if found)
@@ -104,5 +104,5 @@ def read_probe(answer: dict[str, Any], gpus: int) -> Iterator[Check]:
             "install torch with CUDA there, load the driver's module, or correct the GPU syntax of the computer",
         )
     else:
-        yield Check("node's GPU", True, "none, and no GPU was asked for: jobs run on the CPU")
+        yield Check("node's GPU", True, "no GPU, and none was asked for: jobs run on the CPU")
     yield check_open_files("node's files", int(answer["open_files"]))

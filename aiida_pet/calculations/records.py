@@ -28,9 +28,8 @@ def record_given_up(structures: StructureSetData, reasons: orm.Dict) -> Structur
     """
     told = reasons.get_dict()
     texts = {
-        name: f"given up: its job broke down twice, the second time with this row alone: {reason}"[
-            :_MOST_CHARACTERS
-        ]
+        name: "given up: the engine broke down twice on this row, the second time in a job with this row alone: "
+        f"{reason}"[:_MOST_CHARACTERS]
         for name, reason in told["reasons"].items()
     }
     names = carried_columns()

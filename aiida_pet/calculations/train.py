@@ -69,15 +69,14 @@ class TrainCalculation(CalcJob):
             "model",
             valid_type=PetModelData,
             required=False,
-            help="The model to begin from. If it has an uncertainty (an LLPR model around it), the uncertainty is "
-            "removed.",
+            help="The initial model. If it has an uncertainty (an LLPR wrapper), the uncertainty is removed.",
         )
         spec.input(
             "remote_state",
             valid_type=orm.RemoteData,
             required=False,
-            help="Folder on the computer of an earlier job of the same stage that did not finish; this job goes on "
-            "from its newest checkpoint.",
+            help="Folder on the computer of an earlier, unfinished job of the same stage; this job continues from its "
+            "newest checkpoint.",
         )
         define_settings(spec)
         spec.inputs.validator = _validate_job  # type: ignore[assignment]
@@ -87,7 +86,7 @@ class TrainCalculation(CalcJob):
             "learning_curve",
             valid_type=TableData,
             required=False,
-            help="Losses and errors of each epoch on training and validation rows; a job that did not finish has them "
+            help="Losses and errors of each epoch on training and validation rows; unfinished jobs have this output "
             "too.",
         )
         spec.output(
@@ -101,7 +100,7 @@ class TrainCalculation(CalcJob):
             "rows",
             valid_type=TableData,
             required=False,
-            help="For what each row of each set was used, or why it was refused.",
+            help="What each row of each set was used for, or why it was not used.",
         )
         spec.output(
             "summary", valid_type=orm.Dict, required=False, help="Epochs, best epoch, rows, times, model."
@@ -175,13 +174,13 @@ def define_sets(spec: Any) -> None:
         (
             "validation",
             "are used to choose the best epoch and to calibrate the uncertainty; if not given, a share of "
-            "`structures` is taken",
+            "`structures` is used",
         ),
-        ("test", "are used only to measure errors; if not given, a share of `structures` is taken"),
+        ("test", "are used only to measure errors; if not given, a share of `structures` is used"),
         (
             "old",
-            "are like those on which the model was trained before; errors on them before and after the training show "
-            "how much the model forgot",
+            "are like the earlier training data of the model; their errors before and after the training show how "
+            "much the model forgot",
         ),
     ):
         spec.input(

@@ -49,7 +49,7 @@ TRAIN_CODES = (
     _Code(
         303,
         TrainFailure.BAD_MODEL,
-        "The model to begin from was refused: {reason}. Import the checkpoint again with `aiida-pet model import`.",
+        "The initial model was refused: {reason}. Import the checkpoint again with `aiida-pet model import`.",
     ),
     _Code(
         304,

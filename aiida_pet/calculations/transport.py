@@ -59,8 +59,8 @@ class TransportCalculation(CalcJob):
             valid_type=orm.Dict,
             default=lambda: orm.Dict({}),
             validator=make_parameters_validator(cls.TASK),
-            help="Parameters of the task `conductivity` with which the forces were computed. Parameters of the "
-            "transport (mesh, temperatures, isotopes, masses, ...) may have other values.",
+            help="Parameters of the task `conductivity`, the same as for the forces. Only parameters of the transport "
+            "(mesh, temperatures, isotopes, masses, ...) may differ.",
         )
         define_settings(spec)
         spec.inputs.validator = _validate  # type: ignore[assignment]
@@ -75,7 +75,7 @@ class TransportCalculation(CalcJob):
             "summary",
             valid_type=orm.Dict,
             required=False,
-            help="Counts per status, times in seconds, memory.",
+            help="Number of rows of each status, times in seconds, memory.",
         )
         spec.default_output_node = "summary"
         define_exit_codes(spec)

@@ -1,4 +1,4 @@
-"""What is known of launches, from a script or a notebook: how far they are, their rows, what comes of comparing them.
+"""Functions to look at launches from a script or a notebook: progress, rows, search, comparison, provenance.
 
 >>> from aiida import load_profile
 >>> from aiida_pet.campaigns import rows, status
@@ -7,10 +7,10 @@
 64
 >>> rows(12).frame(where="status == converged", columns=["formula", "energy"])  # doctest: +SKIP
 
-A launch, a set or a table is named by its pk, its uuid, its label, or is given as a node. What comes back are frozen
-dataclasses, and data frames whose units are in ``attrs["units"]``. What is wrong is raised as a
-:class:`~aiida_pet.campaigns.errors.CampaignError`. Functions are verbs and modules nouns, so that no module hides a
-function; they are imported on first use, since AiiDA is slow to import.
+You can give a launch, a set or a table by its pk, its uuid or its label, or as a node. Functions return frozen
+dataclasses, and data frames with units in ``attrs["units"]``. They raise errors as subclasses of
+:class:`~aiida_pet.campaigns.errors.CampaignError`. Functions have verbs as names and modules have nouns, so no module
+hides a function. Functions are imported on first use, since AiiDA is slow to import.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def advice(calls: Calls, progress: CampaignProgress) -> list[str]:
     """Return what can be done now, each as a sentence with a command."""
     node, pk = calls.node, calls.node.pk
     if not progress.finished:
-        so_far = f"`aiida-pet results {pk}` shows the rows of the jobs that ended"
+        so_far = f"`aiida-pet results {pk}` shows the rows of the jobs that have ended"
         return obstacles(calls, progress) + ([so_far] if _some_job_ended(progress) else [])
     return _of_its_end(node) + _of_its_rows(progress) + _of_what_is_left(node, progress)
 
@@ -41,7 +41,7 @@ def _of_its_rows(progress: CampaignProgress) -> list[str]:
     results = f"`aiida-pet results {progress.pk}"
     sentences = [f"{results}` shows the rows"] if progress.rows_done else []
     for code in list(progress.warnings)[:1]:
-        sentences.append(f"{results} --where '{code} in warnings'` shows the rows that carry a warning")
+        sentences.append(f"{results} --where '{code} in warnings'` shows the rows with a warning")
     failed = sum(progress.statuses.values()) - progress.statuses.get("converged", 0)
     if failed > 0:
         sentences.append(
@@ -56,13 +56,13 @@ def _of_what_is_left(node: ProcessNode, progress: CampaignProgress) -> list[str]
     by = latest_of(node)
     if by is not None:
         return [
-            f"launch <{by.pk}> took it up and has its rows: `aiida-pet status {by.pk}` shows its progress"
+            f"launch <{by.pk}> resumed it and has its rows: `aiida-pet status {by.pk}` shows its progress"
         ]
     goes_on = progress.rows_left or "stages" in node.inputs or "results" not in node.outputs
     if not goes_on or not is_campaign(node):
         return []
     rest = f"the {plural(progress.rows_left, 'row')} left" if progress.rows_left else "what is left"
-    return [f"`aiida-pet resume {node.pk}` goes on with {rest}; other --lanes or another --code may be given"]
+    return [f"`aiida-pet resume {node.pk}` goes on with {rest}; you may give other --lanes or another --code"]
 
 
 def _some_job_ended(progress: CampaignProgress) -> bool:
@@ -83,8 +83,9 @@ def obstacles(calls: Calls, progress: CampaignProgress) -> list[str]:
     if not problem and (unclaimed or unnoticed):
         pks = " ".join(f"<{pk}>" for pk in (unclaimed + unnoticed)[:5])
         found.append(
-            f"no worker seems to look after process {pks}: it was not started, or its engine ended minutes ago. "
-            f"Unless all workers are busy, {REPAIR} finds what was lost (it stops the daemon and starts it again)"
+            f"no worker of the daemon seems to handle process {pks}: it was not started, or its engine ended minutes "
+            f"ago. If the workers are not simply busy, run {REPAIR}, which restores lost processes (it stops the "
+            "daemon and starts it again)"
         )
     silent = [job for job in progress.jobs if _is_silent(job)]
     if silent:

@@ -105,26 +105,28 @@ def metrics(
     all_references: bool = False,
     with_structures: bool | None = None,
 ) -> Metrics:
-    """Return how the results of a launch, set or table agree with references.
+    """Compare the results of a launch, set or table with references, and return error measures.
 
-    Energies above the hull get the metrics of matbench-discovery (F1, DAF, MAE, ...), phonons those of the MDR
-    benchmark, conductivities those of kappa_SRME (mode by mode), moduli their own, and any other column gets MAE, RMSE
-    and R2. See :mod:`aiida_pet.analysis.metrics.report`.
+    Energies above the hull get the metrics of matbench-discovery (F1, DAF, MAE, ...), phonons get the metrics of the
+    MDR benchmark, and conductivities get the metrics of kappa_SRME (mode by mode). Moduli get errors and errors of
+    their logarithms. Any other column gets MAE, RMSE and R2. See :mod:`aiida_pet.analysis.metrics.report`.
 
     :param named: the results, by pk, uuid, label or as a node.
-    :param reference: a csv, parquet or crystals' file, a data frame indexed by id, or a set, table or launch; None if
-        the references are columns of the results.
+    :param reference: a csv or parquet file, a file of crystals, a data frame indexed by id, or a set, table or launch.
+        None means that the references are columns of the results.
     :param pairs: column of the results -> column of the references, in the same unit, or names of columns that both
-        have. If not given, all columns are compared that both have and for which there is a metric.
+        have. If not given, all columns are compared that both have and that have a metric.
     :param id_column: column of a csv or parquet file that holds the ids.
-    :param unique_prototype: column that says which rows are unique prototypes; the metrics of these rows are added.
-    :param n_atoms: column of atoms of the primitive cells: errors of thermal quantities are then per atom.
+    :param unique_prototype: column that says which rows are unique prototypes; the metrics of these rows alone are
+        added.
+    :param n_atoms: column with the number of atoms of the primitive cell; errors of thermal properties are then per
+        atom.
     :param stability_threshold: largest energy above the hull (eV/atom) with which a crystal counts as stable.
     :param symprec: tolerance in A at which space groups are found and compared.
-    :param all_references: count references without a row like rows that failed.
-    :param with_structures: whether crystals are compared if both sides have them; None compares them unless ``pairs``
-        names columns.
-    :raises CampaignError: for what cannot be found, read or compared.
+    :param all_references: count a reference without a row like a row that failed.
+    :param with_structures: whether crystals are compared, if both sides have crystals. None means yes, unless ``pairs``
+        is given.
+    :raises CampaignError: if something cannot be found, read or compared.
 
     .. code-block:: python
 

@@ -17,7 +17,10 @@ from aiida_pet.campaigns.errors import CampaignError
 from aiida_pet.names import PROTOCOL_FILES
 from aiida_pet.words import did_you_mean
 
-HEADER = "# A screening of aiida-pet: `aiida-pet launch screen THIS_FILE` starts it, --dry-run says what it takes.\n"
+HEADER = (
+    "# A screening of aiida-pet: `aiida-pet launch screen THIS_FILE` starts it; with --dry-run it only prints jobs, "
+    "time and memory.\n"
+)
 _PROTOCOL = "protocol"  # option of a stage
 _RESOURCES = ("gpus", "gpu_type", "cpus_per_gpu", "cpus", "memory", "walltime", "account", "partition", "qos")
 

@@ -44,7 +44,7 @@ class Changes:
         """Change ``builder``, which is as the launch was before.
 
         :param at_home: whether jobs run on the computer on which they ran before.
-        :raises ResourceError: for resources that are none, or that the computer has not.
+        :raises ResourceError: for unknown resources, or for resources that the computer does not have.
         :raises SetByHandError: for resources that stand among others in lines of the scheduler.
         """
         lanes, options = builder.lanes.value, dict(builder.options or {})

@@ -92,11 +92,12 @@ def compare(
     """Compare two campaigns row by row.
 
     :param first: a launch with results, or a table, by pk, uuid, label or as a node.
-    :param columns: columns to compare; if none are given, the columns that the catalogue marks and the space groups
-        that both have.
-    :param where: condition; only rows that fulfil it in the first are compared.
-    :param most: number of rows that are named for each column.
-    :raises ComparisonError: if one has no results, if they share no id, or if a column is not in both.
+    :param columns: columns to compare. If not given, the columns that are marked as ``compared`` in the catalogue, and
+        space groups, are compared if both launches have them.
+    :param where: condition; only rows that fulfil it in the first launch are compared.
+    :param most: number of rows to list for each column.
+    :raises ComparisonError: if a launch has no results, if both launches have no common ids, or if a column is missing
+        in one of them.
     :raises FilterError: if the condition is not understood.
 
     .. code-block:: python

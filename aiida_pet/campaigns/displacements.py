@@ -49,7 +49,7 @@ class Cost:
     @property
     def remedy(self) -> str:
         """What makes it less, in words."""
-        return "a smaller supercell (--set fc3_min_image), pair_cutoff or set"
+        return "choose a smaller supercell (--set fc3_min_image), a pair_cutoff, or a smaller set"
 
     @property
     def told(self) -> str:

@@ -130,7 +130,7 @@ class NothingToCompareError(CampaignError, ValueError):
     def __init__(self, whose: str, columns: Sequence[str]) -> None:
         self.whose, self.columns = whose, shortened(columns, 60)
         super().__init__(
-            "nothing to compare: name pairs of columns (one of the results, one of the references); columns of the "
+            "nothing to compare: name a column of the results and a column of the references; columns of the "
             f"{whose} are {self.columns}"
         )
 
@@ -152,12 +152,13 @@ class TakenUpError(NotResumableError):
         self.pk, self.by = pk, by
         self.is_running, self.is_finished_ok = is_running, is_finished_ok
         if is_running:
-            what = f"is being taken up by <{by}>, which goes on"
+            what = f"is already being resumed by launch <{by}>, which is running"
         elif is_finished_ok:
-            what = f"was taken up by <{by}>, which ended well and has the whole table"
+            what = f"was resumed by launch <{by}>, which ended well and has the whole table"
         else:
             what = (
-                f"was taken up by <{by}>, which did not end well: take up <{by}>, which has the rows of both"
+                f"was resumed by launch <{by}>, which did not end well: resume <{by}>, which has the rows of both "
+                "launches"
             )
         super().__init__(f"<{pk}> {what}")
 
@@ -171,7 +172,7 @@ class NotEndedError(NotResumableError):
 
     def __init__(self, pk: int | None, state: str) -> None:
         self.pk, self.state = pk, state
-        super().__init__(f"<{pk}> goes on ({state}): wait for its end, or stop it")
+        super().__init__(f"<{pk}> has not ended ({state}): wait for its end, or stop it")
 
 
 class NothingLeftError(NotResumableError):

@@ -61,8 +61,8 @@ class Rate:
         if not self.jobs:
             larger = f", times {self.scale:.3g} since this model is larger" if self.scale > 1 else ""
             return (
-                "a guess, since the profile has no past job with this model: the time on one CPU core with a model of "
-                f"{DEFAULT_PARAMETERS:,} parameters{larger}"
+                "a rough guess, since the profile has no past job with this model: the time on one CPU core with a "
+                f"model of {DEFAULT_PARAMETERS:,} parameters{larger}"
             )
         return f"{plural(self.jobs, 'past job')} with this model on {self.device or '?'}"
 
@@ -121,18 +121,18 @@ def estimate(
     computer: str = "",
     parameters: Mapping[str, Any] | None = None,
 ) -> Estimate:
-    """Return what a launch of ``task`` will take, at the rate of past jobs with ``model``.
+    """Return the jobs, time and memory that a launch of ``task`` will need, from the speed of past jobs with ``model``.
 
     :param crystals: a set of crystals or a single structure, by pk, uuid, label or as a node; or (N,) atoms of each
         crystal.
     :param model: the model, by pk, uuid, label or as a node.
     :param lanes: number of jobs that run at the same time.
-    :param job_size: largest number of rows in a job; None leaves it to the launch.
-    :param job_duration: seconds that a job should take; None sets no duration.
+    :param job_size: largest number of rows in a job; None means few large jobs.
+    :param job_duration: target duration of a job in seconds; None if there is none.
     :param walltime: time limit of a job in seconds; None if there is none.
     :param device: device on which jobs will run, ``cpu`` or ``cuda``; past jobs on such a device are preferred.
     :param computer: label of the computer on which jobs will run.
-    :param parameters: parameters of the task; None takes the defaults.
+    :param parameters: parameters of the task; None means the defaults.
     :raises NoSuchNodeError: if there is no such set or model.
 
     .. code-block:: python

@@ -89,7 +89,7 @@ def campaigns_with_results(pks: Iterable[int] | None = None) -> list[Campaign]:
         missing = sorted(set(wanted) - {row[0] for row in rows})
         if missing:
             raise QueryError(
-                f"<{missing[0]}> is not a launch with results: `verdi process show` tells what it is"
+                f"<{missing[0]}> is not a launch with results: `verdi process show` describes it"
             )
     inputs = _crystals_of([row[0] for row in rows if _ELEMENTS not in row[-1]])
     models = models_of([row[0] for row in rows])

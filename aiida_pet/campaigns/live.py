@@ -39,7 +39,7 @@ DOING = {
     "done": "fetching results",
     "stopped": "fetching results",
     "failed": "fetching results",
-    CACHED: "taking results from the cache",
+    CACHED: "getting results from the cache",
 }
 """Step of an engine -> what its lane does, in words."""
 

@@ -62,8 +62,8 @@ class Site:
         :param job_size: rows of a job at most; None leaves it to the launch.
         :param resources: resources of each job; fields of :class:`~aiida_pet.computers.resources.Resources`.
         :param options: ``metadata.options`` of each job, over what asks for resources.
-        :param settings: how the engine works.
-        :raises ResourceError: for resources that are none, or that the computer has not.
+        :param settings: settings of the engine.
+        :raises ResourceError: for unknown resources, or for resources that the computer does not have.
         """
         inputs, rendered = inputs_of_jobs(code, lanes, resources or {}, options or {}, settings or {})
         return cls(code, model, inputs | {"job_size": job_size}, rendered)
@@ -207,7 +207,7 @@ def inputs_of_jobs(
 
     Arguments are those of :meth:`Site.of`.
 
-    :raises ResourceError: for resources that are none, or that the computer has not.
+    :raises ResourceError: for unknown resources, or for resources that the computer does not have.
     """
     rendered = job_options(code.computer, dict(resources), dict(options))
     inputs = {

@@ -64,10 +64,10 @@ class TraceStep:
 
 
 def trace(named: Named, row_id: str) -> list[TraceStep]:
-    """Return the path from row ``row_id`` of a table or a launch back to its import, the row itself first.
+    """Return the steps from row ``row_id`` of a table or a launch back to its import; the row itself comes first.
 
-    If several tables hold the row, such as the tables of the stages of a screening, the path through each of them is
-    followed, and steps that these paths share are returned once.
+    If several tables contain the row, such as the tables of the stages of a screening, all of them are followed. Common
+    steps are returned only once.
 
     :param named: a table, a set of crystals, or a process with results, by pk, uuid, label or as a node.
     :raises NoSuchRowError: if there is no such row.

@@ -51,7 +51,7 @@ class Status:
 
 
 def status(named: Named) -> Status | TrainingStatus:
-    """Return how far a launch is. Figures of running jobs come from the heartbeats of their engines.
+    """Return the progress of a launch. The progress of running jobs is read from the heartbeat files of their engines.
 
     :param named: the launch, or a lane or job of a launch, by pk, uuid, label or as a node.
     :raises NoSuchNodeError: if there is no such node, or several.

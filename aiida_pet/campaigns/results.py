@@ -227,12 +227,12 @@ class Rows:
 
 
 def rows(named: Named | Rows) -> Rows:
-    """Return the rows of a set, a table or a launch. For a launch that still runs, return the rows of the jobs that
+    """Return the rows of a set, a table or a launch. If the launch is still running, return the rows of the jobs that
     have ended.
 
     The rows of a training are the errors of its last stage.
 
-    :param named: pk, uuid, label or node; rows that are at hand are returned as they are.
+    :param named: pk, uuid, label or node. Rows that this function returned before may be given too.
     :raises NoSuchNodeError: if there is no such node, or several.
     :raises WrongNodeError: if it is no set, table or launch.
     :raises NoRowsError: for a process without any result yet.

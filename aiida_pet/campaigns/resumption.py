@@ -63,25 +63,25 @@ def resume(
     retry_given_up: bool = False,
 ) -> Resumption:
     """Return a launch that goes on where an earlier launch ended: ``submit(resume(12, lanes=4).builder)`` computes only
-    what is left.
+    the missing rows.
 
-    It keeps the lanes, resources, options and settings of the earlier launch, except those that are given here. On
-    another computer the earlier options do not hold, and the defaults of that computer are taken.
+    The new launch has the lanes, resources, options and settings of the earlier launch, unless you give other values
+    here. On another computer the earlier options are dropped, and the defaults of that computer are used.
 
     :param named: the launch, by pk, uuid, label or as a node.
-    :param code: code of the engine; None keeps the code of the earlier launch.
+    :param code: code of the engine; None means the code of the earlier launch.
     :param lanes: number of jobs that run at once.
     :param job_size: largest number of rows in a job.
     :param resources: resources of each job; fields of :class:`~aiida_pet.computers.resources.Resources`.
     :param options: ``metadata.options`` of each job.
-    :param settings: how the engine works.
-    :param retry_given_up: try rows again that were given up since their jobs broke down twice.
+    :param settings: settings of the engine.
+    :param retry_given_up: also compute rows that were given up because the engine broke down on them twice.
     :raises NotEndedError: if the launch has not ended.
     :raises NothingLeftError: if it ended well.
-    :raises TakenUpError: if another launch has taken it up.
-    :raises NotResumableError: if it is neither a task over a set nor a screening.
-    :raises ResourceError: for resources that are none, or that the computer has not.
-    :raises SetByHandError: for resources of a launch whose options were not made of resources.
+    :raises TakenUpError: if another launch has already resumed it.
+    :raises NotResumableError: if it is neither a launch of a task for a set nor a screening.
+    :raises ResourceError: for unknown resources, or for resources that the computer does not have.
+    :raises SetByHandError: for resources, if the options of the earlier launch were not made from resources.
 
     .. code-block:: python
 
@@ -144,8 +144,8 @@ def computed_again(node: WorkChainNode) -> list[str]:
         batches = {link.link_label: link.node for link in _steps_of(node)}
     counts = {step: len(outdated_rows(batch)) for step, batch in batches.items()}
     return [
-        f"{count} finished rows{f' of {step}' if step else ''} are computed again, since they were made by a version "
-        "whose results have other columns or values, as docs/migration.md says"
+        f"{count} finished rows{f' of {step}' if step else ''} are computed again, since an earlier version of "
+        "aiida-pet made them, whose results have other columns or values (docs/migration.md)"
         for step, count in counts.items()
         if count
     ]
@@ -171,7 +171,7 @@ def resume_builder(
         of jobs, and a copy of the model that the user named, are left out.
     :param done: what is taken over, None for :func:`what_is_done`.
     :raises NotResumableError: if ``node`` is neither a batch nor a screening.
-    :raises TakenUpError: if another launch has taken it up.
+    :raises TakenUpError: if another launch has already resumed it.
     """
     check_not_taken_up(node)
     done = what_is_done(node) if done is None else done
@@ -240,7 +240,7 @@ def is_campaign(node: ProcessNode) -> bool:
 def _kind_of(node: WorkChainNode) -> type[BatchWorkChain | ScreeningWorkChain]:
     if not is_campaign(node):
         raise NotResumableError(
-            f"<{node.pk}> is a {node.process_label}: expected a launch of a task or a screening; launch it again as it "
-            "was"
+            f"<{node.pk}> is a {node.process_label}: only launches of tasks and screenings can be resumed; start it "
+            "again with the same inputs"
         )
     return node.process_class  # type: ignore[return-value]

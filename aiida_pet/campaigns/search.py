@@ -76,22 +76,22 @@ def find(
     limit: int | None = None,
     columns: Iterable[str] | None = None,
 ) -> pd.DataFrame:
-    """Return the rows of all campaigns that fulfil everything that is asked, newest campaigns first.
+    """Return the rows of all campaigns that fulfil all conditions, newest campaigns first.
 
     :param ids: a row must have one of these ids.
-    :param formulas: a crystal must have one of these compositions, whatever the size of its cell: ``MoTa`` is Mo2Ta2,
-        too.
-    :param elements: a crystal must hold all of these elements, and may hold others.
-    :param where: a condition on columns, see :mod:`aiida_pet.tables.filter`. Campaigns that lack one of the columns are
-        left out, and values that are not finite do not fulfil it.
-    :param campaigns: launches to look at, each named by pk, uuid or label, or given as a node; all if not given. A
-        stage may be named here.
+    :param formulas: a crystal must have one of these compositions, in a cell of any size: ``MoTa`` also finds Mo2Ta2.
+    :param elements: a crystal must contain all of these elements, and may contain others.
+    :param where: a condition on columns, see :mod:`aiida_pet.tables.filter`. Campaigns without one of the columns are
+        left out. Values that are not finite do not fulfil a condition.
+    :param campaigns: launches to search, by pk, uuid, label or as nodes; all launches if not given. A stage of a
+        screening may be given here.
     :param limit: stop after this number of rows.
-    :param columns: columns to return beside launch and id; a launch that lacks a column has no value there.
+    :param columns: columns to return beside launch and id. If a launch does not have a column, its rows have no value
+        there.
     :return: columns ``campaign`` (pk), ``label``, ``model``, ``id``, ``formula``, the columns of the condition, and the
-        columns that the catalogue marks for searches, as far as they exist; ``attrs["units"]`` has the units.
+        columns that are marked as ``searched`` in the catalogue, if they exist; ``attrs["units"]`` has the units.
     :raises FilterError: if the condition is not understood, or no campaign has its columns.
-    :raises QueryError: if a formula, an element or a launch with results is not one, or if no launch has a column.
+    :raises QueryError: if a formula or element is wrong, if a launch has no results, or if no launch has a column.
 
     .. code-block:: python
 

@@ -54,7 +54,7 @@ def _advice(node: ProcessNode, progress: TrainingProgress) -> list[str]:
         ]
     by = latest_of(node)
     if by is not None:
-        return [f"it was taken up by <{by.pk}>: `aiida-pet status {by.pk}` shows how far that launch is"]
+        return [f"launch <{by.pk}> resumed it: `aiida-pet status {by.pk}` shows its progress"]
     found = [f"`verdi process report {pk}` shows what happened"]
     if progress.label == "TrainWorkChain":
         found.append(f"`aiida-pet resume {pk}` goes on from the newest checkpoint")

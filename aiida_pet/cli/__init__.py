@@ -67,7 +67,10 @@ class _Main(ExplainingGroup):
     help="AiiDA profile to use. Without this option the default profile is used.",
 )
 @click.option(
-    "-v", "--verbose", count=True, help="Say more. Given twice, it also shows where an error came from."
+    "-v",
+    "--verbose",
+    count=True,
+    help="Print more messages. If given twice (-vv), also show where an error came from.",
 )
 @click.version_option(__version__, package_name="aiida-pet")
 @click.pass_context

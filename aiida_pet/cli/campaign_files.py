@@ -128,10 +128,9 @@ def write(campaign: CampaignFile, output: Path | None) -> None:
 @force_option
 @pass_session
 def export_launch(session: Session, *, pk: str, output: Path | None, force: bool) -> None:
-    """Write the screening PK as a campaign file, which `aiida-pet launch screen FILE` starts again.
+    """Write a campaign file of the screening PK; `aiida-pet launch screen FILE` starts it again.
 
-    The file holds every parameter. If the file is launched in the same profile, jobs that are done already come from
-    the cache.
+    The file holds every parameter. If you launch the file in the same profile, finished jobs come from the cache.
     """
     from aiida_pet.campaigns.export import campaign_of
 

@@ -14,11 +14,12 @@ from aiida_pet.tables.columns import Column, all_columns, sections, source_names
 @wide_option
 @json_option
 def columns(source: str | None, wide: bool, as_json: bool) -> None:
-    """Print the columns that TASK writes, or all columns, with units and meanings.
+    """Print the columns that TASK writes, or without TASK all columns, with their units and meanings.
 
-    TASK is static, relax, phonons, elastic, hull, symmetry, combined (a constrained and a free relaxation), modes
-    (modes that were followed), screen, or a task or stage of another package. A name with {symprec} stands for one
-    column per tolerance: spacegroup_0_01 is the space group at 0.01 A.
+    TASK is static, relax, phonons, elastic, conductivity, eos, qha, md, hull, symmetry, combined (a constrained and
+    then a free relaxation), modes (crystals displaced along their imaginary modes), screen, or a task or stage of
+    another package. A name with {symprec} stands for one column per tolerance: spacegroup_0_01 is the space group at
+    0.01 A.
     """
     chosen = [one for one in all_columns() if source is None or source in one.sources]
     if as_json:

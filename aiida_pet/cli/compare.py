@@ -21,14 +21,14 @@ ROWS_EACH = 5
 @click.command()
 @click.argument("first", metavar="PK1")
 @click.argument("second", metavar="PK2")
-@click.option("--column", "columns", metavar="C", multiple=True, help="Compare this column; may be repeated.")
+@click.option("--column", "columns", metavar="C", multiple=True, help="Compare this column. May be repeated.")
 @click.option("--where", metavar="CONDITION", help="Compare only rows that fulfil this condition in PK1.")
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
     default=ROWS_EACH,
     show_default=True,
-    help="For each column, print this number of the rows that differ most.",
+    help="Number of rows to print for each column, largest differences first.",
 )
 @wide_option
 @json_option

@@ -41,7 +41,9 @@ def data() -> None:
 
 @data.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--label", default="", help="Label of the set, which other commands take in place of its pk.")
+@click.option(
+    "--label", default="", help="Label of the set. Other commands accept the label in place of the pk."
+)
 @click.option("--skip-invalid", is_flag=True, help="Leave out broken structures and import the rest.")
 @click.option("--id-key", help="Field of a structure that holds its id; with '' the structures are numbered.")
 @click.option(
@@ -65,7 +67,7 @@ def data() -> None:
 @click.option(
     "--virial-sign",
     type=click.Choice(values_of(Sign)),
-    help="Sign of the virials that are read: stress = sign * virial / volume.",
+    help="Sign with which virials become stresses: stress = sign * virial / volume.",
 )
 @click.option(
     "--stress-unit",
@@ -98,10 +100,10 @@ def import_(
 ) -> None:
     """Import the crystals of FILES (files, zip archives, folders) as one set and print its pk.
 
-    The formats are extxyz, CIF, POSCAR, ASE databases, JSON of pymatgen, pandas and databases of materials, csv and
-    parquet with structures as text, and yaml of phonopy and phono3py. Files may be compressed (.gz, .bz2, .xz), or be
-    in a folder or a .zip. The columns of a table without structures are added to the crystals with the same ids. Ids
-    come from the files and must be unique.
+    The formats are extxyz, CIF, POSCAR, ASE databases, JSON (of pymatgen, pandas or materials databases), csv and
+    parquet with structures as text, and yaml (of phonopy or phono3py). Files may be compressed (.gz, .bz2, .xz), or be
+    in a folder or a .zip. If a csv or parquet file has no structures, its columns are added to the crystals with the
+    same ids. Ids come from the files and must be unique.
     """
     from aiida_pet.campaigns.results import Rows
 
@@ -185,7 +187,7 @@ def import_files(files: Sequence[Path], **options: Any) -> tuple[StructureSetDat
 @json_option
 @pass_session
 def show(session: Session, *, pk: str, row_id: str | None, wide: bool, as_json: bool) -> None:
-    """Show what the set PK holds, or its crystal ID."""
+    """Show the content of the set PK, or a single crystal ID of the set."""
     from aiida_pet.campaigns.nodes import load
     from aiida_pet.campaigns.results import Rows
     from aiida_pet.data.structures import StructureSetData
@@ -249,8 +251,9 @@ def export(
     """Write the crystals of the set or launch PK with their columns to a file.
 
     The suffix of the name sets the format: .xyz or .extxyz, .json (pymatgen), .db (ASE database), .vasp or .poscar,
-    .cif, .csv (columns only), .yaml (phonopy, one crystal), each also with .gz, .bz2 or .xz; .parquet (columns only,
-    needs pyarrow); a name without a suffix is a folder of CIF files, or of POSCARs with --format poscar.
+    .cif, .csv (columns only), .yaml (phonopy, one crystal), .parquet (columns only, needs pyarrow). All except .parquet
+    may be followed by .gz, .bz2 or .xz. A name without a suffix is a folder of CIF files, or of POSCARs with --format
+    poscar.
     """
     from aiida_pet.campaigns import rows as rows_of
     from aiida_pet.io.writers import format_of, write_table

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 @click.option(
     "--model",
     metavar="NAME|PK",
-    help="Model whose copy on the computer is checked. Without this option it is the model that ships.",
+    help="Check whether the computer has a copy of this model. Default: the included model.",
 )
 @click.option(
-    "--job", is_flag=True, help="Send a job through the queue, which says what the compute node has."
+    "--job",
+    is_flag=True,
+    help="Send a small job through the queue. The job reports the hardware and software of the compute node.",
 )
 @click.option(
     "--patience",
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 def doctor(
     session: Session, *, code: str, model: str | None, job: bool, patience: int, as_json: bool
 ) -> None:
-    """Say what is wrong with profile, daemon, computer and engine, and how to repair it.
+    """Check profile, daemon, computer and engine, and say how to repair what is wrong.
 
     The exit status is 1 if anything is wrong.
 

@@ -90,8 +90,8 @@ def in_options(remedy: str) -> str:
 HINTS = {
     "StructureSetData": "`aiida-pet data import` makes a set of crystals",
     "TableData": "`aiida-pet results`, `data show` and `data export` take the pk of a set or of a launch",
-    "ProcessNode": "`aiida-pet launch` prints the pk of what it starts",
-    "WorkChainNode": "`aiida-pet launch` prints the pk of what it starts",
+    "ProcessNode": "`aiida-pet launch` prints the pk of the launch",
+    "WorkChainNode": "`aiida-pet launch` prints the pk of the launch",
 }
 """What has a node of a type, by the type that was expected."""
 
@@ -105,15 +105,15 @@ def in_commands(error: Exception) -> click.ClickException:
         return click.BadParameter(sentence, param_hint=_OPTION_OF.get(error.argument, f"--{error.argument}"))
     if isinstance(error, errors.NothingToCompareError):
         return click.UsageError(
-            f"nothing to compare: name columns with --column NAME=REFERENCE; the columns of the {error.whose} are "
-            f"{error.columns}"
+            "nothing to compare: name a column of the results and a column of the references with --column "
+            f"NAME=REFERENCE; the columns of the {error.whose} are {error.columns}"
         )
     if isinstance(error, errors.SetByHandError):
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in error.names)
         return click.UsageError(f"{flags}: {error.reason} as --option NAME=VALUE")
     if isinstance(error, errors.NotEndedError):
         return click.ClickException(
-            f"<{error.pk}> goes on ({error.state}): `aiida-pet stop {error.pk}` stops it"
+            f"<{error.pk}> has not ended ({error.state}): `aiida-pet stop {error.pk}` stops it"
         )
     if isinstance(error, errors.NothingLeftError):
         retry = ", which --retry-given-up tries again" if error.given_up else ""

@@ -45,7 +45,7 @@ FIRST_ROWS = 40
     "campaigns",
     metavar="PK",
     multiple=True,
-    help="Search only in this launch; may be repeated.",
+    help="Search only in this launch. May be repeated.",
 )
 @click.option(
     "--limit",

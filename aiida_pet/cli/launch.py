@@ -100,7 +100,8 @@ def task_command(entry: TaskEntry) -> click.Command:
             click.option(
                 "--yes",
                 is_flag=True,
-                help="Launch even if the computation is so large that it is otherwise refused.",
+                help="Launch even if the computation is very large. Without this option a very large computation is "
+                "refused.",
             )
         )
     decorated: Any = launch_options(command)
@@ -166,7 +167,7 @@ def _plan(
     try:  # before anything is imported
         protocol_inputs(Task(task), protocol, {"parameters": parameters})
     except ParameterError as error:
-        known = f"`aiida-pet params {task}` prints the known ones with units and defaults"
+        known = f"`aiida-pet params {task}` prints the known parameters with units and defaults"
         raise click.ClickException(f"{error}\n{known}") from error
     site = read_site(request)
     structures = load_targets(targets, store=not request.dry_run)

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     "set_",
     multiple=True,
     metavar="NAME=VALUE",
-    help="hull=all|references, corrections=auto|mp2020|none, count_unconverged, force_mixture, "
-    "stability_threshold (eV/atom), level_of_theory.",
+    help="Set an option: hull=all|references, corrections=auto|mp2020|none, count_unconverged, force_mixture, "
+    "stability_threshold (eV/atom) or level_of_theory.",
 )
 @launch_options
 def hull(
@@ -52,10 +52,10 @@ def hull(
     set_: tuple[str, ...],
     request: Request,
 ) -> None:
-    """Compute energies above the convex hull for a finished set or the results of the launch PK.
+    """Compute energies above the convex hull for the finished set or launch PK.
 
-    The set's own phases compete with each other and with the references. Code, model and --protocol are used
-    for --relax-references only. Without --protocol the references are relaxed with the parameters of the set.
+    The crystals of the set compete with each other and with the references. Code, model and --protocol are used only
+    for --relax-references. Without --protocol, references are relaxed with the same parameters as the set.
 
     \b
     aiida-pet launch hull 12 --relax-references elements.xyz

@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 def _no_where(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
         raise click.UsageError(
-            "a screening takes all rows of its set. --keep 'STAGE: CONDITION' says which rows go on after a stage, "
-            f"and `aiida-pet data export SET -o FILE --where '{value}'` makes a file of a part of the rows"
+            "a screening uses all rows of its set. --keep 'STAGE: CONDITION' decides which rows go on after a stage, "
+            "and `aiida-pet data export SET -o FILE --where '{value}'` writes a part of the rows to a file"
         )
 
 
@@ -61,13 +61,14 @@ def _no_where(context: click.Context, parameter: click.Parameter, value: str | N
     "--keep",
     multiple=True,
     metavar="STAGE:CONDITION",
-    help="Condition that rows must fulfil to go on after a stage, such as 'hull: e_above_hull <= 0.025'. With 'hull:' "
-    "all rows that did not fail go on.",
+    help="Condition for going on after a stage, such as 'hull: e_above_hull <= 0.025'. With an empty condition, such "
+    "as 'hull:', all rows that did not fail go on.",
 )
 @click.option(
     "--mode",
     type=click.Choice(values_of(RelaxMode)),
-    help="How the stage relax treats symmetry.  [default: constrained]",
+    help="Whether the stage relax keeps the symmetry, relaxes freely, or first keeps it and then relaxes freely.  "
+    "[default: constrained]",
 )
 @click.option(
     "--set",
@@ -82,7 +83,7 @@ def _no_where(context: click.Context, parameter: click.Parameter, value: str | N
     "--reuse/--no-reuse",
     default=True,
     show_default=True,
-    help="Take jobs that were done before with the same inputs from the cache.",
+    help="Use the cache for jobs that were done before with the same inputs.",
 )
 @click.option("--where", hidden=True, expose_value=False, callback=_no_where)
 @click.option(
@@ -115,9 +116,9 @@ def screen(
 ) -> None:
     """Screen the crystals of a set (by pk or label) or of FILES, stage by stage, or as a campaign FILE.yaml says.
 
-    Rows that do not fulfil a condition, or that fail, stay in the final table. It says at which stage they left and
-    why. If a screening was stopped and is launched again, it goes on where it stopped: finished jobs come from the
-    cache.
+    The final table has all rows, including rows that failed or did not fulfil a condition. It shows at which stage such
+    a row left, and why. If you launch a stopped screening again, it goes on where it stopped: finished jobs come from
+    the cache.
 
     \b
     aiida-pet launch screen campaign.yaml

@@ -36,20 +36,18 @@ def _training_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--old",
             metavar="SET|FILE",
-            help="Labelled crystals like those on which the model was trained before. Errors on them before and after "
-            "the training show how much the model forgot.",
+            help="Labelled crystals like the earlier training data of the model. Their errors before and after the "
+            "training show how much the model forgot.",
         ),
         click.option(
             "--test",
             metavar="SET|FILE",
-            help="Labelled crystals on which errors are measured. "
-            "Without this option a share of SET is taken.",
+            help="Labelled crystals for tests: they are used only to measure errors. Default: a share of SET.",
         ),
         click.option(
             "--validation",
             metavar="SET|FILE",
-            help="Labelled crystals whose errors decide which epoch is best. Without this option a share of SET is "
-            "taken.",
+            help="Labelled crystals for validation: their errors decide which epoch is best. Default: a share of SET.",
         ),
         click.option(
             "--set",
@@ -70,8 +68,8 @@ def _training_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def train(session: Session, **options: Any) -> None:
     """Train a new model on the labelled crystals of a set (by pk or label) or of FILES.
 
-    Direct heads are trained first, then conservative forces and stress. Labels are the columns input_energy,
-    input_forces and input_stress that an import makes; --set energy=NAME takes another column.
+    Direct heads are trained first, then conservative forces and stress. Labels are read from the columns input_energy,
+    input_forces and input_stress, which an import makes; --set energy=NAME reads another column.
 
     \b
     aiida-pet launch train alloys.xyz --set group=base --dry-run
@@ -87,7 +85,7 @@ def finetune(session: Session, **options: Any) -> None:
 
     All weights are trained by default. --set method=lora trains only low-rank additions, and --set method=heads trains
     only the heads. With --set variant=r2scan, the model gets additional outputs for labels of another level of theory.
-    If the model has an uncertainty, the uncertainty is removed first and computed again at the end.
+    If the model has an uncertainty, it is removed first, and a new uncertainty is computed at the end.
 
     \b
     aiida-pet launch finetune new.xyz --model pet-mad-xs --old 12 --set epochs=20
@@ -97,7 +95,7 @@ def finetune(session: Session, **options: Any) -> None:
 
 @click.command(cls=OptionsByUse)
 @click.option("--teacher", metavar="NAME|PK", required=True, help="Large model that labels the crystals.")
-@click.option("--student", metavar="NAME|PK", help="Begin from this model instead of a new model.")
+@click.option("--student", metavar="NAME|PK", help="Train this model further, instead of a new model.")
 @_training_options
 def distill(session: Session, teacher: str, student: str | None, **options: Any) -> None:
     """Let a large model label the crystals of a set or of FILES, and train a small model on these labels.
@@ -114,8 +112,8 @@ def calibrate(session: Session, **options: Any) -> None:
     """Give a model (--model) an uncertainty. It needs the labelled crystals on which the model was trained,
     as a set or FILES.
 
-    The errors of the validation rows set the scale of the uncertainty. --set ensemble=32 makes an ensemble of energies
-    as well.
+    The errors of the validation rows set the scale of the uncertainty. --set ensemble=32 also makes an ensemble of 32
+    energies.
     """
     _launch(session, "calibrate", **options)
 
@@ -210,7 +208,7 @@ def _parameters(mode: str, protocol: str | None, overrides: dict[str, Any]) -> A
         return parse_training(training_inputs(Mode(mode), protocol, overrides).parameters)
     except TrainingError as error:
         raise click.ClickException(
-            f"{error}\n`aiida-pet params train` prints the known ones with units and defaults"
+            f"{error}\n`aiida-pet params train` prints the known parameters with units and defaults"
         ) from error
 
 

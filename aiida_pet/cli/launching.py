@@ -71,8 +71,8 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--clean-workdir/--keep-workdir",
             default=None,
-            help="Remove the folder of a job once its results are stored, or keep it. The folder of a "
-            "failed job is kept.  [default: keep]",
+            help="Remove or keep the folder of a job after its results are stored. Folders of failed jobs are always "
+            "kept.  [default: keep]",
         ),
         click.option(
             "--setting",
@@ -105,7 +105,7 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--gpu-type",
             metavar="NAME",
-            help="Kind of GPU, under the name that the cluster uses, such as a100.",
+            help="Kind of GPU, by the name that the cluster uses, such as a100.",
         ),
         click.option(
             "--gpus", type=click.IntRange(min=0), help="Number of GPUs of a job. The engine uses one GPU."
@@ -142,10 +142,12 @@ def launch_options(function: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=True,
             help="Follow the launch to its end. The exit status is 1 if the launch fails.",
         ),
-        click.option("--dry-run", is_flag=True, help="Say what the launch would take, and start nothing."),
         click.option(
-            "--model", metavar="NAME|PK", help="Model to use. Without this option it is the model that ships."
+            "--dry-run",
+            is_flag=True,
+            help="Print the jobs, time and memory that the launch would need, and start nothing.",
         ),
+        click.option("--model", metavar="NAME|PK", help="Model to use. Default: the included model."),
     ):
         wrapped = decorator(wrapped)
     return wrapped
@@ -159,8 +161,8 @@ def protocol_option_of(further: Sequence[str] = (), or_file: bool = False) -> Ca
     return click.option(
         "--protocol",
         type=ProtocolName((*PROTOCOLS, *ALIASES, *further), or_file=or_file),
-        help="Set of parameters; `aiida-pet params TASK` says what each protocol is for."
-        + (" FILE.yaml is a protocol of your own." if or_file else "")
+        help="Protocol, a named set of parameters; `aiida-pet params TASK` says what each protocol is for."
+        + (" FILE.yaml is a file with your own protocol." if or_file else "")
         + "  [default: moderate]",
     )
 

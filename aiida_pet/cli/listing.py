@@ -72,9 +72,10 @@ def list_(
 @click.argument("label")
 @pass_session
 def label(session: Session, *, pk: str, label: str) -> None:
-    """Give the launch, set or table PK the label LABEL. Commands take the label in place of the pk.
+    """Give the launch, set or table PK the label LABEL. Other commands accept the label in place of the pk.
 
-    LABEL replaces the labels that the node has. `aiida-pet data import` adds a further label instead.
+    The new label replaces all labels of the node. To add a label instead, import the set again with `aiida-pet data
+    import --label`.
     """
     from aiida_pet.campaigns.nodes import LAST, load
     from aiida_pet.data.labels import labelled, set_label
@@ -100,7 +101,7 @@ def label(session: Session, *, pk: str, label: str) -> None:
 @click.command()
 @click.argument("pks", metavar="PK...", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Delete without asking.")
-@click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be deleted, and delete nothing.")
 @pass_session
 def delete(session: Session, *, pks: tuple[str, ...], yes: bool, dry_run: bool) -> None:
     """Delete launches, sets or tables, and everything that was made from them.

@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 @click.option(
     "--reference",
     metavar="FILE|PK",
-    help="The references: a csv or parquet file, a file of crystals, a file of conductivities of modes, a set, a "
-    "table or a launch. Without this option the references are columns of PK.",
+    help="References: a csv or parquet file, a file of crystals, a file with conductivities of modes, a set, a table "
+    "or a launch. Default: columns of PK itself.",
 )
 @click.option(
     "--column",
     "columns",
     multiple=True,
     metavar="NAME=REFERENCE",
-    help="A column of the results and the column of its references, in the same unit; NAME alone if both have this "
-    "name. Without this option all columns are compared that both sides have and for which there is a metric.",
+    help="Compare the column NAME of the results with the column REFERENCE of the references. If both columns have "
+    "the same name, write NAME alone. Both must have the same unit. Default: all columns that both sides have and "
+    "that have a metric.",
 )
 @click.option("--id-column", metavar="COLUMN", help="Column of a csv or parquet file that holds the ids.")
 @click.option(
     "--unique-prototype",
     metavar="COLUMN",
-    help="Column that says which rows are unique prototypes; the metrics of these rows are added.",
+    help="Column that says which rows are unique prototypes. The output then also has metrics of these rows alone.",
 )
 @click.option(
     "--n-atoms",
     metavar="COLUMN",
-    help="Column with the number of atoms of the primitive cells; errors of "
-    "thermal properties are then per atom.",
+    help="Column with the number of atoms of the primitive cell. Errors of thermal properties are then given per atom.",
 )
 @click.option(
     "--stability-threshold",
@@ -56,7 +56,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Tolerance in A at which space groups are found and compared.",
 )
-@click.option("--all-references", is_flag=True, help="Count references without a row like rows that failed.")
+@click.option(
+    "--all-references", is_flag=True, help="Count a reference without a row like a row that failed."
+)
 @click.option(
     "--structures",
     "with_structures",
@@ -82,10 +84,10 @@ def metrics(
 ) -> None:
     """Compare the results of the launch (or table) PK with references.
 
-    Energies above the hull get the metrics of matbench-discovery (F1, DAF, MAE, ...), phonons those of the MDR
-    benchmark (per primitive cell, at 300 K), and conductivities those of kappa_SRME (mode by mode). Moduli get errors
-    in GPa and errors of their logarithms, and any other column gets MAE, RMSE and R2. If the reference holds crystals,
-    RMSD and symmetry are compared too.
+    Energies above the hull get the metrics of matbench-discovery (F1, DAF, MAE, ...). Phonons get the metrics of the
+    MDR benchmark (per primitive cell, at 300 K). Conductivities get the metrics of kappa_SRME (mode by mode). Moduli
+    get errors in GPa and errors of their logarithms. Any other column gets MAE, RMSE and R2. If the reference holds
+    crystals, RMSD and symmetry are compared too.
 
     \b
     aiida-pet metrics 12 --reference dft.csv --column e_above_hull=e_hull_dft

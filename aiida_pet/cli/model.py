@@ -59,7 +59,7 @@ def list_(session: Session, *, columns: list[str] | None, wide: bool, as_json: b
     if nodes:
         _echo_models(_NODE_HEADERS, [_node_line(node) for node in nodes], columns, wide)
     else:
-        click.echo("  none: `aiida-pet setup` makes the node of the model that ships")
+        click.echo("  none: `aiida-pet setup` makes the node of the included model")
     click.echo("\nPublished (`aiida-pet model import NAME`):")
     _echo_models(_ENTRY_HEADERS, [_entry_line(entry) for entry in entries], columns, wide)
 
@@ -80,22 +80,22 @@ def _echo_models(
 @click.argument("source", metavar="NAME|FILE")
 @click.option(
     "--version",
-    help="Version of a published model. Without this option it is the newest version of the registry.",
+    help="Version of a published model. Default: the newest version in the registry.",
 )
 @click.option(
     "--trust",
     is_flag=True,
-    help="Import a checkpoint of unknown hash. Opening such a file runs code from it.",
+    help="Import a checkpoint with an unknown hash. Opening such a file runs code from it.",
 )
 @json_option
 @pass_session
 def import_(session: Session, *, source: str, version: str | None, trust: bool, as_json: bool) -> None:
-    """Import a published model by NAME (fetched from the hub) or a checkpoint FILE.
+    """Import a published model by NAME (downloaded from the hub) or from a checkpoint FILE.
 
     FILE may also be the description of a model of another engine, in JSON (docs/engines.md).
 
-    A checkpoint whose hash is not known is refused unless --trust is given. If the same file was imported before, its
-    node is used again.
+    A checkpoint whose hash is not known is refused unless --trust is given. If the same file was imported before, the
+    command makes no new node.
     """
     from aiida_pet.data.model import PetModelData
     from aiida_pet.data.model_nodes import model_nodes

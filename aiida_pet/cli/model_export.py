@@ -33,7 +33,7 @@ CHECKPOINT, METATOMIC = ".ckpt", ".pt"
 def export(session: Session, *, which: str, output: Path, force: bool, as_json: bool) -> None:
     """Write a model of the profile to a file: its checkpoint, or a file for engines that run metatomic models.
 
-    The card of the model is written beside a checkpoint, as FILE.json: name, hash, elements, level of theory,
+    Beside a checkpoint the command writes the card of the model, as FILE.json: name, hash, elements, level of theory,
     licence, and the training that made the model.
 
     \b

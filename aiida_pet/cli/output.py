@@ -39,7 +39,7 @@ def terminal_width(stream: Literal["stdout", "stderr"] = "stdout") -> int | None
 
 def wide_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a command with ``--wide``, passed as ``wide``."""
-    text = "Show everything, however wide the lines become."
+    text = "Show all columns and long texts, even if lines are wider than the terminal."
     return click.option("--wide", is_flag=True, help=text)(function)
 
 

@@ -29,7 +29,7 @@ def _names() -> list[str]:
     "--protocols",
     "only_protocols",
     is_flag=True,
-    help="Print only the protocols and the values that each sets.",
+    help="Print only the protocols, and the values that each protocol sets.",
 )
 @wide_option
 @json_option

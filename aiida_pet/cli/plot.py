@@ -32,9 +32,9 @@ _unit_option = click.option(
 def plot() -> None:
     """Draw a launch: bands, hulls, histograms, ...
 
-    Each command writes one picture with -o: svg, png, pdf, a self-contained html page, or csv for the numbers behind
-    the picture. PK is a launch, a set or a table; --with draws others into the same picture. matplotlib comes with the
-    extra `plot`.
+    Each command writes one picture to the file of -o: svg, png, pdf, or a self-contained html page. With csv it writes
+    the numbers behind the picture. PK is a launch, a set or a table; --with draws another launch, set or table into the
+    same picture. matplotlib comes with the extra `plot`.
     """
 
 
@@ -83,14 +83,14 @@ _skip_option = click.option(
     default=0.0,
     show_default=True,
     metavar="PS",
-    help="Leave out the first PS picoseconds, in which the crystal is heated and equilibrated.",
+    help="Leave out the first PS picoseconds, during which the crystal is not yet in equilibrium.",
 )
 _others = click.option(
     "--with",
     "others",
     metavar="PK",
     multiple=True,
-    help="Draw this launch, set or table into the same picture; may be repeated.",
+    help="Draw this launch, set or table into the same picture. May be repeated.",
 )
 
 
@@ -102,11 +102,11 @@ _others = click.option(
 @click.option(
     "--own-path",
     is_flag=True,
-    help="Draw along the path for the space group of each crystal after its relaxation, not before.",
+    help="Draw along the path of each crystal after its relaxation. Default: the path before its relaxation.",
 )
 @_drawn
 def bands(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], unit: str, own_path: bool) -> Drawing:
-    """Draw the phonon bands of rows, on the path of the crystals before their relaxation.
+    """Draw the phonon bands of rows, along the path of the crystals before their relaxation.
 
     \b
     aiida-pet plot bands 12 alloy-0001 -o bands.svg
@@ -125,7 +125,7 @@ def bands(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], unit: str, 
 @click.option(
     "--by-element",
     is_flag=True,
-    help="Draw the contribution of each element as well. This works for a single row.",
+    help="Also draw the contribution of each element. This works only for a single row.",
 )
 @_drawn
 def dos(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], unit: str, by_element: bool) -> Drawing:
@@ -144,7 +144,7 @@ def dos(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], unit: str, by
 )
 @_drawn
 def thermal(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], per_cell: bool) -> Drawing:
-    """Draw free energy, entropy and heat capacity of the vibrations of rows over temperature."""
+    """Draw the free energy, entropy and heat capacity of vibrations over temperature."""
     from aiida_pet.plotting.phonons import draw_thermal
 
     return draw_thermal(_things(pk, others), ids, per_atom=not per_cell)
@@ -157,18 +157,18 @@ def thermal(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], per_cell:
 @click.option(
     "--system",
     metavar="A-B[-C]",
-    help="Chemical system, such as Mo-W. Without this option it is the system with the most rows.",
+    help="Chemical system, such as Mo-W. Default: the system with the most rows.",
 )
 @click.option(
     "--references",
     metavar="PK|FILE",
-    help="Further phases of the hull, if the launch did not compute a hull.",
+    help="Further phases for the hull, if the launch did not compute a hull.",
 )
 @_drawn
 def hull(
     *, pk: str, ids: tuple[str, ...], others: tuple[str, ...], system: str | None, references: str | None
 ) -> Drawing:
-    """Draw the convex hull of two or three elements; the rows ID are labelled.
+    """Draw the convex hull of two or three elements, and label the rows ID.
 
     \b
     aiida-pet plot hull 12 --system Mo-W -o hull.svg
@@ -196,17 +196,17 @@ def _phase_frame(node: Any) -> Any:
 @_pk
 @_ids
 @_others
-@click.option("--column", required=True, metavar="C", help="Column whose values are counted.")
+@click.option("--column", required=True, metavar="C", help="Draw the values of this column.")
 @click.option(
     "--bins",
     type=click.IntRange(min=1),
-    help="Number of bins. Without this option it follows from the values.",
+    help="Number of bins. By default the values decide this number.",
 )
 @_drawn
 def histogram(
     *, pk: str, ids: tuple[str, ...], others: tuple[str, ...], column: str, bins: int | None
 ) -> Drawing:
-    """Draw a histogram of a column; the values of rows ID are marked.
+    """Draw a histogram of a column, and mark the values of the rows ID.
 
     \b
     aiida-pet plot histogram 12 --column e_above_hull -o hull.svg
@@ -223,7 +223,7 @@ def histogram(
     "--column",
     required=True,
     metavar="C[=R]",
-    help="Column of PK, and the column of the reference if its name differs.",
+    help="Column of PK, and the column of the reference if it has another name.",
 )
 @click.option("--reference", metavar="PK|FILE", help="A launch, set or file with the references.")
 @click.option("--id-column", metavar="C", help="Column of a csv or parquet file that holds the ids.")
@@ -244,7 +244,7 @@ def parity(
 ) -> Drawing:
     """Draw the values of a column against reference values, matched by id.
 
-    Without --reference, PK is the reference for the launches that --with names.
+    Without --reference, the launches of --with are compared with PK.
 
     \b
     aiida-pet plot parity 12 --reference dft.csv --column energy=e_dft -o dft.svg
@@ -282,7 +282,7 @@ def _references(named: str, id_column: str | None) -> Any:
 @_skip_option
 @_drawn
 def rdf(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], r_max: float, skip: float) -> Drawing:
-    """Draw the radial distributions of rows of molecular dynamics; for a single row also for each pair of elements.
+    """Draw the radial distributions of rows of molecular dynamics. For a single row, also draw each pair of elements.
 
     \b
     aiida-pet plot rdf 12 alloy-0001 --skip 1 -o rdf.svg
@@ -299,8 +299,8 @@ def rdf(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], r_max: float,
 @_skip_option
 @_drawn
 def msd(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], skip: float) -> Drawing:
-    """Draw the mean squared displacements of atoms over time in molecular dynamics, and print the diffusivities that
-    follow from their slopes.
+    """Draw the mean squared displacements of atoms over time in molecular dynamics. The diffusivities, from the slopes,
+    are printed.
     """
     from aiida_pet.plotting.dynamics import draw_msd
 
@@ -314,9 +314,9 @@ def msd(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], skip: float) 
 @_skip_option
 @_drawn
 def vacf(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], skip: float) -> Drawing:
-    """Draw the velocity autocorrelations of rows of molecular dynamics, and their spectra.
+    """Draw the velocity autocorrelation functions of rows of molecular dynamics, and their spectra.
 
-    The trajectories must have velocities, and their frames must be close to each other in time.
+    The trajectories must contain velocities, with a short time between frames.
 
     \b
     aiida-pet launch md alloys.xyz --set velocities=true --set frames_every=5
@@ -332,7 +332,9 @@ def vacf(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], skip: float)
 @_ids
 @_others
 @click.option(
-    "--cell-axes", is_flag=True, help="Draw in the axes of the row's cell, not in the IEEE setting."
+    "--cell-axes",
+    is_flag=True,
+    help="Draw in the axes of the cell of the row, not in the axes of the IEEE standard.",
 )
 @_drawn
 def elastic(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...], cell_axes: bool) -> Drawing:
@@ -374,7 +376,7 @@ def expansion(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...]) -> Draw
 @_others
 @_drawn
 def conductivity(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...]) -> Drawing:
-    """Draw the thermal conductivity of rows over temperature, and which modes carry it at 300 K."""
+    """Draw the thermal conductivity of rows over temperature, and the contributions of modes at 300 K."""
     from aiida_pet.plotting.heat import draw_conductivity
 
     return draw_conductivity(_things(pk, others), ids)
@@ -387,12 +389,11 @@ def conductivity(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...]) -> D
     "--tolerance",
     type=float,
     metavar="A",
-    help="Tolerance (symprec) at which changes of the space group are listed. Without this option it is the tolerance "
-    "nearest to 0.01 A.",
+    help="Tolerance (symprec) for the list of changed space groups. Default: the tolerance nearest to 0.01 A.",
 )
 @_drawn
 def symmetry(*, pk: str, others: tuple[str, ...], tolerance: float | None) -> Drawing:
-    """Draw how many rows kept their space group at each tolerance, and which groups the others have now."""
+    """Draw how many rows kept their space group at each tolerance, and the new groups of the other rows."""
     from aiida_pet.plotting.symmetry import draw_symmetry
 
     return draw_symmetry(_things(pk, others), tolerance=tolerance)
@@ -402,7 +403,7 @@ def symmetry(*, pk: str, others: tuple[str, ...], tolerance: float | None) -> Dr
 @_pk
 @_drawn
 def funnel(*, pk: str) -> Drawing:
-    """Draw how many rows reached each stage, how many went on, and why the others did not."""
+    """Draw how many rows reached each stage, how many of them went on, and why the others did not."""
     from aiida_pet.plotting.course import draw_funnel
 
     return draw_funnel(pk)
@@ -412,7 +413,7 @@ def funnel(*, pk: str) -> Drawing:
 @_pk
 @_drawn
 def progress(*, pk: str) -> Drawing:
-    """Draw the rows done over time per lane, and where the time of the jobs went."""
+    """Draw the number of finished rows over time for each lane, and how the jobs spent their time."""
     from aiida_pet.plotting.course import draw_progress
 
     return draw_progress(pk)

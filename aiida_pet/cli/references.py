@@ -21,29 +21,27 @@ def reference_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--relax-references",
             metavar="SET|FILE",
-            help="Elements and competing phases that are relaxed first, with the model and settings of the "
-            "set.",
+            help="Elements and competing phases; they are relaxed first, with the model and settings of the set.",
         ),
         click.option(
             "--level-of-theory",
             default="",
             metavar="TEXT",
-            help="Level of theory of the energies in files of references, such as PBE, if their entries do not say "
-            "it. The model must have the same level.",
+            help="Level of theory of files of references, such as PBE, if the entries do not state it. The model must "
+            "have the same level.",
         ),
         click.option(
             "--level",
             metavar="NAME",
-            help="Keep only entries of this level of theory, such as r2SCAN, if a file of references holds several "
-            "levels.",
+            help="If a file of references has several levels of theory, keep only entries of this level, such as "
+            "r2SCAN.",
         ),
         click.option(
             "--reference",
             "references",
             multiple=True,
             metavar="[NAME=]PK|FILE",
-            help="Competing phases: a finished set or launch, or a file of pymatgen entries. May be "
-            "repeated.",
+            help="Competing phases: a finished set or launch, or a file with pymatgen entries. May be repeated.",
         ),
     ):
         function = decorator(function)

@@ -9,15 +9,16 @@ from aiida_pet.cli.session import Session, pass_session
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @json_option
 @pass_session
 def repair(session: Session, *, dry_run: bool, as_json: bool) -> None:
-    """Put the processes of the profile in order after a worker, broker or database was lost, and say what was done.
+    """Restore lost processes of the profile after a worker, the broker or the database broke down, and print what was
+    done.
 
     The command stops the daemon, puts processes that the broker lost back into the queue, and starts the daemon with as
-    many workers as before. Jobs on the cluster go on meanwhile. If nothing was lost, the command only stops and starts
-    the daemon.
+    many workers as before. During the repair, jobs on the cluster go on. If nothing was lost, the command only stops
+    and starts the daemon.
     """
     from aiida_pet.computers.repair import plan_repair, reachable_daemon
     from aiida_pet.computers.repair import repair as put_right

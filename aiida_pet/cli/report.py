@@ -37,20 +37,20 @@ EVERY_S = 60
     type=click.IntRange(min=0),
     default=12,
     show_default=True,
-    help="Number of the best crystals, which are shown with all their figures.",
+    help="Number of best crystals that are shown with all their figures.",
 )
 @click.option(
     "--sort",
     metavar="COLUMN",
-    help="Column by which the best crystals are chosen, smallest values first; --sort=-COLUMN puts the largest values "
-    "first.",
+    help="Column that decides which crystals are best. The smallest values are best, or with --sort=-COLUMN the "
+    "largest.",
 )
 @click.option(
     "--id",
     "ids",
     multiple=True,
     metavar="ID",
-    help="Id of a crystal that is shown with all its figures, before the best crystals; may be repeated.",
+    help="Id of a crystal that is shown with all its figures, before the best crystals. May be repeated.",
 )
 @click.option(
     "--rows",
@@ -65,7 +65,7 @@ EVERY_S = 60
     "systems",
     multiple=True,
     metavar="A-B[-C]",
-    help="A chemical system whose hull is drawn; may be repeated.",
+    help="Draw the hull of this chemical system, such as Mo-Ta. May be repeated.",
 )
 @click.option(
     "--reference",
@@ -77,21 +77,20 @@ EVERY_S = 60
     "columns",
     multiple=True,
     metavar="NAME=REFERENCE",
-    help="A column and the column of its references; NAME alone if both have this name. Without this option all "
-    "important columns that both sides have are compared.",
+    help="Compare the column NAME of the launch with the column REFERENCE of the references. If both columns have the "
+    "same name, write NAME alone. Default: all important columns that both sides have.",
 )
 @click.option(
     "--watch",
     is_flag=True,
-    help="Write the page again and again until the launches have ended. A page that is open in a browser "
-    "refreshes itself.",
+    help="Update the page until the launches have ended. A page that is open in a browser reloads itself.",
 )
 @click.option(
     "--interval",
     type=click.IntRange(min=5),
     default=EVERY_S,
     show_default=True,
-    help="With --watch: seconds until the page is written again.",
+    help="With --watch: seconds between two updates of the page.",
 )
 @force_option
 @json_option
@@ -114,11 +113,12 @@ def report(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Write the launch PK as one page, which opens offline in any browser and can be sent by mail.
+    """Write a report of the launch PK as one html page, which opens offline in any browser and can be sent by mail.
 
-    The page says what the launch computed, with which model and parameters, and what it cost. It shows the funnel,
-    values, hulls, symmetry, elements, the best crystals and all rows. If several PKs are given, the page shows the
-    first launch and compares it with the others. A launch that still runs is shown with the rows that it has so far.
+    The page shows the task, the model, the parameters and the cost of the launch. It also shows the funnel, histograms,
+    hulls, changes of symmetry, the periodic table, the best crystals and all rows. If several PKs are given, the page
+    shows the first launch and compares it with the others. If the launch is still running, the page shows the rows that
+    are finished so far.
     """
     session.load()
     check_target(output, force)

@@ -68,8 +68,8 @@ class Choice:
     "form",
     type=click.Choice([form.value for form in Format]),
     metavar="NAME",
-    help=f"{', '.join(form.value for form in Format)}. Without this option it is table, or the format that the suffix "
-    "of the file after -o sets.",
+    help=f"{', '.join(form.value for form in Format)}. Default: table, or with -o the format for the suffix of the "
+    "file.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @wide_option
@@ -90,7 +90,8 @@ def results(
     output: Path | None,
     force: bool,
 ) -> None:
-    """Print the rows of the launch (or set) PK. A launch that still runs shows the rows that it has so far.
+    """Print the rows of the launch (or set) PK. If the launch is still running, the command prints the rows that are
+    finished so far.
 
     \b
     aiida-pet results 12 --where 'status != converged'

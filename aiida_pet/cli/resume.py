@@ -32,16 +32,15 @@ if TYPE_CHECKING:
 @click.option(
     "--retry-given-up",
     is_flag=True,
-    help="Try rows again that were given up because their jobs broke down twice.",
+    help="Also compute rows that were given up because the engine broke down on them twice.",
 )
 @launch_options
 def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request) -> None:
-    """Take up the launch PK, which was stopped or left rows, and compute only the rows that are left.
+    """Resume the launch PK, which was stopped or did not finish all rows: compute only the missing rows.
 
-    The launch keeps its options; options given here replace them, such as the lanes, queue, memory or walltime. If
-    --code is on another computer, the jobs ask the queue for the defaults of that computer, not for the resources of
-    the earlier launch. The new launch has the whole table; rows that were finished are taken over and not computed
-    again.
+    The new launch has the options of the earlier launch; options given here replace them, such as the lanes, queue,
+    memory or walltime. If --code is on another computer, the jobs use the default resources of that computer, not the
+    resources of the earlier launch. The table of the new launch has all rows; finished rows are not computed again.
 
     \b
     aiida-pet resume 12 --lanes 4

@@ -37,7 +37,7 @@ def resume_training(node: Any, request: Request) -> None:
     if node.process_label != "TrainWorkChain":
         raise click.ClickException(f"<{node.pk}> is a single job: launch a training, which can be resumed")
     if request.model is not None:
-        raise click.UsageError("--model: a training goes on with the model that it began from")
+        raise click.UsageError("--model: a resumed training keeps its initial model")
     source = click.get_current_context().get_parameter_source
     code = find_code(request.code) if source("code") is not click.core.ParameterSource.DEFAULT else None
     builder: Any = training.resume_training(node, code)

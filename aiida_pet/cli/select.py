@@ -26,10 +26,16 @@ EXTENSIVE = ("energy", "uncertainty")  # columns that are taken per atom
     default="uncertainty",
     show_default=True,
     metavar="COLUMN",
-    help="Column by which crystals are chosen, largest values first. An uncertainty or energy is divided by the "
+    help="Column by which crystals are chosen, largest values first. Energies and uncertainties are divided by the "
     "number of atoms.",
 )
-@click.option("--count", type=click.IntRange(min=1), default=50, show_default=True, help="How many.")
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="Number of crystals that are chosen.",
+)
 @click.option(
     "--where",
     metavar="CONDITION",
@@ -40,8 +46,8 @@ EXTENSIVE = ("energy", "uncertainty")  # columns that are taken per atom
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
-    help="Number of candidates for each crystal that is taken. With 1 the crystals with the largest values are taken, "
-    "however alike they are.",
+    help="Number of candidates for each crystal that is chosen. With 1 there is no selection by difference: the "
+    "crystals with the largest values are chosen.",
 )
 @click.option(
     "-o",
@@ -65,12 +71,11 @@ def select(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Write crystals of the launch (or set) PK to a file: crystals that differ from each other and about which the
-    model is least sure.
+    """Select crystals of the launch (or set) PK for new reference calculations, and write them to a file.
 
-    The crystals are chosen by their uncertainty per atom. A launch whose model has an uncertainty computes it with
-    `--set outputs=[uncertainty]`. How much crystals differ is measured by the column `features` if there is one,
-    otherwise by composition and volume.
+    By default the crystals with the largest uncertainty per atom are chosen, and among them crystals that differ from
+    each other. To compute the uncertainty, launch with a model that has one and with `--set outputs=[uncertainty]`. The
+    column `features`, or without it composition and volume, decides how much crystals differ.
 
     \b
     aiida-pet launch static pool.xyz --set 'outputs=[uncertainty,features]' --wait

@@ -21,8 +21,7 @@ from aiida_pet.cli.setup_computer import computer as computer_command
 @click.option(
     "--work-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder in which jobs run. It is fixed when the computer is made. Default: a folder beside the "
-    "profile.",
+    help="Folder in which jobs run. It cannot be changed later. Default: a folder beside the profile.",
 )
 @click.option("--no-daemon", is_flag=True, help="Do not start the daemon.")
 @click.option(
@@ -46,8 +45,8 @@ def setup(
 ) -> None:
     """Make the profile, computer, code and model that are missing, and start the daemon.
 
-    The command changes nothing that is there, so run it as often as you like. `aiida-pet setup computer` adds
-    another computer.
+    The command does not change what already exists, so you can run it as often as you like. `aiida-pet setup computer`
+    adds another computer.
     """
     if context.invoked_subcommand is not None:
         return

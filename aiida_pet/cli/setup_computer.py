@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from aiida_pet.computers.computer_file import ComputerFile
 
 NOT_ASKED = (
-    "These questions leave out the kind of GPU, the cores and memory of a job, the names of resources and the "
-    "parallel environment of PBS and SGE, further shell lines, and intervals. To set them, answer no, save the lines "
-    "above as a file, add the keys (docs/cluster.md lists them) and run the command with this file. Or give the file "
-    "later with --update."
+    "These questions do not cover all keys (docs/cluster.md lists them), such as kind of GPU, cores, memory, "
+    "resources of PBS and SGE, shell lines and intervals. To set further keys, answer no, save the lines above as a "
+    "file, add the keys, and run the command with this file. You can also do this later, with --update."
 )
 
 
@@ -31,24 +30,24 @@ NOT_ASKED = (
 @click.option(
     "--no-test",
     is_flag=True,
-    help="Do not connect. The work directory is then neither made nor closed to others.",
+    help="Do not connect to the computer. The work directory is then not made and not closed to other users.",
 )
 @click.option(
     "--update",
     is_flag=True,
-    help="Change everything that differs and has no effect on results: shell lines, intervals, defaults of jobs, "
-    "connection.",
+    help="Change everything that differs from FILE and has no effect on results: shell lines, intervals, defaults of "
+    "jobs, connection.",
 )
 @json_option
 @pass_session
 def computer(session: Session, *, file: Path | None, no_test: bool, update: bool, as_json: bool) -> None:
-    """Make the computer and the code that the YAML FILE describes, and test them. Without FILE the command
-    asks.
+    """Make and test the computer and the code that are described in the YAML FILE. Without FILE the command asks
+    questions.
 
-    If the work directory does not exist, it is made and closed to other users. The command changes nothing
-    that is there, and says what differs from FILE. The exit status is 1 if something differs or a test fails.
-    --update changes what has no effect on results. Host, transport, scheduler and work directory never
-    change.
+    If the work directory does not exist, the command makes it, and closes it to other users. The command does not
+    change an existing computer or code; it prints the differences from FILE. The exit status is 1 if something differs
+    or a test fails. With --update the command changes everything that has no effect on results. Host, transport,
+    scheduler and work directory never change.
 
     \b
     aiida-pet setup computer FILE.yaml

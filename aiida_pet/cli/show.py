@@ -47,8 +47,9 @@ def show(
     """Print everything that is known about crystal ID of the launch, set or table PK. ID may be left out if there is
     only one crystal.
 
-    The output has the geometry of the crystal; its status, relaxation, symmetry, hull, phonons and elastic constants,
-    as far as they were computed; for a screening, further columns of each stage; and the jobs that computed the row.
+    The output shows the geometry, status, relaxation, symmetry, hull, phonons and elastic constants of the crystal, if
+    they were computed. For a screening it also shows further columns of each stage. At the end it lists the jobs that
+    computed the row.
 
     \b
     aiida-pet show 12 alloy-3

@@ -32,21 +32,21 @@ _ADVICE_OF_OLD = re.compile(r": `aiida-pet resume \d+` goes on with them")
 
 @click.command()
 @click.argument("pk")
-@click.option("--watch", is_flag=True, help="Show the progress again and again until the launch ends.")
+@click.option("--watch", is_flag=True, help="Update the progress until the launch ends.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.1),
     default=WATCH_S,
     show_default=True,
-    help="With --watch: seconds until the progress is shown again.",
+    help="With --watch: seconds between two updates.",
 )
-@click.option("--jobs", "all_jobs", is_flag=True, help="List every job, however many there are.")
+@click.option("--jobs", "all_jobs", is_flag=True, help="List every job, even if there are many.")
 @json_option
 @pass_session
 def status(session: Session, *, pk: str, watch: bool, interval: float, all_jobs: bool, as_json: bool) -> None:
-    """Show the progress of the launch PK: rows, speed, time left, how rows ended, lanes and jobs.
+    """Show the progress of the launch PK: finished rows, speed, time left, statuses, lanes and jobs.
 
-    Numbers of running jobs come from the heartbeats of their engines.
+    The progress of running jobs is read from the heartbeat files of their engines.
     """
     from aiida_pet.campaigns import status as status_of
 

@@ -14,15 +14,15 @@ from aiida_pet.words import plural
 @click.option(
     "--after-current-jobs",
     is_flag=True,
-    help="Let the jobs that run now end, and then stop; do not cancel them.",
+    help="Do not cancel running jobs: stop when they have ended.",
 )
 @json_option
 @pass_session
 def stop(session: Session, *, pk: str, after_current_jobs: bool, as_json: bool) -> None:
-    """Stop the launch PK; `aiida-pet resume PK` takes it up again.
+    """Stop the launch PK; `aiida-pet resume PK` goes on with it later.
 
-    Its jobs are cancelled in their queues, and the rows that they finished are fetched. Rows that were being computed
-    begin again in the next launch. With --after-current-jobs the jobs that run now end first.
+    Its jobs are cancelled, and AiiDA stores the rows that they finished. Unfinished rows start again from the beginning
+    when you resume the launch. With --after-current-jobs the running jobs end first.
     """
     from aiida_pet.campaigns.stopping import stop as stop_launch
 

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from aiida_pet.campaigns.results import Rows
 
-force_option = click.option("--force", is_flag=True, help="Replace what is there.")
+force_option = click.option("--force", is_flag=True, help="Replace an existing file or folder.")
 """The option of every command that writes a file."""
 
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 @json_option
 @pass_session
 def trace(session: Session, *, pk: str, row_id: str | None, as_json: bool) -> None:
-    """Show where row ID of the launch (or set) PK comes from.
+    """Show the origin of row ID of the launch (or set) PK.
 
-    The command goes back through merges and jobs, with the model, code and parameters of each job, to the input
-    structure and its file.
+    The command follows the row back through merges and jobs to the input structure and its file. It prints the model,
+    code and parameters of each job.
     """
     from aiida_pet.campaigns import rows
     from aiida_pet.campaigns import trace as walk_back

@@ -27,14 +27,14 @@ from aiida_pet.words import plural, shortened
 def trajectory(
     session: Session, *, pk: str, row_id: str | None, output: Path | None, force: bool, as_json: bool
 ) -> None:
-    """List the trajectories of PK, a launch of md. With -o, write the trajectory of row ID to a file: extended XYZ,
-    or ASE's .traj.
+    """List the trajectories of PK, a launch of molecular dynamics (md). With -o, write the trajectory of row ID to a
+    file: extended XYZ, or ASE's .traj.
 
     \b
     aiida-pet trajectory 12
     aiida-pet trajectory 12 alloy-0001 -o alloy.extxyz
 
-    `aiida-pet plot rdf`, `msd` and `vacf` draw what trajectories hold, or write the numbers as csv.
+    `aiida-pet plot rdf`, `plot msd` and `plot vacf` analyse trajectories; they draw pictures or write numbers as csv.
     """
     if output is not None:
         check_target(output, force)

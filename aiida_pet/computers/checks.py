@@ -118,12 +118,11 @@ def check_access(transport: Any, work_dir: str) -> Check:
         return Check(
             "access",
             False,
-            f"{work_dir} has mode {mode:04o}: its group or others can enter it and read files that the umask leaves "
-            "open",
-            f"`chmod 700 {work_dir}` there. If others need this folder, set up a computer with a closed work_dir "
+            f"{work_dir} has mode {mode:04o}: other users can enter it and read files that the umask does not protect",
+            f"`chmod 700 {work_dir}` there. If other users need this folder, set up a computer with a closed work_dir "
             "inside it",
         )
-    return Check("access", True, f"{work_dir} is closed to others (mode {mode:04o})")
+    return Check("access", True, f"{work_dir} is closed to other users (mode {mode:04o})")
 
 
 def _check_folder(transport: Any, work_dir: str) -> Check:
@@ -158,7 +157,7 @@ def _check_space(transport: Any, work_dir: str) -> Check:
     status, output, error = transport.exec_command_wait(f"df -Pk {shlex.quote(work_dir)}")
     words = output.strip().splitlines()[-1].split() if output.strip() else []
     if status or len(words) < 5 or not words[3].isdecimal():
-        return Check("disk", False, f"df {work_dir}: {_line(error or output)}", "look at the disk by hand")
+        return Check("disk", False, f"df {work_dir}: {_line(error or output)}", "check the disk by hand")
     free = int(words[3])
     detail = f"{free / 1024**2:,.1f} GB free in {work_dir} ({words[4]} used)"
     if free < LEAST_FREE_KIB:

@@ -52,10 +52,7 @@ def daemon_problem() -> str | None:
         was_killed = client.get_daemon_pid() is not None
         if was_killed and client.profile.process_control_backend == "core.zeromq":
             # its broker died with it, and what was on its way to the workers is in no queue
-            return (
-                f"the daemon was killed, so nothing moves: {REPAIR} clears up after it, finds what was lost, and "
-                "starts it again"
-            )
+            return f"the daemon was killed: {REPAIR} restores lost processes and starts the daemon again"
         return "the daemon is not running, so nothing moves: start it with `verdi daemon start`"
     return None
 

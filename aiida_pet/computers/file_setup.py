@@ -35,7 +35,7 @@ def ensure_computer(wanted: ComputerFile, update: bool = False) -> tuple[Compute
             way = (
                 "these values identify the machine and cannot change"
                 if update
-                else "--update changes what has no effect on results; for the rest"
+                else "--update changes only what has no effect on results; for the other differences"
             )
             problem = (
                 f"computer {wanted.label!r} is left as it is, but differs: {problem} ({way}: give the file another "

@@ -138,7 +138,7 @@ def check_daemon(*, with_slots: bool = True) -> Iterator[Check]:
         yield Check(
             "daemon",
             False,
-            f"runs with other packages than this environment: {told}",
+            f"the daemon runs with other packages than this environment: {told}",
             "`verdi daemon restart`",
         )
     else:

@@ -151,9 +151,7 @@ def ensure_code(computer: Computer) -> tuple[InstalledCode, Step]:
     if code is not None and not Path(str(code.filepath_executable)).exists():
         code.label = f"{CODE}-{code.pk}"
         code.is_hidden = True
-        replaced = (
-            f"; the engine of the former code is gone, so that code is now called {code.label} <{code.pk}>"
-        )
+        replaced = f"; the executable of the earlier code is gone, so that code is now called {code.label} <{code.pk}>"
         code = None
     state = PRESENT
     if code is None:
@@ -183,8 +181,8 @@ def _code_problem(code: InstalledCode, executable: Path) -> str:
     if found != executable:
         return (
             f"code {CODE}@{COMPUTER} is {found}, which belongs to another environment than this one ({executable}); "
-            "use this code as it is, or make another with `verdi code create core.code.installed` and name it with "
-            "--code"
+            "use this code as it is, or make another code with `verdi code create core.code.installed` and give its "
+            "label with --code"
         )
     if importlib.util.find_spec("torch") is None:
         return "the engine needs torch, which this environment lacks: pip install 'aiida-pet[engine]'"

@@ -64,8 +64,8 @@ def plan_repair(client: DaemonClient, say: Callable[[str], None]) -> Findings | 
         workers = _workers(client)
         say(f"the daemon, which runs with {plural(workers, 'worker')}, would be stopped")
         say(
-            f"{plural(len(_active()), 'process')} that have not ended would be looked for in the queue of the broker, "
-            "and put back into it if they are lost"
+            f"{plural(len(_active()), 'process')} that have not ended would be compared with the queue of the broker, "
+            "and lost processes would be put back into it"
         )
         say(f"the daemon would be started with {plural(workers, 'worker')}")
         return None
@@ -93,7 +93,7 @@ def repair(client: DaemonClient, say: Callable[[str], None]) -> Findings:
             ) from error
         say(f"stopped the daemon ({plural(workers, 'worker')})")
     elif client.get_daemon_pid() is not None:
-        say("cleared up after the daemon, which had been killed")
+        say("removed the files of a killed daemon")
     else:
         say("the daemon was not running")
     broker = _broker()

@@ -79,7 +79,7 @@ def disk_problems(profile: Profile, jobs: Iterable[Any] = ()) -> list[str]:
         if free is not None and free < LEAST_FREE_B:
             found.append(
                 f"the disk of {what} is full ({free / 1024**2:.0f} MB free in {folder}): free space there, then run "
-                f"{REPAIR}, since workers that met a full disk may do nothing any more"
+                f"{REPAIR}, because workers often stop working after they met a full disk"
             )
     return found
 
@@ -107,7 +107,7 @@ def worker_problem(client: DaemonClient) -> str | None:
         settled.add(record.pid)
         if what is not None and _lives_since(record.pid, record.time):
             return (
-                f"worker {record.pid} of the daemon {what} at {record.time}, and may do nothing any more: remove the "
+                f"worker {record.pid} of the daemon {what} at {record.time}, and may have stopped working: remove the "
                 f"cause, then run {REPAIR} (the log is {client.daemon_log_file})"
             )
     return None

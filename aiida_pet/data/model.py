@@ -36,7 +36,7 @@ _REQUIRED = ("name", "elements", "outputs")
 
 
 class PetModelData(orm.SinglefileData):
-    """A PET checkpoint under the fixed name ``model.ckpt``.
+    """A PET checkpoint; the file in the node is always called ``model.ckpt``.
 
     Attributes: ``sha256`` of the file; ``name``, ``version``, ``elements`` (atomic numbers), ``cutoff`` (A),
     ``outputs`` (names of the model's outputs), ``dtype``, ``n_parameters``, ``level_of_theory``, ``licence``;
@@ -56,7 +56,8 @@ class PetModelData(orm.SinglefileData):
 
     @classmethod
     def from_card(cls, path: str | Path, card: Mapping[str, Any], **kwargs: Any) -> Self:
-        """Return an unstored node of the checkpoint ``path``, described by ``card``; the model is not opened.
+        """Return an unstored node with the checkpoint ``path`` and the description ``card``; the checkpoint is not
+        opened.
 
         :param card: ``name``, ``elements`` (atomic numbers or symbols), ``outputs``; the other attributes if
             known.
@@ -81,7 +82,7 @@ class PetModelData(orm.SinglefileData):
 
     @classmethod
     def get_or_create(cls, path: str | Path, card: Mapping[str, Any]) -> Self:
-        """Return the stored node of the file ``path``: the existing node, or else a new node with ``card``.
+        """Return the stored node of the file ``path``: the existing node, or otherwise a new node with ``card``.
 
         :raises ValueError: if the card lacks a key, or belongs to another file.
         """
@@ -91,7 +92,7 @@ class PetModelData(orm.SinglefileData):
 
     @classmethod
     def find(cls, sha256: str) -> Self | None:
-        """Return the oldest stored node of the file with this SHA-256, None if there is none."""
+        """Return the oldest stored node of the file with this SHA-256, or None if there is none."""
         query = orm.QueryBuilder().append(cls, filters={"attributes.sha256": sha256}, tag="model")
         query.order_by({"model": {"id": "asc"}}).limit(1)
         return query.first(flat=True)

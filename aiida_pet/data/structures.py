@@ -33,7 +33,7 @@ _ATOMS = "atoms_"
 
 
 class StructureSetData(TableData):
-    """N crystals under unique string ids.
+    """N crystals, each with a unique id (a string).
 
     Attributes in addition to the attributes of a table: ``elements`` (symbols, by atomic number), ``n_atoms`` of all
     crystals together, ``sizes`` {min, max, mean} of atoms per crystal, ``atom_columns`` {name: unit or ""}.
@@ -71,16 +71,16 @@ class StructureSetData(TableData):
         units: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Return an unstored node of crystals from Python, taken one at a time.
+        """Return an unstored node from crystals in Python, which are read one at a time.
 
-        Held atoms, and results that a calculator has, become columns: :mod:`aiida_pet.io.from_python`.
+        Held atoms and results of a calculator become columns (:mod:`aiida_pet.io.from_python`).
 
         :param structures: an iterable of ASE Atoms, pymatgen Structures or ComputedStructureEntries, StructureData, or
             pairs (id, one of these); or a mapping id -> one of these. A crystal without an id gets one.
         :param columns: name -> array of N values.
         :param units: name -> unit of a column.
         :raises DuplicateIdError: if an id occurs more than once.
-        :raises TypeError: naming the place and type of an item that is no crystal.
+        :raises TypeError: if an item is not a crystal; the message has its place and type.
         :raises ValueError: if there are no crystals, if a crystal cannot be stored, or if a column has another number
             of rows.
 
@@ -121,14 +121,14 @@ class StructureSetData(TableData):
     ) -> Self:
         """Return an unstored node of all structures in files, archives and folders.
 
-        :mod:`aiida_pet.io.readers` says which formats are understood, and where ids come from.
+        docs/formats.md says which formats can be read, and where ids come from.
 
         :param paths: one path or several paths.
         :param skip_invalid: if a structure or file is broken, import the rest instead of stopping.
         :param problems: list to which the broken structures are appended, if ``skip_invalid``.
         :param summary: list to which sentences about fields that were left out, and about equal crystals, are appended.
-        :param file_format: format of all files; None takes the format that the name of each file says.
-        :param id_key: field that holds the id, instead of the usual ones; empty to number the structures.
+        :param file_format: format of all files; with None the name of each file decides.
+        :param id_key: field that holds the id, instead of the usual fields; empty to number the structures.
         :param structure_key: field that holds the structure, if JSON records have several structures.
         :param column_map: name of a field of extxyz or an ASE database -> ``energy``, ``free_energy``, ``forces``,
             ``stress`` or ``virial``, or the name of the column that it becomes.
@@ -137,7 +137,7 @@ class StructureSetData(TableData):
         :param stress_sign: ``minus`` if compression is positive in the files.
         :raises StructureFileError: at the first broken structure (unless ``skip_invalid``), or if there are no
             structures.
-        :raises DuplicateImportError: if structures share an id, naming ids and files.
+        :raises DuplicateImportError: if structures have the same id; the message lists ids and files.
 
         .. code-block:: python
 
@@ -166,7 +166,7 @@ class StructureSetData(TableData):
         return cls.from_table(result.table, **kwargs)
 
     def set_table(self, table: Table) -> None:
-        """Take the crystals of ``table`` as content, in place of what there was.
+        """Set the crystals of ``table`` as the content, replacing the earlier content.
 
         :raises ModificationNotAllowed: if the node is stored.
         :raises ValueError: if it is empty or not a StructureTable, or a column's name cannot stand in a
@@ -230,9 +230,10 @@ class StructureSetData(TableData):
         return list(self.base.attributes.get("elements"))
 
     def atom_column(self, name: str) -> Array:
-        """Return the column per atom ``name``, (A, ...), read-only; row i owns ``offsets[i]:offsets[i + 1]``.
+        """Return the column per atom ``name``, (A, ...), read-only; the atoms of row i are ``offsets[i]:offsets[i +
+        1]``.
 
-        :raises KeyError: naming the columns there are.
+        :raises KeyError: if there is no such column; the message lists the columns.
         """
         known = self.base.attributes.get("atom_columns", {})
         if name not in known:
@@ -270,21 +271,21 @@ class StructureSetData(TableData):
     def select(self, ids: Any) -> StructureTable:
         """Return the crystals ``ids``, in that order.
 
-        :raises KeyError: naming the ids that are not there.
+        :raises KeyError: if an id is missing; the message lists missing ids.
         """
         return self.to_table().select(ids)
 
     def get_ase(self, row_id: str) -> Atoms:
-        """Return crystal ``row_id`` as a copy in ASE atoms, whose ``info["id"]`` is the id.
+        """Return crystal ``row_id`` as ASE atoms (a copy); ``info["id"]`` is its id.
 
-        If the set has its energy (eV), forces (eV/A) and stress (eV/A^3), the atoms carry them in a calculator.
+        If the set has energy (eV), forces (eV/A) and stress (eV/A^3), they are in a calculator of the atoms.
 
         :raises KeyError: if there is no such row.
         """
         return self._ase_at(self.place(row_id))
 
     def get_pymatgen(self, row_id: str) -> Any:
-        """Return crystal ``row_id`` as a pymatgen Structure; a Molecule if it is periodic in no direction.
+        """Return crystal ``row_id`` as a pymatgen Structure, or as a Molecule if it is not periodic.
 
         :raises KeyError: if there is no such row.
         """
@@ -371,7 +372,7 @@ class StructureSetData(TableData):
     def formulas(self, places: Array | None = None) -> Array:
         """Return (N,) chemical formulas of the whole cells, elements in alphabetical order: ``Mo3Ta``.
 
-        :param places: places of the rows to return them of; all if not given.
+        :param places: positions of the rows; all rows if not given.
         """
         from aiida_pet.tables.frame import formulas  # noqa: PLC0415 - pandas takes a second to import
 

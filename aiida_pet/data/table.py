@@ -64,12 +64,12 @@ class TableCaching(NodeCaching):
 
 
 class TableData(Speaking, orm.ArrayData):
-    """N rows under unique string ids, with columns whose first dimension is N.
+    """N rows, each with a unique id (a string), and columns whose first dimension is N.
 
     Attributes: ``n_rows``; ``columns`` {name: unit or ""}; ``ragged`` {name: unit or ""} of columns whose rows differ
     in length; ``counts`` {column: {value: n}} of columns of texts with few distinct values and of flags; ``ranges``
     {column: [min, max]} of the finite values of columns of numbers; ``content_sha256`` of all arrays; ``segments``, the
-    rows of each, where the table lies in segments.
+    number of rows of each segment, if the table consists of segments.
 
     .. code-block:: python
 
@@ -110,7 +110,7 @@ class TableData(Speaking, orm.ArrayData):
 
     @classmethod
     def from_ids(cls, ids: Iterable[str], **kwargs: Any) -> Self:
-        """Return an unstored node of ids only: a choice of rows.
+        """Return an unstored node that contains only ids, to select rows.
 
         :raises DuplicateIdError: if an id occurs more than once.
         :raises ValueError: if there are none.
@@ -119,11 +119,13 @@ class TableData(Speaking, orm.ArrayData):
 
     @classmethod
     def from_segments(cls, ids: Array, order: Array, parts: Sequence[Self | Table], **kwargs: Any) -> Self:
-        """Return an unstored node of the rows of ``parts`` in another order, which keeps the files of the parts.
+        """Return an unstored node with the rows of ``parts`` in another order. It reuses the files of the parts.
 
         :param ids: (N,) of the rows.
-        :param order: (N,) their places among the rows of ``parts`` end to end; parts may hold more rows.
-        :param parts: stored tables, or rows that are not in a node. A column that one lacks is filled there.
+        :param order: (N,) their positions among the rows of all ``parts`` one after the other; parts may have more
+            rows.
+        :param parts: stored tables, or rows that are not in a node. If a part does not have a column, missing values
+            are filled in.
         :param kwargs: further keywords of the node, such as ``label``.
         :raises ValueError: if there are no rows, or two parts give a column different units.
         :raises DuplicateIdError: if an id occurs more than once.
@@ -133,7 +135,7 @@ class TableData(Speaking, orm.ArrayData):
         return node
 
     def set_table(self, table: Table) -> None:
-        """Take the rows of ``table`` as content, in place of what there was.
+        """Set the rows of ``table`` as the content, replacing the earlier content.
 
         :raises ModificationNotAllowed: if the node is stored.
         :raises ValueError: if the table is empty or a column's name cannot stand in a query.
@@ -259,7 +261,7 @@ class TableData(Speaking, orm.ArrayData):
 
     @property
     def is_segmented(self) -> bool:
-        """Whether the table lies in segments, the files of the tables that it was merged of."""
+        """Whether the table consists of segments, which are the files of the tables from which it was merged."""
         return self._read_segments() is not None
 
     def _read_segments(self) -> segments.Segments | None:
@@ -275,7 +277,7 @@ class TableData(Speaking, orm.ArrayData):
         return self._segments
 
     def get_array(self, name: str | None = None) -> Array:
-        """Return an array as it is stored, texts as UTF-8 bytes; put together if the table lies in segments."""
+        """Return an array as it is stored, texts as UTF-8 bytes; segments are joined."""
         found = None if name is None or name == IDS else self._read_segments()
         if found is None or name is None:
             return super().get_array(name)
@@ -331,7 +333,7 @@ class TableData(Speaking, orm.ArrayData):
     def column(self, name: str) -> Array:
         """Return column ``name``, (N, ...), read-only.
 
-        :raises KeyError: naming the columns there are.
+        :raises KeyError: if there is no such column; the message lists the columns.
         """
         self._known(name)
         return self._array(COLUMN + name)
@@ -350,7 +352,7 @@ class TableData(Speaking, orm.ArrayData):
     def ragged(self, name: str) -> Ragged:
         """Return column ``name`` whose rows differ in length, read-only.
 
-        :raises KeyError: naming those there are.
+        :raises KeyError: if there is no such column; the message lists the columns.
         """
         if name not in self.ragged_names:
             known = ", ".join(self.ragged_names) or "none"
@@ -362,7 +364,7 @@ class TableData(Speaking, orm.ArrayData):
     def unit(self, name: str) -> str:
         """Return the unit of column ``name``, empty if it has none.
 
-        :raises KeyError: naming the columns there are.
+        :raises KeyError: if there is no such column; the message lists the columns.
         """
         if name in self.ragged_names:
             return str(self.base.attributes.get("ragged")[name])
@@ -417,7 +419,7 @@ class TableData(Speaking, orm.ArrayData):
     def select(self, ids: Sequence[str] | Array) -> Table:
         """Return the rows ``ids``, in that order.
 
-        :raises KeyError: naming the ids that are not there.
+        :raises KeyError: if an id is missing; the message lists missing ids.
         """
         return self.to_table().select(ids)
 

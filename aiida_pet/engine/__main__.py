@@ -28,7 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, nargs="?", help=f"with {JOB_FILE}, the structures and the model")
     parser.add_argument("--version", action="version", version=f"pet-engine {aiida_pet.__version__}")
     parser.add_argument(
-        "--probe", action="store_true", help="print what this machine has, as JSON, and leave"
+        "--probe",
+        action="store_true",
+        help="print the versions, cores and GPUs of this machine as JSON, and exit",
     )
     options = parser.parse_args(arguments)
     if options.probe:

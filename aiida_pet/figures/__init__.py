@@ -1,8 +1,8 @@
-"""The numbers of figures: from tables and data frames of the catalogue's columns to what is drawn, with units.
+"""The numbers behind figures, with units, computed from tables or data frames with columns of the catalogue.
 
-Each function takes rows and returns a frozen dataclass of plain arrays; its ``to_frame()`` is the csv behind the
-figure, with units in ``attrs["units"]``. Nothing here draws: :mod:`aiida_pet.plotting` does with matplotlib. Free of
-AiiDA and of torch. Functions are imported on first use, since phonopy and pymatgen are slow to import.
+Each function takes rows and returns a frozen dataclass with plain arrays. Its method ``to_frame()`` returns a data
+frame, with units in ``attrs["units"]``. :mod:`aiida_pet.plotting` draws these numbers with matplotlib. Nothing here
+needs AiiDA or torch. Functions are imported on first use, since phonopy and pymatgen are slow to import.
 """
 
 from __future__ import annotations

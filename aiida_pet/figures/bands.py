@@ -23,7 +23,7 @@ from aiida_pet.tables.arrays import Floats
 from aiida_pet.tables.crystals import StructureTable
 
 REMEDY = (
-    "the results of the task phonons hold force constants; in a screening the table of its stage phonons holds them "
+    "only results of the task phonons have force constants; in a screening the table of the stage phonons has them "
     "(`outputs.stages.phonons`)"
 )
 
@@ -34,11 +34,12 @@ class Bands:
 
     :ivar id: id of the row.
     :ivar unit: unit of frequencies.
-    :ivar distances: distances of each segment (Q,), 1/A without 2 pi; they go on where the path breaks off.
-    :ivar frequencies: frequencies of each segment (Q, 3 P); imaginary ones are negative.
+    :ivar distances: distances along each segment (Q,), 1/A without 2 pi; a segment begins at the distance at which the
+        one before ends.
+    :ivar frequencies: frequencies of each segment (Q, 3 P); imaginary frequencies are negative.
     :ivar ticks: (distance, label) of the labelled points; ``H|P`` where the path breaks off.
     :ivar spacegroup: number of the space group that the path belongs to.
-    :ivar remarks: what has to be said of the path, in words.
+    :ivar remarks: remarks on the path, in words.
     """
 
     id: str
@@ -88,13 +89,13 @@ def bands_of_row(
     """Return the bands of a row from its force constants.
 
     :param table: results of the task ``phonons``.
-    :param start: the crystals before their relaxation, under the same ids: bands are on the path of the row's start, so
-        that a crystal that lost its symmetry has the labels of its parent.
-    :param path: another path, in the reciprocal basis of the row's primitive cell.
+    :param start: the crystals before their relaxation, with the same ids. Bands are then along the path of the
+        unrelaxed crystal, so a crystal that lost its symmetry keeps the labels of its original space group.
+    :param path: another path, in the reciprocal basis of the primitive cell of the row.
     :param unit: unit of the frequencies.
     :param spacing: largest distance between points, 1/A, without 2 pi.
     :param symprec: tolerance at which the path's space group is found, A.
-    :param phonon_symprec: that of the task, A.
+    :param phonon_symprec: the parameter ``phonon_symprec`` of the task, A.
     :raises NotDrawnError: if the row has no force constants, or no path is found.
 
     .. code-block:: python
@@ -157,13 +158,14 @@ def _path(
         of_start = _path_of(phonopy, parent, symprec)
     except ValueError as error:
         return own, (
-            f"the path of the start does not fit ({error}), so the bands are on the path of the relaxed crystal",
+            f"the path of the unrelaxed crystal does not fit ({error}), so the bands are along the path of the "
+            "relaxed crystal",
         )
     if of_start.spacegroup == own.spacegroup:
         return of_start, ()
     return of_start, (
-        f"the bands are on the path of the start, space group {of_start.spacegroup}; the crystal has {own.spacegroup} "
-        f"at {symprec:g} A",
+        f"the bands are along the path of the unrelaxed crystal, space group {of_start.spacegroup}; the relaxed "
+        f"crystal has space group {own.spacegroup} at {symprec:g} A",
     )
 
 

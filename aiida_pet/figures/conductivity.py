@@ -10,13 +10,13 @@ import pandas as pd
 from aiida_pet.figures.source import Source, array_of_row, framed
 from aiida_pet.tables.arrays import Floats
 
-REMEDY = "`aiida-pet launch conductivity SET` makes it, or the stage conductivity of a screening"
+REMEDY = "`aiida-pet launch conductivity SET` makes this column, or the stage conductivity of a screening"
 _KAPPA = "W/(m K)"
 
 
 @dataclass(frozen=True)
 class HeatCurves:
-    """Conductivity at T temperatures, and what modes up to C frequencies, or mean free paths, carry at 300 K.
+    """Conductivity at T temperatures, and cumulative conductivity at 300 K up to C frequencies or mean free paths.
 
     :ivar id: id of the row.
     :ivar temperatures: (T,) K.
@@ -54,7 +54,7 @@ def heat_curves_of_row(source: Source, row_id: str) -> HeatCurves:
     """Return the conductivity of a row by temperature, and its cumulative curves.
 
     :param source: with the columns of the task ``conductivity``.
-    :raises NotDrawnError: if the row has none.
+    :raises NotDrawnError: if the row has no such results.
 
     .. code-block:: python
 

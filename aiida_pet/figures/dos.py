@@ -15,7 +15,7 @@ from aiida_pet.figures.source import NotDrawnError, Source, array_of_row, framed
 from aiida_pet.tables.arrays import Floats
 from aiida_pet.tables.crystals import StructureTable
 
-REMEDY = "the task phonons makes it; in a screening it is in the table of the stage phonons"
+REMEDY = "the task phonons makes this column; in a screening it is in the table of the stage phonons"
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Dos:
 
     :ivar id: id of the row.
     :ivar unit: unit of frequencies.
-    :ivar frequencies: (G,); imaginary ones are negative.
+    :ivar frequencies: (G,); imaginary frequencies are negative.
     :ivar total: (G,) modes per unit of frequency and primitive cell.
-    :ivar elements: symbol -> (G,), which sum up to the total; empty if not asked for.
+    :ivar elements: symbol -> (G,), contributions whose sum is the total; empty if not requested.
     """
 
     id: str
@@ -55,12 +55,13 @@ def dos_of_row(
     """Return the density of states of a row, as the task made it.
 
     :param source: with ``phonon_dos`` and ``dos_frequencies``.
-    :param by_element: the parts of the elements as well, from the force constants, on ``mesh`` and with ``sigma``: the
-        total is then made anew, too, so that the parts sum up to it.
+    :param by_element: also return the contributions of the elements. They are computed from the force constants, on
+        ``mesh`` and with ``sigma``. The total is then computed in the same way, so that it is the sum of the
+        contributions.
     :param mesh: length that gives the mesh of q-points, A.
-    :param sigma: standard deviation of the Gaussian that each mode is, THz.
-    :param phonon_symprec: that of the task, A.
-    :raises NotDrawnError: if the row has none.
+    :param sigma: standard deviation of the Gaussian smearing, THz.
+    :param phonon_symprec: the parameter ``phonon_symprec`` of the task, A.
+    :raises NotDrawnError: if the row has no such results.
 
     .. code-block:: python
 
@@ -83,7 +84,7 @@ def _by_element(
 ) -> Dos:
     if not isinstance(source, StructureTable):
         raise NotDrawnError(
-            "contributions of elements need the force constants of a table, which a data frame does not hold"
+            "contributions of elements need force constants, which a data frame does not hold: give a launch or a table"
         )
     try:
         phonopy = phonopy_of_row(source, row_id, symprec=symprec)

@@ -22,12 +22,12 @@ CM2_PER_S = 1e-4
 
 @dataclass(frozen=True)
 class RadialDistribution:
-    """How often atoms are at a distance, over how often they would be if they were anywhere.
+    """Radial distribution function: number of pairs at a distance, divided by the number for a random distribution.
 
     :ivar distances: (B,) A, middles of the bins.
     :ivar total: (B,) g(r) of all atoms.
-    :ivar pairs: ``Mo-Ta`` -> (B,), of the pairs of each two elements.
-    :ivar n_frames: over which it is the mean.
+    :ivar pairs: ``Mo-Ta`` -> (B,), the same for each pair of elements.
+    :ivar n_frames: number of frames over which it is averaged.
     """
 
     distances: Floats
@@ -43,11 +43,11 @@ class RadialDistribution:
 
 @dataclass(frozen=True)
 class Displacement:
-    """How far atoms come in a time, the centre of mass at rest.
+    """Mean squared displacement of atoms over time, with the centre of mass at rest.
 
     :ivar times: (L,) ps.
-    :ivar total: (L,) A^2, mean over all atoms and all beginnings.
-    :ivar elements: symbol -> (L,), of the atoms of each element.
+    :ivar total: (L,) A^2, mean over all atoms and all starting times.
+    :ivar elements: symbol -> (L,), the same for the atoms of each element.
     :ivar diffusivities: symbol, or ``total`` -> cm^2/s: a sixth of the slope between :data:`FIT` of the times.
     """
 
@@ -65,13 +65,13 @@ class Displacement:
 
 @dataclass(frozen=True)
 class VelocityCorrelation:
-    """How long atoms keep their velocities, weighed with their masses, and at which frequencies they move.
+    """Velocity autocorrelation function, weighted with the masses of the atoms, and its spectrum.
 
     :ivar times: (L,) ps.
     :ivar total: (L,), 1 at time 0.
-    :ivar elements: symbol -> (L,), of the atoms of each element.
+    :ivar elements: symbol -> (L,), the same for the atoms of each element.
     :ivar frequencies: (K,) THz, up to half of the rate of the frames.
-    :ivar spectrum: (K,) 1/THz, of integral 1.
+    :ivar spectrum: (K,) 1/THz; its integral is 1.
     """
 
     times: Floats
@@ -94,11 +94,12 @@ class VelocityCorrelation:
 def radial_distribution(
     parts: Iterable[Frames], *, r_max: float = 8.0, bins: int = 160, skip: float = 0.0
 ) -> RadialDistribution:
-    """Return the radial distribution of a crystal, images of atoms included: ``r_max`` may exceed the cell.
+    """Return the radial distribution of a crystal, including periodic images of atoms: ``r_max`` may be larger than the
+    cell.
 
-    :param parts: its frames, in parts, of which one is in memory.
+    :param parts: its frames in several parts; only one part is in memory at a time.
     :param r_max: largest distance, A.
-    :param skip: ps at the beginning that are left out.
+    :param skip: time (ps) at the beginning of the trajectory that is left out.
     :raises NotDrawnError: if it is not periodic in three directions, or no frame is left.
 
     >>> from ase.build import bulk
@@ -128,7 +129,7 @@ def radial_distribution(
                 found[pair] = found.get(pair, np.zeros(bins)) + counts
             n_frames += 1
     if not n_frames:
-        raise NotDrawnError(f"no frame is later than {skip:g} ps")
+        raise NotDrawnError(f"there are no frames after {skip:g} ps")
     size = {int(number): int((numbers == number).sum()) for number in np.unique(numbers)}
     both = {pair: 1 if pair[0] == pair[1] else 2 for pair in found}
     total = np.sum([both[pair] * counts for pair, counts in found.items()], axis=0)
@@ -145,13 +146,13 @@ def radial_distribution(
 
 
 def mean_squared_displacement(frames: Frames, *, skip: float = 0.0) -> Displacement:
-    """Return how far the atoms of a row come, for times of up to half of the trajectory.
+    """Return the mean squared displacement of the atoms of a row, for times up to half of the trajectory.
 
-    The centre of mass is taken out. In a crystal whose cell changes, displacements are those of the fractional
-    coordinates, in the mean cell.
+    The motion of the centre of mass is subtracted. If the cell changes, displacements of fractional coordinates are
+    converted with the mean cell.
 
     :param frames: all of them.
-    :param skip: ps at the beginning that are left out.
+    :param skip: time (ps) at the beginning of the trajectory that is left out.
     :raises NotDrawnError: if fewer than four frames are left, or they are not evenly spaced.
 
     >>> times = 1000.0 * np.arange(20)  # fs
@@ -181,13 +182,13 @@ def mean_squared_displacement(frames: Frames, *, skip: float = 0.0) -> Displacem
 
 
 def velocity_correlation(frames: Frames, *, skip: float = 0.0) -> VelocityCorrelation:
-    """Return how the velocities of a row correlate over times of up to half of the trajectory, and their spectrum.
+    """Return the velocity autocorrelation function of a row, for times up to half of the trajectory, and its spectrum.
 
-    The spectrum is the cosine transform of the autocorrelation under a window of Hann; peaks are as wide as two over
-    the largest time. Of harmonic motion it is the density of vibrational states.
+    The spectrum is the cosine transform of the autocorrelation function with a Hann window; the width of peaks is two
+    divided by the largest time. For harmonic motion it is the vibrational density of states.
 
     :param frames: all of them.
-    :param skip: ps at the beginning that are left out.
+    :param skip: time (ps) at the beginning of the trajectory that is left out.
     :raises NotDrawnError: if there are no velocities, fewer than four frames are left, or they are not evenly spaced.
 
     >>> times = 10.0 * np.arange(200)  # fs

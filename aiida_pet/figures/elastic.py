@@ -18,7 +18,7 @@ from aiida_pet.figures.source import NotDrawnError, Source, array_of_row, as_fra
 from aiida_pet.tables.arrays import Floats
 from aiida_pet.units import VOIGT_PAIRS
 
-REMEDY = "`aiida-pet launch elastic SET` makes it, or the stage elastic of a screening"
+REMEDY = "`aiida-pet launch elastic SET` makes this column, or the stage elastic of a screening"
 DIRECTIONS = {
     "[100]": (1, 0, 0),
     "[010]": (0, 1, 0),
@@ -34,13 +34,13 @@ _IEEE, _OWN = "elastic_tensor_ieee", "elastic_tensor"
 
 @dataclass(frozen=True)
 class ElasticSurface:
-    """Elastic answers by direction, on a grid of T polar by P azimuthal angles.
+    """Elastic moduli by direction, on a grid of T polar and P azimuthal angles.
 
     :ivar id: id of the row.
-    :ivar axes: what x, y and z are, in words.
+    :ivar axes: description of x, y and z in words.
     :ivar tensor: (6, 6) GPa.
     :ivar theta: (T,) polar angle from z, radians.
-    :ivar phi: (P,) azimuth from x, radians; the last is the first again.
+    :ivar phi: (P,) azimuth from x, radians; the last angle is the same direction as the first.
     :ivar youngs_modulus: (T, P) GPa.
     :ivar compressibility: (T, P) linear, 1/TPa.
     :ivar directions: name -> (Young's modulus in GPa, linear compressibility in 1/TPa).
@@ -60,7 +60,7 @@ class ElasticSurface:
     sections: dict[str, Floats]
 
     def points(self, values: Floats | None = None) -> Floats:
-        """Return (T, P, 3), the surface whose distance from the origin is ``values``, Young's modulus if not given."""
+        """Return (T, P, 3), a surface whose distance from the origin is ``values`` (default: Young's modulus)."""
         radius = self.youngs_modulus if values is None else values
         return _unit_vectors(self.theta, self.phi) * radius[..., None]
 
@@ -103,11 +103,11 @@ def elastic_surface(
     n_theta: int = 61,
     n_phi: int = 121,
 ) -> ElasticSurface:
-    """Return what an elastic tensor says by direction.
+    """Return elastic moduli by direction from an elastic tensor.
 
     :param tensor: (6, 6) GPa.
-    :param axes: what its axes are, in words.
-    :raises NotDrawnError: if the crystal is not mechanically stable: some direction has no modulus then.
+    :param axes: description of its axes, in words.
+    :raises NotDrawnError: if the crystal is not mechanically stable, since then some directions have no modulus.
 
     >>> tungsten = np.diag([522.0, 522.0, 522.0, 161.0, 161.0, 161.0])  # GPa
     >>> tungsten[:3, :3] += 204.0 * (1 - np.eye(3))
@@ -148,7 +148,7 @@ def elastic_surface(
 
 
 def elastic_surface_of_row(source: Source, row_id: str, *, ieee: bool = True) -> ElasticSurface:
-    """Return what the elastic tensor of a row says by direction.
+    """Return elastic moduli by direction from the elastic tensor of a row.
 
     :param source: with ``elastic_tensor_ieee`` or ``elastic_tensor``.
     :param ieee: in the setting of IEEE Std 176-1987, where x is [100] of a cubic crystal; otherwise in the axes of the
@@ -166,7 +166,7 @@ def elastic_surface_of_row(source: Source, row_id: str, *, ieee: bool = True) ->
     has_ieee = any(str(name).startswith(_IEEE) for name in columns)
     name = _IEEE if ieee and has_ieee else _OWN
     tensor = array_of_row(_without(source, name), name, row_id, REMEDY, (6, 6))
-    axes = "IEEE setting" if name == _IEEE else "axes of the crystal's cell"
+    axes = "IEEE setting" if name == _IEEE else "axes of the cell of the crystal"
     return elastic_surface(tensor, row_id, axes=axes)
 
 

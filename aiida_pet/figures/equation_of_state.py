@@ -13,7 +13,7 @@ from aiida_pet.job.choices import Equation
 from aiida_pet.tables.arrays import Floats
 from aiida_pet.units import GPA
 
-REMEDY = "`aiida-pet launch eos SET` makes it, or the stage eos of a screening"
+REMEDY = "`aiida-pet launch eos SET` makes this column, or the stage eos of a screening"
 _POINTS = 201
 
 
@@ -22,13 +22,13 @@ class VolumeCurve:
     """Energies of a row at V volumes, and its equation of state at P volumes between and around them.
 
     :ivar id: id of the row.
-    :ivar equation: which equation of state leaves less of the energies, with the numbers of the row.
+    :ivar equation: the equation of state that fits the energies better, with the parameters of the row.
     :ivar volumes: (V,) of the cell, A^3.
     :ivar energies: (V,) energies of the cell above the energy of the minimum, eV.
     :ivar curve_volumes: (P,) A^3.
     :ivar curve_energies: (P,) eV.
     :ivar minimum: volume of the minimum, A^3.
-    :ivar bulk_modulus: there, GPa.
+    :ivar bulk_modulus: bulk modulus at the minimum, GPa.
     """
 
     id: str
@@ -51,7 +51,7 @@ def volume_curve_of_row(source: Source, row_id: str) -> VolumeCurve:
     """Return the energies and the equation of state of a row, volumes in ascending order.
 
     :param source: with the columns of the task ``eos``.
-    :raises NotDrawnError: if the row has none.
+    :raises NotDrawnError: if the row has no such results.
 
     >>> row = {"eos_energy": -8.0, "eos_volume": 16.0, "eos_bulk_modulus": 200.0, "eos_bulk_modulus_derivative": 4.5}
     >>> cells = {f"eos_volumes_{i}": 15.0 + i for i in range(3)} | {f"eos_energies_{i}": -8.0 for i in range(3)}

@@ -10,7 +10,7 @@ import pandas as pd
 from aiida_pet.figures.source import Source, array_of_row, framed
 from aiida_pet.tables.arrays import Floats
 
-REMEDY = "`aiida-pet launch qha SET` makes it, or the stage qha of a screening"
+REMEDY = "`aiida-pet launch qha SET` makes this column, or the stage qha of a screening"
 _UNITS = {
     "temperature": "K",
     "volume": "A^3",
@@ -22,7 +22,7 @@ _UNITS = {
 
 @dataclass(frozen=True)
 class ThermalExpansion:
-    """Quasi-harmonic properties at T temperatures, those at which the row has a volume.
+    """Quasi-harmonic properties at the T temperatures at which the row has a volume.
 
     :ivar id: id of the row.
     :ivar temperatures: (T,) K.
@@ -55,7 +55,7 @@ def expansion_of_row(source: Source, row_id: str) -> ThermalExpansion:
     """Return the quasi-harmonic properties of a row, by temperature.
 
     :param source: with the columns of the task ``qha``.
-    :raises NotDrawnError: if the row has none.
+    :raises NotDrawnError: if the row has no such results.
 
     .. code-block:: python
 

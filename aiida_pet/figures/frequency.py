@@ -8,12 +8,12 @@ from scipy import constants
 
 
 class FrequencyUnit(StrEnum):
-    """What a frequency axis is in; tables have THz."""
+    """Unit of a frequency axis; tables have THz."""
 
     THZ = "THz"
     CM1 = "cm-1"
 
     @property
     def per_thz(self) -> float:
-        """How much of the unit is 1 THz."""
+        """Value of 1 THz in this unit."""
         return 1.0 if self is FrequencyUnit.THZ else 1e10 / constants.speed_of_light

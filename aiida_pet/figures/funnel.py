@@ -67,8 +67,8 @@ def funnel_of(source: Source, stages: Sequence[str] | None = None) -> Funnel:
     """Return the funnel of a screening's final table, or of the results of a single task.
 
     :param source: with ``stage`` and ``reason`` of a screening, else with ``status``.
-    :param stages: names of the stages that were planned, in order. If not given, those at which a row left, so that a
-        stage that let every row through is not seen. For a single task, its name.
+    :param stages: names of the planned stages, in order; for a single task, its name. If not given, only stages at
+        which a row left are known.
     :raises NotDrawnError: if there is neither a stage nor a status.
 
     >>> frame = pd.DataFrame({"stage": ["relax", "done"], "reason": ["diverged: atoms collide", ""]})
@@ -97,7 +97,7 @@ def _of_one_task(frame: pd.DataFrame, name: str) -> Funnel:
     column = next((one for one in ("status", "hull_status") if one in frame.columns), None)
     if column is None:
         raise NotDrawnError(
-            "a funnel needs the column stage (of a screening) or the column status (of a task)"
+            "a funnel needs the column stage (from a screening) or the column status (from a task)"
         )
     counts = Counter(frame[column].astype(str))
     rows_out = sum(count for status, count in counts.items() if status in OK_STATUSES)

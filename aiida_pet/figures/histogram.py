@@ -80,7 +80,7 @@ class Counts:
 
 
 def distribution_of(source: Source, column: str, *, bins: int | None = None) -> Histogram | Counts:
-    """Return how the values of ``column`` are distributed; texts and flags are counted.
+    """Return a histogram of ``column``; for texts and flags, return the number of rows of each value.
 
     :param bins: number of bins; None chooses them by the rule of Freedman and Diaconis (doi:10.1007/BF01025868).
     :raises NotDrawnError: if there is no such column, or no row has a value.

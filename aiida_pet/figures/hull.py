@@ -40,11 +40,11 @@ class Hull:
     :ivar formulas: (N,).
     :ivar fractions: (N, d) atomic fractions in the order of ``system``.
     :ivar formation_energy: (N,) eV/atom.
-    :ivar e_above_hull: (N,) eV/atom; NaN of what has none.
-    :ivar decomposition: (N,) what each decomposes into, in words; empty where it is not known.
+    :ivar e_above_hull: (N,) eV/atom; NaN if it is not known.
+    :ivar decomposition: (N,) decomposition products in words; empty if they are not known.
     :ivar vertex_fractions: (V, d) atomic fractions of the corners of the hull.
     :ivar vertex_energies: (V,) formation energies of the corners, eV/atom.
-    :ivar facets: (F, d) which corners each piece of the hull joins: lines of a binary, triangles of a ternary.
+    :ivar facets: (F, d) the corners of each facet of the hull: lines for a binary, triangles for a ternary.
     :ivar n_left_out: rows of the system without an energy.
     """
 
@@ -106,7 +106,7 @@ def hull_of(source: Source, system: Sequence[str], references: pd.DataFrame | No
     """Return the hull of a chemical system.
 
     :param source: with ``formula``, and ``formation_energy`` (of the stage or task hull) or ``energy`` and ``n_atoms``;
-        ``e_above_hull`` and ``decomposition`` are taken where they are. Rows that have no answer are left out.
+        ``e_above_hull`` and ``decomposition`` are used if they exist. Rows without an answer are left out.
     :param system: two or three symbols, in the order in which they are drawn.
     :param references: further phases, indexed by id, with ``formula`` and ``energy_per_atom`` (eV/atom); only where
         rows have no ``formation_energy``.
@@ -122,7 +122,7 @@ def hull_of(source: Source, system: Sequence[str], references: pd.DataFrame | No
     symbols = tuple(system)
     if len(symbols) not in (2, 3) or len(set(symbols)) < len(symbols) or set(symbols) - set(atomic_numbers):
         raise NotDrawnError(
-            f"a hull is drawn of two or three different elements, not of {'-'.join(symbols) or 'none'}"
+            f"a hull can be drawn for two or three different elements, not for {'-'.join(symbols) or 'none'}"
         )
     frame = as_frame(source)
     missing_columns(frame, ["formula"], "a hull", "name a launch that holds crystals")
@@ -194,8 +194,8 @@ def _formation_energies(
         own = both[both["composition"].map(lambda one, symbol=symbol: set(one) == {symbol})]  # type: ignore[misc]
         if own.empty:
             raise NotDrawnError(
-                f"no phase of pure {symbol} is among the rows: a hull of {'-'.join(symbols)} needs a phase of each "
-                "pure element, in the set or among the `--references`"
+                f"there is no phase of pure {symbol} among the rows: a hull of {'-'.join(symbols)} needs a phase of "
+                "each pure element, in the set or among the `--references`"
             )
         elements[symbol] = float(own["energy_per_atom"].min())
     mixed = [

@@ -70,7 +70,7 @@ def parity_of(
     """Return the pairs of a column, by id.
 
     :param references: indexed by the same ids.
-    :param other: column of the references; that of the values if not given.
+    :param other: column of the references; if not given, it has the same name as the column of the values.
     :param per_atom: divide both by the ``n_atoms`` of the values: for energies of cells.
     :raises NotDrawnError: if a column is missing or holds no numbers, or no row is in both.
 
@@ -125,7 +125,9 @@ def _numbers(frame: pd.DataFrame, name: str) -> pd.Series[float]:
     try:
         return frame[name].astype(float)
     except (TypeError, ValueError) as error:
-        raise NotDrawnError(f"column {name!r} holds no numbers, so no values can be drawn over it") from error
+        raise NotDrawnError(
+            f"column {name!r} has no numbers, so nothing can be plotted against it"
+        ) from error
 
 
 def _outliers(off: Floats) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ import pandas as pd
 from aiida_pet.figures.source import NotDrawnError, framed, missing_columns
 from aiida_pet.tables.arrays import Floats
 
-REMEDY = "`aiida_pet.campaigns.timeline.job_times` makes such a frame of a launch"
+REMEDY = "`aiida_pet.campaigns.timeline.job_times` makes such a data frame from a launch"
 SPENT = ("computing", "starting the engine", "waiting: queue and AiiDA")
 """Where the time of jobs goes."""
 
@@ -36,7 +36,7 @@ class Progress:
     """How a launch went on.
 
     :ivar lanes: one entry for each lane, in the order of their first jobs.
-    :ivar spent: stage -> :data:`SPENT` -> seconds, summed over jobs; those from the cache took none.
+    :ivar spent: stage -> :data:`SPENT` -> seconds, summed over jobs; jobs from the cache count 0.
     """
 
     lanes: tuple[LaneCurve, ...]

@@ -18,7 +18,7 @@ Source = Table | pd.DataFrame
 
 
 class NotDrawnError(ValueError):
-    """Raised where rows lack what a figure shows; the message says what, and where it comes from."""
+    """Raised if rows do not have what a figure needs. The message says what is missing, and where it comes from."""
 
 
 def as_frame(source: Source) -> pd.DataFrame:

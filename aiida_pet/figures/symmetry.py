@@ -18,7 +18,7 @@ class SymmetryChanges:
 
     :ivar tolerances: (K,) A, ascending.
     :ivar changes: changes of each tolerance, (before, after) -> rows; rows that kept their group are among them.
-    :ivar not_relaxed: rows that were left out, since they have no group before or after, or were not relaxed.
+    :ivar not_relaxed: number of rows that were left out, since they were not relaxed or have no space group.
     """
 
     tolerances: tuple[float, ...]
@@ -68,8 +68,8 @@ def symmetry_changes(source: Source) -> SymmetryChanges:
     labels = [label for label in labels if _AFTER + label in frame.columns]
     if not labels:
         raise NotDrawnError(
-            "space groups before and after need columns of a relaxation (initial_spacegroup_0_01, spacegroup_0_01), "
-            "which are not there"
+            "the space groups before and after a relaxation are missing (columns initial_spacegroup_0_01 and "
+            "spacegroup_0_01)"
         )
     labels.sort(key=tolerance_of)
     changes, left_out = [], 0

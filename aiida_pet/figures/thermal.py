@@ -11,7 +11,7 @@ from scipy import constants
 from aiida_pet.figures.source import Source, array_of_row, framed
 from aiida_pet.tables.arrays import Floats
 
-REMEDY = "the task phonons makes it; in a screening it is in the table of the stage phonons"
+REMEDY = "the task phonons makes this column; in a screening it is in the table of the stage phonons"
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,12 @@ class Thermal:
     """Thermal properties at T temperatures.
 
     :ivar id: id of the row.
-    :ivar per: what a mole is of: ``atoms`` or ``primitive cells``.
+    :ivar per: a mole means a mole of ``atoms`` or of ``primitive cells``.
     :ivar temperatures: (T,) K.
     :ivar free_energy: (T,) Helmholtz, kJ/mol.
     :ivar entropy: (T,) J/(K mol).
     :ivar heat_capacity: (T,) at constant volume, J/(K mol).
-    :ivar dulong_petit: what the heat capacity tends to, 3 R per atom, J/(K mol).
+    :ivar dulong_petit: limit of the heat capacity at high temperature, 3 R per atom, J/(K mol).
     """
 
     id: str
@@ -59,7 +59,7 @@ def thermal_of_row(source: Source, row_id: str, *, per_atom: bool = True) -> The
 
     :param source: with ``temperatures``, ``free_energy``, ``entropy``, ``heat_capacity`` and ``n_atoms_primitive``.
     :param per_atom: per mole of atoms; otherwise per mole of primitive cells, as the columns are.
-    :raises NotDrawnError: if the row has none.
+    :raises NotDrawnError: if the row has no such results.
 
     .. code-block:: python
 

@@ -85,7 +85,7 @@ def _item_of_row(row: Any, id_key: str | None, dropped: LeftOut, options: Result
         counted.add("data")
     if others:
         columns[NOT_READ] = others
-        counted.note(f"constraints of kinds that are not read are named in the column {NOT_READ}")
+        counted.note(f"some constraints are not read; they are named in the column {NOT_READ}")
     dropped.merge(counted)
     return Crystal(row_id, atoms, columns, atom_columns)
 

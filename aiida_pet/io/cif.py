@@ -80,7 +80,7 @@ def read_cif(text: TextIO, id_key: str | None, dropped: LeftOut) -> Iterator[Ite
             dropped.note("a data block of a CIF has no atoms and was skipped")
     names = Counter(block.name for block in with_atoms)
     if any(count > 1 and not _is_generic(name, len(blocks)) for name, count in names.items()):
-        dropped.note("data blocks of a CIF share a name, so their ids are file name and number")
+        dropped.note("several data blocks of a CIF have the same name, so their ids are file name and number")
     for block in with_atoms:
         usable = len(with_atoms) > 1 and names[block.name] == 1 and not _is_generic(block.name, len(blocks))
         row_id = _id_of(block, id_key, usable)
@@ -146,7 +146,7 @@ def _cell(block: Block) -> Array | None:
     cell = np.asarray(cellpar_to_cell(values)) if _is_cell(values) else np.zeros((3, 3))
     if not (np.isfinite(cell).all() and abs(np.linalg.det(cell)) > 1e-6):
         raise CifError(
-            f"lengths and angles of its cell, {' '.join(f'{v:g}' for v in values)}, span no volume"
+            f"lengths and angles of its cell, {' '.join(f'{v:g}' for v in values)}, do not give a cell with a volume"
         )
     return cell
 
@@ -221,7 +221,7 @@ def _sites(block: Block, cell: Array | None, left_out: LeftOut) -> _Sites:
         groups.setdefault(_text(row.get(_ASSEMBLY)), {}).setdefault(_text(row.get(_GROUP)), label)
     _refuse_alternatives(groups)
     if unknown:
-        left_out.note("a CIF gives no occupancy, so 1 was taken")
+        left_out.note("a CIF gives no occupancy, so an occupancy of 1 was assumed")
     if isotopes:
         left_out.note(ISOTOPE_NOTE)
     where = np.array(coordinates, dtype=np.float64).reshape(-1, 3)
@@ -241,7 +241,7 @@ def _refuse_alternatives(groups: dict[str, dict[str, str]]) -> None:
         if len(several) > 1:
             shown = ", ".join(f"{label} of group {group}" for group, label in list(several.items())[:3])
             raise CifError(
-                f"its sites are alternatives of each other, as _atom_site_disorder_group says ({shown}"
+                f"some of its sites are alternatives to each other (_atom_site_disorder_group {shown}"
                 f"{f', assembly {assembly}' if assembly else ''}): expected an ordered crystal; "
                 "leave one group in the file"
             )
@@ -258,7 +258,7 @@ def _symbol(row: dict[str, Token], label: str) -> str:
     capitals = re.match(r"[A-Z][A-Z]", label)
     if capitals and {capitals[0].capitalize(), label[0]} <= set(chemical_symbols[1:]):
         raise CifError(
-            f"site {label} has no _atom_site_type_symbol, and by its label it may be {label[0]} or "
+            f"site {label} has no _atom_site_type_symbol, and its label may mean {label[0]} or "
             f"{capitals[0].capitalize()}: expected the element symbol"
         )
     match = re.match(r"([A-Z][a-z]?)(?![a-z])", label)
@@ -290,8 +290,8 @@ def _images(sites: _Sites, symmetry: Symmetry, cell: Array, left_out: LeftOut) -
     orbits = [_orbit(coordinate, symmetry, cell) for coordinate in sites.coordinates]
     if any(spread > _TOLD for _, spread in orbits):
         left_out.note(
-            f"atoms of one site of a CIF that lie within {MERGED} A of each other were merged, since coordinates in "
-            "the file are rounded"
+            f"atoms of one site of a CIF were merged, since they are within {MERGED} A of each other (coordinates in "
+            "the file are rounded)"
         )
     if not orbits:
         return np.zeros((0, 3)), np.zeros(0, dtype=np.int64)
@@ -319,7 +319,7 @@ def _listed_again(sites: _Sites, where: Array, owners: Array, cell: Array) -> se
     for first, second in np.unique(np.sort(owners[pairs[near]], axis=1), axis=0).tolist():
         if sites.numbers[first] != sites.numbers[second]:
             raise CifError(
-                f"sites {sites.labels[first]} and {sites.labels[second]} lie on each other: expected one species"
+                f"sites {sites.labels[first]} and {sites.labels[second]} are at the same place: expected one species"
             )
         again.add(second)
     return again
@@ -356,7 +356,7 @@ def _compare_multiplicities(block: Block, sites: _Sites, owners: Array, left_out
         text.isdecimal() and count not in (0, int(text)) for text, count in zip(texts, counts, strict=True)
     ):
         left_out.note(
-            "the multiplicity that a CIF states for a site is not the number of its atoms, so the coordinates or the "
+            "the multiplicity of a site in a CIF differs from the number of its atoms, so the coordinates or the "
             "origin may be wrong"
         )
 
@@ -376,4 +376,4 @@ def _compare_formula(block: Block, atoms: Atoms, left_out: LeftOut) -> None:
     scale = sum(found.values()) / (sum(stated.values()) or 1)
     elements = {*stated, *found}
     if any(abs(stated[element] * scale - found[element]) > 0.02 * len(atoms) for element in elements):
-        left_out.note("the formula that a CIF states does not match its atoms")
+        left_out.note("the formula in a CIF does not match its atoms")

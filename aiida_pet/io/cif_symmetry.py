@@ -77,7 +77,7 @@ def symmetry_of(block: Block, cell: Array) -> Symmetry:
         found = Symmetry(np.eye(3, dtype=int)[None], np.zeros((1, 3)))
     if not _leaves_metric(found.rotations, cell):
         raise CifError(
-            "its cell does not have the symmetry that it states: lengths and angles change under the operations"
+            "its cell does not have the symmetry in the file: the operations change lengths and angles of the cell"
         )
     return found
 
@@ -236,7 +236,7 @@ def _named(block: Block, hall: str | None, symbol: str | None, number: int | Non
     if not found:
         found = _by_symbol(block, symbol, number)
         if hall is not None:
-            notes.append("the Hall symbol of a CIF is not known, so its Hermann-Mauguin symbol was taken")
+            notes.append("the Hall symbol of a CIF is not known, so its Hermann-Mauguin symbol was used")
     elif symbol is not None:
         named = {
             setting.number for setting in _settings() if _plain(_SUFFIX.sub("", symbol)) in setting.names
@@ -252,13 +252,13 @@ def _named(block: Block, hall: str | None, symbol: str | None, number: int | Non
     fitting = [setting for setting in found if _leaves_metric(_database(setting.index)[0], cell)]
     if not fitting:
         raise CifError(
-            f"its cell does not have the symmetry of {symbol or hall or number!r} that it states: lengths and angles "
-            "change under its operations"
+            f"its cell does not have the symmetry of {symbol or hall or number!r}: the operations change lengths and "
+            "angles of the cell"
         )
     chosen = fitting[0]
     origins = {setting.choice for setting in fitting if setting.number == chosen.number} & {"1", "2"}
     if len(origins) == 2:
-        notes.append("a CIF does not say which origin its space group has, so the first choice was taken")
+        notes.append("a CIF does not say which origin its space group has, so the first choice was used")
     return Symmetry(*_database(chosen.index), tuple(notes))
 
 
@@ -317,7 +317,9 @@ def _disagreement(
         None,
     ):
         return ()
-    return ("a CIF lists operations of another space group than it names; the operations were taken",)
+    return (
+        "the operations in a CIF belong to another space group than its symbol; the operations were used",
+    )
 
 
 @lru_cache(maxsize=256)

@@ -295,9 +295,13 @@ class ColumnCollector:
         if all(text.strip().lower() in MISSING_WORDS for text in texts):
             for value in values:
                 if isinstance(value, str):
-                    self._left_out.note(f"{value!r} in column {name!r}, among numbers, was taken as missing")
+                    self._left_out.note(
+                        f"{value!r} in column {name!r} is not a number, so it counts as missing"
+                    )
             return [None if isinstance(value, str) else value for value in values]
-        self._left_out.remark(f"column {name!r} holds numbers and texts, so all values were taken as texts")
+        self._left_out.remark(
+            f"column {name!r} holds numbers and texts, so all its values were read as texts"
+        )
         return values
 
     def build_atoms(self, offsets: Array) -> dict[str, Array]:

@@ -70,7 +70,7 @@ def read_extxyz(
             yield Broken(row_id, f"frame at line {start}: {error}")
             continue
         for key in sorted(again):
-            dropped.note(f"{key!r} stands more than once in a comment line; the last value was taken")
+            dropped.note(f"{key!r} occurs more than once in a comment line; the last value was used")
         found.id = row_id if found.id is None else found.id
         yield found
 
@@ -143,7 +143,7 @@ def _take(values: dict[str, Value], names: tuple[str, ...]) -> Value | None:
     keys = [key for key in values if key.lower() in names]
     found = {key: values.pop(key) for key in keys}
     if len({" ".join(value.text.split()) for value in found.values()}) > 1:
-        raise FrameError(f"{' and '.join(found)} say different things: expected one of them")
+        raise FrameError(f"{' and '.join(found)} contradict each other: expected only one of them")
     return next(iter(found.values()), None)
 
 
@@ -160,8 +160,8 @@ def _cell(values: dict[str, Value]) -> Array | None:
     cell = numbers.reshape(3, 3)
     if "[" in value.text and not np.array_equal(cell, cell.T):
         raise FrameError(
-            f"the cell {value.text[:60]!r} is nested, and programs disagree whether its rows are the lattice vectors: "
-            "expected nine numbers in quotes, a, b and c one after the other"
+            f"the cell {value.text[:60]!r} is a nested list, and programs disagree whether its rows are the lattice "
+            "vectors: expected nine numbers in quotes, the vectors a, b and c one after the other"
         )
     return cell
 

@@ -116,7 +116,7 @@ def take_fields(
     left_out.update(atom_fields)
     for name in filter(_OTHER_ENERGY.match, fields):
         left_out.note(
-            f"{name} was kept as a column without a unit, since only column_map={{{name!r}: 'energy'}} makes it "
+            f"{name} became a column without a unit, since only column_map={{{name!r}: 'energy'}} makes it "
             "the energy"
         )
     others, other_atoms = split_fields(fields, n_atoms, left_out)

@@ -222,8 +222,8 @@ def _check_optimade_whole(raw: Mapping[str, Any], n_sites: int) -> None:
     features = raw.get("structure_features") or []
     if raw.get("assemblies") or "assemblies" in features:
         raise ValueError(
-            "its sites are alternatives to each other (assemblies): expected an ordered crystal, in which every site "
-            "is occupied"
+            "some of its sites are alternatives to each other (assemblies): expected an ordered crystal, in which "
+            "every site is occupied"
         )
     if "implicit_atoms" in features:
         raise ValueError(

@@ -30,8 +30,7 @@ def remark_page(beside: dict[str, Any], options: JsonOptions) -> None:
         total = meta.get("data_returned") if isinstance(meta, dict) else None
         of = f" of {total} structures" if isinstance(total, int) else ""
         options.dropped.remark(
-            f"a file is one page of a server's answer{of} and says that there are more pages: fetch them too "
-            "(links.next)"
+            f"a file is one page of a server's answer{of}, and there are more pages: fetch them too (links.next)"
         )
 
 
@@ -52,6 +51,6 @@ def remark_lists(beside: dict[str, Any], n_crystals: int, options: JsonOptions) 
     for name, value in beside.items():
         if n_crystals and isinstance(value, list) and len(value) == n_crystals and name not in BEFORE | FRAME:
             options.dropped.remark(
-                f"the list {name!r} that stands after the crystals was left out: write it before the crystals, or "
-                "give each crystal its value"
+                f"the list {name!r} comes after the crystals and was left out: write it before the crystals, or write "
+                "the values into the crystals"
             )

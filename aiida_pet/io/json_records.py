@@ -36,8 +36,8 @@ from aiida_pet.tables.table import Array
 # Of which nothing is left out: the correction is their sum, the formula that of the structure.
 _PARTS_OF_ENTRIES = frozenset({"energy_adjustments", "composition"})
 _FORMS = (
-    "crystals are read from pymatgen's Structures and entries, the attributes of OPTIMADE, the atoms of JARVIS, and "
-    "texts of CIF or POSCAR: fetch them in one of these forms, for instance from the database's OPTIMADE interface"
+    "aiida-pet reads pymatgen Structures and entries, attributes of OPTIMADE, atoms of JARVIS, and texts of CIF or "
+    "POSCAR: fetch the crystals in one of these forms, for instance from the OPTIMADE interface of the database"
 )
 _OPTIMADE_OTHERS = frozenset({"info", "references", "calculations", "files", "links"})
 
@@ -162,8 +162,8 @@ def _nothing(raw: Mapping[str, Any], name: str | None, value: Any) -> str:
         return f"{expected}, got {type(value).__name__} {str(value)[:40]!r}"
     if "composition" in raw and "energy" in raw:
         return (
-            "it is an entry of composition and energy without a structure: such entries are references of a hull, "
-            "they cannot be imported as crystals"
+            "it is an entry with composition and energy, but without a structure: it cannot be imported as a crystal, "
+            "but it can be a reference of a hull"
         )
     return f"{expected}, got {sorted(map(str, raw))[:12]}"
 

@@ -61,7 +61,7 @@ class LeftOut:
         if self.files:
             shown = ", ".join(self.files[:5]) + (", ..." if len(self.files) > 5 else "")
             were = "file was" if len(self.files) == 1 else "files were"
-            lines.append(f"{len(self.files)} {were} skipped, since their names tell no format: {shown}")
+            lines.append(f"{len(self.files)} {were} skipped, since their names match no format: {shown}")
         if self.fields:
             named = [f"{name}: {plural(count, 'crystal')}" for name, count in self.fields.most_common(_SHOWN)]
             if len(self.fields) > _SHOWN:

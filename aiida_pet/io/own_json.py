@@ -210,7 +210,7 @@ def own_item(raw: Mapping[str, Any], id_key: str | None, dropped: LeftOut) -> It
         return own_crystal(own, atoms, Plain(fields, shown), id_key, dropped)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         row_id = next((raw[key] for key in (EXPORTED_ID_KEY, _ID_KEY) if isinstance(raw.get(key), str)), None)
-        return Broken(row_id, f"it was written by aiida-pet and changed since: {reason_of(error)}")
+        return Broken(row_id, f"aiida-pet wrote it, but it was changed afterwards: {reason_of(error)}")
 
 
 def _atoms(structure: Mapping[str, Any]) -> Atoms:

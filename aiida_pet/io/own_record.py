@@ -132,7 +132,7 @@ def parsed(raw: Any) -> Mapping[str, Any] | None:
             raw = json.loads(raw)
         except ValueError as error:
             raise ValueError(
-                f"what aiida-pet wrote under {OWN_KEY!r} is damaged: {reason_of(error)}: export the set again, or "
+                f"the object {OWN_KEY!r} is damaged: {reason_of(error)}: export the set again, or "
                 f"remove {OWN_KEY!r} to read the plain keys"
             ) from error
     return raw if isinstance(raw, Mapping) else None
@@ -166,7 +166,7 @@ def own_crystal(
     try:
         return _own_crystal(raw, atoms, plain, id_key, dropped)
     except (TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
-        raise ValueError(f"what aiida-pet wrote under {OWN_KEY!r} is damaged: {reason_of(error)}") from error
+        raise ValueError(f"the object {OWN_KEY!r} is damaged: {reason_of(error)}") from error
 
 
 def _own_crystal(

@@ -124,7 +124,7 @@ def _displaced(table: StructureTable, index: int) -> Any:
         if (len(found.fc2_positions), len(found.fc3_positions)) == counts:
             return phono3py
     raise ValueError(
-        "its pairs were chosen with pair_cutoff or another symprec, which the table does not hold"
+        "its displacements were made with pair_cutoff or another symprec, which the table does not contain"
     )
 
 

@@ -55,7 +55,7 @@ def read_phonopy_yaml(text: TextIO, left_out: LeftOut) -> Iterator[Item]:
 
 def _document(text: str) -> Mapping[str, Any]:
     if _ANCHOR.search(text):
-        raise ValueError("got yaml with anchors (&name), which phonopy does not write")
+        raise ValueError("it is yaml with anchors (&name), which phonopy does not write")
     try:
         document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, RecursionError, ValueError) as error:

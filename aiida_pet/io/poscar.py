@@ -191,8 +191,9 @@ def _read_head(lines: Sequence[str], place: int) -> _Head:
     comment = lines[place].strip()
     if len(lines) < place + 7:
         raise PoscarError(
-            f"not a POSCAR from line {place + 1} on: it ends after {len(lines) - place} lines: expected comment, "
-            "scaling factor, three lattice vectors, element symbols, numbers of atoms, Direct or Cartesian, atoms"
+            f"not a POSCAR from line {place + 1} on: the file ends after {len(lines) - place} more lines. Expected "
+            "comment, scaling factor, three lattice vectors, element symbols, numbers of atoms, Direct or Cartesian, "
+            "atoms"
         )
     factors = _scale(lines[place + 1])
     if factors is None or not all(factors):
@@ -201,7 +202,7 @@ def _read_head(lines: Sequence[str], place: int) -> _Head:
         )
     if len(factors) == 3 and min(factors) < 0:
         raise PoscarError(
-            f"line {place + 2}: expected three positive scaling factors, or one that is negative for a volume in A^3, "
+            f"line {place + 2}: expected three positive scaling factors, or one negative number for a volume in A^3, "
             f"got {_shown(lines[place + 1])}"
         )
     vectors = []

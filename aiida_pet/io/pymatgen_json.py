@@ -227,8 +227,8 @@ def _entries(stream: JsonStream, name: str, exact: bool = False) -> Iterator[tup
     """
     if stream.peek() != "{":
         raise ValueError(
-            f"field {name!r} is a {_kind(stream.peek())}: in a data frame every column is an object of row -> value; "
-            "write a data frame of another form with orient='records'"
+            f"field {name!r} is a {_kind(stream.peek())}: expected a data frame in which every column is an object "
+            "row -> value. Write other data frames with orient='records'"
         )
     for key in stream.object():
         yield key, stream.value(exact)

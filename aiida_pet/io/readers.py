@@ -137,8 +137,8 @@ class ImportResult:
             shown = "; ".join(" = ".join(group[:3]) for group in self.equal[:3])
             more = "; ..." if len(self.equal) > 3 or any(len(group) > 3 for group in self.equal[:3]) else ""
             lines.append(
-                f"{n_equal} crystals equal another crystal with a different id ({shown}{more}): all were imported, "
-                "and each will be computed"
+                f"{n_equal} crystals are equal to another crystal with a different id ({shown}{more}): all were "
+                "imported, and each will be computed"
             )
         return lines
 
@@ -268,7 +268,7 @@ def _named_items(source: Source, options: ReadOptions, left_out: LeftOut) -> Ite
             yield _with_id(waiting, source.stem if whole_file and count == 1 else f"{source.stem}-0")
             waiting = None
         if item.id is None and options.id_key and isinstance(item, Crystal):
-            left_out.note(f"no field {options.id_key!r} holds an id, so the name of the file was taken")
+            left_out.note(f"no field {options.id_key!r} holds an id, so the name of the file became the id")
         if item.id is None and options.id_key is None and isinstance(item, Crystal):
             _note_likely_ids(item, left_out)
         if whole_file:
@@ -286,8 +286,8 @@ def _note_likely_ids(crystal: Crystal, left_out: LeftOut) -> None:
     for name, value in crystal.columns.items():
         if name != EXPORTED_ID_KEY and isinstance(value, str | int) and sounds_like_id(name):
             left_out.note(
-                "no field is known to hold the id, so the name of the file was taken; "
-                f"if {name!r} holds it, give id_key={name!r}"
+                "no field with an id was found, so the name of the file became the id; if {name!r} holds it, give "
+                "id_key={name!r}"
             )
             return
 
@@ -331,7 +331,7 @@ def _read(source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[It
     """
     if source.format is None:
         raise StructureFileError(
-            "its name tells no format",
+            "its name matches no format",
             f"file_format=NAME says it, where NAME is one of {', '.join(readable())}",
         )
     yield from source.format.items(source, options, dropped)

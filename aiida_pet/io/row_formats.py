@@ -58,5 +58,5 @@ def format_by_name(path: Path) -> Format:
     if suffixes and suffixes[-1] in COMPRESSED:
         suffixes.pop()
     if not suffixes or suffixes[-1] not in SUFFIXES:
-        raise ValueError(f"{path}: its name tells no format: expected {', '.join(SUFFIXES)}")
+        raise ValueError(f"{path}: its name matches no format: expected {', '.join(SUFFIXES)}")
     return SUFFIXES[suffixes[-1]]

@@ -83,7 +83,7 @@ class RowsBeside:
             units = {name: unit for name, unit in row.units.items() if name in columns}
             collector.add_crystal(place, Crystal(row.id, Atoms(), columns, units=units))
         for _ in range(len(self._rows) - len(found)):
-            left_out.note("rows of a table whose id no crystal has")
+            left_out.note("rows of a table with an id that no crystal has")
 
 
 def read_csv(
@@ -221,7 +221,7 @@ def _remark_commas(names: list[str], kinds: list[str], structure: str | None, op
     for name, kind in zip(names, kinds, strict=True):
         if kind == "comma" and not _is_text(name, structure, options):
             options.dropped.remark(
-                f"column {name!r} holds numbers with a decimal comma, which were taken as texts: write them with a "
+                f"column {name!r} holds numbers with a decimal comma, which were read as texts: write them with a "
                 "decimal point"
             )
 

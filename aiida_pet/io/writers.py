@@ -35,8 +35,8 @@ def format_of(path: Path) -> Format:
     known = {suffix: one for one in formats.FORMATS for suffix in one.written}
     if suffixes[-1] not in known:
         raise ValueError(
-            f"{path}: the name tells no format: expected {', '.join(known)}, or a folder for {OF_FOLDERS}; or name one "
-            f"of {', '.join(writable())}"
+            f"{path}: the name matches no format: expected {', '.join(known)}, or a folder for {OF_FOLDERS}; or name "
+            f"one of {', '.join(writable())}"
         )
     return known[suffixes[-1]]
 

@@ -47,19 +47,19 @@ class ConductivityParameters(TightRelaxParameters):
     )
     given_cells: bool = Field(
         True,
-        description="take the columns fc2_supercell and fc3_supercell (matrices relative to the cell of the row) and "
-        "q_mesh of the set, if there are any, instead of the parameters",
+        description="use the columns fc2_supercell and fc3_supercell (matrices relative to the cell of the row) and "
+        "q_mesh of the set instead of the parameters, if the set has these columns",
     )
     displacement: Displacement = None
     opposites: Opposites = Field(
         Opposites.ALWAYS,
-        description="opposite displacements: always computes them all, auto leaves out an opposite that symmetry "
-        "makes equal to the displacement itself",
+        description="opposite displacements: with always all of them are computed; with auto an opposite displacement "
+        "is left out if symmetry makes it equal to the displacement itself",
     )
     pair_cutoff: float | None = Field(
         None,
         gt=0,
-        description="largest distance of two atoms that are displaced together",
+        description="largest distance between two atoms that are displaced together",
         json_schema_extra=told(unit="A"),
     )
     phonon_symprec: PhononSymprec = 1e-5
@@ -83,17 +83,16 @@ class ConductivityParameters(TightRelaxParameters):
     )
     transport: HeatTransport = Field(
         HeatTransport.WIGNER,
-        description="theory of transport: wigner (heat is carried by modes and by pairs of modes) or rta (by modes "
-        "alone)",
+        description="theory of transport: wigner (modes and pairs of modes carry heat) or rta (only modes carry heat)",
     )
-    isotopes: bool = Field(True, description="count the scattering by isotopes in their natural mixture")
+    isotopes: bool = Field(True, description="include scattering by isotopes in their natural mixture")
     masses: dict[str, float] = Field(
         {}, description="masses (in u) that replace the natural masses of elements"
     )
     mass_variances: dict[str, float] = Field(
         {},
-        description="for elements with another mixture of isotopes than the natural one: variance of the mass, "
-        "divided by the square of the mass",
+        description="variance of the mass divided by the square of the mass, for elements whose mixture of isotopes "
+        "is not the natural mixture",
     )
     boundary: float | None = Field(
         None,
@@ -103,12 +102,14 @@ class ConductivityParameters(TightRelaxParameters):
     )
     modes: bool = Field(False, description="store q-points, conductivities, lifetimes and paths of all modes")
     cumulative_points: int = Field(
-        61, ge=2, description="number of frequencies and of mean free paths of the cumulative conductivity"
+        61,
+        ge=2,
+        description="number of frequencies, and of mean free paths, at which the cumulative conductivity is given",
     )
     nac: bool = Field(
         True,
-        description="correct for long-range dipoles if the set has Born charges in units of e (born_charges, a column "
-        "per atom) and dielectric tensors (column dielectric_tensor)",
+        description="correct for long-range dipoles if the set has the columns born_charges (Born charges of each "
+        "atom, in units of e) and dielectric_tensor",
     )
 
     @model_validator(mode="after")

@@ -64,12 +64,14 @@ class RespaParameters(BaseModel):
 class DynamicsParameters(StaticParameters):
     """Move the atoms of each crystal by Newton's equations, with a thermostat and a barostat if asked for."""
 
-    ensemble: Ensemble = Field(Ensemble.NVT, description="what is held constant: nve, nvt or npt")
+    ensemble: Ensemble = Field(
+        Ensemble.NVT, description="ensemble: nve, nvt or npt; the letters say what is constant"
+    )
     temperature: float = Field(
         300.0,
         gt=0,
-        description="temperature of the first velocities and of the thermostat; the column md_temperature replaces it "
-        "row by row",
+        description="temperature of the initial velocities and of the thermostat; the column md_temperature replaces "
+        "it row by row",
         json_schema_extra=told(unit="K"),
     )
     temperature_end: float | None = Field(
@@ -82,13 +84,14 @@ class DynamicsParameters(StaticParameters):
     initial_temperature: float | None = Field(
         None,
         ge=0,
-        description="temperature of the first velocities, from which heating starts; if not given, it is temperature",
+        description="temperature of the initial velocities, at which heating starts; if not given, it is equal to "
+        "temperature",
         json_schema_extra=told(unit="K"),
     )
     exact_temperature: bool = Field(
         False,
-        description="scale the first velocities so that their temperature is exact; otherwise it scatters, since the "
-        "velocities are drawn at random",
+        description="scale the initial velocities so that their temperature is exact; otherwise it deviates a little, "
+        "since velocities are drawn at random",
     )
     pressure: float = Field(
         0.0,
@@ -105,7 +108,7 @@ class DynamicsParameters(StaticParameters):
     heating_steps: int = Field(
         0,
         ge=0,
-        description="number of steps in which the thermostat goes from initial_temperature to temperature; these "
+        description="number of steps during which the thermostat goes from initial_temperature to temperature; these "
         "steps are not sampled",
     )
     equilibration_steps: int = Field(
@@ -138,32 +141,33 @@ class DynamicsParameters(StaticParameters):
     compressibility: float = Field(
         0.01,
         gt=0,
-        description="1 / bulk modulus, roughly, for barostat=cell_rescaling; a wrong value changes how fast the cell "
-        "responds, but not the ensemble that is sampled",
+        description="rough value of 1 / bulk modulus, for barostat=cell_rescaling. A wrong value changes only how "
+        "fast the cell responds, not the ensemble that is sampled",
         json_schema_extra=told(unit="1/GPa"),
     )
     rotation: Rotation = Field(
         Rotation.NONE,
-        description="with random, the crystal is rotated at random at every step before the model is evaluated, and "
-        "inverted at even odds",
+        description="with random, the crystal is rotated at random before each evaluation of the model, and inverted "
+        "with a probability of one half",
     )
     respa: RespaParameters | None = Field(
         None,
-        description="use multiple time steps; its keys are inner (the forces of inner steps, by default direct), "
-        "outer (the forces of outer steps, by default conservative) and every (the number of inner steps in an "
-        "outer step)",
+        description="multiple time steps: cheap forces at every inner step, exact forces at every outer step. The "
+        "keys are inner (forces of inner steps, default direct), outer (forces of outer steps, default "
+        "conservative) and every (number of inner steps in an outer step)",
         json_schema_extra=told(expected="inner, outer and every, such as {every: 8}"),
     )
     remove_drift: bool = Field(
         True,
-        description="keep the centre of mass at rest if no atom is held; its motion then does not count for the "
-        "temperature",
+        description="keep the centre of mass at rest if no atom is held; the temperature then leaves out this motion",
     )
     remove_rotation: bool = Field(
         True, description="let molecules (periodic in no direction) begin without rotation"
     )
     sample_every: int = Field(
-        10, ge=1, description="number of steps between two samples for means, errors and drift"
+        10,
+        ge=1,
+        description="number of steps between two samples; means, errors and drift are computed from the samples",
     )
     frames_every: int = Field(
         100,
@@ -174,13 +178,13 @@ class DynamicsParameters(StaticParameters):
     temperature_max: float = Field(
         1e5,
         gt=0,
-        description="highest temperature; a row that is hotter ends as exploded",
+        description="highest allowed temperature; a row that is hotter ends as exploded",
         json_schema_extra=told(unit="K"),
     )
     volume_ratio_max: float = Field(
         4.0,
         gt=1,
-        description="largest factor by which the volume may change; a row beyond it ends as exploded",
+        description="largest factor by which the volume may change; if it changes more, the row ends as exploded",
     )
 
     @model_validator(mode="after")
@@ -199,7 +203,7 @@ class DynamicsParameters(StaticParameters):
         is_chain = self.ensemble is Ensemble.NPT and self.barostat is BarostatChoice.NOSE_HOOVER
         if is_chain and self.thermostat not in (None, ThermostatChoice.NOSE_HOOVER):
             raise ValueError(
-                f"barostat=nose_hoover has chains of its own and does not go with thermostat={self.thermostat}: "
+                f"barostat=nose_hoover has its own chains and cannot be used with thermostat={self.thermostat}: "
                 "leave the thermostat out, or take barostat=cell_rescaling"
             )
         return self
@@ -207,18 +211,19 @@ class DynamicsParameters(StaticParameters):
     @model_validator(mode="after")
     def _of_unconstrained_models(self) -> Self:
         if self.averaging == Averaging.RANDOM:
-            raise ValueError("averaging=random would differ after a restart: use rotation=random")
+            raise ValueError("averaging=random would give other results after a restart: use rotation=random")
         if self.rotation is Rotation.RANDOM and self.averaging != Averaging.NONE:
             raise ValueError(
-                f"rotation=random does not go with averaging={self.averaging}: choose one of the two"
+                f"rotation=random cannot be used with averaging={self.averaging}: choose one of the two"
             )
         if self.ensemble is Ensemble.NPT and self.rotation is Rotation.RANDOM:
             raise ValueError(
-                "rotation=random does not go with ensemble=npt: the stress of a rotated crystal would move the cell"
+                "rotation=random cannot be used with ensemble=npt: the stress depends slightly on the orientation and "
+                "would deform the cell"
             )
         if self.respa is not None and self.ensemble is Ensemble.NPT:
             raise ValueError(
-                "respa goes with ensemble=nve or nvt: the barostat needs the stress at every step"
+                "respa needs ensemble=nve or nvt: a barostat would need the stress at every step"
             )
         if self.respa is not None and self.forces is not self.respa.outer:
             raise ValueError(

@@ -20,12 +20,12 @@ class ElasticParameters(TightRelaxParameters):
     )
     shear_strains: tuple[float, ...] | None = Field(
         None,
-        description="off-diagonal elements of the strain (half of the engineering shear strain), in place of the "
+        description="shear strains as off-diagonal elements (half of the engineering shear strain), in place of the "
         "shear strains of the chosen set",
     )
     ions: Ions = Field(
         Ions.RELAXED,
-        description="whether atoms relax in a strained cell (relaxed) or only follow the strain (clamped)",
+        description="relaxed: atoms relax in each strained cell; clamped: atoms only follow the strain",
     )
     symmetrize: bool = Field(
         True, description="average the elastic tensor over the point group found with symprec"

@@ -72,7 +72,7 @@ class OtherEngine(BaseModel):
         """:raises ValueError: if weights have no hash, or a hash no weights."""
         if (self.weights is None) != (self.weights_sha256 is None):
             raise ValueError(
-                "weights and weights_sha256 belong together: give both or neither (sha256sum FILE)"
+                "give both weights and weights_sha256, or neither of them (sha256sum FILE computes the hash)"
             )
         if self.interface == KOKKOS and self.weights is None:
             raise ValueError(
@@ -120,7 +120,7 @@ class OtherEngine(BaseModel):
         found = sha256_of(path)
         if found != self.weights_sha256:
             raise WrongHashError(
-                f"the weights {path} of {self.name} are not those that the description names: expected sha256 "
+                f"the weights {path} of {self.name} are not the weights of the description: expected sha256 "
                 f"{self.weights_sha256}, found {found}"
             )
         return path

@@ -59,8 +59,15 @@ class StaticParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    forces: Derivation = Field(Derivation.CONSERVATIVE, description="where forces come from")
-    stress: Derivation = Field(Derivation.CONSERVATIVE, description="where the stress comes from")
+    forces: Derivation = Field(
+        Derivation.CONSERVATIVE,
+        description="how the model gives forces: conservative (derivative of the energy) or direct (its direct heads)",
+    )
+    stress: Derivation = Field(
+        Derivation.CONSERVATIVE,
+        description="how the model gives the stress: conservative (derivative of the energy) or direct (its direct "
+        "heads)",
+    )
     dtype: Dtype = Field(Dtype.FLOAT64, description="precision of the model")
     variant: str | None = Field(
         None,
@@ -68,18 +75,18 @@ class StaticParameters(BaseModel):
         description="variant of the model's outputs, such as pbe for energy/pbe; null for outputs without a variant",
     )
     outputs: tuple[Output, ...] = Field(
-        (), description=f"further columns that are written: any of {', '.join(Output)}"
+        (), description=f"further columns of the results: any of {', '.join(Output)}"
     )
     symprecs: Annotated[tuple[float, ...], Field(json_schema_extra=told(unit="A"))] = Field(
         (0.001, 0.01, 0.1),
-        description="tolerances at which space groups are reported; an empty list reports none",
+        description="tolerances at which space groups are reported; with an empty list none are reported",
     )
     symprec: float = Field(
         0.01,
         gt=0,
         lt=10,
-        description="tolerance for finding the symmetry that is held or averaged over: the space group of a crystal, "
-        "the layer group of a slab, or the group of a wire or molecule in a box with vacuum",
+        description="tolerance for finding the symmetry group that is held or used for averaging. This is the space "
+        "group of a crystal, the layer group of a slab, or the group of a wire or molecule in a box with vacuum",
         json_schema_extra=told(unit="A"),
     )
     averaging: str = Field(
@@ -129,25 +136,27 @@ class RelaxParameters(StaticParameters):
     fmax: float = Field(
         0.02,
         gt=0,
-        description="largest force norm at convergence, without the components of atoms that are held "
-        "(columns per atom fixed_cartesian and fixed_scaled)",
+        description="largest force norm at convergence; components of held atoms (columns fixed_cartesian and "
+        "fixed_scaled) do not count",
         json_schema_extra=told(unit="eV/A"),
     )
     stress_max: float = Field(
         0.1,
         gt=0,
-        description="largest component of the free stress (plus pressure) at convergence; with cell=plane only the "
-        "stress in the plane of the slab counts, and it is divided by the volume of the cell, vacuum included",
+        description="largest component of the free stress (stress plus pressure) at convergence. With cell=plane only "
+        "the stress in the plane of the slab counts; it refers to the volume of the cell including the vacuum",
         json_schema_extra=told(unit="GPa"),
     )
     max_steps: int = Field(
-        500, ge=0, description="number of steps of the optimiser after which a row ends as max_steps"
+        500,
+        ge=0,
+        description="largest number of steps of the optimiser; a row that needs more ends as max_steps",
     )
     optimizer: Optimizer = Field(Optimizer.FIRE, description="minimisation algorithm")
     cell: CellFilter = Field(
         CellFilter.FULL,
-        description="which part of the cell relaxes: full (all six strains), shape (at constant volume), volume "
-        "(isotropic), plane (a slab within the plane of its two periodic vectors) or fixed (nothing)",
+        description="how the cell relaxes: full (all six strains), shape (at constant volume), volume (isotropic), "
+        "plane (for slabs, in the plane of the two periodic vectors) or fixed (not at all)",
     )
     pressure: float = Field(
         0.0, description="external hydrostatic pressure", json_schema_extra=told(unit="GPa")
@@ -155,31 +164,31 @@ class RelaxParameters(StaticParameters):
     symmetry: Symmetry = Field(
         Symmetry.NONE,
         description="with constrained, a crystal keeps the space group with which it starts, and a slab its layer "
-        "group; if atoms are held, only the operations that map held atoms onto each other are kept. With none, no "
+        "group. If atoms are held, only operations that map held atoms onto each other are kept. With none, no "
         "symmetry is imposed",
     )
     average_from_fmax: float | None = Field(
         None,
         gt=0,
-        description="averaging of a row begins when its largest force norm is below this value; null averages from "
-        "the start",
+        description="averaging of a row begins when its largest force norm is below this value; with null it begins "
+        "at once",
         json_schema_extra=told(unit="eV/A"),
     )
     max_step: float = Field(
         0.2,
         gt=0,
-        description="largest move of the generalised coordinates in one step",
+        description="largest change of the generalised coordinates in one step",
         json_schema_extra=told(unit="A"),
     )
     volume_ratio_max: float = Field(
         4.0,
         gt=1,
-        description="largest factor by which the volume may change; a row beyond it ends as diverged",
+        description="largest factor by which the volume may change; if it changes more, the row ends as diverged",
     )
     force_cap: float = Field(
         1e4,
         gt=0,
-        description="largest force norm; a row beyond it ends as diverged",
+        description="largest allowed force norm; a row with a larger force ends as diverged",
         json_schema_extra=told(unit="eV/A"),
     )
 
@@ -187,7 +196,7 @@ class RelaxParameters(StaticParameters):
     def _pressure_needs_a_cell(self) -> Self:
         if self.pressure and self.cell is CellFilter.PLANE:
             raise ValueError(
-                f"pressure {self.pressure} GPa does not go with cell=plane, since a slab has vacuum on both sides: "
+                f"pressure {self.pressure} GPa cannot be used with cell=plane, since a slab has vacuum on both sides: "
                 "leave it out"
             )
         if self.pressure and self.cell in (CellFilter.FIXED, CellFilter.SHAPE):
@@ -200,8 +209,8 @@ class RelaxParameters(StaticParameters):
     def _stress_of_a_slab(self) -> Self:
         if self.cell is CellFilter.PLANE and self.stress is Derivation.DIRECT:
             raise ValueError(
-                "cell=plane takes the stress from the derivative of the energy, since direct stress belongs to a "
-                "crystal without vacuum: use stress=conservative"
+                "direct stress is meant for a crystal without vacuum and cannot be used with cell=plane: use "
+                "stress=conservative"
             )
         return self
 
@@ -227,7 +236,7 @@ class TightRelaxParameters(RelaxParameters):
     """Relaxation as derivatives of the energy want it, before they are taken."""
 
     relax_first: bool = Field(
-        True, description="relax each crystal first; if false, crystals are taken as they are"
+        True, description="relax each crystal first; if false, the crystals are used as they are"
     )
     fmax: float = Field(
         1e-4, gt=0, description="largest force norm at convergence", json_schema_extra=told(unit="eV/A")
@@ -235,11 +244,13 @@ class TightRelaxParameters(RelaxParameters):
     stress_max: float = Field(
         1e-3,
         gt=0,
-        description="largest component of the free stress (plus pressure) at convergence",
+        description="largest component of the free stress (stress plus pressure) at convergence",
         json_schema_extra=told(unit="GPa"),
     )
     max_steps: int = Field(
-        2000, ge=0, description="number of steps of the optimiser after which a row ends as max_steps"
+        2000,
+        ge=0,
+        description="largest number of steps of the optimiser; a row that needs more ends as max_steps",
     )
     symmetry: Symmetry = Field(
         Symmetry.CONSTRAINED,

@@ -12,7 +12,7 @@ from aiida_pet.schemas import told
 
 Integers3 = tuple[int, int, int]
 Matrix = Integers3 | tuple[Integers3, Integers3, Integers3]
-MATRIX = told(expected="3 whole numbers, or a matrix of 3 x 3")
+MATRIX = told(expected="3 whole numbers, or a 3 x 3 matrix")
 Displacement = Annotated[
     float | None,
     Field(
@@ -46,7 +46,7 @@ class PhononParameters(TightRelaxParameters):
     max_atoms: int = Field(
         512,
         ge=1,
-        description="largest number of atoms of a supercell; a row that would need more atoms for min_image gets a "
+        description="largest number of atoms of a supercell. If a row needs more atoms for min_image, it gets a "
         "smaller supercell and the warning supercell_capped",
     )
     supercell: Matrix | None = Field(
@@ -56,22 +56,22 @@ class PhononParameters(TightRelaxParameters):
     )
     given_cells: bool = Field(
         False,
-        description="take the columns supercell_matrix (relative to the primitive cell), primitive_matrix (relative "
-        "to the cell of the row) and q_mesh of the set, if there are any, instead of min_image and mesh; results "
-        "of phonons have the first two as well",
+        description="use the columns supercell_matrix (relative to the primitive cell), primitive_matrix (relative to "
+        "the cell of the row) and q_mesh of the set instead of min_image and mesh, if the set has these columns. "
+        "Results of phonons have the first two columns",
     )
     given_displacements: bool = Field(
         False,
-        description="if the set has the ragged column displacements, as imports of phonopy's files make it, take "
-        "displaced atoms and vectors from this column; needs given_cells",
+        description="use the displaced atoms and vectors in the column displacements of the set, if there is such a "
+        "column (imports of phonopy's files make it); needs given_cells",
     )
     displacement: Displacement = None
     phonon_symprec: PhononSymprec = 1e-5
     use_symmetry: bool = Field(
         True,
-        description="leave out displacements that symmetry makes equal to others; if false, every atom of the "
-        "primitive cell is displaced along three directions, since the forces of a model that is not invariant "
-        "need not have the symmetry of the crystal",
+        description="leave out displacements that symmetry makes equal to others. If false, every atom of the "
+        "primitive cell is displaced along three directions; this is for models that are not invariant, whose "
+        "forces may not have the symmetry of the crystal",
     )
     force_constants: ForceConstants = Field(
         ForceConstants.TRADITIONAL, description="method that makes force constants from forces"
@@ -79,8 +79,8 @@ class PhononParameters(TightRelaxParameters):
     supercell_check: float | None = Field(
         None,
         gt=0,
-        description="min_image of a second supercell; if given, the change of the frequencies from the first to the "
-        "second is reported",
+        description="min_image of a second supercell; if given, the results have the change of the frequencies "
+        "between both supercells",
         json_schema_extra=told(unit="A"),
     )
     mesh: float = Field(
@@ -101,21 +101,21 @@ class PhononParameters(TightRelaxParameters):
     )
     dos_range: Annotated[tuple[float, float] | None, Field(json_schema_extra=told(unit="THz"))] = Field(
         None,
-        description="lowest and highest frequency of the density of states, the same for all rows; modes outside are "
-        "left out. If not given, each row has a range that holds all of its modes",
+        description="lowest and highest frequency of the density of states, the same for all rows. Modes outside this "
+        "range are left out. If not given, each row has its own range, which contains all of its modes",
     )
     dos_points: int = Field(701, ge=2, description="number of frequencies of the density of states")
     dos_sigma: float = Field(
         0.1,
         gt=0,
-        description="width of the Gaussian that smears the density of states; without dos_range it is at least three "
+        description="width of the Gaussian smearing of the density of states; without dos_range it is at least three "
         "quarters of the distance between two frequencies",
         json_schema_extra=told(unit="THz"),
     )
     nac: bool = Field(
         True,
-        description="correct for long-range dipoles if the set has Born charges in units of e (born_charges, a column "
-        "per atom) and dielectric tensors (column dielectric_tensor)",
+        description="correct for long-range dipoles if the set has the columns born_charges (Born charges of each "
+        "atom, in units of e) and dielectric_tensor",
     )
 
     @model_validator(mode="after")

@@ -180,8 +180,8 @@ def stage_entry(name: str) -> StageEntry:
         return stages()[name]
     except KeyError as error:
         raise ValueError(
-            f"unknown stage {name!r}: known are {', '.join(stages())}; a task of another package needs that package "
-            "installed here"
+            f"unknown stage {name!r}: expected one of {', '.join(stages())}; a task of another package needs that "
+            "package installed here"
         ) from error
 
 

@@ -21,7 +21,7 @@ def why_not_relaxed(table: StructureTable, parameters: RelaxParameters) -> dict[
     for row, names in unread_constraints(table).items():
         refused.setdefault(
             row,
-            f"the crystal has constraints that a relaxation does not know: {names} (column {NOT_READ}). Leave them "
+            f"the crystal has constraints that a relaxation cannot handle: {names} (column {NOT_READ}). Leave them "
             f"out of the set, or hold atoms with {' or '.join(COLUMNS)}",
         )
     return refused
@@ -35,7 +35,7 @@ def why_not_derived(table: StructureTable, task: str) -> dict[int, str]:
         for row in np.flatnonzero(rows_with_fixed_atoms(table)).tolist()
     }
     return refused | {
-        row: f"{task}: the crystal has constraints that this task does not know: {names} (column {NOT_READ}): {remedy}"
+        row: f"{task}: the crystal has constraints that this task cannot handle: {names} (column {NOT_READ}): {remedy}"
         for row, names in unread_constraints(table).items()
     }
 
@@ -46,7 +46,8 @@ def why_cell_cannot_relax(table: StructureTable) -> dict[int, str]:
     for row in np.flatnonzero(~table.pbc.all(axis=1)).tolist():
         remedy = "cell=plane or cell=fixed" if table.pbc[row].sum() == 2 else "cell=fixed"
         refused[row] = (
-            f"a relaxing cell needs a crystal periodic in all directions, but pbc is {_flags(table, row)}: use {remedy}"
+            f"a cell can relax only if the crystal is periodic in all directions, but pbc is {_flags(table, row)}: "
+            f"use {remedy}"
         )
     return refused
 
@@ -72,7 +73,7 @@ def _why_not_in_plane(table: StructureTable) -> dict[int, str]:
     for row in np.flatnonzero(table.pbc.sum(axis=1) != 2).tolist():
         remedy = "cell=full" if table.pbc[row].all() else "cell=fixed"
         refused[row] = (
-            "cell=plane relaxes a slab, periodic in exactly two directions, but pbc is "
+            "cell=plane needs a slab that is periodic in exactly two directions, but pbc is "
             f"{_flags(table, row)}: use {remedy}"
         )
     flat = (table.pbc.sum(axis=1) == 2) & ~(table.volumes() > 0)

@@ -43,8 +43,8 @@ class Task(StrEnum):
         known = task_names()
         if value not in known:
             raise ValueError(
-                f"unknown task {value!r}: known are {', '.join(known)}; a task of another package needs that package "
-                "installed here"
+                f"unknown task {value!r}: expected one of {', '.join(known)}; a task of another package needs that "
+                "package installed here"
             )
         return _of_another(cls, str(value))
 
@@ -217,8 +217,8 @@ aiida-pet launch relax 12 --protocol precise --lanes 4 --where 'n_atoms <= 20'
         flags=(
             Flag(
                 "follow_modes",
-                "Displace crystals that have imaginary modes along the softest mode, relax them freely, and report "
-                "the crystals to which the modes lead.",
+                "If a crystal has imaginary modes, displace it along its softest mode, relax it freely, and report "
+                "the new crystal.",
             ),
         ),
         further_protocols=("mdr", "mdr-fixed-cell"),
@@ -244,8 +244,7 @@ aiida-pet launch elastic alloys.xyz --set strains=materials_project --wait
     ),
     TaskEntry(
         Task.CONDUCTIVITY,
-        "Relax the crystals of a set or of FILES tightly, then compute the thermal conductivity of their "
-        "lattices.",
+        "Relax the crystals of a set or of FILES tightly, then compute the thermal conductivity of the lattice.",
         schema="aiida_pet.job.conductivity_parameters:ConductivityParameters",
         driver=f"{_DRIVERS}.conductivity:ThirdOrderForces",
         seconds_per_atom=15.0,
@@ -255,8 +254,8 @@ aiida-pet launch elastic alloys.xyz --set strains=materials_project --wait
         settings=(
             Setting(
                 "transport_code",
-                "Code for the transport, by label or pk: a pet-engine whose environment has phono3py. Without this "
-                "option it is --code.",
+                "Code for the transport, by label or pk: a pet-engine in an environment with phono3py. Default: the "
+                "code of --code.",
                 "CODE",
             ),
             Setting(
@@ -272,17 +271,17 @@ aiida-pet launch elastic alloys.xyz --set strains=materials_project --wait
             ),
             Setting(
                 "transport_settings",
-                "Setting of the jobs that compute the transport, such as threads=4 for four processes. May be "
-                "repeated.",
+                "Setting of the engine for the jobs that compute the transport, such as threads=4 for four processes. "
+                "May be repeated.",
                 "NAME=VALUE",
             ),
         ),
         further_protocols=("phonondb-v1",),
         cost="aiida_pet.campaigns.displacements:count_displacements",
         details="""
-There are two kinds of jobs. First the engine computes the forces of displaced supercells, then phono3py computes the
-transport on CPU cores (extra `conductivity`). --dry-run counts the displaced supercells. More than 20,000 displaced
-supercells are computed only with --yes.
+There are two kinds of jobs. First the engine computes the forces on displaced supercells. Then phono3py
+(extra `conductivity`) computes the conductivity from the forces, on CPU cores; this is called transport.
+--dry-run counts the displaced supercells. A launch with more than 20,000 displaced supercells needs --yes.
 
 \b
 aiida-pet launch conductivity alloys.xyz --set fc3_min_image=7 --dry-run
@@ -297,8 +296,9 @@ aiida-pet launch conductivity alloys.xyz --set fc3_min_image=7 --dry-run
         like=Task.RELAX.value,
         further_protocols=("acwf",),
         details="""
-The results are energy, volume, bulk modulus and the pressure derivative of the bulk modulus, at the minimum. They
-come from a fit to the energies of cells whose atoms and shape relax at constant volume.
+The results are energy, volume, bulk modulus and its pressure derivative, all at the minimum of the energy.
+They come from a fit to the energies at several volumes. At each volume the atoms and the shape of the cell
+relax.
 
 \b
 aiida-pet launch eos alloys.xyz --set equation=vinet --wait
@@ -317,7 +317,7 @@ aiida-pet launch eos alloys.xyz --set equation=vinet --wait
         reads_atoms=("born_charges",),
         details="""
 The task computes phonons at several volumes. The results are volume, thermal expansion, bulk modulus, heat capacity
-and Grueneisen parameters at each temperature. --set modes=true adds columns with values of each mode.
+and Grueneisen parameters at each temperature. --set modes=true adds columns with the values of all modes.
 
 \b
 aiida-pet launch qha alloys.xyz --set n_volumes=7 --wait
@@ -335,9 +335,9 @@ aiida-pet launch qha alloys.xyz --set n_volumes=7 --wait
         goes_on=True,
         cost="aiida_pet.campaigns.trajectory_sizes:size_dynamics",
         details="""
-The results are trajectories, the drift of the energy, and means of energy, temperature, pressure and volume with
-their errors. Columns md_temperature, md_pressure, md_timestep, md_steps and md_seed of the set replace the parameters
-row by row.
+The results are trajectories, the drift of the energy, and mean values of energy, temperature, pressure and
+volume, with errors. If the set has columns md_temperature, md_pressure, md_timestep, md_steps or md_seed,
+their values replace the parameters row by row.
 
 \b
 aiida-pet launch md alloys.xyz --set ensemble=nve --set steps=10000 --wait

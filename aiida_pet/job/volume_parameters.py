@@ -20,7 +20,10 @@ class VolumesParameters(BaseModel):
 
     n_volumes: int = Field(11, ge=_FEWEST, le=101, description="number of volumes")
     max_strain: float = Field(
-        0.03, gt=0, lt=0.2, description="strain of all lengths at the smallest and the largest volume"
+        0.03,
+        gt=0,
+        lt=0.2,
+        description="strain of all lengths at the smallest and the largest volume, such as 0.03",
     )
     volumes: Annotated[tuple[float, ...] | None, Field(json_schema_extra=told(unit="V/V0"))] = Field(
         None,
@@ -29,8 +32,8 @@ class VolumesParameters(BaseModel):
     )
     at_volume: AtVolume = Field(
         AtVolume.SHAPE,
-        description="what relaxes at each volume: shape (atoms, and the cell at constant volume), positions (atoms "
-        "alone) or nothing (atoms follow the cell)",
+        description="what relaxes at each volume: shape (the atoms, and the cell at constant volume), positions (only "
+        "the atoms) or nothing (the atoms follow the cell)",
     )
     equation: Equation = Field(
         Equation.BIRCH_MURNAGHAN, description="equation of state that is fitted to the energies"
@@ -59,11 +62,12 @@ class QhaParameters(VolumesParameters, PhononParameters):
 
     n_volumes: int = Field(9, ge=_FEWEST, le=101, description="number of volumes")
     equation: Equation = Field(
-        Equation.VINET, description="equation of state that is fitted to the free energies"
+        Equation.VINET,
+        description="equation of state that is fitted to the free energies at each temperature",
     )
     temperatures: Annotated[tuple[float, ...], Field(json_schema_extra=told(unit="K"))] = Field(
         tuple(float(t) for t in range(0, 1001, 50)),
-        description="temperatures of volume, expansion and heat capacity; 300 is always among them",
+        description="temperatures at which volume, expansion and heat capacity are computed; 300 is always among them",
     )
     modes: bool = Field(False, description="store the Grueneisen parameters of all modes")
 

@@ -1,9 +1,10 @@
-"""The model that ships, and the registry of published PET models: which file is which, by its SHA-256.
+"""The included model, and the registry of published PET models. Files are identified by their SHA-256.
 
-``embedded_path()`` and ``embedded_card()`` give the small model for 27 elements that comes with the package;
-``list_models()``, ``get_entry()`` and ``fetch()`` the published ones; ``identify()`` says which of them a file is, and
-``card_of()`` describes a file for PetModelData. Neither torch nor AiiDA is imported here; what opens a checkpoint
-(``card_of()`` of anything but the embedded model, ``inspect_checkpoint``) imports torch when called.
+``embedded_path()`` and ``embedded_card()`` return the small model for 27 elements that is included in the package.
+``list_models()``, ``get_entry()`` and ``fetch()`` are for published models. ``identify()`` says which of these models a
+file is, and ``card_of()`` describes a file for PetModelData. Functions that open a checkpoint (``inspect_checkpoint``,
+and ``card_of()`` except for the included model) import torch when they are called. Nothing else here imports torch or
+AiiDA.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ CARD_KEYS = (
 
 
 def embedded_path() -> Path:
-    """Return where the checkpoint of the embedded model is.
+    """Return the path of the checkpoint of the included model.
 
     >>> embedded_path().name == f"{EMBEDDED_NAME}.ckpt"
     True
@@ -43,7 +43,7 @@ def embedded_path() -> Path:
 
 
 def embedded_card() -> dict[str, Any]:
-    """Return the card of the embedded model, its data and errors included; reads no checkpoint.
+    """Return the card of the included model, with its training data and errors. No checkpoint is read.
 
     >>> embedded_card()["name"] == EMBEDDED_NAME
     True
@@ -56,9 +56,9 @@ def embedded_card() -> dict[str, Any]:
 def identify(path: Path | str) -> dict[str, Any] | None:
     """Return what is known about the model in ``path``, by its SHA-256; None for an unknown file.
 
-    The embedded model's card is complete. A published model's has the keys of :data:`CARD_KEYS` too, but what only
-    the checkpoint itself can tell is None (``cutoff``, ``outputs``, ``dtype``, ``n_parameters``, ``elements``):
-    :func:`card_of` looks.
+    The card of the included model is complete. The card of a published model has the keys of :data:`CARD_KEYS` too, but
+    some values are None, since only the checkpoint has them (``cutoff``, ``outputs``, ``dtype``, ``n_parameters``,
+    ``elements``). :func:`card_of` opens the checkpoint and reads them.
 
     :raises MissingModelError: if the file cannot be read.
 
@@ -91,12 +91,13 @@ def _partial_card(entry: RegistryEntry, version: str, sha256: str) -> dict[str, 
 
 
 def card_of(path: Path | str, trust: bool = False) -> dict[str, Any]:
-    """Return the card of the model in ``path``, opening the checkpoint where its hash is known or trusted.
+    """Return the card of the model in ``path``. The checkpoint is opened only if its hash is known or ``trust`` is
+    given.
 
-    A description of a model of another engine is one too; it is read, and what it names is not called.
+    ``path`` may also be the description of a model of another engine. It is read, but its code is not called.
 
-    :param trust: take a file of unknown hash as it is. A checkpoint is a program, and opening it runs it.
-    :return: the keys of :data:`CARD_KEYS`, all filled; of the embedded model also its data and errors.
+    :param trust: accept a file with an unknown hash. A checkpoint is a program, and opening it runs this program.
+    :return: all keys of :data:`CARD_KEYS`; for the included model also its training data and errors.
     :raises UntrustedModelError: if the hash is unknown and ``trust`` is False; nothing was opened.
     :raises ModelError: if the file is missing, cut short or no checkpoint, or torch is not installed.
 
@@ -111,8 +112,8 @@ def card_of(path: Path | str, trust: bool = False) -> dict[str, Any]:
     if known is None and not trust:
         raise UntrustedModelError(
             f"the model {path} (sha256 {sha256}) is neither the embedded {EMBEDDED_NAME} nor a published model of "
-            "known hash. Opening a checkpoint runs code from it. If you trust its origin, say so (--trust, or "
-            "trust=True)"
+            "known hash. Opening a checkpoint runs code from it. If you trust its origin, give --trust, or trust=True "
+            "in Python"
         )
     described = description_card(path)
     if described is not None:

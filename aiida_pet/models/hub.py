@@ -26,15 +26,14 @@ LATEST = "latest"
 
 
 class FetchError(ModelError):
-    """Raised when a model could not be fetched: no hub in reach, or no such file there."""
+    """Raised when a model could not be downloaded: the hub cannot be reached, or has no such file."""
 
 
 def fetch(name: str, version: str | None = None, cache_dir: Path | str | None = None) -> Path:
     """Return the local checkpoint file of the published model ``name``, downloaded unless it is in the cache.
 
-    The SHA-256 of the file is compared with the one that the hub declares and, if the registry has one, with that; the
-    file is never opened. If the registry has no hash for the version, only the hub vouches for the file: ``card_of``
-    asks for trust.
+    The SHA-256 of the file is compared with the hash that the hub declares and, if there is one, with the hash in the
+    registry. The file is never opened. If the registry has no hash for the version, ``card_of`` needs ``trust``.
 
     :param name: such as ``pet-oam-xl``.
     :param version: None for the newest of the registry, "latest" for the newest on the hub.

@@ -34,9 +34,9 @@ class RegistryEntry:
     :ivar size: xs, s, m, l or xl.
     :ivar versions: the published versions that are known, oldest first.
     :ivar level_of_theory: level of theory of the newest version.
-    :ivar n_elements: how many elements the newest version knows; which ones, its checkpoint says.
+    :ivar n_elements: number of elements that the newest version knows; its checkpoint says which.
     :ivar heads: version -> what it predicts: ``conservative`` (derivatives of the energy), ``direct`` (forces and
-        stress by heads of their own), ``uncertainty``.
+        stress from separate heads), ``uncertainty``.
     :ivar n_parameters: to three figures.
     :ivar cutoff: radius of one message-passing layer, A.
     :ivar training: what it was trained on.
@@ -44,7 +44,7 @@ class RegistryEntry:
     :ivar licence: SPDX identifier.
     :ivar references: DOIs and arXiv numbers to cite.
     :ivar deprecated: whether its authors advise against it for new work.
-    :ivar sha256: version -> SHA-256 of its file; only what is known from a public record.
+    :ivar sha256: version -> SHA-256 of its file, if a public record gives it.
     :ivar theories: version -> level of theory, if it differs from the level of the newest version.
     """
 
@@ -91,7 +91,7 @@ def list_models() -> list[RegistryEntry]:
 def get_entry(name: str) -> RegistryEntry:
     """Return the published model ``name``, such as ``pet-oam-xl``.
 
-    :raises UnknownModelError: naming the nearest names.
+    :raises UnknownModelError: if there is no such model; the message lists similar names.
 
     >>> entry = get_entry("pet-oam-xl")
     >>> entry.family, entry.size
@@ -100,7 +100,7 @@ def get_entry(name: str) -> RegistryEntry:
     entries = _entries()
     if name not in entries:
         raise UnknownModelError(
-            f"no published model is called {name!r}{did_you_mean(name, entries)}: there are {', '.join(entries)}"
+            f"no published model is called {name!r}{did_you_mean(name, entries)}: known names are {', '.join(entries)}"
         )
     return entries[name]
 

@@ -46,7 +46,7 @@ _LOOK = (
     "`verdi calcjob outputcat {pk} _scheduler-stderr.txt` shows its messages; check that the code is `pet-engine` in "
     "an environment with the extra `engine` (`aiida-pet doctor --job`)"
 )
-_FOLDER_GONE = "neither its log nor the files of the queue could be fetched: its folder is gone"
+_FOLDER_GONE = "its log and the files of the queue could not be fetched: its folder is gone"
 _KEEP_FOLDER = (
     "Find out what removes files on the computer while jobs run (its work directory may be on a file system that is "
     "cleaned). Choose another work directory (`verdi computer duplicate`) and run the job again"
@@ -189,7 +189,7 @@ class BatchParser(Parser):
             )
             return self._fail(
                 Failure.DAMAGED_RESULTS,
-                reason=f"{missing} of {len(outcome.ids)} rows are in no shard; {damaged}",
+                reason=f"{missing} of {len(outcome.ids)} rows are missing in the shards; {damaged}",
             )
         return self._killed(outcome)
 
@@ -208,7 +208,7 @@ class BatchParser(Parser):
         if outcome.heartbeat is None and self._left_nothing():
             return self._fail(Failure.NOT_STARTED, reason=_FOLDER_GONE, remedy=_KEEP_FOLDER)
         stderr = (self._retrieved_text(self.node.get_option("scheduler_stderr")) or "").strip()
-        reason = "it was killed" if outcome.heartbeat is not None else "it left no sign of life"
+        reason = "it was killed" if outcome.heartbeat is not None else "it left no files and no messages"
         reason = f"{reason}; the end of its stderr: {stderr[-300:] or 'empty'}"
         log = (self._retrieved_text(LOG_FILE) or "").strip().splitlines()
         return self._broken_down(

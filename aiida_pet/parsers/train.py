@@ -117,7 +117,9 @@ class TrainParser(Parser):
         if heartbeat is not None and heartbeat.begun:
             return self._fail(TrainFailure.EPOCHS_LEFT, reason="it was killed", **counts)
         stderr = (self._retrieved_text(self.node.get_option("scheduler_stderr")) or "").strip()
-        reason = "the job was killed as it began" if heartbeat is not None else "it left no sign of life"
+        reason = (
+            "the job was killed as it began" if heartbeat is not None else "it left no files and no messages"
+        )
         return self._fail(
             TrainFailure.CRASHED,
             reason=f"{reason}; the end of its stderr: {stderr[-300:] or 'empty'}",

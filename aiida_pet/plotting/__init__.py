@@ -1,12 +1,12 @@
-"""Plots of launches, sets and tables with matplotlib: each function returns the axes that it drew on.
+"""Plots of launches, sets and tables with matplotlib. Each function returns the axes on which it has drawn.
 
 >>> from aiida_pet import plotting
 >>> axes = plotting.plot_hull(12, system=["Mo", "W"])  # doctest: +SKIP
 >>> plotting.save(axes, "hull.svg")  # doctest: +SKIP
 
-A function draws what a pk, a uuid, a label, a node or rows name, or a table or data frame with columns of the
-catalogue. The items of a list are drawn over each other, with a legend that says how they differ. matplotlib comes with
-the extra ``plot``. Functions are imported on first use.
+You can give a pk, a uuid, a label, a node, rows, or a table or data frame with columns of the catalogue. Several items
+in a list are drawn into one picture, with a legend that says how they differ. matplotlib comes with the extra ``plot``.
+Functions are imported on first use.
 """
 
 from __future__ import annotations

@@ -26,11 +26,11 @@ _STYLES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5
 
 
 def plot_funnel(what: Any, *, stages: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
-    """Return axes with the rows that came to each stage, that went on, and why the others did not.
+    """Return axes with the number of rows that reached each stage and that went on, and why the others did not.
 
     :param what: a screening or the results of a single task.
-    :param stages: names of the stages, in order; None for those of the launch.
-    :raises NotDrawnError: if nothing says how rows ended.
+    :param stages: names of the stages, in order; None for the stages of the launch.
+    :raises NotDrawnError: if there is neither a stage nor a status.
 
     .. code-block:: python
 
@@ -107,7 +107,7 @@ def _cut(text: str, most: int = 95) -> str:
 
 
 def plot_progress(what: Any) -> list[Axes]:
-    """Return axes with the rows done over time per lane, and where the time of the jobs went.
+    """Return two axes: the number of finished rows over time for each lane, and how the jobs spent their time.
 
     :param what: a launch, running or not, or a data frame as :func:`aiida_pet.campaigns.timeline.job_times` makes it.
     :raises NotDrawnError: if no job has begun.

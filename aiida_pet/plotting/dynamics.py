@@ -21,12 +21,12 @@ from aiida_pet.words import shortened
 def plot_rdf(
     what: Any, ids: str | Sequence[str] = (), *, r_max: float = 8.0, skip: float = 0.0, ax: Axes | None = None
 ) -> Axes:
-    """Return axes with the radial distributions of rows of dynamics; of a single row those of its pairs too.
+    """Return axes with the radial distributions of rows of dynamics; for a single row, also for each pair of elements.
 
-    :param what: a launch or job of dynamics; a list is laid over each other.
-    :param ids: ids of the rows; none for the only row there is.
+    :param what: a launch or job of dynamics; several in a list are drawn into one picture.
+    :param ids: ids of the rows; they may be left out if there is only one row.
     :param r_max: largest distance, A.
-    :param skip: ps at the beginning that are left out.
+    :param skip: time (ps) at the beginning of the trajectory that is left out.
     :raises NotDrawnError: if a row is no crystal, or no frame is left.
 
     .. code-block:: python
@@ -57,11 +57,11 @@ def draw_rdf(
 
 
 def plot_msd(what: Any, ids: str | Sequence[str] = (), *, skip: float = 0.0, ax: Axes | None = None) -> Axes:
-    """Return axes with the mean squared displacements of rows over time; of a single row those of its elements too.
+    """Return axes with the mean squared displacements of rows over time; for a single row, also for each element.
 
-    :param what: a launch or job of dynamics; a list is laid over each other.
-    :param ids: ids of the rows; none for the only row there is.
-    :param skip: ps at the beginning that are left out.
+    :param what: a launch or job of dynamics; several in a list are drawn into one picture.
+    :param ids: ids of the rows; they may be left out if there is only one row.
+    :param skip: time (ps) at the beginning of the trajectory that is left out.
     :raises NotDrawnError: if there are too few frames.
 
     .. code-block:: python
@@ -99,9 +99,9 @@ def draw_msd(
 def plot_vacf(what: Any, ids: str | Sequence[str] = (), *, skip: float = 0.0) -> list[Axes]:
     """Return two axes: the autocorrelation of the velocities of rows over time, and its spectrum.
 
-    :param what: a launch or job of dynamics with ``velocities=true``; a list is laid over each other.
-    :param ids: ids of the rows; none for the only row there is.
-    :param skip: ps at the beginning that are left out.
+    :param what: a launch or job of dynamics with ``velocities=true``; several in a list are drawn into one picture.
+    :param ids: ids of the rows; they may be left out if there is only one row.
+    :param skip: time (ps) at the beginning of the trajectory that is left out.
     :raises NotDrawnError: if there are no velocities, or too few frames.
 
     .. code-block:: python

@@ -19,10 +19,12 @@ _STYLES = {"xy": "-", "xz": (0, (5, 2)), "yz": (0, (1, 1.5))}
 
 
 def plot_elastic(what: Any, ids: str | Sequence[str] = (), *, ieee: bool = True) -> list[Axes]:
-    """Return axes with Young's modulus by direction: of one row a surface and its sections, of several the sections.
+    """Return axes with Young's modulus by direction: for one row a surface and its sections, for several rows only
+    sections.
 
-    :param what: results of elastic constants, or a screening with such a stage; a list is laid over each other.
-    :param ids: ids of the rows; none for the only row there is.
+    :param what: results of elastic constants, or a screening with such a stage; several in a list are drawn into one
+        picture.
+    :param ids: ids of the rows; they may be left out if there is only one row.
     :param ieee: in the setting of IEEE Std 176-1987; otherwise in the axes of the row's cell.
     :raises NotDrawnError: if there is no tensor, or a crystal is not mechanically stable.
 

@@ -49,12 +49,12 @@ def check_suffix(path: Path) -> None:
 
 
 def save(drawn: Any, path: str | Path) -> Path:
-    """Write a plot to a file, whose suffix says as what: svg, png, pdf, html, or csv for the numbers behind it.
+    """Write a plot to a file. The suffix sets the format: svg, png, pdf, html, or csv for the numbers behind the plot.
 
-    The same plot gives the same bytes.
+    The same plot always gives exactly the same file.
 
     :param drawn: axes, several of a figure, or a drawing.
-    :raises ValueError: for another suffix, or for the numbers behind axes, which do not know them.
+    :raises ValueError: for another suffix, or for csv from axes, which do not have the numbers.
 
     >>> import tempfile
     >>> from matplotlib.figure import Figure
@@ -67,9 +67,7 @@ def save(drawn: Any, path: str | Path) -> Path:
     suffix = target.suffix.lower()
     if suffix == ".csv":
         if not drawing.frames:
-            raise ValueError(
-                f"{target}: the numbers behind axes cannot be written; aiida_pet.figures returns them"
-            )
+            raise ValueError(f"{target}: numbers cannot be written from axes; aiida_pet.figures returns them")
         target.write_text(_csv(_one_frame(drawing.frames)), encoding="utf-8")
     elif suffix == ".html":
         target.write_text(_page(drawing), encoding="utf-8")

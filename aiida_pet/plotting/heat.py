@@ -20,9 +20,10 @@ _MARKED = 30  # points of a curve that are still told apart
 def plot_eos(what: Any, ids: str | Sequence[str] = (), *, ax: Axes | None = None) -> Axes:
     """Return axes with the energies of rows over their volume, and the equation of state through them.
 
-    :param what: results of equations of state, or a screening with such a stage; a list is laid over each other.
-    :param ids: ids of the rows; none for the only row there is.
-    :param ax: to draw on; None for a new figure.
+    :param what: results of equations of state, or a screening with such a stage; several in a list are drawn into one
+        picture.
+    :param ids: ids of the rows; they may be left out if there is only one row.
+    :param ax: axes to draw on; None for a new figure.
     :raises NotDrawnError: if there are none.
 
     .. code-block:: python
@@ -54,8 +55,8 @@ def draw_eos(what: Any, ids: str | Sequence[str] = (), *, ax: Axes | None = None
 def plot_expansion(what: Any, ids: str | Sequence[str] = ()) -> list[Axes]:
     """Return three axes over temperature: volume, thermal expansion and heat capacity at constant pressure of rows.
 
-    :param what: quasi-harmonic results, or a screening with such a stage; a list is laid over each other.
-    :param ids: ids of the rows; none for the only row there is.
+    :param what: quasi-harmonic results, or a screening with such a stage; several in a list are drawn into one picture.
+    :param ids: ids of the rows; they may be left out if there is only one row.
     :raises NotDrawnError: if there are none.
 
     .. code-block:: python
@@ -88,10 +89,12 @@ def draw_expansion(what: Any, ids: str | Sequence[str] = ()) -> Drawing:
 
 
 def plot_conductivity(what: Any, ids: str | Sequence[str] = ()) -> list[Axes]:
-    """Return three axes: conductivity of rows over temperature, and what modes up to a frequency or path carry.
+    """Return three axes: conductivity of rows over temperature, and its contributions from modes up to a frequency or
+    mean free path.
 
-    :param what: results of conductivities, or a screening with such a stage; a list is laid over each other.
-    :param ids: ids of the rows; none for the only row there is.
+    :param what: results of conductivities, or a screening with such a stage; several in a list are drawn into one
+        picture.
+    :param ids: ids of the rows; they may be left out if there is only one row.
     :raises NotDrawnError: if there are none.
 
     .. code-block:: python

@@ -52,9 +52,10 @@ def plot_hull(
 ) -> Axes:
     """Return axes with the convex hull of two or three elements.
 
-    :param what: a launch with a hull, or relaxed crystals; a list of them is laid over each other, of two elements.
-    :param system: the elements; None for those of most rows.
-    :param ids: ids of rows that are named, beside those on the hull.
+    :param what: a launch with a hull, or relaxed crystals; several in a list are drawn into one picture, for two
+        elements only.
+    :param system: the elements; None for the system with the most rows.
+    :param ids: ids of rows to label; rows on the hull are always labelled.
     :param references: see :func:`aiida_pet.figures.hull.hull_of`.
     :raises NotDrawnError: if the hull lacks an element.
 

@@ -25,12 +25,12 @@ def plot_bands(
     unit: FrequencyUnit | str = FrequencyUnit.THZ,
     ax: Axes | None = None,
 ) -> Axes:
-    """Return axes with the phonon bands of rows, on the path of the crystals that they were relaxed from.
+    """Return axes with the phonon bands of rows, along the path of the crystals before their relaxation.
 
-    :param what: results of phonons, or a screening with such a stage; a list is laid over each other.
-    :param ids: ids of the rows; none for the only row there is.
+    :param what: results of phonons, or a screening with such a stage; several in a list are drawn into one picture.
+    :param ids: ids of the rows; they may be left out if there is only one row.
     :param unit: unit of frequencies, ``THz`` or ``cm-1``.
-    :param ax: to draw on; None for a new figure.
+    :param ax: axes to draw on; None for a new figure.
     :raises NotDrawnError: if there are no force constants, or paths differ.
 
     .. code-block:: python
@@ -93,7 +93,7 @@ def plot_dos(
 ) -> Axes:
     """Return axes with the phonon densities of states of rows.
 
-    :param by_element: the parts of the elements as well, of a single row.
+    :param by_element: also draw the contributions of the elements; only for a single row.
     :raises NotDrawnError: if there is none.
 
     .. code-block:: python

@@ -54,7 +54,7 @@ def series_of(what: Any, ids: str | Sequence[str], columns: Sequence[str], remed
     """Return a series per thing and row.
 
     :param what: one thing or a list, see :mod:`aiida_pet.plotting`.
-    :param ids: ids of the rows; none for the only row there is.
+    :param ids: ids of the rows; they may be left out if there is only one row.
     :param columns: one of which a table must have; of a screening the table of a stage is searched as well.
     :param remedy: what makes the columns.
     :raises NotDrawnError: if nothing has such a column, or rows are to be named.

@@ -19,10 +19,11 @@ USUAL = 0.01
 
 
 def plot_symmetry(what: Any, *, tolerance: float | None = None) -> list[Axes]:
-    """Return axes with how many rows kept their space group at each tolerance, and what became of the others.
+    """Return axes with the number of rows that kept their space group at each tolerance, and the new groups of the
+    others.
 
-    :param what: a relaxation; a list is drawn side by side.
-    :param tolerance: A, whose changes are listed; None for 0.01 A or the nearest to it.
+    :param what: a relaxation; several in a list are drawn side by side.
+    :param tolerance: tolerance (A) for the list of changes; None for the tolerance nearest to 0.01 A.
     :raises NotDrawnError: if there are no space groups before and after.
 
     >>> import pandas as pd

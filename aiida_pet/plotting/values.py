@@ -24,11 +24,11 @@ MOST_BARS = 20
 def plot_histogram(
     what: Any, column: str, ids: Sequence[str] = (), *, bins: int | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Return axes with a histogram of a column; texts and flags are counted.
+    """Return axes with a histogram of a column; for texts and flags, with the number of rows of each value.
 
-    :param what: a launch, set, table or data frame; a list is laid over each other, in the same bins.
-    :param ids: ids of rows whose value is marked.
-    :param bins: their number; None chooses.
+    :param what: a launch, set, table or data frame; several in a list are drawn into one picture, with the same bins.
+    :param ids: ids of rows whose values are marked.
+    :param bins: number of bins; None chooses it automatically.
     :raises NotDrawnError: if there is no such column.
 
     >>> frame = pd.DataFrame({"bulk_modulus": [300.0, 260.0, 190.0]}, index=["W", "Mo", "Ta"])
@@ -145,7 +145,7 @@ def plot_parity(
     per_atom: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """Return axes with the values of a column over those of a reference, by id.
+    """Return axes with the values of a column plotted against reference values, matched by id.
 
     :param reference: a launch, set, table or data frame.
     :param values: the same, or a list of them.

@@ -202,8 +202,10 @@ def said_left_out(names: Sequence[str], is_short: bool = False, asked: bool = Fa
     """
     remedy = "--wide shows all" if asked else "--wide shows all columns, --columns A,B shows these columns"
     if names:
-        return f"no room for {', '.join(names)}{', and texts are cut' if is_short else ''}: {remedy}"
-    return "texts are cut: --wide shows them whole" if is_short else ""
+        return (
+            f"no room for {', '.join(names)}{', and some texts are shortened' if is_short else ''}: {remedy}"
+        )
+    return "some texts are shortened: --wide shows all of them" if is_short else ""
 
 
 def as_column(name: str, texts: Iterable[Any], **options: Any) -> Printed:

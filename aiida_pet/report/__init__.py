@@ -1,10 +1,10 @@
-"""A campaign as one page that opens offline: what was asked, what came of it, figures, crystals and all rows.
+"""A campaign as one page that opens offline: parameters, results, figures, crystals and all rows.
 
 >>> from aiida_pet.report import Choices, write_report
 >>> write_report([12], "campaign.html", Choices(best=20))  # doctest: +SKIP
 
-The numbers of figures come from :mod:`aiida_pet.figures`; what is known of launches is asked of
-:mod:`aiida_pet.campaigns`. Functions are imported on first use, since AiiDA is slow to import.
+The numbers of figures come from :mod:`aiida_pet.figures`, and facts about launches from :mod:`aiida_pet.campaigns`.
+Functions are imported on first use, since AiiDA is slow to import.
 """
 
 from __future__ import annotations

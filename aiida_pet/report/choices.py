@@ -18,16 +18,17 @@ BEST = 12
 class Choices:
     """What a report shows.
 
-    :ivar title: title of the page; None makes one of the launches.
+    :ivar title: title of the page; None makes a title from the labels of the launches.
     :ivar best: crystals that are shown with all their figures.
-    :ivar sort: column that decides which crystals are best, with a minus before it largest first; None takes the energy
-        above the hull where there is one, else the order of the rows.
+    :ivar sort: column that decides which crystals are best, smallest values first; with a minus before the name,
+        largest values first. None means the energy above the hull, or the order of the rows if there is no such energy.
     :ivar ids: crystals that are shown with all their figures, before the best.
     :ivar most_rows: rows in the table.
-    :ivar systems: chemical systems whose hulls are drawn, such as ``("Mo", "Ta")``; those with most rows if empty.
+    :ivar systems: chemical systems whose hulls are drawn, such as ``("Mo", "Ta")``; if empty, the systems with the most
+        rows.
     :ivar reference: values to compare with: a file, a data frame, or another launch.
     :ivar pairs: column -> column of the reference; if empty, columns of the same name are compared.
-    :ivar refresh_s: seconds after which the page reads itself again while the launch goes on; None for never.
+    :ivar refresh_s: seconds after which an open page reloads itself while the launch is running; None for never.
     """
 
     title: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiida_pet.models.registry import list_models
 
 GENERAL = (
-    "aiida-pet: see CITATION.cff of the project for all of these in full",
+    "aiida-pet: CITATION.cff of the project has the full references",
     "AiiDA: Huber et al., Scientific Data 7, 300 (2020), doi:10.1038/s41597-020-00638-4",
     "AiiDA's workflows: Uhrin et al., Computational Materials Science 187, 110086 (2021), "
     "doi:10.1016/j.commatsci.2020.110086",

@@ -104,7 +104,7 @@ def _phonon_tables(source: Source, ids: Sequence[str]) -> tuple[StructureTable |
     size = 8 * math.prod(node.base.attributes.get(f"array|ragged_{_CONSTANTS}", [0]))
     if size > MOST_BYTES:
         logger.warning(
-            "the page has no bands, since the force constants are too large to be read for a page (%.0f MB)",
+            "the page has no bands, since the force constants are too large (%.0f MB)",
             size / 1e6,
         )
         return None, None

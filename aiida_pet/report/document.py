@@ -28,7 +28,7 @@ class Document:
     :ivar title: title of the page.
     :ivar lead: one sentence below it.
     :ivar written: when, in words.
-    :ivar refresh_s: seconds until the page reads itself again; None for never.
+    :ivar refresh_s: seconds after which an open page reloads itself; None for never.
     :ivar campaigns: what was asked of each launch.
     :ivar sections: figures under headings.
     :ivar notes: what a reader should know.
@@ -36,7 +36,7 @@ class Document:
     :ivar table_text: what the table holds.
     :ivar best_text: which crystals have figures of their own.
     :ivar details: id -> figures of that crystal.
-    :ivar goes_on: whether one of the launches goes on.
+    :ivar goes_on: whether one of the launches is still running.
     """
 
     title: str
@@ -58,7 +58,7 @@ class Document:
         return {figure.name: figure for section in self.sections for figure in section.figures}
 
     def data(self) -> dict[str, Any]:
-        """Return what the script reads."""
+        """Return the data for the script of the page."""
         return {
             "refresh_s": self.refresh_s,
             "figures": {name: figure.to_dict() for name, figure in self.figures.items()},
@@ -71,8 +71,8 @@ class Document:
 def make_document(launches: Sequence[Named], choices: Choices | None = None) -> Document:
     """Return the report of launches; rows, hulls and crystals belong to the first launch.
 
-    :param launches: by pk, uuid, label or node; further ones are compared with the first.
-    :raises CampaignError: for what is not a launch that computes crystals, or a reference that cannot be read.
+    :param launches: launches by pk, uuid, label or node; the first is shown, and the others are compared with it.
+    :raises CampaignError: if a launch does not compute crystals, or a reference cannot be read.
 
     .. code-block:: python
 
@@ -150,7 +150,7 @@ def _lead(source: Source) -> str:
 
 def _told_of_best(source: Source, ids: Sequence[str], choices: Choices) -> str:
     if not ids:
-        return "No row has an answer yet, but every row can be chosen."
+        return "No row has an answer yet. Every row can be chosen in the table."
     if choices.sort:
         by = f"by {choices.sort.removeprefix('-')}, {'largest' if choices.sort.startswith('-') else 'smallest'} first"
     else:
@@ -160,6 +160,6 @@ def _told_of_best(source: Source, ids: Sequence[str], choices: Choices) -> str:
             else "in the order of the set"
         )
     return (
-        f"{plural(len(ids), 'crystal')} with all their figures, {by}. Of every other row the page shows structure and "
-        "values."
+        f"{plural(len(ids), 'crystal')} with all their figures, {by}. For every other row the page shows structure "
+        "and values."
     )

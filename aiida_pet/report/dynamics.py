@@ -79,7 +79,7 @@ def trajectories_for_page(source: Source) -> Iterator[Trajectories | None]:
     size = sum(node.base.attributes.get("n_bytes", 0) for node in nodes)
     if size > MOST_BYTES:
         logger.warning(
-            "trajectories are %.0f MB, more than are read for a page: it has no curves of them, `aiida-pet plot` "
+            "the trajectories are too large for a page (%.0f MB), so the page has no curves of them; `aiida-pet plot` "
             "draws them",
             size / 1e6,
         )

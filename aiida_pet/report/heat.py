@@ -91,7 +91,7 @@ def _conductivity(table: Table, row_id: str) -> list[Figure]:
         name=f"cumulative-kappa-{row_id}",
         kind=Kind.LINES,
         title="Which modes carry the heat",
-        alt=f"Conductivity of {row_id} at 300 K that modes up to each frequency carry",
+        alt=f"Conductivity of {row_id} at 300 K from all modes up to each frequency",
         columns={
             "frequency": plain_list(found.frequencies, DIGITS),
             "kappa": plain_list(found.by_frequency, DIGITS),

@@ -57,7 +57,7 @@ def sections_of(sources: Sequence[Source], choices: Choices) -> list[Section]:
         Section(
             "warnings",
             "Warnings",
-            "Rows that need a second look; docs/warnings.md says what each code means.",
+            "Rows whose results need a second look; docs/warnings.md explains the codes.",
             _drawn(lambda: warning_figures(first)),
         ),
         Section("time", "Where the time went", "", _drawn(lambda: time_figures(first))),
@@ -65,8 +65,8 @@ def sections_of(sources: Sequence[Source], choices: Choices) -> list[Section]:
         Section(
             "dynamics",
             "Molecular dynamics",
-            "The rows that drift most. The trajectory of a crystal and its radial distribution are shown with the "
-            "crystal.",
+            "The rows with the largest drift. The section of each crystal below shows its trajectory and radial "
+            "distribution.",
             drift_figures(first),
         ),
         Section(

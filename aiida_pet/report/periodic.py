@@ -31,7 +31,7 @@ def element_figures(source: Source, compared: Sequence[Compared] = ()) -> list[F
         for one in frame.sort_values("count", ascending=False).head(8).itertuples()
     )
     caption = "Number of crystals with each element"
-    caption += "; below it, with ✗, the number of those that failed" if len(failed) else ""
+    caption += "; below it, with ✗, the number of crystals that failed" if len(failed) else ""
     caption += f"; at the bottom the mean absolute error of {what} in {unit}" if what else ""
     return [
         Figure(

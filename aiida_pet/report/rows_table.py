@@ -38,7 +38,7 @@ def table_of(
         "total": total,
         "columns": [_column(frame, name, source.units) for name in _ordered(frame)],
         "structures": structures_of(source, frame.index.to_numpy(dtype=str), chosen),
-        "no_structure": "The page does not hold the structure of this row, since the campaign has very many rows. "
+        "no_structure": "The page does not contain the structure of this row, because the campaign has too many rows. "
         f"`aiida-pet report {source.node.pk} --id ID` makes a page that holds it.",
         "best": chosen,
     }
@@ -150,7 +150,7 @@ def told_of_rows(shown: int, total: int, pk: int) -> str:
         return f"All {plural(total, 'row')}."
     return (
         f"The page holds {shown:,} of {total:,} rows: the rows with the lowest and highest values of each important "
-        f"column, some rows for each status, and a random sample. {total - shown:,} rows are left out of this table; "
-        f"the histograms, the funnel and the counts above count all rows. `aiida-pet results {pk} -o rows.csv` writes "
-        f"all rows, and `aiida-pet report {pk} --rows N` makes a page with more rows."
+        f"column, some rows for each status, and a random sample. {total - shown:,} rows are not in this table; the "
+        f"histograms, the funnel and the counts above include them. `aiida-pet results {pk} -o rows.csv` writes all "
+        f"rows, and `aiida-pet report {pk} --rows N` makes a page with more rows."
     )

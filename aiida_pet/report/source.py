@@ -127,7 +127,7 @@ def source_of(named: Named) -> Source:
     node: Any = load(named, ProcessNode)
     if is_training(node):
         raise NotReportedError(
-            f"<{node.pk}> is a training: reports are made only of launches that compute crystals"
+            f"<{node.pk}> is a training: there are reports only for launches that compute crystals"
         )
     found = status(node)
     if not isinstance(found, Status):

@@ -57,7 +57,7 @@ def symmetry_figures(source: Source) -> list[Figure]:
 def _transitions(changes: pd.DataFrame) -> Figure:
     """Return the table of changes; if there are none, of the groups that were kept."""
     moved = changes[changes["before"] != changes["after"]]
-    title = "Groups that changed" if len(moved) else "Groups, none of which changed"
+    title = "Groups that changed" if len(moved) else "Space groups; none changed"
     rows = (moved if len(moved) else changes).sort_values(
         ["tolerance", "rows"], ascending=[True, False], kind="stable"
     )

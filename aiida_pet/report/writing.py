@@ -22,7 +22,7 @@ class Written:
     :ivar size: in bytes.
     :ivar rows: in its table.
     :ivar total: rows that there are.
-    :ivar goes_on: whether one of the launches goes on.
+    :ivar goes_on: whether one of the launches is still running.
     """
 
     path: Path
@@ -33,11 +33,12 @@ class Written:
 
 
 def write_report(launches: Sequence[Named], path: Path | str, choices: Choices | None = None) -> Written:
-    """Write the report of launches as one file that opens offline; what is there is replaced at once, never half.
+    """Write the report of launches as one file that opens offline. An existing file is replaced only when the new file
+    is complete.
 
-    :param launches: by pk, uuid, label or node; further ones are compared with the first.
-    :param choices: what it shows.
-    :raises CampaignError: for what is not a launch that computes crystals.
+    :param launches: launches by pk, uuid, label or node; the first is shown, and the others are compared with it.
+    :param choices: what the report shows.
+    :raises CampaignError: if a launch does not compute crystals.
     :raises OSError: if the file cannot be written.
 
     .. code-block:: python

@@ -31,17 +31,18 @@ class Warned(StrEnum):
     )
     SYMMETRY_NOT_HELD = (
         "symmetry_not_held",
-        "`symmetry=constrained` or an average over the group was asked for, but no symmetry could be held.",
+        "The parameters ask for `symmetry=constrained` or an average over the space group, but no symmetry could be "
+        "held.",
     )
     SYMMETRY_HELD_IN_PART = (
         "symmetry_held_in_part",
-        "`symmetry=constrained` was asked for, but some atoms do not obey the group that was found at `symprec`; a "
-        "smaller group was held.",
+        "The parameters ask for `symmetry=constrained`, but some atoms do not obey the group that was found at "
+        "`symprec`; a smaller group was held.",
     )
     STAGNANT = (
         "stagnant",
-        "The relaxation came no closer to its criteria for 60 steps and ended as `max_steps`. Its `fmax` or "
-        "`stress_max` lies below the noise of a model in single precision (`dtype=mixed` or `float32`).",
+        "The relaxation made no progress for 60 steps and ended as `max_steps`. Its `fmax` or `stress_max` is smaller "
+        "than the noise of a model in single precision (`dtype=mixed` or `float32`).",
     )
     VOLUME_CHANGE = (
         "volume_change",
@@ -49,7 +50,7 @@ class Warned(StrEnum):
     )
     SUPERCELL_CAPPED = (
         "supercell_capped",
-        "`max_atoms` made the supercell smaller than `min_image` asks for.",
+        "The supercell is smaller than `min_image` requires, because of `max_atoms`.",
     )
     IMAGINARY_AT_GAMMA = (
         "imaginary_at_gamma",
@@ -57,41 +58,41 @@ class Warned(StrEnum):
     )
     EXTRAPOLATED = (
         "extrapolated",
-        "The crystal is unlike the training data: it holds two elements that no crystal of the training data holds "
-        "together, or its uncertainty is larger than for 99 of 100 crystals like the training data.",
+        "The crystal differs from the training data. Either it contains a pair of elements that no training crystal "
+        "contains, or its uncertainty is larger than for 99 % of crystals like the training data.",
     )
     ROUGH = (
         "rough",
-        "The elastic tensor leaves more than 5 % of the change of the stresses unexplained, or deviates from the "
-        "symmetry of the crystal by more than 5 % of its largest component.",
+        "The moduli are not reliable: `fit_relative_residual` is above 5 %, or `laue_deviation` is above 5 % of the "
+        "largest component of the elastic tensor.",
     )
     EOS_ROUGH = (
         "eos_rough",
-        "The equation of state leaves more than 1 % of the range of the energies unexplained: either the structure of "
-        "the crystal changes at some volume, or the model is not smooth.",
+        "The equation of state does not fit well: `eos_relative_residual` is above 1 %. Either the structure of the "
+        "crystal changes at some volume, or the model is not smooth.",
     )
     VOLUME_AT_EDGE = (
         "volume_at_edge",
-        "At the pressure of the launch, the volume lies outside the volumes that were computed.",
+        "The volume at the pressure of the launch is outside of the computed volumes.",
     )
     UNSTABLE_VOLUME = (
         "unstable_volume",
-        "The crystal has imaginary modes at some of the volumes, which were left out (`n_unstable_volumes`).",
+        "The crystal has imaginary modes at some volumes. These volumes were left out (`n_unstable_volumes`).",
     )
     TEMPERATURE_RANGE = (
         "temperature_range",
-        "At the highest of `temperatures` the volume lies outside the volumes that were computed. Properties above "
-        "`qha_max_temperature` are missing.",
+        "At high temperatures the volume is outside of the computed volumes. Properties above `qha_max_temperature` "
+        "are missing.",
     )
     LATTICE_ONLY = (
         "lattice_only",
-        "All elements of the crystal are metals. `kappa_300` is the conductivity of the lattice, and electrons may "
-        "carry more.",
+        "All elements of the crystal are metals. `kappa_300` is the conductivity of the lattice alone; electrons may "
+        "carry more heat.",
     )
     LONG_TIMESTEP = (
         "long_timestep",
-        "The time step is more than a fifteenth of the period with which the lightest atom vibrates on a stiff bond, "
-        "such as O-H or C-C: 0.6 fs with hydrogen, 2 fs with carbon, 6 fs with molybdenum.",
+        "The time step is longer than a fifteenth of the vibration period of the lightest atom on a stiff bond, such "
+        "as O-H or C-C. The limit is 0.6 fs with hydrogen, 2 fs with carbon, 6 fs with molybdenum.",
     )
 
 

@@ -90,12 +90,13 @@ class TrainingParameters(BaseModel):
     neighbors: int | None = Field(
         20,
         ge=4,
-        description="number of neighbours of an atom at which the adaptive cutoff of a new model aims; null keeps all "
-        "neighbours",
+        description="target number of neighbours for the adaptive cutoff of a new model; with null all neighbours "
+        "within the cutoff count",
     )
     hypers: dict[str, Any] = Field(
         default_factory=dict,
-        description="hyperparameters of metatrain's PET that replace values of the architecture, such as {d_pet: 96}",
+        description="hyperparameters of metatrain's PET that replace those of the chosen architecture, such as "
+        "{d_pet: 96}",
     )
     dtype: str = Field("float32", pattern="^float(32|64)$", description="precision of the training")
 
@@ -103,12 +104,12 @@ class TrainingParameters(BaseModel):
     energy: str = Field(AUTO, description="column with energies of the cell", json_schema_extra=_unit("eV"))
     forces: str | None = Field(
         AUTO,
-        description="column with forces; null trains without forces",
+        description="column with forces; with null the model is trained without forces",
         json_schema_extra=_unit("eV/A"),
     )
     stress: str | None = Field(
         AUTO,
-        description="column with stresses, positive under tension; null trains without stresses",
+        description="column with stresses, positive under tension; with null the model is trained without stresses",
         json_schema_extra=_unit("eV/A^3"),
     )
     level_column: str | None = Field(
@@ -118,8 +119,8 @@ class TrainingParameters(BaseModel):
     max_energy: float = Field(
         20.0,
         gt=0,
-        description="largest difference between the energy of a row and the energy that its composition suggests; a "
-        "row beyond it is refused",
+        description="largest difference between the energy of a row and the energy expected for its composition; a "
+        "row with a larger difference is refused",
         json_schema_extra=_unit("eV/atom"),
     )
     max_force: float = Field(
@@ -135,7 +136,7 @@ class TrainingParameters(BaseModel):
         json_schema_extra=_unit("eV/A^3"),
     )
     min_rows: int = Field(
-        8, ge=4, description="smallest number of rows of a training set; a smaller set is refused"
+        8, ge=4, description="smallest number of rows in a training set; a smaller set is refused"
     )
 
     # -- the split -------------------------------------------------------------------------------------------
@@ -146,28 +147,30 @@ class TrainingParameters(BaseModel):
     )
     report_by: str | None = Field(
         None,
-        description="column by whose values errors are also grouped, beside errors by element, such as kind",
+        description="column by which errors are grouped, such as kind; errors are always grouped by element too",
     )
     validation_fraction: float = Field(
         0.1,
         ge=0,
         lt=0.9,
-        description="share of the groups that is kept for validation if there is no validation set",
+        description="share of the set (in whole groups) that is used for validation if there is no validation set",
     )
     test_fraction: float = Field(
         0.1,
         ge=0,
         lt=0.9,
-        description="share of the groups that is kept for measuring errors if there is no test set",
+        description="share of the set (in whole groups) that is used to measure errors if there is no test set",
     )
     seed: int = Field(
-        0, ge=0, description="seed of the split, of the first weights and of the order of batches"
+        0, ge=0, description="random seed for the split, for the initial weights and for the order of batches"
     )
 
     # -- how it is trained -----------------------------------------------------------------------------------
     epochs: int = Field(50, ge=1, description="number of epochs of the conservative stage")
     epochs_direct: int = Field(
-        50, ge=0, description="number of epochs of the direct stage of a new model; 0 leaves this stage out"
+        50,
+        ge=0,
+        description="number of epochs of the direct stage of a new model; with 0 there is no such stage",
     )
     learning_rate: float = Field(
         5e-4, gt=0, le=0.1, description="largest learning rate of the conservative stage"
@@ -178,7 +181,9 @@ class TrainingParameters(BaseModel):
     warmup_fraction: float = Field(
         0.05, ge=0, lt=1, description="share of the steps during which the learning rate rises"
     )
-    weight_decay: float | None = Field(None, gt=0, description="weight decay of AdamW; null takes Adam")
+    weight_decay: float | None = Field(
+        None, gt=0, description="weight decay of AdamW; with null Adam is used"
+    )
     batch_atoms: int = Field(192, ge=1, description="largest number of atoms of a batch")
     energy_weight: float = Field(1.0, gt=0, description="weight of energies in the loss")
     force_weight: float = Field(1.0, ge=0, description="weight of forces in the loss")
@@ -186,31 +191,31 @@ class TrainingParameters(BaseModel):
     direct_weight: float = Field(
         0.01,
         ge=0,
-        description="weight of the direct heads in the conservative stage (it is 1 in the direct stage); 0 trains a "
-        "new model without direct heads",
+        description="weight of the direct heads in the loss of the conservative stage (it is 1 in the direct stage); "
+        "with 0 a new model has no direct heads",
     )
     energy_delta: float = Field(
         0.05,
         gt=0,
-        description="error of energies above which the loss is linear and no longer square",
+        description="error of energies above which the loss is linear instead of quadratic",
         json_schema_extra=_unit("eV/atom"),
     )
     force_delta: float = Field(
         0.1,
         gt=0,
-        description="error of forces above which the loss is linear",
+        description="error of forces above which the loss is linear instead of quadratic",
         json_schema_extra=_unit("eV/A"),
     )
     virial_delta: float = Field(
         0.1,
         gt=0,
-        description="error of virials per atom above which the loss is linear",
+        description="error of virials per atom above which the loss is linear instead of quadratic",
         json_schema_extra=_unit("eV/atom"),
     )
     direct_stress_delta: float = Field(
         0.01,
         gt=0,
-        description="error of direct stresses above which the loss is linear",
+        description="error of direct stresses above which the loss is linear instead of quadratic",
         json_schema_extra=_unit("eV/A^3"),
     )
     criterion: Criterion = Field(
@@ -219,7 +224,7 @@ class TrainingParameters(BaseModel):
     patience: int | None = Field(
         None,
         ge=1,
-        description="the training stops after this number of epochs without a better value of the criterion",
+        description="the training stops if the criterion has not improved for this number of epochs",
     )
 
     # -- fine-tuning and calibration -------------------------------------------------------------------------
@@ -228,45 +233,47 @@ class TrainingParameters(BaseModel):
     lora_alpha: float = Field(
         8.0,
         gt=0,
-        description="sets the scale of the matrices of method=lora, which is lora_alpha / lora_rank",
+        description="with method=lora the added matrices are scaled by lora_alpha / lora_rank",
     )
     variant: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9_-]+$",
-        description="variant of the outputs that are trained, for another level of theory: r2scan trains energy/r2scan",
+        description="name of additional outputs for another level of theory: with r2scan the output energy/r2scan is "
+        "trained",
     )
     inherit_heads: bool = Field(
-        True, description="let the heads of a new variant begin as copies of the model's heads"
+        True, description="start the heads of a new variant as copies of the model's heads"
     )
     calibrate: bool | None = Field(
         None,
-        description="whether the training ends with a calibration; null calibrates if the initial model was calibrated",
+        description="whether the training ends with a calibration; null means only if the initial model was calibrated",
     )
     whole_training_set: bool = Field(
         False,
-        description="true says that the set holds all data on which the initial model was trained, if the model does "
-        "not say on what it was trained; rows with other pairs of elements then get the warning extrapolated",
+        description="true if the set contains all training data of the initial model. This is useful for a model that "
+        "does not state its training data: rows with other pairs of elements then get the warning extrapolated",
     )
     ensemble: int = Field(
         0,
         ge=0,
         le=1024,
-        description="number of members of the ensemble of energies that a calibration makes; 0 makes no ensemble",
+        description="number of members of the ensemble of energies that a calibration makes; with 0 there is no "
+        "ensemble",
     )
     calibration: Calibration = Field(
         Calibration.ABSOLUTE,
-        description="error measure by which LLPR finds the factor that scales its uncertainty",
+        description="error measure with which LLPR computes the scale of its uncertainty",
     )
 
     # -- what it is called -----------------------------------------------------------------------------------
-    name: str | None = Field(None, min_length=1, max_length=100, description="name of the model that is made")
-    version: str = Field("", max_length=40, description="version of the model that is made")
+    name: str | None = Field(None, min_length=1, max_length=100, description="name of the new model")
+    version: str = Field("", max_length=40, description="version of the new model")
     level_of_theory: str | None = Field(
         None,
-        description="level of theory of the labels; null takes the level of the set, or of the initial model",
+        description="level of theory of the labels; null means the level of the set, or of the initial model",
     )
     licence: str | None = Field(
-        None, description="licence of the model that is made; null takes the licence of the initial model"
+        None, description="licence of the new model; null means the licence of the initial model"
     )
 
     @model_validator(mode="after")

@@ -299,7 +299,7 @@ class Training:
         if epoch is None:
             logger.warning("%s holds no checkpoint: the stage begins with its first epoch", before)
         else:
-            logger.info("the training goes on after epoch %d, with which the last job ended", epoch + 1)
+            logger.info("the training goes on after epoch %d, the last epoch of the previous job", epoch + 1)
 
     def _outcome(
         self, job: TrainingJob, parameters: TrainingParameters, prepared: Prepared

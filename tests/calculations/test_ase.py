@@ -155,7 +155,7 @@ def test_model_of_another_hash_is_refused_on_the_node(
             {"calculator": {"args": {"gpu": 1}}},
             r"calculator\.args\.gpu: unknown; known are dtype",
         ),
-        ({"calculator": {"args": {}, "name": "emt"}}, "calculator name 'emt': the calculator is PET"),
+        ({"calculator": {"args": {}, "name": "emt"}}, "calculator name 'emt': the calculator is always PET"),
         ({"cell": "round"}, "cell = 'round': expected full, shape, volume or fixed"),
         ({"pressure": "high"}, "pressure = 'high' GPa: expected a number"),
     ],

@@ -55,8 +55,8 @@ def test_crystal_that_lost_its_group_is_on_the_path_of_its_start() -> None:
     for label, point in expected["point_coords"].items():
         np.testing.assert_allclose(chosen.path.points[label], point, atol=1e-9)
     assert any(
-        "space group at path_symprec = 0.01 A is 99, at the start it was 221: bands are on the path of the start"
-        in text
+        "space group at path_symprec = 0.01 A is 99, at the start it was 221: bands are along the path of "
+        "the unrelaxed crystal" in text
         for text in chosen.warnings
     )
     assert any("99 at 0.001 A, 99 at 0.01 A, 221 at 0.1 A" in text for text in chosen.warnings)
@@ -64,8 +64,8 @@ def test_crystal_that_lost_its_group_is_on_the_path_of_its_start() -> None:
 
 def test_without_its_start_it_is_on_no_path() -> None:
     message = (
-        r"space group at path_symprec = 0\.01 A is 99, at the start it was 221, and the path of the start is not "
-        r"known: give the structure whose path is wanted as `parent`, or set allow_other_path"
+        r"space group at path_symprec = 0\.01 A is 99, at the start it was 221, and the path of the "
+        r"unrelaxed crystal is not known: give a structure with the right path as `parent`, or set allow_other_path"
     )
     with pytest.raises(OtherPathError, match=message):
         choose("broken")
@@ -78,7 +78,8 @@ def test_start_in_a_larger_cell_has_no_path_for_it() -> None:
     table, phonopys = relaxed()
     row = table.select(["broken"])
     with pytest.raises(
-        OtherPathError, match=r"the path of the start does not fit \(the parent structure has another lattice"
+        OtherPathError,
+        match=r"the path of the unrelaxed crystal does not fit \(the parent structure has another lattice",
     ):
         choose_path(row, phonopys["broken"], BandsParameters(), start=double)
 
@@ -87,7 +88,9 @@ def test_other_path_is_taken_where_it_is_allowed_and_said() -> None:
     chosen = choose("broken", start=crystals()["alloy"], allow_other_path=True)
     assert (chosen.of, chosen.path.spacegroup) == ("crystal", 99)
     assert list(chosen.path.segments) == seekpath_of(crystals()["broken"])["path"]
-    assert any("on the path of 99, since allow_other_path is set" in text for text in chosen.warnings)
+    assert any(
+        "along the path of space group 99, since allow_other_path is set" in text for text in chosen.warnings
+    )
 
 
 def test_tolerance_decides_whether_the_group_was_lost() -> None:
@@ -112,7 +115,8 @@ def test_path_of_a_given_parent_is_taken_and_said() -> None:
     chosen = choose("broken", parent=crystals()["alloy"])
     assert (chosen.of, chosen.spacegroup, chosen.path.spacegroup) == ("parent", 99, 221)
     assert any(
-        "on the path of the parent's space group 221; the crystal has 99" in text for text in chosen.warnings
+        "along the path of the parent structure, space group 221; the crystal has 99" in text
+        for text in chosen.warnings
     )
     same = choose("alloy", parent=crystals()["alloy"])
     assert (same.of, same.warnings) == ("parent", ())
@@ -159,5 +163,5 @@ def test_cell_that_is_a_supercell_at_the_tolerance_says_so() -> None:
     row = table.select(["nearly"])
     chosen = choose_path(row, phonopys["nearly"], BandsParameters(path_symprec=0.1))
     assert any(
-        "the primitive cell is a supercell at path_symprec = 0.1 A" in text for text in chosen.warnings
+        "at path_symprec = 0.1 A the crystal has a smaller primitive cell" in text for text in chosen.warnings
     )

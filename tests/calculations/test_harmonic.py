@@ -111,7 +111,7 @@ def test_bands_of_a_broken_crystal_are_on_the_path_of_its_start_or_parent(
 def test_bands_of_a_broken_crystal_alone_are_refused_unless_allowed(results: Any) -> None:
     from aiida_pet.calculations.band_paths import OtherPathError
 
-    with pytest.raises(OtherPathError, match="the path of the start is not known"):
+    with pytest.raises(OtherPathError, match="the path of the unrelaxed crystal is not known"):
         call("phonon_bands", results, "broken")
     node = call("phonon_bands", results, "broken", allow_other_path=True)
     assert (node.base.attributes.get("path_spacegroup"), node.base.attributes.get("path_of")) == (
@@ -271,10 +271,10 @@ def test_parameters_of_a_row_have_its_warnings(results: Any) -> None:
     assert good["units"]["min_frequency"] == "THz"
     put = call("phonon_row_parameters", results, "broken", start=structure("alloy")).get_dict()
     assert (put["path_of"], put["path_spacegroup"]) == ("start", 221)
-    assert any("bands are on the path of the start" in text for text in put["warnings"])
+    assert any("bands are along the path of the unrelaxed crystal" in text for text in put["warnings"])
     alone = call("phonon_row_parameters", results, "broken").get_dict()
     assert "path_of" not in alone
-    assert any("the path of the start is not known" in text for text in alone["warnings"])
+    assert any("the path of the unrelaxed crystal is not known" in text for text in alone["warnings"])
 
 
 # -- long-range dipoles ---------------------------------------------------------------------------------------------

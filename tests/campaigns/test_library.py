@@ -215,7 +215,7 @@ def test_launch_is_taken_up_from_a_script_with_what_is_other_than_before(
     assert second.is_finished_ok, second.exit_message
     assert rows(second).frame(where="status == converged").index.tolist() == ["up-1", "up-2", "up-3"]
     with pytest.raises(
-        errors.TakenUpError, match=f"was taken up by <{second.pk}>, which ended well"
+        errors.TakenUpError, match=f"was resumed by launch <{second.pk}>, which ended well"
     ) as caught:
         resume(first)
     assert (caught.value.by, caught.value.is_finished_ok) == (second.pk, True)

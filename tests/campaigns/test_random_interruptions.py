@@ -86,7 +86,7 @@ def test_screening_that_is_interrupted(
             first = "relax" if "relax" in node.inputs.stages.get_dict() else "phonons"
             done = {str(name) for table in other.done.get(first, {}).values() for name in table.ids}
             if str(inputs["structures"].ids[0]) in done:
-                with pytest.raises(ValueError, match="holds other crystals"):
+                with pytest.raises(ValueError, match="has other crystals"):
                     run_get_node(other)
         node = run(resumed, in_peace=launch == MOST_LAUNCHES - 1)
     assert node.is_finished_ok, node.exit_message

@@ -169,7 +169,7 @@ def test_results_of_other_science_are_refused(
 def test_what_is_no_campaign_is_refused(module_inputs: Inputs) -> None:
     node = relax(module_inputs(1))
     with pytest.raises(
-        NotResumableError, match="is a LaneWorkChain: expected a launch of a task or a screening"
+        NotResumableError, match="is a LaneWorkChain: only launches of tasks and screenings can be resumed"
     ):
         resume_builder(next(one for one in node.called if one.process_label == "LaneWorkChain"))
 
@@ -307,9 +307,9 @@ def test_results_of_an_engine_that_was_wrong_are_not_taken_over(
     assert what_is_done(first) == {"": {}}
     [sentence] = computed_again(first)
     assert sentence.startswith(
-        "5 finished rows are computed again, since they were made by a version whose results"
+        "5 finished rows are computed again, since an earlier version of aiida-pet made them, whose results"
     )
-    with pytest.raises(ValueError, match="was made by a version of the engine whose results differ"):
+    with pytest.raises(ValueError, match="was made by a version of the engine with other results"):
         relax(whole, done=tables)
 
 

@@ -25,10 +25,10 @@ def test_summary_says_once_what_was_left_out_and_what_reads_it(invoke, read, tmp
     output = invoke("data", "import", path).output
     assert output.count("left out of the set: virial: 2 crystals") == 1
     assert "--virial-sign minus reads virials as stress = -virial / volume" in output
-    assert "2 crystals equal another crystal with a different id (b = c)" in output
+    assert "2 crystals are equal to another crystal with a different id (b = c)" in output
     assert "virial_sign" not in output
     document = read("data", "import", path, "--virial-sign", "minus")
-    assert document["summary"] == [line for line in output.splitlines() if "equal another" in line]
+    assert document["summary"] == [line for line in output.splitlines() if "equal to another" in line]
     assert orm.load_node(document["pk"]).to_table().columns["input_stress"][0][0] == pytest.approx(-1 / 27)
 
 
@@ -95,7 +95,7 @@ def test_messages_name_options_and_their_advice_works(invoke, read, tmp_path):
 
     nameless = write(tmp_path, "crystals", frame("a"))
     output = invoke("data", "import", nameless, status=1).output
-    assert "its name tells no format (--format NAME says it, where NAME is one of extxyz" in output
+    assert "its name matches no format (--format NAME says it, where NAME is one of extxyz" in output
     assert read("data", "import", nameless, "--format", "extxyz")["n_rows"] == 1
 
     twice = write(tmp_path, "twice.xyz", frame("a") + frame("a", 3.1))

@@ -221,7 +221,7 @@ def test_unknown_parameter_is_refused_with_the_known_ones(invoke, alloys, site):
     output = invoke("launch", "relax", alloys, *given, "--set", "fmx=0.1", status=1).output
     assert "fmx: unknown; known are" in output
     assert "fmax" in output
-    assert "`aiida-pet params relax` prints the known ones with units" in output
+    assert "`aiida-pet params relax` prints the known parameters with units" in output
 
 
 def test_parameter_out_of_bounds_is_refused_with_its_unit(invoke, alloys, site):

@@ -136,9 +136,9 @@ def test_dry_run_tells_stages_conditions_and_times(invoke, read, alloys, site):
         (
             ["--set", "phonons.resources={memory: 64GB}"],
             1,
-            "stage phonons: resources: a screening has the same options",
+            "stage phonons: resources: the jobs of all stages of a screening have the same options",
         ),
-        (["--set", "elastic.options={account: x}"], 1, "Give the screening enough"),
+        (["--set", "elastic.options={account: x}"], 1, "Choose options that are enough"),
         (["--stages", "relax", "--keep", "hull: is_stable"], 1, "options are given for hull"),
         (["--stages", "hull"], 1, "needs a set with a column `energy`"),
         (["--reference", "nothing.json"], 1, "no node with pk, label or uuid 'nothing.json'"),

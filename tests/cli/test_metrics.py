@@ -298,7 +298,7 @@ def test_unique_prototypes_may_be_texts(
 @pytest.mark.parametrize(
     ("arguments", "message", "status"),
     [
-        ((), "nothing to compare: name columns with --column NAME=REFERENCE", 2),
+        ((), "of the references with --column NAME=REFERENCE", 2),
         (("--column", "volume"), "'volume': expected NAME=REFERENCE", 2),
         (("--column", "volumes=volume_dft"), "the results have no column 'volumes'", 2),
         (("--reference", "dft.csv", "--column", "volume=v"), "the references have no column 'v'", 2),

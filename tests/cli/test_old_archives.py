@@ -184,8 +184,8 @@ def test_resume_says_which_rows_of_the_first_version_it_computes_again(
     pk = archive.node(label).pk
     result = invoke("resume", pk, "--dry-run", "--code", pet_code.pk)
     assert (
-        f"2 finished {rows} are computed again, since they were made by a version whose results have other columns or "
-        "values, as docs/migration.md says" in result.stderr
+        f"2 finished {rows} are computed again, since an earlier version of aiida-pet made them, whose results have "
+        "other columns or values (docs/migration.md)" in result.stderr
     )
     assert f"<{pk}>: 0 rows done" in result.stdout
 

@@ -146,7 +146,7 @@ def test_no_line_is_wider_than_the_terminal(commands: list[list[str]], width: in
     assert "--wide" in text
     assert "= symmetry_changed" in text
     assert "wbm-0-a" in text
-    assert "texts are cut" in text
+    assert "texts are shortened" in text
     # a curve is a table along its axis, and not a list whose places have to be counted
     assert [line for line in lines if line.split()[:1] == ["temperatures"] and "entropy" in line]
 

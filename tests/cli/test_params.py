@@ -34,9 +34,7 @@ def test_params_of_an_unknown_task_names_the_known():
 
 def test_params_say_what_each_protocol_is_for_and_what_it_sets():
     output = CliRunner().invoke(main, ["params", "relax"]).output
-    assert (
-        "--protocol moderate (or balanced), the default: Energies and cells for hulls and screening" in output
-    )
+    assert "--protocol moderate (or balanced), the default: For convex hulls and screening" in output
     only = CliRunner().invoke(main, ["params", "relax", "--protocols"]).output
     precise = only.splitlines()[
         only.splitlines().index(next(x for x in only.splitlines() if "stringent" in x)) + 1

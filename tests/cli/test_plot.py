@@ -98,7 +98,7 @@ def test_missing_columns_name_the_launch_that_makes_them(
         assert f"<{crystal.pk}> has no column" in found.output
         assert remedy in found.output
     found = invoke("plot", "symmetry", crystal.pk, "-o", tmp_path / "x.svg", status=1)
-    assert "columns of a relaxation" in found.output
+    assert "before and after a relaxation" in found.output
     found = invoke("plot", "histogram", crystal.pk, "--column", "n_atom", "-o", tmp_path / "x.svg", status=1)
     assert "did you mean n_atoms" in found.output
     assert "is written as" in invoke("plot", "funnel", crystal.pk, "-o", tmp_path / "x.gif", status=2).output

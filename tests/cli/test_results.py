@@ -302,7 +302,7 @@ def test_nothing_is_overwritten_unless_it_is_asked_for(campaign, invoke, tmp_pat
 @pytest.mark.parametrize("name", ["a.xlsx", "a.foo.gz", "a"])
 def test_unknown_suffix_is_refused_with_those_known(campaign, invoke, tmp_path, name):
     output = invoke("results", campaign.node.pk, "-o", tmp_path / name, status=2).output
-    assert "its name tells no format" in output
+    assert "its name matches no format" in output
     assert ".parquet" in output
     assert not (tmp_path / name).exists()
 

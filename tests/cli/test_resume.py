@@ -54,7 +54,10 @@ def test_resume_computes_what_is_left_with_the_options_of_before_or_those_given(
     assert "has ended well: nothing is left" in invoke("resume", node.pk, status=1).output
     # a third launch would compute the same rows again
     output = " ".join(invoke("resume", stopped.pk, status=1).output.split())
-    assert f"<{stopped.pk}> was taken up by <{node.pk}>, which ended well and has the whole table" in output
+    assert (
+        f"<{stopped.pk}> was resumed by launch <{node.pk}>, which ended well and has the whole table"
+        in output
+    )
     assert f"`aiida-pet results {node.pk}` shows its rows" in output
     # both are in the group of the campaign, with the rows that there were and those that there are
     group = group_of(stopped)
@@ -68,7 +71,7 @@ def test_resume_computes_what_is_left_with_the_options_of_before_or_those_given(
     assert group_of(node).pk == group.pk
     assert f"goes on with <{stopped.pk}>" in node.description
     told = invoke("status", stopped.pk).output
-    assert f"launch <{node.pk}> took it up" in told
+    assert f"launch <{node.pk}> resumed it" in told
     assert f"aiida-pet resume {stopped.pk}" not in told
 
 
@@ -108,8 +111,8 @@ def test_launch_that_is_being_taken_up_says_so_with_the_pk_and_what_can_be_done(
     pk = campaign.node.pk
     output = " ".join(invoke("resume", stopped.pk, status=1).output.split())
     assert (
-        f"<{stopped.pk}> is being taken up by <{pk}>, which goes on: `aiida-pet status {pk}` shows its progress"
-        in output
+        f"<{stopped.pk}> is already being resumed by launch <{pk}>, which is running: "
+        f"`aiida-pet status {pk}` shows its progress" in output
     )
 
 
@@ -123,7 +126,7 @@ def test_dry_run_of_resume_starts_nothing(invoke, read, stopped):
 
 def test_resume_of_what_goes_on_or_with_another_model_is_refused(invoke, running, stopped, own_model):
     output = invoke("resume", running.node.pk, "--dry-run", status=1).output
-    assert f"goes on (waiting): `aiida-pet stop {running.node.pk}` stops it" in output
+    assert f"has not ended (waiting): `aiida-pet stop {running.node.pk}` stops it" in output
     output = invoke("resume", stopped.pk, "--dry-run", "--model", own_model.pk, status=2).output
     assert "for another model start a new launch" in output
 

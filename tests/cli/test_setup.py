@@ -203,7 +203,7 @@ def test_open_work_directory_is_told_and_left(computer, aiida_profile):
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     told = ensure_computer(aiida_profile, None)[1].problem
-    assert f"{folder} has mode 0755: its group or others can enter it" in told
+    assert f"{folder} has mode 0755: other users can enter it" in told
     assert f"`chmod 700 {folder}`" in told
     assert stat.S_IMODE(folder.stat().st_mode) == 0o755
     folder.chmod(0o700)
@@ -248,7 +248,7 @@ def test_code_whose_file_is_gone_gives_its_label_to_a_new_one(code, computer, en
     assert str(new.filepath_executable) == str(moved)
     assert code.label == f"pet-engine-{code.pk}"
     assert (
-        f"the engine of the former code is gone, so that code is now called pet-engine-{code.pk} <{code.pk}>"
+        f"the executable of the earlier code is gone, so that code is now called pet-engine-{code.pk} <{code.pk}>"
         in step.detail
     )
 

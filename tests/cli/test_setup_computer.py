@@ -206,7 +206,7 @@ def test_questions_of_a_cluster_ask_for_its_resources(aiida_profile, tmp_path):
         "export B='two words'",
     ]
     assert "Error: B: expected NAME=VALUE" in result.output
-    assert "kind of GPU, the cores and memory of a job" in result.output
+    assert "kind of GPU, cores, memory" in result.output
 
 
 def test_answers_are_shown_as_a_file_that_can_be_added_to_before_anything_is_made(
@@ -218,9 +218,9 @@ def test_answers_are_shown_as_a_file_that_can_be_added_to_before_anything_is_mad
     assert "nothing was made" in result.output
     assert orm.QueryBuilder().append(orm.Computer, filters={"label": content["label"]}).count() == 0
     assert not (tmp_path / "work").exists()
-    shown = result.output.partition("The answers as a file:\n\n")[2].partition("\nThese questions leave out")[
-        0
-    ]
+    shown = result.output.partition("The answers as a file:\n\n")[2].partition(
+        "\nThese questions do not cover"
+    )[0]
     raw = yaml.safe_load(shown)
     found = parse_computer(raw | {"resources": {"cpus": 4}}, "shown")
     assert (found.label, found.engine, found.gpus) == (content["label"], content["engine"], 2)
@@ -296,7 +296,7 @@ def test_work_directory_that_is_there_is_left_as_open_as_it_is_and_told(read, co
     folder.mkdir()
     folder.chmod(0o710)
     access = {check["what"]: check for check in read("setup", "computer", write(content), status=1)["checks"]}
-    assert f"{folder} has mode 0710: its group or others can enter it" in access["access"]["detail"]
+    assert f"{folder} has mode 0710: other users can enter it" in access["access"]["detail"]
     assert f"`chmod 700 {folder}`" in access["access"]["remedy"]
     assert mode_of(folder) == 0o710
     folder.chmod(0o700)

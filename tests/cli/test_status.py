@@ -59,7 +59,7 @@ def test_json_holds_totals_lanes_jobs_and_advice(read, running):
     assert [job["step"] for job in document["jobs"]] == ["done", "running"]
     assert [lane["jobs"] for lane in document["lanes"]] == [[job.pk] for job in running.jobs]
     assert document["advice"] == [
-        f"`aiida-pet results {running.node.pk}` shows the rows of the jobs that ended"
+        f"`aiida-pet results {running.node.pk}` shows the rows of the jobs that have ended"
     ]
 
 
@@ -83,7 +83,7 @@ def test_rows_that_are_left_can_be_launched_again(read, make_campaign):
     assert document["advice"] == [
         f"it did not end well: `verdi process report {pk}` shows what happened",
         f"`aiida-pet results {pk}` shows the rows",
-        f"`aiida-pet resume {pk}` goes on with the 2 rows left; other --lanes or another --code may be given",
+        f"`aiida-pet resume {pk}` goes on with the 2 rows left; you may give other --lanes or another --code",
     ]
 
 
@@ -98,7 +98,7 @@ def test_only_what_can_be_taken_up_is_advised_to_be(read, make_campaign):
 
     pk = campaign.node.pk  # all of its rows are done, but there is no table of them
     assert told(campaign.node) == [
-        f"`aiida-pet resume {pk}` goes on with what is left; other --lanes or another --code may be given"
+        f"`aiida-pet resume {pk}` goes on with what is left; you may give other --lanes or another --code"
     ]
     assert told(campaign.lanes[0]) == []
 
@@ -193,7 +193,7 @@ def test_end_of_an_engine_that_no_worker_notices_is_told(read, make_campaign, tm
     updated = time.time() - 60 * minutes
     job = campaign.add_job(IDS, beat(step="done", rows_done=4, updated=updated), tmp_path / "job")
     advice = " ".join(read("status", campaign.node.pk)["advice"])
-    assert (f"no worker seems to look after process <{job.pk}>" in advice) == is_told
+    assert (f"no worker of the daemon seems to handle process <{job.pk}>" in advice) == is_told
     assert ("`aiida-pet repair`" in advice) == is_told
 
 
@@ -314,11 +314,11 @@ def test_codes_of_warnings_are_counted_and_their_rows_can_be_had(invoke, read, m
     assert f"`aiida-pet results {pk} --where 'rough in warnings'`" in told
     shown = invoke("results", pk)
     assert "warnings: rough 2, symmetry_changed 1" in shown.stderr
-    assert "rough: The elastic tensor leaves more than 5 %" in shown.stderr
+    assert "rough: The moduli are not reliable" in shown.stderr
     assert "rough symmetry_changed" in shown.stdout
     where = "rough in warnings and 'symmetry_changed' not in warnings"
     assert [row["id"] for row in read("results", pk, "--where", where)["rows"]] == ["b"]
-    assert "rough: The elastic tensor leaves" in invoke("show", pk, "a").output
+    assert "rough: The moduli are not reliable" in invoke("show", pk, "a").output
     assert "rough" not in invoke("show", pk, "d").output
     found = read("find", "--campaign", pk, "--where", "rough in warnings")
     assert sorted((row["id"], row["warnings"]) for row in found["rows"]) == [

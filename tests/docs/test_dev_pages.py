@@ -250,7 +250,7 @@ def test_a_task_is_added_in_five_files_and_does_what_the_others_do(
 
 def test_an_unknown_task_says_what_to_do() -> None:
     with pytest.raises(
-        ValueError, match=r"unknown task 'pair_distances': known are static, relax, .*installed here"
+        ValueError, match=r"unknown task 'pair_distances': expected one of static, relax, .*installed here"
     ):
         Task("pair_distances")
 
@@ -313,7 +313,7 @@ def test_a_stage_is_added_in_three_files_and_takes_part_in_a_screening(
 
 def test_options_of_a_stage_are_asked_for_by_its_name() -> None:
     assert stage_options("phonons") == ("parameters", "keep", "protocol")
-    with pytest.raises(ValueError, match="unknown stage 'boil': known are relax, symmetry"):
+    with pytest.raises(ValueError, match="unknown stage 'boil': expected one of relax, symmetry"):
         stage_options("boil")
 
 

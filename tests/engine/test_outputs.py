@@ -82,7 +82,7 @@ def test_job_that_asks_for_what_its_model_lacks_ends_as_bad_model(run_job, tmp_p
     torch.save(tiny_pet().get_checkpoint(), path)
     with pytest.raises(
         AssertionError,
-        match="BAD_MODEL: outputs has uncertainty, but the model, a PET, states no uncertainty",
+        match="BAD_MODEL: outputs has uncertainty, but the model, a PET, has no uncertainty",
     ):
         run_job("lacking", model=path, outputs=["uncertainty"])
 

@@ -74,7 +74,8 @@ def test_path_is_that_of_the_start(solved: Solved) -> None:
     on_start = bands_of_row(table, "broken", start=start, spacing=0.1)
     assert on_start.spacegroup == 221
     assert (
-        "the bands are on the path of the start, space group 221; the crystal has 99" in on_start.remarks[0]
+        "the bands are along the path of the unrelaxed crystal, space group 221; the relaxed crystal has space group 99"
+        in on_start.remarks[0]
     )
 
 
@@ -148,5 +149,5 @@ def test_data_frame_serves_as_well(solved: Solved) -> None:
         thermal_of_row(table, "fcc").entropy
     )
     assert dos_of_row(frame_of(table), "fcc").total == pytest.approx(dos_of_row(table, "fcc").total)
-    with pytest.raises(NotDrawnError, match="force constants of a table"):
+    with pytest.raises(NotDrawnError, match="need force constants"):
         dos_of_row(frame_of(table), "fcc", by_element=True)

@@ -139,5 +139,5 @@ def test_what_cannot_be_drawn_says_why():
         mean_squared_displacement(frames_of([18], still), skip=0.03)
     with pytest.raises(NotDrawnError, match="periodic in three directions"):
         radial_distribution([frames_of([18], still, pbc=False)])
-    with pytest.raises(NotDrawnError, match="no frame is later than 9 ps"):
+    with pytest.raises(NotDrawnError, match="there are no frames after 9 ps"):
         radial_distribution([frames_of([18], still)], skip=9.0)

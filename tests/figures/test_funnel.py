@@ -66,5 +66,5 @@ def test_reasons_that_differ_in_a_value_are_one(reason: str, kind: str) -> None:
 
 
 def test_table_without_stage_and_status_is_no_funnel() -> None:
-    with pytest.raises(NotDrawnError, match=r"the column stage \(of a screening\) or the column status"):
+    with pytest.raises(NotDrawnError, match=r"the column stage \(from a screening\) or the column status"):
         funnel_of(pd.DataFrame({"energy": [1.0]}))

@@ -49,5 +49,5 @@ def test_nothing_shared_and_no_numbers_are_said() -> None:
         parity_of(values, references.set_axis(list("stuv")), "energy")
     with pytest.raises(NotDrawnError, match="parity plot of the references needs the column n_atoms"):
         parity_of(values, references, "n_atoms")
-    with pytest.raises(NotDrawnError, match="'name' holds no numbers"):
+    with pytest.raises(NotDrawnError, match="'name' has no numbers"):
         parity_of(values.assign(name="x"), references, "name", "energy")

@@ -27,7 +27,7 @@ def test_pairs_are_counted_at_each_tolerance() -> None:
 
 
 def test_table_without_a_relaxation_is_refused() -> None:
-    with pytest.raises(NotDrawnError, match="columns of a relaxation"):
+    with pytest.raises(NotDrawnError, match="before and after a relaxation"):
         symmetry_changes(pd.DataFrame({"spacegroup_0_01": [1]}))
 
 

@@ -267,7 +267,7 @@ def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 def test_file_format_overrides_the_name(tmp_path: Path, crystals: list[Atoms]) -> None:
     ase.io.write(tmp_path / "dump.txt", crystals, format="extxyz")
-    with pytest.raises(StructureFileError, match=r"its name tells no format.*extxyz, cif, poscar"):
+    with pytest.raises(StructureFileError, match=r"its name matches no format.*extxyz, cif, poscar"):
         read_structures(tmp_path / "dump.txt")
     assert (
         len(read_structures(tmp_path / "dump.txt", ReadOptions(file_format=format_named("extxyz"))).table)

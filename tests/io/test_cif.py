@@ -187,7 +187,7 @@ def test_operations_of_another_group_than_the_named_one_are_taken_and_told(tmp_p
     result = read(tmp_path, block(listed))
     assert len(result.table.numbers) == 1
     assert result.summary() == [
-        "a CIF lists operations of another space group than it names; the operations were taken: 1 crystal"
+        "the operations in a CIF belong to another space group than its symbol; the operations were used: 1 crystal"
     ]
 
 
@@ -241,7 +241,7 @@ def test_sites_that_are_images_of_others_are_told(tmp_path: Path) -> None:
     result = read(tmp_path, block(im3m, "Mo1 Mo 0 0 0\nMo2 Mo 0.5 0.5 0.5"))
     assert len(result.table.numbers) == 2
     assert "is an image of another site and was left out: 1 crystal" in result.summary()[0]
-    with pytest.raises(StructureFileError, match="sites Mo1 and W1 lie on each other"):
+    with pytest.raises(StructureFileError, match="sites Mo1 and W1 are at the same place"):
         read(tmp_path, block(im3m, "Mo1 Mo 0 0 0\nW1 W 0.5 0.5 0.5"))
 
 
@@ -252,7 +252,7 @@ OCCUPANCY = "label type_symbol fract_x fract_y fract_z occupancy"
 def test_occupancy_that_is_not_said_is_one(tmp_path: Path, occupancy: str) -> None:
     result = read(tmp_path, block(sites=f"{SITE} {occupancy}", items=OCCUPANCY))
     assert len(result.table.numbers) == 1
-    assert result.summary() == ["a CIF gives no occupancy, so 1 was taken: 1 crystal"]
+    assert result.summary() == ["a CIF gives no occupancy, so an occupancy of 1 was assumed: 1 crystal"]
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_what_is_not_needed_may_be_damaged(tmp_path: Path) -> None:
 def test_stated_formula_that_does_not_fit_is_told(tmp_path: Path) -> None:
     assert read(tmp_path, block("_chemical_formula_sum 'Mo'")).summary() == []
     result = read(tmp_path, block("_chemical_formula_sum 'Mo1 W1 H2'"))
-    assert result.summary() == ["the formula that a CIF states does not match its atoms: 1 crystal"]
+    assert result.summary() == ["the formula in a CIF does not match its atoms: 1 crystal"]
 
 
 # -- ids -------------------------------------------------------------------------------------------------------------
@@ -325,7 +325,7 @@ def test_names_that_are_no_ids_leave_them_to_the_file_with_a_word(tmp_path: Path
     assert result.table.ids.tolist() == ["a-0", "a-1"]
     assert result.summary() == [
         "a data block of a CIF has no atoms and was skipped: 1 crystal",
-        "data blocks of a CIF share a name, so their ids are file name and number: 1 crystal",
+        "several data blocks of a CIF have the same name, so their ids are file name and number: 1 crystal",
     ]
     assert read(tmp_path, block(name="image0") + block(name="image1")).table.ids.tolist() == ["a-0", "a-1"]
     assert read(tmp_path, block(name="mp-1") + block(name="global")).table.ids.tolist() == ["mp-1", "a-1"]

@@ -111,7 +111,7 @@ def test_cell_periodicity_and_properties_count_in_any_case(
     [
         ('Lattice="3 0 0 0 3 0 0 0"', "expected nine numbers"),
         ('cell="3 3 3 90 90 90"', "expected nine numbers"),
-        ('Lattice="3 0 0 0 3 0 0 0 3" cell="4 0 0 0 4 0 0 0 4"', "say different things"),
+        ('Lattice="3 0 0 0 3 0 0 0 3" cell="4 0 0 0 4 0 0 0 4"', "contradict each other"),
         ("Lattice=[[3,0,0],[1,3,0],[0,0,3]]", "nested"),
         (f'{CELL} pbc="T T"', "expected three of T and F"),
         (f"{CELL} Properties=species:S:1", "has no positions"),
@@ -247,9 +247,9 @@ def test_key_that_stands_twice_is_told(tmp_path: Path) -> None:
     twice = f"{CELL} {PROPERTIES} id=a id=b energy=-1 energy=-2 note=x note=x"
     result = read(tmp_path, frame(twice), frame(f"{CELL} {PROPERTIES} id=c"))
     assert result.table.ids.tolist() == ["b", "c"]
-    told = [line for line in result.summary() if "stands more than once" in line]
+    told = [line for line in result.summary() if "occurs more than once" in line]
     assert [line.split("'")[1] for line in told] == ["energy", "id"]
-    assert all(line.endswith("the last value was taken: 1 crystal") for line in told)
+    assert all(line.endswith("the last value was used: 1 crystal") for line in told)
 
 
 def test_frame_without_atoms_is_refused_by_its_id(tmp_path: Path) -> None:
@@ -303,8 +303,8 @@ def test_words_for_missing_among_numbers_are_missing(tmp_path: Path) -> None:
     result = read(tmp_path, *frames)
     np.testing.assert_array_equal(result.table.columns["gap"], [np.nan, 0.5])
     assert result.table.columns["kind"].tolist() == ["1", "x"]
-    assert "'na' in column 'gap', among numbers, was taken as missing: 1 crystal" in result.summary()
-    assert "column 'kind' holds numbers and texts, so all values were taken as texts" in result.summary()
+    assert "'na' in column 'gap' is not a number, so it counts as missing: 1 crystal" in result.summary()
+    assert "column 'kind' holds numbers and texts, so all its values were read as texts" in result.summary()
 
 
 def test_born_charges_and_dielectric_tensors_are_read_row_by_row(tmp_path: Path) -> None:

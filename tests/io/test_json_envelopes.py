@@ -156,7 +156,7 @@ def test_values_of_sites_and_a_charge_are_told(tmp_path: Path) -> None:
     ],
 )
 def test_forms_that_are_not_read_say_which_are(tmp_path: Path, record: dict[str, Any]) -> None:
-    with pytest.raises(StructureFileError, match=r"structure 'x'.*pymatgen's Structures.*OPTIMADE interface"):
+    with pytest.raises(StructureFileError, match=r"structure 'x'.*pymatgen Structures.*OPTIMADE interface"):
         read(tmp_path, {"data": [record]}, skip=False)
 
 
@@ -167,7 +167,7 @@ def test_missing_values_written_as_words_are_missing(tmp_path: Path) -> None:
     ]
     result = read(tmp_path, records)
     np.testing.assert_array_equal(result.table.columns["ehull"], [np.nan, 0.1])
-    assert "'na' in column 'ehull', among numbers, was taken as missing: 1 crystal" in result.summary()
+    assert "'na' in column 'ehull' is not a number, so it counts as missing: 1 crystal" in result.summary()
 
 
 # -- columns as lists, and keys that are numbers ---------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_lists_before_the_crystals_are_columns_and_lists_behind_are_told(tmp_pat
     behind = read(tmp_path, {"structures": [DICT, DICT], "gap": [1.0, 2.0]})
     assert_ids(behind, ["set-0", "set-1"])
     assert any(
-        "the list 'gap' that stands after the crystals was left out" in line for line in behind.summary()
+        "the list 'gap' comes after the crystals and was left out" in line for line in behind.summary()
     )
 
 

@@ -271,7 +271,7 @@ def test_selective_dynamics_that_hold_nothing_make_no_column(tmp_path: Path) -> 
 
 def test_entries_without_structures_are_called_what_they_are(tmp_path: Path) -> None:
     raw = {"@class": "ComputedEntry", "energy": -10.8, "composition": {"Mo": 1.0}, "entry_id": "mp-129-GGA"}
-    with pytest.raises(StructureFileError, match=r"mp-129-GGA.*without a structure.*references of a hull"):
+    with pytest.raises(StructureFileError, match=r"mp-129-GGA.*without a structure.*reference of a hull"):
         read(tmp_path / "e.json", [raw])
 
 

@@ -130,7 +130,10 @@ def test_text_behind_the_atoms_is_told_and_what_follows_is_read(tmp_path: Path) 
         (poscar("a").replace("1.0\n", "one\n"), "line 2: expected one scaling factor or three, got 'one'"),
         (poscar("a").replace(" 0 0 3.15", " 0 3.15"), "line 5: expected a lattice vector, got '0 3.15'"),
         (poscar("a").replace("1 1\n", "1 1 1\n"), "as many element symbols as numbers of atoms: 2 and 3"),
-        ("comment\n1.0\n1 0 0\n0 1 0\n", "structure 'a': not a POSCAR from line 1 on: it ends after 4 lines"),
+        (
+            "comment\n1.0\n1 0 0\n0 1 0\n",
+            "structure 'a': not a POSCAR from line 1 on: the file ends after 4 more lines",
+        ),
     ],
 )
 def test_damaged_poscar_is_refused_in_words_of_the_file(tmp_path: Path, text: str, reason: str) -> None:

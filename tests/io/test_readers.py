@@ -134,7 +134,7 @@ def test_folder_passes_over_what_has_no_format(tmp_path: Path, extxyz: Path) -> 
     result = read_structures(tmp_path)
     assert len(result.table) == 5
     (line,) = result.summary()
-    assert line == f"1 file was skipped, since their names tell no format: {tmp_path / 'README.md'}"
+    assert line == f"1 file was skipped, since their names match no format: {tmp_path / 'README.md'}"
 
 
 def test_ids_must_be_unique_within_a_file(tmp_path: Path, crystals: list[Atoms]) -> None:
@@ -391,7 +391,8 @@ def test_import_tells_equal_crystals_and_fields_left_out(tmp_path: Path) -> None
     assert result.equal == [["a", "b"]]
     assert result.summary() == [
         "left out of the set: dipole: 3 crystals",
-        "2 crystals equal another crystal with a different id (a = b): all were imported, and each will be computed",
+        "2 crystals are equal to another crystal with a different id (a = b): all were imported, and each "
+        "will be computed",
     ]
 
 

@@ -109,7 +109,7 @@ def test_a_table_adds_nothing_to_what_crystals_have_and_tells_rows_without_one(t
     np.testing.assert_array_equal(result.table.columns["gap"], table.columns["gap"])
     np.testing.assert_array_equal(result.table.columns["new"], [1.0, *[np.nan] * 5])
     assert result.table.units == table.units
-    assert any("whose id no crystal has: 1 crystal" in line for line in result.summary())
+    assert any("with an id that no crystal has: 1 crystal" in line for line in result.summary())
 
 
 @pytest.mark.parametrize(

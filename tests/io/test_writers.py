@@ -147,7 +147,7 @@ def test_table_without_crystals_can_be_csv_and_json_only(tmp_path: Path) -> None
 def test_format_follows_the_name_unless_given(tmp_path: Path, structure_table: StructureTable) -> None:
     assert format_of(Path("a.b.csv.gz")) is format_named("csv")
     assert format_of(Path("folder")) is format_named("cif")
-    with pytest.raises(ValueError, match=r"out\.xls: the name tells no format: expected \.xyz"):
+    with pytest.raises(ValueError, match=r"out\.xls: the name matches no format: expected \.xyz"):
         write_table(structure_table, tmp_path / "out.xls")
     with pytest.raises(ValueError, match="unknown format 'xls': expected extxyz, cif"):
         write_table(structure_table, tmp_path / "out.xls", "xls")

@@ -53,7 +53,7 @@ def test_checkpoint_is_none():
     ({"cutoff": -1}, "cutoff: .*greater than 0"),
     ({"interface": "os.abort"}, "interface: "),
     ({"colour": "red"}, "colour: Extra inputs"),
-    ({"weights": "x.model"}, ".*weights and weights_sha256 belong together"),
+    ({"weights": "x.model"}, ".*give both weights and weights_sha256"),
     ({"weights": "x.model", "weights_sha256": "12"}, "weights_sha256: "),
 ])  # fmt: skip
 def test_what_is_wrong_is_named(tmp_path, changed, reason):

@@ -111,14 +111,14 @@ def test_log_of_the_engine_goes_to_its_file_and_only_errors_to_standard_error(tm
         (
             {"STAND_IN_ABSENT": 1},
             311,
-            "The engine ended before it began with its rows: it left no sign of life; the end of its stderr: "
+            "The engine ended before it computed any rows: it left no files and no messages; the end of its stderr: "
             "pet-engine: command not found. `verdi calcjob outputcat {pk} _scheduler-stderr.txt` shows",
             0,
         ),
         (
             {"STAND_IN_FAIL": "CRASHED"},
             311,
-            "before it began with its rows: CRASHED: as the test asked. `verdi calcjob outputcat {pk}",
+            "before it computed any rows: CRASHED: as the test asked. `verdi calcjob outputcat {pk}",
             0,
         ),
         (
@@ -142,7 +142,8 @@ def test_log_of_the_engine_goes_to_its_file_and_only_errors_to_standard_error(tm
         (
             {"STAND_IN_DAMAGE": 1},
             305,
-            "Rows are missing although the engine ended without an error: 2 of 5 rows are in no shard; damaged shards "
+            "Rows are missing although the engine ended without an error: 2 of 5 rows are missing in the "
+            "shards; damaged shards "
             "results-00000.npz. The other rows are in `results`",
             3,
         ),
@@ -233,7 +234,7 @@ def parse(node: Any, shards: Path | None) -> tuple[dict[str, Any], Any]:
             "Memory ran out after 1 of 4 rows: the scheduler killed it for the memory of the host.",
         ),
         (140, 1, 310, "The engine broke down after 1 of 4 rows: scheduler: 140."),
-        (140, 0, 311, "The engine ended before it began with its rows: scheduler: 140."),
+        (140, 0, 311, "The engine ended before it computed any rows: scheduler: 140."),
         (None, 0, 301, "it was killed; the end of its stderr: empty."),
     ],
 )
@@ -250,7 +251,7 @@ def test_engine_that_was_killed_before_it_began_with_its_rows_says_nothing_of_th
     node, shards = finished_job(Progress(rows_total=4, step="loading"))
     _, exit_code = parse(node, shards)
     assert exit_code.status == 311
-    assert "before it began with its rows: it was killed" in exit_code.message
+    assert "before it computed any rows: it was killed" in exit_code.message
 
 
 def test_nul_bytes_in_a_log_come_into_no_message(finished_job: Any) -> None:

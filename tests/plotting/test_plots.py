@@ -264,7 +264,7 @@ def test_other_suffix_and_numbers_of_bare_axes_are_refused(tmp_path: Path) -> No
     ax = plotting.plot_funnel(screened())
     with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf, \.html or \.csv"):
         plotting.save(ax, tmp_path / "x.gif")
-    with pytest.raises(ValueError, match="the numbers behind axes cannot be written"):
+    with pytest.raises(ValueError, match="numbers cannot be written from axes"):
         plotting.save(ax, tmp_path / "x.csv")
 
 

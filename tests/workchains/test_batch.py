@@ -125,7 +125,7 @@ def test_killer_has_failed_and_the_others_are_done(module_inputs: Inputs) -> Non
     results = node.outputs.results
     assert results.row("killer_0.5")["status"] == "failed"
     assert results.row("killer_0.5")["message"].startswith(
-        "given up: its job broke down twice, the second time with this row alone: The"
+        "given up: the engine broke down twice on this row, the second time in a job with this row alone: The"
     )
     assert results.base.attributes.get("counts")["status"] == {"converged": 2, "failed": 1}
     assert node.outputs.summary["rows_left"] == 0
@@ -248,5 +248,5 @@ def test_rows_that_two_jobs_did_are_there_once(
     assert node.outputs.results.ids.tolist() == ["a", "b", "max_steps-c"]
     assert node.outputs.results.base.attributes.get("counts")["status"] == {"converged": 2, "max_steps": 1}
     assert any(
-        "computed twice, in two jobs: 3 rows" in log.message for log in orm.Log.collection.get_logs_for(node)
+        "computed twice, by two jobs: 3 rows" in log.message for log in orm.Log.collection.get_logs_for(node)
     )

@@ -147,7 +147,8 @@ def test_crystal_that_kills_its_job_is_given_up_and_the_others_finish(run_lane: 
     assert given_up.column("status").tolist() == ["failed"]
     message = given_up.column("message")[0]
     assert message.startswith(
-        "given up: its job broke down twice, the second time with this row alone: The engine ended without a single"
+        "given up: the engine broke down twice on this row, the second time in a job with this row alone: The engine "
+        "ended without a single"
     )
     assert given_up.to_table().n_atoms.tolist() == [2]
 
@@ -205,7 +206,9 @@ def test_what_would_fail_again_stops_the_lane(
     assert node.exit_status == 300
     job = jobs_of(node)[0]
     assert job.exit_status == job_status
-    assert node.exit_message.startswith(f"Job <{job.pk}> cannot succeed as it is, so the lane stops: ")
+    assert node.exit_message.startswith(
+        f"Job <{job.pk}> failed, and another job would fail in the same way, so the lane stops: "
+    )
     assert message in node.exit_message
     assert len(sizes) == 1
 
@@ -287,8 +290,8 @@ def test_model_that_cannot_be_staged_again_stops_the_lane(
     monkeypatch.setattr("aiida_pet.workchains.staging.publish", lambda *_: publication)
     node = run_staged_lane(inputs, remote, job_size=4)
     assert node.exit_status == 300
-    assert "its model was refused and could not be staged again (process <" in node.exit_message
-    assert "2 uploads arrived on" in node.exit_message
+    assert "its model was refused and could not be uploaded again (process <" in node.exit_message
+    assert "2 uploads to" in node.exit_message
 
 
 def test_folder_that_the_user_gave_is_left_as_it_is(batch_inputs: Inputs, tmp_path: Path) -> None:
@@ -442,7 +445,7 @@ def test_broken_machine_stops_the_lane_after_max_failures(run_lane: Any) -> None
     assert node.exit_status == 400
     assert len(sizes) == 3
     assert node.exit_message.startswith(
-        "3 jobs in a row finished no row, so the lane stops with 6 rows left."
+        "3 successive jobs finished no row, so the lane stops with 6 rows left."
     )
     assert "pet-engine: command not found" in node.exit_message
 

@@ -155,10 +155,10 @@ def test_crystal_that_fits_no_path_comes_without_bands_and_says_so(single: Run) 
     assert node.exit_message.startswith(
         "The bands could not be made; all other outputs are there: space group at path_symprec"
     )
-    assert "and the path of the start does not fit" in node.exit_message
+    assert "and the path of the unrelaxed crystal does not fit" in node.exit_message
     assert set(node.outputs) == EVERYTHING - {"bands"}
     parameters = node.outputs.output_parameters.get_dict()
-    assert any("the path of the start does not fit" in text for text in parameters["warnings"])
+    assert any("the path of the unrelaxed crystal does not fit" in text for text in parameters["warnings"])
     assert "path_of" not in parameters
 
 
@@ -255,7 +255,7 @@ def test_single_crystal_is_followed_and_keeps_its_own_outputs(single: Run) -> No
 def test_relaxation_that_fails_takes_nothing_of_the_phonons_away(single: Run) -> None:
     node = single(UNSTABLE, {"STAND_IN_NOT_RELAXED": 1}, follow_modes=True, max_failures=1)
     assert node.exit_status == 422
-    assert "No crystal was relaxed along its imaginary modes" in node.exit_message
+    assert "The relaxations along the imaginary modes gave no result" in node.exit_message
     assert "No row has a result" in node.exit_message
     assert set(node.outputs) == EVERYTHING
 
@@ -274,7 +274,7 @@ def test_relaxation_that_fails_takes_nothing_of_the_phonons_away(single: Run) ->
         ({"follow_modes": {"relax": {"fmx": 3}}}, "follow_modes.relax: bad parameters of relax"),
         (
             {"follow_modes": {"imaginary_threshold": 0.2}},
-            "imaginary_threshold: the relaxation takes the value of the phonons, so set it in `parameters`",
+            "imaginary_threshold: the relaxation uses the same value as the phonons, so set it in `parameters`",
         ),
         ({"task": "relax"}, "task = 'relax': PhononWorkChain does phonons"),
         ({"parameters": {"mesh": 0}}, "mesh = 0 A: expected a number > 0"),

@@ -66,7 +66,7 @@ def test_single_crystal_that_ends_its_jobs_is_told_with_the_last_one(
     assert node.exit_status == 301
     pk = jobs_of(node)[-1].pk
     assert node.exit_message.startswith(
-        f"No row has a result. The jobs broke down at every row. The last of them, <{pk}>, says: The engine ended "
+        f"No row has a result. The engine broke down on every row. The last job, <{pk}>, says: The engine ended "
         "without a single result"
     )
 

@@ -302,12 +302,12 @@ def test_stage_that_fails_is_named(module_inputs: Inputs, monkeypatch: pytest.Mo
         (
             ("phonons",),
             {"phonons": {"resources": {"memory": "64GB"}}},
-            "stage phonons: resources: a screening has",
+            "stage phonons: resources: the jobs of all stages",
         ),
         (
             ("relax",),
             {"relax": {"options": {}, "settings": {}}},
-            "settings, options: .* Give the screening enough",
+            "settings, options: .* Choose options that are enough",
         ),
     ],
 )
@@ -325,7 +325,7 @@ def test_protocol_that_sets_more_than_parameters_is_refused_and_not_cut(
     asking = Protocol(parameters, resources={"gpus": 1}, max_failures=3)
     monkeypatch.setattr("aiida_pet.workchains.stages.protocol_inputs", lambda *_: asking)
     with pytest.raises(
-        ProtocolError, match="stage relax: protocol 'fast': resources, max_failures: a screening has"
+        ProtocolError, match="stage relax: protocol 'fast': resources, max_failures: the jobs of all stages"
     ):
         make_stages(("relax",), "fast")
 

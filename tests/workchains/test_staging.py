@@ -168,7 +168,7 @@ def test_uploads_that_keep_arriving_damaged_are_an_error(
     pet_model: Any, pet_computer: orm.Computer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damage_uploads(monkeypatch, MAX_UPLOADS)
-    with pytest.raises(RuntimeError, match=f"2 uploads arrived on `{pet_computer.label}` with a SHA-256"):
+    with pytest.raises(RuntimeError, match=f"2 uploads to `{pet_computer.label}` had a wrong SHA-256"):
         stage_model(pet_model, pet_computer)
     assert find_staged_model(pet_model, pet_computer) is None
 

@@ -112,11 +112,11 @@ def test_crystals_under_the_same_ids_are_refused_by_name(held: dict[str, Any]) -
     assert relax is not None
     builder = resume_builder(relax)
     builder.structures = other
-    with pytest.raises(ValueError, match=r"other crystals than the input under the ids 'a':"):
+    with pytest.raises(ValueError, match=r"other crystals than the input for the ids 'a':"):
         run_get_node(builder)
     screen = screening(held | {"structures": other}, overrides={"relax": {"mode": "constrained"}})
     screen.done = what_is_done(node)
-    with pytest.raises(ValueError, match=r"done.relax.* under the ids 'a':"):
+    with pytest.raises(ValueError, match=r"done.relax.* for the ids 'a':"):
         run_get_node(screen)
 
 
@@ -130,7 +130,7 @@ def test_a_column_that_the_task_reads_is_part_of_the_row(held: dict[str, Any]) -
     table.atom_columns["fixed_cartesian"][2, 1] = True
     builder.structures = StructureSetData.from_table(table).store()
     builder.resumes = None
-    with pytest.raises(ValueError, match="under the ids 'saddle':"):
+    with pytest.raises(ValueError, match="for the ids 'saddle':"):
         run_get_node(builder)
 
 
@@ -149,7 +149,7 @@ def test_a_single_crystal_is_known_by_more_than_its_one_id(held: dict[str, Any])
     _, node = run_get_node(RelaxWorkChain, structure=first, **inputs)
     builder = resume_builder(node)
     builder.structure = other
-    with pytest.raises(ValueError, match="under the ids 'structure':"):
+    with pytest.raises(ValueError, match="for the ids 'structure':"):
         run_get_node(builder)
 
 

@@ -41,12 +41,14 @@ def test_who_took_it_up_is_named_as_long_as_it_works_and_when_it_has_ended(stopp
     check_not_taken_up(node)
     builder = resume_builder(node)
     process = instantiate_process(get_manager().get_runner(), builder)
-    with pytest.raises(TakenUpError, match=f"<{node.pk}> is being taken up by <{process.node.pk}>") as caught:
+    with pytest.raises(
+        TakenUpError, match=f"<{node.pk}> is already being resumed by launch <{process.node.pk}>"
+    ) as caught:
         resume_builder(node)
     assert (caught.value.pk, caught.value.by, caught.value.is_running) == (node.pk, process.node.pk, True)
     process.execute()
     assert process.node.is_finished_ok
-    with pytest.raises(TakenUpError, match=f"was taken up by <{process.node.pk}>, which ended well"):
+    with pytest.raises(TakenUpError, match=f"was resumed by launch <{process.node.pk}>, which ended well"):
         resume_builder(node)
 
 
@@ -57,20 +59,20 @@ def test_of_two_at_once_the_later_ends_and_computes_nothing(stopped: Any) -> Non
     second.execute()
     assert second.node.exit_status == 310
     assert (
-        f"Launch <{first.node.pk}>, which began earlier, takes up launch <{node.pk}>"
+        f"Launch <{first.node.pk}>, which began earlier, already resumes launch <{node.pk}>"
         in second.node.exit_message
     )
     assert jobs_of(second.node) == []
     first.execute()
     assert first.node.is_finished_ok
-    with pytest.raises(TakenUpError, match=f"by <{first.node.pk}>, which ended well"):
+    with pytest.raises(TakenUpError, match=f"by launch <{first.node.pk}>, which ended well"):
         check_not_taken_up(node)
 
 
 def test_one_that_did_not_end_well_is_to_be_taken_up_itself(stopped: Any) -> None:
     node = stopped()
     second = stopped(resume_builder(node))
-    with pytest.raises(TakenUpError, match=f"did not end well: take up <{second.pk}>"):
+    with pytest.raises(TakenUpError, match=f"did not end well: resume <{second.pk}>"):
         resume_builder(node)
     _, third = run_get_node(resume_builder(second))
     with pytest.raises(TakenUpError) as caught:

@@ -19,15 +19,15 @@ _HEAD = """# Protocols
 <!-- This page is made by `python -m aiida_pet.workchains.protocols.page > docs/protocols.md`. Change the YAML, not the
 page. -->
 
-A protocol is a named set of parameters. `--protocol NAME` takes it on the command line, and
-`get_builder_from_protocol(..., protocol="NAME")` takes it in Python; `--set NAME=VALUE` and `overrides` change single
-values of the protocol. A protocol sets parameters only; what a job asks of a queue depends on the computer.
+A protocol is a named set of parameters. Choose a protocol with `--protocol NAME` on the command line, or with
+`get_builder_from_protocol(..., protocol="NAME")` in Python. `--set NAME=VALUE` and `overrides` change single values. A
+protocol sets only parameters; what a job asks the queue for depends on the computer.
 
 {aliases}
 
-The tables below hold the parameters that at least one protocol sets to another value than the default.
-`aiida-pet params relax` prints all parameters of a relaxation with their meaning. The YAML files in
-`workchains/protocols/` say beside each number where it comes from.
+The tables below list the parameters that differ from the default in at least one protocol. `aiida-pet params relax`
+prints all parameters of a relaxation with their meaning. The YAML files in `workchains/protocols/` give the source of
+each number.
 """
 
 
@@ -43,7 +43,7 @@ def _section(task: Task) -> str:
     """Return title, descriptions and values of the protocols of ``task``."""
     found = available_protocols(task)
     sets = {name: protocol_inputs(task, name).parameters for name in found}
-    taken = {default_protocol(task): " (taken if none is named)"}
+    taken = {default_protocol(task): " (the default)"}
     lines = [f"- `{name}`{taken.get(name, '')}: {text}" for name, text in found.items()]
     told = "".join(f"{textwrap.fill(line, 120, subsequent_indent='  ')}\n" for line in lines)
     rows = [

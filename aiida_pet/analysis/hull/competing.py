@@ -167,8 +167,8 @@ def _pressure_of(
     far = int(np.argmax(np.abs(pressures - middle)))
     if not same_pressure(float(pressures[far]), middle):
         raise PressureError(
-            f"the column {ENTHALPY!r} of {label} is not E + P V of one pressure P: (H - E) / V is "
-            f"{pressures[far]:.4g} GPa for {table.ids[known[far]]} and {middle:.4g} GPa for most. Relax all at one "
-            "pressure. If the column means something else, give it another name"
+            f"the column {ENTHALPY!r} of {label} must be E + P V with the same pressure P for all rows, but (H - E) / "
+            f"V is {pressures[far]:.4g} GPa for {table.ids[known[far]]} and {middle:.4g} GPa for most rows. Relax all "
+            "crystals at one pressure. If the column means something else, give it another name"
         )
     return round(middle, 6)

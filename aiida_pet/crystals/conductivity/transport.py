@@ -219,8 +219,8 @@ def _why_unscattered(solved: Any, modes: ModeTable) -> str | None:
     if not lost.any():
         return None
     return (
-        f"{int(lost.sum())} of {int(moving.sum())} modes do not scatter: the supercell of third order is too small for "
-        "its force constants, or the mesh of q-points too coarse"
+        f"{int(lost.sum())} of {int(moving.sum())} modes do not scatter: the supercell of third order is too small, "
+        "or the mesh of q-points is too coarse"
     )
 
 

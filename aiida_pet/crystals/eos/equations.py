@@ -79,7 +79,7 @@ class EquationOfState:
         crossed = np.flatnonzero(excess <= 0 if pressure < 0 else excess >= 0)
         if not len(crossed):
             raise ValueError(
-                f"the equation of state does not reach a pressure of {pressure:.4g} eV/A^3 at any volume between "
+                f"the equation of state does not have a pressure of {pressure:.4g} eV/A^3 at any volume between "
                 f"{_REACH[0]:g} and {_REACH[1]:g} times its volume of {self.volume:.4f} A^3"
             )
         end = float(grid[crossed[0]])

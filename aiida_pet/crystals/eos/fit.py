@@ -116,5 +116,5 @@ def _vinet(volumes: Floats, energies: Floats, start: EquationOfState) -> Equatio
     )
     result = eos(found.x)
     if not (result.volume > 0 and result.bulk_modulus > 0 and np.isfinite(found.x).all()):
-        raise ValueError("no equation of Vinet fits the energies: take birch_murnaghan")
+        raise ValueError("the equation of Vinet does not fit the energies: use birch_murnaghan")
     return result

@@ -137,14 +137,14 @@ def band_path(
     if abs(round(np.linalg.det(basis))) != 1:
         raise ValueError(
             f"the parent structure has another lattice: its primitive cell has {abs(np.linalg.det(primitive)):.2f} "
-            f"A^3, the cell of the crystal has {abs(np.linalg.det(cell)):.2f} A^3, and no whole-number basis turns "
-            "one into the other"
+            f"A^3, the cell of the crystal has {abs(np.linalg.det(cell)):.2f} A^3, and no matrix of whole numbers "
+            "turns one lattice into the other"
         )
     strain = np.abs(np.linalg.solve(basis @ primitive, cell) - np.eye(3)).max()
     if strain > MAX_STRAIN:
         raise ValueError(
-            f"the lattice of the parent structure is strained or turned by {strain:.3f} relative to the lattice of "
-            f"the crystal; its path can be used up to a strain of {MAX_STRAIN}"
+            f"the lattice of the parent structure is strained or rotated by {strain:.3f} relative to the lattice of "
+            f"the crystal; its path can be used only up to a strain of {MAX_STRAIN}"
         )
     return _path(primitive, parent[1][atoms], parent[2][atoms], basis)
 

@@ -95,6 +95,6 @@ def _check_enough(sites: SupercellSites, displacements: Displacements) -> None:
         ):
             raise ValueError(
                 f"displacements: the {len(vectors)} supercells that displace site {site} of the primitive cell do not "
-                "give three independent directions with the symmetry that is found here: leave the column out, or "
-                "raise phonon_symprec"
+                "give three independent directions, even with the symmetry of the crystal: leave the column out, or "
+                "use a larger phonon_symprec"
             )

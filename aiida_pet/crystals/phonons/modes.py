@@ -87,7 +87,7 @@ def softest_mode(phonopy: Phonopy, amplitude: float, *, imaginary_threshold: flo
     lowest = float(frequencies.min())
     if not lowest < -imaginary_threshold:
         raise ValueError(
-            f"no mode to follow: the softest commensurate mode has {lowest:.4g} THz, the threshold is"
+            f"no mode to follow: the softest mode of the supercell has {lowest:.4g} THz, the threshold is"
             f" {-imaginary_threshold:g} THz"
         )
     candidates = np.flatnonzero(frequencies < lowest + 1e-4 * abs(lowest))

@@ -145,7 +145,7 @@ def given_supercell(
     if len(atoms) * round(abs(np.linalg.det(unit))) != len(numbers):
         raise ValueError(
             f"primitive_matrix = {given.tolist()}: the crystal has {len(atoms)} different sites in that cell, so its "
-            f"{len(numbers)} atoms are not images of the atoms of one primitive cell"
+            f"{len(numbers)} atoms are not periodic images of the atoms of a primitive cell"
         )
     matrix = _given_matrix(supercell)
     image = shortest_image(matrix.T @ primitive)

@@ -208,7 +208,7 @@ def _operations(crystal: SearchedCell, dataset: Any, symprec: float) -> Operatio
     site_fractional, whole = site_positions(fractional, sites)
     lattice = np.linalg.solve(supercell.astype(np.float64), crystal.cell)
     if np.abs((site_fractional[sites] + whole - fractional) @ lattice).max() > tolerance:
-        raise _NotAGroupError("atoms of one site lie apart")
+        raise _NotAGroupError("atoms of one site are not at the same place")
     site_numbers = np.zeros(len(site_fractional), dtype=np.int64)
     site_numbers[sites] = crystal.numbers
     if (site_numbers[sites] != crystal.numbers).any():
@@ -220,7 +220,7 @@ def _operations(crystal: SearchedCell, dataset: Any, symprec: float) -> Operatio
             crystal, cell=lattice, fractional=site_fractional, numbers=site_numbers, allowed=allowed
         ).dataset(symprec)
         if found is None or found.number != dataset.number:
-            raise _NotAGroupError("the primitive cell has another group than the cell")
+            raise _NotAGroupError("the primitive cell has another space group than the cell")
     rotations = np.array(found.operations.rotations, dtype=np.int64)
     translations = np.array(found.operations.translations, dtype=np.float64)
     if len({rotation.tobytes() for rotation in rotations}) < len(rotations):
@@ -329,7 +329,7 @@ def _primitive_cell(crystal: SearchedCell, dataset: Any) -> tuple[Integers, Inte
         raise _NotAGroupError("the cell is no supercell of its primitive cell")
     _, sites, counts = np.unique(dataset.mapping_std_prim, return_inverse=True, return_counts=True)
     if (counts != round(abs(np.linalg.det(supercell)))).any():
-        raise _NotAGroupError("sites have different numbers of atoms")
+        raise _NotAGroupError("some sites have more atoms than others")
     return supercell, sites.astype(np.int64)
 
 

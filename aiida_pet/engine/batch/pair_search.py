@@ -76,7 +76,7 @@ def why_not_searched(batch: Batch, row: int, cutoff: float) -> tuple[RowStatus, 
         return RowStatus.INVALID_GEOMETRY, f"the search for neighbours failed: {error}"
     number = _listed_pairs(ShortCells.of(one).cells[0], one, cutoff)
     return RowStatus.TOO_LARGE, (
-        f"{len(one.numbers)} atoms have about {number:.2g} pairs within {cutoff:g} A of each other: at most "
+        f"{len(one.numbers)} atoms have about {number:.2g} pairs within {cutoff:g} A, but at most "
         f"{MAX_PAIRS:.2g} pairs of a crystal and {MAX_NEIGHBORS:g} of an atom are allowed"
     )
 

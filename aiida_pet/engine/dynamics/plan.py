@@ -71,9 +71,9 @@ class Plan:
                 reasons[row] = f"{name} = {value[row]:g}: expected {wanted}"
         if parameters.ensemble is Ensemble.NPT:
             for row in np.flatnonzero(~table.pbc.all(axis=1)).tolist():
-                reasons[row] = "ensemble=npt needs a crystal that is periodic in three directions: take nvt"
+                reasons[row] = "ensemble=npt needs a crystal that is periodic in three directions: use nvt"
             for row in np.flatnonzero(fixed).tolist():
-                reasons[row] = "ensemble=npt does not go with atoms that are held: take nvt"
+                reasons[row] = "ensemble=npt cannot be used with held atoms: use nvt"
         return reasons
 
     def codes(self, table: StructureTable, row: int) -> set[str]:

@@ -38,7 +38,7 @@ def lighten_attention(backend: torch.nn.Module) -> int:
             lightened += 1
         else:
             logger.warning(
-                "the attention of this version of metatrain is not known here, so evaluations are some 10 % slower"
+                "this version of metatrain has an unknown kind of attention, so evaluations are about 10 % slower"
             )
     return lightened
 

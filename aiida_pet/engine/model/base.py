@@ -275,7 +275,7 @@ class BatchModel(ABC):
         self.halvings += 1
         self.max_tokens = max(chunk.tokens for chunk, _ in failed) / 2.0
         self._planned = None
-        logger.warning("out of memory: going on with at most %.0f tokens in a chunk", self.max_tokens)
+        logger.warning("out of memory: continuing with at most %.0f tokens in a chunk", self.max_tokens)
         rows = torch.cat([chunk.rows for chunk, _ in failed]).tolist()
         return self._plan(batch, pairs, rows, rotations)
 

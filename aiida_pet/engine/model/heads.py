@@ -196,8 +196,8 @@ def head_name(names: Sequence[str], bases: Sequence[str], variant: str | None) -
         if name in names:
             return name
     raise UnsupportedModelError(
-        f"the model has no head {wanted[0]!r}; it has {', '.join(names)}: "
-        "ask for conservative forces and stress and a variant that it has, or use another model"
+        f"the model has no head {wanted[0]!r}; it has {', '.join(names)}: set forces=conservative and "
+        "stress=conservative and choose a variant that the model has, or use another model"
     )
 
 
@@ -214,15 +214,16 @@ def features_name(energy: str) -> str:
 def no_uncertainty(kind: str) -> UnsupportedModelError:
     """Return the error that says that a model of some ``kind`` has no uncertainty."""
     return UnsupportedModelError(
-        f"outputs has {Output.UNCERTAINTY.value}, but the model, a {kind}, states no uncertainty for this energy: "
-        "leave the output out, or take a model that was calibrated with metatrain's architecture llpr"
+        f"outputs has {Output.UNCERTAINTY.value}, but the model, a {kind}, has no uncertainty for this energy: leave "
+        "this output out, or use a model that was calibrated (`aiida-pet launch calibrate`, or metatrain's "
+        "architecture llpr)"
     )
 
 
 def no_ensemble(kind: str) -> UnsupportedModelError:
     """Return the error that says that a model of some ``kind`` has no ensemble."""
     return UnsupportedModelError(
-        f"outputs has {Output.ENSEMBLE.value}, but the model, a {kind}, has no ensemble for this energy: leave the "
+        f"outputs has {Output.ENSEMBLE.value}, but the model, a {kind}, has no ensemble for this energy: leave this "
         "output out, or make an ensemble with `aiida-pet launch calibrate --set ensemble=32`"
     )
 

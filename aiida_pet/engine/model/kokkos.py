@@ -107,7 +107,8 @@ def _plain(described: OtherEngine) -> tuple[PlainPet, frozenset[tuple[int, int]]
     if of_model != (sorted(described.elements), described.cutoff):
         raise DescriptionError(
             f"the model {described.name} is described with the elements {sorted(described.elements)} and the cutoff "
-            f"{described.cutoff}, but {described.weights} has {of_model[0]} and {of_model[1]}: describe these"
+            f"{described.cutoff}, but {described.weights} has {of_model[0]} and {of_model[1]}: correct the elements "
+            "and the cutoff in the description"
         )
     return model, trained_pairs(checkpoint)
 

@@ -80,7 +80,7 @@ class WrappedModel(BatchModel):
         unknown = sorted(set(asked) - set(DEFAULT_INPUTS))
         if unknown:
             raise UnsupportedModelError(
-                f"the model asks for {', '.join(unknown)}; known are {', '.join(DEFAULT_INPUTS)}"
+                f"the model needs the inputs {', '.join(unknown)}; the engine knows only {', '.join(DEFAULT_INPUTS)}"
             )
         self._data = {name: DEFAULT_INPUTS[name] for name in asked}
         self._names = self._named(model, exported.capabilities().outputs)

@@ -139,7 +139,7 @@ def _check_asked(described: OtherEngine, precisions: Sequence[Dtype], options: M
 
     def refuse(what: str, remedy: str) -> None:
         raise UnsupportedModelError(
-            f"{what} is asked for, but {described.name} ({described.package} {described.version}) does not give it: "
+            f"{what} was requested, but {described.name} ({described.package} {described.version}) cannot give it: "
             f"{remedy}"
         )
 
@@ -147,12 +147,12 @@ def _check_asked(described: OtherEngine, precisions: Sequence[Dtype], options: M
     asked = {"forces": options.get("forces", conservative), "stress": options.get("stress", conservative)}
     for name, derivation in asked.items():
         if Derivation(derivation) is Derivation.DIRECT:
-            refuse(f"{name} = direct", f"take {name} = conservative, or a PET model with direct heads")
+            refuse(f"{name} = direct", f"set {name} = conservative, or use a PET model with direct heads")
     if options.get("variant") is not None:
         refuse(f"variant = {options['variant']}", "leave it out")
     outputs = sorted(str(output) for output in options.get("outputs", ()))
     if outputs:
-        refuse(f"outputs = {', '.join(outputs)}", "leave it out, or take a PET model")
+        refuse(f"outputs = {', '.join(outputs)}", "leave it out, or use a PET model")
     dtype = Dtype(options.get("dtype", Dtype.FLOAT64))
     if dtype not in precisions:
         refuse(f"dtype = {dtype}", f"take {' or '.join(map(str, precisions))}")

@@ -74,8 +74,8 @@ class ThirdOrderForces(Expansion[ConductivityParameters, ForcesPlan]):
         gap = gap_of(crystal.cells[0], crystal.positions)
         if gap > LARGEST_GAP:
             raise ValueError(
-                f"conductivities need a crystal without vacuum, but a layer of {gap:.1f} A holds no atom (at most "
-                f"{LARGEST_GAP:g} A)"
+                f"conductivities need a crystal without vacuum, but an empty layer of {gap:.1f} A was found (at most "
+                f"{LARGEST_GAP:g} A is allowed)"
             )
         chosen = self._chosen(crystal)
         phono3py = make_phono3py(chosen.cells)
@@ -91,7 +91,7 @@ class ThirdOrderForces(Expansion[ConductivityParameters, ForcesPlan]):
         except TooManyDisplacementsError as error:
             raise ValueError(
                 f"the crystal needs {error.count:,} displaced supercells, but max_displacements is "
-                f"{given.max_displacements:,}: set a pair_cutoff, a smaller fc3_min_image, or allow more"
+                f"{given.max_displacements:,}: set pair_cutoff, a smaller fc3_min_image, or a larger max_displacements"
             ) from error
         heat = np.asarray(phono3py.primitive_matrix, dtype=np.float64)
         return _children(displaced), ForcesPlan(chosen, displaced, heat, is_metal(crystal.numbers))

@@ -398,8 +398,8 @@ def _with_notes(end: tuple[RowStatus, str], codes: set[str]) -> tuple[RowStatus,
     if Warned.SYMMETRY_NOT_HELD not in codes:
         return end
     note = (
-        "no symmetry could be held or averaged over: at symprec, and down to a hundredth of symprec, no symmetry was "
-        "found"
+        "no symmetry could be held or averaged over: at tolerances from symprec down to a hundredth of symprec, none "
+        "was found"
     )
     return end[0], f"{end[1]}; {note}" if end[1] else note
 

@@ -113,9 +113,9 @@ def ends_of(
         elif is_stagnant[place]:
             status, warned = RowStatus.MAX_STEPS, Warned.STAGNANT
             why = (
-                f"stagnant: no closer to convergence since step {int(approach.since[place])} of {step}: {left}. "
-                f"Forces and stresses in dtype = {p.dtype.value} have noise of this size: take float64, or larger "
-                "values of fmax and stress_max"
+                f"stagnant: no progress since step {int(approach.since[place])} of {step}: {left}. Forces and "
+                f"stresses in dtype = {p.dtype.value} have noise of this size: use float64, or larger values of fmax "
+                "and stress_max"
             )
         else:
             status, why = RowStatus.MAX_STEPS, f"after {p.max_steps} steps {left}"

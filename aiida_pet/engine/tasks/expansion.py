@@ -287,7 +287,10 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
             zip(children.columns["status"].tolist(), children.columns["message"].tolist(), strict=True)
         ):
             if status != RowStatus.CONVERGED:
-                text = f"crystal {number + 1} of the {len(children)} that were made from this row: {message or status}"
+                text = (
+                    f"crystal {number + 1} of the {len(children)} crystals that were made from this row: "
+                    f"{message or status}"
+                )
                 return self._ended(row.crystal, RowStatus(status), text)
         try:
             reduced = self.reduce(row.crystal, row.plan, children)

@@ -399,7 +399,7 @@ def _inner_model(model: BatchModel) -> BatchModel:
 
     if model.sibling is None:
         raise UnsupportedModelError(
-            "respa needs direct forces as well, and a model of another engine gives none: leave respa out, or take a "
+            "respa needs direct forces too, and models of other engines do not have them: leave respa out, or use a "
             "PET model with direct heads"
         )
     try:

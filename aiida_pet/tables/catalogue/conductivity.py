@@ -35,24 +35,24 @@ CONDUCTIVITY: tuple[Column, ...] = (
     ),
     _transport(
         "kappa_coherence_300",
-        "The part of `kappa_300` that pairs of different modes carry together.",
+        "Part of `kappa_300` from pairs of different modes.",
         _KAPPA,
         shown=_FIRST,
     ),
     _transport(
         "has_imaginary_modes",
-        "True if a mode of the mesh is imaginary, so that there is no conductivity.",
+        "True if a mode on the mesh is imaginary; then there is no conductivity.",
         kind=Kind.FLAG,
         shown=_FIRST,
         compared=True,
     ),
     _transport(
         "conductivity_skipped",
-        "Reason why a row whose forces are known has no conductivity.",
+        "Reason why a row has forces but no conductivity.",
         kind=Kind.TEXT,
         told=True,
     ),
-    _transport("mesh_min_frequency", "Lowest frequency over the mesh of q-points.", "THz", shown=_FIRST),
+    _transport("mesh_min_frequency", "Lowest frequency on the mesh of q-points.", "THz", shown=_FIRST),
     _transport(
         "kappa_mesh",
         "Number of q-points of the mesh along each reciprocal vector.",
@@ -64,18 +64,21 @@ CONDUCTIVITY: tuple[Column, ...] = (
     _transport("kappa_tensor", "Conductivity at `kappa_temperatures`.", _KAPPA, shape=("K", "3", "3")),
     _transport(
         "kappa_coherence",
-        "The part of `kappa_tensor` that pairs of different modes carry together.",
+        "Part of `kappa_tensor` from pairs of different modes.",
         _KAPPA,
         shape=("K", "3", "3"),
     ),
     _transport("cumulative_frequencies", "Frequencies of `cumulative_kappa`.", "THz", shape=("C",)),
     _transport(
-        "cumulative_kappa", "Part of `kappa_300` that modes up to each frequency carry.", _KAPPA, shape=("C",)
+        "cumulative_kappa",
+        "Part of `kappa_300` from all modes up to each of the `cumulative_frequencies`.",
+        _KAPPA,
+        shape=("C",),
     ),
     _transport("cumulative_paths", "Mean free paths of `cumulative_kappa_paths`.", "A", shape=("C",)),
     _transport(
         "cumulative_kappa_paths",
-        "Part of `kappa_300` that modes up to each mean free path carry.",
+        "Part of `kappa_300` from all modes up to each of the `cumulative_paths`.",
         _KAPPA,
         shape=("C",),
     ),
@@ -86,15 +89,17 @@ CONDUCTIVITY: tuple[Column, ...] = (
     ),
     _transport(
         "kappa_weights",
-        "Number of points of the mesh for which each irreducible q-point stands.",
+        "Number of points of the mesh that each irreducible q-point represents.",
         shape=(RAGGED,),
         kind=Kind.COUNT,
     ),
-    _transport("kappa_frequencies", "Frequencies of all modes, q-point by q-point.", "THz", shape=(RAGGED,)),
+    _transport(
+        "kappa_frequencies", "Frequencies of all modes, one q-point after the other.", "THz", shape=(RAGGED,)
+    ),
     _transport(
         "kappa_modes",
-        "Conductivity of each mode at 300 K: modes in the order of `kappa_frequencies`, components in Voigt's order. "
-        "The sum over all modes, divided by the sum of `kappa_weights`, is the conductivity.",
+        "Conductivity of each mode at 300 K. Modes are in the order of `kappa_frequencies`, components in Voigt's "
+        "order. The sum over all modes, divided by the sum of `kappa_weights`, is the conductivity.",
         _KAPPA,
         shape=(RAGGED, "6"),
     ),
@@ -125,27 +130,27 @@ CONDUCTIVITY: tuple[Column, ...] = (
     ),
     _forces(
         "heat_matrix",
-        "Primitive cell to which the modes belong, relative to the unit cell.",
+        "Primitive cell of the modes, relative to the unit cell.",
         shape=("3", "3"),
     ),
     _forces(
         "unit_atoms",
-        "Atoms of the cell of the row that make up the unit cell.",
+        "Atoms of the row that form the unit cell.",
         shape=(RAGGED,),
         kind=Kind.COUNT,
     ),
     _forces("fc3_image", "Shortest distance between images of an atom in the supercell of third order.", "A"),
     _forces("only_metals", "True if all elements of the crystal are metals.", kind=Kind.FLAG),
-    _forces("fc_displacement", "Length of the displacements of both orders.", "A"),
+    _forces("fc_displacement", "Length of the displacements, for the forces of both orders.", "A"),
     _forces(
         "fc2_forces",
-        "Forces on the displaced supercells of second order, atom by atom, one supercell after another.",
+        "Forces on the atoms of the displaced supercells of second order, one supercell after the other.",
         "eV/A",
         shape=(RAGGED, "3"),
     ),
     _forces(
         "fc3_forces",
-        "Forces on the displaced supercells of third order, in single precision.",
+        "Forces on the atoms of the displaced supercells of third order, in single precision.",
         "eV/A",
         shape=(RAGGED, "3"),
     ),

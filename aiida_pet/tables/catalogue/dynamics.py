@@ -14,12 +14,12 @@ def _sampled(name: str, meaning: str, unit: str = "", **further: Any) -> Column:
 def _moments(name: str, what: str, unit: str, **further: Any) -> tuple[Column, ...]:
     """Return mean, deviation and error of a quantity; ``further`` is of the mean."""
     return (
-        _sampled(f"mean_{name}", f"Mean over the samples of the {what}.", unit, **further),
-        _sampled(f"std_{name}", f"Standard deviation over the samples of the {what}.", unit),
+        _sampled(f"mean_{name}", f"Mean of the {what} over the samples.", unit, **further),
+        _sampled(f"std_{name}", f"Standard deviation of the {what} over the samples.", unit),
         _sampled(
             f"error_{name}",
-            f"Standard error of `mean_{name}` from averages over blocks of samples; missing if there are fewer than 32 "
-            "samples.",
+            f"Standard error of `mean_{name}`, from averages over blocks of samples. It is missing if there are fewer "
+            "than 32 samples.",
             unit,
         ),
     )
@@ -30,16 +30,16 @@ _FIRST: dict[str, Any] = {"shown": (Source.MD,), "compared": True}
 DYNAMICS: tuple[Column, ...] = (
     _sampled(
         "n_md_steps",
-        "Number of steps of dynamics, including steps before production; with `respa` the outer steps are counted.",
+        "Number of steps of dynamics, including steps before production. With `respa` outer steps are counted.",
         kind=Kind.COUNT,
         shown=(Source.MD,),
     ),
-    _sampled("md_time", "Simulated time of these `n_md_steps` steps.", "ps", shown=(Source.MD,)),
+    _sampled("md_time", "Simulated time of all `n_md_steps` steps.", "ps", shown=(Source.MD,)),
     _sampled("n_frames", "Number of frames of the trajectory.", kind=Kind.COUNT),
     _sampled("n_samples", "Number of samples in production.", kind=Kind.COUNT),
     *_moments("potential_energy", "potential energy of the cell", "eV"),
     *_moments("temperature", "temperature", "K", **_FIRST),
-    *_moments("pressure", "pressure, with its kinetic part", "GPa", **_FIRST),
+    *_moments("pressure", "pressure, including the kinetic part,", "GPa", **_FIRST),
     *_moments("volume", "volume of the cell", "A^3", **_FIRST),
     _sampled(
         "std_conserved",
@@ -48,8 +48,8 @@ DYNAMICS: tuple[Column, ...] = (
     ),
     _sampled(
         "drift",
-        "Slope of a line through the energy that the exact equations of motion conserve: the total energy, plus the "
-        "energy that a thermostat or barostat holds, minus the energy that it gave.",
+        "Slope of a line through the conserved energy over time. The exact equations of motion conserve this energy: "
+        "the total energy, plus the energy of thermostat and barostat, minus the energy that they gave.",
         "eV/atom/ps",
         **_FIRST,
     ),
@@ -60,7 +60,7 @@ DYNAMICS: tuple[Column, ...] = (
     ),
     _sampled(
         "mean_stress",
-        "Mean over the samples of the stress, with its kinetic part; positive under tension, Voigt's order.",
+        "Mean of the stress over the samples, including the kinetic part; positive under tension, Voigt's order.",
         "GPa",
         shape=("6",),
     ),

@@ -23,7 +23,7 @@ ELASTICITY: tuple[Column, ...] = (
     ),
     _elastic(
         "bulk_modulus",
-        "Bulk modulus K, the mean of the Voigt and Reuss moduli.",
+        "Bulk modulus K (Hill average: mean of the Voigt and Reuss moduli).",
         "GPa",
         shown=(Source.ELASTIC, Source.SCREEN),
         compared=True,
@@ -31,7 +31,7 @@ ELASTICITY: tuple[Column, ...] = (
     ),
     _elastic(
         "shear_modulus",
-        "Shear modulus G, the mean of the Voigt and Reuss moduli.",
+        "Shear modulus G (Hill average: mean of the Voigt and Reuss moduli).",
         "GPa",
         shown=(Source.ELASTIC, Source.SCREEN),
         compared=True,
@@ -65,17 +65,19 @@ ELASTICITY: tuple[Column, ...] = (
     ),
     _elastic(
         "fit_residual",
-        "Root mean square difference between the stresses and the fit, of the part that changes sign with the strain.",
+        "Root mean square difference between stresses and fit. If each strain has an opposite, only the part of the "
+        "stresses that changes sign with the strain counts.",
         "GPa",
     ),
     _elastic(
         "fit_relative_residual",
-        "`fit_residual` divided by the root mean square of the same part of the stresses.",
+        "`fit_residual` divided by the root mean square of the stresses (the same part of the stresses as in "
+        "`fit_residual`).",
         shown=(Source.ELASTIC,),
     ),
     _elastic(
         "laue_deviation",
-        "Largest change of a component of the tensor when it is averaged over the point group.",
+        "Largest change of a component of the tensor by the average over the point group.",
         "GPa",
     ),
     _elastic("n_strains", "Number of strained cells.", kind=Kind.COUNT),

@@ -45,11 +45,12 @@ EQUATION_OF_STATE: tuple[Column, ...] = (
     _eos("eos_relative_residual", "`eos_residual` divided by the range of the energies."),
     _eos(
         "eos_pressure_deviation",
-        "Largest difference between the pressure from the stress and the pressure from the equation of state.",
+        "Largest difference between the pressure from the stress and the pressure from the equation of state, over "
+        "all volumes.",
         "GPa",
     ),
     _eos("n_volumes", "Number of volumes.", kind=Kind.COUNT),
     _eos("eos_volumes", "Volumes of the cell.", "A^3", shape=("V",)),
     _eos("eos_energies", "Energies at `eos_volumes`.", "eV", shape=("V",)),
-    _eos("eos_pressures", "Pressures from the stress at `eos_volumes`.", "GPa", shape=("V",)),
+    _eos("eos_pressures", "Pressures at `eos_volumes`, from the stress.", "GPa", shape=("V",)),
 )

@@ -25,8 +25,8 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "stress",
-        "Stress, positive under tension as in ASE; Voigt's order xx yy zz yz xz xy. Missing for rows that are not "
-        "periodic in all directions, except slabs with `cell=plane`.",
+        "Stress, positive under tension as in ASE; Voigt's order xx yy zz yz xz xy. Missing for wires, molecules, and "
+        "slabs without `cell=plane`.",
         "eV/A^3",
         shape=("6",),
         section=Section.RELAXATION,
@@ -34,7 +34,7 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "fmax",
-        "Largest norm of a force, without the components of atoms that are held.",
+        "Largest norm of a force; components of held atoms do not count.",
         "eV/A",
         section=Section.RELAXATION,
         sources=EVALUATED,
@@ -42,8 +42,7 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "stress_max",
-        "Largest component of the stress, after the external pressure is added, along the strains by which the cell "
-        "may relax.",
+        "Largest component of the stress plus the external pressure. Only strains by which the cell may relax count.",
         "GPa",
         section=Section.RELAXATION,
         sources=EVALUATED,
@@ -59,7 +58,7 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "net_force",
-        "Norm of the sum of the direct forces before this sum was removed.",
+        "Norm of the net direct force, before it was removed.",
         "eV/A",
         section=Section.RELAXATION,
         sources=tuple(source for source in EVALUATED if source is not Source.PHONONS),
@@ -67,7 +66,7 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "rotational_energy_std",
-        "Standard deviation of the energy over the rotations over which it is averaged.",
+        "Standard deviation of the energy over the rotations of the average.",
         "eV",
         section=Section.RELAXATION,
         sources=EVALUATED,
@@ -75,8 +74,7 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "rotational_forces_std",
-        "Standard deviation of the forces over the rotations over which they are averaged; root mean square over "
-        "components.",
+        "Standard deviation of the forces over the rotations of the average; root mean square over components.",
         "eV/A",
         section=Section.RELAXATION,
         sources=EVALUATED,
@@ -84,8 +82,7 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "rotational_stress_std",
-        "Standard deviation of the stress over the rotations over which it is averaged; root mean square over "
-        "components.",
+        "Standard deviation of the stress over the rotations of the average; root mean square over components.",
         "eV/A^3",
         section=Section.RELAXATION,
         sources=EVALUATED,
@@ -110,7 +107,7 @@ EVALUATION: tuple[Column, ...] = (
     ),
     Column(
         "uncertainty",
-        "Uncertainty of the energy that the model states, as a standard deviation.",
+        "Standard deviation of the energy, as the model estimates it.",
         "eV",
         section=Section.RELAXATION,
         sources=EVALUATED,

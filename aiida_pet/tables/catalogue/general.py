@@ -32,8 +32,8 @@ GENERAL: tuple[Column, ...] = (
     ),
     Column(
         "reason",
-        "Reason why the row left the screening: its status and message, or the part of the condition that it does not "
-        "fulfil.",
+        "Reason why the row left the screening: status and message, or the part of the condition that the row does "
+        "not fulfil.",
         kind=Kind.TEXT,
         section=Section.STATUS,
         sources=(Source.SCREEN,),
@@ -41,7 +41,7 @@ GENERAL: tuple[Column, ...] = (
     ),
     Column(
         "status",
-        "How the row ended: converged, max_steps, exploded, left, or the reason why there is no answer.",
+        "How the row ended: converged, max_steps, exploded, left, or another reason why there is no answer.",
         kind=Kind.TEXT,
         section=Section.STATUS,
         sources=EVALUATED,
@@ -74,7 +74,7 @@ GENERAL: tuple[Column, ...] = (
     ),
     Column(
         "heads",
-        "How the model gave forces and stress: conservative, or which of the two come from direct heads.",
+        "How the model gave forces and stress: conservative, or the names of those that come from direct heads.",
         kind=Kind.TEXT,
         section=Section.RELAXATION,
         sources=EVALUATED,

@@ -7,7 +7,7 @@ from aiida_pet.tables.column import PER_ATOM, Column, Kind, Section
 GIVEN: tuple[Column, ...] = (
     Column(
         "born_charges",
-        "Born effective charges of the input.",
+        "Born effective charges of all atoms, from the input.",
         "e",
         shape=(PER_ATOM, "3", "3"),
         section=Section.PHONONS,
@@ -20,50 +20,50 @@ GIVEN: tuple[Column, ...] = (
     ),
     Column(
         "fixed_scaled",
-        "True where an atom is held along a lattice vector: its fractional coordinate stays the same.",
+        "True where an atom is held along a lattice vector; its fractional coordinate does not change.",
         shape=(PER_ATOM, "3"),
         kind=Kind.FLAG,
     ),
     Column(
         "velocities",
-        "Velocities of the input, with which dynamics begin.",
+        "Initial velocities of the dynamics.",
         "A/fs",
         shape=(PER_ATOM, "3"),
         section=Section.DYNAMICS,
     ),
     Column(
         "md_temperature",
-        "Temperature of the dynamics of the row; it replaces the parameter.",
+        "Temperature of the dynamics of this row; replaces the parameter.",
         "K",
         section=Section.DYNAMICS,
     ),
     Column(
         "md_pressure",
-        "Pressure of the dynamics of the row; it replaces the parameter.",
+        "Pressure of the dynamics of this row; replaces the parameter.",
         "GPa",
         section=Section.DYNAMICS,
     ),
     Column(
         "md_timestep",
-        "Time step of the dynamics of the row; it replaces the parameter.",
+        "Time step of the dynamics of this row; replaces the parameter.",
         "fs",
         section=Section.DYNAMICS,
     ),
     Column(
         "md_steps",
-        "Number of steps of production of the row; it replaces the parameter.",
+        "Number of production steps of this row; replaces the parameter.",
         kind=Kind.COUNT,
         section=Section.DYNAMICS,
     ),
     Column(
         "md_seed",
-        "Seed of the random numbers of the row; it replaces the parameter.",
+        "Seed of the random numbers of this row; replaces the parameter.",
         kind=Kind.COUNT,
         section=Section.DYNAMICS,
     ),
     Column(
         "constraints_not_read",
-        "Names of constraints of the input that are not read; relaxations refuse the row.",
+        "Names of constraints in the input that are not read; relaxations refuse such a row.",
         kind=Kind.TEXT,
     ),
 )

@@ -7,7 +7,8 @@ from aiida_pet.tables.column import Column, Kind, Section, Source
 HULL: tuple[Column, ...] = (
     Column(
         "hull_status",
-        "Whether the row has an energy above the hull: ok, or the reason no_reference, not_converged or no_energy.",
+        "Whether the row has an energy above the hull: ok if it has, otherwise no_reference, not_converged or "
+        "no_energy.",
         kind=Kind.TEXT,
         section=Section.STATUS,
         sources=(Source.HULL,),
@@ -34,7 +35,7 @@ HULL: tuple[Column, ...] = (
     ),
     Column(
         "e_above_hull_std",
-        "Standard deviation of `e_above_hull` over the members of the ensemble, each with a hull of its own.",
+        "Standard deviation of `e_above_hull` over the members of the ensemble. Each member has its own hull.",
         "eV/atom",
         section=Section.HULL,
         sources=(Source.HULL,),
@@ -42,7 +43,8 @@ HULL: tuple[Column, ...] = (
     ),
     Column(
         "p_stable",
-        "Share of the members of the ensemble whose `e_above_hull` is at most `stability_threshold`.",
+        "Share of the members of the ensemble for which the row is stable (`e_above_hull` at most "
+        "`stability_threshold`).",
         section=Section.HULL,
         sources=(Source.HULL,),
         of_the_set=True,
@@ -83,21 +85,21 @@ HULL: tuple[Column, ...] = (
     ),
     Column(
         "decomposition_amounts",
-        "The fractions of `decomposition`, not rounded.",
+        "The atomic fractions of `decomposition`, not rounded.",
         shape=("L",),
         section=Section.HULL,
         sources=(Source.HULL,),
     ),
     Column(
         "hull_of",
-        "Quantity from which the hull is made: energy, or enthalpy at a pressure, with or without corrections.",
+        "Quantity from which the hull is made: energy, or enthalpy at a pressure, with corrections or without.",
         kind=Kind.TEXT,
         section=Section.HULL,
         sources=(Source.HULL,),
     ),
     Column(
         "correction",
-        "Correction of the Materials Project that was added to the energy on the hull, per cell; 0 if there is none.",
+        "Correction of the Materials Project that was added to the energy of the cell; 0 if there is none.",
         "eV",
         section=Section.HULL,
         sources=(Source.HULL,),

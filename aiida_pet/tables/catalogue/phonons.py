@@ -26,8 +26,8 @@ PHONONS: tuple[Column, ...] = (
     ),
     _phonons(
         "min_frequency",
-        "Lowest frequency over the mesh and the q-points of the supercell, without the acoustic modes at Gamma; "
-        "imaginary frequencies are negative.",
+        "Lowest frequency on the mesh and at the q-points of the supercell, without the acoustic modes at Gamma. "
+        "Imaginary frequencies are negative.",
         "THz",
         shown=(Source.PHONONS, Source.SCREEN),
         compared=True,
@@ -35,14 +35,14 @@ PHONONS: tuple[Column, ...] = (
     ),
     _phonons(
         "max_frequency",
-        "Highest frequency over the mesh and the q-points of the supercell.",
+        "Highest frequency on the mesh and at the q-points of the supercell.",
         "THz",
         shown=(Source.PHONONS,),
         compared=True,
     ),
     _phonons(
         "max_frequency_commensurate",
-        "Highest frequency over the q-points of the supercell alone, where nothing is interpolated.",
+        "Highest frequency at the q-points of the supercell alone, where nothing is interpolated.",
         "THz",
     ),
     _phonons(
@@ -71,8 +71,8 @@ PHONONS: tuple[Column, ...] = (
     ),
     _phonons(
         "imaginary_q",
-        "The q-point of the softest mode, in the reciprocal basis of the primitive cell; missing if the crystal is "
-        "stable.",
+        "The q-point of the softest mode, in the reciprocal basis of the primitive cell. It is missing if the crystal "
+        "is stable.",
         shape=("3",),
     ),
     _phonons("phonon_dos", "Density of states at `dos_frequencies`.", "1/THz", shape=("G",)),
@@ -99,15 +99,15 @@ PHONONS: tuple[Column, ...] = (
     _phonons("heat_capacity_300", "`heat_capacity` at 300 K.", "J/(K mol)", shown=(Source.PHONONS,)),
     _phonons(
         "net_force",
-        "Largest norm of the sum of the forces on a displaced cell, before this sum was removed.",
+        "Largest net force on a displaced supercell, before it was removed.",
         "eV/A",
     ),
     _phonons(
-        "acoustic_sum_rule_before", "Violation of the acoustic sum rule before it was enforced.", "eV/A^2"
+        "acoustic_sum_rule_before", "Violation of the acoustic sum rule before the correction.", "eV/A^2"
     ),
     _phonons(
         "acoustic_sum_rule",
-        "Violation of the acoustic sum rule that remains after it was enforced.",
+        "Violation of the acoustic sum rule that remains after the correction.",
         "eV/A^2",
     ),
     _phonons(
@@ -136,7 +136,7 @@ PHONONS: tuple[Column, ...] = (
     ),
     _phonons(
         "supercell_capped",
-        "True if `max_atoms` forbade the supercell that `min_image` asks for.",
+        "True if the supercell is smaller than `min_image` requires, because of `max_atoms`.",
         kind=Kind.FLAG,
         sources=(*_SUPERCELLS, Source.CONDUCTIVITY),
     ),
@@ -145,7 +145,7 @@ PHONONS: tuple[Column, ...] = (
     _phonons("force_constants", "Compact force constants of phonopy.", "eV/A^2", shape=(RAGGED, "3", "3")),
     _phonons(
         "primitive_atoms",
-        "Atoms of the cell of the row that make up the primitive cell.",
+        "Atoms of the row that form the primitive cell.",
         shape=(RAGGED,),
         kind=Kind.COUNT,
     ),
@@ -196,19 +196,19 @@ PHONONS: tuple[Column, ...] = (
     ),
     _phonons(
         "mode_amplitude",
-        "Displacement of the atom that moves most along the mode.",
+        "Largest displacement of an atom along the mode.",
         "A",
         sources=(Source.MODES,),
     ),
     _phonons(
         "n_cells",
-        "Number of primitive cells in the cell in which the mode was followed.",
+        "Number of primitive cells in the cell that was used to follow the mode.",
         kind=Kind.COUNT,
         sources=(Source.MODES,),
     ),
     _phonons(
         "volume_change",
-        "Volume after the mode was followed minus the volume before.",
+        "Volume after the mode was followed minus volume before.",
         "A^3/atom",
         sources=(Source.MODES,),
     ),

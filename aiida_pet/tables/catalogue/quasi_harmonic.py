@@ -43,7 +43,7 @@ QUASI_HARMONIC: tuple[Column, ...] = (
     _qha("gruneisen_300", "Thermodynamic Grueneisen parameter at 300 K.", shown=_FIRST, compared=True),
     _qha(
         "mode_gruneisen_300",
-        "Mean of the Grueneisen parameters of the modes, weighed by their heat capacities at 300 K.",
+        "Mean Grueneisen parameter of the modes, weighted by their heat capacities at 300 K.",
     ),
     _qha("qha_volume", "Volume of the cell at `temperatures`.", "A^3", shape=("T",)),
     _qha("thermal_expansion", "Thermal expansion of the volume at `temperatures`.", "1e-6/K", shape=("T",)),
@@ -64,7 +64,8 @@ QUASI_HARMONIC: tuple[Column, ...] = (
     _qha("gruneisen", "Thermodynamic Grueneisen parameter at `temperatures`.", shape=("T",)),
     _qha(
         "qha_max_temperature",
-        "Highest of `temperatures` at which the volume lies within `qha_volumes`; above it, properties are missing.",
+        "Highest temperature at which the volume is within `qha_volumes`. Above this temperature properties are "
+        "missing.",
         "K",
         shown=_FIRST,
     ),
@@ -86,14 +87,14 @@ QUASI_HARMONIC: tuple[Column, ...] = (
     ),
     _qha(
         "gruneisen_weights",
-        "Number of points of the mesh for which each mode stands.",
+        "Number of points of the mesh that each mode represents.",
         shape=(RAGGED,),
         when=when.stores_modes,
     ),
     _qha("gruneisen_frequencies", "Frequency of each mode.", "THz", shape=(RAGGED,), when=when.stores_modes),
     _qha(
         "gruneisen_modes",
-        "Grueneisen parameter of each mode; missing below 0.01 THz.",
+        "Grueneisen parameter of each mode; missing for modes below 0.01 THz.",
         shape=(RAGGED,),
         when=when.stores_modes,
     ),

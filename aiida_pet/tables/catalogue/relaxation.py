@@ -8,7 +8,7 @@ from aiida_pet.tables.column import RELAXED, Column, Kind, Section, Source
 RELAXATION: tuple[Column, ...] = (
     Column(
         "enthalpy",
-        "Enthalpy of the cell under the pressure of the relaxation, H = E + P V.",
+        "Enthalpy of the cell, H = E + P V, where P is the pressure of the relaxation.",
         "eV",
         section=Section.RELAXATION,
         sources=RELAXED,
@@ -43,7 +43,7 @@ RELAXATION: tuple[Column, ...] = (
     ),
     Column(
         "relaxation",
-        "Which of the two relaxations is the result: constrained or free.",
+        "Relaxation whose result was kept: constrained or free.",
         kind=Kind.TEXT,
         section=Section.RELAXATION,
         sources=(Source.COMBINED,),
@@ -51,7 +51,7 @@ RELAXATION: tuple[Column, ...] = (
     ),
     Column(
         "energy_gained",
-        "Energy of the first relaxation minus the energy of the second.",
+        "Energy of the first relaxation minus energy of the second relaxation.",
         "eV/atom",
         section=Section.RELAXATION,
         sources=(Source.COMBINED, Source.MODES),

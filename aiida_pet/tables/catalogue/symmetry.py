@@ -8,7 +8,7 @@ from aiida_pet.tables.column import EVALUATED, RELAXED, Column, Kind, Section, S
 SYMMETRY: tuple[Column, ...] = (
     Column(
         "spacegroup",
-        "Number of the space group at the tolerance of the stage; 0 for rows that have none.",
+        "Number of the space group at the tolerance of the stage; 0 for rows without a space group.",
         kind=Kind.COUNT,
         section=Section.SYMMETRY,
         sources=(Source.SYMMETRY,),
@@ -37,8 +37,7 @@ SYMMETRY: tuple[Column, ...] = (
     ),
     Column(
         "spacegroup_{symprec}",
-        "Number of the space group at this tolerance (A); 0 for rows that have none, such as slabs, wires and "
-        "molecules.",
+        "Number of the space group at this tolerance (A); 0 for slabs, wires and molecules.",
         kind=Kind.COUNT,
         section=Section.SYMMETRY,
         sources=EVALUATED,
@@ -49,7 +48,8 @@ SYMMETRY: tuple[Column, ...] = (
     ),
     Column(
         "initial_layergroup_{symprec}",
-        "Number of the layer group of a slab before the relaxation, at this tolerance; written if the set has slabs.",
+        "Number of the layer group of a slab before the relaxation, at this tolerance. The column exists if the set "
+        "has slabs.",
         kind=Kind.COUNT,
         section=Section.SYMMETRY,
         sources=RELAXED,
@@ -58,8 +58,8 @@ SYMMETRY: tuple[Column, ...] = (
     ),
     Column(
         "layergroup_{symprec}",
-        "Number of the layer group of a slab (1 to 80) at this tolerance (A), 0 for rows that are not slabs; written "
-        "if the set has slabs.",
+        "Number of the layer group of a slab (1 to 80) at this tolerance (A); 0 for rows that are not slabs. The "
+        "column exists if the set has slabs.",
         kind=Kind.COUNT,
         section=Section.SYMMETRY,
         sources=EVALUATED,
@@ -78,7 +78,8 @@ SYMMETRY: tuple[Column, ...] = (
     ),
     Column(
         "symmetry_warning",
-        "Space groups (or layer groups) at each tolerance, if they differ or the relaxation changed them.",
+        "Sentence with the space groups (or layer groups) at each tolerance, if they differ or if the relaxation "
+        "changed them.",
         kind=Kind.TEXT,
         section=Section.SYMMETRY,
         sources=EVALUATED,
@@ -88,7 +89,7 @@ SYMMETRY: tuple[Column, ...] = (
     ),
     Column(
         "constrained_spacegroup_{symprec}",
-        "Number of the space group after the relaxation that kept the symmetry.",
+        "Number of the space group after the constrained relaxation.",
         kind=Kind.COUNT,
         section=Section.SYMMETRY,
         sources=(Source.COMBINED,),

@@ -43,5 +43,5 @@ def test_the_volume_at_a_pressure_has_that_pressure(eos, pressure):
 
 
 def test_a_crystal_that_would_come_apart_has_no_volume(eos):
-    with pytest.raises(ValueError, match=r"does not reach a pressure of -5 eV/A\^3"):
+    with pytest.raises(ValueError, match=r"does not have a pressure of -5 eV/A\^3"):
         eos.volume_at(-5.0)

@@ -139,7 +139,7 @@ def test_parent_that_is_turned_is_refused(prototypes):
     turned = Atoms(
         parent.numbers, positions=parent.positions @ turn.T, cell=parent.cell[:] @ turn.T, pbc=True
     )
-    with pytest.raises(ValueError, match="strained or turned by"):
+    with pytest.raises(ValueError, match="strained or rotated by"):
         band_path(*parts(turned), parent=parts(parent))
 
 

@@ -213,5 +213,5 @@ def test_a_primitive_cell_that_is_none_is_refused():
         given_supercell(*of, primitive_matrix=0.7 * np.eye(3), supercell=(2, 2, 2))
     with pytest.raises(ValueError, match="inverse has whole numbers"):
         given_supercell(*of, primitive_matrix=np.zeros((3, 3)), supercell=(2, 2, 2))
-    with pytest.raises(ValueError, match="its 2 atoms are not images"):
+    with pytest.raises(ValueError, match="its 2 atoms are not periodic images"):
         given_supercell(*of, primitive_matrix=0.5 * np.eye(3), supercell=(2, 2, 2))

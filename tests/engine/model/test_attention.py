@@ -45,7 +45,7 @@ def test_attention_of_another_kind_is_left_as_it_is(caplog):
 
     block = AttentionBlock()
     assert lighten_attention(torch.nn.Sequential(block)) == 0
-    assert "not known here" in caplog.text
+    assert "unknown kind of attention" in caplog.text
     assert block(torch.ones(1), None, False) == 2.0
 
 

@@ -173,7 +173,7 @@ def test_nothing_comes_back_that_was_not_asked_for(mixed):
 def test_uncertainty_that_a_model_lacks_is_refused():
     with pytest.raises(
         UnsupportedModelError,
-        match=r"outputs has uncertainty, but the model, a PET, states no uncertainty.*llpr",
+        match=r"outputs has uncertainty, but the model, a PET, has no uncertainty.*llpr",
     ):
         BatchedPet(tiny_pet(), outputs=[Output.UNCERTAINTY])
 

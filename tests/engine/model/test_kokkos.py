@@ -140,7 +140,7 @@ def test_row_that_is_not_finite_leaves_the_others_alone(tmp_path, alloys):
 ])  # fmt: skip
 def test_what_it_lacks_is_refused_by_name(tmp_path, options, what):
     with pytest.raises(
-        UnsupportedModelError, match=rf"{what} is asked for, but .*\(pet-kokkos .*\) does not give it"
+        UnsupportedModelError, match=rf"{what} was requested, but .*\(pet-kokkos .*\) cannot give it"
     ):
         made(tmp_path, **options)
 

@@ -215,7 +215,7 @@ def test_make_model_takes_the_wrapper_only_where_it_must_and_says_why(tmp_path, 
 
 def test_what_the_model_lacks_is_refused():
     with pytest.raises(
-        UnsupportedModelError, match="outputs has uncertainty, but the model, a PET, states no uncertainty"
+        UnsupportedModelError, match="outputs has uncertainty, but the model, a PET, has no uncertainty"
     ):
         WrappedModel(tiny_pet(), outputs=[Output.UNCERTAINTY])
     with pytest.raises(UnsupportedModelError, match="no head 'energy/pbe'"):

@@ -94,7 +94,7 @@ def test_average_over_rotations_is_that_of_an_invariant_model(tmp_path):
 ])  # fmt: skip
 def test_what_only_pet_has_is_refused_by_name(tmp_path, options, what):
     with pytest.raises(
-        UnsupportedModelError, match=rf"{what}.* is asked for, but morse \(torch-sim-atomistic"
+        UnsupportedModelError, match=rf"{what}.* was requested, but morse \(torch-sim-atomistic"
     ):
         make_model(*written(tmp_path / "model.ckpt"), **options)
 
@@ -112,9 +112,7 @@ def test_package_and_weights_must_be_those_described(tmp_path):
     with pytest.raises(MissingModelError, match=r"weights\.bin"):
         make_model(*written(path, **given))
     weights.write_bytes(b"wrong")
-    with pytest.raises(
-        WrongHashError, match=r"weights\.bin of morse are not those that the description names"
-    ):
+    with pytest.raises(WrongHashError, match=r"weights\.bin of morse are not the weights of the description"):
         make_model(*written(path, **given))
     with pytest.raises(WrongHashError, match="is not the model that was asked for"):
         make_model(written(path)[0], "0" * 64)

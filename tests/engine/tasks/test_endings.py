@@ -48,10 +48,7 @@ def test_row_is_stagnant_when_it_is_quiet_and_comes_no_nearer(force, is_noisy, i
     if is_stagnant:
         status, why, warned = ends[0]
         assert (status, warned) == (RowStatus.MAX_STEPS, Warned.STAGNANT)
-        assert (
-            "no closer to convergence since step 0 of 60: the largest force is 0.0003 eV/A (fmax = 0.0001)"
-            in why
-        )
+        assert "no progress since step 0 of 60: the largest force is 0.0003 eV/A (fmax = 0.0001)" in why
         assert "dtype = mixed" in why
 
 

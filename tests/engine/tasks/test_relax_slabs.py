@@ -262,7 +262,7 @@ def test_only_slabs_with_a_third_vector_are_relaxed_in_their_plane(load_pet):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"pressure": 1.0}, "pressure 1.0 GPa does not go with cell=plane"),
+        ({"pressure": 1.0}, "pressure 1.0 GPa cannot be used with cell=plane"),
         ({"stress": "direct"}, "use stress=conservative"),
     ],
 )

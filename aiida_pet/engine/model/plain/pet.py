@@ -55,7 +55,7 @@ class PlainPet:
         try:
             self._read(checkpoint)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise NotPlainError(f"its form is not known: {type(error).__name__}: {error}") from error
+            raise NotPlainError(f"its structure is not known: {type(error).__name__}: {error}") from error
 
     def _read(self, checkpoint: Mapping[str, Any]) -> None:
         core = checkpoint.get("wrapped_model_checkpoint", checkpoint)

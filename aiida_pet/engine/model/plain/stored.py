@@ -71,9 +71,11 @@ def read_stored(content: bytes) -> dict[str, Any]:
         with torch.serialization.safe_globals(_CLASSES):
             checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise NotPlainError(f"it cannot be opened by itself: {error}".splitlines()[0]) from error
+        raise NotPlainError(f"it cannot be opened without metatrain: {error}".splitlines()[0]) from error
     except (RuntimeError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise NotPlainError(f"it cannot be opened by itself: {type(error).__name__}: {error}") from error
+        raise NotPlainError(
+            f"it cannot be opened without metatrain: {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(checkpoint, dict):
         raise NotPlainError(f"it holds a {type(checkpoint).__name__}")
     return checkpoint

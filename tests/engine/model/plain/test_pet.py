@@ -82,7 +82,7 @@ def test_what_is_not_known_is_named():
     del checkpoint["best_model_state_dict"]["backend.edge_embedder.weight"]
     with pytest.raises(NotPlainError, match=r"it has no edge_embedder\.weight"):
         PlainPet(checkpoint).backend(["energy"])
-    with pytest.raises(NotPlainError, match="its form is not known"):
+    with pytest.raises(NotPlainError, match="its structure is not known"):
         PlainPet({"architecture_name": "pet", "model_data": {}})
 
 

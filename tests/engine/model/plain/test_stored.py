@@ -40,7 +40,7 @@ def block(values: list[float], samples: list[int]) -> mts.TensorBlock:
 def test_nothing_is_called():
     class_of_a_stranger = saved({"model": torch.nn.Linear(2, 2)})
     for content in (saved({"evil": Evil()}), class_of_a_stranger):
-        with pytest.raises(NotPlainError, match="cannot be opened by itself"):
+        with pytest.raises(NotPlainError, match="cannot be opened without metatrain"):
             read_stored(content)
     assert CALLED == []
 
@@ -52,7 +52,7 @@ def test_numbers_and_tensors_are_read_and_others_refused():
     assert torch.equal(checkpoint["weights"]["a"], tensor)
     with pytest.raises(NotPlainError, match="it holds a list"):
         read_stored(saved([tensor]))
-    with pytest.raises(NotPlainError, match="cannot be opened by itself"):
+    with pytest.raises(NotPlainError, match="cannot be opened without metatrain"):
         read_stored(b"PK\x03\x04 and so on")
 
 
