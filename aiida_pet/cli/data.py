@@ -67,7 +67,7 @@ def data() -> None:
 @click.option(
     "--virial-sign",
     type=click.Choice(values_of(Sign)),
-    help="Sign with which virials become stresses: stress = sign * virial / volume.",
+    help="Sign of the virials: a stress is this sign times the virial, divided by the volume.",
 )
 @click.option(
     "--stress-unit",

@@ -286,8 +286,8 @@ def _note_likely_ids(crystal: Crystal, left_out: LeftOut) -> None:
     for name, value in crystal.columns.items():
         if name != EXPORTED_ID_KEY and isinstance(value, str | int) and sounds_like_id(name):
             left_out.note(
-                "no field with an id was found, so the name of the file became the id; if {name!r} holds it, give "
-                "id_key={name!r}"
+                "no field with an id was found, so the name of the file became the id; "
+                f"if {name!r} holds it, give id_key={name!r}"
             )
             return
 

@@ -233,7 +233,10 @@ def test_daemon_that_is_not_sound_is_told(aiida_profile, daemon, monkeypatch):
         "open files": True,
     }
     monkeypatch.setattr("aiida_pet.computers.health.validate_daemon_env", lambda _: "numpy 1\n -> 2")
-    assert next(check_daemon()).detail == "runs with other packages than this environment: numpy 1 -> 2"
+    assert (
+        next(check_daemon()).detail
+        == "the daemon runs with other packages than this environment: numpy 1 -> 2"
+    )
     monkeypatch.setattr(health, "SLOTS_SHARE", -1.0)
     assert not {check.what: check.ok for check in check_daemon()}["slots"]
     daemon.workers = None

@@ -264,7 +264,7 @@ def test_occupancy_that_is_not_said_is_one(tmp_path: Path, occupancy: str) -> No
         (block(sites="Vac1 Vac 0 0 0"), "site Vac1: got 'Vac': expected an element symbol"),
         (block(sites="Vac1 0 0 0", items="label fract_x fract_y fract_z"), "expected an element symbol"),
         (block(sites="Mo1 Mo 0 0"), "4 values, which is no multiple of its 5 items"),
-        (block(cell=(3, 3, 3, 90, 90, 200)), "span no volume"),
+        (block(cell=(3, 3, 3, 90, 90, 200)), "do not give a cell with a volume"),
         (block().replace("_cell_length_b 3.15\n", ""), "_cell_length_b is missing"),
         (block().replace("_cell_length_b 3.15", "_cell_length_b long"), "_cell_length_b is 'long'"),
     ],
@@ -389,7 +389,7 @@ def test_numbers_of_databases_are_ids_and_those_that_count_are_not(tmp_path: Pat
 def test_label_in_capitals_that_may_be_two_elements_is_refused(tmp_path: Path, label: str) -> None:
     items = "label fract_x fract_y fract_z"
     with pytest.raises(
-        StructureFileError, match=rf"site {label} .*may be {label[0]} or {label[:2].capitalize()}"
+        StructureFileError, match=rf"site {label} .*may mean {label[0]} or {label[:2].capitalize()}"
     ):
         read(tmp_path, block(sites=f"{label} 0 0 0", items=items))
     assert read(tmp_path, block(sites="OW1 0 0 0\nSi1 0.5 0 0", items=items)).table.numbers.tolist() == [
