@@ -11,6 +11,7 @@ from typing import Any
 
 DIGITS = 6
 """Of numbers in tables for people."""
+_SURE = 0.8  # how much of two names is alike where one is surely a slip of the other
 
 
 def plural(count: int, noun: str) -> str:
@@ -76,13 +77,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def close_names(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
     """Return the names that ``name`` may be a slip of, the closest first, three at most.
 
-    Case, blanks, hyphens and underscores do not count. If no name is spelt alike, those that begin with ``name``,
-    contain it, or have its letters in their order are taken.
+    Case, blanks, hyphens and underscores do not count. If no name is spelt nearly alike, the shortest name that begins
+    alike and has the letters of ``name`` in their order comes first. If no name is spelt alike at all, the names that
+    begin with ``name``, contain it, or have its letters in their order are taken.
 
     :param cutoff: how much of two names must be alike, as :func:`difflib.get_close_matches` takes it.
 
     >>> close_names("E-Above-Hul", ["energy", "e_above_hull"]), close_names("ehull", ["energy", "e_above_hull"])
     (['e_above_hull'], ['e_above_hull'])
+    >>> close_names("ehull", ["hull_of", "e_above_hull"])
+    ['e_above_hull', 'hull_of']
     """
     spelt: dict[str, list[str]] = {}
     for one in known:
@@ -91,8 +95,11 @@ def close_names(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[st
     if asked in spelt:
         return spelt[asked][:3]
     close = difflib.get_close_matches(asked, list(spelt), n=3, cutoff=cutoff)
-    if not close and len(asked) > 2:
+    if len(asked) > 2:
         in_order = re.compile(".*".join(map(re.escape, asked)))
+        shortest = sorted(filter(in_order.match, spelt), key=len)
+        if close and len(asked) > 3 and not difflib.get_close_matches(asked, close, n=1, cutoff=_SURE):
+            close = list(dict.fromkeys([*shortest[:1], *close]))
         for test in (lambda one: one.startswith(asked), lambda one: asked in one, in_order.match):
             close = close or sorted(filter(test, spelt), key=len)
     return [one for letters in close for one in spelt[letters]][:3]

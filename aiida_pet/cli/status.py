@@ -90,7 +90,8 @@ def echo_status(status: Status | TrainingStatus, most_jobs: int | None) -> None:
         say(f"  {_ADVICE_OF_OLD.sub('', progress.message.splitlines()[0])}")
     total, done = progress.rows_total, progress.rows_done
     share = f" ({100 * done / total:.0f} %)" if total else ""
-    say(f"rows      {done:,} of {total:,} done{share}, {progress.rows_left:,} left", 10)
+    of_all = " in all stages" if status.stages else ""
+    say(f"rows      {done:,} of {total:,} done{of_all}{share}, {progress.rows_left:,} left", 10)
     if progress.statuses:
         say(f"statuses  {told_statuses(progress.statuses)}", 10)
     if progress.warnings:

@@ -131,7 +131,7 @@ def no_such_column(name: str, names: Sequence[str], where: str = "") -> str:
     """
     begins = [other for other in names if other.startswith(f"{name}_")][:3]
     found = list(dict.fromkeys([*close_names(name, names), *begins]))[:3]
-    hint = f" (did you mean {' or '.join(found)}?)" if found else _of_another_source(name)
+    hint = f" (did you mean {either(found)}?)" if found else _of_another_source(name)
     if name_of_now(name) in names:
         hint = f" (it is called {name_of_now(name)} now)"
     told = ", ".join(names[:_MOST_NAMES])

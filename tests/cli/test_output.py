@@ -128,6 +128,7 @@ def test_a_slip_is_told_with_what_may_be_meant(arguments, hint):
     [
         ("E-Above Hull", ["e_above_hull"]),
         ("ehull", ["e_above_hull"]),
+        ("e_hull", ["e_above_hull"]),
         ("bulk", ["bulk_modulus", "bulk_modulus_voigt"]),
         ("enrgy", ["energy"]),
         ("voigt", ["bulk_modulus_voigt"]),
