@@ -83,7 +83,7 @@ class PhononWorkChain(CrystalsWorkChain):
             required=False,
             validator=validate_follow_modes,
             help="Displace crystals that have imaginary modes along their softest mode, and relax them freely. Give "
-            "true, or a dictionary with `amplitude` (A) and `{RELAX}` (parameters of that relaxation that differ "
+            f"true, or a dictionary with `amplitude` (A) and `{RELAX}` (parameters of that relaxation that differ "
             "from the parameters of the job).",
         )
         spec.outline(

@@ -50,7 +50,7 @@ def _no_where(context: click.Context, parameter: click.Parameter, value: str | N
     if value is not None:
         raise click.UsageError(
             "a screening uses all rows of its set. --keep 'STAGE: CONDITION' decides which rows go on after a stage, "
-            "and `aiida-pet data export SET -o FILE --where '{value}'` writes a part of the rows to a file"
+            f"and `aiida-pet data export SET -o FILE --where '{value}'` writes a part of the rows to a file"
         )
 
 
