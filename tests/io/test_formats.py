@@ -71,9 +71,12 @@ def test_format_that_is_only_read_is_not_written() -> None:
 
 
 def test_help_lists_the_formats() -> None:
-    for command, names in (("import", formats.readable()), ("export", formats.writable())):
-        shown = CliRunner().invoke(main, ["data", command, "--help"], terminal_width=200).output
-        assert f"[{'|'.join(names)}]" in "".join(shown.split())  # no line of help is longer than 80
+    for command, names in (
+        ("import", "|".join(formats.readable())),
+        ("export", ",".join(formats.writable())),
+    ):
+        shown = CliRunner().invoke(main, ["data", command, "--help"]).output
+        assert names in "".join(shown.split())  # no line of help is longer than 80
 
 
 @pytest.fixture
