@@ -285,7 +285,8 @@ def test_a_stage_is_added_in_three_files_and_takes_part_in_a_screening(
     with pytest.raises(ProtocolError, match=r"stage density: units: unknown; known are unit_mass, keep"):
         make_stages(("density",), None, {"density": {"units": 1}})
     with pytest.raises(
-        ProtocolError, match=r"unknown stages .*expected some of relax, symmetry, density, hull"
+        ProtocolError,
+        match=r"unknown stages: .*did you mean density.*expected some of relax, symmetry, density, hull",
     ):
         make_stages(("densities",))
     assert "density" not in make_stages()  # a screening that names no stages has those of this package
