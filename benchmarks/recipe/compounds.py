@@ -144,10 +144,10 @@ def frames(atoms: Atoms, calculator: Calculator, random: Generator) -> Iterator[
         if step in SAVED_STEPS:
             yield from _labelled(moving, calculator, step)
     for part in range(3):
-        yield from _labelled(_disturbed(moving, random, volume_alone=part == 2), calculator, step=99)
+        yield from _labelled(disturbed(moving, random, volume_alone=part == 2), calculator, step=99)
 
 
-def _disturbed(atoms: Atoms, random: Generator, *, volume_alone: bool) -> Atoms:
+def disturbed(atoms: Atoms, random: Generator, *, volume_alone: bool) -> Atoms:
     """Return a strained copy, or a small supercell of it; its atoms are rattled unless only the volume changes."""
     found = atoms.copy()
     if len(found) <= 2 and random.random() < 0.5:
