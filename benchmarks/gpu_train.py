@@ -1,16 +1,18 @@
-"""The model that ships from its frames, on a machine that is lent for minutes: direct heads, then conservative forces.
+"""The weights of a model trained on, on a GPU that is lent for minutes: ``python -m benchmarks.gpu_train``.
 
-``python -m benchmarks.gpu_train --data FOLDER --out OUT --budget 540`` times an epoch of each stage on a part of the
-frames, chooses how many epochs the budget holds, trains, and writes ``OUT/model.ckpt``, its card, its learning curve
-and its errors. It needs what ``make gpu-site`` gathers beside torch; the frames take 7 MiB (``common/*.xz`` and
-``refractory/*.xz``). An interrupted run leaves the checkpoints of its epochs in ``OUT``.
+``... MODEL.ckpt --train FRAMES.npz... --validation FRAMES.npz --out OUT --budget 400`` goes on with the weights of a
+plain PET checkpoint for as long as the budget allows, and writes them as ``OUT/weights.npz``, with the learning curve;
+``python -m benchmarks.recipe.with_weights`` puts them into the checkpoint. ``--unlabelled FRAMES.npz --teacher
+WEIGHTS`` labels more frames first, and writes them as ``OUT/labelled.npz``. It needs what ``make gpu-site`` gathers
+beside torch. All frames and their neighbours lie in the memory of the GPU, each step takes thousands of atoms, and the
+learning rate follows the clock.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
+import math
 import sys
 import time
 from dataclasses import dataclass
@@ -18,149 +20,205 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms
+import torch
 
-from aiida_pet.job.checkpoint import sha256_of
-from aiida_pet.job.folder import TRAIN_FILE, EngineSettings, ExitStatus, JobFolder
-from aiida_pet.tables.crystals import StructureTable
-from aiida_pet.training import folder
-from aiida_pet.training.folder import TrainingJob
-from aiida_pet.training.parameters import Stage
-from aiida_pet.training.run import Training
-from benchmarks.recipe.frames import held_out_frames, training_frames
+from aiida_pet.engine.batch.batch import Tensor
+from benchmarks.recipe.label import Teacher, labelled
+from benchmarks.recipe.packed import Packed
+from benchmarks.recipe.student import ENERGY, Frames, Student, loss_of, random_turns
 
-NAME = "pet-common-xs"
-DIRECT_SHARE = 0.5  # of the time, for the direct heads: an epoch of them takes a third of a conservative one
-PROBE_FRAMES = 2000
-SPARE = 0.9  # of the budget: starts, errors at the end
-PARAMETERS: dict[str, Any] = {
-    "architecture": "xs",
-    "cutoff": 6.0,
-    "cutoff_width": 1.0,
-    "neighbors": 20,
-    "hypers": {"d_pet": 64, "d_head": 64, "d_node": 256, "d_feedforward": 128, "num_heads": 4},
-    "group": "base",
-    "report_by": "kind",
-    "test_fraction": 0.0,
-    "validation_fraction": 0.1,
-    "seed": 20261128,
-    "learning_rate": 5e-4,
-    "learning_rate_direct": 1e-3,
-    "level_of_theory": "PBE (Materials Project)",
-    "name": NAME,
-}
+KINDS_TWICE = ("alloys", "PBE")  # a frame of these stands twice in an epoch: they are few among many crystals
+WARMUP, CLIP, EMA = 0.02, 1.0, 0.998
+BUCKETS = 4
+WEIGHTS_FILE = "weights.npz"
+
+
+def errors_of(student: Student, frames: Frames, batch_atoms: int) -> dict[str, float]:
+    """Return mean absolute errors: meV/atom, meV/A, meV/atom, and those of the direct forces, meV/A."""
+    ends = torch.cumsum(frames.batch.n_atoms, 0).cpu().numpy()
+    cuts = np.flatnonzero(np.diff(ends // batch_atoms, prepend=-1))
+    sums: dict[str, list[Tensor]] = {"energy": [], "forces": [], "virial": [], "direct_forces": []}
+    for first, last in zip(cuts, [*cuts[1:], len(frames)], strict=True):
+        rows = torch.arange(int(first), int(last), device=student.device)
+        found = student(frames, rows, None, learns=False)
+        sizes = frames.batch.n_atoms[rows].float()
+        forces = frames.forces[frames.batch.atoms_of(rows)]
+        sums["energy"].append(((found.energy - frames.energy[rows]) / sizes).detach().abs())
+        sums["forces"].append((found.forces - forces).detach().abs().reshape(-1))
+        off = (found.virial - frames.virial[rows]).detach() / sizes[:, None, None]
+        sums["virial"].append(off.abs().reshape(-1))
+        sums["direct_forces"].append((found.direct_forces - forces).detach().abs().reshape(-1))
+    return {name: 1e3 * float(torch.cat(values).mean()) for name, values in sums.items()}
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Where and on what it trains.
+class Options:
+    """How it is trained.
 
-    :ivar out: folder of all jobs.
-    :ivar sets: name of a set -> its frames.
-    :ivar device: as the engine calls it.
-    :ivar batch_atoms: atoms of a batch.
-    :ivar extra: parameters over :data:`PARAMETERS`.
+    :ivar out: folder for the weights and the learning curve.
+    :ivar budget: seconds of the steps.
+    :ivar rate: largest learning rate.
+    :ivar batch_atoms: atoms of a step.
+    :ivar muon: whether matrices inside the network are updated by Muon (K. Jordan et al. 2024) in place of Adam.
+    :ivar tf32: whether matrix products have 10 bits of mantissa, but for the last tenth of the time.
+    :ivar reports: how often errors on the validation frames are computed.
     """
 
     out: Path
-    sets: dict[str, StructureTable]
-    device: str
+    budget: float
+    rate: float
     batch_atoms: int
-    extra: dict[str, Any]
-
-    def train(
-        self, name: str, stage: Stage, epochs: int, model: Path | None, rows: int | None = None
-    ) -> Path:
-        """Run a stage in the folder ``name``, and return that folder.
-
-        :param rows: of the training set, the first ones; all if None.
-        :raises RuntimeError: if the training ended otherwise than well.
-        """
-        path = self.out / name
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir(parents=True)
-        sha256 = ""
-        if model is not None:
-            shutil.copy(model, path / "model.ckpt")
-            sha256 = sha256_of(model)
-        parameters = PARAMETERS | {"epochs": epochs, "epochs_direct": epochs, "batch_atoms": self.batch_atoms}
-        settings = EngineSettings(device=self.device, threads=1)
-        job = TrainingJob(stage, parameters | self.extra, NAME, sha256, settings=settings)
-        (path / TRAIN_FILE).write_text(job.to_json())
-        for which, table in self.sets.items():
-            chosen = table if rows is None else table.take(np.arange(min(rows, len(table))))
-            chosen.save(path / folder.set_file(which))
-        status = Training(path).run()
-        if status is not ExitStatus.OK:
-            progress = JobFolder(path).read_progress()
-            raise RuntimeError(f"{name} ended as {status.name}: {progress and progress.message}")
-        return path
+    muon: bool
+    tf32: bool
+    reports: int = 8
 
 
-def table_of(frames: list[Atoms]) -> StructureTable:
-    """Return frames with the columns that an import makes of their labels."""
-    labels = [
-        (atoms.info.pop("energy"), atoms.info.pop("stress"), atoms.arrays.pop("forces")) for atoms in frames
-    ]
-    names = {name: [atoms.info.pop(name) for atoms in frames] for name in ("base", "kind")}
-    for atoms in frames:
-        atoms.info = {}
-    table = StructureTable.from_ase([(f"frame-{i:06d}", atoms) for i, atoms in enumerate(frames)])
-    table.set_column("input_energy", np.array([energy for energy, _, _ in labels]), "eV")
-    voigt = np.array([np.reshape(stress, 9)[[0, 4, 8, 5, 2, 1]] for _, stress, _ in labels])
-    table.set_column("input_stress", voigt, "eV/A^3")
-    for name, values in names.items():
-        table.set_column(name, np.array(values, dtype=str))
-    table.atom_columns["input_forces"] = np.concatenate([forces for _, _, forces in labels])
-    return table
+class Batches:
+    """Frames of similar numbers of neighbours by and by, in random order, as places of about ``batch_atoms`` atoms.
 
-
-def epochs_in(budget_s: float, probe_s: tuple[float, float], share: float) -> int:
-    """Return how many epochs of all frames ``budget_s`` holds.
-
-    :param probe_s: seconds of a job of one epoch and of one of three, over a ``share`` of the frames.
+    :param often: (N,) how often a frame stands in an epoch.
     """
-    per_epoch = max((probe_s[1] - probe_s[0]) / 2, 1e-3) / share
-    return max(3, int(budget_s / per_epoch))
+
+    def __init__(self, widths: Tensor, sizes: Tensor, often: Tensor, batch_atoms: int, seed: int) -> None:
+        order = np.argsort(widths.cpu().numpy(), kind="stable")
+        self._sizes, self._often = sizes.cpu().numpy(), often.cpu().numpy()
+        self._buckets = np.array_split(order, BUCKETS)
+        self._batch_atoms, self._random = batch_atoms, np.random.default_rng(seed)
+        self._left: list[Any] = []
+        self.epochs = 0
+
+    def next(self) -> Any:
+        """Return the places of the frames of the next step."""
+        if not self._left:
+            self.epochs += 1
+            for bucket in self._buckets:
+                places = self._random.permutation(np.repeat(bucket, self._often[bucket]))
+                ends = np.cumsum(self._sizes[places])
+                cuts = np.flatnonzero(np.diff(ends // self._batch_atoms)) + 1
+                self._left += [part for part in np.split(places, cuts) if len(part)]
+            self._left = [self._left[place] for place in self._random.permutation(len(self._left))]
+        return self._left.pop()
+
+
+def optimizers_of(student: Student, options: Options) -> list[torch.optim.Optimizer]:
+    """Return what updates the weights."""
+    inner, others = [], []
+    for name, weight in zip(student.names, student.weights, strict=True):
+        is_inner = weight.ndim == 2 and not any(part in name for part in ("embedder", "last_layers"))
+        (inner if is_inner and options.muon else others).append(weight)
+    adam = torch.optim.Adam(others, lr=options.rate, betas=(0.9, 0.99), fused=student.device.type == "cuda")
+    if not inner:
+        return [adam]
+    return [
+        adam,
+        torch.optim.Muon(inner, lr=options.rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
+    ]
+
+
+def train(student: Student, frames: Frames, often: Tensor, validation: Frames, options: Options) -> None:
+    """Train for the budget, and write the averaged weights and the learning curve.
+
+    :param often: (N,) how often each of ``frames`` stands in an epoch.
+    """
+    device = student.device
+    torch.set_float32_matmul_precision("high" if options.tf32 else "highest")
+    torch.manual_seed(1)
+    batches = Batches(student.widths(frames), frames.batch.n_atoms, often, options.batch_atoms, 1)
+    optimizers = optimizers_of(student, options)
+    weights = student.weights
+    averaged = [weight.detach().clone() for weight in weights]
+    curve: list[dict[str, float]] = []
+    began, step, running = time.monotonic(), 0, torch.zeros((), device=device)
+    reported = 0
+    is_exact = not options.tf32
+
+    def told(row: dict[str, float]) -> None:
+        row |= {"seconds": time.monotonic() - began}
+        row |= _with_averages(student, averaged, validation, options.batch_atoms)
+        print(" ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
+        curve.append(row)
+
+    told({"epoch": 0, "step": 0})
+    while (passed := (time.monotonic() - began) / options.budget) < 1:
+        if passed > 0.9 and not is_exact:
+            torch.set_float32_matmul_precision("highest")
+            is_exact = True
+        rate = options.rate * min(1.0, passed / WARMUP + 0.01) * 0.5 * (1 + math.cos(math.pi * passed))
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        rows = torch.from_numpy(batches.next()).to(device)
+        turn = random_turns(len(rows), device)
+        loss = loss_of(student(frames, rows, turn, learns=True), frames, rows, turn)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, CLIP)
+        for optimizer in optimizers:
+            optimizer.step()
+        step += 1
+        with torch.no_grad():
+            keep = min(EMA, step / (step + 10))
+            torch._foreach_lerp_(averaged, [weight.detach() for weight in weights], 1 - keep)
+            running += (loss.detach() - running) * 0.02
+        if passed * options.reports > reported + 1:
+            reported = int(passed * options.reports)
+            told({"epoch": batches.epochs, "step": step, "loss": float(running)})
+    told({"epoch": batches.epochs, "step": step, "loss": float(running)})
+    found = {name: tensor.cpu().numpy() for name, tensor in zip(student.names, averaged, strict=True)}
+    np.savez(options.out / WEIGHTS_FILE, **found)
+    (options.out / "curve.json").write_text(json.dumps(curve, indent=1))
+
+
+def _with_averages(
+    student: Student, averaged: list[Tensor], validation: Frames, batch_atoms: int
+) -> dict[str, float]:
+    """Return the errors with the averaged weights."""
+    weights = [weight.detach() for weight in student.weights]
+    now = [weight.clone() for weight in weights]
+    torch._foreach_copy_(weights, averaged)
+    found = errors_of(student, validation, batch_atoms)
+    torch._foreach_copy_(weights, now)
+    return found
 
 
 def main() -> int:
-    """Train both stages within the budget."""
+    """Train a model within the budget."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_train", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with common/ and refractory/")
+    parser.add_argument("model", type=Path, help="plain PET checkpoint, one's own")
+    parser.add_argument("--train", type=Path, nargs="+", required=True, help="frames, as .npz")
+    parser.add_argument("--validation", type=Path, required=True, help="frames, as .npz")
+    parser.add_argument("--unlabelled", type=Path, help="frames to label and to train on, as .npz")
+    parser.add_argument("--teacher", type=Path, help="weights of Nequix for torch, which label them")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--budget", type=float, default=540.0, help="seconds for all")
+    parser.add_argument("--budget", type=float, default=400.0, help="seconds of training")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--batch-atoms", type=int, default=1024)
-    parser.add_argument("--quick", action="store_true", help="forty frames, a tiny model: a rehearsal")
+    parser.add_argument("--batch-atoms", type=int, default=4096)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--muon", action="store_true")
+    parser.add_argument("--tf32", action="store_true")
     arguments = parser.parse_args()
-    began = time.monotonic()
-    validation, _ = held_out_frames(arguments.data)
-    frames = training_frames(arguments.data)
-    extra: dict[str, Any] = {}
-    if arguments.quick:
-        frames, validation = frames[:40], validation[:12]
-        extra = {"architecture": "tiny", "hypers": {}, "min_rows": 4}
-    sets = {"training": table_of(frames), "validation": table_of(validation)}
-    plan = Plan(arguments.out, sets, arguments.device, arguments.batch_atoms, extra)
-    print(f"{len(frames)} frames to train on, {len(validation)} to validate with", flush=True)
-    model: Path | None = None
-    for stage, share in ((Stage.DIRECT, DIRECT_SHARE), (Stage.CONSERVATIVE, 1.0)):
-        probes = []
-        for epochs in (1, 3):
-            start = time.monotonic()
-            plan.train(f"probe-{stage}-{epochs}", stage, epochs, model, PROBE_FRAMES)
-            probes.append(time.monotonic() - start)
-        left = (SPARE * arguments.budget - (time.monotonic() - began)) * share
-        epochs = epochs_in(left, (probes[0], probes[1]), min(1.0, PROBE_FRAMES / len(frames)))
-        epochs = 3 if arguments.quick else epochs
-        print(f"{stage}: {epochs} epochs in {left:.0f} s", flush=True)
-        done = plan.train(str(stage), stage, epochs, model)
-        model = done / folder.TRAINED_FILE
-        outcome = json.loads((done / folder.OUTCOME_FILE).read_text())
-        print(f"{stage}: {json.dumps(outcome)}", flush=True)
-        shutil.copy(model, arguments.out / "model.ckpt")
-    print(f"{time.monotonic() - began:.0f} s in all", flush=True)
+    if (arguments.unlabelled is None) != (arguments.teacher is None):
+        parser.error("--unlabelled and --teacher belong together")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    device = torch.device(arguments.device)
+    start = time.monotonic()
+    student = Student(arguments.model, device)
+    composition = student.source.composition(ENERGY)
+    parts = [Packed.load(path) for path in arguments.train]
+    if arguments.unlabelled is not None:
+        parts.append(labelled(Packed.load(arguments.unlabelled), Teacher(arguments.teacher, device)))
+        parts[-1].save(arguments.out / "labelled.npz")
+        print(f"{time.monotonic() - start:.1f} s: {len(parts[-1])} frames labelled", flush=True)
+    packed = Packed.concatenate(parts)
+    frames = Frames.of(packed, composition, student.source.cutoff, device)
+    often = torch.from_numpy(1 + np.isin(packed.kind, KINDS_TWICE).astype(int))
+    validation = Frames.of(Packed.load(arguments.validation), composition, student.source.cutoff, device)
+    print(f"{time.monotonic() - start:.1f} s: {len(frames)} frames, {len(packed.numbers)} atoms", flush=True)
+    options = Options(
+        arguments.out, arguments.budget, arguments.rate, arguments.batch_atoms, arguments.muon, arguments.tf32
+    )
+    train(student, frames, often, validation, options)
     return 0
 
 

@@ -15,9 +15,6 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 pytest.importorskip("torch", reason="needs the extra `engine`")
 
-from aiida_pet.training.labels import read_labels
-from aiida_pet.training.parameters import parse_training
-from benchmarks.gpu_train import PARAMETERS, epochs_in, table_of
 from benchmarks.recipe.frames import held_out_frames, training_frames
 
 
@@ -79,22 +76,3 @@ def test_no_crystal_is_both_in_validation_and_test(data: Path) -> None:
     assert len(validation | test) == 1 + 20 + 3
     assert min(len(validation), len(test)) >= 5
     assert sum(len(frames) for frames in held_out_frames(data)) == 61 + 202
-
-
-def test_table_has_the_labels_of_the_frames(data: Path) -> None:
-    frames = training_frames(data)
-    expected = [(atoms.info["energy"], atoms.info["base"]) for atoms in frames]
-    table = table_of(frames)
-    labels = read_labels(table, parse_training(PARAMETERS))
-    np.testing.assert_allclose(labels.energy, [energy for energy, _ in expected])
-    assert table.columns["base"].tolist() == [base for _, base in expected]
-    assert labels.forces is not None
-    np.testing.assert_allclose(labels.forces[:, 0], 0.01 * labels.energy)
-    assert labels.stress is not None
-    np.testing.assert_allclose(labels.stress, np.arange(6) * labels.energy[:, None])
-
-
-def test_epochs_fill_the_time_and_are_three_at_least() -> None:
-    # two epochs of a tenth of the frames take 4 s: 20 s an epoch of all
-    assert epochs_in(200.0, (7.0, 11.0), 0.1) == 10
-    assert epochs_in(10.0, (7.0, 11.0), 0.1) == 3
