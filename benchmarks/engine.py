@@ -12,6 +12,7 @@ import torch
 
 from aiida_pet.engine.batch.batch import Batch
 from aiida_pet.engine.batch.evaluation import Evaluation
+from aiida_pet.engine.model.metatrain_pet import pet_of
 from aiida_pet.engine.model.pet import BatchedPet, load_model, load_plain
 from aiida_pet.engine.model.plain.pet import PlainPet
 from aiida_pet.engine.tasks.relax import Relax
@@ -43,8 +44,7 @@ def random_alloys(count: int, seed: int = 0) -> StructureTable:
 
 def shipped() -> Any:
     """Return metatrain's PET of the checkpoint that ships, without its uncertainty, so that it may be made float64."""
-    found = load_model(embedded_path(), embedded_card()["sha256"])
-    return getattr(found, "model", found)
+    return pet_of(load_model(embedded_path(), embedded_card()["sha256"]))
 
 
 def shipped_plain() -> PlainPet:

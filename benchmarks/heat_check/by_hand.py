@@ -33,17 +33,6 @@ class ByHand:
     kappa: float
 
 
-def calculator_of(path: Any) -> Calculator:
-    """Return metatomic's calculator of a checkpoint in float64; the file is loaded, so it has to be trusted."""
-    import torch
-    from metatomic_ase import MetatomicCalculator
-    from metatrain.utils.io import load_model
-
-    model = load_model(path)
-    model = getattr(model, "model", model).to(torch.float64)  # without an uncertainty, which stays float32
-    return MetatomicCalculator(model.export(), device="cpu")
-
-
 def forces_on(cells: Iterable[Any], calculator: Calculator) -> Floats:
     """Return the forces on supercells of phonopy, eV/A."""
     found = []

@@ -16,10 +16,11 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
 
+from aiida_pet.engine.model.ase_calculator import pet_calculator
 from aiida_pet.job.tasks import Task
 from aiida_pet.tables.arrays import Floats
 from aiida_pet.tables.crystals import StructureTable
-from benchmarks.heat_check.by_hand import calculator_of, forces_on, phonopy_atoms
+from benchmarks.heat_check.by_hand import forces_on, phonopy_atoms
 from benchmarks.heat_check.verdict import Verdict
 from benchmarks.model_check.engine import Model, run
 
@@ -51,7 +52,7 @@ GIVEN: dict[str, Any] = {
 
 def verdicts(model: Model, names: Iterable[str] = tuple(CRYSTALS)) -> Iterator[Verdict]:
     """Yield volumes and expansions beside those by hand, and beside experiment."""
-    calculator = calculator_of(model.path)
+    calculator = pet_calculator(model.path, model.sha256, device="cpu")
     for name in names:
         atoms, measured = CRYSTALS[name]
         began = time.perf_counter()

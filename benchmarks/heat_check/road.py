@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from aiida_pet.engine.model.ase_calculator import pet_calculator
 from aiida_pet.job.parameters import parse_parameters
 from aiida_pet.job.tasks import Task
 from aiida_pet.tables.arrays import Floats
 from aiida_pet.transport.rows import transport_of_row
-from benchmarks.heat_check.by_hand import ConductivityByHand, calculator_of
+from benchmarks.heat_check.by_hand import ConductivityByHand
 from benchmarks.heat_check.crystals import with_cells
 from benchmarks.heat_check.verdict import Verdict
 from benchmarks.model_check.engine import Model, run
@@ -45,7 +46,7 @@ GIVEN: dict[str, Any] = {
 
 def verdicts(model: Model, crystals: dict[str, Atoms]) -> Iterator[Verdict]:
     """Yield the forces and the conductivity of each crystal beside those by hand."""
-    calculator = calculator_of(model.path)
+    calculator = pet_calculator(model.path, model.sha256, device="cpu")
     for name, atoms in crystals.items():
         yield _judged(name, atoms, model, calculator)
 

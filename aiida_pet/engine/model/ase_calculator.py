@@ -1,6 +1,7 @@
 """PET as an ASE calculator through metatrain and metatomic-ase: what the batched engine is compared with.
 
-Nothing here is shared with the batched evaluation but the checkpoint and the check of its hash.
+Nothing here is shared with the batched evaluation but the checkpoint and the check of its hash. An uncertainty (LLPR)
+around the model is left off: the calculator has no place for it, and it would keep a part of the model in float32.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from ase.calculators.calculator import Calculator
 from metatomic_ase import MetatomicCalculator
 from metatrain.utils.io import model_from_checkpoint
 
+from aiida_pet.engine.model.metatrain_pet import pet_of
 from aiida_pet.job.checkpoint import load_checkpoint
 from aiida_pet.job.parameters import Derivation, Dtype
 
@@ -41,7 +43,7 @@ def pet_calculator(
             "dtype = 'mixed': expected float32 or float64, since ASE evaluates a model in one precision"
         )
     checkpoint = load_checkpoint(Path(path), sha256)
-    model = model_from_checkpoint(checkpoint, context="export").eval()
+    model = pet_of(model_from_checkpoint(checkpoint, context="export")).eval()
     model = model.to(getattr(torch, Dtype(dtype).value))
     direct = (Derivation(forces) is Derivation.DIRECT, Derivation(stress) is Derivation.DIRECT)
     non_conservative = {
