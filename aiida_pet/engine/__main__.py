@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from typing import NoReturn
 
 import aiida_pet
 from aiida_pet.job.folder import JOB_FILE, LOG_FILE, TRAIN_FILE, TRANSPORT_FILE, JobFolder
@@ -18,6 +19,15 @@ from aiida_pet.job.other_engines import KOKKOS, description_of
 
 _TRAINING = f"{aiida_pet.__name__}.training.run"
 _TRANSPORT = f"{aiida_pet.__name__}.transport.run"
+
+
+def run() -> NoReturn:
+    """Run the command and end the process at once: to take torch apart first would take half a second of each job."""
+    status = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -100,4 +110,4 @@ def _keep_private(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -185,7 +185,7 @@ def test_setup_works_in_a_profile_that_is_there_and_tells_what_it_lacks(read, ai
 
 def test_computer_is_this_machine_without_waiting(computer):
     assert (computer.transport_type, computer.scheduler_type) == ("core.local", "core.direct")
-    assert computer.get_minimum_job_poll_interval() == 1
+    assert computer.get_minimum_job_poll_interval() == 0.5
     assert computer.get_default_mpiprocs_per_machine() == 1
     configuration = computer.get_configuration()
     assert (configuration["safe_interval"], configuration["use_login_shell"]) == (0, False)
