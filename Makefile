@@ -1,6 +1,7 @@
 # The first call of any target makes .venv (see scripts/make-venv.sh); `make venv` again after pyproject.toml changed.
 VENV ?= .venv
 BIN := $(VENV)/bin
+THREADS := $(OMP_NUM_THREADS)
 # Two torch processes that spin on the same cores are many times slower than one: one thread unless asked otherwise.
 export OMP_NUM_THREADS ?= 1
 
@@ -26,9 +27,9 @@ lint: venv
 	$(BIN)/ruff format --check .
 	@scripts/typecheck.sh $(VENV)
 
-# make bench NAME=overhead
+# make bench NAME=overhead; each benchmark takes one thread or all cores, unless OMP_NUM_THREADS says otherwise
 bench: venv
-	@$(BIN)/python -m benchmarks $(NAME)
+	@$(if $(THREADS),,env -u OMP_NUM_THREADS) $(BIN)/python -m benchmarks $(NAME)
 
 # Compare the engine on a GPU with the CPU and measure it; make gpu-check GPU="--device cpu --quick" to rehearse
 gpu-check: venv

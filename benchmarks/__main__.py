@@ -26,6 +26,7 @@ NAMES = {
     "nve": "drifts of ten crystals of the model that ships by LAMBench's protocol",
     "hull": "energies above hull of 16,000 entries against pymatgen's PatchedPhaseDiagram, and of 257,000",
     "funnel": "a screening of 2,000 crystals through AiiDA: time of each stage, share of the engine, bytes",
+    "first_picture": "from the end of the install to the bands of a first crystal: each command that is typed",
     "eta": "the time left that a live status tells of a screening, over the truth",
     "campaign": "a campaign of 256,963 crystals: overhead, memory, bytes, and how long answers take",
     "interrupted": "such a campaign whose client and daemon are killed in the middle: what is done twice",
