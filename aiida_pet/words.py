@@ -28,6 +28,11 @@ def _plural_of(noun: str) -> str:
     return f"{noun}es" if noun.endswith(("s", "x", "z", "ch", "sh")) else f"{noun}s"
 
 
+def with_article(noun: str) -> str:
+    """Return ``noun`` after its indefinite article, such as ``an Int``."""
+    return f"{'an' if noun[:1].upper() in 'AEIOU' else 'a'} {noun}"
+
+
 def shortened(names: Sequence[Any], most: int = 12) -> str:
     """Return names in one line, not more than ``most`` of them."""
     if len(names) > most:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from aiida_pet.words import plural, shortened
+from aiida_pet.words import plural, shortened, with_article
 
 
 class CampaignError(Exception):
@@ -30,7 +30,9 @@ class WrongNodeError(CampaignError, TypeError):
     def __init__(self, node: Any, named: object, expected: Sequence[str]) -> None:
         self.pk = node.pk
         self.expected = tuple(expected)
-        super().__init__(f"node {named} is a {type(node).__name__}, expected a {' or '.join(expected)}")
+        super().__init__(
+            f"node {named} is {with_article(type(node).__name__)}, expected a {' or '.join(expected)}"
+        )
 
 
 class NoRowsError(CampaignError, LookupError):

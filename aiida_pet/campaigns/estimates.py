@@ -61,8 +61,8 @@ class Rate:
         if not self.jobs:
             larger = f", times {self.scale:.3g} since this model is larger" if self.scale > 1 else ""
             return (
-                "a rough guess, since the profile has no past job with this model: the time on one CPU core with a "
-                f"model of {DEFAULT_PARAMETERS:,} parameters{larger}"
+                "a rough guess, since the profile has no past job with this model: the time that another model, with "
+                f"{DEFAULT_PARAMETERS:,} parameters, takes on one CPU core{larger}"
             )
         return f"{plural(self.jobs, 'past job')} with this model on {self.device or '?'}"
 

@@ -301,6 +301,7 @@ def _check(stages: dict[str, dict[str, Any]], structures: Any) -> None:
 
 def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, request: Request) -> None:
     from aiida_pet.campaigns.plans import unsupported_elements, unsupported_rows
+    from aiida_pet.workchains.screening import parameters_of
 
     table = structures.to_table()
     sizes = table.n_atoms
@@ -321,8 +322,7 @@ def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, reques
     lines, told_options_of = [], {}
     for stage, options in stages.items():
         shown = {name: value for name, value in options.items() if name not in ("keep", "parameters")}
-        shown |= options.get("parameters", {})
-        told = assigned(shown)
+        told = assigned(shown | parameters_of(stage, stages))
         one = expected.get(stage)
         jobs, time = (f"at most {one.jobs}", f"at most {duration(one.wall_s)}") if one else ("-", "-")
         lines.append((stage, options.get("keep") or "every row with an answer", jobs, time))

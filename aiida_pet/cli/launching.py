@@ -377,7 +377,7 @@ def start(
     from aiida_pet.campaigns import status
     from aiida_pet.cli.status import echo_status, follow
 
-    note(f"<{node.pk}> started; Ctrl-C does not stop it. `aiida-pet status {node.pk}` shows it again.")
+    note(f"{what} <{node.pk}> started; Ctrl-C does not stop it. `aiida-pet status {node.pk}` shows it again.")
     follow(node, POLL_S)
     found = status(node)
     if request.as_json:

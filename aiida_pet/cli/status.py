@@ -90,15 +90,19 @@ def echo_status(status: Status | TrainingStatus, most_jobs: int | None) -> None:
         say(f"  {_ADVICE_OF_OLD.sub('', progress.message.splitlines()[0])}")
     total, done = progress.rows_total, progress.rows_done
     share = f" ({100 * done / total:.0f} %)" if total else ""
-    of_all = " in all stages" if status.stages else ""
-    say(f"rows      {done:,} of {total:,} done{of_all}{share}, {progress.rows_left:,} left", 10)
+    so_far = " in the stages so far" if status.stages else ""
+    say(f"rows      {done:,} of {total:,} done{so_far}{share}, {progress.rows_left:,} left", 10)
     if progress.statuses:
         say(f"statuses  {told_statuses(progress.statuses)}", 10)
     if progress.warnings:
         say(f"warnings  {warnings.told(progress.warnings)}", 10)
     if not progress.finished:
-        rate = f"{progress.rate:.3g} rows/s" if progress.rate else "no rate yet"
-        say(f"speed     {rate}, about {duration(status.left_s)} left", 10)
+        left = f"about {duration(status.left_s)} left"
+        if status.stages:  # each has a speed of its own
+            say(f"time      {left}", 10)
+        else:
+            rate = f"{progress.rate:.3g} rows/s" if progress.rate else "no rate yet"
+            say(f"speed     {rate}, {left}", 10)
     cached = f", {progress.n_cached:,} of them from the cache" if progress.n_cached else ""
     say(f"engines   {duration(progress.engine_s)} in {plural(len(progress.jobs), 'job')}{cached}", 10)
     _echo_stages(status.stages)

@@ -12,7 +12,7 @@ from ase.data import chemical_symbols
 from aiida_pet.data.model import PetModelData
 from aiida_pet.models.cards import EMBEDDED_NAME, embedded_card
 from aiida_pet.models.registry import list_models
-from aiida_pet.words import did_you_mean
+from aiida_pet.words import did_you_mean, with_article
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -42,7 +42,7 @@ def find_model(which: str) -> PetModelData | None:
             ) from error
         if not isinstance(node, PetModelData):
             raise ModelNotFoundError(
-                f"node {which} is a {type(node).__name__}, not a model: see `aiida-pet model list`"
+                f"node {which} is {with_article(type(node).__name__)}, not a model: see `aiida-pet model list`"
             )
         return node
     key = "sha256" if _SHA256.fullmatch(which.lower()) else "name"

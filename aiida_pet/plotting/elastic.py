@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from aiida_pet.figures.elastic import REMEDY, ElasticSurface, elastic_surface_of_row
@@ -112,6 +113,8 @@ def _polar(ax: Any) -> None:
     ax.set_rmin(0)
     ax.tick_params(labelsize=8)
     ax.set_rlabel_position(22)
+    for label in ax.get_yticklabels():
+        label.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
     ax.yaxis.set_major_locator(MaxNLocator(4))
     ax.grid(linewidth=0.4)
     ax.spines["polar"].set_linewidth(0.5)

@@ -151,7 +151,7 @@ def test_where_that_fits_no_row_is_refused(prepare, alloys):
 def test_wait_follows_to_the_end(launch, alloys):
     node = launch("relax", alloys, "--wait")
     told = launch.result.stderr.splitlines()
-    assert told[0].startswith(f"<{node.pk}> started; Ctrl-C does not stop it.")
+    assert f" <{node.pk}> started; Ctrl-C does not stop it." in told[0]
     assert told[-1].startswith(f"relax <{node.pk}>")
     assert told[-1].endswith("finished [0], 6/6 rows (converged 6)")
     assert "rows      6 of 6 done (100 %), 0 left" in launch.result.stdout

@@ -41,7 +41,7 @@ GENERAL: tuple[Column, ...] = (
     ),
     Column(
         "status",
-        "How the row ended: converged, max_steps, exploded, left, or another reason why there is no answer.",
+        "How the row ended: converged, max_steps, diverged, left, or another reason why there is no answer.",
         kind=Kind.TEXT,
         section=Section.STATUS,
         sources=EVALUATED,
