@@ -23,8 +23,10 @@ from aiida_pet.data.model import PetModelData
 from aiida_pet.job.stages import Stage
 from aiida_pet.job.tasks import Task
 
-STAGE_S = 6.0
+STAGE_S = 5.0
 """Of AiiDA per stage: to put its rows together, judge them and begin the next."""
+TABLE_S = 2.0
+"""Of AiiDA after the last stage: the final table."""
 USUAL_SHARES: dict[str, float] = {Stage.HULL: 0.4, Stage.PHONONS: 0.7}
 """Share of the rows that a stage keeps, where no past screening tells; the others keep 0.95."""
 OTHER_SHARE = 0.95

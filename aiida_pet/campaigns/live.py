@@ -14,7 +14,7 @@ from aiida.manage import get_manager
 from sqlalchemy.exc import OperationalError
 
 from aiida_pet.campaigns.advice import obstacles
-from aiida_pet.campaigns.forecast import STAGE_S, Engines, Expected, Pace, StageCourse, seconds_left
+from aiida_pet.campaigns.forecast import TABLE_S, Engines, Expected, Pace, StageCourse, seconds_left
 from aiida_pet.campaigns.lines import told_statuses
 from aiida_pet.campaigns.nodes import Named, load
 from aiida_pet.campaigns.progress import (
@@ -211,7 +211,7 @@ class Watched:
         return Look(
             title=title_of(self.node, self.name),
             elapsed_s=max(0.0, ended - self.node.ctime.timestamp()),
-            left_s=None if progress.finished else sum(left) + STAGE_S,  # the final table is to come
+            left_s=None if progress.finished else sum(left) + TABLE_S,
             stages=tuple(looks),
             lanes=tuple(_lanes(calls, progress)),
             obstacles=() if progress.finished else tuple(obstacles(calls, progress)),

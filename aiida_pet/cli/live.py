@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,15 +21,18 @@ BAR = 20
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _SLOW = 0.1
 """Rows per second below which it is said how long each takes."""
+HasEnded = Callable[[], bool]
+_SHARE_OF_PICTURE, _SHARE_OF_LINES = 0.1, 0.02  # of a core, which engines on this machine lack
 _QUIET_LINE_S = 60.0
 """A plain line comes when rows have come, and otherwise after so long."""
 
 
-def follow_look(looks: Iterable[Look], interval: float, pk: int) -> None:
+def follow_look(looks: Iterable[Look], interval: float, pk: int, has_ended: HasEnded) -> None:
     """Show ``looks`` until the last one.
 
     :param interval: seconds between two of them.
     :param pk: pk of the launch, for what is said if one leaves.
+    :param has_ended: says, at little cost, whether the launch has ended.
     :raises click.exceptions.Exit: with status 130 if one leaves by Ctrl-C; the launch goes on.
     """
     from rich.console import Console
@@ -38,27 +41,38 @@ def follow_look(looks: Iterable[Look], interval: float, pk: int) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=False, force_terminal=sys.stderr.isatty())
     try:
         show = _redraw if console.is_terminal and not console.is_dumb_terminal else _print
-        show(console, looks, interval)
+        show(console, looks, interval, has_ended)
     except KeyboardInterrupt:
         click.echo(f"<{pk}> goes on; `aiida-pet status {pk} --watch` shows it again", err=True)
         click.echo(f"`aiida-pet stop {pk}` stops it", err=True)
         raise click.exceptions.Exit(130) from None
 
 
-def _paced(looks: Iterable[Look], interval: float) -> Iterator[Look]:
+def _paced(looks: Iterable[Look], interval: float, share: float, has_ended: HasEnded) -> Iterator[Look]:
+    """Yield ``looks``, at least ``interval`` seconds apart, which take at most ``share`` of a core's time.
+
+    The last look comes soon after the launch has ended.
+    """
+    before = time.process_time()
     for look in looks:
+        spent = time.process_time() - before
         yield look
         if not look.finished:
             time.sleep(interval)
+            left = spent / share - interval
+            while left > 0 and not has_ended():
+                time.sleep(interval)
+                left -= interval
+        before = time.process_time()
 
 
-def _redraw(console: Any, looks: Iterable[Look], interval: float) -> None:
+def _redraw(console: Any, looks: Iterable[Look], interval: float, has_ended: HasEnded) -> None:
     from rich.console import Group
     from rich.live import Live
 
     known: set[str] = set()
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
-        for look in _paced(looks, interval):
+        for look in _paced(looks, interval, _SHARE_OF_PICTURE, has_ended):
             for obstacle in (one for one in look.obstacles if one not in known):
                 known.add(obstacle)
                 console.print(obstacle, style="yellow", markup=False, width=console.width - 1)
@@ -77,14 +91,14 @@ def _has_blocks(console: Any) -> bool:
     return "utf" in str(console.encoding).lower()
 
 
-def _print(_console: Any, looks: Iterable[Look], interval: float) -> None:
+def _print(_console: Any, looks: Iterable[Look], interval: float, has_ended: HasEnded) -> None:
     """Print a line when rows have come or something else than rows has changed, or after a minute."""
     from aiida_pet.campaigns.live import plain_line
 
     known: set[str] = set()
     last: tuple[Any, ...] = ()
     when = 0.0
-    for look in _paced(looks, interval):
+    for look in _paced(looks, interval, _SHARE_OF_LINES, has_ended):
         for obstacle in (one for one in look.obstacles if one not in known):
             known.add(obstacle)
             click.echo(obstacle, err=True)

@@ -74,7 +74,7 @@ def follow(launch: str | ProcessNode, interval: float) -> None:
 
     node = load(launch, ProcessNode)
     looks = training_looks(node) if is_training(node) else live_looks(node)
-    follow_look(looks, interval, node.pk)
+    follow_look(looks, interval, node.pk, lambda: bool(node.is_terminated))
 
 
 def echo_status(status: Status | TrainingStatus, most_jobs: int | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from aiida_pet.campaigns.live import LaneLook, Look, StageLook, live_looks, plain_line
 from aiida_pet.campaigns.progress import CampaignProgress
-from aiida_pet.cli.live import picture
+from aiida_pet.cli.live import _paced, picture
 from aiida_pet.job.folder import Progress
 from support.terminal import Screens, on_terminal
 
@@ -46,7 +47,7 @@ def replay() -> None:
     from aiida_pet.cli.live import follow_look
 
     moments = [look(done, lanes) for done, lanes in ((0, 6), (20, 6), (40, 2), (60, 1))]
-    follow_look([*moments, look(60, 0, finished=True)], 0.3, 53)
+    follow_look([*moments, look(60, 0, finished=True)], 0.3, 53, lambda: False)
 
 
 def replayed(columns: int, lines: int = 24, seconds: float = 0.3, **options: Any) -> Screens:
@@ -127,7 +128,7 @@ def test_lines_are_plain_in_a_cell_of_jupyter(
     from aiida_pet.cli.live import follow_look
 
     monkeypatch.setenv("FORCE_COLOR", "1")  # as Jupyter does, whose cells are no terminals
-    follow_look(iter([look(20)]), 0.0, 53)
+    follow_look(iter([look(20)]), 0.0, 53, lambda: False)
     told = capsys.readouterr().err
     assert "phonons 20/60 rows" in told
     assert "\x1b" not in told
@@ -145,7 +146,7 @@ def test_leaving_says_that_the_launch_goes_on(
 
     monkeypatch.setattr("aiida_pet.cli.live.time.sleep", leave)
     with pytest.raises(click.exceptions.Exit) as left:
-        follow_look([look(), look()], 2.0, 53)
+        follow_look([look(), look()], 2.0, 53, lambda: False)
     assert left.value.exit_code == 130
     assert capsys.readouterr().err.splitlines()[-2:] == [
         "<53> goes on; `aiida-pet status 53 --watch` shows it again",
@@ -217,3 +218,22 @@ def test_screening_shows_all_its_stages(batch_inputs: Any) -> None:
     ]
     assert found.finished
     assert found.title.startswith(f"screen <{node.pk}>")
+
+
+def test_looks_that_cost_much_come_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("aiida_pet.cli.live.time.sleep", slept.append)
+
+    def looks() -> Iterator[Look]:
+        yield look()
+        until = time.process_time() + 0.05
+        while time.process_time() < until:
+            pass
+        yield look()
+        yield look(finished=True)
+
+    assert len(list(_paced(looks(), 2.0, 0.01, lambda: False))) == 3
+    assert 4 <= len(slept) < 20  # the first look costs nothing, the second 5 s at the least
+    slept.clear()
+    assert len(list(_paced(looks(), 2.0, 0.01, lambda: True))) == 3
+    assert slept == [2.0, 2.0]

@@ -27,10 +27,10 @@ from aiida_pet.job.parameters import Derivation, Dtype, Output
 
 logger = logging.getLogger(__name__)
 
-# Of a chunk, by the precision of the network: smaller ones pay for the calls of their operations (1.5 times the time
-# with a quarter of these), much larger ones leave the cache.
-CPU_TOKENS = {torch.float64: 6_000.0, torch.float32: 12_000.0}
-CHUNKS_PER_CORE = 4  # in flight
+# Of a chunk, by the precision of the network: smaller ones pay for the calls of their operations, larger ones leave the
+# cache. Threads take turns to call, so that chunks are twice as large where there are several.
+CPU_TOKENS = {torch.float64: 3_000.0, torch.float32: 6_000.0}
+CHUNKS_PER_CORE = 8  # in flight
 _NO_MEMORY = (  # what says so without being torch.OutOfMemoryError
     "DefaultCPUAllocator: can't allocate memory",
     "CUDA error: out of memory",
@@ -123,9 +123,6 @@ class BatchModel(ABC):
         #: Of edges, scales, and gradients by positions and strain.
         self.geometry_dtype = torch.float32 if dtype is Dtype.FLOAT32 else torch.float64
         self.device = torch.device(device)
-        self.max_tokens = max_tokens or (
-            CUDA_TOKENS if self.device.type == "cuda" else CPU_TOKENS[self.dtype]
-        )
         #: Whether slabs have a stress, per volume of their cell with its vacuum; NaN if not, as of wires and molecules.
         self.stress_of_slabs = False
         #: Pairs of elements that crystals of its training held together, the smaller number first; None if unknown.
@@ -139,10 +136,16 @@ class BatchModel(ABC):
         self._n_features = n_features
         self._n_members = 0  # of an ensemble
         self.n_side_by_side = (threads or torch.get_num_threads()) if self.device.type == "cpu" else 1
+        self.max_tokens = max_tokens or self._usual_tokens()
         self._pool = (
             ThreadPoolExecutor(self.n_side_by_side, "pet", _one_thread) if self.n_side_by_side > 1 else None
         )
         self._planned: tuple[Pairs, Rotations | None, list[Chunk]] | None = None
+
+    def _usual_tokens(self) -> float:
+        if self.device.type == "cuda":
+            return CUDA_TOKENS
+        return CPU_TOKENS[self.dtype] * (2.0 if self.n_side_by_side > 1 else 1.0)
 
     @property
     def tokens_in_flight(self) -> float:
