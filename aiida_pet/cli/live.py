@@ -21,6 +21,7 @@ BAR = 20
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _SLOW = 0.1
 """Rows per second below which it is said how long each takes."""
+_STEP_S = 1.0
 HasEnded = Callable[[], bool]
 _SHARE_OF_PICTURE, _SHARE_OF_LINES = 0.1, 0.02  # of a core, which engines on this machine lack
 _QUIET_LINE_S = 60.0
@@ -61,8 +62,9 @@ def _paced(looks: Iterable[Look], interval: float, share: float, has_ended: HasE
             time.sleep(interval)
             left = spent / share - interval
             while left > 0 and not has_ended():
-                time.sleep(interval)
-                left -= interval
+                step = min(left, _STEP_S)
+                time.sleep(step)
+                left -= step
         before = time.process_time()
 
 
