@@ -131,7 +131,6 @@ IN_ANOTHER_PACKAGE = {
     "data.imports": "cli/test_data",
     "data.model_nodes": "cli/test_model",
     "data.partial": "workchains/test_hull",
-    "engine.model.ase_calculator": "calculations/test_ase",
     "engine.probe": "cli/test_doctor",
     "io.row_formats": "cli/test_results",
     "job.folder": "engine/test_run",
