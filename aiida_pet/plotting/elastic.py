@@ -9,12 +9,11 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from aiida_pet.figures.elastic import REMEDY, ElasticSurface, elastic_surface_of_row
 from aiida_pet.plotting.sources import Series, series_of
-from aiida_pet.plotting.style import GREY, SEQUENCE, Axes, Drawing, Figure, colours, label_of, legend
+from aiida_pet.plotting.style import GREY, HALO, SEQUENCE, Axes, Drawing, Figure, colours, label_of, legend
 
 _STYLES = {"xy": "-", "xz": (0, (5, 2)), "yz": (0, (1, 1.5))}
 
@@ -114,7 +113,7 @@ def _polar(ax: Any) -> None:
     ax.tick_params(labelsize=8)
     ax.set_rlabel_position(22)
     for label in ax.get_yticklabels():
-        label.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
+        label.set_path_effects(HALO)
     ax.yaxis.set_major_locator(MaxNLocator(4))
     ax.grid(linewidth=0.4)
     ax.spines["polar"].set_linewidth(0.5)

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.patheffects import withStroke
 
 from aiida_pet.figures.hull import Hull, composition_of, hull_of, systems_of, triangle_places
 from aiida_pet.figures.source import NotDrawnError
 from aiida_pet.plotting.sources import labels_of, many, numbers_of
 from aiida_pet.plotting.style import (
     GREY,
+    HALO,
     SEQUENCE,
     Axes,
     Drawing,
@@ -143,7 +143,7 @@ def _binary(ax: Axes, hulls: Sequence[Hull], labels: Sequence[str], ids: Sequenc
             va="top" if below else "bottom",
             xytext=(0, -6 if below else 5),
             textcoords="offset points",
-            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+            path_effects=HALO,
             zorder=5,
         )
     low = 1000 * min(float(one.vertex_energies.min()) for one in hulls)

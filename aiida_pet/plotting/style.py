@@ -12,6 +12,7 @@ import pandas as pd
 try:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patheffects import withStroke
 except ImportError as error:
     raise ImportError("plots need matplotlib: pip install 'aiida-pet[plot]'") from error
 
@@ -31,6 +32,8 @@ __all__ = [
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Colours of M. Okabe and K. Ito (2008, https://jfly.uni-koeln.de/color/), yellow left out: it is lost on white."""
 GREY = "#767676"
+HALO = [withStroke(linewidth=2.5, foreground="white")]
+"""Around labels that lines may cross."""
 """Of what stands back; its contrast on white is 4.5 : 1."""
 SEQUENCE = "cividis_r"
 """Colour map of numbers; its brightness grows evenly for people with and without colour blindness."""

@@ -27,6 +27,8 @@ from ase.optimize import FIRE
 from numpy.random import Generator
 from pymatgen.core import Lattice, Structure
 
+from benchmarks.recipe.packed import STRONGEST_FORCE, STRONGEST_STRESS
+
 METALS = {
     "Li": 1.6, "Na": 1.8, "Mg": 1.4, "Ca": 1.6, "Al": 1.1, "Ga": 1.0, "Ti": 1.0, "V": 0.9, "Cr": 0.7, "Fe": 0.8,
     "Ni": 0.8, "Cu": 0.9, "Zn": 1.3, "Zr": 1.1, "Nb": 0.8, "Mo": 0.7, "Ta": 0.8, "W": 0.7,
@@ -60,7 +62,6 @@ TERNARY_SHARE = 0.15
 MOST_ATOMS = 14
 STEPS = 28
 SAVED_STEPS = frozenset((2, 5, 9, 14, 20, 27))
-STRONGEST_FORCE, STRONGEST_STRESS = 8.0, 1.0  # eV/A, eV/A^3: frames beyond them are not written
 VOLUMES = (3.0, 120.0)  # A^3 per atom
 
 

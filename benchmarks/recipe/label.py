@@ -21,9 +21,8 @@ import torch
 
 from aiida_pet.engine.batch.batch import Batch, Tensor, rows_of_atoms
 from aiida_pet.engine.batch.pair_search import find_pairs
-from benchmarks.recipe.packed import Packed
+from benchmarks.recipe.packed import STRONGEST_FORCE, STRONGEST_STRESS, Packed
 
-STRONGEST_FORCE, STRONGEST_STRESS = 8.0, 1.0  # eV/A, eV/A^3: of the frames that are kept
 MOST_PAIRS = {"cpu": 3_000, "cuda": 150_000}  # at a time: 300 kB each
 
 

@@ -19,6 +19,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
+STRONGEST_FORCE, STRONGEST_STRESS = 8.0, 1.0  # eV/A, eV/A^3: of the frames that are learnt
 
 
 @dataclass(frozen=True)
