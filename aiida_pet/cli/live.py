@@ -23,7 +23,7 @@ _SLOW = 0.1
 """Rows per second below which it is said how long each takes."""
 _STEP_S = 1.0
 HasEnded = Callable[[], bool]
-_SHARE_OF_PICTURE, _SHARE_OF_LINES = 0.1, 0.02  # of a core, which engines on this machine lack
+_SHARE = 0.1  # of a core, which engines on this machine lack
 _QUIET_LINE_S = 60.0
 """A plain line comes when rows have come, and otherwise after so long."""
 
@@ -49,8 +49,8 @@ def follow_look(looks: Iterable[Look], interval: float, pk: int, has_ended: HasE
         raise click.exceptions.Exit(130) from None
 
 
-def _paced(looks: Iterable[Look], interval: float, share: float, has_ended: HasEnded) -> Iterator[Look]:
-    """Yield ``looks``, at least ``interval`` seconds apart, which take at most ``share`` of a core's time.
+def _paced(looks: Iterable[Look], interval: float, has_ended: HasEnded) -> Iterator[Look]:
+    """Yield ``looks``, at least ``interval`` seconds apart, which take at most a tenth of a core's time.
 
     The last look comes soon after the launch has ended.
     """
@@ -60,7 +60,7 @@ def _paced(looks: Iterable[Look], interval: float, share: float, has_ended: HasE
         yield look
         if not look.finished:
             time.sleep(interval)
-            left = spent / share - interval
+            left = spent / _SHARE - interval
             while left > 0 and not has_ended():
                 step = min(left, _STEP_S)
                 time.sleep(step)
@@ -74,7 +74,7 @@ def _redraw(console: Any, looks: Iterable[Look], interval: float, has_ended: Has
 
     known: set[str] = set()
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
-        for look in _paced(looks, interval, _SHARE_OF_PICTURE, has_ended):
+        for look in _paced(looks, interval, has_ended):
             for obstacle in (one for one in look.obstacles if one not in known):
                 known.add(obstacle)
                 console.print(obstacle, style="yellow", markup=False, width=console.width - 1)
@@ -100,7 +100,7 @@ def _print(_console: Any, looks: Iterable[Look], interval: float, has_ended: Has
     known: set[str] = set()
     last: tuple[Any, ...] = ()
     when = 0.0
-    for look in _paced(looks, interval, _SHARE_OF_LINES, has_ended):
+    for look in _paced(looks, interval, has_ended):
         for obstacle in (one for one in look.obstacles if one not in known):
             known.add(obstacle)
             click.echo(obstacle, err=True)
