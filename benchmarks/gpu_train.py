@@ -5,7 +5,9 @@ plain PET checkpoint for as long as the budget allows, and writes them as ``OUT/
 ``python -m benchmarks.recipe.with_weights`` puts them into the checkpoint. ``--unlabelled FRAMES.npz --teacher
 WEIGHTS`` labels more frames first, and writes them as ``OUT/labelled.npz``. It needs what ``make gpu-site`` gathers
 beside torch. All frames and their neighbours lie in the memory of the GPU, each step takes thousands of atoms, and the
-learning rate follows the clock.
+learning rate follows the clock. With ``--device cpu`` the clock is that of the main thread, which waits for the others:
+a training that is stopped for a while (``kill -STOP``) goes on as if nothing had happened. Weights are written at each
+report.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ class Options:
     """How it is trained.
 
     :ivar out: folder for the weights and the learning curve.
-    :ivar budget: seconds of the steps.
+    :ivar budget: seconds of the steps, and of the errors between them.
     :ivar rate: largest learning rate.
     :ivar batch_atoms: atoms of a step.
     :ivar muon: whether matrices inside the network are updated by Muon (K. Jordan et al. 2024) in place of Adam.
@@ -128,18 +130,22 @@ def train(student: Student, frames: Frames, often: Tensor, validation: Frames, o
     weights = student.weights
     averaged = [weight.detach().clone() for weight in weights]
     curve: list[dict[str, float]] = []
-    began, step, running = time.monotonic(), 0, torch.zeros((), device=device)
+    clock = time.thread_time if device.type == "cpu" else time.monotonic
+    began, step, running = clock(), 0, torch.zeros((), device=device)
     reported = 0
     is_exact = not options.tf32
 
     def told(row: dict[str, float]) -> None:
-        row |= {"seconds": time.monotonic() - began}
+        row |= {"seconds": clock() - began}
         row |= _with_averages(student, averaged, validation, options.batch_atoms)
         print(" ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
         curve.append(row)
+        found = {name: tensor.cpu().numpy() for name, tensor in zip(student.names, averaged, strict=True)}
+        np.savez(options.out / WEIGHTS_FILE, **found)
+        (options.out / "curve.json").write_text(json.dumps(curve, indent=1))
 
     told({"epoch": 0, "step": 0})
-    while (passed := (time.monotonic() - began) / options.budget) < 1:
+    while (passed := (clock() - began) / options.budget) < 1:
         if passed > 0.9 and not is_exact:
             torch.set_float32_matmul_precision("highest")
             is_exact = True
@@ -165,9 +171,6 @@ def train(student: Student, frames: Frames, often: Tensor, validation: Frames, o
             reported = int(passed * options.reports)
             told({"epoch": batches.epochs, "step": step, "loss": float(running)})
     told({"epoch": batches.epochs, "step": step, "loss": float(running)})
-    found = {name: tensor.cpu().numpy() for name, tensor in zip(student.names, averaged, strict=True)}
-    np.savez(options.out / WEIGHTS_FILE, **found)
-    (options.out / "curve.json").write_text(json.dumps(curve, indent=1))
 
 
 def _with_averages(

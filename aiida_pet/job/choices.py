@@ -16,7 +16,7 @@ class Dtype(StrEnum):
     """Precision of the model; positions, cells, the optimiser and sums of energies are always float64."""
 
     FLOAT32 = "float32"  # all of the model
-    MIXED = "mixed"  # the network in float32; edges, scales, and what comes back by them, in float64
+    MIXED = "mixed"  # the network in float32, and all else in float64; float64 where a model cannot do that
     FLOAT64 = "float64"
 
 

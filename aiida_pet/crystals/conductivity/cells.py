@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from phonopy.structure.atoms import PhonopyAtoms
 from spglib.error import SpglibError
 
+from aiida_pet.crystals.conductivity.supercell_symmetry import quick_supercell_symmetry
 from aiida_pet.tables.arrays import Floats, Integers
 
 __all__ = [
@@ -123,7 +124,7 @@ def make_phono3py(cells: ThirdOrderCells, *, masses: Mapping[str, float] | None 
     )
     primitive: Any = "auto" if cells.primitive_matrix is None else cells.primitive_matrix
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), quick_supercell_symmetry():
             warnings.simplefilter("ignore")  # phono3py 4 warns of "auto" even where it was asked for
             phono3py = Phono3py(
                 unit_cell,
@@ -197,7 +198,10 @@ def count_displaced(
 
     ``phono3py`` keeps its data set of displacements. Arguments are those of :func:`displaced_supercells`.
     """
-    phono3py.generate_displacements(distance=distance, is_plusminus=plus_minus, cutoff_pair_distance=cutoff)
+    with quick_supercell_symmetry():
+        phono3py.generate_displacements(
+            distance=distance, is_plusminus=plus_minus, cutoff_pair_distance=cutoff
+        )
     third = phono3py.dataset["first_atoms"]
     pairs = sum(pair.get("included", True) for first in third for pair in first["second_atoms"])
     return len(phono3py.phonon_dataset["first_atoms"]), len(third) + pairs

@@ -65,6 +65,20 @@ class RowTooLargeError(RuntimeError):
         super().__init__(reason)
 
 
+def usable_precision(asked: Dtype, possible: Sequence[Dtype], name: str) -> Dtype:
+    """Return the precision in which a model runs, if ``asked`` is wanted and it runs in those of ``possible``.
+
+    Protocols take :attr:`Dtype.MIXED`, which few models have: the others run in float64, and the log says so. Whatever
+    else a model lacks is not replaced, since it was asked for.
+
+    :param name: the model, for the log.
+    """
+    if asked is Dtype.MIXED and asked not in possible and Dtype.FLOAT64 in possible:
+        logger.warning("%s runs in float64, more slowly, since it has no mixed precision", name)
+        return Dtype.FLOAT64
+    return asked
+
+
 class ModelOptions(TypedDict, total=False):
     """How a model is to be evaluated; see :class:`BatchModel`."""
 

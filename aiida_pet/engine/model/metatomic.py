@@ -25,6 +25,7 @@ from aiida_pet.engine.model.base import (
     gradients_of,
     net_force_removed,
     stress_volumes,
+    usable_precision,
 )
 from aiida_pet.engine.model.chunks import Cost
 from aiida_pet.engine.model.heads import (
@@ -67,7 +68,10 @@ class WrappedModel(BatchModel):
     """
 
     def __init__(self, model: Any, **options: Unpack[ModelOptions]) -> None:
-        exported = _exported(model, Dtype(options.get("dtype", Dtype.FLOAT64)))
+        possible = [dtype for dtype in Dtype if getattr(torch, dtype, None) in model.__supported_dtypes__]
+        dtype = Dtype(options.get("dtype", Dtype.FLOAT64))
+        options["dtype"] = usable_precision(dtype, possible, f"the model, a {type(model).__name__},")
+        exported = _exported(model, options["dtype"])
         self._lists = exported.requested_neighbor_lists()
         super().__init__(
             cutoff=max((asked.engine_cutoff("angstrom") for asked in self._lists), default=1.0),

@@ -2,8 +2,8 @@
 
 The packages are the user's and are installed by the user; what a description names is called, and what comes back is
 asked for energies, forces and stress of whole batches. Tasks, guards, warnings and averages over rotations are the same
-as for every model; what PET alone has is refused by name: direct heads, variants, mixed precision, uncertainties,
-features and ensembles, energies of atoms, the invariance diagnostic.
+as for every model; what PET alone has is refused by name: direct heads, variants, uncertainties, features and
+ensembles, energies of atoms, the invariance diagnostic. Instead of mixed precision such a model takes float64.
 
 torch-sim has one ``pbc`` for all systems of a state and lattice vectors in columns; stress has ASE's sign and units.
 Such a model finds its neighbours itself; the pairs of the engine serve its guards.
@@ -25,7 +25,13 @@ from ase.data import atomic_masses
 from aiida_pet.engine.batch.batch import Batch, Tensor
 from aiida_pet.engine.batch.evaluation import Evaluation
 from aiida_pet.engine.batch.neighbors import Pairs
-from aiida_pet.engine.model.base import BatchModel, ModelOptions, are_sound, stress_volumes
+from aiida_pet.engine.model.base import (
+    BatchModel,
+    ModelOptions,
+    are_sound,
+    stress_volumes,
+    usable_precision,
+)
 from aiida_pet.engine.model.heads import UnsupportedModelError
 from aiida_pet.engine.symmetry.averaging import Turn
 from aiida_pet.job.other_engines import DescriptionError, OtherEngine
@@ -48,8 +54,11 @@ class ModelOfOthers(BatchModel):
     def __init__(
         self, described: OtherEngine, precisions: Sequence[Dtype], **options: Unpack[ModelOptions]
     ) -> None:
-        _check_asked(described, precisions, options)
-        options["threads"] = 1
+        _check_asked(described, options)
+        dtype = usable_precision(Dtype(options.get("dtype", Dtype.FLOAT64)), precisions, described.name)
+        if dtype not in precisions:
+            raise _lacking(described, f"dtype = {dtype}", f"take {' or '.join(map(str, precisions))}")
+        options["dtype"], options["threads"] = dtype, 1
         super().__init__(cutoff=described.cutoff, atomic_numbers=described.elements, n_features=0, **options)
 
     @abstractmethod
@@ -134,28 +143,26 @@ def completed_cells(batch: Batch) -> Tensor:
     return torch.as_tensor(np.array([complete_cell(cell) for cell in cells]), device=batch.device)
 
 
-def _check_asked(described: OtherEngine, precisions: Sequence[Dtype], options: ModelOptions) -> None:
+def _lacking(described: OtherEngine, what: str, remedy: str) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"{what} was requested, but {described.name} ({described.package} {described.version}) cannot give it: "
+        f"{remedy}"
+    )
+
+
+def _check_asked(described: OtherEngine, options: ModelOptions) -> None:
     """:raises UnsupportedModelError: naming what is asked for and only PET has."""
-
-    def refuse(what: str, remedy: str) -> None:
-        raise UnsupportedModelError(
-            f"{what} was requested, but {described.name} ({described.package} {described.version}) cannot give it: "
-            f"{remedy}"
-        )
-
     conservative = Derivation.CONSERVATIVE
     asked = {"forces": options.get("forces", conservative), "stress": options.get("stress", conservative)}
     for name, derivation in asked.items():
         if Derivation(derivation) is Derivation.DIRECT:
-            refuse(f"{name} = direct", f"set {name} = conservative, or use a PET model with direct heads")
+            remedy = f"set {name} = conservative, or use a PET model with direct heads"
+            raise _lacking(described, f"{name} = direct", remedy)
     if options.get("variant") is not None:
-        refuse(f"variant = {options['variant']}", "leave it out")
+        raise _lacking(described, f"variant = {options['variant']}", "leave it out")
     outputs = sorted(str(output) for output in options.get("outputs", ()))
     if outputs:
-        refuse(f"outputs = {', '.join(outputs)}", "leave it out, or use a PET model")
-    dtype = Dtype(options.get("dtype", Dtype.FLOAT64))
-    if dtype not in precisions:
-        refuse(f"dtype = {dtype}", f"take {' or '.join(map(str, precisions))}")
+        raise _lacking(described, f"outputs = {', '.join(outputs)}", "leave it out, or use a PET model")
 
 
 def _made(described: OtherEngine, device: torch.device, dtype: torch.dtype) -> Any:

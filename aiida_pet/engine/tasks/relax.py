@@ -38,7 +38,7 @@ from aiida_pet.engine.tasks.guards import faults_of_move
 from aiida_pet.engine.tasks.optimizers import OPTIMIZERS, Fire, Lbfgs
 from aiida_pet.engine.tasks.workload import USUAL_EVALUATIONS, steps_left
 from aiida_pet.job.folder import RowStatus
-from aiida_pet.job.parameters import CellFilter, Dtype, RelaxParameters, Symmetry
+from aiida_pet.job.parameters import CellFilter, RelaxParameters, Symmetry
 from aiida_pet.job.suitability import RELAXING, why_not_relaxed
 from aiida_pet.tables.columns import symprec_label
 from aiida_pet.tables.crystals import StructureTable
@@ -310,7 +310,7 @@ class Relax(Driver[RelaxParameters]):
             stress = torch.zeros_like(stress)
         state = self._state
         now = Now(evaluation.energy, largest, stress, state.steps, state.averaged)
-        is_noisy = self.parameters.dtype is not Dtype.FLOAT64
+        is_noisy = self.model.dtype is not torch.float64
         ends = ends_of(now, state.approach, self.parameters, is_noisy=is_noisy)
         self._stagnant |= {int(self.rows[place]) for place, (_, _, warned) in ends.items() if warned}
         return {place: (status, why) for place, (status, why, _) in ends.items()}

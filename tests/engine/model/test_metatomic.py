@@ -89,6 +89,14 @@ def test_llpr_around_pet_gives_the_same_through_either_road_in_either_precision(
         assert_same(evaluate(wrapped, mixed), evaluate(plain, mixed), atol=atol)
 
 
+def test_mixed_precision_is_float64_through_metatomic_and_the_log_says_so(mixed, caplog):
+    made = {dtype: WrappedModel(tiny_pet(zbl=True), dtype=dtype) for dtype in (Dtype.MIXED, Dtype.FLOAT64)}
+    assert made[Dtype.MIXED].dtype is torch.float64
+    assert "runs in float64, more slowly" in caplog.text
+    answers = [evaluate(model, mixed).energy for model in made.values()]
+    torch.testing.assert_close(*answers, rtol=0, atol=1e-9)
+
+
 def test_pet_with_zbl_equals_metatomic_ase(mixed):
     model = WrappedModel(tiny_pet(zbl=True))
     # metatrain takes ZBL's powers of atomic numbers in float32: their last bit depends on the place in the batch

@@ -90,13 +90,21 @@ def test_average_over_rotations_is_that_of_an_invariant_model(tmp_path):
 @pytest.mark.parametrize(("options", "what"), [
     ({"forces": "direct"}, "forces = direct"), ({"stress": "direct"}, "stress = direct"),
     ({"variant": "pbe"}, "variant"),
-    ({"outputs": ["uncertainty"]}, "outputs = uncertainty"), ({"dtype": "mixed"}, "dtype = mixed"),
+    ({"outputs": ["uncertainty"]}, "outputs = uncertainty"),
 ])  # fmt: skip
 def test_what_only_pet_has_is_refused_by_name(tmp_path, options, what):
     with pytest.raises(
         UnsupportedModelError, match=rf"{what}.* was requested, but morse \(torch-sim-atomistic"
     ):
         make_model(*written(tmp_path / "model.ckpt"), **options)
+
+
+def test_a_model_without_mixed_precision_runs_in_float64_and_the_log_says_so(tmp_path, caplog):
+    model = make_model(*written(tmp_path / "model.ckpt"), dtype="mixed")
+    assert model.dtype is torch.float64
+    assert "morse runs in float64, more slowly, since it has no mixed precision" in caplog.text
+    exact = make_model(*written(tmp_path / "model.ckpt"))
+    assert torch.equal(evaluated(model, table()).energy, evaluated(exact, table()).energy)
 
 
 def test_package_and_weights_must_be_those_described(tmp_path):
