@@ -62,6 +62,7 @@ class ThirdOrderForces(Expansion[ConductivityParameters, ForcesPlan]):
     """Forces on displaced supercells of both orders, and what is needed to take them up again."""
 
     SOURCE = Source.CONDUCTIVITY
+    ONLY_FORCES = True
 
     def expand(self, crystal: StructureTable) -> tuple[StructureTable, ForcesPlan]:
         """Return the displaced supercells of both orders.

@@ -4,10 +4,14 @@ A row is relaxed (or evaluated) first, by the driver of that task; then it is ex
 of many rows wait together and go through one driver as rows of one queue, and a row is finished as soon as the last of
 its children is. A row that does not relax ends as it would in a relaxation; one of whose children ends otherwise than
 converged, ends like that child.
+
+A crystal may have thousands of children. The snapshot of a row keeps the forces of those that are done, so that a job
+that is killed, or ends before its walltime, does not evaluate them again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -37,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 _STAGE = "relaxed"  # column of a snapshot: whether the row is relaxed and waits for its children
 _RELAXED = "relaxed."  # before the names of what is known of such a row
+_KEPT = "children."  # before the names of what a snapshot keeps of a row's children
 _SHARE = 4  # atoms of children that go through the queue at once: the tokens in flight over this
 
 
@@ -59,11 +64,40 @@ class _Open[Plan]:
     :ivar crystal: the row with its columns.
     :ivar plan: what the task wants to know when it reduces.
     :ivar children: the children, each a table of one row, None until it is finished.
+    :ivar made: what identifies the children, as they were made.
     """
 
     crystal: StructureTable
     plan: Plan
     children: list[StructureTable | None]
+    made: str
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The children of a row that were done when a snapshot was made.
+
+    :ivar numbers: (k,) which of its children they are, rising.
+    :ivar forces: (atoms of all k, 3) float64, eV/A.
+    :ivar made: what identifies the children that the row then had.
+    """
+
+    numbers: Array
+    forces: Array
+    made: str
+
+    def answers(self, children: StructureTable) -> dict[int, StructureTable]:
+        """Return those of ``children`` that are done, each a table of one row; none if the row had other children."""
+        sizes = children.n_atoms[self.numbers] if self.made == _identified(children) else np.zeros(0, int)
+        if sizes.sum() != len(self.forces):
+            return {}
+        parts = np.split(self.forces, np.cumsum(sizes)[:-1])
+        done: dict[int, StructureTable] = {}
+        for number, forces in zip(self.numbers.tolist(), parts, strict=True):
+            columns = {"status": np.array([RowStatus.CONVERGED.value]), "message": np.array([""])}
+            child = children.take([number])
+            done[number] = replace(child, columns=columns, atom_columns={"forces": forces})
+        return done
 
 
 @dataclass(frozen=True)
@@ -91,6 +125,8 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
     SOURCE: ClassVar[str]
     #: Atoms that a run evaluates for each atom of a child: more than one where children are expanded themselves.
     WORK_OF_A_CHILD: ClassVar[int] = 1
+    #: Whether the forces of a child are all that :meth:`reduce` wants of it, so that a snapshot keeps them.
+    ONLY_FORCES: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -109,6 +145,7 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
         self._stopped = False
         self._relaxed = table.take([])  # rows of a snapshot that wait to be expanded
         self._relaxing: StructureTable | None = None  # rows of a snapshot that the first stage takes up
+        self._kept: dict[str, _Kept] = {}  # of rows of a snapshot that wait to be expanded
         self._open: dict[str, _Open[Plan]] = {}
         self._queue: list[StructureTable] = []
         self._places: dict[str, _Place] = {}  # id of a child -> where it belongs
@@ -254,9 +291,19 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
                 self._finished(self._ended(crystal, RowStatus.FAILED, str(error)))
                 continue
             name = str(crystal.ids[0])
-            self._open[name] = _Open(crystal, plan, [None] * len(children))
+            kept = self._kept.pop(name, None)
+            done = {} if kept is None else kept.answers(children)
+            row = _Open(
+                crystal, plan, [done.get(number) for number in range(len(children))], _identified(children)
+            )
+            if done and len(done) == len(children):
+                self._finished(self._reduced(row, StructureTable.concatenate(list(done.values()))))
+                continue
+            self._open[name] = row
+            left = [number for number in range(len(children)) if number not in done]
+            children = children.take(left)
             self._expanded += 1, len(children.numbers)
-            places = {f"{number} {name}": _Place(name, number) for number in range(len(children))}
+            places = {f"{number} {name}": _Place(name, number) for number in left}
             self._places |= places
             self._queue.append(replace(children, ids=np.array(list(places), dtype=str)))
 
@@ -336,8 +383,27 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
             atoms = {_RELAXED + key: values for key, values in crystal.atom_columns.items()}
             atoms[_RELAXED + "positions"] = crystal.positions
             units = {_RELAXED + key: unit for key, unit in crystal.units.items()}
-            parts.append(replace(given, columns=known, atom_columns=atoms, units=units, ragged={}))
+            ragged = self._kept_of(row)
+            if ragged:
+                known[_KEPT + "made"] = np.array([row.made])
+            parts.append(replace(given, columns=known, atom_columns=atoms, units=units, ragged=ragged))
         return StructureTable.concatenate(parts) if parts else None
+
+    def _kept_of(self, row: _Open[Plan]) -> dict[str, Ragged]:
+        """Return what a snapshot keeps of the children of a row that are done."""
+        done = [
+            (number, child)
+            for number, child in enumerate(row.children)
+            if child is not None and child.columns["status"][0] == RowStatus.CONVERGED.value
+        ]
+        if not self.ONLY_FORCES or not done:
+            return {}
+        return {
+            _KEPT + "numbers": Ragged.of([np.array([number for number, _ in done])]),
+            _KEPT + "forces": Ragged.of(
+                [np.concatenate([child.atom_columns["forces"] for _, child in done])]
+            ),
+        }
 
     def restore(self, rows: StructureTable) -> None:
         """Let ``rows`` of a :meth:`snapshot` go on from there.
@@ -362,10 +428,19 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
                     if not key.startswith(_RELAXED)
                 },
                 units={},
+                ragged={},
             )
         relaxed = rows.take(np.flatnonzero(is_relaxed))
         if not len(relaxed):
             return
+        if _KEPT + "made" in relaxed.columns:
+            numbers, forces = (relaxed.ragged[_KEPT + name] for name in ("numbers", "forces"))
+            made = relaxed.columns[_KEPT + "made"]
+            self._kept = {
+                name: _Kept(numbers[row], forces[row], str(made[row]))
+                for row, name in enumerate(relaxed.ids.tolist())
+                if len(numbers[row])
+            }
         columns, atoms = (_unprefixed(known) for known in (relaxed.columns, relaxed.atom_columns))
         self._relaxed = replace(
             relaxed,
@@ -374,6 +449,7 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
             columns=columns,
             atom_columns=atoms,
             units=_unprefixed(relaxed.units),
+            ragged={},
         )
 
 
@@ -381,6 +457,14 @@ def part_of[P: StaticParameters](schema: type[P], parameters: StaticParameters, 
     """Return the parameters of ``schema``, a base class of the schema of ``parameters``, with ``changes``."""
     known = {name: getattr(parameters, name) for name in schema.model_fields}
     return schema.model_validate(known | changes)
+
+
+def _identified(children: StructureTable) -> str:
+    """Return what differs between any two sets of children."""
+    content = hashlib.sha256()
+    for values in (children.numbers, children.positions, children.cells, children.offsets):
+        content.update(np.ascontiguousarray(values).tobytes())
+    return content.hexdigest()
 
 
 def _unprefixed[T](known: Mapping[str, T]) -> dict[str, T]:

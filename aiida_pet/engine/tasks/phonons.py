@@ -113,6 +113,7 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
     """
 
     SOURCE = Source.PHONONS
+    ONLY_FORCES = True
 
     @property
     def displacement(self) -> float:

@@ -18,6 +18,7 @@ from aiida_pet.engine.tasks.relax import Relax
 from aiida_pet.job.folder import STATE_FILE, EngineSettings, ExitStatus, JobFolder, JobSpec, Task
 from aiida_pet.job.parameters import ParameterError, TightRelaxParameters, parse_parameters
 from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.table import encode_strings
 from aiida_pet.testing.models import tiny_pet
 from support.interrupted import Interrupted
 
@@ -208,12 +209,12 @@ def test_crystals_taken_as_they_are_must_be_periodic(compute, task):
 
 @pytest.fixture
 def make_job(tmp_path: Path, model_file: tuple[Path, str]) -> Callable[..., JobFolder]:
-    def make(task: Task, name: str, **parameters: Any) -> JobFolder:
+    def make(task: Task, name: str, crystals: dict[str, Atoms] | None = None, **parameters: Any) -> JobFolder:
         folder = JobFolder(tmp_path / name)
         path, sha256 = model_file
         settings = EngineSettings(device="cpu", threads=1, flush_interval_s=0.0, max_batch_cost=30.0)
         spec = JobSpec(task, SMALL[task] | parameters, sha256, model_path=str(path), settings=settings)
-        folder.write_inputs(spec, StructureTable.from_ase(three().items()))
+        folder.write_inputs(spec, StructureTable.from_ase((crystals or three()).items()))
         return folder
 
     return make
@@ -277,6 +278,41 @@ def test_killed_while_some_relax_and_others_wait_for_their_children(make_job, ta
     saved += int((wanted.select(state.ids[state.columns["relaxed"]]).columns["n_steps"] + 1).sum())
     assert folder.read_progress().evaluations == whole.read_progress().evaluations - saved
     assert_same(results_of(folder), wanted)
+
+
+@pytest.mark.parametrize("kept", ["theirs", "of other children"])
+def test_killed_in_the_middle_of_the_children_no_child_is_evaluated_again(make_job, kept):
+    skewed = off_centre()
+    skewed.positions[1] += (0.03, -0.05, 0.0)
+    crystals = {"skewed": skewed, "w": bulk("W", a=3.2)}
+    whole = make_job(Task.PHONONS, "whole", crystals, relax_first=False)
+    assert Job(whole).run() is ExitStatus.OK
+    total = whole.read_progress().evaluations
+
+    folder = make_job(Task.PHONONS, "killed", crystals, relax_first=False)
+    assert Interrupted(folder, total // 2 + 1).run() is ExitStatus.ROWS_LEFT
+    before = folder.read_progress().evaluations
+    state = state_of(folder)
+    done = state.ragged["children.numbers"].sizes
+    assert done.sum() > 3
+    assert len(state.ragged["children.forces"].values) >= 8 * done.sum()
+    if kept == "of other children":
+        spoil(folder, **{"column/children.made": np.array(["0" * 64] * len(state))})
+    assert Job(folder).run() is ExitStatus.OK
+    repeated = 0 if kept == "theirs" else int(done.sum())
+    assert before + folder.read_progress().evaluations == total + repeated
+    found, wanted = (job.read_results()[0].select(list(crystals)) for job in (folder, whole))
+    assert_same(found, wanted)
+
+
+def spoil(folder: JobFolder, **changed: Any) -> None:
+    path = folder.path / STATE_FILE
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    for name, values in changed.items():
+        assert name in arrays, sorted(arrays)
+        arrays[name] = encode_strings(values)
+    np.savez(path, **arrays)
 
 
 @TASKS
