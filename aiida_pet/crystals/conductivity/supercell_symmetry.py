@@ -29,12 +29,10 @@ _SAME = (
 @contextmanager
 def quick_supercell_symmetry() -> Iterator[None]:
     """Let phonopy find permutations, point groups and site symmetries of supercells faster; results stay the same."""
-    quick = {
-        "compute_all_sg_permutations": _by_products(phonopy_symmetry.compute_all_sg_permutations),
-        "collect_unique_rotations": unique_rotations,
-    }
+    permutations = _by_products(phonopy_symmetry.compute_all_sg_permutations)
     with (
-        patch.multiple(phonopy_symmetry, **quick),
+        patch.object(phonopy_symmetry, "compute_all_sg_permutations", permutations),
+        patch.object(phonopy_symmetry, "collect_unique_rotations", unique_rotations),
         patch.object(phonopy_symmetry.Symmetry, "_get_site_symmetry", _site_symmetry),
     ):
         yield
