@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +182,28 @@ def test_training_lowers_the_errors_and_the_weights_come_back(
     assert found["energy"] == pytest.approx(curve[-1]["energy"], rel=1e-3)
     assert found["direct_forces"] == pytest.approx(curve[-1]["direct_forces"], rel=1e-3)
     assert sha256_of(made) != small_model()[1]
+
+
+def test_two_processes_average_their_gradients_and_follow_the_clock_of_the_first(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        """
+import sys
+import torch
+from benchmarks.gpu_train import Processes
+processes = Processes()
+tensors = [torch.full((2, 3), float(processes.rank)), torch.tensor([4.0 * processes.rank])]
+processes.average(tensors)
+means = [tensor.unique().tolist() for tensor in tensors]
+sys.stdout.write(f"{means} {processes.of_the_first(7.0 + processes.rank)}\\n")
+"""
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command.append(str(program))
+    environment = os.environ | {"PYTHONPATH": ".", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("[[0.5], [2.0]] 7.0") == 2
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
