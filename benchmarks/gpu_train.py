@@ -7,8 +7,8 @@ WEIGHTS`` labels more frames first, and writes them as ``OUT/labelled.npz``. It 
 beside torch. All frames and their neighbours lie in the memory of the GPU, each step takes thousands of atoms, and the
 learning rate follows the clock. With ``--device cpu`` the clock is that of the main thread, which waits for the others:
 a training that is stopped for a while (``kill -STOP``) goes on as if nothing had happened. Weights are written at each
-report. ``torchrun --standalone --nproc-per-node 2 -m benchmarks.gpu_train ... --device cpu`` takes two cores, of which each has
-batches of its own and whose gradients are averaged; that is faster than two threads of one process.
+report. ``torchrun --standalone --nproc-per-node 2 -m benchmarks.gpu_train ... --device cpu`` takes two cores: each has
+batches of its own, and gradients are averaged. That is faster than two threads of one process.
 """
 
 from __future__ import annotations
