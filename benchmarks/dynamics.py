@@ -1,12 +1,12 @@
 """Dynamics: how fast a batch is against ASE and torch-sim, what it remembers, and what each way of forces drifts.
 
 Speed is that of velocity Verlet without thermostat over alloys of 1 to 8 atoms and of 54 to 128 atoms, the same model,
-precision and cores each way; for large crystals ASE has all cores too. The ceiling is the engine's own evaluation of
-the same batch with neighbours at hand. Memory is that of the process in a run of 100,000 steps of 8 atoms, whose
-frames are written. Drift is the slope of the total energy of two crystals of 16 atoms at 1,000 K, as the column
-``drift`` has it: with conservative forces, with direct ones, with direct ones inside conservative ones (``respa``),
-and in a new random rotation at every step. The anisotropy is how far components of the mean stress of the cubic
-crystal are apart.
+precision and cores each way; for large crystals ASE has all cores too, and both precisions are measured. The ceiling is
+the engine's own evaluation of the same batch with neighbours at hand. Memory is that of the process in a run of 100,000
+steps of 8 atoms, whose frames are written. Drift is the slope of the total energy of two crystals of 16 atoms at 1,000
+K, as the column ``drift`` has it: with conservative forces, with direct ones, with direct ones inside conservative ones
+(``respa``), and in a new random rotation at every step. The anisotropy is how far components of the mean stress of the
+cubic crystal are apart.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def run(quick: bool = False) -> Iterator[Measurement]:
     :param quick: a twentieth of the steps, of the long run a hundredth.
     """
     yield from speeds(STEPS // 20 + 1 if quick else STEPS)
-    yield from speeds_of_large(LARGE_STEPS // 10 if quick else LARGE_STEPS)
+    for dtype in (Dtype.FLOAT64, Dtype.FLOAT32):
+        yield from speeds_of_large(LARGE_STEPS // 10 if quick else LARGE_STEPS, dtype)
     yield from memory(LONG_STEPS // 100 if quick else LONG_STEPS)
     yield from drifts(DRIFT_STEPS // 20 if quick else DRIFT_STEPS)
 
@@ -96,20 +97,21 @@ def detail_of(table: StructureTable, steps: int, n_bytes: float) -> dict[str, An
     }
 
 
-def speeds_of_large(steps: int) -> Iterator[Measurement]:
+def speeds_of_large(steps: int, dtype: Dtype) -> Iterator[Measurement]:
     """Yield the same of crystals of 54 to 128 atoms, where ASE has all cores."""
     table = large_alloys()
     n_atoms = len(table.numbers)
-    mine, n_bytes = in_batch(table, steps)
+    mine, n_bytes = in_batch(table, steps, dtype)
     per_step = 1e6 * mine / n_atoms
     detail = detail_of(table, steps, n_bytes)
     for name, words, other in (
-        ("large_ase", "ASE one by one, all cores", with_ase(table, steps, threads())),
-        ("large_ceiling", "the engine's evaluation alone", evaluated(table)),
+        ("ase", "ASE one by one, all cores", with_ase(table, steps, threads(), dtype)),
+        ("ceiling", "the engine's evaluation alone", evaluated(table, dtype)),
     ):
         each = 1e6 * other / n_atoms
-        against = f"{words}: {each:.3g} us/(atom step)"
-        yield Measurement(f"dynamics/{name}", per_step, "us/(atom step)", against, each / per_step, detail)
+        against = f"{words}, {dtype}: {each:.3g} us/(atom step)"
+        which = f"dynamics/large_{name}_{dtype}"
+        yield Measurement(which, per_step, "us/(atom step)", against, each / per_step, detail)
 
 
 def large_alloys() -> StructureTable:
@@ -168,12 +170,12 @@ def looked_every(steps: int, seen: list[float]) -> Callable[[], bool]:
     return proceed
 
 
-def in_batch(table: StructureTable, steps: int) -> tuple[float, float]:
+def in_batch(table: StructureTable, steps: int, dtype: Dtype = Dtype.FLOAT64) -> tuple[float, float]:
     """Return seconds of a step of the batch, and the bytes of an atom in a frame on disk."""
-    model = batched(Dtype.FLOAT64)
+    model = batched(dtype)
 
     def whole(steps: int, **further: Any) -> Dynamics:
-        parameters = parse_parameters(Task.MD, NVE | {"steps": steps} | further)
+        parameters = parse_parameters(Task.MD, NVE | {"steps": steps, "dtype": dtype} | further)
         return Dynamics(table, model, parameters, finished=lambda rows: None)
 
     whole(1).run()
@@ -188,15 +190,15 @@ def in_batch(table: StructureTable, steps: int) -> tuple[float, float]:
     return spent, written / (len(table.numbers) * (steps + 1))
 
 
-def evaluated(table: StructureTable) -> float:
+def evaluated(table: StructureTable, dtype: Dtype = Dtype.FLOAT64) -> float:
     """Return seconds of an evaluation of the batch by the engine's model, neighbours known."""
-    model, batch = batched(Dtype.FLOAT64), Batch.from_table(table, device())
+    model, batch = batched(dtype), Batch.from_table(table, device())
     pairs = NeighborList(model.cutoff).update(batch)
     model.evaluate(batch, pairs)
     return seconds(lambda: model.evaluate(batch, pairs), 10)
 
 
-def with_ase(table: StructureTable, steps: int, n_threads: int = 1) -> float:
+def with_ase(table: StructureTable, steps: int, n_threads: int = 1, dtype: Dtype = Dtype.FLOAT64) -> float:
     """Return seconds of a step of all crystals by ASE, one after another.
 
     :param n_threads: of torch: for one small crystal a second core is more trouble than help.
@@ -207,7 +209,7 @@ def with_ase(table: StructureTable, steps: int, n_threads: int = 1) -> float:
     from aiida_pet.engine.model.ase_calculator import pet_calculator
 
     torch.set_num_threads(n_threads)
-    calculator = pet_calculator(embedded_path(), embedded_card()["sha256"], device=device())
+    calculator = pet_calculator(embedded_path(), embedded_card()["sha256"], dtype=dtype, device=device())
     spent = 0.0
     for atoms in table.iter_ase():
         atoms.calc = calculator
