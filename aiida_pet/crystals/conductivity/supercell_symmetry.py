@@ -1,20 +1,22 @@
 """A faster way through the operations of a supercell, of which phonopy takes one after the other.
 
 A supercell of 64 primitive cells of bcc has 3,072 operations: 48 rotations times 64 translations. phonopy 4 searches
-for each of them anew which atom it takes to which place, and compares its rotation with all that came before; for two
-supercells that is most of the second that planning the displacements of third order takes. Here each rotation and
-each translation is searched for once, by phonopy itself, and the others are their products.
+for each of them anew which atom it takes to which place, and compares its rotation with all that came before; phono3py
+4 compares all pairs of atoms one by one. That is most of the second that planning the displacements of third order
+takes. Here each rotation and each translation is searched for once, by phonopy itself, and the others are their
+products; pairs are compared all at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 from phonopy.structure import symmetry as phonopy_symmetry
+from phonopy.structure.atoms import PhonopyAtoms
 
 from aiida_pet.tables.arrays import Floats, Integers
 
@@ -28,13 +30,22 @@ _SAME = (
 
 @contextmanager
 def quick_supercell_symmetry() -> Iterator[None]:
-    """Let phonopy find permutations, point groups and site symmetries of supercells faster; results stay the same."""
-    permutations = _by_products(phonopy_symmetry.compute_all_sg_permutations)
-    with (
-        patch.object(phonopy_symmetry, "compute_all_sg_permutations", permutations),
-        patch.object(phonopy_symmetry, "collect_unique_rotations", unique_rotations),
-        patch.object(phonopy_symmetry.Symmetry, "_get_site_symmetry", _site_symmetry),
-    ):
+    """Let phonopy and phono3py find permutations, point groups, site symmetries and orbits faster; these stay the same.
+
+    Functions that a release does not have are left out.
+    """
+    from phono3py.phonon3 import displacement_fc3  # noqa: PLC0415 - an extra
+
+    quick: list[tuple[Any, str, Any]] = [
+        (phonopy_symmetry, "compute_all_sg_permutations", _by_products),
+        (phonopy_symmetry, "collect_unique_rotations", lambda _: unique_rotations),
+        (phonopy_symmetry.Symmetry, "_get_site_symmetry", lambda _: _site_symmetry),
+        (displacement_fc3, "_get_orbits", lambda _: _orbits),
+    ]
+    with ExitStack() as stack:
+        for owner, name, make in quick:
+            if hasattr(owner, name):
+                stack.enter_context(patch.object(owner, name, make(getattr(owner, name))))
         yield
 
 
@@ -82,3 +93,18 @@ def _site_symmetry(  # noqa: PLR0917 - as phonopy calls it
     off = position - (rotations @ position + translations)
     stays = np.linalg.norm((off - np.rint(off)) @ lattice, axis=1) < symprec
     return np.asarray(rotations, dtype=np.int64)[stays]
+
+
+def _orbits(atom_index: int, cell: PhonopyAtoms, site_symmetry: Integers, symprec: float = 1e-5) -> Integers:
+    positions = cell.scaled_positions
+    center = positions[atom_index]
+    orbits = np.empty((len(positions), len(site_symmetry)), dtype=np.int64)
+    image = np.arange(len(positions))
+    for number, rotation in enumerate(site_symmetry):
+        off = positions - ((positions - center) @ rotation.T + center)[:, None]
+        near = np.linalg.norm((off - np.rint(off)) @ cell.cell, axis=2) < symprec
+        if not near.any(axis=1).all():
+            raise ValueError(f"the site symmetry of atom {atom_index} is broken at {symprec:g} A")
+        image = near.argmax(axis=1)[image]  # phono3py 4 rotates what it rotated before: the orbit is the same
+        orbits[:, number] = image
+    return orbits
