@@ -44,7 +44,18 @@ def test_relaxation_gets_tighter_from_fast_to_precise() -> None:
     found = [protocol_inputs(Task.RELAX, name).parameters for name in ("fast", "moderate", "precise")]
     assert [p["fmax"] for p in found] == sorted((p["fmax"] for p in found), reverse=True)
     assert [p["stress_max"] for p in found] == sorted((p["stress_max"] for p in found), reverse=True)
-    assert [p["dtype"] for p in found] == ["float32", "float64", "float64"]
+    assert [p["dtype"] for p in found] == ["float32", "mixed", "float64"]
+
+
+@pytest.mark.parametrize("task", [Task.STATIC, Task.RELAX, Task.PHONONS, Task.ELASTIC])
+def test_what_was_measured_runs_in_mixed_precision_by_default(task: Task) -> None:
+    found = {name: protocol_inputs(task, name).parameters["dtype"] for name in ("moderate", "precise")}
+    assert found == {"moderate": "mixed", "precise": "float64"}
+
+
+@pytest.mark.parametrize("name", ["mdr", "mdr-fixed-cell"])
+def test_protocols_of_benchmarks_run_in_double_precision(name: str) -> None:
+    assert protocol_inputs(Task.PHONONS, name).parameters["dtype"] == "float64"
 
 
 def test_override_changes_one_key_and_keeps_the_others() -> None:
