@@ -69,7 +69,7 @@ def test_two_launches_on_the_same_ids_are_told_apart_by_how_they_were_made(read,
     assert (document["n_common"], document["n_answered"]) == (5, 5)
     assert (document["only_first"], document["only_second"]) == ([], ["alloy-0"])
     assert {name: tuple(pair.values()) for name, pair in document["settings"].items()} == {
-        "parameters.dtype": ("float32", "float64"),
+        "parameters.dtype": ("float32", "mixed"),
         "parameters.fmax": (0.05, 0.02),
         "parameters.max_steps": (40, 500),
         "parameters.stress_max": (0.5, 0.1),

@@ -90,7 +90,7 @@ def test_protocol_and_set_decide_the_parameters(prepare, alloys):
     builder = prepare("relax", alloys, "--protocol", "fast", "--set", "fmax=0.01", "--set", "cell=fixed")
     parameters = builder.parameters.get_dict()
     assert (parameters["dtype"], parameters["fmax"], parameters["cell"]) == ("float32", 0.01, "fixed")
-    assert prepare("relax", alloys).parameters.get_dict()["dtype"] == "float64"
+    assert prepare("relax", alloys).parameters.get_dict()["dtype"] == "mixed"
 
 
 def test_lanes_and_job_size_decide_the_jobs(launch, alloys):
