@@ -103,6 +103,13 @@ def test_before_the_first_job_the_teacher_is_named(look: Any) -> None:
     assert "the teacher labels the crystals: `aiida-pet status 60`" in plain_line(found)
 
 
+def test_no_time_is_told_of_a_calibration_whose_epochs_are_unknown(look: Any) -> None:
+    job = TrainingJobProgress(80, "calibrate", "running", "running", 0, 1, 0.0, message="calibrating")
+    found = look(told(job))
+    assert (found.finished, found.left_s) == (False, None)
+    assert "left" not in plain_line(found)
+
+
 def test_end_is_said_with_the_last_errors(look: Any) -> None:
     last = TrainingJobProgress(
         80, "calibrate", "finished [0]", "done", 1, 1, 3.0, message="validation: energy 5"
