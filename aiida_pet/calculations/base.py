@@ -89,7 +89,7 @@ class PetCalculation(CalcJob):
 
     TASK: ClassVar[Task]
     # Raise it when the same inputs give other results: a default of the parameters changed, or the engine was wrong.
-    CACHE_VERSION = 4
+    CACHE_VERSION = 5
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]

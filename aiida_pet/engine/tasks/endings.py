@@ -1,8 +1,9 @@
 """How a relaxing row ends: converged, lost, out of steps, or at the noise of a model in single precision.
 
 A network in float32 gives forces with a noise of some 1e-5 eV/A, more for large forces. A row whose bound lies below
-that wanders about its minimum until its steps are spent. It is *stagnant*, and ends earlier, when its forces are small
-and have not come closer to their bounds for many steps. In float64 no row is: there a slow row is only slow.
+that wanders about its minimum until its steps are spent. It is *stagnant*, and ends earlier, when its forces and its
+stress are small and have not come closer to their bounds for many steps. A soft crystal whose stress falls slowly, such
+as one of molecules, is not. In float64 no row is: there a slow row is only slow.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from aiida_pet.tables.warnings import Warned
 PATIENCE = 60  # steps without progress
 PROGRESS = 0.9  # of the smallest excess so far: what counts as progress is below that
 QUIET = 2e-3  # eV/A; noise moves no row whose forces are larger
+QUIET_STRESS = 0.02  # GPa; the same of the stress, for some 16 A^3 per atom
 
 
 @dataclass
@@ -78,7 +80,8 @@ def ends_of(
     approach.note(torch.maximum(now.force / p.fmax, now.stress / p.stress_max), now.steps)
     converged = finite & (now.force <= p.fmax) & (now.stress <= p.stress_max) & now.may_converge
     capped = finite & (now.force > p.force_cap)
-    stagnant = (now.steps - approach.since >= PATIENCE) & (now.force < QUIET) & now.may_converge & is_noisy
+    is_quiet = (now.force < QUIET) & ((now.stress < QUIET_STRESS) | (now.stress <= p.stress_max))
+    stagnant = (now.steps - approach.since >= PATIENCE) & is_quiet & now.may_converge & is_noisy
     ended = (
         (converged | ~finite | capped | stagnant | (now.steps >= p.max_steps)).nonzero().flatten().tolist()
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import ase.build
 import pytest
 import torch
@@ -50,6 +52,17 @@ def test_row_is_stagnant_when_it_is_quiet_and_comes_no_nearer(force, is_noisy, i
         assert (status, warned) == (RowStatus.MAX_STEPS, Warned.STAGNANT)
         assert "no progress since step 0 of 60: the largest force is 0.0003 eV/A (fmax = 0.0001)" in why
         assert "dtype = mixed" in why
+
+
+@pytest.mark.parametrize(("stress", "is_stagnant"), [(0.27, False), (0.015, True), (0.5e-3, True)])
+def test_row_whose_stress_is_large_is_slow_and_not_stagnant(stress, is_stagnant):
+    """Crystals of molecules are so: hardly any force, and a stress that falls by less than a tenth in 60 steps."""
+    now = replace(at(0, 3e-4), stress=torch.tensor([stress], dtype=torch.float64))
+    approach = Approach.start(1, torch.device("cpu"))
+    for step in range(PATIENCE):
+        assert ends_of(replace(now, steps=torch.tensor([step])), approach, P, is_noisy=True) == {}
+    ends = ends_of(replace(now, steps=torch.tensor([PATIENCE])), approach, P, is_noisy=True)
+    assert set(ends) == ({0} if is_stagnant else set())
 
 
 def test_relaxation_below_the_noise_says_so_and_float64_gets_there(load_pet):
