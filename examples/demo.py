@@ -51,6 +51,8 @@ FUNNEL = (
     "hull: e_above_hull <= 0.025",
     # 8 A between images instead of 12: for a look at stability in a minute, not for thermal properties
     "--set",
+    "relax.max_steps=1500",  # crystals of molecules, such as O2, are soft and slow
+    "--set",
     "phonons.min_image=8",
     # a molecular crystal among the references must not keep everybody waiting
     "--set",
