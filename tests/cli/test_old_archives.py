@@ -20,6 +20,7 @@ from click.testing import CliRunner
 
 FOLDER = Path(__file__).parents[1] / "archives"
 OLD, RECENT = "version-0.1.0", "before-the-moves"
+VERSION_OF_THEN = 4  # of the jobs of the latter
 CRYSTALS = "/tmp/aiida-pet-work/crystals.xyz"
 IDS = ["Mo", "Ta", "MoTa", "Mo-fcc"]
 LABELS = ["screening", "loose", "stopped", "stopped screening"]
@@ -204,17 +205,18 @@ def recent(aiida_profile: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture
-def elastic_of_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take elastic jobs as they were: residuals have another meaning since, so that they would be computed again."""
+def versions_of_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take jobs as they were: `stagnant` and residuals have other meanings since, so that they would be made again."""
     from aiida_pet.calculations.base import PetCalculation
     from aiida_pet.calculations.elastic import ElasticCalculation
 
-    assert ElasticCalculation.CACHE_VERSION > PetCalculation.CACHE_VERSION
-    monkeypatch.setattr(ElasticCalculation, "CACHE_VERSION", PetCalculation.CACHE_VERSION)
+    for calculation in (PetCalculation, ElasticCalculation):
+        assert calculation.CACHE_VERSION > VERSION_OF_THEN
+        monkeypatch.setattr(calculation, "CACHE_VERSION", VERSION_OF_THEN)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("caching", "elastic_of_then")
+@pytest.mark.usefixtures("caching", "versions_of_then")
 @pytest.mark.parametrize("label", ["screening", "loose"])
 def test_the_same_launch_takes_all_jobs_from_the_cache(
     recent: Archive, launch: Any, invoke: Any, read: Read, label: str
@@ -225,6 +227,8 @@ def test_the_same_launch_takes_all_jobs_from_the_cache(
     before = recent.node(label)
     task, *options = recent.told[label]["arguments"]
     options += ["--protocol", "fast", "--model", before.inputs.model.pk, "--code", "pet-engine@localhost"]
+    if label == "screening":  # which the protocol then was
+        options += ["--set", "phonons.dtype=float64", "--set", "elastic.dtype=float64"]
     invoke("launch", task, "crystals", *options, "--label", f"{label} again")
     assert launch.node.is_finished_ok, launch.node.exit_message
     sources = [job.base.caching.get_cache_source() for job in jobs_of(launch.node)]
@@ -246,6 +250,7 @@ def engine(recent: Archive, pet_computer: Any) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("versions_of_then")
 def test_a_stopped_relaxation_is_resumed_by_the_real_engine(
     recent: Archive, launch: Any, invoke: Any, read: Read, engine: Any
 ) -> None:
@@ -268,6 +273,7 @@ def test_a_stopped_relaxation_is_resumed_by_the_real_engine(
     assert {name: row["energy"] for name, row in rows.items()} == pytest.approx(screened, abs=2e-3)
 
 
+@pytest.mark.usefixtures("versions_of_then")
 def test_a_stopped_screening_is_resumed_in_its_stage(
     recent: Archive, launch: Any, invoke: Any, read: Read, engine: Any
 ) -> None:
