@@ -49,9 +49,10 @@ LANES = 2
 FUNNEL = (
     "--keep",
     "hull: e_above_hull <= 0.025",
-    # 8 A between images instead of 12: for a look at stability in a minute, not for thermal properties
+    # crystals of molecules, such as O2, are soft and slow
     "--set",
-    "relax.max_steps=1500",  # crystals of molecules, such as O2, are soft and slow
+    "relax.max_steps=1500",
+    # 8 A between images instead of 12: for a look at stability in a minute, not for thermal properties
     "--set",
     "phonons.min_image=8",
     # a molecular crystal among the references must not keep everybody waiting

@@ -39,7 +39,7 @@ def _look(node: Any, heartbeats: Heartbeats) -> Look:
     return Look(
         title=title_of(node, progress.mode or "train"),
         elapsed_s=max(0.0, ended - node.ctime.timestamp()),
-        left_s=sum(stage.left_s for stage in stages) or None,  # no epoch tells how long what is left takes
+        left_s=sum(stage.left_s for stage in stages) or None,  # None where no epoch tells how long one takes
         stages=stages,
         lanes=(),
         obstacles=()

@@ -23,9 +23,8 @@ from aiida_pet.tables.arrays import Floats, Integers
 __all__ = ["quick_supercell_symmetry"]
 
 _Permutations = Callable[..., Integers]
-_SAME = (
-    1e-3  # of a lattice vector: translations of a supercell of a thousand cells are ten times as far apart
-)
+_SAME = 1e-3
+"""Of a lattice vector: translations of a supercell of a thousand cells are ten times as far apart."""
 
 
 @contextmanager

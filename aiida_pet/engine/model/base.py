@@ -68,8 +68,7 @@ class RowTooLargeError(RuntimeError):
 def usable_precision(asked: Dtype, possible: Sequence[Dtype], name: str) -> Dtype:
     """Return the precision in which a model runs, if ``asked`` is wanted and it runs in those of ``possible``.
 
-    Protocols take :attr:`Dtype.MIXED`, which few models have: the others run in float64, and the log says so. Whatever
-    else a model lacks is not replaced, since it was asked for.
+    Protocols take :attr:`Dtype.MIXED`, which only PET has: other models run in float64, and the log says so.
 
     :param name: the model, for the log.
     """

@@ -391,12 +391,14 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
 
     def _kept_of(self, row: _Open[Plan]) -> dict[str, Ragged]:
         """Return what a snapshot keeps of the children of a row that are done."""
+        if not self.ONLY_FORCES:
+            return {}
         done = [
             (number, child)
             for number, child in enumerate(row.children)
             if child is not None and child.columns["status"][0] == RowStatus.CONVERGED.value
         ]
-        if not self.ONLY_FORCES or not done:
+        if not done:
             return {}
         return {
             _KEPT + "numbers": Ragged.of([np.array([number for number, _ in done])]),
