@@ -13,7 +13,6 @@ from aiida_pet.crystals.symmetry.rotation_sets import octahedral
 from aiida_pet.engine.batch.batch import Batch
 from aiida_pet.engine.batch.neighbors import NeighborList
 from aiida_pet.engine.model.ase_calculator import pet_calculator
-from aiida_pet.engine.model.heads import UnsupportedModelError
 from aiida_pet.engine.model.metatomic import WrappedModel
 from aiida_pet.engine.model.pet import load_model
 from aiida_pet.engine.symmetry.averaging import Rotations, RowRotations
@@ -88,8 +87,12 @@ def test_moduli_and_frequencies_keep_their_bounds(load_pet):
         assert np.abs(mixed - reference).max() < FREQUENCIES
 
 
-def test_what_has_one_precision_only_refuses_mixed(model_file):
+def test_calculator_refuses_mixed(model_file):
     with pytest.raises(ValueError, match="dtype = 'mixed': expected float32 or float64"):
         pet_calculator(*model_file, dtype="mixed")
-    with pytest.raises(UnsupportedModelError, match="does not run in dtype = mixed"):
-        WrappedModel(load_model(*model_file), dtype=Dtype.MIXED)
+
+
+def test_wrapped_model_runs_in_float64_for_mixed_and_says_so(model_file, caplog):
+    wrapped = WrappedModel(load_model(*model_file), dtype=Dtype.MIXED)
+    assert wrapped.dtype is torch.float64
+    assert "runs in float64, more slowly, since it has no mixed precision" in caplog.text
