@@ -18,6 +18,7 @@ NAMES = {
     "start": "seconds of CPU from the start of an engine to the answer for one crystal, beyond importing torch",
     "relax": "relaxation of 256 alloys against ASE, torch-sim's optimize and the model's ceiling",
     "symmetry": "projection onto space groups and averages over rotations against what they cost elsewhere",
+    "optimizers": "what L-BFGS saves against FIRE near a minimum, and what it changes in the results of 50 alloys",
     "precision": "what single and mixed precision change in the results of 50 alloys, and how much faster they are",
     "phonons": "phonons of 64 crystals in one run against phonopy and metatomic-ase one by one",
     "phonon_symmetry": "what phonons of six crystals change with all displacements, and with 84 and 42 rotations",

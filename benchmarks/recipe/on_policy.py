@@ -1,7 +1,8 @@
 """``python -m benchmarks.recipe.on_policy MODEL --avoid FILE... -o FILE``: frames to label, where a model now stands.
 
 A model that is nearly trained errs most where its own relaxations end. So this program relaxes new crystals with that
-model, and writes some structures on the way, the end, and two that are rattled and strained;
+model, and writes some structures on the way, the end, some that are rattled and strained, and some that are strained
+alone, which tell how stiff a crystal is;
 :mod:`benchmarks.recipe.label` labels them. That takes one evaluation of the universal model for each frame, where
 :mod:`benchmarks.recipe.compounds` also relaxes with it. About half of the crystals are AFLOW prototypes whose elements
 were replaced. The others are compounds of ``compounds``, such compounds with a second element on some sites of the
@@ -14,6 +15,7 @@ import argparse
 import hashlib
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,9 @@ from benchmarks.recipe.packed import Packed
 ELEMENTS = tuple(dict.fromkeys((*METALS, *SEMIMETALS, *ANIONS)))
 MOST_ATOMS = 16
 STEPS = (2, 5, 14)  # of the relaxation with the model, after which a frame is labelled
+DISTURBED = 2  # frames that are rattled and strained, for each crystal
+STRAINED = 0  # frames that are strained alone
+STRAINS = (0.02, 0.06)  # the norm of such a strain: stresses that labels and noise leave apart
 BATCH = 128  # crystals
 SHARES = {"prototype": 0.45, "compound": 0.21, "mixed": 0.14, "element": 0.06, "alloy": 0.14}
 SHARE_OF_PROTOTYPES = {1: 0.04, 2: 0.5, 3: 0.36, 4: 0.1}  # by the number of elements
@@ -57,10 +62,11 @@ class Crystals:
 
     :param random: where chance comes from.
     :param avoid: reduced formulas that are left out.
+    :param most_atoms: in a crystal.
     """
 
-    def __init__(self, random: Generator, avoid: frozenset[str]) -> None:
-        self._random, self._avoid = random, avoid
+    def __init__(self, random: Generator, avoid: frozenset[str], most_atoms: int = MOST_ATOMS) -> None:
+        self._random, self._avoid, self._most_atoms = random, avoid, most_atoms
         self._prototypes = [
             entry
             for entry in map(_small, (entry["snl"].structure for entry in AFLOW_PROTOTYPE_LIBRARY))
@@ -80,7 +86,7 @@ class Crystals:
         while True:
             kind = str(self._random.choice(list(SHARES), p=list(SHARES.values())))
             atoms = getattr(self, f"_{kind}")()
-            if atoms is not None and len(atoms) <= MOST_ATOMS and reduced(atoms) not in self._avoid:
+            if atoms is not None and len(atoms) <= self._most_atoms and reduced(atoms) not in self._avoid:
                 return kind, atoms
 
     def _prototype(self) -> Atoms | None:
@@ -186,8 +192,21 @@ def relaxed(model: Model, crystals: list[Atoms], steps: int) -> list[Atoms | Non
     return found
 
 
-def frames_of(model: Model, crystals: list[tuple[str, Atoms]], random: Generator) -> list[Atoms]:
-    """Return frames to label, with the number of their crystal as ``base``."""
+def frames_of(
+    model: Model,
+    crystals: list[tuple[str, Atoms]],
+    random: Generator,
+    *,
+    steps: Sequence[int] = STEPS,
+    disturbed_frames: int = DISTURBED,
+    strained_frames: int = STRAINED,
+) -> list[Atoms]:
+    """Return frames to label, with the number of their crystal as ``base``.
+
+    :param steps: of the relaxation, after which a frame is labelled.
+    :param disturbed_frames: that are rattled and strained, for each crystal.
+    :param strained_frames: that are strained alone.
+    """
     frames: list[Atoms] = []
     now: list[tuple[int, str, Atoms]] = [(number, *crystal) for number, crystal in enumerate(crystals)]
     done = 0
@@ -198,7 +217,7 @@ def frames_of(model: Model, crystals: list[tuple[str, Atoms]], random: Generator
         frame.info |= {"base": number, "kind": domain, "prototype": kind, "step": step}
         frames.append(frame)
 
-    for step in STEPS:
+    for step in steps:
         after = relaxed(model, [atoms for _, _, atoms in now], step - done)
         now = [
             (number, kind, new) for (number, kind, _), new in zip(now, after, strict=True) if new is not None
@@ -207,9 +226,22 @@ def frames_of(model: Model, crystals: list[tuple[str, Atoms]], random: Generator
         for number, kind, atoms in now:
             add(number, kind, atoms, step)
     for number, kind, atoms in now:
-        for part in range(2):
+        for part in range(disturbed_frames):
             add(number, kind, disturbed(atoms, random, volume_alone=part == 1 and len(atoms) <= 4), 99)
+        for _ in range(strained_frames):
+            add(number, kind, strained(atoms, random), 98)
     return frames
+
+
+def strained(atoms: Atoms, random: Generator) -> Atoms:
+    """Return a copy under a random strain, most of it shear; its atoms only follow."""
+    strain = random.normal(size=(3, 3))
+    strain = strain + strain.T
+    strain -= 0.8 * np.trace(strain) / 3 * np.eye(3)
+    strain *= random.uniform(*STRAINS) / np.linalg.norm(strain)
+    found = atoms.copy()
+    found.set_cell(found.cell @ (np.eye(3) + strain), scale_atoms=True)
+    return found
 
 
 def main() -> int:
@@ -224,14 +256,28 @@ def main() -> int:
     )
     parser.add_argument("--seconds", type=float, default=1200.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--most-atoms", type=int, default=MOST_ATOMS, help="in a crystal")
+    parser.add_argument(
+        "--steps", type=int, nargs="+", default=STEPS, help="of a relaxation, after which a frame is written"
+    )
+    parser.add_argument("--disturbed", type=int, default=DISTURBED, help="rattled frames for each crystal")
+    parser.add_argument("--strained", type=int, default=STRAINED, help="strained frames for each crystal")
     arguments = parser.parse_args()
     began = time.monotonic()
     model = Model(arguments.model, hashlib.sha256(arguments.model.read_bytes()).hexdigest())
     random = np.random.default_rng(arguments.seed)
-    crystals = Crystals(random, formulas(arguments.avoid))
+    crystals = Crystals(random, formulas(arguments.avoid), arguments.most_atoms)
     made, frames = 0, []
     while time.monotonic() - began < arguments.seconds:
-        for frame in frames_of(model, [crystals.draw() for _ in range(BATCH)], random):
+        drawn = [crystals.draw() for _ in range(BATCH)]
+        for frame in frames_of(
+            model,
+            drawn,
+            random,
+            steps=arguments.steps,
+            disturbed_frames=arguments.disturbed,
+            strained_frames=arguments.strained,
+        ):
             frame.info["base"] = f"policy{arguments.seed}-{made + frame.info['base']}"
             frames.append(frame)
         made += BATCH

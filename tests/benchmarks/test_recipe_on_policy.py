@@ -14,7 +14,7 @@ from ase.neighborlist import neighbor_list
 
 from benchmarks.model_check.engine import Model
 from benchmarks.recipe.compounds import reduced
-from benchmarks.recipe.on_policy import ALLOYED, ELEMENTS, MOST_ATOMS, STEPS, Crystals, frames_of
+from benchmarks.recipe.on_policy import ALLOYED, ELEMENTS, MOST_ATOMS, STEPS, STRAINS, Crystals, frames_of
 from tests.support.small_model import small_model
 
 
@@ -62,3 +62,28 @@ def test_a_crystal_is_written_on_its_way_and_disturbed() -> None:
     assert volumes[0] > 3.0**3 / 2 + 1.0
     assert volumes[2] == pytest.approx(15.8, abs=0.6)  # the volume of the model
     assert len(set(np.round(volumes[2:], 6))) == 3
+
+
+def test_strained_frames_are_sheared_and_their_atoms_only_follow() -> None:
+    path, sha256 = small_model()
+    crystals = [("element", bulk("Mo", a=3.15))]
+    random = np.random.default_rng(1)
+    frames = frames_of(
+        Model(path, sha256), crystals, random, steps=(3,), disturbed_frames=0, strained_frames=2
+    )
+    assert [frame.info["step"] for frame in frames] == [3, 98, 98]
+    for frame in frames[1:]:
+        gradient = np.linalg.solve(frames[0].cell.array, frame.cell.array)
+        strain = gradient - np.eye(3)
+        np.testing.assert_allclose(strain, strain.T, atol=1e-12)
+        assert STRAINS[0] <= np.linalg.norm(strain) <= STRAINS[1]
+        shear = strain - np.trace(strain) / 3 * np.eye(3)
+        assert np.linalg.norm(shear) > 0.9 * np.linalg.norm(strain)
+        np.testing.assert_allclose(
+            frame.get_scaled_positions(wrap=False), frames[0].get_scaled_positions(wrap=False), atol=1e-9
+        )
+
+
+def test_the_size_of_crystals_can_be_bounded() -> None:
+    crystals = Crystals(np.random.default_rng(5), frozenset(), most_atoms=3)
+    assert max(len(crystals.draw()[1]) for _ in range(40)) <= 3
