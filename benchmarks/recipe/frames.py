@@ -2,8 +2,9 @@
 
 Labels of a universal model for crystals of 27 elements (``common/``), and PBE data for Nb, Mo, Ta and W
 (``refractory/``). For the bcc crystals of these four metals both have labels that disagree where cells are strained;
-there the PBE data stand alone. Of the validation frames, one half of the crystals chooses the epoch and sets the scale
-of the uncertainty, and the other half is for the errors of the card alone.
+there the PBE data stand alone. Of the validation frames, one half of the crystals chooses the epoch, and the other half
+is for the errors of the card alone. Frames of the first half set the scale of the uncertainty, as many of each kind:
+otherwise the crystals, on which the model errs most, would set it for the alloys, too.
 """
 
 from __future__ import annotations
@@ -55,6 +56,19 @@ def held_out_frames(data: Path) -> tuple[list[Atoms], list[Atoms]]:
     for atoms in frames:
         sides[hashlib.sha256(crystal_of(atoms).encode()).digest()[0] % 2].append(labelled(atoms))
     return sides
+
+
+def of_each_kind(frames: list[Atoms]) -> list[Atoms]:
+    """Return as many of ``frames`` of each kind, in their order: those whose names have the smallest hashes."""
+    places: dict[str, list[tuple[bytes, int]]] = {}
+    for place, atoms in enumerate(frames):
+        name = f"{atoms.info['base']} {place}"
+        places.setdefault(atoms.info["kind"], []).append((hashlib.sha256(name.encode()).digest(), place))
+    least = min(map(len, places.values()))
+    return [
+        frames[place]
+        for place in sorted(place for kind in places.values() for _, place in sorted(kind)[:least])
+    ]
 
 
 def crystal_of(atoms: Atoms) -> str:
@@ -110,7 +124,7 @@ def _is_kept(atoms: Atoms, rng: random.Random) -> bool:
 
 
 def main() -> int:
-    """Write ``train.xyz``, ``validation.xyz`` and ``test.xyz``."""
+    """Write ``train.xyz``, ``validation.xyz``, ``calibration.xyz`` and ``test.xyz``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recipe.frames", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with common/ and refractory/")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder to write to")
@@ -120,6 +134,7 @@ def main() -> int:
     for name, frames in (
         ("train", training_frames(arguments.data)),
         ("validation", validation),
+        ("calibration", of_each_kind(validation)),
         ("test", test),
     ):
         write(arguments.output / f"{name}.xyz", frames, format="extxyz")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import lzma
+from collections import Counter
 from pathlib import Path
 
 import ase.io
@@ -15,7 +16,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 pytest.importorskip("torch", reason="needs the extra `engine`")
 
-from benchmarks.recipe.frames import held_out_frames, training_frames
+from benchmarks.recipe.frames import held_out_frames, of_each_kind, training_frames
 
 
 def frame(atoms: Atoms, energy: float, **info: object) -> Atoms:
@@ -76,3 +77,14 @@ def test_no_crystal_is_both_in_validation_and_test(data: Path) -> None:
     assert len(validation | test) == 1 + 20 + 3
     assert min(len(validation), len(test)) >= 5
     assert sum(len(frames) for frames in held_out_frames(data)) == 61 + 202
+
+
+def test_frames_that_set_the_uncertainty_are_as_many_of_each_kind(data: Path) -> None:
+    validation = [atoms for frames in held_out_frames(data) for atoms in frames]
+    found = of_each_kind(validation)
+    kinds = Counter(atoms.info["kind"] for atoms in validation)
+    assert len(set(kinds.values())) == 3
+    assert Counter(atoms.info["kind"] for atoms in found) == dict.fromkeys(kinds, min(kinds.values()))
+    places = [next(i for i, frame in enumerate(validation) if frame is atoms) for atoms in found]
+    assert places == sorted(places)
+    assert places != list(range(len(found)))

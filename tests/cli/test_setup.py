@@ -154,7 +154,10 @@ def test_daemon_runs_as_long_as_its_process_does(tmp_path):
             return process.pid
 
     def start(*words):
-        return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", *words])
+        code = "import time; print('begun', flush=True); time.sleep(60)"
+        begun = subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE)
+        begun.stdout.readline()  # before, it has the words of the process that starts it
+        return begun
 
     process = start("start-circus")
     assert daemon_runs(Client())

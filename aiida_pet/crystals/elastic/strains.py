@@ -11,19 +11,12 @@ A normal strain of 0.01 is E_xx = 0.01, and a shear of 0.01 is E_yz = E_zy = 0.0
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
-from aiida_pet.crystals.elastic.voigt import mandel_rotations, voigt_to_stress
+from aiida_pet.crystals.elastic.voigt import voigt_to_stress
 from aiida_pet.tables.arrays import Floats
-
-# Directions that the operations of the crystal must reach, as a share of what one unit strain along each of the
-# six would: enough for those of each crystal system in its own axes (1/3 for two of cubic, 1/4 for three of
-# hexagonal crystals).
-_REACH = 0.2
 
 
 @dataclass(frozen=True)
@@ -61,14 +54,11 @@ PROTOCOLS = {
 }
 
 
-def strain_tensors(amounts: StrainAmounts, directions: Sequence[int] = range(6)) -> Floats:
-    """Return the strains E (K, 3, 3): every amount along every one of ``directions``, the amounts in turn.
-
-    :param directions: Voigt directions, 0 to 5 for xx yy zz yz xz xy.
-    """
+def strain_tensors(amounts: StrainAmounts) -> Floats:
+    """Return the strains E (K, 3, 3): every amount along every Voigt direction, xx yy zz yz xz xy."""
     strains = [
         amount * np.eye(6)[direction]
-        for direction in directions
+        for direction in range(6)
         for amount in (amounts.normal if direction < 3 else amounts.shear)
     ]
     return voigt_to_stress(np.array(strains))
@@ -86,41 +76,3 @@ def deformation_gradients(strains: Floats) -> Floats:
             f"a strain with the principal value {(values.min() - 1) / 2:g} flattens a crystal: expected more than -0.5"
         )
     return (vectors * np.sqrt(values)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
-
-
-def independent_directions(rotations: Floats) -> tuple[int, ...]:
-    """Return the fewest Voigt directions whose strains, turned by the point group, reach all six.
-
-    Two for a cubic crystal along the axes, three for a hexagonal or trigonal, six for a triclinic one; an oblique
-    crystal may need fewer, as no strain then has a symmetry of its own.
-
-    :param rotations: (n, 3, 3), the point group in Cartesian axes.
-    """
-    turns = mandel_rotations(rotations)
-    # column i of a turn is the strain along direction i, turned; its outer product with itself, averaged
-    reach = np.einsum("nai,nbi->iab", turns, turns) / len(turns)
-    for size in range(1, 6):
-        subsets = list(combinations(range(6), size))
-        smallest = [np.linalg.eigvalsh(reach[list(subset)].sum(axis=0))[0] for subset in subsets]
-        best = int(np.argmax(np.round(smallest, 9)))
-        if smallest[best] > _REACH:
-            return subsets[best]
-    return tuple(range(6))
-
-
-def equivalent_pairs(strains: Floats, stresses: Floats, rotations: Floats) -> tuple[Floats, Floats]:
-    """Return strains and stresses with all that the point group makes of them: R E R^T and R S R^T.
-
-    That is exact for a crystal that has the group and a model that is equivariant under it; for any other model it is
-    the average over the group of what the model would give.
-
-    :param strains: (K, 3, 3).
-    :param stresses: (K, 3, 3).
-    :param rotations: (n, 3, 3), the point group in Cartesian axes.
-    :return: strains and stresses, (n K, 3, 3) each.
-    """
-    turned = [
-        np.einsum("nia,kab,njb->nkij", rotations, tensors, rotations, optimize=True).reshape(-1, 3, 3)
-        for tensors in (strains, stresses)
-    ]
-    return turned[0], turned[1]

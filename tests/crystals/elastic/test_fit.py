@@ -172,7 +172,7 @@ def test_one_amount_along_each_direction_suffices():
 
 
 def test_strains_that_leave_a_direction_out_raise():
-    strains = strain_tensors(PROTOCOLS["linear"], range(5))
+    strains = strain_tensors(PROTOCOLS["linear"])[:20]  # without xy
     with pytest.raises(ValueError, match="20 strains determine 5 of the 6 columns"):
         fit_elastic_tensor(strains, np.zeros_like(strains), NONE)
 

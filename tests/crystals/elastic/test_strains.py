@@ -3,26 +3,14 @@ import pytest
 from ase.build import bulk
 from pymatgen.core.elasticity import DeformedStructureSet, Strain
 from pymatgen.io.ase import AseAtomsAdaptor
-from scipy.spatial.transform import Rotation
 
-from aiida_pet.crystals.elastic.fit import fit_elastic_tensor, symmetrize_tensor
 from aiida_pet.crystals.elastic.strains import (
     PROTOCOLS,
     StrainAmounts,
     deformation_gradients,
-    equivalent_pairs,
-    independent_directions,
     strain_tensors,
 )
-from aiida_pet.crystals.elastic.voigt import strain_to_voigt, voigt_to_stress
-from aiida_pet.crystals.symmetry.spacegroup import find_operations
-
-
-def point_group(atoms, rotation=None) -> np.ndarray:
-    """Return the point group (n, 3, 3) of ``atoms``, turned by ``rotation``."""
-    turn = np.eye(3) if rotation is None else rotation
-    cell, positions = atoms.cell[:] @ turn.T, atoms.positions @ turn.T
-    return find_operations(cell, positions, atoms.numbers, 1e-3).cartesian
+from aiida_pet.crystals.elastic.voigt import strain_to_voigt
 
 
 def test_strains_of_materials_project_are_those_of_pymatgen():
@@ -79,38 +67,3 @@ def test_strain_that_flattens_a_crystal_raises():
 def test_impossible_amounts_raise(normal, shear, message):
     with pytest.raises(ValueError, match=message):
         StrainAmounts(normal, shear)
-
-
-def test_strains_along_given_directions_only():
-    strains = strain_tensors(StrainAmounts((0.01,), (0.02, -0.02)), (1, 4))
-    expected = np.zeros((3, 3, 3))
-    expected[0, 1, 1] = 0.01
-    expected[1, 0, 2] = expected[1, 2, 0] = 0.02
-    expected[2] = -expected[1]
-    np.testing.assert_allclose(strains, expected)
-
-
-@pytest.mark.parametrize(
-    ("name", "count"),
-    [("bcc cubic", 2), ("pyrite", 2), ("hcp", 3), ("quartz", 3), ("l1_0", 4), ("marcasite", 6), ("p1", 6)],
-)
-def test_directions_that_the_point_group_leaves(prototypes, name, count):
-    assert len(independent_directions(point_group(prototypes[name]))) == count
-
-
-def test_equivalent_pairs_give_the_tensor_of_all_strains(prototypes):
-    """For a crystal that has the group exactly, whatever its axes: the same least-squares problem, solved with less."""
-    rng = np.random.default_rng(1)
-    fewer = 0
-    for name in ("bcc", "pyrite", "hcp", "quartz", "ilmenite", "l1_0", "i-4", "marcasite", "c2m", "p-1"):
-        rotations = point_group(prototypes[name], Rotation.random(rng=rng).as_matrix())
-        root = rng.normal(size=(6, 6))
-        tensor = symmetrize_tensor(10 * root @ root.T + 50 * np.eye(6), rotations)
-        directions = independent_directions(rotations)
-        fewer += len(directions) < 6
-        strains = strain_tensors(PROTOCOLS["linear"], directions)
-        stresses = voigt_to_stress(strain_to_voigt(strains) @ tensor)
-        fit = fit_elastic_tensor(*equivalent_pairs(strains, stresses, rotations), np.zeros((3, 3)))
-        np.testing.assert_allclose(fit.tensor, tensor, atol=1e-8, err_msg=name)
-        assert len(strains) == 4 * len(directions)
-    assert fewer >= 8
