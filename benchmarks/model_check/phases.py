@@ -10,8 +10,8 @@ from ase import Atoms
 from ase.build import bulk
 from ase.spacegroup import crystal
 
-from benchmarks.model_check.crystals import Reference
 from benchmarks.model_check.engine import Model
+from benchmarks.model_check.polymorphs import labelled_energies, polymorphs
 from benchmarks.model_check.references import relaxed
 
 ON_HULL = 0.010  # eV/atom
@@ -22,7 +22,6 @@ BELOW = (
     ("NaCl-rocksalt", "NaCl-zincblende"),
     ("TiN-rocksalt", "TiN-zincblende"),
 )
-POLYMORPHS = ("Ti", "Si", "C", "Fe", "TiO2")
 
 
 def candidates() -> dict[str, Atoms]:
@@ -116,7 +115,7 @@ def distances(crystals: dict[str, Atoms], energies: dict[str, float], names: lis
     return found
 
 
-def verdicts(model: Model, references: list[Reference]) -> Iterator[tuple[str, str, bool]]:
+def verdicts(model: Model) -> Iterator[tuple[str, str, bool]]:
     """Yield what was asked, what was found, and whether that is good enough."""
     elements = model_elements(model)
     crystals = {
@@ -136,29 +135,32 @@ def verdicts(model: Model, references: list[Reference]) -> Iterator[tuple[str, s
         if low in energies and high in energies:
             gap = energies[high] - energies[low]
             yield (f"{low} below {high}", f"{1e3 * gap:+.0f} meV/atom", gap > 0)
-    yield from _polymorphs(model, references)
+    yield from _polymorphs(model)
 
 
-def _polymorphs(model: Model, references: list[Reference]) -> Iterator[tuple[str, str, bool]]:
-    """Yield the order of each two reference crystals of one composition."""
-    alike = [one for one in references if one.atoms.get_chemical_formula(empirical=True) in POLYMORPHS]
-    pairs = [
-        (one, other)
-        for one, other in combinations(alike, 2)
-        if one.atoms.get_chemical_formula(empirical=True) == other.atoms.get_chemical_formula(empirical=True)
-        and abs(one.energy - other.energy) >= JUDGED_GAP
-    ]
-    if not pairs:
-        return
-    energies = energies_of(model, {one.name: one.atoms for pair in pairs for one in pair})
-    for one, other in pairs:
-        low, high = sorted((one, other), key=lambda reference: reference.energy)
-        gap = energies.get(high.name, float("nan")) - energies.get(low.name, float("nan"))
-        labels = high.energy - low.energy
+def _polymorphs(model: Model) -> Iterator[tuple[str, str, bool]]:
+    """Yield for each composition whether its polymorphs have the order that they have by the labels."""
+    labels = labelled_energies()
+    known = model_elements(model)
+    crystals = {name: atoms for name, atoms in polymorphs().items() if set(atoms.numbers.tolist()) <= known}
+    energies = energies_of(model, crystals)
+    for formula in dict.fromkeys(name.split("-", 1)[0] for name in crystals):
+        names = sorted(
+            (name for name in crystals if name.split("-", 1)[0] == formula), key=labels.__getitem__
+        )
+        wrong, gaps = [], []
+        for low, high in combinations(names, 2):
+            label = labels[high] - labels[low]
+            gap = energies.get(high, float("nan")) - energies.get(low, float("nan"))
+            if label >= JUDGED_GAP and not gap > 0:
+                wrong.append(f"{low} above {high}")
+            if low == names[0]:
+                gaps.append(f"{high.split('-', 1)[1]} {1e3 * gap:+.0f} ({1e3 * label:+.0f})")
+        order = " < ".join(name.split("-", 1)[1] for name in names)
         yield (
-            f"{low.name} below {high.name}",
-            f"{1e3 * gap:+.0f} meV/atom, labels {1e3 * labels:+.0f}",
-            gap > 0,
+            f"{formula}: {order}",
+            ", ".join(gaps) + " meV/atom (labels)" + "".join(f"; {pair}" for pair in wrong),
+            not wrong,
         )
 
 

@@ -12,6 +12,7 @@ pytest.importorskip("torch", reason="needs the extra `engine`")
 
 from benchmarks.model_check import phases
 from benchmarks.model_check.crystals import bcc_orderings
+from benchmarks.model_check.polymorphs import labelled_energies, polymorphs
 from benchmarks.model_check.references import Judged, verdicts
 from benchmarks.model_check.smoothness import Smoothness, birch_murnaghan, judge
 
@@ -98,3 +99,36 @@ def test_verdicts_name_what_is_beyond_a_bound() -> None:
     assert not told[0][2]
     assert "B2-MoW" in told[4][1]
     assert not told[4][2]
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("Ti-omega", 191),
+        ("Si-beta-tin", 141),
+        ("C-graphite", 194),
+        ("TiO2-anatase", 141),
+        ("TiO2-fluorite", 225),
+    ],
+)
+def test_polymorphs_are_those_of_their_names(name: str, group: int) -> None:
+    assert group_of(polymorphs()[name]) == group
+
+
+def test_every_polymorph_has_a_label() -> None:
+    assert set(labelled_energies()) == set(polymorphs())
+    assert labelled_energies()["C-graphite"] < labelled_energies()["C-diamond"]
+
+
+def test_a_polymorph_in_another_order_than_the_labels_have_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = labelled_energies()
+    swapped = labels | {"Ti-omega": labels["Ti-bcc"], "Ti-bcc": labels["Ti-omega"]}
+    monkeypatch.setattr(phases, "energies_of", lambda model, crystals: swapped)
+    monkeypatch.setattr(phases, "model_elements", lambda model: {6, 8, 14, 22, 26})
+    monkeypatch.setattr(phases, "candidates", dict)
+    told = {asked.split(":")[0]: (found, good) for asked, found, good in phases.verdicts(None)}
+    assert {name: good for name, (_, good) in told.items()} == {
+        "Ti": False, "Si": True, "C": True, "Fe": True, "TiO2": True
+    }  # fmt: skip
+    assert "Ti-omega above Ti-fcc" in told["Ti"][0]
+    assert "fcc +40 (+40)" in told["Ti"][0]
