@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from aiida_pet.job.choices import Ions, Optimizer
 from aiida_pet.job.dynamics_parameters import DynamicsParameters
 from aiida_pet.job.phonon_parameters import PhononParameters
+
+FIRE = 3.4  # evaluations of elastic constants with FIRE for one with L-BFGS (docs/performance.md, Optimisers)
+CLAMPED = 0.2  # evaluations with clamped ions for one with relaxed ions
+
+
+def of_strained_crystals(parameters: Mapping[str, Any]) -> float:
+    """Return the work of elastic constants: most of it is the relaxation of ions in strained crystals, by L-BFGS."""
+    if parameters.get("ions") == Ions.CLAMPED:
+        return CLAMPED
+    return 1.0 if parameters.get("optimizer") == Optimizer.LBFGS else FIRE
 
 
 def of_supercells(parameters: Mapping[str, Any]) -> float:

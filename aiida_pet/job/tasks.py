@@ -235,7 +235,8 @@ aiida-pet launch phonons alloys.xyz --set min_image=10 --wait
         "Relax the crystals of a set or of FILES tightly, then compute their elastic tensors and moduli.",
         schema="aiida_pet.job.elastic_parameters:ElasticParameters",
         driver=f"{_DRIVERS}.elastic:Elastic",
-        seconds_per_atom=0.25,
+        seconds_per_atom=0.1,
+        relative_work="aiida_pet.job.relative_work:of_strained_crystals",
         like=Task.RELAX.value,
         details="""
 \b
