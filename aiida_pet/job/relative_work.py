@@ -9,8 +9,8 @@ from aiida_pet.job.choices import Ions, Optimizer
 from aiida_pet.job.dynamics_parameters import DynamicsParameters
 from aiida_pet.job.phonon_parameters import PhononParameters
 
-FIRE = 3.4  # evaluations of elastic constants with FIRE for one with L-BFGS (docs/performance.md, Optimisers)
-CLAMPED = 0.2  # evaluations with clamped ions for one with relaxed ions
+FIRE = 3.0  # time of elastic constants with FIRE over that with L-BFGS (docs/performance.md, Optimisers)
+CLAMPED = 0.2  # the same with clamped ions, over relaxed ones
 
 
 def of_strained_crystals(parameters: Mapping[str, Any]) -> float:
