@@ -228,7 +228,12 @@ def test_the_same_launch_takes_all_jobs_from_the_cache(
     task, *options = recent.told[label]["arguments"]
     options += ["--protocol", "fast", "--model", before.inputs.model.pk, "--code", "pet-engine@localhost"]
     if label == "screening":  # which the protocol then was
-        options += ["--set", "phonons.dtype=float64", "--set", "elastic.dtype=float64"]
+        options += [
+            word
+            for task in ("phonons", "elastic")
+            for given in ("dtype=float64", "optimizer=fire")
+            for word in ("--set", f"{task}.{given}")
+        ]
     invoke("launch", task, "crystals", *options, "--label", f"{label} again")
     assert launch.node.is_finished_ok, launch.node.exit_message
     sources = [job.base.caching.get_cache_source() for job in jobs_of(launch.node)]
