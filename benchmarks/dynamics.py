@@ -127,18 +127,25 @@ def large_alloys() -> StructureTable:
 
 
 def memory(steps: int) -> Iterator[Measurement]:
-    """Yield how much the process grows in the last nine tenths of a long run, frames written."""
+    """Yield how much the process grows in the last nine tenths of a long run.
+
+    Frames are written every hundredth of it, as a job writes them each ``flush_interval_s``: until then, they are held.
+    """
     atoms = ase.build.bulk("W", a=3.19, cubic=True) * (2, 2, 1)
     table = StructureTable.from_ase([("W8", atoms)])
     given = NVE | {"ensemble": "nvt", "steps": steps, "sample_every": 10, "frames_every": 10}
     seen: list[float] = []
+
+    def flush() -> None:
+        driver.snapshot()
+
     with tempfile.TemporaryDirectory() as folder:
         driver = Dynamics(
             table,
             batched(Dtype.FLOAT64),
             parse_parameters(Task.MD, given),
             finished=lambda rows: None,
-            proceed=looked_every(max(steps // 100, 1), seen),
+            proceed=looked_every(max(steps // 100, 1), seen, flush),
         )
         driver.attach(Path(folder))
         spent = seconds(driver.run)
@@ -155,14 +162,15 @@ def memory(steps: int) -> Iterator[Measurement]:
     yield Measurement("dynamics/memory", late - early, "MiB", f"{early:.0f} MiB at a tenth", None, detail)
 
 
-def looked_every(steps: int, seen: list[float]) -> Callable[[], bool]:
-    """Return a function, called once a step, that adds the MiB of this process to ``seen`` every so many steps."""
+def looked_every(steps: int, seen: list[float], flush: Callable[[], object]) -> Callable[[], bool]:
+    """Return a function, called once a step, that flushes and adds the MiB of this process to ``seen`` at times."""
     taken = 0
 
     def proceed() -> bool:
         nonlocal taken
         taken += 1
         if taken % steps == 0:
+            flush()
             pages = int(Path("/proc/self/statm").read_text().split()[1])
             seen.append(pages * resource.getpagesize() / 2**20)
         return True
