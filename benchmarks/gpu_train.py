@@ -29,11 +29,12 @@ import torch.distributed
 
 from aiida_pet.engine.batch.batch import Tensor
 from benchmarks.recipe.label import Teacher, labelled
-from benchmarks.recipe.packed import Packed
+from benchmarks.recipe.packed import STRAINED_STEP, Packed
 from benchmarks.recipe.student import ENERGY, Frames, Student, loss_of, random_turns
 
-KINDS_TWICE = ("alloys", "PBE")  # a frame of these stands twice in an epoch: they are few among many crystals
-STEP_TWICE = 98  # so do frames that are strained alone, by which a model learns how stiff crystals are
+KINDS_TWICE = ("alloys", "PBE")
+"""Frames of these kinds stand twice in an epoch, since they are few among many crystals. So do frames that are strained
+alone, by which a model learns how stiff crystals are."""
 WARMUP, CLIP, EMA = 0.02, 1.0, 0.998
 BUCKETS = 8
 WEIGHTS_FILE = "weights.npz"
@@ -261,7 +262,7 @@ def main() -> int:
         print(f"{time.monotonic() - start:.1f} s: {len(parts[-1])} frames labelled", flush=True)
     packed = Packed.concatenate(parts)
     frames = Frames.of(packed, composition, student.source.cutoff, device)
-    is_twice = np.isin(packed.kind, KINDS_TWICE) | (packed.step == STEP_TWICE)
+    is_twice = np.isin(packed.kind, KINDS_TWICE) | (packed.step == STRAINED_STEP)
     often = torch.from_numpy(1 + is_twice.astype(int))
     validation = Frames.of(Packed.load(arguments.validation), composition, student.source.cutoff, device)
     print(f"{time.monotonic() - start:.1f} s: {len(frames)} frames, {len(packed.numbers)} atoms", flush=True)

@@ -27,7 +27,7 @@ from ase.optimize import FIRE
 from numpy.random import Generator
 from pymatgen.core import Lattice, Structure
 
-from benchmarks.recipe.packed import STRONGEST_FORCE, STRONGEST_STRESS
+from benchmarks.recipe.packed import DISTURBED_STEP, STRONGEST_FORCE, STRONGEST_STRESS
 
 METALS = {
     "Li": 1.6, "Na": 1.8, "Mg": 1.4, "Ca": 1.6, "Al": 1.1, "Ga": 1.0, "Ti": 1.0, "V": 0.9, "Cr": 0.7, "Fe": 0.8,
@@ -145,7 +145,7 @@ def frames(atoms: Atoms, calculator: Calculator, random: Generator) -> Iterator[
         if step in SAVED_STEPS:
             yield from _labelled(moving, calculator, step)
     for part in range(3):
-        yield from _labelled(disturbed(moving, random, volume_alone=part == 2), calculator, step=99)
+        yield from _labelled(disturbed(moving, random, volume_alone=part == 2), calculator, DISTURBED_STEP)
 
 
 def disturbed(atoms: Atoms, random: Generator, *, volume_alone: bool) -> Atoms:

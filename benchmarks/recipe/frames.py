@@ -24,10 +24,11 @@ import spglib
 from ase import Atoms
 from ase.io import iread, write
 
+from benchmarks.recipe.packed import DISTURBED_STEP
+
 SEED = 20261128
 REFRACTORY = frozenset(("Nb", "Mo", "Ta", "W"))
 BCC = 229
-RATTLED = 99  # ``step`` of a frame that is no step of a relaxation
 KEPT = {"AIMD": 0.25, "SS": 0.5}
 """Share of the PBE frames that are kept, by the end of their ``config``: dynamics and substitutions are many alike."""
 
@@ -103,7 +104,7 @@ def _bcc_of_refractory_metals(frames: list[Atoms]) -> set[str]:
     last: dict[str, Atoms] = {}
     for atoms in frames:
         symbols = set(atoms.symbols)
-        if len(symbols) == 1 and symbols <= REFRACTORY and atoms.info["step"] != RATTLED:
+        if len(symbols) == 1 and symbols <= REFRACTORY and atoms.info["step"] != DISTURBED_STEP:
             base = atoms.info["base"]
             if base not in last or atoms.info["step"] > last[base].info["step"]:
                 last[base] = atoms

@@ -39,7 +39,7 @@ from benchmarks.recipe.compounds import (
     reduced,
     touching,
 )
-from benchmarks.recipe.packed import Packed
+from benchmarks.recipe.packed import DISTURBED_STEP, STRAINED_STEP, Packed
 
 ELEMENTS = tuple(dict.fromkeys((*METALS, *SEMIMETALS, *ANIONS)))
 MOST_ATOMS = 16
@@ -227,9 +227,14 @@ def frames_of(
             add(number, kind, atoms, step)
     for number, kind, atoms in now:
         for part in range(disturbed_frames):
-            add(number, kind, disturbed(atoms, random, volume_alone=part == 1 and len(atoms) <= 4), 99)
+            add(
+                number,
+                kind,
+                disturbed(atoms, random, volume_alone=part == 1 and len(atoms) <= 4),
+                DISTURBED_STEP,
+            )
         for _ in range(strained_frames):
-            add(number, kind, strained(atoms, random), 98)
+            add(number, kind, strained(atoms, random), STRAINED_STEP)
     return frames
 
 

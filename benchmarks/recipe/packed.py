@@ -20,6 +20,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
 STRONGEST_FORCE, STRONGEST_STRESS = 8.0, 1.0  # eV/A, eV/A^3: of the frames that are learnt
+DISTURBED_STEP, STRAINED_STEP = (
+    99,
+    98,
+)  # ``step`` of frames that are no steps: rattled and strained, strained alone
 
 
 @dataclass(frozen=True)
