@@ -59,20 +59,27 @@ class Pairs:
 
 @dataclass(frozen=True)
 class _Built:
-    """Rows as they were when their pairs were found."""
+    """Rows as they were when their pairs were found.
+
+    :ivar closest: (N,) A, distance of the closest pair of each row, infinite where it has none.
+    """
 
     batch: Batch
     pairs: Pairs
+    closest: Tensor
 
     @classmethod
     def of(cls, batch: Batch, cutoff: float, skin: float) -> _Built:
         found = find_pairs(batch, cutoff + skin)
         counts = torch.bincount(batch.row_of_atom[found.centers], minlength=len(batch))
         widths = _largest_counts(batch, found.centers[found.distances <= cutoff])
-        return cls(batch, Pairs(found.centers, found.neighbors, found.shifts, counts, widths, found.searched))
+        pairs = Pairs(found.centers, found.neighbors, found.shifts, counts, widths, found.searched)
+        nothing = batch.positions.new_full((len(batch),), torch.inf)
+        rows = batch.row_of_atom[found.centers]
+        return cls(batch, pairs, nothing.scatter_reduce_(0, rows, found.distances.double(), reduce="amin"))
 
     def take(self, rows: Tensor) -> _Built:
-        return _Built(self.batch.take(rows), self.pairs.take(rows, self.batch))
+        return _Built(self.batch.take(rows), self.pairs.take(rows, self.batch), self.closest[rows])
 
     def followed_by(self, other: _Built) -> _Built:
         first = len(self.batch.numbers)
@@ -85,7 +92,8 @@ class _Built:
             torch.cat([mine.widths, its.widths]),
             torch.cat([mine.searched, its.searched]),
         )
-        return _Built(Batch.cat([self.batch, other.batch]), pairs)
+        closest = torch.cat([self.closest, other.closest])
+        return _Built(Batch.cat([self.batch, other.batch]), pairs, closest)
 
 
 def largest_neighbor_counts(batch: Batch, cutoff: float) -> Tensor:
@@ -154,18 +162,37 @@ class NeighborList:
         still = batch.moved(batch.positions.detach().clone(), batch.cells.detach().clone())
         return _Built.of(still, self.cutoff, self.skin)
 
+    def distances_at_least(self, batch: Batch) -> Tensor:
+        """Return (N,) lower bounds of the shortest distance in each row of ``batch``, A.
+
+        They cost a pass over the atoms instead of one over the pairs. Where the bound is minus infinity or no number,
+        nothing is known.
+
+        :param batch: the rows that stayed or entered since the last update, moved.
+        """
+        if self._built is None:
+            return torch.full_like(batch.cells[:, 0, 0], -torch.inf)
+        shrink, displaced = _changes(self._built.batch, batch)
+        return shrink * self._built.closest - 2.0 * displaced
+
     def _stale(self, then: Batch, now: Batch) -> Tensor:
-        identity = torch.eye(3, dtype=torch.float64, device=now.device)
-        volumes = then.volumes()
-        solid = (volumes > 1e-12) & volumes.isfinite()
-        deformation, _ = torch.linalg.solve_ex(
-            torch.where(solid[:, None, None], then.cells, identity),
-            torch.where(solid[:, None, None], now.cells, identity),
-        )
-        affine = torch.einsum("ai,aij->aj", then.positions, deformation[now.row_of_atom])
-        displaced = now.row_max(torch.linalg.vector_norm(now.positions - affine, dim=1))
-        shrink = 1.0 - torch.linalg.matrix_norm(deformation - identity)
-        bound = shrink * (self.cutoff + self.skin) - 2.0 * displaced
-        # a cell without volume (molecules, slabs given without one) has no deformation: it is the same or it is not
-        same = (then.cells == now.cells).all(dim=(1, 2))
-        return ~((bound > self.cutoff) & (solid | same))  # so that NaN is stale
+        shrink, displaced = _changes(then, now)
+        # so that NaN is stale
+        return ~(shrink * (self.cutoff + self.skin) - 2.0 * displaced > self.cutoff)
+
+
+def _changes(then: Batch, now: Batch) -> tuple[Tensor, Tensor]:
+    """Return (N,) lower bounds of ``s_min(F)``, and the (N,) largest displacements ``u``, A."""
+    identity = torch.eye(3, dtype=torch.float64, device=now.device)
+    volumes = then.volumes()
+    solid = (volumes > 1e-12) & volumes.isfinite()
+    deformation, _ = torch.linalg.solve_ex(
+        torch.where(solid[:, None, None], then.cells, identity),
+        torch.where(solid[:, None, None], now.cells, identity),
+    )
+    affine = torch.einsum("ai,aij->aj", then.positions, deformation[now.row_of_atom])
+    displaced = now.row_max(torch.linalg.vector_norm(now.positions - affine, dim=1))
+    shrink = 1.0 - torch.linalg.matrix_norm(deformation - identity)
+    # a cell without volume (molecules, slabs given without one) has no deformation: it is the same or it is not
+    same = (then.cells == now.cells).all(dim=(1, 2))
+    return torch.where(solid | same, shrink, torch.nan), displaced

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from aiida_pet.engine.batch.batch import Batch, Tensor
-from aiida_pet.engine.batch.neighbors import Pairs
+from aiida_pet.engine.batch.neighbors import NeighborList, Pairs
 
 
 def closest_distances(batch: Batch, pairs: Pairs) -> Tensor:
@@ -22,18 +22,28 @@ def closest_distances(batch: Batch, pairs: Pairs) -> Tensor:
 
 
 def faults_of_move(
-    moved: Batch, pairs: Pairs, volumes_before: Tensor, *, volume_ratio_max: float, min_distance: float
+    moved: Batch,
+    neighbors: NeighborList,
+    volumes_before: Tensor,
+    *,
+    volume_ratio_max: float,
+    min_distance: float,
 ) -> dict[int, str]:
     """Return place -> what is wrong with the rows of ``moved`` that are out of bounds.
 
-    :param pairs: pairs of the same rows before the move. They need not be searched again: to be missed, an atom would
+    Distances are looked at only in rows that moved so far since their pairs were found that two atoms may be too close.
+
+    :param neighbors: of the same rows before the move. Pairs need not be searched again: to be missed, an atom would
         have to come from beyond the cutoff to within ``min_distance`` in one step.
     :param volumes_before: (N,) A^3, at the start of the relaxation.
     """
     ratio = moved.volumes() / volumes_before
     has_volume = (moved.pbc.sum(dim=1) >= 2) & (volumes_before > 0)
     swollen = has_volume & ~((ratio < volume_ratio_max) & (ratio > 1.0 / volume_ratio_max))
-    distances = closest_distances(moved, pairs)
+    distances = neighbors.distances_at_least(moved)
+    close = (~(distances >= min_distance)).nonzero().flatten()
+    if len(close):
+        distances[close] = closest_distances(moved.take(close), neighbors.pairs.take(close, moved))
     finite = moved.row_sum(moved.positions.sum(dim=1)).isfinite()
     lost = (~finite | swollen | (distances < min_distance)).nonzero().flatten().tolist()
     faults = {}

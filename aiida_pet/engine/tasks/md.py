@@ -296,7 +296,7 @@ class Dynamics(Driver[DynamicsParameters]):
         moved = self.batch.moved(state.motion.positions, state.motion.cells)
         faults = faults_of_move(
             moved,
-            self._neighbors.pairs,
+            self._neighbors,
             state.volume0,
             volume_ratio_max=self.parameters.volume_ratio_max,
             min_distance=self.parameters.min_distance,

@@ -339,7 +339,7 @@ class Relax(Driver[RelaxParameters]):
         """Take the step to ``moved``; rows that it would throw out of bounds end where they were."""
         faults = faults_of_move(
             moved,
-            self._neighbors.pairs,
+            self._neighbors,
             self._state.volume0,
             volume_ratio_max=self.parameters.volume_ratio_max,
             min_distance=self.parameters.min_distance,

@@ -226,3 +226,36 @@ def test_flat_cell_that_deforms_is_rebuilt():
     table.cells *= 0.7
     batch = Batch.from_table(table)
     assert pairs_within_cutoff(batch, neighbors.update(batch)) == ase_pairs(table)
+
+
+def closest_by_ase(table: StructureTable) -> np.ndarray:
+    return np.array([neighbor_list("d", atoms, 8.0).min(initial=np.inf) for atoms in table.iter_ase()])
+
+
+def test_bounds_of_distances_hold_on_a_walk_and_are_exact_at_rest():
+    table, rng = structures(), np.random.default_rng(4)
+    neighbors = NeighborList(CUTOFF)
+    batch = Batch.from_table(table)
+    assert neighbors.distances_at_least(batch).tolist() == [-np.inf] * len(table)
+    neighbors.update(batch)
+    np.testing.assert_allclose(neighbors.distances_at_least(batch), closest_by_ase(table), atol=1e-12)
+    fell_short = 0.0
+    for _ in range(10):
+        strained(table, rng.normal(0, 0.01, (3, 3)))
+        table.positions[:] += rng.normal(0, 0.05, table.positions.shape)
+        batch = Batch.from_table(table)
+        bounds, closest = neighbors.distances_at_least(batch).numpy(), closest_by_ase(table)
+        assert (bounds <= closest + 1e-12).all()
+        fell_short = max(fell_short, float((closest - bounds).max()))
+        neighbors.update(batch)
+    assert fell_short > 0.1
+
+
+def test_nothing_is_known_of_a_flat_cell_that_deforms():
+    slab = Atoms("Mo", cell=[[3.0, 0, 0], [0, 3.0, 0], [0, 0, 0]], pbc=[True, True, False])
+    table = StructureTable.from_ase([("slab", slab)])
+    neighbors = NeighborList(CUTOFF)
+    neighbors.update(Batch.from_table(table))
+    assert float(neighbors.distances_at_least(Batch.from_table(table))) == 3.0
+    table.cells *= 0.7
+    assert np.isnan(float(neighbors.distances_at_least(Batch.from_table(table))))

@@ -13,6 +13,7 @@ from ase.neighborlist import neighbor_list
 
 from aiida_pet.engine.batch.batch import Batch
 from aiida_pet.engine.batch.neighbors import NeighborList
+from aiida_pet.engine.tasks import guards
 from aiida_pet.engine.tasks.guards import closest_distances, faults_of_move
 from aiida_pet.tables.crystals import StructureTable
 
@@ -24,8 +25,9 @@ def batch_of(*crystals: Atoms) -> Batch:
 
 
 def faults(before: Batch, moved: Batch, **limits: float) -> dict[int, str]:
-    pairs = NeighborList(4.5).update(before)
-    return faults_of_move(moved, pairs, before.volumes(), **LIMITS | limits)
+    neighbors = NeighborList(4.5)
+    neighbors.update(before)
+    return faults_of_move(moved, neighbors, before.volumes(), **LIMITS | limits)
 
 
 def test_closest_distances_are_those_of_ase(alloys):
@@ -89,3 +91,20 @@ def test_numbers_that_are_not_finite_are_a_fault_of_their_row_only(what):
     tensors[what][1] = torch.nan
     wrong = faults(batch, batch.moved(**tensors))
     assert list(wrong) == [0 if what == "positions" else 1]
+
+
+def test_distances_are_looked_at_only_where_atoms_may_be_close(monkeypatch):
+    looked: list[int] = []
+
+    def counted(batch, pairs):
+        looked.append(len(batch))
+        return closest_distances(batch, pairs)
+
+    monkeypatch.setattr(guards, "closest_distances", counted)
+    batch = batch_of(ase.build.bulk("W"), ase.build.bulk("Mo", cubic=True), ase.build.bulk("Ta"))
+    assert faults(batch, batch.moved(batch.positions + 0.1, 1.01 * batch.cells)) == {}
+    assert looked == []
+    positions = batch.positions.clone()
+    positions[2, 0] += 1.2  # so far that two atoms might be too close, but they are not
+    assert faults(batch, batch.moved(positions, batch.cells)) == {}
+    assert looked == [1]
