@@ -30,9 +30,10 @@ import torch.distributed
 from aiida_pet.engine.batch.batch import Tensor
 from benchmarks.recipe.label import Teacher, labelled
 from benchmarks.recipe.packed import STRAINED_STEP, Packed
+from benchmarks.recipe.real import KNOWN
 from benchmarks.recipe.student import ENERGY, Frames, Student, loss_of, random_turns
 
-KINDS_TWICE = ("alloys", "PBE")
+KINDS_TWICE = ("alloys", "PBE", KNOWN)
 """Frames of these kinds stand twice in an epoch, since they are few among many crystals. So do frames that are strained
 alone, by which a model learns how stiff crystals are."""
 WARMUP, CLIP, EMA = 0.02, 1.0, 0.998

@@ -11,18 +11,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.model_check import held_out, phases, references
+from benchmarks.model_check import binaries, held_out, phases, references
 from benchmarks.model_check.crystals import METALS, known_by, read_references
 from benchmarks.model_check.engine import Model
 
-PARTS = ("held-out", "references", "phases")
+PARTS = ("held-out", "references", "phases", "moduli")
 
 
 def main() -> int:
     """Run what the command line asks for; the exit status is 0 also where a bound is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.model_check", description=__doc__)
     parser.add_argument("model", type=Path, help="checkpoint; it is loaded, so it has to be trusted")
-    parser.add_argument("--data", type=Path, required=True, help="folder with common/ and refractory/")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with common/, refractory/ and benchmarks/"
+    )
     parser.add_argument(
         "--held-out", type=Path, nargs="*", help="labelled frames, instead of the validation sets"
     )
@@ -85,6 +87,20 @@ def _phases(model: Model, _: argparse.Namespace) -> dict[str, Any]:
     return {"verdicts": _told(phases.verdicts(model))}
 
 
+def _moduli(model: Model, arguments: argparse.Namespace) -> dict[str, Any]:
+    found = binaries.differences(model, binaries.read_binaries(arguments.data, phases.model_elements(model)))
+    for name, bulk, shear in zip(found.names, found.bulk, found.shear, strict=True):
+        print(f"{name:24} K {bulk:+.0%} G {shear:+.0%}")
+    lines = {what: found.line(what) for what in ("bulk", "shear")}
+    print(f"K {lines['bulk']}; G {lines['shear']}; without: {' '.join(found.without) or 'none'}")
+    rows = zip(found.names, found.bulk.tolist(), found.shear.tolist(), strict=True)
+    return {
+        "crystals": [{"name": name, "bulk": bulk, "shear": shear} for name, bulk, shear in rows],
+        "without": found.without,
+        **lines,
+    }
+
+
 def _told(verdicts: Iterable[tuple[str, str, bool]]) -> list[dict[str, Any]]:
     found = []
     for asked, got, good in verdicts:
@@ -93,7 +109,7 @@ def _told(verdicts: Iterable[tuple[str, str, bool]]) -> list[dict[str, Any]]:
     return found
 
 
-_PARTS = {"held-out": _held_out, "references": _references, "phases": _phases}
+_PARTS = {"held-out": _held_out, "references": _references, "phases": _phases, "moduli": _moduli}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -27,8 +27,9 @@ from aiida_pet.training.checkpoints import about_of, write_model
 HERE = Path(__file__).parent
 MAX_BYTES = 10_000_000
 DIGITS = 5  # significant, of figures on the card
-PARTS = {"held-out": "errors", "references": "known crystals", "phases": "known phases"}
-"""Parts of a check -> what they tell."""
+JUDGED = ("held-out", "references", "phases")
+"""Parts of a check that say what was asked and whether it was reached."""
+PARTS = (*JUDGED, "moduli")
 KEPT_FACTS = (TRAINED_PAIRS, UNCERTAINTY_LIMIT)
 """What a training wrote into the checkpoint and warnings need."""
 _VERSIONED = ("metatrain", "metatomic-torch", "torch")
@@ -107,7 +108,7 @@ def rounded(value: Any) -> Any:
 def render(card: Mapping[str, Any]) -> str:
     """Return the Markdown of ``card``."""
     found = card["evaluation"]
-    verdicts = [verdict for part in PARTS for verdict in found[part]["verdicts"]]
+    verdicts = [verdict for part in JUDGED for verdict in found[part]["verdicts"]]
     elements = [chemical_symbols[number] for number in card["elements"]]
     return Template((HERE / "card_template.md").read_text()).substitute(
         {key: card[key] for key in ("name", "version", "description", "level_of_theory", "dtype")},
@@ -126,6 +127,9 @@ def render(card: Mapping[str, Any]) -> str:
         error_table=_error_table(found["held-out"]["errors"]),
         element_table=_element_table(found["held-out"]["errors"], elements),
         reference_table=_reference_table(found["references"]),
+        n_binaries=len(found["moduli"]["crystals"]),
+        bulk=found["moduli"]["bulk"],
+        shear=found["moduli"]["shear"],
         limits=_list(card["limits"]),
         not_for=_list(card["not_for"]),
         data="\n\n".join(_source(one) for one in card["data"]),
@@ -152,7 +156,10 @@ def _source(data: Mapping[str, str]) -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "\n".join("| " + " | ".join(str(value) for value in line) + " |" for line in lines)
+    cells = [
+        [str(value).replace("|", "\\|") for value in line] for line in lines
+    ]  # |z| is one cell, not three
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
 
 
 def _verdict_table(verdicts: Sequence[Mapping[str, Any]]) -> str:

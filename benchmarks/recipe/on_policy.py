@@ -6,7 +6,9 @@ alone, which tell how stiff a crystal is;
 :mod:`benchmarks.recipe.label` labels them. That takes one evaluation of the universal model for each frame, where
 :mod:`benchmarks.recipe.compounds` also relaxes with it. About half of the crystals are AFLOW prototypes whose elements
 were replaced. The others are compounds of ``compounds``, such compounds with a second element on some sites of the
-metal or of the anion, elements, and orderings of alloys. Formulas of the files after ``--avoid`` are left out.
+metal or of the anion, elements, and orderings of alloys. ``--systems`` draws prototypes in the chemical systems of the
+crystals in files, and ``--crystals`` takes those crystals themselves (:mod:`benchmarks.recipe.real`). Formulas of the
+files after ``--avoid`` are left out; of ``--crystals``, only the same crystals.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import argparse
 import hashlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +43,9 @@ from benchmarks.recipe.compounds import (
     touching,
 )
 from benchmarks.recipe.packed import DISTURBED_STEP, STRAINED_STEP, Packed
+from benchmarks.recipe.real import KNOWN, Judges, is_held_back, real_crystals
 
+DOMAINS = {"alloy": "alloys", KNOWN: KNOWN}  # kind of a crystal -> what errors are told by, if not "crystals"
 ELEMENTS = tuple(dict.fromkeys((*METALS, *SEMIMETALS, *ANIONS)))
 MOST_ATOMS = 16
 STEPS = (2, 5, 14)  # of the relaxation with the model, after which a frame is labelled
@@ -63,10 +68,18 @@ class Crystals:
     :param random: where chance comes from.
     :param avoid: reduced formulas that are left out.
     :param most_atoms: in a crystal.
+    :param systems: sets of elements. If there are any, prototypes of these systems alone are drawn, each system as
+        often.
     """
 
-    def __init__(self, random: Generator, avoid: frozenset[str], most_atoms: int = MOST_ATOMS) -> None:
-        self._random, self._avoid, self._most_atoms = random, avoid, most_atoms
+    def __init__(
+        self,
+        random: Generator,
+        avoid: frozenset[str],
+        most_atoms: int = MOST_ATOMS,
+        systems: Sequence[frozenset[str]] = (),
+    ) -> None:
+        self._random, self._avoid, self._most_atoms, self._systems = random, avoid, most_atoms, systems
         self._prototypes = [
             entry
             for entry in map(_small, (entry["snl"].structure for entry in AFLOW_PROTOTYPE_LIBRARY))
@@ -79,24 +92,34 @@ class Crystals:
             here = counts == count
             weights[here] *= SHARE_OF_PROTOTYPES.get(int(count), 0.0) / weights[here].sum()
         self._weights = weights / weights.sum()
+        self._counts = counts
         self._mendeleev = np.array([Element(symbol).mendeleev_no for symbol in ELEMENTS], dtype=float)
 
     def draw(self) -> tuple[str, Atoms]:
         """Return one crystal and the name of its kind."""
         while True:
-            kind = str(self._random.choice(list(SHARES), p=list(SHARES.values())))
+            kind = (
+                "system" if self._systems else str(self._random.choice(list(SHARES), p=list(SHARES.values())))
+            )
             atoms = getattr(self, f"_{kind}")()
-            if atoms is not None and len(atoms) <= self._most_atoms and reduced(atoms) not in self._avoid:
+            if atoms is None or len(atoms) > self._most_atoms:
+                continue
+            formula = reduced(atoms)
+            if formula not in self._avoid and not (self._systems and is_held_back(formula)):
                 return kind, atoms
 
     def _prototype(self) -> Atoms | None:
         found = self._prototypes[int(self._random.choice(len(self._prototypes), p=self._weights))]
         old = sorted({site.specie.symbol for site in found})
         new = {symbol: self._instead_of(symbol) for symbol in old}
-        if len(set(new.values())) < len(old):
-            return None
-        atoms = [new[site.specie.symbol] for site in found]
-        return _scaled(Structure(found.lattice, atoms, found.frac_coords))
+        return None if len(set(new.values())) < len(old) else _replaced(found, new)
+
+    def _system(self) -> Atoms | None:
+        system = sorted(self._systems[int(self._random.integers(len(self._systems)))])
+        weights = np.where(self._counts == len(system), self._weights, 0.0)
+        found = self._prototypes[int(self._random.choice(len(self._prototypes), p=weights / weights.sum()))]
+        old = sorted({site.specie.symbol for site in found})
+        return _replaced(found, dict(zip(old, map(str, self._random.permutation(system)), strict=True)))
 
     def _instead_of(self, symbol: str) -> str:
         if self._random.random() < 0.25:
@@ -143,6 +166,12 @@ class Crystals:
         atoms.symbols[:] = str(self._random.choice(ELEMENTS))
         lattice = atoms.cell.array * (1 + self._random.normal(0, 0.03, 3))[:, None]
         return _scaled(Structure(lattice, atoms.symbols, atoms.get_scaled_positions()))
+
+
+def _replaced(structure: Structure, new: Mapping[str, str]) -> Atoms | None:
+    """Return a prototype with the elements ``new`` in place of its own."""
+    atoms = [new[site.specie.symbol] for site in structure]
+    return _scaled(Structure(structure.lattice, atoms, structure.frac_coords))
 
 
 def _lattice(name: str) -> Atoms:
@@ -213,7 +242,7 @@ def frames_of(
 
     def add(number: int, kind: str, atoms: Atoms, step: int) -> None:
         frame = Atoms(atoms.numbers, cell=atoms.cell, positions=atoms.positions, pbc=True)
-        domain = "alloys" if kind == "alloy" else "crystals"
+        domain = DOMAINS.get(kind, "crystals")
         frame.info |= {"base": number, "kind": domain, "prototype": kind, "step": step}
         frames.append(frame)
 
@@ -249,6 +278,11 @@ def strained(atoms: Atoms, random: Generator) -> Atoms:
     return found
 
 
+def _endless(crystals: Crystals) -> Iterator[tuple[str, Atoms]]:
+    while True:
+        yield crystals.draw()
+
+
 def main() -> int:
     """Write the frames of as many crystals as ``--seconds`` hold."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recipe.on_policy", description=__doc__)
@@ -259,7 +293,12 @@ def main() -> int:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="frames without labels to write, as .npz"
     )
-    parser.add_argument("--seconds", type=float, default=1200.0)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--systems", type=Path, nargs="+", help="files of crystals whose systems are drawn")
+    source.add_argument(
+        "--crystals", type=Path, nargs="+", help="files of crystals that are taken themselves"
+    )
+    parser.add_argument("--seconds", type=float, default=1200.0, help="after which no new crystal is drawn")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--most-atoms", type=int, default=MOST_ATOMS, help="in a crystal")
     parser.add_argument(
@@ -271,13 +310,19 @@ def main() -> int:
     began = time.monotonic()
     model = Model(arguments.model, hashlib.sha256(arguments.model.read_bytes()).hexdigest())
     random = np.random.default_rng(arguments.seed)
-    crystals = Crystals(random, formulas(arguments.avoid), arguments.most_atoms)
+    avoid = formulas(arguments.avoid)
+    if arguments.crystals:
+        judges = Judges(arguments.avoid)
+        drawn = iter(real_crystals(arguments.crystals, ELEMENTS, judges, arguments.most_atoms))
+    else:
+        known = real_crystals(arguments.systems or [], ELEMENTS, (), MOST_ATOMS)
+        systems = sorted({frozenset(atoms.symbols) for _, atoms in known}, key=sorted)
+        drawn = _endless(Crystals(random, avoid, arguments.most_atoms, systems))
     made, frames = 0, []
-    while time.monotonic() - began < arguments.seconds:
-        drawn = [crystals.draw() for _ in range(BATCH)]
+    while time.monotonic() - began < arguments.seconds and (batch := list(islice(drawn, BATCH))):
         for frame in frames_of(
             model,
-            drawn,
+            batch,
             random,
             steps=arguments.steps,
             disturbed_frames=arguments.disturbed,
@@ -285,7 +330,7 @@ def main() -> int:
         ):
             frame.info["base"] = f"policy{arguments.seed}-{made + frame.info['base']}"
             frames.append(frame)
-        made += BATCH
+        made += len(batch)
         Packed.from_ase(frames).save(arguments.output)
         print(f"{time.monotonic() - began:.0f} s: {made} crystals, {len(frames)} frames", flush=True)
     return 0

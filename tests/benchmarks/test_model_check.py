@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import spglib
 from ase import Atoms
 from ase.build import bulk
+from ase.data import atomic_numbers
+from pymatgen.io.ase import AseAtomsAdaptor
 
 pytest.importorskip("torch", reason="needs the extra `engine`")
 
-from benchmarks.model_check import phases
+from benchmarks.model_check import binaries, phases
 from benchmarks.model_check.crystals import bcc_orderings
+from benchmarks.model_check.engine import Model
 from benchmarks.model_check.polymorphs import labelled_energies, polymorphs
 from benchmarks.model_check.references import Judged, verdicts
 from benchmarks.model_check.smoothness import Smoothness, birch_murnaghan, judge
+from benchmarks.recipe.compounds import reduced
+from benchmarks.recipe.real import is_held_back
+from tests.support.small_model import small_model
 
 VOLUMES = 16.0 * (1 + np.arange(-0.02, 0.021, 0.0025)) ** 3
 
@@ -132,3 +143,37 @@ def test_a_polymorph_in_another_order_than_the_labels_have_is_told(monkeypatch: 
     }  # fmt: skip
     assert "Ti-omega above Ti-fcc" in told["Ti"][0]
     assert "fcc +40 (+40)" in told["Ti"][0]
+
+
+def test_binaries_to_judge_by_are_kept_back_small_and_not_soft(tmp_path: Path) -> None:
+    pairs = [f"{metal}{anion}" for metal in ("Nb", "Mo", "Ta", "W") for anion in "BCN"]
+    kept = [formula for formula in pairs if is_held_back(reduced(bulk(formula, "rocksalt", a=4.3)))]
+    assert 0 < len(kept) < len(pairs)
+
+    def entry(formula: str, atoms: Atoms, bulk_modulus: float = 200.0) -> dict[str, Any]:
+        structure = AseAtomsAdaptor.get_structure(atoms).as_dict()
+        moduli = {"bulk_modulus_vrh": bulk_modulus, "shear_modulus_vrh": 100.0}
+        return {"formula": formula, "mp_id": "mp-1", "structure": structure} | moduli
+
+    entries = [entry(formula, bulk(formula, "rocksalt", a=4.3)) for formula in pairs]
+    entries.append(entry("large", bulk(kept[0], "rocksalt", a=4.3, cubic=True)))
+    entries.append(entry("soft", bulk(kept[0], "rocksalt", a=4.3), 3.0))
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / binaries.FILE).write_bytes(gzip.compress(json.dumps(entries).encode()))
+    every = {atomic_numbers[symbol] for symbol in ("Nb", "Mo", "Ta", "W", "B", "C", "N")}
+    assert [one.name for one in binaries.read_binaries(tmp_path, every)] == [f"{name}-mp-1" for name in kept]
+    assert binaries.read_binaries(tmp_path, every - {5, 6, 7}) == []
+
+
+def test_moduli_are_compared_with_the_published_ones() -> None:
+    model = Model(*small_model())
+    crystal = bulk("W", "bcc", a=3.17)
+    first = binaries.differences(model, [binaries.Binary("W", crystal, (100.0, 100.0))])
+    halved = binaries.differences(model, [binaries.Binary("W", crystal, (200.0, 50.0))])
+    assert first.names == ["W"]
+    assert first.without == []
+    assert first.bulk[0] > 0.5
+    np.testing.assert_allclose(halved.bulk + 1, (first.bulk + 1) / 2)
+    np.testing.assert_allclose(halved.shear + 1, (first.shear + 1) * 2)
+    several = binaries.Differences(["a", "b", "c"], np.array([0.1, -0.5, 0.2]), np.zeros(3), [])
+    assert several.line("bulk") == "median 20%, beyond 30%: 33%"

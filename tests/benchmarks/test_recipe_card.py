@@ -54,7 +54,7 @@ def check(trained: Path) -> dict[str, Any]:
                 {"id": "all steps kind alloys", "set": "all steps", "part": "kind alloys", "n_rows": 5, **figures},
                 {"id": "all steps Nb", "set": "all steps", "part": "Nb", "n_rows": 3, **figures},
             ],
-            "verdicts": [{"asked": "all: 40 meV/atom", "found": "12.3 meV/atom", "reached": True}],
+            "verdicts": [{"asked": "median |z| in 0.7-1.4", "found": "0.81", "reached": True}],
         },
         "references": {
             "references": [
@@ -67,6 +67,10 @@ def check(trained: Path) -> dict[str, Any]:
             "verdicts": [{"asked": "volume: within 3%", "found": "median 0.1%", "reached": False}],
         },
         "phases": {"verdicts": []},
+        "moduli": {
+            "crystals": [{"name": "MoTa-mp-1", "bulk": 0.1, "shear": -0.2}], "without": [],
+            "bulk": "median 10%, beyond 30%: 0%", "shear": "median 20%, beyond 30%: 0%",
+        },
     }  # fmt: skip
 
 
@@ -119,7 +123,9 @@ def test_the_card_is_complete_and_its_page_has_the_figures(
     assert "| Nb-bcc | +0.1 % | -5 % | - | yes | 3 % |" in lines
     assert "| B2-MoTa |  |  |  |  | 2 % |" in lines
     assert "| volume: within 3% | median 0.1% | **no** |" in lines
+    assert r"| median \|z\| in 0.7-1.4 | 0.81 | yes |" in lines
     assert "1 of 2 are reached" in page
+    assert "| shear modulus | median 20%, beyond 30%: 0% |" in lines
     assert all(word in page for word in ("metatrain itself", "TrainWorkChain", "CC-BY-4.0", "BSD-3-Clause"))
     assert "$" not in page
 
@@ -129,6 +135,7 @@ def test_the_card_is_complete_and_its_page_has_the_figures(
     [
         ({"sha256": "0" * 64}, "the check is of the file with sha256 0000"),
         ({"phases": None}, "lacks phases"),
+        ({"moduli": None}, "lacks moduli"),
     ],
 )
 def test_a_check_of_another_file_or_a_part_of_one_is_refused(
