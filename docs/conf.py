@@ -14,9 +14,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from aiida import load_profile
 from aiida.storage.sqlite_temp import SqliteTempBackend
+from myst_nb.core import render
+from myst_nb.core.utils import coalesce_streams
 from pydantic import BaseModel
 from sphinx.application import Sphinx
 
@@ -38,6 +41,26 @@ nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 1200  # s, of a cell
 nb_merge_streams = True
+
+
+def whole_streams(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Join the parts of each stream as they came, and merge them as MyST-NB does.
+
+    ``%%bash`` hands on what it reads in parts of 100 bytes. MyST-NB alone would end a line after each part.
+    """
+    kept: list[dict[str, Any]] = []
+    firsts: dict[str, dict[str, Any]] = {}
+    for output in outputs:
+        if output["output_type"] == "stream" and output["name"] in firsts:
+            firsts[output["name"]]["text"] += output["text"]
+            continue
+        if output["output_type"] == "stream":
+            firsts[output["name"]] = output
+        kept.append(output)
+    return coalesce_streams(kept)
+
+
+render.coalesce_streams = whole_streams
 nb_mime_priority_overrides = [("html", "text/html", 0), ("html", "image/svg+xml", 1)]
 
 myst_heading_anchors = 4
