@@ -1,7 +1,7 @@
-"""Moduli of binary crystals beside those of the Materials Project, which no training held.
+"""Moduli of binary crystals beside those of the Materials Project.
 
-The formulas are the fifth that :mod:`benchmarks.recipe.real` keeps back. The published moduli are those of PBE, so that
-what the labels' own model errs is in the differences, too.
+Their formulas are the fifth that :mod:`benchmarks.recipe.real` keeps back from the training. The published moduli are
+those of PBE, so that what the labels' own model errs is in the differences, too.
 """
 
 from __future__ import annotations

@@ -317,6 +317,8 @@ def main() -> int:
     else:
         known = real_crystals(arguments.systems or [], ELEMENTS, (), MOST_ATOMS)
         systems = sorted({frozenset(atoms.symbols) for _, atoms in known}, key=sorted)
+        if arguments.systems and not systems:
+            parser.error(f"no crystal of --systems consists of {' '.join(ELEMENTS)} alone")
         drawn = _endless(Crystals(random, avoid, arguments.most_atoms, systems))
     made, frames = 0, []
     while time.monotonic() - began < arguments.seconds and (batch := list(islice(drawn, BATCH))):
