@@ -88,7 +88,9 @@ def _phases(model: Model, _: argparse.Namespace) -> dict[str, Any]:
 
 
 def _moduli(model: Model, arguments: argparse.Namespace) -> dict[str, Any]:
-    found = binaries.differences(model, binaries.read_binaries(arguments.data, phases.model_elements(model)))
+    learnt = binaries.learnt_formulas(arguments.data)
+    judged = binaries.read_binaries(arguments.data, phases.model_elements(model), learnt)
+    found = binaries.differences(model, judged)
     for name, bulk, shear in zip(found.names, found.bulk, found.shear, strict=True):
         print(f"{name:24} K {bulk:+.0%} G {shear:+.0%}")
     lines = {what: found.line(what) for what in ("bulk", "shear")}

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +21,11 @@ from numpy.typing import NDArray
 from aiida_pet.job.tasks import Task
 from benchmarks.model_check.crystals import table_of
 from benchmarks.model_check.engine import Model, run
-from benchmarks.recipe.compounds import reduced
+from benchmarks.recipe.compounds import formulas, reduced
 from benchmarks.recipe.real import atoms_of_pymatgen, is_held_back
 
 FILE = Path("benchmarks") / "elasticity-binaries.json.gz"
+KNOWN_PHASES = Path(__file__).parents[2] / "examples" / "known_phases.py"
 MOST_ATOMS = 4
 SMALLEST = 10.0  # GPa: relative errors of softer crystals say little
 OFF_BY = 0.30
@@ -39,14 +43,26 @@ class Binary:
     moduli: tuple[float, float]
 
 
-def read_binaries(data: Path, elements: set[int]) -> list[Binary]:
-    """Return the crystals of ``elements`` that are kept back, of at most four atoms and not very soft."""
+def learnt_formulas(data: Path) -> frozenset[str]:
+    """Return the formulas of well-known crystals, none of which is kept back: the references and those of the demo."""
+    with tempfile.TemporaryDirectory() as folder:
+        demo = Path(folder) / "phases.xyz"
+        subprocess.run([sys.executable, str(KNOWN_PHASES), str(demo)], check=True, stdout=subprocess.DEVNULL)
+        return formulas([data / "common" / "references.json", demo])
+
+
+def read_binaries(data: Path, elements: set[int], learnt: frozenset[str] = frozenset()) -> list[Binary]:
+    """Return the crystals of ``elements`` that are kept back, of at most four atoms and not very soft.
+
+    :param learnt: formulas that are left out.
+    """
     found = []
     for entry in json.loads(gzip.decompress((data / FILE).read_bytes())):
         atoms = atoms_of_pymatgen(entry["structure"])
         moduli = (float(entry["bulk_modulus_vrh"]), float(entry["shear_modulus_vrh"]))
         is_known = len(atoms) <= MOST_ATOMS and set(atoms.numbers.tolist()) <= elements
-        if is_known and min(moduli) >= SMALLEST and is_held_back(reduced(atoms)):
+        formula = reduced(atoms)
+        if is_known and min(moduli) >= SMALLEST and is_held_back(formula) and formula not in learnt:
             found.append(Binary(f"{entry['formula']}-{entry['mp_id']}", atoms, moduli))
     return found
 

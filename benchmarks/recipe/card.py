@@ -156,9 +156,8 @@ def _source(data: Mapping[str, str]) -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    cells = [
-        [str(value).replace("|", "\\|") for value in line] for line in lines
-    ]  # |z| is one cell, not three
+    # |z| is one cell, not three
+    cells = [[str(value).replace("|", "\\|") for value in line] for line in lines]
     return "\n".join("| " + " | ".join(line) + " |" for line in cells)
 
 

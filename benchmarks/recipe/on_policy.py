@@ -310,7 +310,6 @@ def main() -> int:
     began = time.monotonic()
     model = Model(arguments.model, hashlib.sha256(arguments.model.read_bytes()).hexdigest())
     random = np.random.default_rng(arguments.seed)
-    avoid = formulas(arguments.avoid)
     if arguments.crystals:
         judges = Judges(arguments.avoid)
         drawn = iter(real_crystals(arguments.crystals, ELEMENTS, judges, arguments.most_atoms))
@@ -319,6 +318,7 @@ def main() -> int:
         systems = sorted({frozenset(atoms.symbols) for _, atoms in known}, key=sorted)
         if arguments.systems and not systems:
             parser.error(f"no crystal of --systems consists of {' '.join(ELEMENTS)} alone")
+        avoid = formulas(arguments.avoid)
         drawn = _endless(Crystals(random, avoid, arguments.most_atoms, systems))
     made, frames = 0, []
     while time.monotonic() - began < arguments.seconds and (batch := list(islice(drawn, BATCH))):

@@ -163,6 +163,10 @@ def test_binaries_to_judge_by_are_kept_back_small_and_not_soft(tmp_path: Path) -
     every = {atomic_numbers[symbol] for symbol in ("Nb", "Mo", "Ta", "W", "B", "C", "N")}
     assert [one.name for one in binaries.read_binaries(tmp_path, every)] == [f"{name}-mp-1" for name in kept]
     assert binaries.read_binaries(tmp_path, every - {5, 6, 7}) == []
+    learnt = frozenset({reduced(Atoms(kept[0]))})
+    assert [one.name for one in binaries.read_binaries(tmp_path, every, learnt)] == [
+        f"{name}-mp-1" for name in kept[1:]
+    ]
 
 
 def test_moduli_are_compared_with_the_published_ones() -> None:
