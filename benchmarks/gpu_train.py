@@ -65,6 +65,7 @@ class Options:
 
     :ivar out: folder for the weights and the learning curve.
     :ivar budget: seconds of the steps, and of the errors between them.
+    :ivar steps: number of steps, in place of the seconds; the learning rate then follows the steps.
     :ivar rate: largest learning rate.
     :ivar batch_atoms: atoms of a step of each process.
     :ivar muon: whether matrices inside the network are updated by Muon (K. Jordan et al. 2024) in place of Adam.
@@ -74,6 +75,7 @@ class Options:
 
     out: Path
     budget: float
+    steps: int | None
     rate: float
     batch_atoms: int
     muon: bool
@@ -179,6 +181,10 @@ def train(
     reported = 0
     is_exact = not options.tf32
 
+    def part_done() -> float:
+        seconds = clock() - began
+        return step / options.steps if options.steps else processes.of_the_first(seconds / options.budget)
+
     def told(row: dict[str, float]) -> None:
         if processes.rank:
             return
@@ -191,7 +197,7 @@ def train(
         (options.out / "curve.json").write_text(json.dumps(curve, indent=1))
 
     told({"epoch": 0, "step": 0})
-    while (passed := processes.of_the_first((clock() - began) / options.budget)) < 1:
+    while (passed := part_done()) < 1:
         if passed > 0.9 and not is_exact:
             torch.set_float32_matmul_precision("highest")
             is_exact = True
@@ -242,6 +248,7 @@ def main() -> int:
     parser.add_argument("--teacher", type=Path, help="weights of Nequix for torch, which label them")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--budget", type=float, default=400.0, help="seconds of training")
+    parser.add_argument("--steps", type=int, help="steps of training, in place of the seconds")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--batch-atoms", type=int, default=4096, help="atoms of a step of each process")
     parser.add_argument("--rate", type=float, default=1e-3)
@@ -268,7 +275,13 @@ def main() -> int:
     validation = Frames.of(Packed.load(arguments.validation), composition, student.source.cutoff, device)
     print(f"{time.monotonic() - start:.1f} s: {len(frames)} frames, {len(packed.numbers)} atoms", flush=True)
     options = Options(
-        arguments.out, arguments.budget, arguments.rate, arguments.batch_atoms, arguments.muon, arguments.tf32
+        out=arguments.out,
+        budget=arguments.budget,
+        steps=arguments.steps,
+        rate=arguments.rate,
+        batch_atoms=arguments.batch_atoms,
+        muon=arguments.muon,
+        tf32=arguments.tf32,
     )
     train(student, frames, often, validation, options, processes=processes)
     return 0

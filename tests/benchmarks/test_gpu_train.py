@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -147,29 +148,33 @@ def test_gradient_of_the_loss_is_that_of_differences(student: Student, frames: F
     assert (values[1] - values[0]) / 4e-3 == pytest.approx(float(slope.norm()), rel=0.05)
 
 
+@pytest.fixture
+def trained(
+    tmp_path: Path, packed: Packed, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[dict[str, float]]]:
+    """Return what trains on the frames with the options given to it, and returns the learning curve."""
+
+    def run(*options: str) -> list[dict[str, float]]:
+        packed.save(tmp_path / "frames.npz")
+        known = str(tmp_path / "frames.npz")
+        given = [str(small_model()[0]), "--train", known, "--validation", known, "--out", str(tmp_path)]
+        monkeypatch.setattr("sys.argv", ["gpu_train", *given, "--device", "cpu", "--rate", "1e-3", *options])
+        assert gpu_train.main() == 0
+        return json.loads((tmp_path / "curve.json").read_text())
+
+    return run
+
+
 @pytest.mark.parametrize("extra", [[], ["--muon", "--tf32"]])
 def test_training_lowers_the_errors_and_the_weights_come_back(
-    tmp_path: Path, packed: Packed, monkeypatch: pytest.MonkeyPatch, extra: list[str]
+    tmp_path: Path,
+    packed: Packed,
+    monkeypatch: pytest.MonkeyPatch,
+    trained: Callable[..., list[dict[str, float]]],
+    extra: list[str],
 ) -> None:
-    packed.save(tmp_path / "frames.npz")
-    arguments = [
-        "MODEL",
-        "--train",
-        "FRAMES",
-        "--validation",
-        "FRAMES",
-        "--out",
-        str(tmp_path),
-        "--device",
-        "cpu",
-    ]
-    given = [
-        {"MODEL": str(small_model()[0]), "FRAMES": str(tmp_path / "frames.npz")}.get(a, a) for a in arguments
-    ]
-    monkeypatch.setattr("sys.argv", ["gpu_train", *given, "--budget", "6", "--rate", "1e-3", *extra])
-    assert gpu_train.main() == 0
-    curve = json.loads((tmp_path / "curve.json").read_text())
-    assert curve[0]["step"] == 0
+    curve = trained("--steps", "160", *extra)
+    assert (curve[0]["step"], curve[-1]["step"]) == (0, 160)
     assert curve[-1]["energy"] < 0.5 * curve[0]["energy"]
     assert curve[-1]["forces"] < 0.6 * curve[0]["forces"]
     made = tmp_path / "new.ckpt"
@@ -182,6 +187,13 @@ def test_training_lowers_the_errors_and_the_weights_come_back(
     assert found["energy"] == pytest.approx(curve[-1]["energy"], rel=1e-3)
     assert found["direct_forces"] == pytest.approx(curve[-1]["direct_forces"], rel=1e-3)
     assert sha256_of(made) != small_model()[1]
+
+
+def test_training_ends_with_its_seconds(trained: Callable[..., list[dict[str, float]]]) -> None:
+    short, long = (trained("--budget", seconds) for seconds in ("0.2", "2"))
+    assert short[-1]["seconds"] >= 0.2
+    assert long[-1]["seconds"] >= 2
+    assert 0 < short[-1]["step"] < long[-1]["step"]
 
 
 def test_two_processes_average_their_gradients_and_follow_the_clock_of_the_first(tmp_path: Path) -> None:
