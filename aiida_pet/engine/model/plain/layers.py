@@ -90,10 +90,8 @@ class FeedForward(torch.nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the image of ``x`` (..., size), of the same shape."""
         x = self.w_in(x)
-        if self.is_gated:
-            values, gate = x.chunk(2, dim=-1)
-            return self.w_out(values * torch.sigmoid(gate))
-        return self.w_out(silu(x))
+        # the first half of the numbers times the sigmoids of the second, which are the gate
+        return self.w_out(torch.nn.functional.glu(x, dim=-1) if self.is_gated else silu(x))
 
 
 class Attention(torch.nn.Module):
@@ -151,15 +149,30 @@ class TransformerLayer(torch.nn.Module):
 class GnnLayer(torch.nn.Module):
     """Tokens made of edge vectors, elements and messages, and the transformer over them.
 
-    :param is_first: whether the messages are the elements of the neighbours, so that these need not be told again.
+    All is linear up to the first SiLU of ``compress``. So its matrix is multiplied with what stands before it, which
+    does not depend on the crystal: an edge vector goes through one matrix of 4 x d numbers, and an element adds a row
+    of a table. A third of the product of all three is left, and in the first layer nothing.
+
+    :param first_messages: (elements, d) what the messages of the first layer are, by element of the neighbour; None in
+        later layers, where the element of the neighbour is told beside the message.
     """
 
-    def __init__(self, weights: Weights, shape: Shape, n_elements: int, *, is_first: bool) -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        shape: Shape,
+        n_elements: int,
+        *,
+        first_messages: torch.nn.Parameter | None,
+    ) -> None:
         super().__init__()
         size = shape.d_pet
+        self.is_first = first_messages is not None
         self.edge_embedder = Linear(weights.at("edge_embedder"), 4, size)
-        self.compress = TwoLayers(weights.at("compress"), (2 if is_first else 3) * size, size, size)
-        self.elements = None if is_first else weights.at("neighbor_embedder").take("weight", n_elements, size)
+        self.compress = TwoLayers(weights.at("compress"), (2 if self.is_first else 3) * size, size, size)
+        if first_messages is None:
+            first_messages = weights.at("neighbor_embedder").take("weight", n_elements, size)
+        self.elements = first_messages
         self.layers = torch.nn.ModuleList(
             TransformerLayer(weights.at("trans", "layers", layer), shape)
             for layer in range(shape.num_attention_layers)
@@ -169,11 +182,20 @@ class GnnLayer(torch.nn.Module):
         self, nodes: Tensor, messages: Tensor, data: dict[str, Tensor], log_factors: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the new atoms (A, d_node) and neighbours (A, M, d_pet), given the old ones, and the geometry."""
-        geometry = torch.cat([data["edge_vectors"], data["edge_distances"][:, :, None]], dim=2)
-        parts = [self.edge_embedder(geometry)]
-        if self.elements is not None:
-            parts.append(self.elements[data["element_indices_neighbors"]])
-        edges, nodes = self.compress(torch.cat([*parts, messages], dim=2)), nodes[:, None]
+        edges, nodes = self._tokens(messages, data), nodes[:, None]
         for layer in self.layers:
             nodes, edges = layer(nodes, edges, log_factors)
         return nodes[:, 0], edges
+
+    def _tokens(self, messages: Tensor, data: dict[str, Tensor]) -> Tensor:
+        """Return the (A, M, d_pet) neighbours before the transformer."""
+        first, size = self.compress.first, self.elements.shape[1]
+        of_edges, of_elements, of_messages = first.weight.tensor_split((size, 2 * size), dim=1)
+        bias = torch.addmv(first.bias, of_edges, self.edge_embedder.bias)
+        table = torch.addmm(bias, self.elements, of_elements.mT)
+        tokens = table[data["element_indices_neighbors"].flatten()]
+        geometry = torch.cat([data["edge_vectors"], data["edge_distances"][:, :, None]], dim=2)
+        tokens = torch.addmm(tokens, geometry.flatten(0, 1), (of_edges @ self.edge_embedder.weight).mT)
+        if not self.is_first:
+            tokens = torch.addmm(tokens, messages.flatten(0, 1), of_messages.mT)
+        return self.compress.second(silu(tokens)).unflatten(0, geometry.shape[:2])

@@ -86,7 +86,12 @@ class Network(torch.nn.Module):
         )
         self.edge_elements = weights.at("edge_embedder").take("weight", n_elements, shape.d_pet)
         self.layers = torch.nn.ModuleList(
-            GnnLayer(weights.at("gnn_layers", layer), shape, n_elements, is_first=layer == 0)
+            GnnLayer(
+                weights.at("gnn_layers", layer),
+                shape,
+                n_elements,
+                first_messages=None if layer else self.edge_elements,
+            )
             for layer in range(n_layers)
         )
         twice = 2 * shape.d_pet
