@@ -137,6 +137,12 @@ class Processes:
         torch.distributed.broadcast(shared, 0)
         return float(shared)
 
+    def end(self) -> None:
+        """Wait for the others and part from them: one that ends while another still hears from it breaks that one."""
+        if self.size > 1:
+            torch.distributed.barrier()
+            torch.distributed.destroy_process_group()
+
 
 def optimizers_of(student: Student, options: Options) -> list[torch.optim.Optimizer]:
     """Return what updates the weights."""
@@ -284,6 +290,7 @@ def main() -> int:
         tf32=arguments.tf32,
     )
     train(student, frames, often, validation, options, processes=processes)
+    processes.end()
     return 0
 
 

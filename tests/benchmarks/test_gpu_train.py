@@ -208,6 +208,7 @@ tensors = [torch.full((2, 3), float(processes.rank)), torch.tensor([4.0 * proces
 processes.average(tensors)
 means = [tensor.unique().tolist() for tensor in tensors]
 sys.stdout.write(f"{means} {processes.of_the_first(7.0 + processes.rank)}\\n")
+processes.end()
 """
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
