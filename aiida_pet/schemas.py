@@ -114,7 +114,7 @@ def _line(document: _Document, found: Mapping[str, Any], raw: Mapping[str, Any],
         message = str(found["ctx"]["error"])
     else:
         words = _words(document, field) or ("" if found["type"] == "missing" else _plain(found["msg"]))
-        if found["type"] == "finite_number":
+        if found["type"] == "finite_number" and "expected" not in field:
             words = words.replace("number", "finite number")
         message = f"expected {words}"
     if not path:

@@ -51,7 +51,7 @@ ELSEWHERE = {
     "io/test_json_forms": "input_results json_crystals json_frames json_records",
     "io/test_phonopy_yaml": "phonopy_displacements phonopy_writer",
     "io/test_pymatgen_json": "pymatgen_structures",
-    "io/test_readers": "crystal equal_crystals format_readers left_out sources symbols",
+    "io/test_readers": "column_collector crystal equal_crystals format_readers left_out sources symbols",
     "io/test_writers": "ase_db_writer cif_writer format_writers extxyz_writer own_json own_record poscar_writer",
     "job/test_parameters": "choices conductivity_parameters elastic_parameters phonon_parameters volume_parameters",
     "report/test_document": "asked choices citations costs details funnels hulls overview parities periodic "
@@ -76,6 +76,8 @@ ELSEWHERE = {
 """Test of several modules of its package -> those that have no test file of their own name."""
 
 IN_ANOTHER_PACKAGE = {
+    "campaigns.forces": "cli/test_data",
+    "job.given_columns": "io/test_given_values",
     "campaigns.trajectories": "parsers/test_md",
     "data.trajectories": "parsers/test_md",
     "engine.dynamics.making": "engine/tasks/test_md",
@@ -97,6 +99,7 @@ IN_ANOTHER_PACKAGE = {
     "calculations.train": "workchains/test_train",
     "calculations.train_codes": "workchains/test_train",
     "campaigns.advice": "cli/test_status",
+    "campaigns.row_texts": "cli/test_status",
     "campaigns.campaign_file": "cli/test_campaign_files",
     "campaigns.deletion": "cli/test_listing",
     "campaigns.export": "cli/test_campaign_files",

@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from aiida_pet.campaigns.transport_estimates import transport_seconds
 from aiida_pet.crystals.conductivity.cells import count_displaced, make_phono3py
 from aiida_pet.crystals.conductivity.plan import Rule, cells_as_given, cells_by_rule, is_metal
 from aiida_pet.job.choices import Opposites
 from aiida_pet.job.conductivity_parameters import ConductivityParameters
+from aiida_pet.job.given_rows import given_supercells
 from aiida_pet.job.suitability import foreseen
 from aiida_pet.job.tasks import Task
 from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.words import duration
 
 MOST_COUNTED = 20
 """Crystals that are counted one by one; of more a sample is, and stands for the others."""
@@ -33,6 +36,7 @@ class Cost:
     :ivar n_rows: crystals that the task takes.
     :ivar failed: id -> why it cannot be displaced, of those that were looked at.
     :ivar metals: ids of crystals whose elements are all metals.
+    :ivar transport_s: seconds that the transport of all crystals takes on one core.
     :ivar notes: further sentences on the crystals, said once per launch.
     """
 
@@ -44,12 +48,21 @@ class Cost:
     n_rows: int
     failed: dict[str, str]
     metals: list[str]
+    transport_s: float = 0.0
     notes: tuple[str, ...] = ()
 
     @property
     def remedy(self) -> str:
         """What makes it less, in words."""
         return "choose a smaller supercell (--set fc3_min_image), a pair_cutoff, or a smaller set"
+
+    @property
+    def later(self) -> dict[str, str]:
+        """Name of a job that comes after those of the engine -> what it takes, in words."""
+        return {
+            "transport": f"about {duration(self.transport_s)} on one core, after the forces; rows are shared out over "
+            "the cores of its job (--transport-resources cpus=N)"
+        }
 
     @property
     def told(self) -> str:
@@ -81,7 +94,7 @@ def count_displacements(table: StructureTable, raw: dict[str, Any]) -> Cost:
     sample = rows
     if len(rows) > MOST_COUNTED:
         sample = [rows[place] for place in np.linspace(0, len(rows) - 1, MOST_COUNTED).astype(int)]
-    counts: dict[str, tuple[int, int]] = {}
+    counts: dict[str, tuple[int, int, float]] = {}
     failed: dict[str, str] = {}
     for row in sample:
         name = str(table.ids[row])
@@ -97,8 +110,9 @@ def count_displacements(table: StructureTable, raw: dict[str, Any]) -> Cost:
         if is_metal(table.numbers[table.offsets[row] : table.offsets[row + 1]])
     ]
     return Cost(
-        displacements=round(share * sum(count for count, _ in counts.values())),
-        atoms=round(share * sum(atoms for _, atoms in counts.values())),
+        displacements=round(share * sum(count for count, _, _ in counts.values())),
+        atoms=round(share * sum(atoms for _, atoms, _ in counts.values())),
+        transport_s=share * sum(seconds for _, _, seconds in counts.values()),
         largest=counts[largest][0] if largest else 0,
         largest_id=largest,
         counted=len(sample),
@@ -108,17 +122,13 @@ def count_displacements(table: StructureTable, raw: dict[str, Any]) -> Cost:
     )
 
 
-def _count(table: StructureTable, row: int, parameters: ConductivityParameters) -> tuple[int, int]:
-    """Return displaced supercells of a crystal, and the atoms in them."""
+def _count(table: StructureTable, row: int, parameters: ConductivityParameters) -> tuple[int, int, float]:
+    """Return displaced supercells of a crystal, the atoms in them, and the seconds of its transport on one core."""
     atoms = slice(table.offsets[row], table.offsets[row + 1])
     crystal = table.cells[row], table.positions[atoms], table.numbers[atoms]
-    given = [
-        table.columns[name][row].astype(np.float64)
-        for name in ("fc2_supercell", "fc3_supercell")
-        if parameters.given_cells and name in table.columns
-    ]
+    given = given_supercells(table, row) if parameters.given_cells else None
     symprec = parameters.phonon_symprec
-    if len(given) == 2 and all(np.isfinite(one).all() for one in given):
+    if given is not None:
         chosen = cells_as_given(*crystal, fc2_matrix=given[0], fc3_matrix=given[1], symprec=symprec)
     else:
         chosen = cells_by_rule(
@@ -128,8 +138,10 @@ def _count(table: StructureTable, row: int, parameters: ConductivityParameters) 
             symprec=symprec,
         )
     cells = chosen.cells
+    # it is quick, and there are as many displacements of second order
+    crystal_of = make_phono3py(replace(cells, fc2_matrix=cells.fc3_matrix))
     second, third = count_displaced(
-        make_phono3py(replace(cells, fc2_matrix=cells.fc3_matrix)),  # quick, and as many of second order
+        crystal_of,
         distance=0.03,
         plus_minus=True if parameters.opposites is Opposites.ALWAYS else "auto",
         cutoff=parameters.pair_cutoff,
@@ -138,4 +150,5 @@ def _count(table: StructureTable, row: int, parameters: ConductivityParameters) 
         round(float(np.linalg.det(matrix))) * len(cells.numbers)
         for matrix in (cells.fc2_matrix, cells.fc3_matrix)
     )
-    return second + third, second * of_second + third * of_third
+    seconds = transport_seconds(crystal_of, table, row, parameters)
+    return second + third, second * of_second + third * of_third, seconds

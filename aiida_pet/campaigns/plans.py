@@ -15,13 +15,15 @@ from ase.data import chemical_symbols
 from aiida_pet.calculations.functions import collect_structures
 from aiida_pet.campaigns.errors import NoRowsChosenError
 from aiida_pet.campaigns.estimates import Estimate, estimate
+from aiida_pet.campaigns.given_cells import notes_on_columns
 from aiida_pet.computers.codes import share_of_cores
 from aiida_pet.computers.resources import job_options, site_of
 from aiida_pet.data.lookup import select_positions
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.job.parameters import parse_parameters
+from aiida_pet.job.model_outputs import why_no_answer
+from aiida_pet.job.parameters import ParameterError, parse_parameters
 from aiida_pet.job.suitability import foreseen
 from aiida_pet.job.tasks import BATCH, Task, entry_of
 from aiida_pet.tables.crystals import StructureTable
@@ -151,11 +153,14 @@ class Plan:
         :param parameters: parameters that replace those of the protocol.
         :param where: a condition; only the crystals of the set that fulfil it are done.
         :param extra: further arguments of ``get_builder_from_protocol`` of the task.
-        :raises ParameterError: for parameters that are none.
+        :raises ParameterError: for parameters that are none, or that need an output that the model lacks.
         :raises NoRowsChosenError: if no crystal fulfils the condition, or a single structure is given with one.
         """
         overrides = {"parameters": dict(parameters or {})}
         chosen = protocol_inputs(Task(task), protocol, overrides)
+        lacking = why_no_answer(chosen.parameters, site.model.outputs)
+        if lacking:
+            raise ParameterError(lacking)
         return cls(
             task=str(task),
             structures=structures,
@@ -184,6 +189,11 @@ class Plan:
             return StructureTable.from_ase([("structure", self.structures.get_ase())])
         table = self.structures.to_table()
         return table if self.ids is None else table.select(self.ids)
+
+    def notes(self) -> list[str]:
+        """Return sentences on settings that the launch takes from the set, and that crystals lack."""
+        chosen = protocol_inputs(Task(self.task), self.inputs.get("protocol"), self.inputs.get("overrides"))
+        return notes_on_columns(self.task, chosen.parameters, self.table)
 
 
 def _chosen(structures: StructureSetData | StructureData, where: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from aiida_pet.crystals.images import image_distances
+from aiida_pet.job.dynamics_columns import RowParameters
 from aiida_pet.job.dynamics_parameters import DynamicsParameters
 from aiida_pet.job.trajectory_files import bytes_on_disk
 from aiida_pet.tables.crystals import StructureTable
@@ -28,6 +29,7 @@ class DynamicsCost:
     :ivar n_bytes: largest number of bytes that these take.
     :ivar failed: empty: nothing is tried beforehand.
     :ivar metals: empty: of no importance here.
+    :ivar later: empty: there are no other jobs.
     :ivar notes: sentences on the crystals, said once per launch.
     """
 
@@ -40,6 +42,7 @@ class DynamicsCost:
     )
     failed: dict[str, str] = field(default_factory=dict)
     metals: list[str] = field(default_factory=list)
+    later: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -62,7 +65,7 @@ def size_dynamics(table: StructureTable, raw: dict[str, Any]) -> DynamicsCost:
     :param raw: parameters of the task.
     """
     parameters = DynamicsParameters.model_validate(raw)
-    given = np.asarray(table.columns.get("md_steps", np.full(len(table), np.nan)), dtype=float)
+    given = RowParameters.of(table).values["steps"]
     steps = parameters.steps_before + np.where(np.isnan(given), parameters.steps, given).astype(np.int64)
     outer = int((steps + 1).sum())
     inner = 0 if parameters.respa is None else int((steps * parameters.inner_steps + 1).sum())

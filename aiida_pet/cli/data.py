@@ -256,7 +256,8 @@ def export(
     poscar.
     """
     from aiida_pet.campaigns import rows as rows_of
-    from aiida_pet.io.writers import format_of, write_table
+    from aiida_pet.campaigns.forces import forces_behind
+    from aiida_pet.io.writers import NothingWrittenError, format_of, write_table
 
     check_target(output, force)
     try:
@@ -268,7 +269,12 @@ def export(
     table = rows.to_table(where)
     if not len(table):
         raise click.ClickException(f"nothing to write: no row of {pk} fulfils {where!r}")
-    left_out = write_table(table, output, file_format)
+    try:
+        left_out = write_table(table, output, file_format)
+    except NothingWrittenError as error:
+        forces = forces_behind(rows.source) if file_format == "phono3py" else None
+        hint = f": `aiida-pet data export {forces} --format phono3py` writes its forces" if forces else ""
+        raise click.ClickException(f"{error}{hint}") from error
     if as_json:
         echo_json({"pk": rows.pk, "n_rows": len(table), "output": output, "left_out": left_out})
     else:

@@ -37,7 +37,7 @@ def explanation(error: Exception) -> str | None:
 
 
 def _of_services(error: Exception, module: str) -> str | None:
-    """Return what a full disk, or a broker or database that does not answer, comes to; None for other errors."""
+    """Return what a full disk, or a broker or database that is gone or busy, comes to; None for other errors."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" with {error.filename}" if error.filename else ""
         return (
@@ -48,7 +48,13 @@ def _of_services(error: Exception, module: str) -> str | None:
     if refused or (isinstance(error, ConnectionError) and "onnect call failed" in str(error)):
         told = without_codes(error)
         return f"a service does not answer ({told}): `aiida-pet doctor` says whether it is the broker or the database"
-    if module.startswith("sqlalchemy.exc.") and type(error).__name__ == "OperationalError":
+    if not module.startswith("sqlalchemy.exc."):
+        return None
+    from aiida_pet.computers.services import LOCKED, is_locked
+
+    if is_locked(error):
+        return LOCKED
+    if type(error).__name__ == "OperationalError":
         line = next(iter(str(error).strip().splitlines()), "no reason given")
         return f"the database of the profile does not answer: {line}: `aiida-pet doctor` says what to start"
     return None

@@ -136,6 +136,8 @@ def _launch(
         )
     if cost is not None:
         _note_cost(cost)
+    for text in plan.notes():
+        note(f"Warning: {text}")
     record = {
         "structures": plan.structures.pk,
         "model": plan.site.model.pk,
@@ -221,6 +223,7 @@ def _tell_plan(plan: Plan, request: Request, cost: Cost | None = None) -> None:
         record |= {"unsupported_elements": unsupported, "refused": refused}
         record["n_unsupported"] = unsupported_rows(table, plan.site.model)
         record["rate"]["basis"] = expected.rate.basis
+        record["notes"] = plan.notes()
         if cost is not None:
             record["cost"] = asdict(cost)
         echo_json(record)
@@ -229,6 +232,8 @@ def _tell_plan(plan: Plan, request: Request, cost: Cost | None = None) -> None:
     note_elsewhere([expected], plan.site)
     if cost is not None:
         _note_cost(cost)
+    for text in plan.notes():
+        note(f"Warning: {text}")
     if unsupported:
         count = unsupported_rows(table, plan.site.model)
         note(
@@ -242,6 +247,8 @@ def _tell_plan(plan: Plan, request: Request, cost: Cost | None = None) -> None:
 
 def _echo_estimate(plan: Plan, expected: Estimate, cost: Cost | None) -> None:
     evaluates = None if cost is None else cost.told + (" (wants --yes)" if cost.too_much else "")
+    later = {} if cost is None else cost.later
+    of_time = f" (without the {' and '.join(later)})" if later else ""
     told = {"defaults": assigned(_defaults(plan)), "evaluates": evaluates}
     echo_pairs(
         {
@@ -255,7 +262,8 @@ def _echo_estimate(plan: Plan, expected: Estimate, cost: Cost | None) -> None:
             "jobs": told_jobs(expected),
             "lanes": expected.lanes,
             "asks for": told_options(plan.site.options),
-            "time": f"about {duration(expected.wall_s)} if all lanes run side by side",
+            "time": f"about {duration(expected.wall_s)} if all lanes run side by side{of_time}",
+            **later,
             "memory": f"about {expected.memory_mb:.0f} MB per job",
             "based on": expected.rate.basis,
         }

@@ -38,6 +38,7 @@ from aiida_pet.cli.references import load_references, reference_options
 from aiida_pet.cli.session import Session
 from aiida_pet.cli.targets import check_target, force_option
 from aiida_pet.job.stages import PARAMETERS, STAGES, stage_names, task_of
+from aiida_pet.job.tasks import Task
 from aiida_pet.names import RelaxMode, values_of
 from aiida_pet.words import assigned, did_you_mean, duration, plural, shortened, unknown_name
 
@@ -163,6 +164,7 @@ def screen(
     if not isinstance(structures, StructureSetData):
         raise click.ClickException("a screening takes a set or files, not a single structure")
     _check(chosen, structures)
+    _check_model(chosen, site)
     competing = load_references(references, level_of_theory, store=not request.dry_run, level=level)
     relaxed: Any = None
     if relax_references is not None:
@@ -190,6 +192,8 @@ def screen(
             )
             write(written, output)
         return
+    for text in _notes(chosen, structures):
+        note(f"Warning: {text}")
     builder = ScreeningWorkChain.get_builder_from_protocol(
         site.code,
         site.model,
@@ -299,6 +303,30 @@ def _check(stages: dict[str, dict[str, Any]], structures: Any) -> None:
         raise click.ClickException("stage hull without stage relax needs a set with a column `energy` (eV)")
 
 
+def _check_model(stages: dict[str, dict[str, Any]], site: Site) -> None:
+    """:raises click.ClickException: if a stage needs an output that the model lacks."""
+    from aiida_pet.job.model_outputs import why_no_answer
+
+    for stage, options in stages.items():
+        lacking = None
+        if task_of(stage) is not None:
+            lacking = why_no_answer(options.get(PARAMETERS) or {}, site.model.outputs)
+        if lacking:
+            raise click.ClickException(f"stage {stage}: {lacking}")
+
+
+def _notes(stages: dict[str, dict[str, Any]], structures: Any) -> list[str]:
+    """Return sentences on settings that stages take from the set, and that crystals lack."""
+    from aiida_pet.campaigns.given_cells import notes_on_columns
+
+    return [
+        f"stage {stage}: {text}"
+        for stage, options in stages.items()
+        if (task := task_of(stage)) is not None
+        for text in notes_on_columns(task, options.get(PARAMETERS) or {}, structures.to_table)
+    ]
+
+
 def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, request: Request) -> None:
     from aiida_pet.campaigns.plans import unsupported_elements, unsupported_rows
     from aiida_pet.workchains.screening import parameters_of
@@ -317,7 +345,7 @@ def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, reques
             "wall_s_if_all_rows_came_so_far": {stage: one.wall_s for stage, one in expected.items()},
             "jobs_if_all_rows_came_so_far": {stage: one.jobs for stage, one in expected.items()},
         }
-        echo_json(record | {"options": site.options})
+        echo_json(record | {"options": site.options, "notes": _notes(stages, structures)})
         return
     lines, told_options_of = [], {}
     for stage, options in stages.items():
@@ -333,6 +361,13 @@ def _tell(stages: dict[str, dict[str, Any]], structures: Any, site: Site, reques
     echo_pairs({f"  {stage}": told for stage, told in told_options_of.items()})
     say(f"each job asks for {told_options(site.options)}")
     note("jobs and times assume that every row passes every stage")
+    if Task.CONDUCTIVITY in jobs_of.values():
+        note(
+            "the time of conductivities is that of the forces, without the transport: `aiida-pet launch conductivity "
+            "--dry-run` estimates both"
+        )
+    for text in _notes(stages, structures):
+        note(f"Warning: {text}")
     note_elsewhere(expected.values(), site)
     unsupported = unsupported_elements(table, site.model)
     if unsupported:

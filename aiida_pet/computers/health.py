@@ -23,7 +23,7 @@ from aiida.orm import InstalledCode, Node, ProcessNode, QueryBuilder
 from aiida_pet.computers.checks import LEAST_FREE_KIB, Check
 from aiida_pet.computers.daemon import daemon_client, daemon_problem
 from aiida_pet.computers.model_store import ModelStoreError, find_place
-from aiida_pet.computers.services import repository_folder
+from aiida_pet.computers.services import LOCKED, is_locked, repository_folder
 from aiida_pet.data.model_nodes import ModelNotFoundError, model_to_use
 from aiida_pet.words import plural, without_codes
 
@@ -45,6 +45,8 @@ def check_storage() -> Check:
     except Exception as error:  # each backend has errors of its own
         # the first line: what follows in those of SQLAlchemy is the query and a link
         reason = next(iter(without_codes(error).splitlines()), type(error).__name__)
+        if is_locked(error):
+            remedy = LOCKED
         return Check("storage", False, f"{profile.storage_backend} of {profile.name}: {reason}", remedy)
     limits = ""
     if "sqlite" in profile.storage_backend:

@@ -30,7 +30,18 @@ _DATABASE_GONE = (
 )
 _FAULTS = ((_DISK_FULL, "met a full disk"), (_DATABASE_GONE, "lost its connection to the database"))
 # How a record of AiiDA's daemon log begins: time and PID of the worker.
+LOCKED = (
+    "the database of the profile is locked, since another process is writing, such as the daemon or another command: "
+    "nothing is broken, and nothing needs to be started; repeat the command"
+)
+"""What an error comes to that :func:`is_locked` knows."""
+_LOCKED = re.compile(r"database (table )?is locked|deadlock detected|lock timeout")
 _RECORD = re.compile(r"^(\d\d/\d\d/\d{4} \d\d:\d\d:\d\d [AP]M) <(\d+)> ", re.MULTILINE)
+
+
+def is_locked(error: BaseException) -> bool:
+    """Return whether SQLite or PostgreSQL waited in vain for another process that is writing."""
+    return _LOCKED.search(str(error)) is not None
 
 
 def broker_problem(profile: Profile) -> str | None:

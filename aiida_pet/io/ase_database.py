@@ -3,7 +3,7 @@
 Key-value pairs are columns; results are taken as :mod:`~aiida_pet.io.input_results` says. ``FixAtoms`` and
 ``FixCartesian`` are the column per atom ``fixed_cartesian``, ``FixScaled`` is ``fixed_scaled``, True = held; names of
 other constraints stand in the column ``constraints_not_read``, and no task moves the atoms of such a row. What else a
-row holds (``data``, magnetic moments, velocities, tags) is left out and counted.
+row holds (``data`` but for settings of the crystal, magnetic moments, velocities, tags) is left out and counted.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ase.calculators.calculator import all_properties
 from ase.db import connect
 
 from aiida_pet.io.crystal import OWN_KEY, Broken, Crystal, Item, checked, reason_of
+from aiida_pet.io.given_values import GIVEN_COLUMNS
 from aiida_pet.io.ids import id_of, id_text
 from aiida_pet.io.input_results import ResultOptions, take_fields
 from aiida_pet.io.left_out import LeftOut
@@ -78,10 +79,12 @@ def _item_of_row(row: Any, id_key: str | None, dropped: LeftOut, options: Result
         whole = {name: value for name, value in results.items() if name not in per_atom}
         atom_fields: dict[str, Any] = {name: row[name] for name in _PER_ATOM if name in row} | per_atom | held
         geometry = (len(atoms), atoms.cell.array)
-        columns, atom_columns = take_fields(fields | whole, atom_fields, geometry, options, counted)
+        data = dict(row.data or {})
+        given = {name: data.pop(name) for name in GIVEN_COLUMNS if name in data}
+        columns, atom_columns = take_fields(given | fields | whole, atom_fields, geometry, options, counted)
     except Exception as error:  # a damaged row costs no other
         return Broken(row_id, f"row {row.id}: {reason_of(error)}")
-    if row.data:
+    if data:
         counted.add("data")
     if others:
         columns[NOT_READ] = others

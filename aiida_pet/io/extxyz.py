@@ -19,6 +19,7 @@ from ase import Atoms
 from aiida_pet.io import comment_line
 from aiida_pet.io.comment_line import Value
 from aiida_pet.io.crystal import OWN_KEY, Broken, Crystal, Item, checked
+from aiida_pet.io.given_values import GIVEN_COLUMNS
 from aiida_pet.io.ids import id_of
 from aiida_pet.io.input_results import ResultOptions, take_fields
 from aiida_pet.io.left_out import LeftOut
@@ -170,7 +171,7 @@ def _refuse_other_cells(values: dict[str, Value]) -> None:
     """:raises FrameError: if a frame without ``Lattice`` has lattice vectors under another name."""
     for key, value in values.items():
         found = comment_line.numbers(value.text)
-        if found is None or found.size < 3:
+        if found is None or found.size < 3 or key in GIVEN_COLUMNS:
             continue
         vectors = all(name in values for name in "abc") and key == "a"
         if vectors or _CELL_LIKE.search(key.lower()):

@@ -28,6 +28,25 @@ logger = logging.getLogger(__name__)
 # Names of files are cut to so many bytes; most file systems take 255, with the suffix and a number.
 _NAME_BYTES = 200
 
+
+class NothingWrittenError(ValueError):
+    """Raised if a format cannot hold any of the rows; nothing is written then.
+
+    :ivar file_format: name of the format.
+    :ivar n_rows: number of rows.
+    :ivar reason: why the first of them cannot be written.
+    """
+
+    def __init__(self, file_format: str, n_rows: int, row_id: str, reason: str) -> None:
+        super().__init__(
+            f"nothing was written: {file_format} cannot hold {'the row' if n_rows == 1 else f'any of {n_rows:,} rows'} "
+            f"({row_id}: {reason})"
+        )
+        self.file_format = file_format
+        self.n_rows = n_rows
+        self.reason = reason
+
+
 ReasonAgainst = Callable[[StructureTable, int], str]
 WriteOne = Callable[[StructureTable, int, TextIO, set[str]], None]
 """Writes the crystal of a row; the names that stand in the file already are in the set."""
@@ -146,22 +165,18 @@ def _write_crystals(
 
     :param kind: name of the format, and suffix of a file in a folder.
     :param most: crystals that one file may hold; None for any number.
+    :raises NothingWrittenError: if something speaks against every crystal.
     """
     name, suffix = kind
-    left_out, rows = [], []
-    for index, row_id in enumerate(table.ids.tolist()):
-        why = reason(table, index)
-        if why:
-            logger.warning("%s is not written as %s: %s", row_id, name, why)
-            left_out.append(row_id)
-        else:
-            rows.append(index)
+    against = {index: why for index in range(len(table)) if (why := reason(table, index))}
+    rows = [index for index in range(len(table)) if index not in against]
+    left_out = table.ids[list(against)].tolist() if against else []
+    if against and not rows:
+        raise NothingWrittenError(name, len(table), str(left_out[0]), against[0])
+    for index, why in against.items():
+        logger.warning("%s is not written as %s: %s", table.ids[index], name, why)
     if becomes_folder(path):
-        path.mkdir(parents=True, exist_ok=True)
-        used = set[str]()
-        for index in rows:
-            with open_whole(path / f"{_new_name(str(table.ids[index]), used)}{suffix}") as handle:
-                write(table, index, handle, set())
+        _write_folder(table, path, suffix, rows, write)
         return left_out
     names = set[str]()
     if most is not None and len(rows) > most:
@@ -172,6 +187,21 @@ def _write_crystals(
         for index in rows:
             write(table, index, handle, names)
     return left_out
+
+
+def _write_folder(table: StructureTable, path: Path, suffix: str, rows: list[int], write: WriteOne) -> None:
+    """Write a file for each row into a folder, which is removed again if it is new and a file cannot be written."""
+    is_new = not path.exists()
+    path.mkdir(parents=True, exist_ok=True)
+    used = set[str]()
+    try:
+        for index in rows:
+            with open_whole(path / f"{_new_name(str(table.ids[index]), used)}{suffix}") as handle:
+                write(table, index, handle, set())
+    except BaseException:
+        if is_new:
+            shutil.rmtree(path)
+        raise
 
 
 def _new_name(row_id: str, used: set[str]) -> str:

@@ -37,7 +37,6 @@ class Format:
     :ivar endings: with which names of files end that have no suffix.
     :ivar is_strict: whether bytes that are no text mean damage.
     :ivar is_table: whether a file may hold rows without structures.
-    :ivar may_be_other: whether files with its suffixes are often something else, which a folder may hold.
     :ivar needs_crystals: whether only a table with crystals can be written.
     :ivar one_each: whether a folder with a file per crystal may be written.
     """
@@ -52,7 +51,6 @@ class Format:
     endings: tuple[str, ...] = ()
     is_strict: bool = False
     is_table: bool = False
-    may_be_other: bool = False
     needs_crystals: bool = True
     one_each: bool = False
 
@@ -133,7 +131,6 @@ FORMATS: tuple[Format, ...] = (
         writer="aiida_pet.io.format_writers:phonopy",
         written=(".yaml",),
         subject="aiida_pet.io.phonopy_yaml",
-        may_be_other=True,
         one_each=True,
     ),
     Format(

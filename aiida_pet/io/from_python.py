@@ -2,7 +2,8 @@
 
 Objects are told by what they can do, so that neither pymatgen nor AiiDA is imported for it. Of Atoms the geometry, held
 atoms (``FixAtoms``, ``FixCartesian``, ``FixScaled``) and results that its calculator has for this very geometry come
-along, as columns ``input_*``; nothing is calculated. Of pymatgen's objects come what their dictionaries say.
+along, as columns ``input_*``, and of ``info`` the settings of a crystal (``q_mesh``, ``fc3_supercell``, ...); nothing
+is calculated. Of pymatgen's objects come what their dictionaries say.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms, FixCartesian, FixScaled
 
-from aiida_pet.io.crystal import KNOWN_UNITS, Broken, ColumnCollector, Crystal, checked, reason_of
+from aiida_pet.io.column_collector import ColumnCollector
+from aiida_pet.io.crystal import KNOWN_UNITS, Broken, Crystal, checked, reason_of
+from aiida_pet.io.given_values import GIVEN_COLUMNS
 from aiida_pet.io.ids import id_of
 from aiida_pet.io.input_results import ResultOptions, take_fields
 from aiida_pet.io.json_records import JsonOptions, item_of_record
@@ -36,7 +39,7 @@ def table_of_crystals(crystals: Any) -> StructureTable:
     :param crystals: an iterable of crystals or of pairs (id, crystal), or a mapping id -> crystal. A crystal without an
         id is called by what it says itself (``info["id"]``, ``entry_id``), else ``structure-<place>``, from 0 on.
     :raises TypeError: naming the place and type of what is no crystal.
-    :raises ValueError: naming the crystal that cannot be taken, as a disordered one.
+    :raises ValueError: naming the crystal that cannot be taken, as a disordered one, or has settings that do not fit.
     :raises DuplicateIdError: if two have the same id.
 
     >>> from ase.build import bulk
@@ -44,12 +47,16 @@ def table_of_crystals(crystals: Any) -> StructureTable:
     >>> table.ids.tolist(), table.n_atoms.tolist()
     (['W', 'Mo'], [1, 1])
     """
-    builder, collector = StructureTableBuilder(), ColumnCollector()
+    left_out = LeftOut()
+    builder, collector = StructureTableBuilder(), ColumnCollector(left_out)
     for crystal in iter_python(crystals):
         collector.add_crystal(len(builder), crystal)
         builder.add(str(crystal.id), crystal.atoms)
+    if left_out.unfit:  # nobody would read a summary
+        raise ValueError("; ".join(left_out.unfit_lines()))
     table = builder.build(collector.build(len(builder)))
     table.atom_columns = collector.build_atoms(table.offsets)
+    table.ragged = collector.build_ragged(len(table))
     table.units = {
         name: KNOWN_UNITS[name] for name in (*table.columns, *table.atom_columns) if name in KNOWN_UNITS
     }
@@ -132,7 +139,8 @@ def _of_atoms(atoms: Atoms) -> Crystal:
         }
     arrays = {"forces": np.asarray(results.pop("forces"))} if "forces" in results else {}
     geometry = (len(atoms), atoms.cell.array)
-    columns, atom_columns = take_fields(results, arrays | held, geometry, ResultOptions(), LeftOut())
+    given = {name: atoms.info[name] for name in GIVEN_COLUMNS if name in atoms.info}
+    columns, atom_columns = take_fields(given | results, arrays | held, geometry, ResultOptions(), LeftOut())
     bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     others = _other_constraints(atoms)
     if others:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from ase.units import GPa
 
-from aiida_pet.io.crystal import scalar, split_fields
+from aiida_pet.io.crystal import meaning_of, scalar, split_fields
 from aiida_pet.io.left_out import LeftOut
 from aiida_pet.names import Sign, StressUnit
 from aiida_pet.tables.fixed_atoms import COLUMNS
@@ -34,7 +34,6 @@ TARGETS = ("energy", "free_energy", "forces", "stress", "virial")
 BORN_CHARGES = "born_charges"
 """Born effective charges (e), nine numbers per atom: Z_xx, Z_xy and so on, row by row."""
 
-_LOOKS_LIKE_RESULT = re.compile(r"energy|force|stress|virial", re.IGNORECASE)
 _OTHER_ENERGY = re.compile(r"(ref|dft)_?energy\Z", re.IGNORECASE)
 # Of the largest element: two halves of a symmetric tensor differ by less.
 _ASYMMETRY = 1e-3
@@ -113,7 +112,8 @@ def take_fields(
         _keep(atom_columns, name, values if values.dtype.kind in "biuf" else None, name, left_out)
     if BORN_CHARGES in atom_fields:
         fields[BORN_CHARGES] = atom_fields.pop(BORN_CHARGES)
-    left_out.update(atom_fields)
+    for name, value in atom_fields.items():
+        left_out.add(name, meaning_of(name, value, n_atoms) if "force" in name.lower() else "")
     for name in filter(_OTHER_ENERGY.match, fields):
         left_out.note(
             f"{name} became a column without a unit, since only column_map={{{name!r}: 'energy'}} makes it "
@@ -154,8 +154,7 @@ def _stress_of(
         else:
             stress = virial * (SIGNS[options.virial_sign or "minus"] / volume)
     elif "virial" in fields:
-        fields.pop("virial")
-        left_out.add("virial")
+        left_out.add("virial", "" if _voigt(fields.pop("virial")) is None else "virial")
     return stress
 
 
@@ -202,14 +201,11 @@ def _keep(kept: dict[str, Any], name: str, value: Any, source: str, left_out: Le
 
 def remedy_of(left_out: LeftOut) -> str:
     """Return how fields of results that were left out are read, in words of Python arguments."""
-    names = [name for name in left_out.fields if _LOOKS_LIKE_RESULT.search(name) and " " not in name]
-    names = [name for name in names if name == "virial" or name not in TARGETS]
-    others = [name for name in names if name.lower() != "virial"]
+    others = [name for name in left_out.meanings if name not in TARGETS and name.lower() != "virial"]
     parts = []
     if others:
-        kind = next(kind for kind in ("force", "stress", "virial", "energy") if kind in others[0].lower())
-        target = "forces" if kind == "force" else kind
+        target = left_out.meanings[others[0]]
         parts.append(f"column_map={{{others[0]!r}: {target!r}}} reads such a field as {target}")
-    if len(others) != len(names):
+    if any(name.lower() == "virial" for name in left_out.meanings):
         parts.append("virial_sign='minus' reads virials as stress = -virial / volume")
     return "; ".join(parts)

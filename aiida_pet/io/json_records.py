@@ -17,6 +17,7 @@ import numpy as np
 from ase import Atoms
 
 from aiida_pet.io.crystal import Broken, Crystal, Item, reason_of, split_fields
+from aiida_pet.io.given_values import GIVEN_COLUMNS
 from aiida_pet.io.ids import id_of
 from aiida_pet.io.input_results import ResultOptions, take_fields
 from aiida_pet.io.json_crystals import (
@@ -233,7 +234,7 @@ def columns_of(
             for name, value in wanted.items()
             if isinstance(value, list)
             and len(value) == len(atoms)
-            and meant.get(name) not in ("stress", "virial")
+            and meant.get(name) not in ("stress", "virial", *GIVEN_COLUMNS)
         }
         whole = {name: value for name, value in wanted.items() if name not in per_atom}
         geometry = (len(atoms), atoms.cell.array)

@@ -24,6 +24,7 @@ __all__ = ["reason_against_phono3py", "reason_against_phonopy", "write_phono3py"
 
 _SUPERCELL, _PRIMITIVE = "supercell_matrix", "primitive_matrix"
 _OF_FORCES = ("fc3_matrix", "fc2_matrix", "unit_matrix", "heat_matrix", "fc_displacement")
+NO_FORCES = "it has no forces of displaced supercells: give the output `forces` of a launch of conductivities"
 _SYMPREC = 1e-5  # A, of phono3py and of the tasks
 
 
@@ -37,16 +38,12 @@ def reason_against_phonopy(table: StructureTable, index: int) -> str:
 def reason_against_phono3py(table: StructureTable, index: int) -> str:
     """Return why a row cannot be written for phono3py; empty if it can."""
     if any(_finite(table, name, index) is None for name in _OF_FORCES):
-        return (
-            "it has no forces of displaced supercells: give the output `forces` of a launch of conductivities"
-        )
+        return NO_FORCES
     if any(
         name not in table.ragged or not len(table.ragged[name][index])
         for name in ("fc2_forces", "fc3_forces")
     ):
-        return (
-            "it has no forces of displaced supercells: give the output `forces` of a launch of conductivities"
-        )
+        return NO_FORCES
     try:
         _displaced(table, index)
     except ValueError as error:

@@ -21,7 +21,7 @@ import yaml
 from ase import Atoms
 from ase.units import Bohr, Hartree, Rydberg
 
-from aiida_pet.io.crystal import Broken, Crystal, Item, checked, reason_of
+from aiida_pet.io.crystal import Broken, Crystal, Item, OtherFileError, checked, reason_of
 from aiida_pet.io.left_out import LeftOut
 from aiida_pet.io.phonopy_displacements import dataset_of, pairs_of
 from aiida_pet.io.symbols import ISOTOPE_NOTE, ISOTOPES, atomic_number
@@ -37,6 +37,10 @@ _FORCES = {
 _PROGRAMS = ("phonopy", "phono3py")
 _NOT_TAKEN = ("force_constants", "supercell_energies")
 _ANCHOR = re.compile(r"^[^#'\"\n]*&\w", re.MULTILINE)  # files of phonopy have none, and bombs do
+# With what files of phonopy begin: one that cannot be read although it begins so is damaged.
+_HEADER = re.compile(
+    r"^(phonopy|phono3py):\s*\n +version:|^(unit_cell|primitive_cell|supercell):\s*\n +lattice:", re.M
+)
 _SAME = 1e-3  # share of a lattice vector by which an atom may lie beside its image
 _TRIES = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
 
@@ -44,7 +48,8 @@ _TRIES = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowE
 def read_phonopy_yaml(text: TextIO, left_out: LeftOut) -> Iterator[Item]:
     """Yield the crystal of a file.
 
-    :raises ValueError: if it is no yaml of phonopy or phono3py.
+    :raises OtherFileError: if it is no yaml of phonopy or phono3py.
+    :raises ValueError: if it is, and damaged.
     """
     document = _document(text.read())
     try:
@@ -55,13 +60,14 @@ def read_phonopy_yaml(text: TextIO, left_out: LeftOut) -> Iterator[Item]:
 
 def _document(text: str) -> Mapping[str, Any]:
     if _ANCHOR.search(text):
-        raise ValueError("it is yaml with anchors (&name), which phonopy does not write")
+        raise OtherFileError("it is yaml with anchors (&name), which phonopy does not write")
+    kind = ValueError if _HEADER.search(text) else OtherFileError
     try:
         document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ValueError(f"expected yaml of phonopy or phono3py: {reason_of(error)}") from error
+        raise kind(f"expected yaml of phonopy or phono3py: {reason_of(error)}") from error
     if not isinstance(document, Mapping) or not ("unit_cell" in document or "lattice" in document):
-        raise ValueError("expected yaml of phonopy or phono3py, with a unit_cell")
+        raise kind("expected yaml of phonopy or phono3py, with a unit_cell")
     return document
 
 

@@ -16,13 +16,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from aiida_pet.io.column_collector import ColumnCollector
 from aiida_pet.io.crystal import (
     KNOWN_UNITS,
     Broken,
-    ColumnCollector,
     Crystal,
     ImportProblem,
     Item,
+    OtherFileError,
     StructureFileError,
     reason_of,
 )
@@ -234,8 +235,10 @@ def iter_crystals(
                     if isinstance(item, Row):
                         beside.add(item)
                         continue
-                    if item.whole_file and _may_be_other(source) and path.is_dir():
-                        left_out.files.append(source.name)  # a folder may hold tables of something else
+                    if item.is_other and (path.is_dir() or source.path is None):
+                        left_out.others[source.name] = (
+                            item.reason
+                        )  # a folder may hold tables of something else
                         continue
                     problem = ImportProblem(source.name, item.id or "", item.reason, item.remedy)
                     _report(problem, options, problems)
@@ -244,10 +247,6 @@ def iter_crystals(
                 raise
             reason = error.reason.removeprefix(f"{path}: ")
             _report(ImportProblem(str(path), "", reason, error.remedy), options, problems)
-
-
-def _may_be_other(source: Source) -> bool:
-    return source.format is not None and (source.format.is_table or source.format.may_be_other)
 
 
 def _report(problem: ImportProblem, options: ReadOptions, problems: list[ImportProblem]) -> None:
@@ -319,8 +318,10 @@ def _items(source: Source, options: ReadOptions, left_out: LeftOut) -> Iterator[
     except _FILE_ERRORS as error:
         after = f" after {count} structures" if count else ""
         # errors of ours say apart what helps
-        reason = f"cannot be read{after}: {getattr(error, 'reason', None) or reason_of(error)}"
-        yield Broken(None, reason, whole_file=True, remedy=getattr(error, "remedy", ""))
+        why = getattr(error, "reason", None) or reason_of(error)
+        is_other = isinstance(error, OtherFileError) and not count
+        reason = why if is_other else f"cannot be read{after}: {why}"
+        yield Broken(None, reason, whole_file=True, remedy=getattr(error, "remedy", ""), is_other=is_other)
 
 
 def _read(source: Source, options: ReadOptions, dropped: LeftOut) -> Iterator[Item | Row]:

@@ -22,7 +22,9 @@ from typing import Any, TextIO
 
 from ase import Atoms
 
-from aiida_pet.io.crystal import MISSING_WORDS, Broken, ColumnCollector, Crystal, Item
+from aiida_pet.io.column_collector import ColumnCollector
+from aiida_pet.io.crystal import MISSING_WORDS, Broken, Crystal, Item, OtherFileError
+from aiida_pet.io.given_values import joined
 from aiida_pet.io.ids import id_of, is_id_key, is_row_number
 from aiida_pet.io.json_crystals import holds_crystal, is_crystal_text
 from aiida_pet.io.json_records import AmbiguousStructureError, JsonOptions, item_of_record
@@ -139,7 +141,7 @@ def _rows(text: TextIO) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     names = next(_checked(reader), (0, []))[1]
     if not names or len(set(names)) != len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(
+        raise OtherFileError(
             f"its first line names {'no columns' if not names else f'column {twice[0]!r} twice'}"
         )
     return names, _checked(reader)
@@ -241,7 +243,7 @@ def _structure_column(names: list[str], found: list[str], options: JsonOptions) 
     """
     if options.structure_key is not None:
         if options.structure_key not in names:
-            raise ValueError(
+            raise OtherFileError(
                 f"it has no column {options.structure_key!r}, columns are {', '.join(names)[:300]}"
             )
         return options.structure_key
@@ -254,6 +256,7 @@ def _item(
     record: dict[str, Any], structure: str | None, options: JsonOptions, units: dict[str, str] | None = None
 ) -> Item | Row:
     """Return the crystal or the row; a column without a name, as pandas writes it, is its label."""
+    record = joined(record)
     label = record.pop("", None)
     label = label if isinstance(label, str) and label and not is_row_number(label) else None
     if structure is not None:
@@ -263,9 +266,9 @@ def _item(
     row_id, key = id_of(record, options.id_key)
     row_id = row_id if row_id is not None or options.id_key is not None else label
     if row_id is None:
-        raise ValueError(
+        raise OtherFileError(
             "it holds neither structures (CIF, POSCAR or JSON in a column) nor ids that match crystals of other "
-            "files: columns are {', '.join(record)[:300]}"
+            f"files: columns are {', '.join(record)[:300]}"
         )
     record.pop(key or "", None)
     return Row(row_id, record, units or {})
@@ -277,7 +280,9 @@ def read_parquet(path: Path, options: JsonOptions) -> Iterator[Item | Row]:
     :raises ValueError: if it is none, pyarrow is not there, or it has neither structures nor ids.
     """
     if importlib.util.find_spec("pyarrow") is None:
-        raise ValueError("parquet needs pyarrow, which is not installed: `pip install 'aiida-pet[parquet]'`")
+        raise OtherFileError(
+            "parquet needs pyarrow, which is not installed: `pip install 'aiida-pet[parquet]'`"
+        )
     arrow, parquet, types = (
         importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet", "pyarrow.types")
     )

@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from aiida_pet.io import formats
-from aiida_pet.io.format_writers import becomes_folder
+from aiida_pet.io.format_writers import NothingWrittenError, becomes_folder
 from aiida_pet.io.formats import Format, format_named, writable
 from aiida_pet.io.own_json import structure_dict
 from aiida_pet.io.sources import COMPRESSION
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.table import Table
 
-__all__ = ["format_of", "is_folder", "structure_dict", "write_table"]
+__all__ = ["NothingWrittenError", "format_of", "is_folder", "structure_dict", "write_table"]
 
 OF_FOLDERS = "cif"
 """What a name without a suffix means."""
@@ -55,6 +55,7 @@ def write_table(table: Table, path: str | Path, file_format: str | None = None) 
     :return: ids of the rows that could not be written: with ``cif`` and ``poscar`` those without a finite cell of some
         volume, with ``poscar`` also those with atoms that are held in a way that a POSCAR cannot express.
     :raises ValueError: if the format is unknown, or it needs crystals and the table has none.
+    :raises NothingWrittenError: if the format can hold none of the rows.
     :raises MissingParquetError: if pyarrow, which writes parquet, is not installed.
 
     >>> import tempfile

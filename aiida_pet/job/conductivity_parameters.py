@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -115,12 +116,12 @@ class ConductivityParameters(TightRelaxParameters):
     @model_validator(mode="after")
     def _sensible(self) -> Self:
         lengths = self.mesh if isinstance(self.mesh, tuple) else (self.mesh,)
-        if any(length <= 0 for length in lengths):
+        if any(not 0 < length < math.inf for length in lengths):
             raise ValueError(f"mesh must be positive, got {self.mesh}")
         if any(not temperature > 0 for temperature in self.temperatures):
             raise ValueError(f"temperatures must be positive, got {list(self.temperatures)} K")
         if any(not mass > 0 for mass in self.masses.values()):
             raise ValueError(f"masses must be positive, got {self.masses} u")
-        if any(variance < 0 for variance in self.mass_variances.values()):
+        if any(not variance >= 0 for variance in self.mass_variances.values()):
             raise ValueError(f"mass_variances must not be negative, got {self.mass_variances}")
         return self

@@ -1,4 +1,4 @@
-"""The parameters of molecular dynamics, and the columns of the input that take their place row by row."""
+"""The parameters of molecular dynamics."""
 
 from __future__ import annotations
 
@@ -248,15 +248,3 @@ class DynamicsParameters(StaticParameters):
     def steps_before(self) -> int:
         """Steps before production."""
         return self.heating_steps + self.equilibration_steps
-
-
-OVERRIDES = {
-    "md_temperature": "temperature",
-    "md_pressure": "pressure",
-    "md_timestep": "timestep",
-    "md_steps": "steps",
-    "md_seed": "seed",
-}
-"""Column of the input -> parameter whose place it takes in the rows that have a number there."""
-VELOCITIES = "velocities"
-"""Column per atom of the input: velocities to begin with, A/fs; rows with NaN among them draw theirs."""

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from aiida_pet.job.choices import ForceConstants
 from aiida_pet.job.parameters import TightRelaxParameters
 from aiida_pet.schemas import told
 
 Integers3 = tuple[int, int, int]
-Matrix = Integers3 | tuple[Integers3, Integers3, Integers3]
-MATRIX = told(expected="3 whole numbers, or a 3 x 3 matrix")
+_EXPECTED = "3 positive whole numbers, or a 3 x 3 matrix of whole numbers with a positive determinant"
+MATRIX = told(expected=_EXPECTED)
+
+
+def _with_volume(given: Any) -> Any:
+    """Return three multiples or a matrix of whole numbers as it is.
+
+    :raises ValueError: if it makes no supercell, or one of the other hand.
+    """
+    if isinstance(given[0], tuple):
+        a, b, c = given
+        name, volume = (
+            "its determinant",
+            sum(a[i] * (b[i - 2] * c[i - 1] - b[i - 1] * c[i - 2]) for i in range(3)),
+        )
+    else:
+        name, volume = "one of them", min(given)
+    if volume < 1:
+        raise ValueError(f"expected {_EXPECTED}; {name} is {volume}")
+    return given
+
+
+Matrix = Annotated[Integers3 | tuple[Integers3, Integers3, Integers3], AfterValidator(_with_volume)]
 Displacement = Annotated[
     float | None,
     Field(

@@ -7,11 +7,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from aiida_pet.job.conductivity_parameters import ConductivityParameters
+from aiida_pet.job.dynamics_columns import RowParameters, faults_of_velocities
+from aiida_pet.job.dynamics_parameters import DynamicsParameters, Ensemble
+from aiida_pet.job.given_columns import OF_CONDUCTIVITY, OF_PHONONS
+from aiida_pet.job.given_rows import given_of_row
 from aiida_pet.job.parameters import CellFilter, RelaxParameters, StaticParameters, TightRelaxParameters
+from aiida_pet.job.phonon_parameters import PhononParameters
 from aiida_pet.job.tasks import Task
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.fixed_atoms import COLUMNS, NOT_READ, rows_with_fixed_atoms, unread_constraints
 
+GIVEN_OF = {PhononParameters: OF_PHONONS, ConductivityParameters: OF_CONDUCTIVITY}
+"""Parameters of a task -> the columns of the set that it reads as settings of rows."""
 RELAXING = (CellFilter.FULL, CellFilter.SHAPE, CellFilter.VOLUME)  # a cell of three periodic vectors
 
 
@@ -52,15 +60,46 @@ def why_cell_cannot_relax(table: StructureTable) -> dict[int, str]:
     return refused
 
 
+def why_not_moved(table: StructureTable, parameters: DynamicsParameters) -> dict[int, str]:
+    """Return row -> why dynamics does not move it."""
+    refused = {
+        row: f"{why}: dynamics would move these atoms" for row, why in unread_constraints(table).items()
+    }
+    refused |= faults_of_velocities(table) | RowParameters.of(table).faults
+    if parameters.ensemble is Ensemble.NPT:
+        for row in np.flatnonzero(~table.pbc.all(axis=1)).tolist():
+            refused[row] = "ensemble=npt needs a crystal that is periodic in three directions: use nvt"
+        for row in np.flatnonzero(rows_with_fixed_atoms(table)).tolist():
+            refused[row] = "ensemble=npt cannot be used with held atoms: use nvt"
+    return refused
+
+
+def why_settings_do_not_fit(table: StructureTable, parameters: TightRelaxParameters) -> dict[int, str]:
+    """Return row -> what is wrong with the settings that it brings, if the task uses such settings."""
+    names = GIVEN_OF.get(type(parameters), ())
+    if not getattr(parameters, "given_cells", False) or not any(name in table.columns for name in names):
+        return {}
+    refused = {}
+    for row in range(len(table)):
+        try:
+            for name in names:
+                given_of_row(table, row, name)
+        except ValueError as error:
+            refused[row] = str(error)
+    return refused
+
+
 def foreseen(task: Task, table: StructureTable, parameters: StaticParameters) -> dict[int, str]:
-    """Return row -> why ``task`` will not take it, as far as periodic directions and constraints tell."""
+    """Return row -> why ``task`` will not take it, as far as its periodic directions, constraints and columns tell."""
     refused: dict[int, str] = {}
     if isinstance(parameters, TightRelaxParameters):
         for row in np.flatnonzero(~table.pbc.all(axis=1)).tolist():
             refused[row] = (
                 f"{task.value} need a crystal periodic in all directions, but pbc is {_flags(table, row)}"
             )
-        return why_not_derived(table, task.value) | refused
+        return why_settings_do_not_fit(table, parameters) | why_not_derived(table, task.value) | refused
+    if isinstance(parameters, DynamicsParameters):
+        return why_not_moved(table, parameters)
     if isinstance(parameters, RelaxParameters):
         refused = why_not_relaxed(table, parameters)
         if parameters.cell in RELAXING:

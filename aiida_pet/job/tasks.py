@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from aiida_pet import plugins
+from aiida_pet.job.given_columns import DISPLACEMENTS, OF_CONDUCTIVITY, OF_PHONONS
 from aiida_pet.tables.column import Column
 
 logger = logging.getLogger(__name__)
@@ -211,9 +212,9 @@ aiida-pet launch relax 12 --protocol precise --lanes 4 --where 'n_atoms <= 20'
         seconds_per_atom=0.5,
         relative_work="aiida_pet.job.relative_work:of_supercells",
         like=Task.RELAX.value,
-        reads_rows=("dielectric_tensor", "supercell_matrix", "primitive_matrix", "q_mesh"),
+        reads_rows=("dielectric_tensor", *OF_PHONONS),
         reads_atoms=("born_charges",),
-        reads_ragged=("displacements",),
+        reads_ragged=(DISPLACEMENTS,),
         flags=(
             Flag(
                 "follow_modes",
@@ -250,7 +251,7 @@ aiida-pet launch elastic alloys.xyz --set strains=materials_project --wait
         driver=f"{_DRIVERS}.conductivity:ThirdOrderForces",
         seconds_per_atom=15.0,
         like=Task.RELAX.value,
-        reads_rows=("dielectric_tensor", "fc2_supercell", "fc3_supercell", "q_mesh"),
+        reads_rows=("dielectric_tensor", *OF_CONDUCTIVITY),
         reads_atoms=("born_charges",),
         settings=(
             Setting(

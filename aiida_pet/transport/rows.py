@@ -15,6 +15,8 @@ from aiida_pet.crystals.phonons.harmonic import nac_parameters
 from aiida_pet.job.choices import Opposites
 from aiida_pet.job.conductivity_parameters import ConductivityParameters
 from aiida_pet.job.folder import RowStatus
+from aiida_pet.job.given_columns import MESH
+from aiida_pet.job.given_rows import given_of_row
 from aiida_pet.tables.arrays import Array
 from aiida_pet.tables.column import symprec_label
 from aiida_pet.tables.columns import units_of
@@ -25,6 +27,8 @@ __all__ = ["FORCES", "Answer", "transport_of_row", "with_answers"]
 
 FORCES = ("fc2_forces", "fc3_forces")
 """Ragged columns that the transport uses up: they stay with the results of the job before."""
+CARRIED = 1e-3
+"""Share of the conductivity that mean free paths shorter than those of the cumulative curve carry together."""
 MODES = {
     "kappa_qpoints": (3,),
     "kappa_weights": (),
@@ -76,6 +80,11 @@ def transport_of_row(row: StructureTable, parameters: ConductivityParameters) ->
         )
     except ValueError as error:
         return Answer(failed=str(error))
+    except BaseException as error:
+        if isinstance(error, (Exception, KeyboardInterrupt, SystemExit)):
+            raise
+        # a panic of a library in Rust, which cannot be handed to another process
+        return Answer(failed=f"{type(error).__name__}: {error}")
     ragged = _modes_of(found.modes, transport) if parameters.modes and found.modes is not None else {}
     return Answer(_columns(found, parameters), ragged)
 
@@ -130,10 +139,9 @@ def _take_up(row: StructureTable, parameters: ConductivityParameters) -> tuple[A
 
 def _transport_of(row: StructureTable, parameters: ConductivityParameters) -> Transport:
     mesh = parameters.mesh
-    if parameters.given_cells and "q_mesh" in row.columns:
-        given = row.columns["q_mesh"][0].astype(np.float64)
-        if np.isfinite(given).all() and given.shape == (3,):
-            mesh = (int(given[0]), int(given[1]), int(given[2]))
+    given = given_of_row(row, 0, MESH) if parameters.given_cells else None
+    if given is not None:
+        mesh = (int(given[0]), int(given[1]), int(given[2]))
     return Transport(
         mesh=mesh,
         temperatures=parameters.temperatures,
@@ -197,15 +205,25 @@ def _cumulative(modes: ModeTable, room: int, count: int) -> dict[str, Any]:
     """Return what modes up to each frequency, and up to each mean free path, carry at 300 K."""
     kappa, paths = modes.kappa[room], modes.mean_free_paths[room]
     frequencies = np.linspace(0.0, float(modes.frequencies.max()), count)
-    known = paths[np.isfinite(paths) & (paths > 0)]
-    lengths = np.geomspace(known.min(), known.max(), count) if len(known) else np.full(count, np.nan)
-    lengths[-1:] *= 1 + 1e-9  # the last one is among them
+    lengths = _lengths(modes, kappa, paths, count)
     return {
         "cumulative_frequencies": frequencies,
         "cumulative_kappa": cumulative(modes.frequencies, kappa, modes.weights, frequencies),
         "cumulative_paths": lengths,
         "cumulative_kappa_paths": cumulative(paths, kappa, modes.weights, lengths),
     }
+
+
+def _lengths(modes: ModeTable, kappa: Array, paths: Array, count: int) -> Array:
+    """Return (count,) mean free paths, A, evenly spaced in their logarithm, from where they begin to carry heat on."""
+    known = np.sort(paths[np.isfinite(paths) & (paths > 0)])
+    if not len(known):
+        return np.full(count, np.nan)
+    carried = cumulative(paths, kappa, modes.weights, known)
+    first = int(np.argmax(carried > CARRIED * carried[-1]))
+    lengths: Array = np.geomspace(known[first], known[-1], count)
+    lengths[-1] *= 1 + 1e-9  # the last one is among them
+    return lengths
 
 
 def _modes_of(modes: ModeTable, transport: Transport) -> dict[str, Array]:

@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 from aiida import orm
+from aiida.common import LinkType
 from ase.io import iread
 from ase.io import read as ase_read
 
@@ -184,3 +186,48 @@ def test_export_replaces_a_file_only_if_told(invoke, alloys, tmp_path):
 def test_export_into_a_folder_that_is_not_there_names_it(invoke, alloys, tmp_path):
     output = invoke("data", "export", alloys, "-o", tmp_path / "no" / "out.csv", status=1).output
     assert f"there is no folder {tmp_path / 'no'}" in output
+
+
+@pytest.fixture
+def heat(read, alloys_file):
+    """A launch of conductivities as it ended: its pk, and those of its results and its forces."""
+    table = orm.load_node(read("data", "import", alloys_file)["pk"]).to_table()
+    launch = orm.WorkChainNode().store()
+    found = {"launch": launch.pk}
+    for name in ("results", "forces"):
+        table.columns[name] = np.zeros(len(table))
+        node = StructureSetData.from_table(table).store()
+        node.base.links.add_incoming(launch, LinkType.RETURN, name)
+        found[name] = node.pk
+    launch.set_process_state("finished")
+    launch.set_exit_status(0)
+    launch.seal()
+    return found
+
+
+@pytest.mark.parametrize("named", ["launch", "results"])
+def test_export_that_can_write_nothing_fails_leaves_nothing_and_names_the_forces(
+    invoke, heat, tmp_path, named
+):
+    for path in (tmp_path / "k9", tmp_path / "k9.yaml"):
+        output = invoke("data", "export", heat[named], "-o", path, "--format", "phono3py", status=1).output
+        assert "nothing was written: phono3py cannot hold any of 6 rows (alloy-0: " in output
+        assert f"`aiida-pet data export {heat['forces']} --format phono3py`" in " ".join(output.split())
+        assert not path.exists()
+
+
+def test_export_of_a_set_that_belongs_to_no_launch_names_no_other(invoke, alloys, heat, tmp_path):
+    output = invoke("data", "export", alloys, "-o", tmp_path / "k9", "--format", "phono3py", status=1).output
+    assert "nothing was written" in output
+    assert "aiida-pet data export" not in output
+    assert list(tmp_path.glob("k9*")) == []
+    # those that are the forces themselves are not their own remedy
+    output = invoke("data", "export", heat["forces"], "-o", tmp_path / "k9", "--format", "phono3py", status=1)
+    assert "aiida-pet data export" not in output.output
+
+
+def test_export_keeps_a_folder_that_was_there(invoke, alloys, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    invoke("data", "export", alloys, "-o", folder, "--format", "phonopy", "--force", status=1)
+    assert folder.is_dir()

@@ -261,3 +261,21 @@ def test_where_of_a_screening_says_what_there_is_instead():
     assert "--keep 'STAGE: CONDITION'" in told
     assert "aiida-pet data export SET -o FILE --where 'n_atoms < 3'" in told
     assert "--where" not in CliRunner().invoke(main, ["launch", "screen", "--help"]).output
+
+
+def test_stages_that_take_cells_from_a_set_without_them_are_warned_about(invoke, read, prepare, alloys, site):
+    given = ("--stages", "relax,phonons,conductivity", "--set", "phonons.given_cells=true")
+    told = " ".join(invoke("launch", "screen", alloys, *site, *given, "--dry-run").output.split())
+    assert (
+        "Warning: stage phonons: given_cells=true, but the set has no column supercell_matrix: min_image="
+        in told
+    )
+    assert "stage conductivity: given_cells" not in told  # true by default, and nobody asked for it
+    assert "the time of conductivities is that of the forces, without the transport" in told
+    notes = read("launch", "screen", alloys, *site, *given, "--dry-run")["notes"]
+    assert [note.partition(":")[0] for note in notes] == ["stage phonons"] * 2
+    prepare("screen", alloys, *given)
+    assert "Warning: stage phonons: given_cells=true" in " ".join(prepare.result.output.split())
+    told = invoke("launch", "screen", alloys, *site, "--stages", "relax,phonons", "--dry-run").output
+    assert "given_cells" not in told
+    assert "transport" not in told

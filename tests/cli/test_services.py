@@ -7,9 +7,12 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from aiida import orm
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from aiida_pet.cli.errors import explanation
+from aiida_pet.computers.health import check_storage
 from aiida_pet.computers.services import broker_problem, disk_problems, worker_problem
 
 
@@ -130,3 +133,32 @@ def test_errors_of_services_are_told_in_words_with_what_looks_at_them(error, tol
     assert "Errno" not in line
     assert "`aiida-pet doctor`" in line
     assert "\n" not in line
+
+
+def test_a_locked_database_is_busy_and_nothing_is_to_be_started(tmp_path):
+    """SQLite itself says it, while another connection writes."""
+    first, second = (
+        create_engine(f"sqlite:///{tmp_path / 'a.db'}", connect_args={"timeout": 0}) for _ in "ab"
+    )
+    with first.connect() as writing, second.connect() as waiting:
+        writing.execute(text("CREATE TABLE a (b INTEGER)"))
+        writing.commit()
+        writing.exec_driver_sql("BEGIN IMMEDIATE")
+        with pytest.raises(OperationalError) as caught:
+            waiting.execute(text("INSERT INTO a VALUES (1)"))
+    line = explanation(caught.value)
+    assert "another process is writing" in line
+    assert "repeat the command" in line
+    assert "doctor" not in line
+    assert "\n" not in line
+
+
+def test_the_look_at_a_locked_storage_names_no_disk_and_no_start(aiida_profile, monkeypatch):
+    def refuse(_):
+        raise OperationalError("SELECT 1", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(orm.QueryBuilder, "count", refuse)
+    found = check_storage()
+    assert not found.ok
+    assert "another process is writing" in found.remedy
+    assert "start the database" not in found.remedy

@@ -123,7 +123,9 @@ def test_files_of_one_name_in_many_folders_are_named_by_folder_and_other_yaml_is
     (tmp_path / "settings.yaml").write_text("queue: long\n")
     found = read_structures(tmp_path)
     assert found.table.ids.tolist() == ["mp-1", "mp-2"]
-    assert found.left_out.files == [str(tmp_path / "settings.yaml")]
+    assert found.summary()[0].startswith(
+        f"1 file was skipped, since it holds no crystals: {tmp_path / 'settings.yaml'} ("
+    )
     with pytest.raises(StructureFileError, match=r"settings.yaml: .*with a unit_cell"):
         read_structures(tmp_path / "settings.yaml")
 
@@ -247,3 +249,39 @@ def test_forces_of_conductivities_are_written_as_phono3py_loads_them(tmp_path: P
     assert_allclose(again.columns["fc3_supercell"][0], conventional)
     assert_allclose(again.ragged["fc3_forces"][0], third.reshape(-1, 3), atol=1e-9)
     assert_allclose(again.ragged["fc2_forces"][0], second.reshape(-1, 3), atol=1e-9)
+
+
+@pytest.mark.parametrize("part", [0, 0.3, 0.6])
+def test_a_cut_file_among_good_ones_is_named_with_its_error_as_if_given_alone(
+    tmp_path: Path, part: float
+) -> None:
+    for name in ("t1", "t2", "t3"):
+        (tmp_path / name).mkdir()
+        made().save(tmp_path / name / "x.yaml")
+    broken = tmp_path / "t3" / "x.yaml"
+    text = broken.read_text()
+    # in the middle of a list, so that no parser can take it
+    end = text.index("[", int(part * len(text))) + 8 if part else text.index("physical_unit:")
+    broken.write_text(text[:end])
+    with pytest.raises(StructureFileError) as alone:
+        read_structures(broken)
+    with pytest.raises(StructureFileError) as among:
+        read_structures(tmp_path)
+    assert str(broken) in str(among.value)
+    assert among.value.reason == alone.value.reason
+    assert "skip_invalid" in among.value.remedy
+    found = read_structures(tmp_path, ReadOptions(skip_invalid=True))
+    assert found.table.ids.tolist() == ["t1/x", "t2/x"]
+    (problem,) = found.problems
+    assert problem.file == str(broken)
+    assert "phonopy" in problem.reason
+    assert not any("skipped" in line for line in found.summary())
+
+
+def test_what_is_left_out_of_phonopy_is_not_offered_as_forces(tmp_path: Path) -> None:
+    theirs = made()
+    theirs.produce_force_constants()
+    theirs.save(tmp_path / "params.yaml", settings={"force_constants": True})
+    summary = read_structures(tmp_path / "params.yaml").summary()
+    assert any("force_constants: 1 crystal" in line for line in summary)
+    assert not any("column_map" in line for line in summary)

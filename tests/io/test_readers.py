@@ -17,8 +17,8 @@ from ase import Atoms
 from ase.build import bulk
 from ase.db import connect
 
+from aiida_pet.io.column_collector import ColumnCollector
 from aiida_pet.io.crystal import (
-    ColumnCollector,
     StructureFileError,
     column_name,
     scalar,
@@ -134,7 +134,7 @@ def test_folder_passes_over_what_has_no_format(tmp_path: Path, extxyz: Path) -> 
     result = read_structures(tmp_path)
     assert len(result.table) == 5
     (line,) = result.summary()
-    assert line == f"1 file was skipped, since their names match no format: {tmp_path / 'README.md'}"
+    assert line == f"1 file was skipped, since its name matches no format: {tmp_path / 'README.md'}"
 
 
 def test_ids_must_be_unique_within_a_file(tmp_path: Path, crystals: list[Atoms]) -> None:

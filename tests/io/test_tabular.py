@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ase.build import bulk
+from ase.io import write
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp import Poscar
@@ -167,3 +168,18 @@ def test_tables_of_spreadsheets_are_read_and_decimal_commas_told(tmp_path: Path)
     assert result.table.columns["e"].tolist() == ["1,5", "-2,25"]
     assert result.table.columns["n"].tolist() == [1, 2]
     assert any("column 'e' holds numbers with a decimal comma" in line for line in result.summary())
+
+
+def test_a_damaged_table_in_a_folder_is_an_error_and_another_table_is_passed_over(tmp_path: Path) -> None:
+    write(tmp_path / "a.cif", bulk("W"))
+    (tmp_path / "prices.csv").write_text("metal,price\nW,30\n")
+    (line,) = read_structures(tmp_path).summary()
+    assert line.startswith(f"1 file was skipped, since it holds no crystals: {tmp_path / 'prices.csv'} (")
+    assert "columns are metal, price" in line
+    (tmp_path / "more.csv").write_text("metal,price\nW,30\n")
+    (line,) = read_structures(tmp_path).summary()
+    assert line.startswith("2 files were skipped, since they hold no crystals: ")
+    (tmp_path / "table.csv").write_text('id,band_gap\n"a,1.0\n')
+    with pytest.raises(StructureFileError, match=r"table\.csv: cannot be read: .*valid csv"):
+        read_structures(tmp_path)
+    assert len(read_structures(tmp_path, ReadOptions(skip_invalid=True)).problems) == 1

@@ -94,3 +94,52 @@ def test_volumes_of_which_no_equation_can_be_made_are_refused(parameters, messag
 def test_mesh_is_a_length_or_three_numbers():
     assert parse_parameters(Task.CONDUCTIVITY, {"mesh": [19, 19, 15]}).mesh == (19, 19, 15)
     assert parse_parameters(Task.CONDUCTIVITY, {"mesh": 40}).mesh == 40.0
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        (Task.CONDUCTIVITY, "fc3_supercell"),
+        (Task.CONDUCTIVITY, "fc2_supercell"),
+        (Task.PHONONS, "supercell"),
+        (Task.QHA, "supercell"),
+    ],
+)
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        [2, 2],
+        [0, 2, 2],
+        [2, -2, -2],
+        [2, 2, 2.5],
+        [float("nan")] * 3,
+        [[1, 0, 0], [1, 0, 0], [0, 0, 1]],
+        [[2, 0, 0], [0, 2, 0], [0, 0, -2]],
+        [[1, 0, 0], [0, float("nan"), 0], [0, 0, 1]],
+        [[2, 0], [0, 2]],
+        "2 2 2",
+    ],
+)
+def test_a_matrix_that_makes_no_supercell_is_refused_once_by_name(task, name, matrix):
+    with pytest.raises(ParameterError) as caught:
+        parse_parameters(task, {name: matrix})
+    first, *lines = str(caught.value).splitlines()
+    assert first == f"bad parameters of {task.value}:"
+    assert len(lines) == 1
+    assert lines[0].startswith(
+        f"  {name} = {matrix!r}: expected 3 positive whole numbers, or a 3 x 3 matrix of whole"
+    )
+
+
+@pytest.mark.parametrize(
+    "matrix", [[3, 2, 1], [[0, 2, 2], [2, 0, 2], [2, 2, 0]], [[1, 1, 0], [-1, 1, 0], [0, 0, 2]]]
+)
+def test_a_matrix_with_a_volume_is_taken(matrix):
+    parameters = parse_parameters(Task.CONDUCTIVITY, {"fc3_supercell": matrix})
+    assert parameters.model_dump(mode="json")["fc3_supercell"] == matrix
+
+
+@pytest.mark.parametrize("mesh", [0, float("nan"), float("inf"), [5, 5, 0]])
+def test_a_mesh_that_is_none_is_refused(mesh):
+    with pytest.raises(ParameterError, match="mesh must be positive"):
+        parse_parameters(Task.CONDUCTIVITY, {"mesh": mesh})

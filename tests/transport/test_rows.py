@@ -107,9 +107,37 @@ def test_other_displacements_than_the_forces_are_told(row):
     assert found.columns["status"].tolist() == ["failed"]
 
 
+def test_curve_of_mean_free_paths_begins_where_they_carry_heat(row):
+    columns = transport_of_row(row, parameters()).columns
+    lengths, carried = columns["cumulative_paths"], columns["cumulative_kappa_paths"]
+    assert (np.diff(lengths) > 0).all()
+    assert 1e-3 * carried[-1] < carried[0] < 0.2 * carried[-1]
+    assert carried[-1] == pytest.approx(columns["kappa_300"], rel=1e-6)
+
+
+def test_panic_of_a_library_is_the_error_of_its_row(row, monkeypatch):
+    class PanicException(BaseException):
+        """As pyo3 raises it: no Exception, and nothing that can be pickled."""
+
+    def panic(*_, **__):
+        raise PanicException("index out of bounds")
+
+    monkeypatch.setattr("aiida_pet.transport.rows.conductivity", panic)
+    assert transport_of_row(row, parameters()).failed == "PanicException: index out of bounds"
+    monkeypatch.setattr(
+        "aiida_pet.transport.rows.conductivity", lambda *_, **__: (_ for _ in ()).throw(SystemExit)
+    )
+    with pytest.raises(SystemExit):
+        transport_of_row(row, parameters())
+
+
 def test_mesh_of_the_row_stands_over_that_of_parameters(row):
     given = replace(row, columns=row.columns | {"q_mesh": np.array([[4, 4, 4]])})
     assert transport_of_row(given, parameters()).columns["kappa_mesh"].tolist() == [4, 4, 4]
+    wrong = replace(row, columns=row.columns | {"q_mesh": np.array([[2.5, 4, 4]])})
+    assert transport_of_row(wrong, parameters()).failed.startswith(
+        "q_mesh = [2.5, 4.0, 4.0]: expected 3 positive"
+    )
     ignored = transport_of_row(given, parameters(given_cells=False))
     assert ignored.columns["kappa_mesh"].tolist() == [5, 5, 5]
 

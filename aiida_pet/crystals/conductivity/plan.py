@@ -17,7 +17,7 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from aiida_pet.crystals.conductivity.cells import ThirdOrderCells
-from aiida_pet.crystals.phonons.supercells import choose_supercell, shortest_image
+from aiida_pet.crystals.phonons.supercells import choose_supercell, given_matrix, shortest_image
 from aiida_pet.tables.arrays import Floats, Integers
 
 __all__ = ["ChosenCells", "cells_as_given", "cells_by_rule", "gap_of", "is_metal"]
@@ -103,20 +103,14 @@ def cells_as_given(
 
     :param fc2_matrix: (3, 3), whole numbers, relative to ``cell``.
     :param fc3_matrix: (3, 3), the same.
-    :raises ValueError: if one is no such matrix.
+    :raises ValueError: if one is no such matrix, or makes a supercell of too many atoms.
     """
-    matrices = []
-    for name, given in (("fc2_supercell", fc2_matrix), ("fc3_supercell", fc3_matrix)):
-        values = np.asarray(given, dtype=np.float64)
-        if values.shape != (3, 3) or (values != np.round(values)).any() or np.linalg.det(values) < 0.5:
-            raise ValueError(
-                f"{name} = {values.tolist()}: expected a 3x3 matrix of whole numbers with a positive determinant"
-            )
-        matrices.append(np.round(values).astype(np.int64))
-    cells = ThirdOrderCells(
-        cell, positions, numbers, fc2_matrix=matrices[0], fc3_matrix=matrices[1], symprec=symprec
+    second, third = (
+        given_matrix(matrix, n_sites=len(numbers), name=name)
+        for name, matrix in (("fc2_supercell", fc2_matrix), ("fc3_supercell", fc3_matrix))
     )
-    image = shortest_image(matrices[1].T @ cell)
+    cells = ThirdOrderCells(cell, positions, numbers, fc2_matrix=second, fc3_matrix=third, symprec=symprec)
+    image = shortest_image(third.T @ cell)
     return ChosenCells(cells, np.eye(3), np.arange(len(numbers)), image, False)
 
 

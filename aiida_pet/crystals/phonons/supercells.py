@@ -27,6 +27,8 @@ from aiida_pet.tables.arrays import Floats, Integers
 
 __all__ = ["Supercell", "choose_supercell", "given_supercell", "shortest_image"]
 
+MOST_ATOMS = 5000
+"""Atoms that a supercell may have that is asked for. phonopy takes 20 s to set up so many, and hours for 100,000."""
 _SAME = 1e-6  # A; two image distances that differ by less are one, so that rounding decides nothing
 
 
@@ -74,9 +76,10 @@ def choose_supercell(
     :param min_image: wanted distance between images, A.
     :param max_atoms: largest number of atoms of the supercell.
     :param supercell: what to take instead of the rule: 3 multiples of the primitive cell, or a matrix (3, 3) relative
-        to it. ``min_image`` then only decides ``capped``, and ``max_atoms`` nothing.
+        to it. ``min_image`` then only decides ``capped``, and ``max_atoms`` counts only above :data:`MOST_ATOMS`.
     :param symprec: tolerance at which the primitive cell and the point group are found, A.
-    :raises ValueError: if ``supercell`` is not such a matrix, or has no volume.
+    :raises ValueError: if ``supercell`` is not such a matrix, has no volume, or more atoms than :data:`MOST_ATOMS` and
+        than ``max_atoms``.
     """
     operations = find_operations(cell, positions, numbers, symprec)
     unit = operations.supercell  # cell = unit @ primitive
@@ -88,7 +91,7 @@ def choose_supercell(
     conventional = _conventional(cell, positions, numbers, unit, operations.symprec)
 
     if supercell is not None:
-        matrix = _given_matrix(supercell)
+        matrix = given_matrix(supercell, n_sites=len(atoms), max_atoms=max_atoms)
         image = shortest_image(matrix.T @ primitive)
         capped = image < min_image - _SAME
     else:
@@ -120,6 +123,7 @@ def given_supercell(
     primitive_matrix: Floats,
     supercell: Any,
     min_image: float = 12.0,
+    max_atoms: int = MOST_ATOMS,
     symprec: float = 0.01,
 ) -> Supercell:
     """Return a supercell of a primitive cell that is given too, whatever the symmetry of the crystal says.
@@ -127,8 +131,10 @@ def given_supercell(
     :param primitive_matrix: (3, 3), the primitive cell is ``primitive_matrix.T @ cell``.
     :param supercell: 3 multiples of the primitive cell, or a matrix (3, 3) relative to it.
     :param min_image: only decides ``capped``.
+    :param max_atoms: counts only above :data:`MOST_ATOMS`.
     :param symprec: tolerance at which atoms are images of each other, 0.01 A at least, and of the conventional cell.
-    :raises ValueError: if a matrix is none of those, or the crystal has no such primitive cell.
+    :raises ValueError: if a matrix is none of those, the crystal has no such primitive cell, or the supercell too many
+        atoms.
     """
     given = np.asarray(primitive_matrix, dtype=np.float64)
     exact = np.linalg.inv(given.T) if abs(np.linalg.det(given)) > 1e-6 else np.full((3, 3), np.nan)
@@ -147,7 +153,7 @@ def given_supercell(
             f"primitive_matrix = {given.tolist()}: the crystal has {len(atoms)} different sites in that cell, so its "
             f"{len(numbers)} atoms are not periodic images of the atoms of a primitive cell"
         )
-    matrix = _given_matrix(supercell)
+    matrix = given_matrix(supercell, n_sites=len(atoms), max_atoms=max_atoms)
     image = shortest_image(matrix.T @ primitive)
     to_primitive = np.linalg.inv(unit).T
     return Supercell(
@@ -202,17 +208,28 @@ def shortest_image(cell: Floats) -> float:
     return float(np.linalg.norm(reduced, axis=1).min())
 
 
-def _given_matrix(supercell: Any) -> Integers:
+def given_matrix(
+    supercell: Any, *, n_sites: int, max_atoms: int = MOST_ATOMS, name: str = "supercell"
+) -> Integers:
     """Return the (3, 3) matrix, positive determinant, that was asked for.
 
+    :param n_sites: atoms of the cell that it multiplies.
+    :param max_atoms: counts only above :data:`MOST_ATOMS`.
+    :param name: what it is called in an error.
     :raises ValueError: naming what was given.
     """
     given = np.asarray(supercell, dtype=np.float64)
     matrix = np.diag(given) if given.shape == (3,) else given
-    if matrix.shape != (3, 3) or (matrix != np.round(matrix)).any() or abs(np.linalg.det(matrix)) < 0.5:
+    if matrix.shape != (3, 3) or not (matrix == np.round(matrix)).all() or abs(np.linalg.det(matrix)) < 0.5:
         raise ValueError(
-            f"supercell = {np.asarray(supercell).tolist()}: expected 3 multiples of the primitive cell, or a 3x3 matrix"
-            " of integers whose determinant is not zero"
+            f"{name} = {np.asarray(supercell).tolist()}: expected 3 whole numbers, or a 3 x 3 matrix of whole numbers "
+            "whose determinant is not zero"
+        )
+    n_atoms, limit = n_sites * round(abs(float(np.linalg.det(matrix)))), max(max_atoms, MOST_ATOMS)
+    if n_atoms > limit:
+        raise ValueError(
+            f"{name} = {np.asarray(supercell).tolist()} makes a supercell of {n_atoms:,} atoms: expected at most "
+            f"{limit:,}"
         )
     matrix = np.round(matrix).astype(np.int64)
     return matrix if np.linalg.det(matrix) > 0 else -matrix

@@ -33,13 +33,12 @@ from aiida_pet.engine.tasks.expansion import Expansion, Reduced
 from aiida_pet.engine.tasks.phonons import DEFAULT_DISPLACEMENT
 from aiida_pet.job.choices import Opposites
 from aiida_pet.job.conductivity_parameters import ConductivityParameters
+from aiida_pet.job.given_rows import given_supercells
 from aiida_pet.tables.arrays import Array
 from aiida_pet.tables.columns import Source
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.ragged import Ragged
 from aiida_pet.tables.warnings import Warned
-
-_GIVEN = ("fc2_supercell", "fc3_supercell")
 
 
 @dataclass(frozen=True)
@@ -161,13 +160,14 @@ class ThirdOrderForces(Expansion[ConductivityParameters, ForcesPlan]):
             symprec=given.phonon_symprec,
         )
 
-    def _given_matrices(self, crystal: StructureTable) -> list[Any] | None:
-        """Return the two matrices that the row came with, None if it has none."""
-        if not self.parameters.given_cells or any(name not in self.table.columns for name in _GIVEN):
+    def _given_matrices(self, crystal: StructureTable) -> tuple[Any, Any] | None:
+        """Return the two matrices that the row came with, None if it has none.
+
+        :raises ValueError: if one of them, or the mesh, is none.
+        """
+        if not self.parameters.given_cells:
             return None
-        row = self.table.index(str(crystal.ids[0]))
-        found = [self.table.columns[name][row].astype(np.float64) for name in _GIVEN]
-        return found if all(np.isfinite(one).all() for one in found) else None
+        return given_supercells(self.table, self.table.index(str(crystal.ids[0])))
 
 
 def _children(displaced: Displaced) -> StructureTable:

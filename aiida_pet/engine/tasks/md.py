@@ -34,16 +34,18 @@ from aiida_pet.engine.tasks import row_state
 from aiida_pet.engine.tasks.driver import Driver
 from aiida_pet.engine.tasks.guards import faults_of_move
 from aiida_pet.engine.tasks.row_state import PER_ATOM
+from aiida_pet.job.dynamics_columns import VELOCITIES, given_velocities
 from aiida_pet.job.dynamics_parameters import DynamicsParameters, Ensemble, Rotation
 from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.parameters import Derivation
+from aiida_pet.job.suitability import why_not_moved
 from aiida_pet.job.trajectory_files import Frames, TrajectoryWriter
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.fixed_atoms import COLUMNS, allowed_directions
 from aiida_pet.tables.table import Array
 from aiida_pet.units import BOLTZMANN, FEMTOSECOND, GPA
 
-NOT_STATE = (*COLUMNS, "velocities")  # columns per atom of the input that go to files with the state
+NOT_STATE = (*COLUMNS, VELOCITIES)  # columns per atom of the input that go to files with the state
 
 
 @dataclass
@@ -99,7 +101,7 @@ class Dynamics(Driver[DynamicsParameters]):
 
     def refusals(self) -> dict[int, str]:
         """Return row -> why it is not moved."""
-        return super().refusals() | self._plan.refusals(self.table, self.parameters, self._has_fixed_atoms)
+        return super().refusals() | why_not_moved(self.table, self.parameters)
 
     def codes_of(self, rows: Array) -> list[set[str]]:
         """Return the codes of ``rows``, including the code for a long time step."""
@@ -206,7 +208,7 @@ class Dynamics(Driver[DynamicsParameters]):
         is_drawn = torch.ones_like(kt, dtype=torch.bool)
         ends = torch.cumsum(batch.n_atoms, 0).tolist()
         for place, (row, end) in enumerate(zip(rows, ends, strict=True)):
-            given = self._plan.given_velocities(self.table, row)
+            given = given_velocities(self.table, row)
             if given is not None:
                 found[end - len(given) : end] = torch.as_tensor(given / FEMTOSECOND)
                 is_drawn[place] = False

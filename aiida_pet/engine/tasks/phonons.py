@@ -30,6 +30,8 @@ from aiida_pet.crystals.phonons.harmonic import (
 from aiida_pet.crystals.phonons.supercells import Supercell, choose_supercell, given_supercell
 from aiida_pet.engine.batch.evaluation import NET_FORCE
 from aiida_pet.engine.tasks.expansion import Expansion, Reduced
+from aiida_pet.job.given_columns import DISPLACEMENTS, MESH, PRIMITIVE, SUPERCELL
+from aiida_pet.job.given_rows import given_of_row
 from aiida_pet.job.parameters import Derivation
 from aiida_pet.job.phonon_parameters import PhononParameters
 from aiida_pet.tables.arrays import Array
@@ -41,9 +43,7 @@ from aiida_pet.tables.warnings import Warned
 DEFAULT_DISPLACEMENT = {Derivation.CONSERVATIVE: 0.03, Derivation.DIRECT: 0.1}
 #: Columns of the input that a row may come with: its supercell, relative to its primitive cell; that primitive cell,
 #: relative to the cell of the row; and the numbers of its q-points.
-SUPERCELL, PRIMITIVE, MESH = "supercell_matrix", "primitive_matrix", "q_mesh"
 #: Ragged, (D, 5): the number of a supercell, that of an atom in it as phonopy counts those of the row, and the vector.
-DISPLACEMENTS = "displacements"
 
 
 @dataclass(frozen=True)
@@ -198,11 +198,13 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
         return {code for code, holds in codes.items() if holds}
 
     def _given(self, crystal: StructureTable, name: str) -> Array | None:
-        """Return what the row came with in column ``name``; None if it came with nothing."""
-        if not self.parameters.given_cells or name not in self.table.columns:
+        """Return what the row came with in column ``name``; None if it came with nothing.
+
+        :raises ValueError: if it is not what that column holds.
+        """
+        if not self.parameters.given_cells:
             return None
-        value = self.table.columns[name][self.table.index(str(crystal.ids[0]))].astype(np.float64)
-        return value if np.isfinite(value).all() and value.any() else None
+        return given_of_row(self.table, self.table.index(str(crystal.ids[0])), name)
 
     def _given_displacements(self, crystal: StructureTable) -> Array | None:
         """Return the displacements (D, 5) that the row came with; None if it came with none."""
@@ -216,12 +218,17 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
     ) -> DisplacedSupercell:
         given = self.parameters
         primitive = self._given(crystal, PRIMITIVE)
-        shared = {"min_image": min_image, "supercell": supercell, "symprec": given.phonon_symprec}
+        shared = {
+            "min_image": min_image,
+            "max_atoms": given.max_atoms,
+            "supercell": supercell,
+            "symprec": given.phonon_symprec,
+        }
         of = (crystal.cells[0], crystal.positions, crystal.numbers)
         if primitive is not None and supercell is not None:
             chosen = given_supercell(*of, primitive_matrix=primitive, **shared)
         else:
-            chosen = choose_supercell(*of, max_atoms=given.max_atoms, **shared)
+            chosen = choose_supercell(*of, **shared)
         kept = chosen.primitive_atoms
         phonopy = make_phonopy(
             chosen.primitive_matrix.T @ crystal.cells[0],

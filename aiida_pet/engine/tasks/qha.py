@@ -28,9 +28,10 @@ from aiida_pet.crystals.qha.gruneisen import ModeGruneisen, mode_gruneisen
 from aiida_pet.crystals.qha.thermal import QuasiHarmonic, VolumeSeries, quasi_harmonic
 from aiida_pet.engine.tasks.eos import CELL_AT_VOLUME, ratios_of
 from aiida_pet.engine.tasks.expansion import Expansion, Reduced, part_of
-from aiida_pet.engine.tasks.phonons import MESH, PRIMITIVE, SUPERCELL, Phonons
+from aiida_pet.engine.tasks.phonons import Phonons
 from aiida_pet.engine.tasks.runner import Runner
 from aiida_pet.job.choices import AtVolume
+from aiida_pet.job.given_columns import MESH, PRIMITIVE, SUPERCELL
 from aiida_pet.job.parameters import CellFilter
 from aiida_pet.job.phonon_parameters import PhononParameters
 from aiida_pet.job.volume_parameters import QhaParameters

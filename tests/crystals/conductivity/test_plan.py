@@ -46,10 +46,18 @@ def test_small_supercells_are_said_to_be():
     assert cells_by_rule(*of(bulk("Cu")), fc2=Rule(10.0, 8), fc3=Rule(6.0, 200)).capped
 
 
-@pytest.mark.parametrize("matrix", [np.eye(2), 0.5 * np.eye(3), -np.eye(3)])
+@pytest.mark.parametrize(
+    "matrix", [np.eye(2), 0.5 * np.eye(3), np.zeros((3, 3)), np.diag([np.inf, 1, 1]), 18 * np.eye(3)]
+)
 def test_wrong_matrices_are_told(matrix):
     with pytest.raises(ValueError, match="fc3_supercell"):
         cells_as_given(*of(bulk("Cu")), fc2_matrix=np.eye(3), fc3_matrix=matrix)
+
+
+def test_matrix_of_the_other_hand_is_the_same_lattice():
+    cells = cells_as_given(*of(bulk("Cu")), fc2_matrix=-2 * np.eye(3), fc3_matrix=-np.eye(3)).cells
+    np.testing.assert_array_equal(cells.fc2_matrix, 2 * np.eye(3))
+    np.testing.assert_array_equal(cells.fc3_matrix, np.eye(3))
 
 
 def test_gaps_of_slabs_and_of_crystals():

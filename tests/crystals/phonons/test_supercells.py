@@ -172,9 +172,17 @@ def test_given_matrix_is_phonopys():
     )
 
 
+def test_supercell_of_too_many_atoms_is_refused_unless_the_limit_is_raised() -> None:
+    with pytest.raises(ValueError, match=r"makes a supercell of 5,832 atoms: expected at most 5,000"):
+        choose(bulk("Cu"), supercell=(18, 18, 18))
+    with pytest.raises(ValueError, match=r"5,832 atoms: expected at most 5,831"):
+        choose(bulk("Cu"), supercell=(18, 18, 18), max_atoms=5831)
+    assert choose(bulk("Cu"), supercell=(18, 18, 18), max_atoms=5832).n_atoms == 5832
+
+
 @pytest.mark.parametrize("supercell", [(2, 2), (2, 2, 0), (1.5, 2, 2), [[1, 0, 0], [1, 0, 0], [0, 0, 1]]])
 def test_bad_supercell_is_named(supercell):
-    with pytest.raises(ValueError, match=r"supercell = .*: expected 3 multiples"):
+    with pytest.raises(ValueError, match=r"supercell = .*: expected 3 whole numbers"):
         choose(bulk("W"), supercell=supercell)
 
 

@@ -206,6 +206,26 @@ def test_what_cannot_be_moved_is_refused_with_its_reason():
     assert "md_timestep = -1" in found.columns["message"][1]
 
 
+def test_bad_columns_fail_their_rows_alone():
+    table = crystals()
+    fast = np.full((len(table.numbers), 3), np.nan)
+    fast[table.atoms_of(0)] = 1e-3
+    fast[table.atoms_of(3)][:1] = 1e-3  # the other atom has none
+    bad = replace(
+        table,
+        columns={
+            "md_steps": np.array([5.0, 10.5, np.nan, 5.0]),
+            "md_seed": np.array([1.0, -1.0, np.nan, 1.0]),
+        },
+        atom_columns={"velocities": fast},
+    )
+    found, _ = run(bad, {"ensemble": "nvt"})
+    assert found.columns["status"].tolist() == ["converged", "failed", "converged", "failed"]
+    assert "md_steps = 10.5: expected a whole number" in found.columns["message"][1]
+    assert "velocities = nan nan nan of atom 1 " in found.columns["message"][3]
+    assert found.columns["n_md_steps"].tolist() == [5, 0, 30, 0]
+
+
 def test_long_time_steps_are_warned_of():
     heavy = ase.build.bulk("Ar", a=5.3, cubic=True)
     light = heavy.copy()

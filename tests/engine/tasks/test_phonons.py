@@ -441,6 +441,32 @@ def test_rows_may_come_with_their_own_supercells_and_meshes():
     np.testing.assert_array_equal(rows(given).columns["n_atoms_supercell"], plain["n_atoms_supercell"])
 
 
+def test_row_with_a_setting_that_does_not_fit_fails_alone() -> None:
+    model = BatchedPet(tiny_pet())
+    table = StructureTable.from_ase(
+        [(name, bulk("Mo", a=3.16)) for name in ("good", "mesh", "large", "half")]
+    )
+    matrices = np.stack([np.eye(3), np.eye(3), 40 * np.eye(3), np.diag([2, 2, np.nan])])
+    given = replace(
+        table,
+        columns={
+            "supercell_matrix": matrices,
+            "q_mesh": np.array([[4.0, 4, 4], [0, 3, 3], [4, 4, 4], [4, 4, 4]]),
+        },
+    )
+    finished: list[StructureTable] = []
+    wanted = parse_parameters(Task.PHONONS, AS_GIVEN | {"given_cells": True})
+    assert Phonons(given, model, wanted, finished=finished.append).run()
+    rows = StructureTable.concatenate(finished).select(table.ids)
+    assert rows.columns["status"].tolist() == ["converged", "failed", "failed", "failed"]
+    for row, message in (
+        (1, "q_mesh = [0.0, 3.0, 3.0]: expected 3 positive whole numbers"),
+        (2, "makes a supercell of 64,000 atoms: expected at most 5,000"),
+        (3, "supercell_matrix = [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, nan]]: expected "),
+    ):
+        assert message in rows.columns["message"][row]
+
+
 def test_without_symmetry_force_constants_are_those_of_phonopy_without_symmetry(load_pet, ase_calculator):
     """Every atom along three directions; the model does not know the symmetry, so that the reduced set says less."""
     atoms = bulk("W", a=3.18)
