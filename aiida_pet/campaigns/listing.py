@@ -11,6 +11,7 @@ from aiida import orm
 
 from aiida_pet.campaigns.launches import models_of, top_launches
 from aiida_pet.campaigns.progress import campaign_progress, state_of
+from aiida_pet.campaigns.training import is_training
 from aiida_pet.data.imports import files_of
 from aiida_pet.data.labels import labels_of
 from aiida_pet.data.structures import StructureSetData
@@ -102,7 +103,7 @@ def _rows_of(node: Any, given: Any) -> tuple[int | None, int | None]:
         total = int(attributes.get("n_rows", 0))
         counts = attributes.get("counts") or {}
         return total - int((counts.get("status") or {}).get(LEFT, 0)), total
-    if given is None:
+    if given is None or is_training(node):  # a training counts epochs
         return None, None
     asked = node.base.links.get_incoming(link_label_filter="rows").all()
     total = int((asked[0].node if asked else given).base.attributes.get("n_rows", 0))

@@ -121,10 +121,11 @@ def _results_of(node: Any) -> TableData:
     """
     if isinstance(node, TableData):
         return node
-    if "results" not in node.outputs:
-        raise NoRowsError(node.pk, node.process_state.value if node.process_state else "created")
-    results: TableData = node.outputs.results
-    return results
+    for name in ("results", "rows"):  # of a training, what each row was used for
+        if name in node.outputs:
+            results: TableData = node.outputs[name]
+            return results
+    raise NoRowsError(node.pk, node.process_state.value if node.process_state else "created")
 
 
 def _scalars(table: TableData, row_id: str) -> dict[str, Any]:

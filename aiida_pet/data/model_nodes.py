@@ -14,6 +14,8 @@ from aiida_pet.models.cards import EMBEDDED_NAME, embedded_card
 from aiida_pet.models.registry import list_models
 from aiida_pet.words import did_you_mean, with_article
 
+MODEL = "model"
+"""Output of a training."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -30,8 +32,9 @@ def model_nodes() -> list[PetModelData]:
 def find_model(which: str) -> PetModelData | None:
     """Return the model of the profile named by pk, uuid, name or sha256; the newest of several of one name.
 
+    :param which: a training stands for the model that it made, by its pk, uuid or label.
     :return: None if no model has this name.
-    :raises ModelNotFoundError: if a pk is not there or is not a model.
+    :raises ModelNotFoundError: if a pk is not there, or is neither a model nor a training that made one.
     """
     if which.isdecimal():
         try:
@@ -40,6 +43,8 @@ def find_model(which: str) -> PetModelData | None:
             raise ModelNotFoundError(
                 f"there is no node with pk {which}: see `aiida-pet model list`"
             ) from error
+        if isinstance(node, orm.ProcessNode):
+            return _made_by(node)
         if not isinstance(node, PetModelData):
             raise ModelNotFoundError(
                 f"node {which} is {with_article(type(node).__name__)}, not a model: see `aiida-pet model list`"
@@ -50,7 +55,29 @@ def find_model(which: str) -> PetModelData | None:
     if named:
         return named[-1]
     by_uuid = [node for node in model_nodes() if which in (node.uuid, node.label)]
-    return by_uuid[-1] if by_uuid else None
+    if by_uuid:
+        return by_uuid[-1]
+    return next((_made_by(node) for node in _processes(which) if MODEL in node.outputs), None)
+
+
+def _processes(which: str) -> list[orm.ProcessNode]:
+    """Return the processes with this uuid or label, the newest first."""
+    named = {"or": [{"uuid": which}, {"label": which}]}
+    query = orm.QueryBuilder().append(orm.ProcessNode, filters=named, tag="process")
+    return query.order_by({"process": {"id": "desc"}}).all(flat=True)
+
+
+def _made_by(node: orm.ProcessNode) -> PetModelData:
+    """Return the model that a training made.
+
+    :raises ModelNotFoundError: if it made none.
+    """
+    if MODEL in node.outputs:
+        model: PetModelData = node.outputs.model
+        return model
+    raise ModelNotFoundError(
+        f"process {node.pk} is {with_article(str(node.process_label))} that made no model: see `aiida-pet model list`"
+    )
 
 
 def model_to_use(which: str | None) -> PetModelData:

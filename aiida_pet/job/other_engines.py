@@ -7,6 +7,7 @@ job, stands for all of it. A description names what is run, as a checkpoint does
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 from importlib import metadata
@@ -148,8 +149,14 @@ def described_for_kokkos(path: Path, card: dict[str, Any], version: str) -> dict
 
 
 def is_description(content: bytes) -> bool:
-    """Say whether ``content`` is a description and no checkpoint, which is an archive."""
-    return content.lstrip()[:1] == b"{"
+    """Say whether ``content`` is a description and no file of weights, some of which begin with a brace too."""
+    if content.lstrip()[:1] != b"{":
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(content)  # the last character may be cut off
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def read_description(content: bytes, path: Path | str) -> OtherEngine:
@@ -197,6 +204,7 @@ def _description(path: Path) -> bytes:
     try:
         with path.open("rb") as handle:
             start = handle.read(64)
-            return start + handle.read() if is_description(start) else b""
+            content = start + handle.read() if is_description(start) else b""
+            return content if is_description(content) else b""
     except OSError as error:
         raise MissingModelError(f"cannot read the model {path}: {error.strerror or error}") from error

@@ -21,6 +21,7 @@ def row_warnings(
     """Return (N,) str, the column ``warnings``.
 
     :param columns: columns of N rows: ``symmetry_warning``, and ``volume`` beside ``initial_volume``, where they exist.
+        A row whose ``energy`` is not finite has no answer, and so no code that follows from these.
     :param codes: N further codes, those that the task gives.
     :param uncertainty_limit: eV/atom, above which a row is unlike those that the model was trained on; None if unknown.
     """
@@ -33,8 +34,9 @@ def row_warnings(
         Warned.EXTRAPOLATED: _is_unsure(columns, uncertainty_limit),
         Warned.VOLUME_CHANGE: _volume_changed(columns) if "initial_volume" in columns else None,
     }
+    has_answer = np.isfinite(columns["energy"]) if "energy" in columns else np.ones(size, dtype=bool)
     for code, which in holds.items():
-        for row in [] if which is None else np.flatnonzero(which).tolist():
+        for row in [] if which is None else np.flatnonzero(which & has_answer).tolist():
             found[row].add(code)
     return np.array([joined(some) for some in found], dtype=str)
 

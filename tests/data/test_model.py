@@ -169,3 +169,22 @@ def test_embedded_model_needs_no_trust(make: Any) -> None:
     node = make.from_file(path)
     assert node.sha256 == models.embedded_card()["sha256"]
     assert node.elements == models.embedded_card()["elements"]
+
+
+def test_training_stands_for_the_model_that_it_made(make: Any, checkpoint: Path) -> None:
+    from aiida.common.links import LinkType
+
+    from aiida_pet.data.model_nodes import ModelNotFoundError, model_to_use
+
+    model = make.get_or_create(checkpoint, CARD)
+    training, without = (orm.WorkflowNode(label=label).store() for label in ("my training", "early"))
+    model.base.links.add_incoming(training, LinkType.RETURN, "model")
+    for which in (str(training.pk), training.uuid, "my training"):
+        assert model_to_use(which).pk == model.pk
+    without.set_process_label("TrainWorkChain")
+    with pytest.raises(
+        ModelNotFoundError, match=rf"process {without.pk} is a TrainWorkChain that made no model"
+    ):
+        model_to_use(str(without.pk))
+    with pytest.raises(ModelNotFoundError, match="there is no model 'early'"):
+        model_to_use("early")

@@ -45,6 +45,8 @@ def test_description_is_code_and_wants_trust_but_is_not_called(tmp_path):
 def test_checkpoint_is_none():
     assert description_card(small_model.PATH) is None
     assert not is_description(small_model.PATH.read_bytes())
+    assert not is_description(b'{"hidden_irreps": "128x0e"}\n\x93\x00\xff')
+    assert is_description('{"name": "für"}'.encode()[:12])
 
 
 @pytest.mark.parametrize(("changed", "reason"), [

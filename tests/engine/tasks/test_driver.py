@@ -45,6 +45,7 @@ def test_rows_above_the_limit_of_uncertainty_are_told() -> None:
     }
     assert row_warnings(columns, uncertainty_limit=0.01).tolist() == ["extrapolated", "", ""]
     assert row_warnings(columns).tolist() == ["", "", ""]
+    assert row_warnings(columns | {"energy": np.array([np.nan, -1, -1])}, uncertainty_limit=0.01)[0] == ""
     assert (
         row_warnings({name: columns[name] for name in ("status", "n_atoms")}, uncertainty_limit=0.01)[0] == ""
     )
@@ -60,3 +61,17 @@ def test_pairs_go_through_a_checkpoint() -> None:
     Metadata.extra["uncertainty_limit"] = "0.0125"
     assert uncertainty_limit({"metadata": Metadata()}) == 0.0125
     assert pairs_among(np.array([29, 79, 29, 13])) == {(13, 29), (13, 79), (29, 79)}
+
+
+def test_row_without_an_answer_has_no_code_that_follows_from_its_last_geometry() -> None:
+    columns = {
+        "status": np.array(["converged", "diverged"]),
+        "energy": np.array([-10.0, np.nan]),
+        "symmetry_warning": np.array(["left its group"] * 2),
+        "volume": np.array([20.0, 200.0]),
+        "initial_volume": np.array([10.0, 10.0]),
+    }
+    assert row_warnings(columns, [set(), {"long_timestep"}]).tolist() == [
+        "symmetry_changed volume_change",
+        "long_timestep",
+    ]
