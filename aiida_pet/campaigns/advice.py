@@ -42,6 +42,9 @@ def _of_its_rows(progress: CampaignProgress) -> list[str]:
     sentences = [f"{results}` shows the rows"] if progress.rows_done else []
     for code in list(progress.warnings)[:1]:
         sentences.append(f"{results} --where '{code} in warnings'` shows the rows with a warning")
+    for column in list(progress.missing)[:1]:
+        condition = f"\"{column} != ''\""
+        sentences.append(f"{results} --where {condition}` shows the rows without a value, and why")
     failed = sum(progress.statuses.values()) - progress.statuses.get("converged", 0)
     if failed > 0:
         sentences.append(

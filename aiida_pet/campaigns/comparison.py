@@ -21,7 +21,8 @@ from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.parameters import ParameterError, parse_parameters
 from aiida_pet.job.tasks import Task
 from aiida_pet.tables.columns import compared
-from aiida_pet.tables.components import whole_of
+from aiida_pet.tables.components import components_in, whole_of
+from aiida_pet.words import shortened
 
 PER_ATOM = {"energy_per_atom": "energy", "volume_per_atom": "volume"}
 """Columns that are made here, and of what."""
@@ -168,9 +169,11 @@ def _columns_to_compare(first: Sequence[str], second: Sequence[str], wanted: lis
     :raises ComparisonError: if one that was asked for is not in both.
     """
     both = [name for name in first if name in set(second)]
+    wholes = components_in(both)
     for name in wanted:
-        if name not in both:
-            raise ComparisonError(f"column {name!r} is not in both: they share {', '.join(both) or 'none'}")
+        if name not in both and name not in wholes:
+            raise ComparisonError(f"column {name!r} is not in both: they share {shortened(both) or 'none'}")
+    wanted = [one for name in wanted for one in ([name] if name in both else wholes[name])]
     made = [name for name in both if name in PER_ATOM]
     usual = [name for name in compared(both) if not name.startswith(_SPACE_GROUP)]
     groups = [name for name in both if name.startswith(_SPACE_GROUP)]

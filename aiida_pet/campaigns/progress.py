@@ -10,7 +10,7 @@ import logging
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from aiida import orm
 from aiida.common.links import LinkType
 from aiida.transports import Transport
 
+from aiida_pet.campaigns.row_texts import missing_of, warnings_of
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.job.folder import PROGRESS_FILE, JobFolderError, Progress, RowStatus
-from aiida_pet.tables import warnings
 from aiida_pet.workchains.jobs import Calls, calls_of, summaries_of
 from aiida_pet.workchains.lane import LANE_TYPE
 
@@ -33,7 +33,6 @@ SCREEN_TYPE = "aiida.workflows:pet.screen"
 """Process type of what hands rows of an earlier launch on to its stages."""
 ENDED_STATES = ("finished", "excepted", "killed")
 _TABLES = [TableData, StructureSetData]  # a query for the one finds none of the other
-_WARNINGS_COUNTED = f"attributes.counts.{warnings.COLUMN}"
 
 
 @dataclass(frozen=True)
@@ -121,6 +120,8 @@ class CampaignProgress:
     :ivar jobs: one entry for each job, oldest first.
     :ivar warnings: code of the column ``warnings`` -> rows that carry it, the most frequent first; of the results, and
         while there are none of the jobs that ended, those of all stages.
+    :ivar missing: column that says why a row lacks a value, such as ``conductivity_skipped`` -> rows of which it says
+        so, of the same tables.
     """
 
     pk: int
@@ -137,6 +138,7 @@ class CampaignProgress:
     lanes: list[LaneProgress]
     jobs: list[JobProgress]
     warnings: dict[str, int] = field(default_factory=dict)
+    missing: dict[str, int] = field(default_factory=dict)
 
     @property
     def n_cached(self) -> int:
@@ -196,6 +198,7 @@ def campaign_progress(
         lanes=lanes,
         jobs=entries,
         warnings=warnings_of(node, jobs),
+        missing=missing_of(node, jobs),
     )
 
 
@@ -225,29 +228,6 @@ def taken_over(calls: Calls) -> list[TakenOver]:
         project=["attributes.n_rows", "attributes.counts.status"],
     )
     return [TakenOver(by, rows or 0, statuses or {}) for by, rows, statuses in query.all()]
-
-
-def warnings_of(node: Any, jobs: Collection[Any]) -> dict[str, int]:
-    """Return code -> rows that carry it, of the results of ``node``, or of ``jobs`` while there are none."""
-    query, project = orm.QueryBuilder(), ["id", _WARNINGS_COUNTED]
-    filters: dict[str, Any] = {"attributes.columns": {"has_key": warnings.COLUMN}}
-    if "results" in node.outputs:
-        query.append(_TABLES, filters=filters | {"id": node.outputs.results.pk}, project=project)
-    else:
-        query.append(orm.CalcJobNode, filters={"id": {"in": [job.pk for job in jobs] or [0]}}, tag="job")
-        edge = {"label": "results", "type": LinkType.CREATE.value}
-        query.append(_TABLES, with_incoming="job", filters=filters, edge_filters=edge, project=project)
-    total: Counter[str] = Counter()
-    for pk, by_text in query.all():
-        for text, count in (by_text or _count_texts(pk)).items():
-            total.update(dict.fromkeys(warnings.codes_in(text), count))
-    return dict(total.most_common())
-
-
-def _count_texts(pk: int) -> Counter[str]:
-    """Return how often each text stands in the column of a table whose attributes do not tell, as they are too many."""
-    table: Any = orm.load_node(pk)
-    return Counter(table.column(warnings.COLUMN).tolist())
 
 
 def _given_up(lanes: list[Any]) -> dict[int, int]:

@@ -21,7 +21,7 @@ from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.tables.closest import closest_to
 from aiida_pet.tables.columns import first_look, told_in_words
-from aiida_pet.tables.components import whole_of
+from aiida_pet.tables.components import components_in, whole_of
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.filter import no_such_column
 from aiida_pet.tables.table import Table
@@ -115,6 +115,14 @@ class Rows:
             raise NoSuchColumnError(no_such_column(name, names), argument)
         return name
 
+    def named(self, name: str) -> list[str]:
+        """Return ``name`` if it is ``id`` or a column, and the components of a column that has several values per row.
+
+        :raises NoSuchColumnError: if it is neither; the message names those that it may be a slip of.
+        """
+        names = self.column_names
+        return [name] if name in names else components_in(names).get(name) or [self.known(name)]
+
     def frame(
         self,
         where: str | None = None,
@@ -125,7 +133,8 @@ class Rows:
         """Return rows as a data frame indexed by id; only the columns that are asked for are read.
 
         :param where: only rows that fulfil this condition.
-        :param columns: columns to return, in this order; all if not given.
+        :param columns: columns to return, in this order; all if not given. ``stress`` stands for its components
+            ``stress_xx``, ``stress_yy``, ...
         :param sort: sort by this column; with a minus before it, largest first.
         :param limit: largest number of rows.
         :return: ``attrs`` says the ``units`` of columns, the ``pk`` and ``missing``.
@@ -136,8 +145,10 @@ class Rows:
 
     def frame_at(self, positions: NDArray[np.int64], columns: Iterable[str] | None = None) -> pd.DataFrame:
         """Return the rows at ``positions`` as :meth:`frame` does."""
-        asked = self.column_names if columns is None else [self.known(name) for name in columns]
-        names = [name for name in asked if name != "id"]
+        asked = (
+            self.column_names if columns is None else [one for name in columns for one in self.named(name)]
+        )
+        names = list(dict.fromkeys(name for name in asked if name != "id"))
         found = read_columns(self.table, names, positions)
         found.attrs |= {"units": self.units_of(names), "pk": self.pk, "missing": self.missing}
         return found

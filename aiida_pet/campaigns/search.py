@@ -28,7 +28,7 @@ from aiida_pet.data.lookup import frame_columns, read_columns
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import IDS_FILE, TableData
 from aiida_pet.tables.columns import searched as searched_first
-from aiida_pet.tables.components import whole_of
+from aiida_pet.tables.components import components_in, whole_of
 from aiida_pet.tables.condition_words import slips_in
 from aiida_pet.tables.filter import FilterError, columns_in, conjuncts, filter_frame, no_such_column
 from aiida_pet.tables.ranges import Condition, read_condition
@@ -100,11 +100,10 @@ def find(
         frame = find(elements=["Mo"], where="e_above_hull <= 0.025", limit=10)
         print(frame[["campaign", "id", "formula"]])
     """
-    chosen = None if columns is None else tuple(columns)
-    question = Question(tuple(ids), tuple(formulas), tuple(elements), where, chosen)
     pks = None if campaigns is None else [_pk_of(launch) for launch in campaigns]
     searched = campaigns_with_results(pks)
-    _check_columns(chosen, searched)
+    chosen = None if columns is None else _columns_named(columns, searched)
+    question = Question(tuple(ids), tuple(formulas), tuple(elements), where, chosen)
     _warn_of_slips(where, searched)
     if question.ids:
         holders = _tables_with(question.ids, [campaign.table for campaign in searched])
@@ -132,15 +131,19 @@ def find(
     return frame
 
 
-def _check_columns(names: tuple[str, ...] | None, campaigns: Iterable[Campaign]) -> None:
-    """Check that each of ``names`` is a column of a campaign.
+def _columns_named(names: Iterable[str], campaigns: Iterable[Campaign]) -> tuple[str, ...]:
+    """Return ``names``, those with several values per row as their components.
 
-    :raises QueryError: naming the one that is not, and those that it may be a slip of.
+    :raises QueryError: naming the one that is no column of any campaign, and those that it may be a slip of.
     """
     known = list(dict.fromkeys([*_KEYS, *(name for one in campaigns for name in one.column_names())]))
-    for name in names or ():
-        if name not in known:
+    wholes = components_in(known)
+    found: list[str] = []
+    for name in names:
+        if name not in known and name not in wholes:
             raise QueryError(no_such_column(name, known))
+        found += [name] if name in known else wholes[name]
+    return tuple(dict.fromkeys(found))
 
 
 def _warn_of_slips(where: str | None, campaigns: Iterable[Campaign]) -> None:

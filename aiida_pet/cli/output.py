@@ -16,6 +16,7 @@ from aiida_pet.words import plain
 if TYPE_CHECKING:
     from aiida_pet.computers.checks import Check
     from aiida_pet.computers.steps import Step
+    from aiida_pet.printed.rows import RowsForPeople
 
 
 def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -112,18 +113,22 @@ def echo_columns(
     wide: bool = False,
     once: bool = True,
     indent: str = "",
-) -> dict[str, int]:
+    reasons_below: bool = False,
+) -> RowsForPeople:
     """Print columns of values as :func:`echo_table` prints rows.
 
     :param asked: whether they were asked for by name.
-    :return: code of a warning -> the number that stands for it, where there was no room for the codes.
+    :param reasons_below: whether the caller tells below why rows lack values, where there is no room for it.
+    :return: what was printed, which says what there was no room for.
     """
     from aiida_pet.printed.layout import said_left_out, said_once
     from aiida_pet.printed.rows import rows_for_people
 
     width = terminal_width()
     inner = None if width is None else width - len(indent)
-    found = rows_for_people(columns, units, width=inner, asked=asked or not once, wide=wide)
+    found = rows_for_people(
+        columns, units, width=inner, asked=asked or not once, wide=wide, reasons_below=reasons_below
+    )
     count = len(next(iter(columns.values()), ()))
     for line in said_once(found.laid.once, count):
         say(line)
@@ -131,7 +136,7 @@ def echo_columns(
     left_out = said_left_out(found.laid.left_out, found.laid.shortened, asked)
     if left_out:
         note(left_out)
-    return found.notes
+    return found
 
 
 def wrapped_table(rows: Iterable[Sequence[str]], headers: Sequence[str], *, wide: bool = False) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +16,21 @@ from aiida_pet.cli.session import Session, pass_session
 from aiida_pet.cli.targets import check_target, force_option
 from aiida_pet.io.row_formats import Format, format_by_name
 from aiida_pet.tables import warnings
-from aiida_pet.tables.columns import told_in_words
+from aiida_pet.tables.columns import reasons, told_in_words
 from aiida_pet.words import plural, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from aiida_pet.campaigns.results import Rows
+    from aiida_pet.printed.rows import RowsForPeople
     from aiida_pet.tables.table import Array, Table
 
 
 FIRST_ROWS = 40
 """Rows of a table for people if no number is asked for."""
+MOST_REASONS = 5
+"""Reasons for missing values that are told below a table."""
 
 
 @dataclass(frozen=True)
@@ -120,21 +123,52 @@ def results(
     choice = Choice(positions[:most] if most else positions, names_in(columns), found)
     if where and not found:
         note(f"none of the {plural(len(rows), 'row')} fulfils {where!r}")
-    numbers: dict[str, int] = {}
+    printed: RowsForPeople | None = None
     if chosen.of_crystals and output is not None:
         _write_crystals(rows, choice, chosen, output)
     elif for_people:
-        numbers = _echo_rows(rows, choice, wide)
+        printed = _echo_rows(rows, choice, wide)
     else:
         _write_frame(rows, choice, chosen, output)
     if len(choice.positions) < found and limit is None:
         note(
             f"{plural(found - len(choice.positions), 'more row')}: --limit 0 shows all, -o FILE writes all to a file"
         )
-    if for_people:
-        _note_warnings(rows, positions, numbers)
+    if printed is not None:
+        _note_reasons(rows, positions, choice, printed)
+        _note_warnings(rows, positions, printed.notes)
     if rows.missing:
         note(rows.missing)
+
+
+def _note_reasons(rows: Rows, positions: Array, choice: Choice, printed: RowsForPeople) -> None:
+    """Say why which of the rows at ``positions`` lack a value, where the table does not show it."""
+    names = reasons(rows.column_names)
+    if choice.columns is None:
+        names = [name for name in names if name in printed.untold]
+    elif choice.columns_or_all is None:
+        names = []
+    for name in names:
+        if choice.columns is not None and (name in choice.columns or not _explained(name, choice.columns)):
+            continue
+        ids: dict[str, list[str]] = {}
+        texts = rows.table.column(name)[positions].tolist()
+        for row_id, text in zip(rows.table.ids[positions].tolist(), texts, strict=True):
+            if text:
+                ids.setdefault(str(text), []).append(str(row_id))
+        if not ids:
+            continue
+        note(f"{name}: {plural(sum(map(len, ids.values())), 'row')}")
+        for text in list(ids)[:MOST_REASONS]:
+            note(f"  {shortened(ids[text], 5)}: {text}")
+        if len(ids) > MOST_REASONS:
+            left = sum(map(len, list(ids.values())[MOST_REASONS:]))
+            note(f"  {plural(left, 'more row')}: --where \"{name} != ''\" --columns {name} shows all")
+
+
+def _explained(reason: str, columns: Sequence[str]) -> bool:
+    """Return whether one of ``columns`` may lack a value for what the column ``reason`` says."""
+    return any(reason in reasons([reason], of=name) for name in columns)
 
 
 def _note_warnings(rows: Rows, positions: Array, numbers: dict[str, int]) -> None:
@@ -228,14 +262,15 @@ def _table_text(frame: pd.DataFrame, units: dict[str, str]) -> str:
     return rows_for_people(columns, units, wide=True).laid.text
 
 
-def _echo_rows(rows: Rows, choice: Choice, wide: bool) -> dict[str, int]:
-    """Print the chosen rows; return code of a warning -> the number that stands for it."""
+def _echo_rows(rows: Rows, choice: Choice, wide: bool) -> RowsForPeople:
+    """Print the chosen rows."""
     names = rows.first_look() if choice.columns is None else choice.columns_or_all
     frame = rows.frame_at(choice.positions, names)
     units = frame.attrs["units"]
     shown = told_where_it_says_something(frame) if choice.columns is None else list(frame.columns)
     columns = {"id": frame.index.tolist()} | {name: frame[name].tolist() for name in shown}
-    return echo_columns(columns, units, asked=choice.columns is not None, wide=wide)
+    asked = choice.columns is not None
+    return echo_columns(columns, units, asked=asked, wide=wide, reasons_below=not asked)
 
 
 def told_where_it_says_something(frame: pd.DataFrame) -> list[str]:

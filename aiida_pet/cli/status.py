@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -94,6 +94,8 @@ def echo_status(status: Status | TrainingStatus, most_jobs: int | None) -> None:
     say(f"rows      {done:,} of {total:,} done{so_far}{share}, {progress.rows_left:,} left", 10)
     if progress.statuses:
         say(f"statuses  {told_statuses(progress.statuses)}", 10)
+    if progress.missing:
+        say(f"missing   {_told_missing(progress.missing)}", 10)
     if progress.warnings:
         say(f"warnings  {warnings.told(progress.warnings)}", 10)
     if not progress.finished:
@@ -112,6 +114,11 @@ def echo_status(status: Status | TrainingStatus, most_jobs: int | None) -> None:
         click.echo()
     for sentence in status.advice:
         say(f"* {sentence}")
+
+
+def _told_missing(missing: Mapping[str, int]) -> str:
+    """Return how many rows lack a value, and the columns that say why."""
+    return ", ".join(f"values in {plural(count, 'row')} ({name} says why)" for name, count in missing.items())
 
 
 def _echo_stages(stages: Sequence[StageStatus]) -> None:

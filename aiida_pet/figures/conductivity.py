@@ -11,6 +11,8 @@ from aiida_pet.figures.source import Source, array_of_row, framed
 from aiida_pet.tables.arrays import Floats
 
 REMEDY = "`aiida-pet launch conductivity SET` makes this column, or the stage conductivity of a screening"
+SMALLEST_SHARE = 1e-3
+"""Part of the conductivity below which a cumulative curve is as good as zero."""
 _KAPPA = "W/(m K)"
 
 
@@ -34,6 +36,14 @@ class HeatCurves:
     by_frequency: Floats
     paths: Floats
     by_path: Floats
+
+    @property
+    def shortest_path(self) -> float:
+        """Mean free path (A) of the last point before the paths that carry heat; NaN if no path does."""
+        carried = self.by_path > SMALLEST_SHARE * self.by_path.max(initial=0.0)
+        if not carried.any():
+            return float("nan")
+        return float(self.paths[max(int(carried.argmax()) - 1, 0)])
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``curve``, ``at`` and ``kappa``: three curves, one below the other."""

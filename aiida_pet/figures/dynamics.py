@@ -18,6 +18,12 @@ FIT = (0.1, 0.5)
 """Part of the times that the line for a diffusivity goes through: no longer ballistic, not yet of few samples."""
 CM2_PER_S = 1e-4
 """Of A^2/ps."""
+SLOWEST = 1e-12
+"""A/fs: slower atoms are at rest up to rounding; the length of a bond would take them minutes."""
+_AT_REST = (
+    "no atom moves. In a cell with a single atom the centre of mass is at rest, and so is the atom: make a supercell "
+    "first"
+)
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ def radial_distribution(
     :param parts: its frames in several parts; only one part is in memory at a time.
     :param r_max: largest distance, A.
     :param skip: time (ps) at the beginning of the trajectory that is left out.
-    :raises NotDrawnError: if it is not periodic in three directions, or no frame is left.
+    :raises NotDrawnError: if it is not periodic in three directions, no frame is left, or no atoms are so close.
 
     >>> from ase.build import bulk
     >>> atoms = bulk("W", a=3.165)
@@ -130,6 +136,8 @@ def radial_distribution(
             n_frames += 1
     if not n_frames:
         raise NotDrawnError(f"there are no frames after {skip:g} ps")
+    if not any(counts.any() for counts in found.values()):
+        raise NotDrawnError(f"no two atoms are closer than {r_max:g} A, the largest distance of the figure")
     size = {int(number): int((numbers == number).sum()) for number in np.unique(numbers)}
     both = {pair: 1 if pair[0] == pair[1] else 2 for pair in found}
     total = np.sum([both[pair] * counts for pair, counts in found.items()], axis=0)
@@ -153,7 +161,7 @@ def mean_squared_displacement(frames: Frames, *, skip: float = 0.0) -> Displacem
 
     :param frames: all of them.
     :param skip: time (ps) at the beginning of the trajectory that is left out.
-    :raises NotDrawnError: if fewer than four frames are left, or they are not evenly spaced.
+    :raises NotDrawnError: if fewer than four frames are left, they are not evenly spaced, or no atom moves.
 
     >>> times = 1000.0 * np.arange(20)  # fs
     >>> apart = 1e-4 * times[:, None, None] * np.array([[[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]]])  # (F, A, 3) A
@@ -163,6 +171,8 @@ def mean_squared_displacement(frames: Frames, *, skip: float = 0.0) -> Displacem
     """
     frames, step = _evenly_spaced(frames, skip)
     positions = frames.series["positions"].astype(np.float64)
+    if len(frames.numbers) == 1 or not np.ptp(positions, axis=0).any():
+        raise NotDrawnError(f"all displacements are zero: {_AT_REST}")
     if frames.pbc.all():
         cells = frames.series["cells"]
         positions = positions @ np.linalg.inv(cells) @ cells.mean(axis=0)
@@ -189,7 +199,8 @@ def velocity_correlation(frames: Frames, *, skip: float = 0.0) -> VelocityCorrel
 
     :param frames: all of them.
     :param skip: time (ps) at the beginning of the trajectory that is left out.
-    :raises NotDrawnError: if there are no velocities, fewer than four frames are left, or they are not evenly spaced.
+    :raises NotDrawnError: if there are no velocities or all are zero, fewer than four frames are left, or they are not
+        evenly spaced.
 
     >>> times = 10.0 * np.arange(200)  # fs
     >>> velocities = np.cos(2 * np.pi * 0.005 * times)[:, None, None] * np.ones((1, 1, 3))  # of 5 THz
@@ -205,8 +216,11 @@ def velocity_correlation(frames: Frames, *, skip: float = 0.0) -> VelocityCorrel
         )
     frames, step = _evenly_spaced(frames, skip)
     velocities = frames.series["velocities"].astype(np.float64)
+    if not np.abs(velocities).max() > SLOWEST:
+        raise NotDrawnError(f"all velocities are zero: {_AT_REST}")
     correlated = _autocorrelation(velocities).sum(axis=2) * atomic_masses[frames.numbers]
-    elements = {name: series / series[0] for name, series in _by_element(correlated, frames.numbers).items()}
+    by_element = _by_element(correlated, frames.numbers)
+    elements = {name: series / series[0] for name, series in by_element.items() if series[0] > 0}
     total = correlated.sum(axis=1) / correlated[0].sum()
     windowed = total * np.cos(0.5 * np.pi * np.arange(len(total)) / len(total)) ** 2
     around = np.concatenate([windowed, [0.0], windowed[:0:-1]])

@@ -8,17 +8,31 @@ import numpy as np
 import pandas as pd
 
 from aiida_pet.tables.arrays import Floats
+from aiida_pet.tables.columns import reasons
 from aiida_pet.tables.components import TENSORS, component_names, constant_names
 from aiida_pet.tables.frame import frame_of
 from aiida_pet.tables.table import Table
 
-__all__ = ["NotDrawnError", "Source", "array_of_row", "as_frame", "framed", "missing_columns", "row_position"]
+__all__ = [
+    "NoSuchRowError",
+    "NotDrawnError",
+    "Source",
+    "array_of_row",
+    "as_frame",
+    "framed",
+    "missing_columns",
+    "row_position",
+]
 
 Source = Table | pd.DataFrame
 
 
 class NotDrawnError(ValueError):
     """Raised if rows do not have what a figure needs. The message says what is missing, and where it comes from."""
+
+
+class NoSuchRowError(NotDrawnError):
+    """Raised if there is no row with an id, which is a slip and not a gap in the results."""
 
 
 def as_frame(source: Source) -> pd.DataFrame:
@@ -41,12 +55,12 @@ def missing_columns(frame: pd.DataFrame, names: Iterable[str], what: str, remedy
 def row_position(source: Source, row_id: str) -> int:
     """Return the position of a row.
 
-    :raises NotDrawnError: if there is no such row.
+    :raises NoSuchRowError: if there is no such row.
     """
     ids = np.asarray(source.index if isinstance(source, pd.DataFrame) else source.ids, dtype=str)
     found = np.flatnonzero(ids == row_id)
     if not len(found):
-        raise NotDrawnError(f"there is no row {row_id!r} among {len(ids)} rows")
+        raise NoSuchRowError(f"there is no row {row_id!r} among {len(ids)} rows")
     return int(found[0])
 
 
@@ -67,7 +81,7 @@ def array_of_row(source: Source, name: str, row_id: str, remedy: str, shape: Seq
     if value is None:
         raise NotDrawnError(f"there is no column {name!r}: {remedy}")
     if not np.isfinite(value).any():
-        raise NotDrawnError(f"row {row_id!r} has no {name}{_why(source, row)}")
+        raise NotDrawnError(f"row {row_id!r} has no {name}{_why(source, row, name)}")
     return value.reshape(shape)
 
 
@@ -85,13 +99,22 @@ def _gathered(frame: pd.DataFrame, name: str) -> list[str] | None:
     return [name] if name in frame.columns else None
 
 
-def _why(source: Source, row: int) -> str:
-    """Return how a row ended, as an ending of a sentence; empty if nothing tells."""
-    columns = source.columns
-    if "status" not in columns:
+def _why(source: Source, row: int, name: str) -> str:
+    """Return why a row has no ``name``, as an ending of a sentence; empty if nothing tells."""
+    names = [str(one) for one in source.columns]
+    for reason in reasons(names, of=name):
+        text = _text(source, row, reason)
+        if text:
+            return f": {text}"
+    if "status" not in names:
         return ""
-    ended = source["status"].iloc[row] if isinstance(source, pd.DataFrame) else source.columns["status"][row]
-    return f": it ended as {ended}"
+    message = _text(source, row, "message") if "message" in names else ""
+    return f": it ended as {_text(source, row, 'status')}{f': {message}' if message else ''}"
+
+
+def _text(source: Source, row: int, name: str) -> str:
+    value = source[name].iloc[row] if isinstance(source, pd.DataFrame) else source.columns[name][row]
+    return "" if pd.isna(value) else str(value)
 
 
 def framed(columns: dict[str, object], units: dict[str, str] | None = None) -> pd.DataFrame:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from aiida import orm
 
+from aiida_pet.campaigns.errors import NoRowsError
 from aiida_pet.campaigns.nodes import load
+from aiida_pet.campaigns.results import rows
 from aiida_pet.campaigns.trajectories import open_trajectories
 from aiida_pet.figures.dynamics import mean_squared_displacement, radial_distribution, velocity_correlation
 from aiida_pet.figures.source import NotDrawnError
 from aiida_pet.job.trajectory_files import Trajectories
-from aiida_pet.plotting.sources import labels_of, many
+from aiida_pet.plotting.sources import drawable, labels_of, many
 from aiida_pet.plotting.style import GREY, Axes, Drawing, colours, label_of, legend, new_axes, new_row
 from aiida_pet.words import shortened
 
@@ -43,7 +47,7 @@ def draw_rdf(
     what: Any, ids: str | Sequence[str] = (), *, r_max: float = 8.0, skip: float = 0.0, ax: Axes | None = None
 ) -> Drawing:
     """Draw what :func:`plot_rdf` says."""
-    found = _of_rows(
+    found, lacking = _of_rows(
         what, ids, lambda all_of, name: radial_distribution(all_of.parts(name), r_max=r_max, skip=skip)
     )
     ax = new_axes(ax)
@@ -53,7 +57,9 @@ def draw_rdf(
     ax.set_xlabel(label_of("Distance", "A"))
     ax.set_ylabel("g(r)")
     ax.set_ylim(bottom=0)
-    return Drawing(ax, _title("Radial distribution", found), {label: one.to_frame() for label, one in found})
+    return Drawing(
+        ax, _title("Radial distribution", found), {label: one.to_frame() for label, one in found}, lacking
+    )
 
 
 def plot_msd(what: Any, ids: str | Sequence[str] = (), *, skip: float = 0.0, ax: Axes | None = None) -> Axes:
@@ -78,7 +84,9 @@ def draw_msd(
     what: Any, ids: str | Sequence[str] = (), *, skip: float = 0.0, ax: Axes | None = None
 ) -> Drawing:
     """Draw what :func:`plot_msd` says; the diffusivities are remarks."""
-    found = _of_rows(what, ids, lambda all_of, name: mean_squared_displacement(all_of.read(name), skip=skip))
+    found, lacking = _of_rows(
+        what, ids, lambda all_of, name: mean_squared_displacement(all_of.read(name), skip=skip)
+    )
     ax = new_axes(ax)
     curves = [(one.times, {"total": one.total, **_if_several(one.elements)}) for _, one in found]
     _draw_curves(ax, [label for label, _ in found], curves)
@@ -93,7 +101,7 @@ def draw_msd(
         )
         remarks.append(f"{label}: diffusivity from the slope: {told}")
     frames = {label: one.to_frame() for label, one in found}
-    return Drawing(ax, _title("Mean squared displacement", found), frames, tuple(remarks))
+    return Drawing(ax, _title("Mean squared displacement", found), frames, (*remarks, *lacking))
 
 
 def plot_vacf(what: Any, ids: str | Sequence[str] = (), *, skip: float = 0.0) -> list[Axes]:
@@ -116,7 +124,9 @@ def plot_vacf(what: Any, ids: str | Sequence[str] = (), *, skip: float = 0.0) ->
 
 def draw_vacf(what: Any, ids: str | Sequence[str] = (), *, skip: float = 0.0) -> Drawing:
     """Draw what :func:`plot_vacf` says."""
-    found = _of_rows(what, ids, lambda all_of, name: velocity_correlation(all_of.read(name), skip=skip))
+    found, lacking = _of_rows(
+        what, ids, lambda all_of, name: velocity_correlation(all_of.read(name), skip=skip)
+    )
     axes = new_row(2)
     curves = [(one.times, {"total": one.total, **_if_several(one.elements)}) for _, one in found]
     _draw_curves(axes[0], [label for label, _ in found], curves)
@@ -131,27 +141,58 @@ def draw_vacf(what: Any, ids: str | Sequence[str] = (), *, skip: float = 0.0) ->
     frames: dict[str, pd.DataFrame] = {}
     for label, one in found:
         frames |= {f"{label} correlation": one.to_frame(), f"{label} spectrum": one.spectrum_frame()}
-    return Drawing(axes, _title("Velocity autocorrelation", found), frames)
+    return Drawing(axes, _title("Velocity autocorrelation", found), frames, lacking)
 
 
 def _of_rows[T](
     what: Any, ids: str | Sequence[str], make: Callable[[Trajectories, str], T]
-) -> list[tuple[str, T]]:
-    """Return label -> figure of each row of each thing."""
+) -> tuple[list[tuple[str, T]], tuple[str, ...]]:
+    """Return label and figure of each row of each thing that can be drawn, and a remark on each other one."""
     things = [load(one, orm.ProcessNode) for one in many(what)]
     wanted = [ids] if isinstance(ids, str) else list(ids)
     labels = labels_of(things) if len(things) > 1 else [""]
-    found = []
-    for thing, label in zip(things, labels, strict=True):
-        with open_trajectories(thing) as trajectories:
+    with ExitStack() as stack:
+        wanted_rows = []
+        for thing, label in zip(things, labels, strict=True):
+            trajectories = stack.enter_context(open_trajectories(thing))
             if not wanted and len(trajectories.ids) != 1:
                 raise NotDrawnError(
                     f"there are {len(trajectories.ids)} rows: name the rows to draw, such as "
                     f"{shortened(trajectories.ids[:3])}"
                 )
             for name in wanted or trajectories.ids:
-                found.append((", ".join(part for part in (label, name) if part), make(trajectories, name)))
-    return found
+                wanted_rows.append(
+                    (", ".join(part for part in (label, name) if part), thing, trajectories, name)
+                )
+        kept, made, lacking = drawable(wanted_rows, lambda row: _made(make, *row))
+    return [(label, one) for (label, *_), one in zip(kept, made, strict=True)], lacking
+
+
+def _made[T](
+    make: Callable[[Trajectories, str], T], label: str, thing: Any, trajectories: Trajectories, name: str
+) -> T:
+    if name not in trajectories.ids:
+        _check_row(thing, name)
+    try:
+        return make(trajectories, name)
+    except NotDrawnError as error:
+        raise NotDrawnError(f"{label}: {error}") from error
+
+
+def _check_row(thing: Any, name: str) -> None:
+    """Say why a row of ``thing`` has no frames, if there is such a row.
+
+    :raises NotDrawnError: if there is.
+    """
+    try:
+        found = rows(thing)
+    except NoRowsError:
+        return
+    if name not in found.ids:
+        return
+    columns = [one for one in ("status", "message") if one in found.column_names]
+    told = found.frame_at(np.array([found.place(name)]), columns).iloc[0].astype(str)
+    raise NotDrawnError(": ".join([f"row {name!r} has no frames", *(text for text in told if text)]))
 
 
 def _draw_curves(ax: Axes, labels: Sequence[str], curves: Sequence[tuple[Any, dict[str, Any]]]) -> None:

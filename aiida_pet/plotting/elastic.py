@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator
 
 from aiida_pet.figures.elastic import REMEDY, ElasticSurface, elastic_surface_of_row
-from aiida_pet.plotting.sources import Series, series_of
+from aiida_pet.plotting.sources import Series, drawable, series_of
 from aiida_pet.plotting.style import GREY, HALO, SEQUENCE, Axes, Drawing, Figure, colours, label_of, legend
 
 _STYLES = {"xy": "-", "xz": (0, (5, 2)), "yz": (0, (1, 1.5))}
@@ -42,11 +42,13 @@ def plot_elastic(what: Any, ids: str | Sequence[str] = (), *, ieee: bool = True)
 def draw_elastic(what: Any, ids: str | Sequence[str] = (), *, ieee: bool = True) -> Drawing:
     """Draw what :func:`plot_elastic` says."""
     series = series_of(what, ids, ["elastic_tensor"], REMEDY)
-    found = [elastic_surface_of_row(one.source, one.id, ieee=ieee) for one in series]
+    series, found, remarks = drawable(
+        series, lambda one: elastic_surface_of_row(one.source, one.id, ieee=ieee)
+    )
     axes = _single(found[0]) if len(found) == 1 else _several(series, found)
     title = f"Young's modulus of {', '.join(dict.fromkeys(one.id for one in series))} by direction, {found[0].axes}"
     frames = {one.label or one.id: surface.to_frame() for one, surface in zip(series, found, strict=True)}
-    return Drawing(axes, title, frames)
+    return Drawing(axes, title, frames, remarks)
 
 
 def _single(surface: ElasticSurface) -> list[Axes]:

@@ -11,7 +11,7 @@ from aiida_pet.figures.dos import dos_of_row
 from aiida_pet.figures.frequency import FrequencyUnit
 from aiida_pet.figures.source import NotDrawnError
 from aiida_pet.figures.thermal import thermal_of_row
-from aiida_pet.plotting.sources import Series, series_of
+from aiida_pet.plotting.sources import Series, drawable, series_of
 from aiida_pet.plotting.style import GREY, Axes, Drawing, colours, label_of, legend, new_axes, new_row
 from aiida_pet.tables.crystals import StructureTable
 
@@ -57,7 +57,7 @@ def draw_bands(
     :param own_path: put each crystal on the path of its own space group instead of that of its start.
     """
     series = series_of(what, ids, ["force_constants"], LAUNCH)
-    bands = [_bands(one, FrequencyUnit(unit), own_path) for one in series]
+    series, bands, lacking = drawable(series, lambda one: _bands(one, FrequencyUnit(unit), own_path))
     _check_paths(bands)
     ax = new_axes(ax)
     first = bands[0]
@@ -80,7 +80,7 @@ def draw_bands(
     remarks = tuple(
         f"{one.id}: {text}" for one, found in zip(series, bands, strict=True) for text in found.remarks
     )
-    return Drawing(ax, title, _frames(series, bands), remarks)
+    return Drawing(ax, title, _frames(series, bands), remarks + lacking)
 
 
 def plot_dos(
@@ -119,7 +119,9 @@ def draw_dos(
     if by_element and len(series) > 1:
         raise NotDrawnError(f"contributions of elements can be drawn for one row only, not for {len(series)}")
     unit = FrequencyUnit(unit)
-    found = [dos_of_row(one.source, one.id, unit=unit, by_element=by_element) for one in series]
+    series, found, remarks = drawable(
+        series, lambda one: dos_of_row(one.source, one.id, unit=unit, by_element=by_element)
+    )
     ax = new_axes(ax)
     for one, dos, colour in zip(series, found, colours(len(series)), strict=True):
         is_alone = len(series) == 1
@@ -140,7 +142,7 @@ def draw_dos(
     ax.set_ylabel("Modes per THz and cell" if unit is FrequencyUnit.THZ else "Modes per cm$^{-1}$ and cell")
     legend(ax, ["total", *found[0].elements] if by_element else [one.label for one in series])
     title = f"Phonon density of states of {', '.join(dict.fromkeys(one.id for one in series))}"
-    return Drawing(ax, title, _frames(series, found))
+    return Drawing(ax, title, _frames(series, found), remarks)
 
 
 def plot_thermal(what: Any, ids: str | Sequence[str] = (), *, per_atom: bool = True) -> list[Axes]:
@@ -162,7 +164,9 @@ def plot_thermal(what: Any, ids: str | Sequence[str] = (), *, per_atom: bool = T
 def draw_thermal(what: Any, ids: str | Sequence[str] = (), *, per_atom: bool = True) -> Drawing:
     """Draw what :func:`plot_thermal` says."""
     series = series_of(what, ids, ["heat_capacity"], LAUNCH)
-    found = [thermal_of_row(one.source, one.id, per_atom=per_atom) for one in series]
+    series, found, remarks = drawable(
+        series, lambda one: thermal_of_row(one.source, one.id, per_atom=per_atom)
+    )
     axes = new_row(3)
     kinds = (
         ("free_energy", "Free energy", "kJ/mol"),
@@ -200,7 +204,7 @@ def draw_thermal(what: Any, ids: str | Sequence[str] = (), *, per_atom: bool = T
     what_of = f"per mole of {found[0].per}"
     title = f"Thermal properties of {', '.join(dict.fromkeys(one.id for one in series))}, {what_of}"
     axes[1].set_title(what_of, fontsize=9, color=GREY)
-    return Drawing(axes, title, _frames(series, found))
+    return Drawing(axes, title, _frames(series, found), remarks)
 
 
 def _bands(series: Series, unit: FrequencyUnit, own_path: bool) -> Bands:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,13 @@ from aiida_pet.campaigns.nodes import load
 from aiida_pet.campaigns.results import Rows, rows
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.figures.source import NotDrawnError, Source
+from aiida_pet.figures.source import NoSuchRowError, NotDrawnError, Source
 from aiida_pet.job.stages import in_order
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.table import Table
 from aiida_pet.words import cell, shortened
 
-__all__ = ["Series", "labels_of", "many", "numbers_of", "series_of"]
+__all__ = ["Series", "drawable", "labels_of", "many", "numbers_of", "series_of"]
 
 _UNTOLD = ("model sha256", "crystals", "workflow")
 """Settings that differ without saying anything to a reader."""
@@ -73,6 +73,29 @@ def series_of(what: Any, ids: str | Sequence[str], columns: Sequence[str], remed
                 Series(", ".join(parts), _rows_of(table, [row_id]), row_id, _start_of(thing, row_id))
             )
     return found
+
+
+def drawable[One, Made](
+    things: Iterable[One], make: Callable[[One], Made]
+) -> tuple[list[One], list[Made], tuple[str, ...]]:
+    """Return the things that can be drawn, what ``make`` makes of each, and a remark on each other one.
+
+    :raises NotDrawnError: if nothing can be drawn; with the reason of each.
+    :raises NoSuchRowError: if there is no such row.
+    """
+    kept, made, lacking = [], [], dict[str, None]()
+    for one in things:
+        try:
+            made.append(make(one))
+        except NoSuchRowError:
+            raise
+        except NotDrawnError as error:
+            lacking[str(error)] = None
+        else:
+            kept.append(one)
+    if not made and lacking:
+        raise NotDrawnError("\n".join(lacking))
+    return kept, made, tuple(f"not drawn: {why}" for why in lacking)
 
 
 def numbers_of(thing: Any, columns: Iterable[str] | None = None) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from aiida_pet.figures.histogram import Counts, Histogram, distribution_of, histogram
 from aiida_pet.figures.parity import Parity, parity_of
-from aiida_pet.figures.source import NotDrawnError
+from aiida_pet.figures.source import row_position
 from aiida_pet.plotting.sources import labels_of, many, numbers_of
 from aiida_pet.plotting.style import GREY, PALETTE, Axes, Drawing, colours, label_of, legend, new_axes
 from aiida_pet.words import plural
@@ -49,16 +49,17 @@ def draw_histogram(
     frames = [_with_column(thing, column) for thing in things]
     found = [distribution_of(frame, column, bins=bins) for frame in frames]
     ax = new_axes(ax)
+    remarks: tuple[str, ...] = ()
     numbers = [one for one in found if isinstance(one, Histogram)]
     if len(numbers) == len(found):
         found = _draw_numbers(ax, numbers, frames, labels, bins)
-        _mark_rows(ax, frames[0], column, ids)
+        remarks = _mark_rows(ax, frames[0], column, ids)
     else:
         _draw_counts(ax, [one for one in found if isinstance(one, Counts)], labels)
     legend(ax, labels)
     rows = sum(len(frame) for frame in frames)
     drawn = {label or column: one.to_frame() for label, one in zip(labels, found, strict=True)}
-    return Drawing(ax, f"Histogram of {column}, {plural(rows, 'row')}", drawn)
+    return Drawing(ax, f"Histogram of {column}, {plural(rows, 'row')}", drawn, remarks)
 
 
 def _with_column(thing: Any, column: str) -> pd.DataFrame:
@@ -103,11 +104,14 @@ def _in_bins(one: Histogram, values: Any, edges: Any) -> Histogram:
     return Histogram(one.column, one.unit, edges, counts, below, above, one.missing, one.median)
 
 
-def _mark_rows(ax: Axes, frame: pd.DataFrame, column: str, ids: Sequence[str]) -> None:
+def _mark_rows(ax: Axes, frame: pd.DataFrame, column: str, ids: Sequence[str]) -> tuple[str, ...]:
+    """Mark the values of rows, and return a remark on each row without one."""
+    lacking = []
     for row_id in ids:
-        if row_id not in frame.index:
-            raise NotDrawnError(f"there is no row {row_id!r} among {len(frame)} rows")
-        value = float(frame.loc[row_id, column])  # type: ignore[arg-type]
+        value = float(frame[column].iloc[row_position(frame, row_id)])
+        if not np.isfinite(value):
+            lacking.append(f"not marked: row {row_id!r} has no {column}")
+            continue
         ax.axvline(value, color=PALETTE[1], linewidth=1.2)
         ax.annotate(
             row_id,
@@ -120,6 +124,7 @@ def _mark_rows(ax: Axes, frame: pd.DataFrame, column: str, ids: Sequence[str]) -
             xytext=(-2, -2),
             textcoords="offset points",
         )
+    return tuple(lacking)
 
 
 def _draw_counts(ax: Axes, found: Sequence[Counts], labels: Sequence[str]) -> None:

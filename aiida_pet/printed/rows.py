@@ -10,7 +10,7 @@ from aiida_pet.printed import groups
 from aiida_pet.printed.cells import shown
 from aiida_pet.printed.layout import Laid, Printed, lay_out
 from aiida_pet.tables import warnings
-from aiida_pet.tables.columns import told_in_words, unit_of
+from aiida_pet.tables.columns import reasons, told_in_words, unit_of
 from aiida_pet.words import plain
 
 _MISSING = "-"
@@ -22,10 +22,12 @@ class RowsForPeople:
 
     :ivar laid: the table.
     :ivar notes: code of a warning -> number that stands for it in the table; empty where the codes had room.
+    :ivar untold: columns that say why a row lacks a value, and had no room for all of their texts.
     """
 
     laid: Laid
     notes: dict[str, int]
+    untold: tuple[str, ...] = ()
 
 
 def rows_for_people(
@@ -35,6 +37,7 @@ def rows_for_people(
     width: int | None = None,
     asked: bool = False,
     wide: bool = False,
+    reasons_below: bool = False,
 ) -> RowsForPeople:
     """Return a table of ``columns``.
 
@@ -43,6 +46,8 @@ def rows_for_people(
     :param width: width of the terminal; None for as wide as it takes.
     :param asked: whether the columns were asked for by name: each is shown then, under its name.
     :param wide: whether everything is shown, however wide.
+    :param reasons_below: whether columns that say why a row lacks a value are told below the table where there is no
+        room for all of their texts.
     """
     units = units or {}
     whole = {name: plain(list(values)) for name, values in columns.items()}
@@ -51,19 +56,31 @@ def rows_for_people(
         for name, values in (whole if asked or wide else _joined(whole)).items()
     ]
     limit = None if wide else width
-    laid = lay_out(printed, limit, once=not (asked or wide))
-    codes = whole.get(warnings.COLUMN)
-    if codes is None or warnings.COLUMN in laid.once or not (laid.left_out or laid.shortened):
+    once = not (asked or wide)
+    laid = lay_out(printed, limit, once=once)
+    if not (laid.left_out or laid.shortened):
         return RowsForPeople(laid, {})
-    notes = _numbers(codes)
+    untold = tuple(name for name in reasons(whole) if name not in laid.once) if reasons_below else ()
+    notes = _numbers(whole[warnings.COLUMN]) if _has_codes(whole, laid) else {}
+    if not (untold or notes):
+        return RowsForPeople(laid, {})
+    short = [_by_number(one, whole, notes) for one in printed if one.name not in untold]
+    return RowsForPeople(lay_out(short, limit, once=once), notes, untold)
+
+
+def _has_codes(columns: Mapping[str, Sequence[Any]], laid: Laid) -> bool:
+    return warnings.COLUMN in columns and warnings.COLUMN not in laid.once
+
+
+def _by_number(column: Printed, whole: Mapping[str, Sequence[Any]], notes: Mapping[str, int]) -> Printed:
+    """Return ``column``, the codes of warnings as numbers."""
+    if column.name != warnings.COLUMN or not notes:
+        return column
     texts = tuple(
         " ".join(str(notes[code]) for code in warnings.codes_in(str(text or ""))) or _MISSING
-        for text in codes
+        for text in whole[column.name]
     )
-    by_number = [
-        Printed(warnings.COLUMN, texts, rank=-1) if one.name == warnings.COLUMN else one for one in printed
-    ]
-    return RowsForPeople(lay_out(by_number, limit, once=not (asked or wide)), notes)
+    return Printed(column.name, texts, rank=-1)
 
 
 def _numbers(texts: Sequence[Any]) -> dict[str, int]:

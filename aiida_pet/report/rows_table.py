@@ -18,7 +18,10 @@ from aiida_pet.words import plural
 
 MOST_ATOMS = 60_000
 """Atoms of crystals in the page, about 30 bytes each; crystals of further rows are left out, but for the best."""
-_WORDS = ("message", "reason", "warnings", "symmetry_warning", "decomposition", "hull_message")
+_WORDS = (
+    *("message", "reason", "warnings", "symmetry_warning", "decomposition", "hull_message"),
+    "conductivity_skipped",
+)
 _LONG = 16  # characters of a text that needs a wide column
 
 

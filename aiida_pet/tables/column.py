@@ -103,6 +103,7 @@ class Column:
     :ivar searched: whether a search over all campaigns shows it first.
     :ivar repeated: whether a later stage of a screening says it again under its own name.
     :ivar told: whether it speaks in words, so that it is shown only where it says something.
+    :ivar reason: whether it says why other columns of its section have no value in a row; empty where they have one.
     :ivar zero_with: of a count that is 0 where a table lacks it: the column that tells by its values in which rows,
         ``id`` for all of them. Empty for a column that is missing where a table lacks it.
     :ivar words: all values that a column of texts may have, each alone or several with blanks between them; empty where
@@ -123,6 +124,7 @@ class Column:
     searched: bool = False
     repeated: bool = False
     told: bool = False
+    reason: bool = False
     zero_with: str = ""
     words: tuple[str, ...] = ()
 

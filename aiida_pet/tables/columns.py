@@ -46,6 +46,7 @@ __all__ = [
     "find_columns",
     "first_look",
     "kinds_of",
+    "reasons",
     "scalar_names",
     "searched",
     "section_of",
@@ -248,6 +249,18 @@ def first_look(names: Iterable[str]) -> list[str]:
 def told_in_words(names: Iterable[str]) -> list[str]:
     """Return the ``names`` that speak in words, shown only where they say something."""
     return [name for name in names if any(column.told for column in find_columns(name))]
+
+
+def reasons(names: Iterable[str], of: str = "") -> list[str]:
+    """Return the ``names`` of columns that say why other columns have no value in a row.
+
+    :param of: only those that say so of this column; of all if not given.
+
+    >>> reasons(["kappa_300", "conductivity_skipped", "hull_message"], of="kappa_300")
+    ['conductivity_skipped']
+    """
+    found = [name for name in names if any(column.reason for column in find_columns(name))]
+    return found if not of else [name for name in found if section_of(name) == section_of(of)]
 
 
 def compared(names: Iterable[str]) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import count, takewhile
 
 from aiida_pet.units import VOIGT
 
@@ -41,6 +42,27 @@ def whole_of(name: str) -> str:
     """
     constant = _CONSTANT.fullmatch(name)
     return name.rpartition("_")[0] if constant is None else f"elastic_tensor{constant['suffix']}"
+
+
+def components_in(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return column -> its components, of the columns that are there only component by component.
+
+    >>> components_in(["id", "stress_xx", "matrix_0", "matrix_1", "matrix_300", "matrix_0_01"])
+    {'matrix': ['matrix_0', 'matrix_1']}
+    """
+    known = dict.fromkeys(names)
+    found = {}
+    for whole in dict.fromkeys(map(whole_of, known)):
+        if not whole or whole in known:
+            continue
+        numbered = list(takewhile(known.__contains__, (f"{whole}_{place}" for place in count())))
+        by_letters = [f"{whole}_{label}" for label in VOIGT]
+        constants = constant_names(whole) if whole in TENSORS else []
+        for parts in (constants, by_letters, numbered):
+            if parts and known.keys() >= set(parts):
+                found[whole] = parts
+                break
+    return found
 
 
 def name_of_now(name: str) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pandas as pd
 
 from aiida_pet.tables.columns import all_columns, find_columns
-from aiida_pet.tables.components import name_of_now
+from aiida_pet.tables.components import components_in, name_of_now
 from aiida_pet.tables.condition_values import (
     SIGNS,
     FilterError,
@@ -126,16 +126,22 @@ def columns_in(where: str, names: Iterable[str]) -> list[str]:
 def no_such_column(name: str, names: Sequence[str], where: str = "") -> str:
     """Return that there is no column ``name``, those that it may be a slip of, and which there are.
 
-    :param names: names of all columns; a dozen is told, and how many more there are.
+    :param names: names of all columns; a dozen is told, and how many more there are. Components count as one.
     :param where: the condition that names it.
     """
+    wholes = components_in(names)
+    of = {part: whole for whole, parts in wholes.items() for part in parts}
+    columns = list(dict.fromkeys(of.get(one, one) for one in names))
     begins = [other for other in names if other.startswith(f"{name}_")][:3]
-    found = list(dict.fromkeys([*close_names(name, names), *begins]))[:3]
+    found = list(dict.fromkeys([*close_names(name, [*columns, *names]), *begins]))[:3]
     hint = f" (did you mean {either(found)}?)" if found else _of_another_source(name)
+    if name in wholes:
+        parts = wholes[name]
+        hint = f" (it has several values in each row: name one of {parts[0]} to {parts[-1]})"
     if name_of_now(name) in names:
         hint = f" (it is called {name_of_now(name)} now)"
-    told = ", ".join(names[:_MOST_NAMES])
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    told = ", ".join(columns[:_MOST_NAMES])
+    more = f" and {len(columns) - _MOST_NAMES} more" if len(columns) > _MOST_NAMES else ""
     return f"no column {name!r}{f' in {where!r}' if where else ''}{hint}: columns are {told}{more}"
 
 

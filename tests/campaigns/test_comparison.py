@@ -15,6 +15,7 @@ from aiida_pet.campaigns.comparison import ComparisonError, compare, differing_s
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.filter import FilterError
+from aiida_pet.units import VOIGT
 from aiida_pet.workchains.relax import RelaxWorkChain
 
 IDS = ["a", "b", "c", "d", "e"]
@@ -108,6 +109,14 @@ def test_columns_must_be_in_both(pair: tuple[Any, Any]) -> None:
         ComparisonError, match="column 'shear_modulus' is not in both: they share energy_per_atom"
     ):
         compare(*pair, columns=["shear_modulus"])
+
+
+def test_a_column_of_several_values_is_compared_component_by_component() -> None:
+    stress = np.arange(12.0).reshape(2, 6)
+    one, other = (crystals(["a", "b"], {"stress": values}) for values in (stress, stress + 1.0))
+    found = compare(one, other, columns=["stress"]).differences
+    assert [difference.column for difference in found] == [f"stress_{part}" for part in VOIGT]
+    assert [difference.mean for difference in found] == pytest.approx([1.0] * 6)
 
 
 def test_other_crystals_cannot_be_compared(pair: tuple[Any, Any]) -> None:

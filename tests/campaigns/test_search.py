@@ -16,6 +16,7 @@ from aiida_pet.campaigns.search import find
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
 from aiida_pet.tables.filter import FilterError
+from aiida_pet.units import VOIGT
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.hull import HullWorkChain
 from aiida_pet.workchains.relax import RelaxWorkChain
@@ -128,6 +129,13 @@ def test_condition_finds_columns_in_the_launches_that_have_them(campaigns: dict[
     found = find(where="e_above_hull > 0.1 and n_atoms < 4", campaigns=pks(campaigns, "hull"))
     assert found[["id", "formula"]].to_numpy().tolist() == [[HIGH, "MoW"]]
     assert found["e_above_hull"].tolist() == [0.25]
+
+
+def test_a_column_of_several_values_stands_for_its_components(campaigns: dict[str, Any]) -> None:
+    frame = find(ids=[A], columns=["stress", "energy"])
+    assert [name for name in frame.columns if name.startswith("stress")] == [f"stress_{one}" for one in VOIGT]
+    with pytest.raises(QueryError, match="no column 'stres'"):
+        find(ids=[A], columns=["stres"])
 
 
 def test_limit_stops_and_starts_with_the_newest(campaigns: dict[str, Any]) -> None:

@@ -88,6 +88,14 @@ def test_columns_are_those_asked_for_in_their_order(rows):
     assert list(rows("--columns", "energy, status")[0]) == ["id", "energy", "status"]
 
 
+def test_a_column_of_several_values_stands_for_its_components(invoke, campaign, rows):
+    parts = [f"stress_{part}" for part in ("xx", "yy", "zz", "yz", "xz", "xy")]
+    assert list(rows("--columns", "stress,energy,stress_xx")[0]) == ["id", *parts, "energy"]
+    told = " ".join(invoke("results", campaign.node.pk, "--sort", "stress", status=2).output.split())
+    assert "it has several values in each row: name one of stress_xx to stress_xy" in told
+    assert "stress_yy" not in told  # among the columns that there are
+
+
 def test_columns_all_shows_in_a_table_what_csv_has(invoke, campaign, rows):
     header = invoke("results", campaign.node.pk, "--columns", "all").stdout.splitlines()[0]
     assert header.split() == list(rows()[0])

@@ -4,10 +4,13 @@ import re
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from aiida_pet.computers.daemon import daemon_problem
+from aiida_pet.data.table import TableData
 from aiida_pet.job.folder import Progress
+from aiida_pet.tables.table import Table
 
 IDS = ["a", "b", "max_steps-c", "d"]
 
@@ -327,3 +330,28 @@ def test_codes_of_warnings_are_counted_and_their_rows_can_be_had(invoke, read, m
         ("a", "rough symmetry_changed"),
         ("b", "rough"),
     ]
+
+
+def test_rows_without_a_value_are_counted_with_the_column_that_says_why(invoke, read, make_campaign):
+    campaign = make_campaign(IDS)
+    reasons = ["", "57 of 57 modes do not scatter", "imaginary modes", "imaginary modes"]
+    campaign.finish_job(IDS, columns={"conductivity_skipped": reasons})
+    assert read("status", campaign.node.pk)["missing"] == {"conductivity_skipped": 3}
+    told = invoke("status", campaign.node.pk).output
+    assert "missing   values in 3 rows (conductivity_skipped says why)" in told
+
+
+def test_reasons_of_missing_values_are_told_below_a_table(invoke, aiida_profile):
+    ids = [f"row-{i}" for i in range(9)]
+    texts = ["", *(f"{i} of 57 modes do not scatter" for i in (1, 1, 2, 3, 4, 5, 6, 6))]
+    columns = {
+        "kappa_300": np.arange(9.0),
+        "conductivity_skipped": np.array(texts),
+        "status": np.array(["converged"] * 9),
+    }
+    pk = TableData.from_table(Table(np.array(ids), columns, {}, {})).store().pk
+    told = invoke("results", pk, "--columns", "kappa_300").stderr
+    assert "conductivity_skipped: 8 rows\n  row-1 row-2: 1 of 57 modes do not scatter\n" in told
+    assert "  2 more rows: --where \"conductivity_skipped != ''\" --columns conductivity_skipped" in told
+    for shown in ("status", "all", "kappa_300,conductivity_skipped"):  # nothing is missing, or all is shown
+        assert "do not scatter" not in invoke("results", pk, "--columns", shown).stderr

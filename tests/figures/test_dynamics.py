@@ -141,3 +141,29 @@ def test_what_cannot_be_drawn_says_why():
         radial_distribution([frames_of([18], still, pbc=False)])
     with pytest.raises(NotDrawnError, match="there are no frames after 9 ps"):
         radial_distribution([frames_of([18], still)], skip=9.0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_nothing_moves_nothing_is_drawn() -> None:
+    rest = np.tile([[0.0, 0.0, 0.0], [10.0, 0.0, 0.0]], (8, 1, 1))
+    still = frames_of([13, 13], rest, velocities=np.zeros_like(rest))
+    with pytest.raises(NotDrawnError, match=r"all velocities are zero: no atom moves.*make a supercell"):
+        velocity_correlation(still)
+    with pytest.raises(NotDrawnError, match="all displacements are zero: no atom moves"):
+        mean_squared_displacement(still)
+    with pytest.raises(NotDrawnError, match="no two atoms are closer than 4 A"):
+        radial_distribution([still], r_max=4.0)
+    assert radial_distribution([still], r_max=11.0).total.any()
+    # a single atom that goes along with its centre of mass
+    alone = frames_of([13], np.arange(8.0)[:, None, None] * np.ones(3))
+    with pytest.raises(NotDrawnError, match="all displacements are zero"):
+        mean_squared_displacement(alone)
+
+
+@pytest.mark.filterwarnings("error")
+def test_elements_at_rest_have_no_correlation_of_their_own() -> None:
+    fast = np.zeros((8, 2, 3))
+    fast[:, 1] = 0.01
+    found = velocity_correlation(frames_of([13, 28], np.zeros((8, 2, 3)), velocities=fast))
+    assert list(found.elements) == ["Ni"]
+    np.testing.assert_allclose(found.total, 1.0)

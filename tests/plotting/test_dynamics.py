@@ -56,3 +56,30 @@ def test_a_row_is_to_be_named_where_there_are_several(launch: Any) -> None:
 def test_files_are_written_from_python_too(launch: Any, tmp_path: Path) -> None:
     plotting.save(plotting.plot_vacf(launch, "b"), tmp_path / "vacf.svg")
     assert "<svg" in (tmp_path / "vacf.svg").read_text()
+
+
+def test_what_can_be_drawn_is_drawn_and_the_rest_is_named(aiida_profile: Any, tmp_path: Path) -> None:
+    from aiida.common.links import LinkType
+    from ase.build import bulk
+
+    from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.tables.crystals import StructureTable
+
+    moving, still = frames_of(0, 12), frames_of(0, 12)
+    for name in ("velocities", "positions"):
+        still.series[name] = np.zeros_like(still.series[name])
+    launch = launch_of(node_of(tmp_path / "job", ("a", 0, moving), ("rest", 0, still)))
+    table = StructureTable.from_ase([(name, bulk("W")) for name in ("a", "rest", "bad")])
+    table.columns["status"] = np.array(["converged", "converged", "failed"])
+    table.columns["message"] = np.array(["", "", "md_steps = 1.5"])
+    results = StructureSetData.from_table(table).store()
+    results.base.links.add_incoming(launch, LinkType.RETURN, "results")
+    for draw in (draw_msd, draw_vacf):
+        drawing = draw(launch, ["a", "rest", "bad"])
+        assert {name.split()[0] for name in drawing.frames} == {"a"}
+        assert drawing.remarks[-2].startswith("not drawn: rest: all ")
+        assert drawing.remarks[-1] == "not drawn: row 'bad' has no frames: failed: md_steps = 1.5"
+        with pytest.raises(NotDrawnError, match=r"(?s)^rest: all .*\nrow 'bad' has no frames"):
+            draw(launch, ["rest", "bad"])
+    with pytest.raises(ValueError, match="no frames of row 'slip'"):
+        draw_msd(launch, ["a", "slip"])

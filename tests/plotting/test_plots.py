@@ -9,19 +9,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from aiida_pet import plotting
 from aiida_pet.figures.source import NotDrawnError
 from aiida_pet.plotting.course import draw_funnel
 from aiida_pet.plotting.elastic import draw_elastic
 from aiida_pet.plotting.files import save
-from aiida_pet.plotting.heat import draw_conductivity, draw_expansion
+from aiida_pet.plotting.heat import draw_conductivity, draw_eos, draw_expansion
 from aiida_pet.plotting.hull import draw_hull, shown_formula
 from aiida_pet.plotting.phonons import draw_bands, draw_dos, draw_thermal
 from aiida_pet.plotting.style import PALETTE
 from aiida_pet.plotting.symmetry import draw_symmetry
 from aiida_pet.plotting.values import draw_histogram, draw_parity
 from aiida_pet.tables.crystals import StructureTable
+from aiida_pet.tables.frame import frame_of
 from aiida_pet.tables.table import Table
 from support.heat_results import heat_table
 from support.phonon_results import crystals, phonon_table
@@ -165,6 +167,9 @@ def test_rows_are_marked_in_a_histogram() -> None:
     assert ax.lines[0].get_xdata()[0] == pytest.approx(values().loc["a7", "energy"])
     with pytest.raises(NotDrawnError, match="no row 'x'"):
         draw_histogram(values(), "energy", ["x"])
+    lacking = values()
+    lacking.loc["a7", "energy"] = np.nan
+    assert draw_histogram(lacking, "energy", ["a7"]).remarks == ("not marked: row 'a7' has no energy",)
 
 
 def test_words_are_bars() -> None:
@@ -292,3 +297,49 @@ def test_heat_is_drawn_with_units_and_the_numbers_behind_it() -> None:
     assert len(heat.frames["good"]) == 12
     with pytest.raises(NotDrawnError, match="aiida-pet launch conductivity"):
         draw_conductivity(phases(), "W")
+
+
+def test_paths_that_carry_nothing_are_no_part_of_the_picture() -> None:
+    table = heat_table()
+    table.columns["cumulative_paths"][0] = [1e-13, 1e-9, 10.0, 100.0, 1000.0]
+    table.columns["cumulative_kappa_paths"][0] = [1e-9, 1e-5, 5.0, 9.0, 10.0]
+    axes = draw_conductivity(table, "good").axes[2]
+    assert axes.get_xlim() == (1e-9, pytest.approx(1100.0))
+
+
+@pytest.mark.parametrize("draw", [draw_eos, draw_expansion, draw_conductivity])
+def test_labels_of_axes_lie_on_the_picture(draw: Any) -> None:
+    drawing = draw(heat_table(), "good")
+    figure = drawing.figure
+    FigureCanvasAgg(figure).draw()
+    for ax in figure.axes:
+        for label in (ax.xaxis.label, ax.yaxis.label):
+            extent = label.get_window_extent()
+            assert figure.bbox.y0 <= extent.y0, label.get_text()
+            assert extent.y1 <= figure.bbox.y1, label.get_text()
+            assert figure.bbox.x0 <= extent.x0, label.get_text()
+            assert extent.x1 <= figure.bbox.x1, label.get_text()
+
+
+@pytest.mark.parametrize(
+    ("draw", "column"), [(draw_eos, "eos"), (draw_expansion, "temperatures"), (draw_conductivity, "kappa")]
+)
+def test_rows_without_results_do_not_keep_others_from_being_drawn(draw: Any, column: str) -> None:
+    drawing = draw(heat_table(), ["good", "failed"])
+    assert list(drawing.frames) == ["good"]
+    (remark,) = drawing.remarks
+    assert remark.startswith(f"not drawn: row 'failed' has no {column}")
+    assert remark.endswith(": it ended as failed")
+    with pytest.raises(NotDrawnError, match="no row 'slip'"):
+        draw(heat_table(), ["good", "slip"])
+
+
+def test_a_missing_conductivity_is_told_with_its_reason() -> None:
+    table = heat_table()
+    table.columns["status"][:] = "converged"
+    table.columns["conductivity_skipped"] = np.array(["", "57 of 57 modes do not scatter"])
+    for source in (table, frame_of(table)):
+        with pytest.raises(NotDrawnError, match="row 'failed' has no kappa: 57 of 57 modes do not scatter"):
+            draw_conductivity(source, "failed")
+    with pytest.raises(NotDrawnError, match=r"has no eos_\w+: it ended as converged"):
+        draw_eos(table, "failed")  # for which conductivities are no reason

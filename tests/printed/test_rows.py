@@ -39,3 +39,21 @@ def test_warnings_become_numbers_where_there_is_little_room():
     assert lines[-1].endswith("1")
     assert max(map(len, lines)) <= 44
     assert "energy" in narrow.laid.text
+
+
+def test_reasons_go_below_where_there_is_little_room():
+    columns = {
+        "id": ["a", "b"],
+        "kappa_300": [1.0, np.nan],
+        "conductivity_skipped": ["", "57 of 57 modes do not scatter: the supercell is too small"],
+        "warnings": ["", "lattice_only"],
+    }
+    wide = rows_for_people(columns, reasons_below=True)
+    assert "too small" in wide.laid.text
+    assert wide.untold == ()
+    narrow = rows_for_people(columns, width=40, reasons_below=True)
+    assert narrow.untold == ("conductivity_skipped",)
+    assert "57 of" not in narrow.laid.text
+    assert "conductivity_skipped" not in narrow.laid.left_out
+    assert narrow.notes == {"lattice_only": 1}
+    assert rows_for_people(columns, width=40).untold == ()  # nobody would tell them

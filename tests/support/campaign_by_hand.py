@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,13 @@ class Campaign:
         self.jobs.append(job)
         return job
 
-    def finish_job(self, ids: list[str], warnings: list[str] | None = None) -> Any:
-        """Add a lane with a job that finished all its rows, with what stands in their column `warnings`."""
+    def finish_job(
+        self,
+        ids: list[str],
+        warnings: list[str] | None = None,
+        columns: Mapping[str, Sequence[Any]] | None = None,
+    ) -> Any:
+        """Add a lane with a job that finished all its rows, with what stands in `warnings` and in further columns."""
         from aiida import orm
         from aiida.common import LinkType
 
@@ -73,6 +79,8 @@ class Campaign:
         rows = finish_rows(self.structures.select(ids))
         if warnings is not None:
             rows.set_column("warnings", warnings)
+        for name, values in (columns or {}).items():
+            rows.set_column(name, values)
         results = StructureSetData.from_table(rows)
         statuses = dict(results.base.attributes.get("counts")["status"])
         summary = orm.Dict(

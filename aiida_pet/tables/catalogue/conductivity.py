@@ -51,6 +51,7 @@ CONDUCTIVITY: tuple[Column, ...] = (
         "Reason why a row has forces but no conductivity.",
         kind=Kind.TEXT,
         told=True,
+        reason=True,
     ),
     _transport("mesh_min_frequency", "Lowest frequency on the mesh of q-points.", "THz", shown=_FIRST),
     _transport(

@@ -26,7 +26,7 @@ GIVEN: tuple[Column, ...] = (
     ),
     Column(
         "velocities",
-        "Initial velocities of the dynamics.",
+        "Initial velocities of the dynamics; NaN for all atoms of a row means that they are drawn.",
         "A/fs",
         shape=(PER_ATOM, "3"),
         section=Section.DYNAMICS,

@@ -22,6 +22,7 @@ HULL: tuple[Column, ...] = (
         section=Section.STATUS,
         sources=(Source.HULL,),
         told=True,
+        reason=True,
     ),
     Column(
         "e_above_hull",
