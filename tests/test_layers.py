@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "analysis": "tables job crystals io",
     "figures": "tables job crystals analysis",
     "models": "tables job engine io",
-    "training": "tables job analysis engine models",
+    "training": "tables job crystals analysis engine models",
     "data": "tables job io models printed",
     "computers": "tables job data models",
     "calculations": "tables job crystals io analysis data models training computers",

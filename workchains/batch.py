@@ -21,6 +21,7 @@ from aiida_pet.calculations.records import summarise_batch
 from aiida_pet.calculations.staging import find_staged_model
 from aiida_pet.calculations.validation import (
     check_margin,
+    check_outputs,
     check_parameters,
     check_remote_folders,
     check_rows,
@@ -324,7 +325,8 @@ def validate_batch(inputs: Any, _: Any) -> str | None:
     if code is not None and code.computer is None:
         return f"code {code.label!r} belongs to no computer: give an InstalledCode of `pet-engine`"
     return (
-        check_rows(inputs)
+        check_outputs(inputs)
+        or check_rows(inputs)
         or check_remote_folders(inputs)
         or check_done(inputs)
         or check_margin(inputs.get("settings"), inputs.get("options"))

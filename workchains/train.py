@@ -25,7 +25,9 @@ from aiida_pet.computers.resources import job_options, lane_options
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.job.tasks import Task
+from aiida_pet.training.levels import level_of
 from aiida_pet.training.parameters import Mode, TrainingError, parse_training
+from aiida_pet.words import plural
 from aiida_pet.workchains.batch import BatchWorkChain
 from aiida_pet.workchains.builder import SpeakingBuilder
 from aiida_pet.workchains.cleaning import clean_folders, is_own_folder
@@ -51,6 +53,7 @@ _FATAL = {131} | {
         TrainFailure.BAD_DEVICE,
         TrainFailure.BAD_DATA,
         TrainFailure.SHORT_WALLTIME,
+        TrainFailure.REPEATS,
         TrainFailure.OUT_OF_MEMORY,
     )
 }
@@ -152,9 +155,13 @@ class TrainWorkChain(WorkChain):
         self.ctx.labelled = self.ctx.structures = labelled
         self.out("labelled", labelled)
         try:
-            check_sets(self._sets(), parse_training(self.inputs.parameters.get_dict()), self.ctx.model)
+            prepared = check_sets(
+                self._sets(), parse_training(self.inputs.parameters.get_dict()), self.ctx.model
+            )
         except TrainingError as error:
             return self.exit_codes.ERROR_FATAL.format(pk=labels.pk, message=str(error))
+        for why, count in prepared.refused.items():
+            self.report(f"{plural(count, 'row')} will not be used: {why}")
         return None
 
     # -- jobs ------------------------------------------------------------------------------------------------------
@@ -267,7 +274,8 @@ class TrainWorkChain(WorkChain):
         teacher = self.inputs.get("teacher", None)
         inherited = {}
         if teacher is not None and self.ctx.model is None:
-            inherited = {name: told_by(teacher, name) or None for name in ("level_of_theory", "licence")}
+            level = level_of(told_by(teacher, "level_of_theory"), None)  # of the outputs that label
+            inherited = {"level_of_theory": level or None, "licence": told_by(teacher, "licence") or None}
         if all(given.get(name) or value is None for name, value in inherited.items()):
             return self.inputs.parameters  # type: ignore[no-any-return]
         return orm.Dict({**inherited, **{name: value for name, value in given.items() if value is not None}})

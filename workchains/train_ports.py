@@ -7,12 +7,14 @@ from typing import Any
 from aiida import orm
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
+from aiida_pet.calculations.teacher import why_not_labelled
 from aiida_pet.calculations.train import check_sets, define_sets
 from aiida_pet.calculations.validation import check_margin
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
-from aiida_pet.training.parameters import Method, Mode, TrainingError, parse_training
+from aiida_pet.training.modes import check_mode
+from aiida_pet.training.parameters import Mode, TrainingError, parse_training
 from aiida_pet.workchains.inputs import define_place, validate_positive
 from aiida_pet.workchains.taking_up import define_resumes
 
@@ -115,10 +117,11 @@ def _check_models(mode: Mode, inputs: Any) -> str | None:
 def _check_data(mode: Mode, inputs: Any) -> str | None:
     try:
         parameters = parse_training(inputs["parameters"].get_dict())
-        if mode is Mode.SCRATCH and parameters.method is not Method.FULL:
-            return f"method {parameters.method.value} needs a fine-tuning: mode scratch trains all weights"
-        if mode is not Mode.DISTILL:  # its labels are not there yet
-            check_sets(inputs, parameters, inputs.get("model"))
+        model = inputs.get("model")
+        check_mode(parameters, mode, None if model is None else model.outputs)
+        if mode is Mode.DISTILL:  # its labels are not there yet
+            return why_not_labelled(inputs["teacher"], inputs["structures"], parameters.min_rows)
+        check_sets(inputs, parameters, model)
     except TrainingError as error:
         return str(error)
     return None

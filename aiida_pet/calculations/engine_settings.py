@@ -66,12 +66,16 @@ def complete_settings(given: Mapping[str, Any], options: Mapping[str, Any]) -> E
     if settings.walltime_s is None and "max_wallclock_seconds" in options:
         settings = replace(settings, walltime_s=float(options["max_wallclock_seconds"]))
     if settings.walltime_s is not None and "walltime_margin_s" not in given:
-        # a job shorter than the usual margin would stop before its first row, again and again
-        margin = min(settings.walltime_margin_s, MARGIN_SHARE * settings.walltime_s)
-        settings = replace(settings, walltime_margin_s=margin)
+        settings = replace(settings, walltime_margin_s=margin_of(settings.walltime_s))
     if settings.threads is None:
         settings = replace(settings, threads=cores_of(options.get("resources") or {}))
     return settings
+
+
+def margin_of(walltime_s: float) -> float:
+    """Return the seconds before the end of a walltime at which a job stops, if the user does not say it."""
+    # a job shorter than the usual margin would stop before its first row, again and again
+    return min(EngineSettings().walltime_margin_s, MARGIN_SHARE * walltime_s)
 
 
 def thread_environment(threads: int | None, options: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from aiida_pet.analysis.hull.mp2020 import CORRECTED_ELEMENTS
 from aiida_pet.data.model import PetModelData
 from aiida_pet.data.structures import StructureSetData
 from aiida_pet.data.table import TableData
+from aiida_pet.training.levels import level_of_energies
 
 # Links of a merge that say what was to be done, not what came out.
 _NOT_RESULTS = ("structures", "rows")
@@ -57,21 +58,32 @@ def with_neutrality(theory: Theory, node: StructureSetData) -> Theory:
 
 
 def _theory_of(node: StructureSetData) -> Theory:
-    models = {
-        job.inputs.model.sha256: job.inputs.model
+    jobs = [
+        job
         for job in jobs_behind(node)
         if "model" in job.inputs and isinstance(job.inputs.model, PetModelData)
-    }
-    if not models:
+    ]
+    if not jobs:
         known = ("level_of_theory", "model", "run_type", "correction")
         wanted = [name for name in known if name in node.column_names]
         return theory_in({name: node.column(name) for name in wanted})
-    return theory_of_models(*models.values())
+    levels = {level_of_energies(_level(job.inputs.model), _variant_of(job)) for job in jobs}
+    models = sorted({job.inputs.model.sha256 for job in jobs})
+    return Theory(levels.pop() if len(levels) == 1 else "", tuple(models))
+
+
+def _level(model: PetModelData) -> str:
+    return str(model.base.attributes.get("level_of_theory", None) or "")
+
+
+def _variant_of(job: Any) -> str | None:
+    """Return the variant of the outputs that ``job`` asked its model for."""
+    return job.inputs.parameters.get_dict().get("variant") if "parameters" in job.inputs else None
 
 
 def theory_of_models(*models: PetModelData) -> Theory:
     """Return level of theory and SHA-256 of models; the level is empty if they name several."""
-    levels = {str(model.base.attributes.get("level_of_theory", None) or "") for model in models}
+    levels = {_level(model) for model in models}
     return Theory(levels.pop() if len(levels) == 1 else "", tuple(sorted(model.sha256 for model in models)))
 
 

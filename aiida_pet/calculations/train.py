@@ -40,9 +40,11 @@ from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.training import folder as files
 from aiida_pet.training.curve import CURVE_FILE
 from aiida_pet.training.folder import TrainingJob
+from aiida_pet.training.levels import level_of
 from aiida_pet.training.options import OPTIONS_FILE
 from aiida_pet.training.parameters import Stage, TrainingError, TrainingParameters, parse_training
 from aiida_pet.training.prepare import Prepared, prepare
+from aiida_pet.training.scales import check_label_counts
 
 SETS = {"structures": "training", "validation": "validation", "test": "test", "old": "old"}
 """Input of a training -> name of the set in its folder."""
@@ -228,12 +230,14 @@ def check_sets(
 
     :raises TrainingError: if the sets cannot be trained on.
     """
-    return prepare(
+    prepared = prepare(
         tables_of(inputs, parameters),
         parameters,
         elements=None if model is None else model.elements,
-        known_level=told_by(model, "level_of_theory"),
+        known_level=level_of(told_by(model, "level_of_theory"), parameters.variant),
     )
+    check_label_counts(prepared)
+    return prepared
 
 
 def name_of(parameters: TrainingParameters, model: PetModelData | None) -> str:

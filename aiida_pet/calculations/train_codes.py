@@ -21,6 +21,7 @@ class TrainFailure(StrEnum):
     BAD_DEVICE = "ERROR_BAD_DEVICE"
     BAD_DATA = "ERROR_BAD_DATA"
     SHORT_WALLTIME = "ERROR_SHORT_WALLTIME"
+    REPEATS = "ERROR_REPEATS"
     DAMAGED_RESULTS = "ERROR_DAMAGED_RESULTS"
     CRASHED = "ERROR_CRASHED"
     EPOCHS_LEFT = "ERROR_EPOCHS_LEFT"
@@ -64,6 +65,12 @@ TRAIN_CODES = (
         TrainFailure.DAMAGED_RESULTS,
         "The training ended without an error, but its model is missing or incomplete: {reason}. Run the job again: it "
         "goes on from its last checkpoint.",
+    ),
+    _Code(
+        308,
+        TrainFailure.REPEATS,
+        "metatrain cannot train with this set and these options, and another job would end the same way: {reason}. "
+        "`verdi calcjob outputcat {pk} metatrain.log` shows its output.",
     ),
     _Code(
         310,

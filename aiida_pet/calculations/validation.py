@@ -11,6 +11,7 @@ from aiida.engine.processes.ports import PortNamespace
 
 from aiida_pet.data.partial import fresh
 from aiida_pet.job.folder import EngineSettings
+from aiida_pet.job.model_outputs import why_no_answer
 from aiida_pet.job.parameters import ParameterError, parse_parameters
 from aiida_pet.job.tasks import Task
 from aiida_pet.schemas import check_as
@@ -39,6 +40,14 @@ def check_parameters(task: Task, parameters: dict[str, Any]) -> str | None:
 def validate_settings(settings: Mapping[str, Any] | None, _: Any) -> str | None:
     """Return which keys of ``settings`` are no fields of ``EngineSettings``, or have values that these cannot have."""
     return None if settings is None else check_as(EngineSettings, settings, "settings.")
+
+
+def check_outputs(inputs: Mapping[str, Any]) -> str | None:
+    """Return which output ``parameters`` need that ``model`` lacks."""
+    model, parameters = inputs.get("model"), inputs.get("parameters")
+    if model is None or parameters is None:
+        return None
+    return why_no_answer(parameters.get_dict(), model.outputs)
 
 
 def check_rows(inputs: Mapping[str, Any]) -> str | None:
@@ -86,6 +95,7 @@ def validate_batch_inputs(inputs: Any, namespace: PortNamespace) -> str | None:
     """Return what is wrong with the inputs of a job taken together."""
     return (
         validate_calc_job(inputs, namespace)
+        or check_outputs(inputs)
         or check_rows(inputs)
         or check_margin(inputs.get("settings"), inputs.get("metadata", {}).get("options"))
         or check_remote_folders(inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,12 +23,24 @@ from aiida_pet.cli.launching import (
 from aiida_pet.cli.options import parse_settings
 from aiida_pet.cli.output import echo_json, echo_pairs, note
 from aiida_pet.cli.session import Session
+from aiida_pet.cli.training_options import (
+    check_fit,
+    check_request_of_training,
+    check_teacher,
+    stages_of,
+    used_parameters,
+)
 from aiida_pet.words import assigned, duration, plural, shortened
 
 if TYPE_CHECKING:
     from aiida_pet.data.model import PetModelData
     from aiida_pet.data.structures import StructureSetData
+    from aiida_pet.training.label_checks import LabelCheck
     from aiida_pet.training.prepare import Prepared
+
+
+_REASONS = 5  # for which rows are refused, that are told
+_NAMED = 5  # rows that are told of each
 
 
 def _training_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -138,7 +151,7 @@ def _launch(
 
     session.load()
     check_request(request)
-    _check_options(request, mode)
+    check_request_of_training(request, mode)
     overrides = {"parameters": parse_settings(set_)}
     parameters = _parameters(mode, protocol, overrides)
     code, inputs, rendered = read_place(request)
@@ -146,19 +159,37 @@ def _launch(
     if student is not None:
         model = model_to_use(student)
     of_teacher = None if teacher is None else model_to_use(teacher)
+    check_fit(parameters, mode, overrides["parameters"], model, of_teacher)
     sets: dict[str, StructureSetData] = {}
+    names: dict[str, str] = {}
     given = {"validation": validation, "test": test, "old": old}
     for name, which in {"structures": targets, **{k: (v,) for k, v in given.items() if v}}.items():
         found = load_targets(which, store=not request.dry_run)
         if not isinstance(found, StructureSetData):
             raise click.ClickException("a training takes a set or files, not a single structure")
         sets[name] = found
+        names["training" if name == "structures" else name] = shortened(which, 3)
+    without_label = 0
+    if of_teacher is not None:  # there are no labels yet
+        _check_columns(sets, parameters)
+        without_label = check_teacher(parameters, of_teacher, sets["structures"])
     prepared = None if mode == "distill" else _prepared(sets, parameters, model)
     if request.dry_run:
-        _tell(mode, parameters, sets, prepared, asked=rendered, model=model or of_teacher, request=request)
+        _tell(
+            mode,
+            parameters,
+            sets,
+            prepared,
+            asked=rendered,
+            model=model,
+            teacher=of_teacher,
+            without_label=without_label,
+            names=names,
+            request=request,
+        )
         return
     if prepared is not None:
-        _note_refused(prepared)
+        _note_odd(prepared, names)
     builder: Any = TrainWorkChain.get_builder_from_protocol(
         code,
         sets.pop("structures"),
@@ -176,24 +207,6 @@ def _launch(
     )
     record = {"structures": builder.structures.pk, "model": None if model is None else model.pk, "mode": mode}
     start(builder, "train" if mode == "scratch" else mode, request, record)
-
-
-def _check_options(request: Request, mode: str) -> None:
-    """:raises click.UsageError: for options of launches that a training does not have."""
-    for flag, given in (
-        ("--lanes", request.lanes != 1),
-        ("--job-size", request.job_size is not None),
-        ("--job-duration", request.job_duration is not None),
-    ):
-        if given:
-            raise click.UsageError(f"{flag}: a training runs one job at a time, whose length --walltime sets")
-    if request.model is not None and mode in ("scratch", "distill"):
-        remedy = (
-            "`aiida-pet launch finetune` goes on from a model"
-            if mode == "scratch"
-            else "--student names a model to begin from"
-        )
-        raise click.UsageError(f"--model: a new model does not begin from another model; {remedy}")
 
 
 def _parameters(mode: str, protocol: str | None, overrides: dict[str, Any]) -> Any:
@@ -224,9 +237,39 @@ def _prepared(sets: dict[str, Any], parameters: Any, model: PetModelData | None)
         raise click.ClickException(in_options(str(error))) from error
 
 
-def _note_refused(prepared: Prepared) -> None:
-    for why, count in list(prepared.refused.items())[:5]:
-        note(f"{plural(count, 'row')} will not be used: {why}")
+def _check_columns(sets: dict[str, Any], parameters: Any) -> None:
+    """:raises click.ClickException: if a column that an option names is in no set."""
+    from aiida_pet.calculations.train import tables_of
+    from aiida_pet.cli.errors import in_options
+    from aiida_pet.training.parameters import TrainingError
+    from aiida_pet.training.prepare import check_columns
+
+    try:
+        check_columns(tables_of(sets, parameters), parameters)
+    except TrainingError as error:
+        raise click.ClickException(in_options(str(error))) from error
+
+
+def _note_odd(prepared: Prepared, names: dict[str, str]) -> None:
+    """Print which rows are refused, the worst first, and what else is odd.
+
+    :param names: name of a set -> what was given for it.
+    """
+    refused = prepared.refused_rows
+    for one in refused[:_REASONS]:
+        told = [f"{row} ({value})" if value else row for row, value in one.rows[:_NAMED]]
+        more = f" and {len(one.rows) - _NAMED:,} more" if len(one.rows) > _NAMED else ""
+        note(
+            f"{plural(len(one.rows), 'row')} of the {one.name} set ({names[one.name]}) will not be used: "
+            f"{one.why}: {', '.join(told)}{more}"
+        )
+    if len(refused) > _REASONS:
+        rest = sum(len(one.rows) for one in refused[_REASONS:])
+        note(
+            f"{plural(rest, 'row')} will not be used for other reasons; the output `rows` of the training tells them"
+        )
+    for odd in prepared.notes:
+        note(odd)
 
 
 def _tell(
@@ -237,23 +280,26 @@ def _tell(
     *,
     asked: dict[str, Any],
     model: PetModelData | None,
+    teacher: PetModelData | None,
+    without_label: int,
+    names: dict[str, str],
     request: Request,
 ) -> None:
     """Print what would be trained on, in which units, and what it would take."""
-    from aiida_pet.training.cost import cost_of
-    from aiida_pet.training.parameters import Mode
+    from aiida_pet.training.cost import START_S, cost_of
     from aiida_pet.training.split import Split
 
-    calibrated = model is not None and "energy_uncertainty" in model.outputs
-    stages = parameters.stages(Mode(mode), calibrated=calibrated)
+    stages = stages_of(parameters, mode, model, teacher)
+    used = used_parameters(parameters, mode, stages, model)
     if prepared is None:
         total = sets["structures"].base.attributes.get("n_atoms")
         atoms = {"training": total, "validation": 0}
-        rows: dict[str, int] = {"to label": len(sets["structures"])}
+        rows: dict[str, int] = {"to label": len(sets["structures"]) - without_label}
+        rows |= {Split.REFUSED.value: without_label} if without_label else {}
     else:
         rows = {split.value: prepared.count(split) for split in Split}
         atoms = {split.value: prepared.atoms(split) for split in Split}
-    known = None if model is None or mode == "distill" else model.base.attributes.get("n_parameters", None)
+    known = None if model is None else model.base.attributes.get("n_parameters", None)
     cost = cost_of(parameters, stages, atoms, known)
     if request.as_json:
         echo_json(
@@ -264,8 +310,11 @@ def _tell(
                 "atoms": atoms,
                 "refused": {} if prepared is None else prepared.refused,
                 "columns": {} if prepared is None else prepared.parts["training"].labels.columns,
+                "refused_rows": [] if prepared is None else [asdict(one) for one in prepared.refused_rows],
+                "notes": [] if prepared is None else list(prepared.notes),
                 "stress_ratio": None if prepared is None else prepared.stress_check.ratio,
-                "parameters": parameters.model_dump(mode="json"),
+                "force_ratio": None if prepared is None else prepared.force_check.ratio,
+                "parameters": used,
                 "core_s": cost.core_s,
                 "weights": cost.weights,
                 "disk_mb": cost.disk_mb,
@@ -280,39 +329,60 @@ def _tell(
     }
     if prepared is not None:
         pairs |= _told_data(prepared)
-    if model is not None:
-        pairs["teacher" if mode == "distill" else "begins from"] = f"{model.name} <{model.pk}>"
+    for role, one in (("teacher", teacher), ("begins from", model)):
+        if one is not None:
+            pairs[role] = f"{one.name} <{one.pk}>"
     told = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in cost.core_s.items())
     pairs |= {
         "weights": f"about {cost.weights:,.0f}",
-        "parameters": assigned(parameters.model_dump(mode="json")),
+        "parameters": assigned(used),
         "asks for": told_options(asked),
-        "time": f"about {told} on one core; a GPU is tens of times faster",
+        "time": f"about {told} on one core (a GPU is tens of times faster), and {START_S:.0f} s or more to start each "
+        "job",
         "disk": f"about {cost.disk_mb:.0f} MB of checkpoints on the computer",
     }
     echo_pairs(pairs)
     if prepared is not None:
-        _note_refused(prepared)
+        _note_odd(prepared, names)
     click.echo("nothing was started")
 
 
 def _told_data(prepared: Prepared) -> dict[str, str]:
-    """Return elements, labels with their units, and what energies say of the sign of stresses, in words."""
-    import numpy as np
+    """Return elements, labels with their units, and what energies say of the other labels, in words."""
     from ase.data import chemical_symbols
 
     units = {"energy": "eV", "forces": "eV/A", "stress": "eV/A^3, tension positive"}
     labels = prepared.parts["training"].labels
     columns = (f"{name} from {column} ({units[name]})" for name, column in labels.columns.items())
-    check = prepared.stress_check
     told = {
         "elements": shortened([chemical_symbols[z] for z in prepared.elements]),
         "labels": ", ".join(columns),
         "level of theory": prepared.level_of_theory or "not known: --set level_of_theory=NAME sets it",
     }
-    if check.pairs and not np.isnan(check.ratio):
-        told["stress sign"] = (
-            f"energies change {check.ratio:.2f} times as much as the stresses predict, over {check.pairs} pairs of "
-            f"cells of the same crystal (expected 1; correlation {check.correlation:.2f})"
-        )
+    for name, title, check in (
+        ("stress", "stress check", prepared.stress_check),
+        ("forces", "force check", prepared.force_check),
+    ):
+        if name in labels.columns:
+            told[title] = _told_check(check, "stresses" if name == "stress" else name)
     return told
+
+
+def _told_check(check: LabelCheck, what: str) -> str:
+    """Return what energies say of the sign and unit of ``what``, in words."""
+    if check.is_clear:
+        return (
+            f"energies change {check.ratio:.2f} times as much as the {what} predict, over {check.pairs} pairs of "
+            f"frames of one crystal (expected 1; correlation {check.correlation:.2f})"
+        )
+    from aiida_pet.training.label_checks import LEAST_PAIRS
+
+    if check.independent < LEAST_PAIRS:
+        frames = "near frames of one crystal" + (" with different cells" if what == "stresses" else "")
+        why = (
+            f"this takes {LEAST_PAIRS} independent pairs of {frames} that tell something of them, but there are "
+            f"{check.independent}"
+        )
+    else:
+        why = f"the correlation over {check.pairs} pairs of frames of one crystal is {check.correlation:.2f}"
+    return f"sign and unit of the {what} were not checked: {why}"

@@ -77,6 +77,8 @@ def select(
     each other. To compute the uncertainty, launch with a model that has one and with `--set outputs=[uncertainty]`. The
     column `features`, or without it composition and volume, decides how much crystals differ.
 
+    The file holds no energies, forces and stresses of the model, since a training would take them for labels.
+
     \b
     aiida-pet launch static pool.xyz --set 'outputs=[uncertainty,features]' --wait
     aiida-pet select 140 --by uncertainty --count 50 -o for-dft.extxyz
@@ -98,7 +100,7 @@ def select(
         raise click.ClickException(
             f"no row of {pk} has a value of {by}" + (f" and fulfils {where!r}" if where else "")
         )
-    chosen = table.take(places)
+    chosen = _without_labels(table.take(places))
     chosen.set_column("selected_by", figure[places], _unit(table, by))
     left_out = write_table(chosen, output)
     if as_json:
@@ -114,6 +116,22 @@ def select(
         )
     if rows.missing:
         note(rows.missing)
+
+
+def _without_labels(table: StructureTable) -> StructureTable:
+    """Return crystals without energies, forces and stresses, which a training would take for reference labels.
+
+    What says of them how they were computed goes too: a reference calculation has a status and level of its own.
+    """
+    from dataclasses import replace
+
+    from aiida_pet.io.input_results import TARGETS
+
+    left_out = {*TARGETS, *(f"input_{name}" for name in TARGETS), "status", "message", "level_of_theory"}
+    columns = {name: values for name, values in table.columns.items() if name not in left_out}
+    atom_columns = {name: values for name, values in table.atom_columns.items() if name not in left_out}
+    units = {name: unit for name, unit in table.units.items() if name in columns or name in atom_columns}
+    return replace(table, columns=columns, atom_columns=atom_columns, units=units)
 
 
 def _figure(table: StructureTable, by: str) -> Array:

@@ -33,6 +33,7 @@ _FAILURES = {
     ExitStatus.OUT_OF_MEMORY.name: TrainFailure.OUT_OF_MEMORY,
     End.BAD_DATA: TrainFailure.BAD_DATA,
     End.SHORT_WALLTIME: TrainFailure.SHORT_WALLTIME,
+    End.REPEATS: TrainFailure.REPEATS,
 }
 _SUMMARY_KEYS = ("rows_total", "rows_done", "engine_s", "device", "starts")
 _REASON_LENGTH = 500

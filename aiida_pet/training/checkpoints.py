@@ -10,13 +10,14 @@ import io
 import logging
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from aiida_pet.job.checkpoint import describe_checkpoint, load_checkpoint, sha256_of
 from aiida_pet.job.folder import write_atomically
-from aiida_pet.training import strip
+from aiida_pet.training import strip, variants
+from aiida_pet.training.levels import levels_of_outputs
 
 logger = logging.getLogger(__name__)
 
@@ -89,21 +90,23 @@ def write_start(source: Path, sha256: str, target: Path) -> dict[str, Any]:
 
     checkpoint = load_checkpoint(source, sha256)
     card = describe_checkpoint(checkpoint)  # refuses other architectures
-    while isinstance(checkpoint.get("wrapped_model_checkpoint"), Mapping):
-        checkpoint = checkpoint["wrapped_model_checkpoint"]
     buffer = io.BytesIO()
-    torch.save(checkpoint, buffer)
+    torch.save(_unwrapped(checkpoint), buffer)
     write_atomically(target, buffer.getvalue())
     return card
 
 
-def write_model(source: Path, target: Path, about: Mapping[str, Any]) -> dict[str, Any]:
+def write_model(
+    source: Path, target: Path, about: Mapping[str, Any], begun_from: tuple[Path, str] | None = None
+) -> dict[str, Any]:
     """Write the model of a checkpoint that this job has made, and return its card.
 
     Only what inference and fine-tuning need is kept, and the best epoch; matrices of LoRA are added to the weights they
-    belong to, so that the model is one like any other.
+    belong to, so that the model is one like any other. Outputs that were not trained are put back if they still fit the
+    weights, and levels of theory of outputs that are gone are left out.
 
     :param about: what the model says of itself, see :func:`aiida_pet.training.strip.stripped`.
+    :param begun_from: file and SHA-256 of the model that the training began with.
     """
     import torch  # noqa: PLC0415
 
@@ -111,7 +114,13 @@ def write_model(source: Path, target: Path, about: Mapping[str, Any]) -> dict[st
     if checkpoint["architecture_name"] == "llpr":
         kept = _stripped_llpr(checkpoint, about)
     else:
-        kept = strip.stripped(_without_lora(checkpoint), about)
+        plain = _without_lora(checkpoint)
+        kept = strip.stripped(plain, about)
+        if begun_from is not None:
+            before = _unwrapped(load_checkpoint(*begun_from))
+            kept = variants.with_other_heads(kept, variants.upgraded(before))
+        told = _with_its_levels(about, kept["model_data"]["dataset_info"].targets)
+        kept["metadata"] = strip.stripped(plain, told)["metadata"]
     buffer = io.BytesIO()
     torch.save(kept, buffer)
     write_atomically(target, buffer.getvalue())
@@ -130,6 +139,21 @@ def about_of(path: Path, sha256: str) -> dict[str, Any]:
         "references": {key: list(values) for key, values in metadata.references.items()},
         "extra": dict(metadata.extra),
     }
+
+
+def _unwrapped(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Return the checkpoint of PET itself, without the LLPR model that may be around it."""
+    while isinstance(checkpoint.get("wrapped_model_checkpoint"), Mapping):
+        checkpoint = checkpoint["wrapped_model_checkpoint"]
+    return checkpoint
+
+
+def _with_its_levels(about: Mapping[str, Any], outputs: Collection[str]) -> dict[str, Any]:
+    """Return what a model says of itself without levels of theory of outputs that it does not have."""
+    extra = dict(about.get("extra", {}))
+    if extra.get("level_of_theory"):
+        extra["level_of_theory"] = levels_of_outputs(extra["level_of_theory"], outputs)
+    return {**about, "extra": extra}
 
 
 def _stripped_llpr(checkpoint: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:

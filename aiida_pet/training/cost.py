@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aiida_pet.training.options import model_hypers
 from aiida_pet.training.parameters import Stage, TrainingParameters
 from aiida_pet.training.presets import PRESETS, Architecture
 
@@ -25,6 +24,7 @@ WEIGHTS = {
 S_PER_ATOM, OF_WEIGHTS = 1.2e-3, 1.12e6
 LEAST_S_PER_ATOM = 1e-4  # of a model of whatever size
 CONSERVATIVE = 2.2
+START_S = 15.0  # least time in which a job imports metatrain and reads its sets
 BYTES_PER_WEIGHT = 24  # of a checkpoint: weights and Adam's two moments, of the last and of the best epoch
 
 
@@ -66,7 +66,7 @@ def cost_of(
 
 def _weights(parameters: TrainingParameters) -> float:
     """Return the weights of a new model: those of its size, in proportion to the square of its width and its layers."""
-    size, asked = PRESETS[parameters.architecture], model_hypers(parameters)
+    size, asked = PRESETS[parameters.architecture], parameters.all_hypers()
     width = asked["d_pet"] / size["d_pet"]
     layers = (asked["num_gnn_layers"] * asked["num_attention_layers"]) / (
         size["num_gnn_layers"] * size["num_attention_layers"]

@@ -51,7 +51,6 @@ def residuals_of(
         table,
         folder / "conservative",
         settings,
-        derivation="conservative",
         variant=own,
         uncertainty=certain,
     )
@@ -67,12 +66,13 @@ def residuals_of(
         uncertainty = found["uncertainty"] / np.maximum(sizes, 1)
         with np.errstate(divide="ignore", invalid="ignore"):
             z = (found["energy"] - labels.energy) / found["uncertainty"]
-    direct = [f"non_conservative_{name}{suffix}" in names for name in ("force", "stress")]
-    if all(direct):
-        heads = _run(model, table, folder / "direct", settings, derivation="direct", variant=own)
-        if heads is not None and labels.forces is not None:
+    forces, stress = (f"non_conservative_{name}{suffix}" in names for name in ("force", "stress"))
+    forces, stress = forces and labels.forces is not None, stress and labels.stress is not None
+    if forces or stress:
+        heads = _run(model, table, folder / "direct", settings, forces=forces, stress=stress, variant=own)
+        if heads is not None and forces:
             values["direct_forces"] = heads["forces"] - labels.forces
-        if heads is not None and labels.stress is not None:
+        if heads is not None and stress:
             values["direct_stress"] = heads["stress"] - labels.stress
     return Residuals(values, z, uncertainty)
 
@@ -83,18 +83,22 @@ def _run(
     folder: Path,
     settings: EngineSettings,
     *,
-    derivation: str,
     variant: str | None,
+    forces: bool = False,
+    stress: bool = False,
     uncertainty: bool = False,
 ) -> dict[str, Array] | None:
-    """Return energy (N,), forces (A, 3), stress (N, 6) and perhaps uncertainty (N,), NaN for rows without an answer."""
+    """Return energy (N,), forces (A, 3), stress (N, 6) and perhaps uncertainty (N,), NaN for rows without an answer.
+
+    :param forces, stress: whether they come from direct heads.
+    """
     from aiida_pet.engine.run import Job  # noqa: PLC0415 - torch
 
     spec = JobSpec(
         task=Task.STATIC,
         parameters={
-            "forces": derivation,
-            "stress": derivation,
+            "forces": "direct" if forces else "conservative",
+            "stress": "direct" if stress else "conservative",
             "variant": variant,
             "symprecs": [],
             "dtype": "float32",
@@ -127,10 +131,10 @@ def _run(
     answered = results.columns["status"] == RowStatus.CONVERGED.value
     atoms = np.repeat(answered, np.diff(table.offsets))
     nan = np.full(len(table), np.nan)
-    stress = results.columns.get("stress", np.full((len(table), 6), np.nan))
+    stresses = results.columns.get("stress", np.full((len(table), 6), np.nan))
     return {
         "energy": np.where(answered, results.columns["energy"], np.nan),
         "forces": np.where(atoms[:, None], results.atom_columns["forces"], np.nan),
-        "stress": np.where(answered[:, None], stress, np.nan),
+        "stress": np.where(answered[:, None], stresses, np.nan),
         "uncertainty": np.where(answered, results.columns.get("uncertainty", nan), np.nan),
     }

@@ -25,6 +25,7 @@ from aiida_pet.training.errors import Judged, error_table
 from aiida_pet.training.evaluate import residuals_of
 from aiida_pet.training.folder import TrainingJob
 from aiida_pet.training.labels import Labels
+from aiida_pet.training.levels import levels_in_words, levels_of
 from aiida_pet.training.parameters import Stage, TrainingParameters
 from aiida_pet.training.prepare import OLD, Part, Prepared
 from aiida_pet.training.split import Split
@@ -62,17 +63,16 @@ def finish(work: Work, last: Path, outcome: dict[str, Any]) -> None:
     """
     about = _about(work)
     target = work.path / folder.TRAINED_FILE
-    card = checkpoints.write_model(last, target, about)
+    card = checkpoints.write_model(last, target, about, work.begun_from)
     judged = _judged(work, card["sha256"])
     error_table(judged).save(work.path / folder.ERRORS_FILE)
     limit = _uncertainty_limit(work, judged)
     if limit is not None:
         about["extra"][UNCERTAINTY_LIMIT] = f"{limit:.6g}"
-        card = checkpoints.write_model(last, target, about)
+        card = checkpoints.write_model(last, target, about, work.begun_from)
     card |= {
         "name": work.job.name,
         "version": work.parameters.version,
-        "level_of_theory": about["extra"]["level_of_theory"],
         "licence": about["extra"]["licence"],
     }
     outcome |= {"model_sha256": card["sha256"], "licence": card["licence"]}
@@ -83,14 +83,12 @@ def finish(work: Work, last: Path, outcome: dict[str, Any]) -> None:
 def _about(work: Work) -> dict[str, Any]:
     """Return what the model says of itself: what the one it was begun from said, under its own name."""
     known = checkpoints.about_of(*work.begun_from) if work.begun_from else {}
-    level, before, variant = work.prepared.level_of_theory, work.job.known_level, work.parameters.variant
-    if variant is not None and before and level != before:
-        level = f"{before}; {variant}: {level}"
+    levels = levels_of(work.job.known_level) | {work.parameters.variant: work.prepared.level_of_theory}
     extra = dict(known.get("extra", {}))
     extra.pop(UNCERTAINTY_LIMIT, None)  # of weights that are others now
     extra |= {
         "version": work.parameters.version,
-        "level_of_theory": level,
+        "level_of_theory": levels_in_words(levels),
         "licence": work.parameters.licence or work.job.licence,
     }
     pairs = _pairs(work)
@@ -173,6 +171,9 @@ def _taken(
         forces=None if part.labels.forces is None else part.labels.forces[atoms],
         stress=None if part.labels.stress is None else part.labels.stress[rows],
         reasons=part.labels.reasons[rows],
+        kinds=part.labels.kinds[rows],
+        values=part.labels.values[rows],
+        excess=part.labels.excess[rows],
     )
     column = parameters.report_by
     kinds = None if column is None or column not in table.columns else table.columns[column].astype(str)

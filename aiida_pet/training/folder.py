@@ -33,6 +33,7 @@ class End:
 
     BAD_DATA = "BAD_DATA"
     SHORT_WALLTIME = "SHORT_WALLTIME"
+    REPEATS = "REPEATS"  # an error of metatrain that the next job would meet again
 
 
 def set_file(name: str) -> str:

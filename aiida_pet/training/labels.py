@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 from ase.data import chemical_symbols
 
+from aiida_pet.crystals.validity import check_geometry
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.table import Array
 from aiida_pet.training.parameters import AUTO, TrainingError, TrainingParameters
@@ -34,6 +35,9 @@ class Labels:
     :ivar forces: (A, 3) eV/A, NaN where missing; None if no row has any, or none are wanted.
     :ivar stress: (N, 6) eV/A^3, NaN where missing; None if there are no stresses.
     :ivar reasons: (N,) why a row is refused, empty for one that is taken.
+    :ivar kinds: (N,) the same without what differs from row to row, so that rows can be counted by it.
+    :ivar values: (N,) what differs from row to row, such as ``250 eV/A``.
+    :ivar excess: (N,) how far a row is out of bounds; 0 where there are none.
     :ivar levels: levels of theory that the rows name.
     :ivar columns: quantity -> the column that it is from.
     """
@@ -42,6 +46,9 @@ class Labels:
     forces: Array | None
     stress: Array | None
     reasons: Array
+    kinds: Array
+    values: Array
+    excess: Array
     levels: tuple[str, ...]
     columns: dict[str, str]
 
@@ -79,8 +86,19 @@ def read_labels(
     columns = {"energy": energy_column}
     columns |= {} if forces is None else {"forces": str(forces_column)}
     columns |= {} if stress is None else {"stress": str(stress_column)}
-    reasons = _refused(table, parameters, (energy, forces, stress), elements)
-    return Labels(energy, forces, stress, reasons, _levels(table, parameters, reasons), columns)
+    refusals = _refused(table, parameters, (energy, forces, stress), elements)
+    levels = _levels(table, parameters, refusals.reasons == "")
+    return Labels(
+        energy,
+        forces,
+        stress,
+        refusals.reasons.astype(str),
+        refusals.kinds.astype(str),
+        refusals.values.astype(str),
+        refusals.excess,
+        levels,
+        columns,
+    )
 
 
 def _column_of(table: StructureTable, quantity: str, asked: str | None) -> str | None:
@@ -107,65 +125,106 @@ def _floats(values: Array, shape: tuple[int, ...], name: str) -> Array:
     return array.astype(np.float64)
 
 
+class _Refusals:
+    """Collects why rows are refused; the first reason of a row counts."""
+
+    def __init__(self, n: int) -> None:
+        self.reasons, self.kinds, self.values = (np.full(n, "", dtype=object) for _ in range(3))
+        self.excess = np.zeros(n)
+
+    @property
+    def left(self) -> Array:
+        """(N,) rows that are not refused."""
+        return np.asarray(self.reasons == "")
+
+    def add(
+        self,
+        where: Array,
+        kind: str,
+        reason: str | None = None,
+        *,
+        values: Sequence[str] | None = None,
+        excess: Array | None = None,
+    ) -> None:
+        """Refuse rows.
+
+        :param where: (N,) rows that are meant.
+        :param reason: of a row, with ``{}`` for its value; ``kind`` if not given.
+        :param values: of each row, in words.
+        :param excess: (N,) of each row, the larger the worse.
+        """
+        for row in np.flatnonzero(where & self.left).tolist():
+            value = "" if values is None else values[row]
+            self.kinds[row], self.values[row] = kind, value
+            self.reasons[row] = (reason or kind).replace("{}", value)
+            self.excess[row] = 0.0 if excess is None else excess[row]
+
+
+TOO_FAR, TOO_STRONG, TOO_STRESSED = "max_energy", "max_force", "max_stress"
+LIMITS = (TOO_FAR, TOO_STRONG, TOO_STRESSED)
+"""Options whose bounds refuse rows for absurd labels; the kinds of these refusals name them."""
+
+
 def _refused(
     table: StructureTable,
     parameters: TrainingParameters,
     labels: tuple[Array, Array | None, Array | None],
     elements: Collection[int] | None,
-) -> Array:
-    """Return why each row is refused, the first reason that applies."""
+) -> _Refusals:
+    """Return why rows are refused."""
     energy, forces, stress = labels
-    reasons = np.full(len(table), "", dtype=object)
-
-    def refuse(where: Array, texts: Sequence[str] | str) -> None:
-        for row in np.flatnonzero(where & (reasons == "")).tolist():
-            reasons[row] = texts if isinstance(texts, str) else texts[row]
-
-    sizes = np.diff(table.offsets)
+    found = _Refusals(len(table))
     if "status" in table.columns:
         status = table.columns["status"].astype(str)
-        refuse(status != DONE, [f"its status is {text}" for text in status.tolist()])
-    refuse(sizes == 0, "it has no atoms")
-    refuse(~np.isfinite(table.cells).all(axis=(1, 2)), "its cell is not finite")
-    refuse(~_row_all(np.isfinite(table.positions).all(axis=1), table.offsets), "a position is not finite")
-    refuse(~np.isfinite(energy), "it has no energy")
+        found.add(status != DONE, "its status is not converged", "its status is {}", values=status.tolist())
+    problems = check_geometry(table, np.unique(table.numbers).tolist(), parameters.min_distance)
+    found.add(
+        np.array([status is not None for status, _ in problems], dtype=bool),
+        "its geometry is invalid",
+        "its geometry is invalid: {}",
+        values=[why for _, why in problems],
+    )
+    found.add(np.isnan(energy), "it has no energy")
+    told = [f"{value:g}" for value in energy]
+    found.add(~np.isfinite(energy), "its energy is not finite", "its energy is {}", values=told)
     if elements is not None:
         foreign = ~np.isin(table.numbers, list(elements))
         symbols = [
             " ".join(sorted({chemical_symbols[z] for z in table.numbers[first:last][foreign[first:last]]}))
             for first, last in pairwise(table.offsets.tolist())
         ]
-        refuse(~_row_all(~foreign, table.offsets), [f"the model does not know {text}" for text in symbols])
+        where = ~_row_all(~foreign, table.offsets)
+        found.add(where, "the model does not know its elements", "the model does not know {}", values=symbols)
     if forces is not None:
-        largest = _row_max(np.abs(np.nan_to_num(forces, nan=0.0, posinf=np.inf)).max(axis=1), table.offsets)
-        refuse(
-            largest > parameters.max_force,
-            [
-                f"a force of {value:.3g} eV/A is above max_force = {parameters.max_force:g}"
-                for value in largest
-            ],
-        )
+        sizes = np.abs(np.nan_to_num(forces, nan=0.0, posinf=np.inf, neginf=-np.inf)).max(axis=1)
+        _bound(found, _row_max(sizes, table.offsets), parameters.max_force, ("force", TOO_STRONG, "eV/A"))
     if stress is not None:
-        largest = np.abs(np.nan_to_num(stress, nan=0.0, posinf=np.inf)).max(axis=1)
-        refuse(
-            largest > parameters.max_stress,
-            [
-                f"a stress of {value:.3g} eV/A^3 is above max_stress = {parameters.max_stress:g}"
-                for value in largest
-            ],
-        )
+        sizes = np.abs(np.nan_to_num(stress, nan=0.0, posinf=np.inf, neginf=-np.inf)).max(axis=1)
+        _bound(found, sizes, parameters.max_stress, ("stress", TOO_STRESSED, "eV/A^3"))
     residual = np.full(len(table), np.nan)
-    left = reasons == ""
+    left = found.left
     residual[left] = composition_residuals(table, energy, left)
-    refuse(
+    far = "from the energy expected for its composition"
+    found.add(
         np.abs(residual) > parameters.max_energy,
-        [
-            f"its energy differs by {value:.3g} eV/atom from the energy expected for its composition, more than "
-            f"max_energy = {parameters.max_energy:g}"
-            for value in residual
-        ],
+        f"its energy differs by more than {TOO_FAR} = {parameters.max_energy:g} eV/atom {far}",
+        f"its energy differs by {{}} {far}, more than {TOO_FAR} = {parameters.max_energy:g}",
+        values=[f"{value:.3g} eV/atom" for value in residual],
+        excess=np.abs(residual),
     )
-    return reasons.astype(str)
+    return found
+
+
+def _bound(found: _Refusals, largest: Array, most: float, named: tuple[str, str, str]) -> None:
+    """Refuse rows with forces or stresses above ``most``; ``named`` is label, option and unit."""
+    label, option, unit = named
+    found.add(
+        largest > most,
+        f"a {label} is above {option} = {most:g} {unit}",
+        f"a {label} of {{}} is above {option} = {most:g}",
+        values=[f"{value:.3g} {unit}" for value in largest],
+        excess=largest,
+    )
 
 
 def composition_residuals(table: StructureTable, energy: Array, rows: Array) -> Array:
@@ -191,12 +250,12 @@ def composition_residuals(table: StructureTable, energy: Array, rows: Array) -> 
     return residual
 
 
-def _levels(table: StructureTable, parameters: TrainingParameters, reasons: Array) -> tuple[str, ...]:
+def _levels(table: StructureTable, parameters: TrainingParameters, taken: Array) -> tuple[str, ...]:
     """Return the levels of theory that the rows that are taken name, sorted; a row may name none."""
     column = parameters.level_column
     if column is None or column not in table.columns:
         return ()
-    found = {text.strip() for text in table.columns[column].astype(str)[reasons == ""].tolist()}
+    found = {text.strip() for text in table.columns[column].astype(str)[taken].tolist()}
     return tuple(sorted(found - {"", "nan", "None"}))
 
 

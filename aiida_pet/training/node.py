@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
-from aiida_pet.job.folder import EngineSettings, JobFolderError
+from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolderError
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.training import folder
 from aiida_pet.training.options import OPTIONS_FILE
 from aiida_pet.training.prepare import SETS
 
+# Errors that data and options cause, not the computer, if they come before the first epoch.
+_REPEATING = re.compile(
+    r"(ZeroDivision|Value|Key|Type|Index|Attribute|Assertion|Validation|Overflow|NotImplemented)Error\b"
+)
+_BAD_OPTION = "---- [Error"  # before the name of an option; the next line says what is wrong with it
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 LAST_FILE = "last.ckpt"
 """Checkpoint that metatrain writes when it has ended; of a calibration there is no other."""
@@ -90,6 +97,21 @@ def log_says(path: Path, text: bytes) -> bool:
         return False
 
 
+def failure_of(path: Path, code: int | None, *, fruitless: bool) -> tuple[str, str]:
+    """Return the name of the end of a metatrain that failed in the folder ``path``, and its reason.
+
+    :param code: its exit code, negative for a signal.
+    :param fruitless: whether it ended before its first epoch.
+    """
+    text = log_end(path)
+    memory = "out of memory" in text.lower() or "OutOfMemory" in text
+    name = ExitStatus.OUT_OF_MEMORY.name if memory else ExitStatus.CRASHED.name
+    if code == 1 and fruitless and _REPEATING.match(text):
+        name = folder.End.REPEATS
+    how = f"signal {-code}" if code is not None and code < 0 else f"status {code}"
+    return name, f"metatrain ended with {how}: {text}"
+
+
 def log_end(path: Path) -> str:
     """Return what metatrain's log says last, errors before anything else."""
     try:
@@ -97,5 +119,12 @@ def log_end(path: Path) -> str:
     except OSError:
         return "it left no log"
     told = [line.strip() for line in lines if line.strip()]
+    options = [
+        f"{line.partition('] ')[2]}: {after}"
+        for line, after in pairwise(told)
+        if line.startswith(_BAD_OPTION)
+    ]
+    if options:
+        return f"ValidationError: {'; '.join(options)}"[:400]
     errors = [line for line in told if "Error" in line.split(" ")[0] or "Error:" in line]
     return (errors or told or ["its log is empty"])[-1][-400:]

@@ -6,6 +6,7 @@ one. Losses are Huber's: quadratic below a delta, linear above, so that a few fa
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ase import Atoms
 from aiida_pet.tables.table import Array
 from aiida_pet.training.parameters import Method, Stage, TrainingParameters
 from aiida_pet.training.prepare import Part, Prepared
-from aiida_pet.training.presets import PRESETS
+from aiida_pet.training.scales import fixed_scales
 from aiida_pet.training.split import Split
 from aiida_pet.units import VOIGT_PLACES
 
@@ -27,14 +28,6 @@ _VOIGT = [place for row in VOIGT_PLACES for place in row]  # of nine components,
 _LLPR_BATCH = 8
 
 
-def model_hypers(parameters: TrainingParameters) -> dict[str, Any]:
-    """Return the hyperparameters of a new model, as metatrain names them."""
-    hypers: dict[str, Any] = dict(PRESETS[parameters.architecture])
-    hypers |= {"cutoff": parameters.cutoff, "cutoff_width": parameters.cutoff_width}
-    hypers["num_neighbors_adaptive"] = parameters.neighbors
-    return hypers | parameters.hypers
-
-
 def write_options(
     folder: Path,
     stage: Stage,
@@ -43,17 +36,19 @@ def write_options(
     *,
     device: str,
     begun: bool,
+    elements: Collection[int] | None = None,
 ) -> dict[str, Any]:
     """Write ``options.yaml`` into ``folder``, where the frames are; return it.
 
     :param device: ``cpu`` or ``cuda``.
     :param begun: whether the stage goes on from the model ``start.ckpt``.
+    :param elements: atomic numbers that this model knows; None takes those of the training rows.
     """
     labels = prepared.parts["training"].labels
     has = {"forces": labels.forces is not None, "stress": labels.stress is not None}
     calibrates = stage is Stage.CALIBRATE
     targets = _targets(stage, parameters, has)
-    options = {
+    options: dict[str, Any] = {
         "seed": parameters.seed,
         "device": device,
         "base_precision": int(parameters.dtype.removeprefix("float")),
@@ -65,6 +60,12 @@ def write_options(
         "validation_set": _set(VALIDATION_FRAMES, targets),
         "test_set": 0.0,
     }
+    if not calibrates:
+        made = fixed_scales(prepared, parameters, prepared.elements if elements is None else elements)
+        scales = {_name(head, parameters): scale for head, scale in made.items()}
+        scales = {name: scale for name, scale in scales.items() if name in targets}
+        if scales:
+            options["architecture"]["training"]["fixed_scaling_weights"] = scales
     (folder / OPTIONS_FILE).write_text(yaml.safe_dump(options, sort_keys=False))
     return options
 
@@ -91,15 +92,15 @@ def _architecture(
     if parameters.weight_decay is not None:
         training["weight_decay"] = parameters.weight_decay
     if begun:
-        training["finetune"] = _finetune(stage, parameters, has)
+        training["finetune"] = _finetune(parameters)
     found: dict[str, Any] = {"name": "pet", "training": training}
     if not begun:
-        found["model"] = model_hypers(parameters)
+        found["model"] = parameters.all_hypers()
     return found
 
 
-def _finetune(stage: Stage, parameters: TrainingParameters, has: dict[str, bool]) -> dict[str, Any]:
-    """Return metatrain's ``finetune``: which weights are free, and where those of new heads come from."""
+def _finetune(parameters: TrainingParameters) -> dict[str, Any]:
+    """Return metatrain's ``finetune``: which weights are free."""
     config: dict[Method, dict[str, Any]] = {
         Method.FULL: {},
         Method.LORA: {"rank": parameters.lora_rank, "alpha": parameters.lora_alpha},
@@ -108,13 +109,11 @@ def _finetune(stage: Stage, parameters: TrainingParameters, has: dict[str, bool]
             "last_layer_modules": ["node_last_layers", "edge_last_layers"],
         },
     }
-    inherited = {}
-    if parameters.variant is not None and parameters.inherit_heads:
-        inherited = {name: name.partition("/")[0] for name in _targets(stage, parameters, has)}
+    # new outputs are copies in START_FILE already: metatrain would copy their heads without baseline and scale
     found: dict[str, Any] = {
         "method": parameters.method.value,
         "read_from": START_FILE,
-        "inherit_heads": inherited,
+        "inherit_heads": {},
     }
     if config[parameters.method]:
         found["config"] = config[parameters.method]
@@ -171,9 +170,13 @@ def _name(target: str, parameters: TrainingParameters) -> str:
 
 
 def _has_head(name: str, parameters: TrainingParameters, has: dict[str, bool]) -> bool:
-    """Return whether the direct head ``name`` is trained: metatrain drops those without a target."""
+    """Return whether the direct head ``name`` is trained: metatrain drops those without a target.
+
+    A variant has no direct stress: metatrain divides the output ``non_conservative_stress`` by the volume, but not its
+    variants, so that they could not be a copy of it, nor learn a quantity that does not grow with the cell.
+    """
     kind = "stress" if name.startswith("non_conservative_stress") else "forces"
-    return has[kind] and parameters.direct_weight > 0
+    return has[kind] and parameters.direct_weight > 0 and (kind == "forces" or parameters.variant is None)
 
 
 def _targets(stage: Stage, parameters: TrainingParameters, has: dict[str, bool]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiida_pet.schemas import read_as
-from aiida_pet.training.presets import Architecture, check_hypers
+from aiida_pet.training.presets import Architecture, check_hypers, merged_hypers
 
 
 class Mode(StrEnum):
@@ -134,6 +134,12 @@ class TrainingParameters(BaseModel):
         gt=0,
         description="largest stress; a row with a larger stress is refused",
         json_schema_extra=_unit("eV/A^3"),
+    )
+    min_distance: float = Field(
+        0.5,
+        ge=0,
+        description="smallest allowed distance between two atoms; a row with a shorter distance is refused",
+        json_schema_extra=_unit("A"),
     )
     min_rows: int = Field(
         8, ge=4, description="smallest number of rows in a training set; a smaller set is refused"
@@ -278,7 +284,7 @@ class TrainingParameters(BaseModel):
 
     @model_validator(mode="after")
     def _known_hypers(self) -> Self:
-        check_hypers(self.hypers)
+        check_hypers(self.hypers, self.all_hypers())
         return self
 
     @model_validator(mode="after")
@@ -293,6 +299,10 @@ class TrainingParameters(BaseModel):
                 "without forces and stress there are no direct heads to train: set epochs_direct=0"
             )
         return self
+
+    def all_hypers(self) -> dict[str, Any]:
+        """Return the hyperparameters of a new model, as metatrain names them."""
+        return merged_hypers(self.architecture, self.cutoff, self.cutoff_width, self.neighbors, self.hypers)
 
     def epochs_of(self, stage: Stage) -> int:
         """Return the number of epochs of ``stage``; a calibration counts as one epoch."""

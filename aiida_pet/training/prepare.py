@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -15,10 +15,14 @@ from ase.data import chemical_symbols
 from aiida_pet.analysis.hull.levels_of_theory import same_level
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.table import Array
+from aiida_pet.training.absurd_sets import check_not_zero, check_outliers, has_many_outliers, outliers
+from aiida_pet.training.label_checks import LabelCheck, LabelChecks, check_units
+from aiida_pet.training.label_pairs import label_pairs
 from aiida_pet.training.labels import Labels, read_labels
 from aiida_pet.training.parameters import TrainingError, TrainingParameters
+from aiida_pet.training.same_frames import frame_keys, joined_groups, told_groups, told_shared, told_twice
 from aiida_pet.training.split import Split, groups_of, split_rows
-from aiida_pet.training.stress_sign import StressCheck, check_stress
+from aiida_pet.words import plural
 
 
 @dataclass(frozen=True)
@@ -42,17 +46,35 @@ class Part:
 
 
 @dataclass(frozen=True)
+class RefusedRows:
+    """Rows of a set that are refused for one thing.
+
+    :ivar name: name of the set.
+    :ivar why: reason, without what differs from row to row.
+    :ivar rows: (id, value) of each, the worst first; the value in words, empty if there is none.
+    """
+
+    name: str
+    why: str
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Prepared:
     """What a training is made of.
 
     :ivar parts: name of the input (training, validation, test, old) -> its part.
-    :ivar stress_check: what energies of the training rows say of their stresses.
+    :ivar stress_check: what energies of the training set say of its stresses.
+    :ivar force_check: what they say of its forces.
     :ivar level_of_theory: level of theory of the labels, empty if unknown.
+    :ivar notes: what is odd, in words.
     """
 
     parts: dict[str, Part]
-    stress_check: StressCheck
+    stress_check: LabelCheck
+    force_check: LabelCheck
     level_of_theory: str
+    notes: tuple[str, ...] = ()
 
     def count(self, split: Split) -> int:
         """Return how many rows of all sets are used for ``split``."""
@@ -75,11 +97,24 @@ class Prepared:
 
     @property
     def refused(self) -> dict[str, int]:
-        """Why -> how many rows are refused for it, figures in it left out, the most frequent first."""
+        """Why -> how many rows are refused for it, the most frequent first."""
         counts: Counter[str] = Counter()
-        for part in self.parts.values():
-            counts.update(_without_figures(text) for text in part.labels.reasons.tolist() if text)
+        for one in self.refused_rows:
+            counts[one.why] += len(one.rows)
         return dict(counts.most_common())
+
+    @property
+    def refused_rows(self) -> list[RefusedRows]:
+        """Which rows are refused, by set and reason, the most frequent first."""
+        found = []
+        for name, part in self.parts.items():
+            labels, ids = part.labels, part.table.ids.astype(str)
+            for why in np.unique(labels.kinds[labels.kinds != ""]).tolist():
+                rows = np.flatnonzero(labels.kinds == why)
+                rows = rows[np.argsort(-labels.excess[rows], kind="stable")]
+                told = tuple(zip(ids[rows].tolist(), labels.values[rows].tolist(), strict=True))
+                found.append(RefusedRows(name, why, told))
+        return sorted(found, key=lambda one: -len(one.rows))
 
 
 TRAINING, VALIDATION, TEST, OLD = "training", "validation", "test", "old"
@@ -99,11 +134,13 @@ def prepare(
     :param tables: ``training`` and, if there are, ``validation``, ``test`` and ``old``.
     :param elements: atomic numbers that the model that is begun from knows; None for a new model.
     :param known_level: level of theory of the model that is begun from, empty if unknown or of no matter.
-    :raises TrainingError: if the set is too small, its rows are of two levels of theory, or stresses have another sign
-        or unit.
+    :raises TrainingError: if a column that is named is missing, the set is too small, its rows are of two levels of
+        theory, labels have another sign or unit, or a set of others is the training set.
     """
+    check_columns(tables, parameters)
     parts: dict[str, Part] = {}
     known = None if elements is None else list(elements)
+    keys = {name: frame_keys(table) for name, table in tables.items()}
     for name in SETS:
         if name not in tables:
             continue
@@ -112,7 +149,7 @@ def prepare(
         groups = groups_of(table, parameters.group if name == TRAINING or _has(table, parameters) else None)
         if name == TRAINING:
             split = split_rows(
-                groups,
+                joined_groups(groups, keys[name]),
                 labels.taken,
                 parameters,
                 validation=VALIDATION not in tables,
@@ -122,28 +159,139 @@ def prepare(
             used = Split.VALIDATION if name == VALIDATION else Split.TEST
             split = np.where(labels.taken, used.value, Split.REFUSED.value)
         parts[name] = Part(table, labels, groups, split)
-        if name == TRAINING and known is None:  # what the training set lacks cannot be learnt
+        if name == TRAINING and known is None and (split == Split.TRAINING.value).any():
+            # what the training set lacks cannot be learnt
             rows = np.repeat(split == Split.TRAINING.value, np.diff(table.offsets))
             known = np.unique(table.numbers[rows]).tolist()
             parts[name] = _without_foreign(parts[name], known)
-    part = parts[TRAINING]
-    # without a column that names the crystal, cells of the same atoms are compared
-    crystals = part.groups if parameters.group is not None else np.full(len(part.table), "")
-    stress_check = check_stress(part.table, part.labels.energy, part.labels.stress, crystals)
-    if stress_check.problem:
-        raise TrainingError(stress_check.problem)
-    prepared = Prepared(parts, stress_check, _level(parts, parameters, known_level))
+    checks = _check_labels(parts, parameters)
+    level = _level(parts, parameters, known_level)
+    notes = [*_odd_ratios(checks), *_told_columns(tables, parameters), *_same_frames(parts, keys, parameters)]
+    own = checks[TRAINING]
+    prepared = Prepared(parts, own.stress, own.forces, level, tuple(notes))
     check_size(prepared, parameters)
+    for name, part in parts.items():
+        check_outliers(part.labels, name)
     return prepared
+
+
+def check_columns(tables: dict[str, StructureTable], parameters: TrainingParameters) -> None:
+    """:raises TrainingError: if a column by which rows are grouped, told or compared is in no set."""
+    training = tables[TRAINING]
+    groups_of(training, parameters.group)
+    default = TrainingParameters.model_fields["level_column"].default
+    for option, column, where in (
+        ("report_by", parameters.report_by, list(tables.values())),
+        ("level_column", parameters.level_column, [training]),
+    ):
+        if column is None or (option == "level_column" and column == default):
+            continue
+        if not any(column in table.columns for table in where):
+            raise TrainingError(
+                f"{option} = {column!r}: the set has no such column; it has {', '.join(training.columns) or 'none'}"
+            )
+
+
+def _told_columns(tables: dict[str, StructureTable], parameters: TrainingParameters) -> list[str]:
+    """Return which sets lack a column that others have."""
+    return [
+        f"the {name} set has no column {column!r} ({option})"
+        for option, column in (
+            ("group", parameters.group),
+            ("report_by", parameters.report_by),
+            ("level_column", parameters.level_column),
+        )
+        if column is not None and any(column in table.columns for table in tables.values())
+        for name, table in tables.items()
+        if column not in table.columns
+    ]
+
+
+def _check_labels(parts: dict[str, Part], parameters: TrainingParameters) -> dict[str, LabelChecks]:
+    """Return what energies say of the other labels of each set.
+
+    :raises TrainingError: if they say that signs or units are wrong, or labels are all zero.
+    """
+    found = {}
+    for name, part in parts.items():
+        labels = part.labels
+        check_not_zero(part.table, labels, name)
+        # without a column that names the crystal, cells of the same atoms are compared
+        crystals = part.groups if _has(part.table, parameters) else np.full(len(part.table), "")
+        rows = labels.taken
+        if has_many_outliers(labels):  # those that another unit put out of bounds tell which it is
+            rows = rows | (outliers(labels) & np.isfinite(labels.energy))
+        checks = check_units(label_pairs(part.table, labels, crystals, rows))
+        if checks.problem:
+            raise TrainingError(f"{name} set: {checks.problem}")
+        found[name] = checks
+    return found
+
+
+def _odd_ratios(checks: dict[str, LabelChecks]) -> list[str]:
+    """Return ratios that are not 1, but near it, and sets of which a part has other ratios."""
+    told = []
+    for name, one in checks.items():
+        for what, check in (("stresses", one.stress), ("forces", one.forces)):
+            if check.is_odd:
+                told.append(
+                    f"{name} set: energies change {check.ratio:.2f} times as much as the {what} predict, expected 1: "
+                    f"either the energies or the {what} may be of another unit, or not of the same calculation"
+                )
+            if check.is_mixed:
+                told.append(
+                    f"{name} set: in {check.misfits} of {check.pairs} pairs of frames the energies do not fit the "
+                    f"{what}, though they do in the others: rows may be of several units or calculations"
+                )
+    return told
+
+
+def _same_frames(parts: dict[str, Part], keys: dict[str, Array], parameters: TrainingParameters) -> list[str]:
+    """Return which frames, or crystals, are in a set that is to judge the training and in the training set.
+
+    :raises TrainingError: if all frames of such a set are.
+    """
+    training = parts[TRAINING]
+    told = told_twice(training.table, training.labels.energy, training.labels.taken, keys[TRAINING])
+    trained = training.rows(Split.TRAINING)
+    own = keys[TRAINING][training.labels.taken]
+    for name in (VALIDATION, TEST):
+        if name not in parts:
+            continue
+        part = parts[name]
+        used = np.flatnonzero(part.labels.taken)
+        count, shared = told_shared(part.table.ids[used], keys[name][used], own, name)
+        if count and count == len(used):
+            raise TrainingError(
+                f"{shared}. Errors on crystals that were trained on say nothing; give other crystals, or leave the "
+                f"{name} set out, so that a part of the training set is kept for this"
+            )
+        told += [shared] if shared else []
+        if parameters.group is not None and _has(part.table, parameters):
+            crystals = told_groups(part.groups[used], training.groups[trained], name, parameters.group)
+            told += [crystals] if crystals else []
+    if VALIDATION in parts and TEST in parts:
+        used, validated = (np.flatnonzero(parts[name].labels.taken) for name in (TEST, VALIDATION))
+        _, shared = told_shared(
+            parts[TEST].table.ids[used],
+            keys[TEST][used],
+            keys[VALIDATION][validated],
+            TEST,
+            VALIDATION,
+        )
+        told += [shared] if shared else []
+    return told
 
 
 def check_size(prepared: Prepared, parameters: TrainingParameters) -> None:
     """:raises TrainingError: if there are too few rows to train on, or none to validate with."""
     count, least = prepared.count(Split.TRAINING), max(parameters.min_rows, len(prepared.elements) + 1)
-    why = "; ".join(f"{n} refused: {text}" for text, n in list(prepared.refused.items())[:3])
+    causes = [f"{n} refused: {text}" for text, n in list(prepared.refused.items())[:3]]
+    why = "; ".join([*_told_split(prepared, parameters), *causes])
     if count < least:
         raise TrainingError(
-            f"{count} rows to train on, expected {least} or more for {len(prepared.elements)} elements"
+            f"{count} rows to train on, expected {least} or more"
+            + (f" for {len(prepared.elements)} elements" if prepared.elements else "")
             + (f" ({why})" if why else "")
         )
     if not prepared.count(Split.VALIDATION):
@@ -153,6 +301,30 @@ def check_size(prepared: Prepared, parameters: TrainingParameters) -> None:
         )
 
 
+def _told_split(prepared: Prepared, parameters: TrainingParameters) -> list[str]:
+    """Return how the rows that can be used were split, where that takes some away from the training."""
+    part = prepared.parts[TRAINING]
+    taken = part.split != Split.REFUSED.value
+    if not taken.any():
+        return []
+    of_what = "frames" if parameters.group is None else f"crystals of the column {parameters.group}"
+    counts = {
+        split.value: (
+            len(np.unique(part.groups[part.split == split.value])),
+            int((part.split == split.value).sum()),
+        )
+        for split in (Split.TRAINING, Split.VALIDATION, Split.TEST)
+    }
+    if not counts["validation"][1] and not counts["test"][1]:
+        return []
+    told = ", ".join(f"{groups} to {name} ({plural(rows, 'row')})" for name, (groups, rows) in counts.items())
+    return [
+        f"the split gives whole {of_what}, of which there are {len(np.unique(part.groups[taken]))}: {told}; give more "
+        "of them, a validation set and a test set of their own, or other values of validation_fraction and "
+        "test_fraction"
+    ]
+
+
 def _has(table: StructureTable, parameters: TrainingParameters) -> bool:
     return parameters.group is not None and parameters.group in table.columns
 
@@ -160,16 +332,19 @@ def _has(table: StructureTable, parameters: TrainingParameters) -> bool:
 def _without_foreign(part: Part, known: list[int]) -> Part:
     """Return ``part`` without validation and test rows of elements that no training row has."""
     offsets = part.table.offsets
-    reasons, split = part.labels.reasons.astype(object), part.split.astype(object)
+    split = part.split.astype(object)
+    labels = part.labels
+    reasons, kinds, values = (array.astype(object) for array in (labels.reasons, labels.kinds, labels.values))
     for row in np.flatnonzero(np.isin(split, (Split.VALIDATION.value, Split.TEST.value))).tolist():
         foreign = np.setdiff1d(part.table.numbers[offsets[row] : offsets[row + 1]], known)
         if len(foreign):
-            reasons[row] = f"no training row has {' '.join(chemical_symbols[z] for z in foreign)}"
+            values[row] = " ".join(chemical_symbols[z] for z in foreign)
+            reasons[row], kinds[row] = (
+                f"no training row has {values[row]}",
+                "no training row has its elements",
+            )
             split[row] = Split.REFUSED.value
-    labels = part.labels
-    labels = Labels(
-        labels.energy, labels.forces, labels.stress, reasons.astype(str), labels.levels, labels.columns
-    )
+    labels = replace(labels, reasons=reasons.astype(str), kinds=kinds.astype(str), values=values.astype(str))
     return Part(part.table, labels, part.groups, split.astype(str))
 
 
@@ -196,17 +371,3 @@ def _level(parts: dict[str, Part], parameters: TrainingParameters, known_level: 
             "the new level a variant of its own (variant=NAME)"
         )
     return level or known_level
-
-
-def _without_figures(text: str) -> str:
-    """Return ``text`` with its first figure left out, so that rows refused for one thing are counted together."""
-    words = text.split()
-    return " ".join("..." if _is_figure(word) and place < 5 else word for place, word in enumerate(words))
-
-
-def _is_figure(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True

@@ -72,11 +72,60 @@ HYPERS = frozenset(
 """Of metatrain's hyperparameters of PET those that the batched engine evaluates itself."""
 
 
-def check_hypers(hypers: Mapping[str, Any]) -> None:
-    """:raises ValueError: for a hyperparameter that there is not, or that the engine does not evaluate."""
+_COUNTS = (
+    "d_pet",
+    "d_head",
+    "d_node",
+    "d_feedforward",
+    "num_heads",
+    "num_attention_layers",
+    "num_gnn_layers",
+)
+
+
+def merged_hypers(
+    architecture: Architecture,
+    cutoff: float,
+    cutoff_width: float,
+    neighbors: int | None,
+    hypers: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the hyperparameters of a new model, as metatrain names them.
+
+    :param hypers: hyperparameters that replace the others.
+    """
+    found: dict[str, Any] = dict(PRESETS[architecture])
+    found |= {"cutoff": cutoff, "cutoff_width": cutoff_width, "num_neighbors_adaptive": neighbors}
+    return found | dict(hypers)
+
+
+def check_hypers(hypers: Mapping[str, Any], merged: Mapping[str, Any]) -> None:
+    """Check hyperparameters before metatrain does it on the compute node.
+
+    :param hypers: those that were given.
+    :param merged: all of them, see :func:`merged_hypers`.
+    :raises ValueError: for a hyperparameter that there is not, that the engine does not evaluate, or that does not fit
+        the others.
+    """
     unknown = sorted(set(hypers) - HYPERS)
     if unknown:
         raise ValueError(f"unknown hypers {unknown}; known are {', '.join(sorted(HYPERS))}")
-    d_pet, heads = hypers.get("d_pet"), hypers.get("num_heads")
-    if d_pet is not None and heads is not None and d_pet % heads:
-        raise ValueError(f"d_pet {d_pet} is not a multiple of num_heads {heads}")
+    for name in _COUNTS:
+        value = merged[name]
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"hypers {name} = {value!r}: expected a whole number >= 1")
+    d_pet, heads = merged["d_pet"], merged["num_heads"]
+    if d_pet % heads:
+        raise ValueError(
+            f"d_pet {d_pet} is not a multiple of num_heads {heads}: set both in hypers, such as "
+            f"{{d_pet: {heads * max(1, round(d_pet / heads))}, num_heads: {heads}}}"
+        )
+    cutoff, width = merged["cutoff"], merged["cutoff_width"]
+    for name, value in (("cutoff", cutoff), ("cutoff_width", width)):
+        if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+            raise ValueError(f"{name} = {value!r}: expected a number > 0 (A)")
+    if width >= cutoff:
+        raise ValueError(
+            f"cutoff_width {width:g} A is not below the cutoff {cutoff:g} A: over this width, inside the cutoff, "
+            "neighbours fade out"
+        )

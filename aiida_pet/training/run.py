@@ -33,12 +33,13 @@ from aiida_pet.job.stop_signals import stop_at_signals
 from aiida_pet.training import checkpoints, curve, folder
 from aiida_pet.training.finish import Work, finish, rows_table
 from aiida_pet.training.folder import End, TrainingJob
+from aiida_pet.training.levels import level_of
 from aiida_pet.training.node import (
     LAST_FILE,
     DeviceError,
     device_of,
     end,
-    log_end,
+    failure_of,
     log_says,
     read_sets,
     start_metatrain,
@@ -46,7 +47,10 @@ from aiida_pet.training.node import (
 from aiida_pet.training.options import START_FILE, write_frames, write_options
 from aiida_pet.training.parameters import Stage, TrainingError, TrainingParameters, parse_training
 from aiida_pet.training.prepare import Prepared, prepare
+from aiida_pet.training.scales import check_label_counts
 from aiida_pet.training.split import Split
+from aiida_pet.training.start import prepare_start
+from aiida_pet.words import plural
 
 logger = logging.getLogger(__name__)
 
@@ -129,11 +133,23 @@ class Training:
         elements = None
         if model is not None:
             elements = checkpoints.write_start(model, job.model_sha256, self.path / START_FILE)["elements"]
-        prepared = prepare(read_sets(self.path), parameters, elements=elements, known_level=job.known_level)
+        known = level_of(job.known_level, parameters.variant)
+        prepared = prepare(read_sets(self.path), parameters, elements=elements, known_level=known)
+        check_label_counts(prepared)
         rows_table(prepared).save(self.path / folder.ROWS_FILE)
         write_frames(self.path, prepared)
-        write_options(self.path, job.stage, parameters, prepared, device=device, begun=model is not None)
+        options = write_options(
+            self.path,
+            job.stage,
+            parameters,
+            prepared,
+            device=device,
+            begun=model is not None,
+            elements=elements,
+        )
         self._take_up(parameters)
+        if model is not None and job.stage is not Stage.CALIBRATE and checkpoints.newest(self.path) is None:
+            prepare_start(self.path, job, parameters, prepared, options["training_set"]["targets"])
         last = self._train(job.stage, parameters)
         self._beat(step="running", message="taking errors")
         outcome = self._outcome(job, parameters, prepared)
@@ -165,7 +181,7 @@ class Training:
                 time.sleep(POLL_S)
                 self._leave_if_stopped(process)
                 self._beat_sometimes()
-            self._check_end(process.returncode)
+            self._check_end(process.returncode, fruitless=True)
         self._set_done(1)
         return target
 
@@ -199,7 +215,7 @@ class Training:
             self._leave_if_stopped(process)
             self._beat_sometimes()
             time.sleep(POLL_S)
-        self._check_end(code)
+        self._check_end(code, fruitless=self._done == begun_with)
 
     def _judge_walltime(self, process: subprocess.Popen[bytes], begun_with: int) -> None:
         """:raises _LeftError: if the walltime holds too few epochs, or not another one."""
@@ -215,11 +231,11 @@ class Training:
             self._end(process)
             needed = folder.LEAST_EPOCHS * SPARE * self._epoch_s + used - done_here * self._epoch_s
             needed += self._settings.walltime_margin_s
+            fit = f"{plural(epochs, 'epoch')} {'fits' if epochs == 1 else 'fit'}"
             raise _LeftError(
                 End.SHORT_WALLTIME,
-                f"an epoch takes {self._epoch_s:.0f} s, so that {epochs} epochs fit into the walltime of "
-                f"{walltime:.0f} s beside the start and the margin, but {folder.LEAST_EPOCHS} must fit: ask for "
-                f"{needed:.0f} s or more",
+                f"an epoch takes {self._epoch_s:.0f} s, so that {fit} into the walltime of {walltime:.0f} s beside the "
+                f"start and the margin, but {folder.LEAST_EPOCHS} must fit: ask for {needed:.0f} s or more",
             )
         if used + SPARE * self._epoch_s > usable:
             self._end(process)
@@ -247,19 +263,19 @@ class Training:
         if found is not None and found[0] + 1 > self._done:
             self._set_done(found[0] + 1)
 
-    def _check_end(self, code: int | None) -> None:
-        """:raises _LeftError: unless metatrain ended well."""
+    def _check_end(self, code: int | None, *, fruitless: bool) -> None:
+        """Check that metatrain ended well.
+
+        :param fruitless: whether it ended before its first epoch.
+        :raises _LeftError: unless it did.
+        """
         if code == 0:
             return
         if code in (-signal.SIGTERM, -signal.SIGINT):
             self._stop = self._stop or f"signal {signal.Signals(-code).name} to metatrain"
             left = self._progress.rows_total - self._done
             raise _LeftError(ExitStatus.ROWS_LEFT.name, f"{self._stop}; {left} epochs are left")
-        text = log_end(self.path)
-        memory = "out of memory" in text.lower() or "OutOfMemory" in text
-        name = ExitStatus.OUT_OF_MEMORY.name if memory else ExitStatus.CRASHED.name
-        how = f"signal {-code}" if code is not None and code < 0 else f"status {code}"
-        raise _LeftError(name, f"metatrain ended with {how}: {text}")
+        raise _LeftError(*failure_of(self.path, code, fruitless=fruitless))
 
     # -- how far it is -----------------------------------------------------------------------------------------
 

@@ -54,3 +54,30 @@ def test_column_that_is_not_there_says_how_to_make_it(
     told = invoke("select", make_structures(3).pk, "-o", tmp_path / "c.json", status=1).output
     assert "aiida-pet launch calibrate" in told
     assert not (tmp_path / "c.json").exists()
+
+
+def test_file_holds_no_results_that_a_training_would_take_for_labels(
+    read: Callable[..., Any], aiida_profile: Any, tmp_path: Path
+) -> None:
+    from aiida_pet.io.readers import read_structures
+    from aiida_pet.training.labels import read_labels
+    from aiida_pet.training.parameters import TrainingError, parse_training
+
+    table = StructureSetData({f"w-{i}": bulk("W", a=3.1 + 0.02 * i) for i in range(4)}).to_table()
+    for name in ("energy", "input_energy"):
+        table.set_column(name, np.arange(4.0), "eV")
+    for name in ("stress", "input_stress"):
+        table.set_column(name, np.ones((4, 6)), "eV/A^3")
+    for name in ("forces", "input_forces"):
+        table.atom_columns[name] = np.ones((4, 3))
+    table.set_column("uncertainty", np.arange(4.0) + 1, "eV")
+    table.set_column("status", np.array(["not_converged"] * 4))
+    node = StructureSetData.from_table(table).store()
+    for suffix in ("extxyz", "json"):
+        target = tmp_path / f"for-dft.{suffix}"
+        read("select", node.pk, "--count", 3, "--pool", 1, "-o", target)
+        again = read_structures(target).table
+        assert again.columns["uncertainty"].tolist() == [4.0, 3.0, 2.0]
+        with pytest.raises(TrainingError, match="no energies"):
+            read_labels(again, parse_training({}))
+    assert not ase.io.read(tmp_path / "for-dft.extxyz").calc

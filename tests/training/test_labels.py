@@ -38,6 +38,37 @@ def test_missing_and_absurd_labels_refuse_their_rows_and_no_others() -> None:
     assert [place for place, reason in enumerate(reasons) if reason] == [1, 2, 3, 4]
 
 
+def test_refusals_say_what_stands_there_and_how_far_out_it_is() -> None:
+    table = labelled(12)
+    table.columns["input_energy"][1] = np.inf
+    table.columns["input_energy"][2] += 4000.0
+    table.columns["input_energy"][3] -= 40000.0
+    labels = read_labels(table, PARAMETERS)
+    assert labels.reasons[1] == "its energy is inf"
+    assert (labels.kinds[1], labels.values[1]) == ("its energy is not finite", "inf")
+    assert labels.kinds[2] == labels.kinds[3]
+    assert labels.values[3] == "-1e+04 eV/atom"
+    assert labels.excess[3] > 9 * labels.excess[2] > 900
+    assert not labels.excess[labels.taken].any()
+
+
+@pytest.mark.parametrize("fault", ["overlap", "position", "cell", "volume"])
+def test_geometry_that_no_task_takes_is_not_trained_on(fault: str) -> None:
+    table = labelled(6)
+    if fault == "overlap":
+        table.positions[9] = table.positions[8] + [0, 0, 0.3]
+    elif fault == "position":
+        table.positions[9, 1] = np.nan
+    elif fault == "cell":
+        table.cells[2, 0, 0] = np.inf
+    else:
+        table.cells[2, 1] = table.cells[2, 0]
+    labels = read_labels(table, PARAMETERS)
+    assert labels.taken.tolist() == [True, True, False, True, True, True]
+    assert labels.kinds[2] == "its geometry is invalid"
+    assert labels.reasons[2].startswith("its geometry is invalid: ")
+
+
 def test_rows_without_forces_or_stress_are_taken_and_a_column_of_nothing_is_none() -> None:
     table = labelled(6)
     table.atom_columns["input_forces"][:4] = np.nan

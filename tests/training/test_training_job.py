@@ -221,8 +221,11 @@ def test_bad_data_and_a_broken_metatrain_say_why(tmp_path: Path, monkeypatch: py
     assert Training(few).run() is ExitStatus.BAD_JOB
     assert progress(few).message.startswith("BAD_DATA: 12 rows to train on, expected 100 or more")
     broken = write_job(tmp_path / "broken", hypers={"normalization": "none"})
-    assert Training(broken).run() is ExitStatus.CRASHED
-    assert "metatrain ended with status" in progress(broken).message
+    assert Training(broken).run() is ExitStatus.BAD_JOB
+    told = progress(broken).message
+    assert told.startswith(
+        "REPEATS: metatrain ended with status 1: ValidationError: model.normalization: Input"
+    )
 
 
 def test_pairs_are_told_of_what_is_known_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from aiida_pet.training.options import write_frames, write_options
 from aiida_pet.training.parameters import Mode, Stage, TrainingError, parse_training
 from aiida_pet.training.prepare import prepare
 from aiida_pet.training.presets import PRESETS
+from aiida_pet.training.scales import check_label_counts
 from support.labelled_crystals import TINY, labelled
 
 
@@ -43,6 +44,11 @@ def test_stages_by_mode() -> None:
         ({"epoch": 3}, "epoch: unknown; known are architecture, .*epochs"),
         ({"epochs": 0}, "epochs = 0: expected a whole number >= 1"),
         ({"hypers": {"d_pett": 3}}, r"unknown hypers \['d_pett'\]; known are .*d_pet"),
+        ({"hypers": {"num_heads": 3}}, "d_pet 4 is not a multiple of num_heads 3"),
+        ({"architecture": "xs", "hypers": {"d_pet": 7}}, "d_pet 7 is not a multiple of num_heads 8"),
+        ({"hypers": {"d_pet": "wide"}}, "d_pet = 'wide': expected a whole number"),
+        ({"cutoff": 1.5, "cutoff_width": 3.0}, "cutoff_width 3 A is not below the cutoff 1.5 A"),
+        ({"hypers": {"cutoff_width": 9.0}}, "cutoff_width 9 A is not below the cutoff 4 A"),
         ({"validation_fraction": 0.6, "test_fraction": 0.5}, "leave nothing to train on"),
     ],
 )
@@ -64,15 +70,48 @@ def test_direct_stage_has_no_gradients_and_the_conservative_one_a_small_weight_o
     assert "model" not in later  # the checkpoint knows
 
 
-def test_variant_names_all_targets_and_inherits_their_heads(tmp_path: Path) -> None:
-    options = options_of(tmp_path, Stage.CONSERVATIVE, begun=True, variant="r2scan")
-    assert set(options["training_set"]["targets"]) == {
-        "energy/r2scan",
-        "non_conservative_force/r2scan",
-        "non_conservative_stress/r2scan",
-    }
-    inherited = options["architecture"]["training"]["finetune"]["inherit_heads"]
-    assert inherited["non_conservative_force/r2scan"] == "non_conservative_force"
+def test_variant_names_its_targets_and_has_no_direct_stress(tmp_path: Path) -> None:
+    training = options_of(tmp_path, Stage.CONSERVATIVE, begun=True, variant="r2scan")
+    # metatrain divides the direct stress by the volume, but not that of a variant
+    assert set(training["training_set"]["targets"]) == {"energy/r2scan", "non_conservative_force/r2scan"}
+    settings = training["architecture"]["training"]
+    assert set(settings["loss"]) == set(training["training_set"]["targets"])
+    assert settings["per_structure_targets"] == []
+    # copies are in the checkpoint that it begins with, with their scales: metatrain would copy heads alone
+    assert settings["finetune"]["inherit_heads"] == {}
+
+
+def test_element_whose_forces_vanish_gets_the_scale_of_all_atoms(tmp_path: Path) -> None:
+    table = labelled()
+    gold = table.numbers == 79
+    parameters = parse_training(TINY)
+    plain = write_options(
+        tmp_path,
+        Stage.DIRECT,
+        parameters,
+        prepare({"training": table}, parameters),
+        device="cpu",
+        begun=False,
+    )
+    assert "fixed_scaling_weights" not in plain["architecture"]["training"]
+    table.atom_columns["input_forces"][gold] = 0.0
+    prepared = prepare({"training": table}, parameters)
+    told = write_options(tmp_path, Stage.DIRECT, parameters, prepared, device="cpu", begun=False)
+    scales = told["architecture"]["training"]["fixed_scaling_weights"]["non_conservative_force"]
+    assert set(scales) == {29, 79}
+    used = np.repeat(prepared.parts["training"].split == "training", table.n_atoms)
+    forces = table.atom_columns["input_forces"]
+    assert scales[79] == pytest.approx(np.sqrt((forces[used] ** 2).mean()))
+    assert scales[29] == pytest.approx(np.sqrt((forces[used & ~gold] ** 2).mean()))
+
+
+def test_parts_without_forces_are_refused_before_anything_starts() -> None:
+    table = labelled()
+    parameters = parse_training(TINY)
+    split = prepare({"training": table}, parameters).parts["training"].split
+    table.atom_columns["input_forces"][np.repeat(split == "validation", table.n_atoms)] = np.nan
+    with pytest.raises(TrainingError, match=r"no row of the validation part has forces.*forces=null"):
+        check_label_counts(prepare({"training": table}, parameters))
 
 
 def test_frames_carry_labels_and_nan_where_they_are_missing(tmp_path: Path) -> None:

@@ -323,9 +323,22 @@ def test_status_and_results_of_a_training_tell_epochs_and_errors(tuned: Any) -> 
     assert "energy_mae" in command("results", tuned.pk, "--format", "csv")
 
 
+def test_list_counts_no_rows_of_a_training_and_trace_tells_what_a_row_was_used_for(scratch: Any) -> None:
+    from aiida_pet.campaigns import trace
+    from aiida_pet.campaigns.listing import launches
+
+    line = next(one for one in launches() if one.pk == scratch.pk)
+    assert (line.rows_done, line.rows) == (None, None)
+    row = str(scratch.outputs.rows.ids[0])
+    steps = trace(scratch, row)
+    assert steps[0].row["split"] in ("training", "validation", "test")
+    told = {step.role: step.node.uuid for step in steps}
+    assert told["training set"] == scratch.inputs.structures.uuid
+
+
 def test_model_that_was_trained_is_exported_with_what_made_it(tuned: Any, tmp_path: Path) -> None:
     target = tmp_path / "tuned.ckpt"
-    command("model", "export", tuned.outputs.model.pk, "-o", target)
+    command("model", "export", tuned.pk, "-o", target)
     card = json.loads(target.with_suffix(".json").read_text())
     assert card["sha256"] == hashlib.sha256(target.read_bytes()).hexdigest()
     assert [one["stage"] for one in card["trained_by"]] == [
@@ -342,7 +355,8 @@ def test_model_that_was_trained_is_exported_with_what_made_it(tuned: Any, tmp_pa
 def test_dry_run_tells_rows_units_sign_and_cost(
     training_set: Any, scratch: Any, site: dict[str, Any]
 ) -> None:
-    options = [f"--set={name}={json.dumps(value)}" for name, value in TINY.items()]
+    new_model = ("architecture", "cutoff", "neighbors", "epochs_direct")  # no effect in a fine-tuning
+    options = [f"--set={name}={json.dumps(value)}" for name, value in TINY.items() if name not in new_model]
     arguments = ["launch", "train", training_set.pk, "--code", site["code"].pk, *options, "--dry-run"]
     model = ["--model", scratch.outputs.model.pk]
     told = command("launch", "finetune", training_set.pk, *model, *arguments[3:])

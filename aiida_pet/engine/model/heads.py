@@ -15,13 +15,10 @@ from typing import Protocol
 import torch
 
 from aiida_pet.engine.batch.batch import Tensor
+from aiida_pet.job import model_outputs
 from aiida_pet.job.parameters import Derivation, Output
 
-ENERGY = "energy"
-DIRECT_FORCES = (
-    "non_conservative_force",
-    "non_conservative_forces",
-)  # today's name, and that of older models
+ENERGY, DIRECT_FORCES = model_outputs.ENERGY, model_outputs.DIRECT_FORCES
 DIRECT_STRESS = "non_conservative_stress"
 UNITS = {ENERGY: "eV", **dict.fromkeys(DIRECT_FORCES, "eV/Angstrom"), DIRECT_STRESS: "eV/Angstrom^3"}
 
@@ -195,10 +192,7 @@ def head_name(names: Sequence[str], bases: Sequence[str], variant: str | None) -
     for name in wanted:
         if name in names:
             return name
-    raise UnsupportedModelError(
-        f"the model has no head {wanted[0]!r}; it has {', '.join(names)}: set forces=conservative and "
-        "stress=conservative and choose a variant that the model has, or use another model"
-    )
+    raise UnsupportedModelError(model_outputs.lacks(wanted[0], names))
 
 
 def uncertainty_name(energy: str) -> str:

@@ -179,7 +179,9 @@ def test_uncertainty_that_a_model_lacks_is_refused():
 
 
 def test_variant_that_a_model_lacks_is_refused():
-    with pytest.raises(UnsupportedModelError, match=r"no head 'energy/pbe'; it has energy, non_cons"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"no output .energy/pbe., but energy, .*: set variant=null"
+    ):
         BatchedPet(tiny_pet(), variant="pbe")
 
 

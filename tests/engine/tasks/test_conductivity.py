@@ -87,6 +87,19 @@ def test_forces_and_conductivity_are_those_of_ase_and_phono3py(load_pet, ase_cal
     wanted = np.array([cell is not None for cell in hand.supercells_with_displacements])
     np.testing.assert_allclose(row.ragged["fc2_forces"][0].reshape(second.shape), second, atol=1e-6)
     np.testing.assert_allclose(row.ragged["fc3_forces"][0].reshape(-1, 54, 3), third[wanted], atol=1e-6)
+    answer = transport_of_row(row, parse_parameters(Task.CONDUCTIVITY, GIVEN | {"transport": "rta"}))
+    assert answer.failed == ""
+    third[wanted] = row.ragged["fc3_forces"][0].reshape(-1, 54, 3)
+    same = conductivity_by_hand(hand, row.ragged["fc2_forces"][0].reshape(second.shape), third)
+    assert answer.columns["kappa_300"] == pytest.approx(same, rel=1e-6)
+
+
+def conductivity_by_hand(hand: Any, second: np.ndarray, third: np.ndarray) -> float:
+    """Return the mean conductivity at 300 K.
+
+    With the same forces it is the same. Forces that differ by rounding are not enough: on so coarse a mesh the
+    tetrahedron method makes a jump of half a percent where rounding parts two frequencies that symmetry makes equal.
+    """
     hand.phonon_forces, hand.forces = second, third
     hand.produce_fc2()
     hand.symmetrize_fc2()
@@ -95,10 +108,7 @@ def test_forces_and_conductivity_are_those_of_ase_and_phono3py(load_pet, ase_cal
     hand.mesh_numbers = [5, 5, 5]
     hand.init_phph_interaction()
     hand.run_thermal_conductivity(temperatures=[300], is_isotope=True)
-    answer = transport_of_row(row, parse_parameters(Task.CONDUCTIVITY, GIVEN | {"transport": "rta"}))
-    assert answer.failed == ""
-    expected = hand.thermal_conductivity.kappa[0, 0, :3].mean()
-    assert answer.columns["kappa_300"] == pytest.approx(expected, rel=1e-3)
+    return float(hand.thermal_conductivity.kappa[0, 0, :3].mean())
 
 
 def test_given_cells_stand_over_parameters_and_two_kinds_go_through_one_queue(tiny):
