@@ -47,31 +47,6 @@ PRESETS: Mapping[Architecture, Mapping[str, int]] = {
     Architecture.XL: _size(640, 5, 3),  # 722 million
 }
 
-HYPERS = frozenset(
-    {
-        "cutoff",
-        "num_neighbors_adaptive",
-        "adaptive_cutoff_method",
-        "cutoff_function",
-        "cutoff_width",
-        "cutoff_width_adaptive",
-        "d_pet",
-        "d_head",
-        "d_node",
-        "d_feedforward",
-        "num_heads",
-        "num_attention_layers",
-        "num_gnn_layers",
-        "normalization",
-        "activation",
-        "attention_temperature",
-        "transformer_type",
-        "featurizer_type",
-    }
-)
-"""Of metatrain's hyperparameters of PET those that the batched engine evaluates itself."""
-
-
 _COUNTS = (
     "d_pet",
     "d_head",
@@ -81,6 +56,20 @@ _COUNTS = (
     "num_attention_layers",
     "num_gnn_layers",
 )
+HYPERS = frozenset(_COUNTS) | {
+    "cutoff",
+    "num_neighbors_adaptive",
+    "adaptive_cutoff_method",
+    "cutoff_function",
+    "cutoff_width",
+    "cutoff_width_adaptive",
+    "normalization",
+    "activation",
+    "attention_temperature",
+    "transformer_type",
+    "featurizer_type",
+}
+"""Of metatrain's hyperparameters of PET those that the batched engine evaluates itself."""
 
 
 def merged_hypers(
