@@ -14,6 +14,7 @@ from aiida.manage import get_manager
 
 from aiida_pet.campaigns.errors import NoSuchNodeError, WrongNodeError
 from aiida_pet.data.labels import all_labels, labelled
+from aiida_pet.data.pks import node_with_pk
 from aiida_pet.words import did_you_mean
 
 LOGGER = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def _find(name: str, classes: tuple[type, ...]) -> Any:
         if name == LAST:
             return last_launch()
         if name.isdecimal():
-            return orm.load_node(pk=int(name))
+            return node_with_pk(name)
         return _labelled(name, classes) or orm.load_node(uuid=name)
     except exceptions.MultipleObjectsError as error:
         raise NoSuchNodeError(f"several nodes have a uuid that begins with {name!r}") from error

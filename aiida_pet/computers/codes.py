@@ -10,6 +10,7 @@ from aiida.orm import AbstractCode, InstalledCode, PortableCode, QueryBuilder, l
 
 from aiida_pet.computers.kinds import ENGINE_HERE
 from aiida_pet.computers.resources import cores_of
+from aiida_pet.data.pks import checked_pk
 from aiida_pet.words import did_you_mean
 
 
@@ -23,7 +24,7 @@ def find_code(identifier: str) -> AbstractCode:
     :raises CodeError: if there is none, or several.
     """
     try:
-        code: AbstractCode = load_code(int(identifier) if identifier.isdecimal() else identifier)
+        code: AbstractCode = load_code(checked_pk(identifier) if identifier.isdecimal() else identifier)
     except NotExistent as error:
         made = (
             "`aiida-pet setup` makes it" if identifier == ENGINE_HERE else "`verdi code list` shows the codes"

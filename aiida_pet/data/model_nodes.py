@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from uuid import UUID
 
 from aiida import orm
 from aiida.common.exceptions import NotExistent
 from ase.data import chemical_symbols
 
 from aiida_pet.data.model import PetModelData
+from aiida_pet.data.pks import node_with_pk
 from aiida_pet.models.cards import EMBEDDED_NAME, embedded_card
 from aiida_pet.models.registry import list_models
 from aiida_pet.words import did_you_mean, with_article
@@ -38,7 +40,7 @@ def find_model(which: str) -> PetModelData | None:
     """
     if which.isdecimal():
         try:
-            node = orm.load_node(pk=int(which))
+            node = node_with_pk(which)
         except NotExistent as error:
             raise ModelNotFoundError(
                 f"there is no node with pk {which}: see `aiida-pet model list`"
@@ -62,7 +64,10 @@ def find_model(which: str) -> PetModelData | None:
 
 def _processes(which: str) -> list[orm.ProcessNode]:
     """Return the processes with this uuid or label, the newest first."""
-    named = {"or": [{"uuid": which}, {"label": which}]}
+    try:
+        named = {"uuid": str(UUID(which))}
+    except ValueError:  # PostgreSQL compares a uuid with nothing else
+        named = {"label": which}
     query = orm.QueryBuilder().append(orm.ProcessNode, filters=named, tag="process")
     return query.order_by({"process": {"id": "desc"}}).all(flat=True)
 

@@ -220,7 +220,8 @@ def given_matrix(
     """
     given = np.asarray(supercell, dtype=np.float64)
     matrix = np.diag(given) if given.shape == (3,) else given
-    if matrix.shape != (3, 3) or not (matrix == np.round(matrix)).all() or abs(np.linalg.det(matrix)) < 0.5:
+    is_whole = bool(np.isfinite(matrix).all() and (matrix == np.round(matrix)).all())
+    if matrix.shape != (3, 3) or not is_whole or abs(np.linalg.det(matrix)) < 0.5:
         raise ValueError(
             f"{name} = {np.asarray(supercell).tolist()}: expected 3 whole numbers, or a 3 x 3 matrix of whole numbers "
             "whose determinant is not zero"

@@ -226,7 +226,9 @@ def test_what_the_model_lacks_is_refused():
         UnsupportedModelError, match="outputs has uncertainty, but the model, a PET, has no uncertainty"
     ):
         WrappedModel(tiny_pet(), outputs=[Output.UNCERTAINTY])
-    with pytest.raises(UnsupportedModelError, match="no head 'energy/pbe'"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"no output 'energy/pbe', but energy, .*: set variant=null"
+    ):
         WrappedModel(tiny_pet(), variant="pbe")
 
 

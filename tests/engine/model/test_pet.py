@@ -144,7 +144,10 @@ def test_pet_without_the_head_asked_for_is_refused(model_file):
 
     model = load_model(*model_file)
     model.target_names.remove("non_conservative_force")
-    with pytest.raises(UnsupportedModelError, match=r"no head 'non_conservative_force'.*it has energy"):
+    with pytest.raises(
+        UnsupportedModelError,
+        match=r"no output 'non_conservative_force', but energy, .*: set forces=conservative",
+    ):
         BatchedPet(model, forces=D)
 
 
