@@ -25,6 +25,7 @@ from aiida_pet.engine.batch.batch import Batch
 from aiida_pet.engine.batch.neighbors import NeighborList
 from aiida_pet.engine.model.base import BatchModel
 from aiida_pet.engine.tasks.conductivity import ThirdOrderForces
+from aiida_pet.engine.tasks.static import Static
 from aiida_pet.engine.tasks.waiting import WaitingRows, neighbor_counts
 from aiida_pet.job.folder import TRANSPORT_FILE, EngineSettings, JobFolder, JobSpec
 from aiida_pet.job.parameters import Dtype, Task, parse_parameters
@@ -131,7 +132,7 @@ def through_model(children: StructureTable, model: BatchModel) -> float:
     counts = neighbor_counts(children, model.cutoff, places, model.device)
     waiting = WaitingRows(children.n_atoms, model.cost.per_atom(counts), places)
     batch = Batch.from_table(children.take(waiting.admit([], model.tokens_in_flight)), model.device)
-    pairs = NeighborList(model.cutoff).update(batch)
+    pairs = NeighborList(model.cutoff, Static.SKIN).update(batch)
     model.evaluate(batch, pairs)
     return 1e3 * seconds(lambda: model.evaluate(batch, pairs), 3) / len(batch.numbers)
 

@@ -39,7 +39,6 @@ ELSEWHERE = {
     "engine/model/test_pet": "base",
     "engine/model/plain/test_pet": "cutoffs geometry layers network weights",
     "engine/symmetry/test_averaging": "rotations_of_rows",
-    "engine/tasks/test_relax": "static",
     "engine/tasks/test_row_state": "cell_filter optimizers",
     "engine/tasks/test_expansion": "runner",
     "figures/test_bands": "dos frequency source thermal",

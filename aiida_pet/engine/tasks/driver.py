@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -53,9 +53,13 @@ class Driver[P: StaticParameters](ABC):
     :param finished: called with each set of rows that finished, statuses and results in their columns.
     :param proceed: called before each step; False stops the run and leaves what is in flight.
     :param refused: row of the table -> why the task does not take it: it is ``failed``.
+    :param stand_in: (N,) row whose neighbours are counted in place of those of each row, where rows are almost the same
+        crystal; None for each row itself. Counts decide only which rows go together.
     """
 
     relaxes_cell = False
+    #: Skin of the neighbour lists, A.
+    SKIN: ClassVar[float] = 0.5
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class Driver[P: StaticParameters](ABC):
         finished: Callable[[StructureTable], None],
         proceed: Callable[[], bool] = lambda: True,
         refused: Mapping[int, str] | None = None,
+        stand_in: Array | None = None,
     ) -> None:
         self.table = table
         self.model = model
@@ -76,6 +81,7 @@ class Driver[P: StaticParameters](ABC):
         self._finished = finished
         self._proceed = proceed
         self._refused = refused or {}
+        self._stand_in = stand_in
         #: whether a row is periodic in exactly two directions, so that there are layer groups to report
         self.has_slabs = bool((table.pbc.sum(axis=1) == 2).any())
         self._has_fixed_atoms = rows_with_fixed_atoms(table)
@@ -83,7 +89,7 @@ class Driver[P: StaticParameters](ABC):
         self._allowed: Tensor | None = (
             self.batch.positions.new_zeros(0, 3, 3) if self._has_fixed_atoms.any() else None
         )
-        self._neighbors = NeighborList(model.cutoff)
+        self._neighbors = NeighborList(model.cutoff, self.SKIN)
         self.rotations_of_rows = RotationsOfRows(table, self.parameters)
         self._row_rotations: list[RowRotations | None] = []  # in the order of the batch
         self._rotations: Rotations | None = None  # made of them when they have changed
@@ -249,8 +255,11 @@ class Driver[P: StaticParameters](ABC):
         if bad:
             self._hand_over_invalid(bad, [problems[row] for row in bad])
         good = np.setdiff1d(np.arange(len(self.table)), bad).tolist()
-        counts = neighbor_counts(self.table, self.model.cutoff, good, self.model.device)
-        self._waiting = WaitingRows(self.table.n_atoms, self.model.cost.per_atom(counts), good)
+        model = self.model
+        stand_in = np.arange(len(self.table)) if self._stand_in is None else self._stand_in
+        looked_at = np.unique(stand_in[good]).tolist()
+        counts = neighbor_counts(self.table, model.cutoff, looked_at, model.device)[stand_in]
+        self._waiting = WaitingRows(self.table.n_atoms, model.cost.per_atom(counts), good)
 
     def _hand_over_invalid(self, rows: list[int], problems: list[tuple[RowStatus | None, str]]) -> None:
         part = self.table.take(rows)

@@ -176,13 +176,18 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
         """
 
     def make_children(self, table: StructureTable, **options: Any) -> Runner:
-        """Return the driver of children: they are evaluated once, unless a task does otherwise.
+        """Return the driver of children: they are displaced supercells, evaluated once, unless a task does otherwise.
 
         Their atoms are not looked at for short distances again, which for supercells costs as much as a twentieth of
-        the model: the row they are made of was.
+        the model: the row they are made of was. Their neighbours are counted once for each supercell of a row, which
+        costs as much.
         """
         parameters = self.static_parameters(symprecs=(), outputs=(), min_distance=0.0)
-        return Static(table, self.model, parameters, **options)
+        names = [self._places[name].row for name in table.ids.tolist()]
+        first: dict[tuple[str, int], int] = {}
+        supercells = enumerate(zip(names, table.n_atoms.tolist(), strict=True))
+        stand_in = np.array([first.setdefault(supercell, row) for row, supercell in supercells])
+        return Static(table, self.model, parameters, stand_in=stand_in, **options)
 
     def usual_evaluations(self) -> float:
         """Return how often the atoms of a child are evaluated, before a child tells."""

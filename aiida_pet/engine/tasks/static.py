@@ -14,6 +14,8 @@ from aiida_pet.job.parameters import StaticParameters
 class Static(Driver[StaticParameters]):
     """Evaluates each row once."""
 
+    SKIN = 1e-3  # rows stand still: enough for rounding, without pairs that the model would mask
+
     def rotations(self, place: int) -> RowRotations | None:
         """Return the rotations of the row at ``place``, which stands still."""
         return self.rotations_of_rows.still(int(self.rows[place]))
