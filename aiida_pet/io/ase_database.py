@@ -1,9 +1,10 @@
 """Reads ASE databases, SQLite and JSON, row by row. No AiiDA.
 
-Key-value pairs are columns; results are taken as :mod:`~aiida_pet.io.input_results` says. ``FixAtoms`` and
+Key-value pairs are columns; results are taken as :mod:`~aiida_pet.io.input_results` says, velocities as
+:mod:`~aiida_pet.io.velocities` does. ``FixAtoms`` and
 ``FixCartesian`` are the column per atom ``fixed_cartesian``, ``FixScaled`` is ``fixed_scaled``, True = held; names of
 other constraints stand in the column ``constraints_not_read``, and no task moves the atoms of such a row. What else a
-row holds (``data`` but for settings of the crystal, magnetic moments, velocities, tags) is left out and counted.
+row holds (``data`` but for settings of the crystal, magnetic moments, tags) is left out and counted.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from aiida_pet.io.ids import id_of, id_text
 from aiida_pet.io.input_results import ResultOptions, take_fields
 from aiida_pet.io.left_out import LeftOut
 from aiida_pet.io.own_record import ATOM_RESULTS, HELD, RESULTS, Plain, own_crystal
+from aiida_pet.io.velocities import with_velocities
 from aiida_pet.tables.fixed_atoms import CARTESIAN, NOT_READ, SCALED
 from aiida_pet.tables.table import Array
 
@@ -78,6 +80,7 @@ def _item_of_row(row: Any, id_key: str | None, dropped: LeftOut, options: Result
         per_atom = {name: value for name, value in per_atom.items() if name not in ("stress", "dipole")}
         whole = {name: value for name, value in results.items() if name not in per_atom}
         atom_fields: dict[str, Any] = {name: row[name] for name in _PER_ATOM if name in row} | per_atom | held
+        atom_fields = with_velocities(atom_fields, atoms.numbers, counted)
         geometry = (len(atoms), atoms.cell.array)
         data = dict(row.data or {})
         given = {name: data.pop(name) for name in GIVEN_COLUMNS if name in data}

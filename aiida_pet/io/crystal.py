@@ -45,6 +45,7 @@ KNOWN_UNITS = {
     "input_stress": "eV/A^3",
     "input_forces": "eV/A",
     "born_charges": "e",
+    "velocities": "A/fs",
 }
 
 # What stands for a missing value among numbers, in small letters.

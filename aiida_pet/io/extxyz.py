@@ -25,6 +25,7 @@ from aiida_pet.io.input_results import ResultOptions, take_fields
 from aiida_pet.io.left_out import LeftOut
 from aiida_pet.io.own_record import ATOM_RESULTS, RESULTS, Plain, own_crystal, parsed
 from aiida_pet.io.symbols import ISOTOPE_NOTE, ISOTOPES, atomic_number
+from aiida_pet.io.velocities import with_velocities
 from aiida_pet.tables.fixed_atoms import CARTESIAN
 from aiida_pet.tables.table import Array
 
@@ -133,6 +134,7 @@ def _crystal(
         results |= {name: arrays.pop(name) for name in ATOM_RESULTS if name in arrays}
         return own_crystal(own, atoms, Plain(fields, arrays, results), id_key, left_out)
     geometry = (len(atoms), atoms.cell.array)
+    arrays = with_velocities(arrays, atoms.numbers, left_out)
     return Crystal(None, atoms, *take_fields(fields, arrays, geometry, options, left_out))
 
 

@@ -1,9 +1,9 @@
 """Crystals that a Python program has: ASE Atoms, pymatgen Structures and entries, AiiDA's StructureData. No AiiDA.
 
-Objects are told by what they can do, so that neither pymatgen nor AiiDA is imported for it. Of Atoms the geometry, held
-atoms (``FixAtoms``, ``FixCartesian``, ``FixScaled``) and results that its calculator has for this very geometry come
-along, as columns ``input_*``, and of ``info`` the settings of a crystal (``q_mesh``, ``fc3_supercell``, ...); nothing
-is calculated. Of pymatgen's objects come what their dictionaries say.
+Objects are told by what they can do, so that neither pymatgen nor AiiDA is imported for it. Of Atoms the geometry,
+velocities, held atoms (``FixAtoms``, ``FixCartesian``, ``FixScaled``) and results that its calculator has for this very
+geometry come along, as columns ``input_*``, and of ``info`` the settings of a crystal (``q_mesh``, ``fc3_supercell``,
+...); nothing is calculated. Of pymatgen's objects come what their dictionaries say.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from aiida_pet.io.ids import id_of
 from aiida_pet.io.input_results import ResultOptions, take_fields
 from aiida_pet.io.json_records import JsonOptions, item_of_record
 from aiida_pet.io.left_out import LeftOut
+from aiida_pet.io.velocities import MASSES, MOMENTA, with_velocities
+from aiida_pet.job.dynamics_columns import VELOCITIES
 from aiida_pet.tables.crystals import StructureTable, StructureTableBuilder
 from aiida_pet.tables.table import Array
 
@@ -138,6 +140,9 @@ def _of_atoms(atoms: Atoms) -> Crystal:
             name: stored[name] for name in ("energy", "free_energy", "stress", "forces") if name in stored
         }
     arrays = {"forces": np.asarray(results.pop("forces"))} if "forces" in results else {}
+    moving = {name: atoms.arrays[name] for name in (MOMENTA, MASSES, VELOCITIES) if name in atoms.arrays}
+    moving = with_velocities(moving, atoms.numbers, LeftOut())
+    arrays |= {VELOCITIES: moving[VELOCITIES]} if VELOCITIES in moving else {}
     geometry = (len(atoms), atoms.cell.array)
     given = {name: atoms.info[name] for name in GIVEN_COLUMNS if name in atoms.info}
     columns, atom_columns = take_fields(given | results, arrays | held, geometry, ResultOptions(), LeftOut())

@@ -17,6 +17,7 @@ from ase.units import GPa
 
 from aiida_pet.io.crystal import meaning_of, scalar, split_fields
 from aiida_pet.io.left_out import LeftOut
+from aiida_pet.job.dynamics_columns import VELOCITIES
 from aiida_pet.names import Sign, StressUnit
 from aiida_pet.tables.fixed_atoms import COLUMNS
 from aiida_pet.tables.table import Array
@@ -106,6 +107,9 @@ def take_fields(
     for name in [name for name in COLUMNS if name in atom_fields]:
         flags = np.asarray(atom_fields.pop(name))
         _keep(atom_columns, name, flags if _are_flags(flags, n_atoms) else None, name, left_out)
+    if VELOCITIES in atom_fields:
+        velocities = _floats(atom_fields.pop(VELOCITIES), (n_atoms, 3))
+        _keep(atom_columns, VELOCITIES, velocities, VELOCITIES, left_out)
     targets = set(options.column_map.values())
     for name in [name for name in atom_fields if name in targets]:
         values = np.asarray(atom_fields.pop(name))
