@@ -88,7 +88,6 @@ IN_ANOTHER_PACKAGE = {
     "calculations.exit_codes": "parsers/test_batch",
     "campaigns.model_origin": "workchains/test_train",
     "campaigns.training": "workchains/test_train",
-    "campaigns.training_report": "workchains/test_train",
     "cli.model_export": "workchains/test_train",
     "cli.resume_training": "workchains/test_train",
     "cli.training_status": "workchains/test_train",

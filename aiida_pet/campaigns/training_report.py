@@ -10,11 +10,14 @@ from aiida.orm import ProcessNode
 from aiida_pet.campaigns.advice import obstacles
 from aiida_pet.campaigns.progress import campaign_progress
 from aiida_pet.campaigns.training import TrainingProgress, training_progress
+from aiida_pet.training.split import Split
 from aiida_pet.workchains.groups import group_of
 from aiida_pet.workchains.jobs import calls_of
 from aiida_pet.workchains.taking_up import latest_of
 
 KIND = "training"
+ROWS = "rows"
+"""Output of a training: what each row was used for."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ def training_status(node: ProcessNode) -> TrainingStatus:
 
 def _advice(node: ProcessNode, progress: TrainingProgress) -> list[str]:
     pk = progress.pk
+    refused = unused_rows(node)
     if not progress.finished:
         calls = calls_of(node)
         return obstacles(calls, campaign_progress(node, calls))
@@ -51,6 +55,7 @@ def _advice(node: ProcessNode, progress: TrainingProgress) -> list[str]:
             f"`aiida-pet model show {progress.model}` shows the model, `aiida-pet launch relax SET --model "
             f"{progress.model}` uses it, `aiida-pet model export {progress.model} -o model.ckpt` writes it to a file",
             f"`aiida-pet results {pk}` shows its errors and its learning curve",
+            *refused,
         ]
     by = latest_of(node)
     if by is not None:
@@ -58,4 +63,19 @@ def _advice(node: ProcessNode, progress: TrainingProgress) -> list[str]:
     found = [f"`verdi process report {pk}` shows what happened"]
     if progress.label == "TrainWorkChain":
         found.append(f"`aiida-pet resume {pk}` goes on from the newest checkpoint")
-    return found
+    return [*found, *refused]
+
+
+def unused_rows(node: ProcessNode) -> list[str]:
+    """Return how many rows the training ``node`` did not use, and what shows why; nothing if it used all."""
+    if ROWS not in node.outputs:
+        return []
+    table = node.outputs.rows
+    splits = table.base.attributes.get("counts", {}).get("split", {})
+    number = splits.get(Split.REFUSED.value, 0)
+    if not number:
+        return []
+    return [
+        f"{number:,} of {sum(splits.values()):,} rows were not used: `aiida-pet results {table.pk} --where "
+        f"'split == {Split.REFUSED.value}'` shows why"
+    ]
