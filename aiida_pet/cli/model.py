@@ -64,7 +64,7 @@ def list_(session: Session, *, columns: list[str] | None, wide: bool, as_json: b
     _echo_models(_ENTRY_HEADERS, [_entry_line(entry) for entry in entries], columns, wide)
 
 
-_NODE_HEADERS = ("name", "pk", "version", "theory", "parameters", "sha256", "elements")
+_NODE_HEADERS = ("name", "pk", "version", "made_by", "theory", "parameters", "sha256", "elements")
 _ENTRY_HEADERS = ("name", "version", "theory", "elements", "parameters", "known_hash", "heads")
 
 
@@ -144,22 +144,28 @@ def show(session: Session, *, which: str, as_json: bool) -> None:
     told = {key: _short(value) for key, value in record.items() if value not in (None, "", [], {})}
     if isinstance(record.get("elements"), list):
         told["elements"] = element_names(record["elements"], most=len(record["elements"]))
+    if record.get("made_by"):
+        told["made_by"] = _training(record["made_by"])
     echo_pairs(told)
 
 
 def node_record(node: PetModelData) -> dict[str, Any]:
-    """Return what is known of a model in the profile: pk, uuid, label and its attributes."""
-    return {"pk": node.pk, "uuid": node.uuid, "label": node.label} | node.base.attributes.all
+    """Return what is known of a model in the profile: pk, uuid, label, the training that made it, its attributes."""
+    from aiida_pet.data.model_nodes import made_by
+
+    told = {"pk": node.pk, "uuid": node.uuid, "label": node.label, "made_by": made_by(node)}
+    return told | node.base.attributes.all
 
 
 def _node_line(node: PetModelData) -> tuple[Any, ...]:
-    from aiida_pet.data.model_nodes import element_names
+    from aiida_pet.data.model_nodes import element_names, made_by
 
-    card = node.base.attributes.all
+    card, training = node.base.attributes.all, made_by(node)
     return (
         card.get("name"),
         node.pk,
         card.get("version"),
+        "import" if training is None else _training(training),
         card.get("level_of_theory"),
         _millions(card.get("n_parameters")),
         str(card.get("sha256", ""))[:12],
@@ -177,6 +183,10 @@ def _entry_line(entry: RegistryEntry) -> tuple[Any, ...]:
         entry.version in entry.sha256,
         ", ".join(entry.heads[entry.version]) + (" (deprecated)" if entry.deprecated else ""),
     )
+
+
+def _training(made_by: dict[str, Any]) -> str:
+    return f"{made_by['stage']} <{made_by['launch']}>"
 
 
 def _millions(count: float | None) -> float | None:

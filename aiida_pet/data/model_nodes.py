@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from aiida import orm
@@ -83,6 +84,17 @@ def _made_by(node: orm.ProcessNode) -> PetModelData:
     raise ModelNotFoundError(
         f"process {node.pk} is {with_article(str(node.process_label))} that made no model: see `aiida-pet model list`"
     )
+
+
+def made_by(node: PetModelData) -> dict[str, Any] | None:
+    """Return the ``launch`` (pk) and the ``stage`` of a training that made a model, None for one that was imported."""
+    job = node.creator
+    if job is None:
+        return None
+    top: orm.ProcessNode = job
+    while top.caller is not None:
+        top = top.caller
+    return {"launch": top.pk, "stage": job.inputs.stage.value if "stage" in job.inputs else job.process_label}
 
 
 def model_to_use(which: str | None) -> PetModelData:

@@ -188,3 +188,22 @@ def test_training_stands_for_the_model_that_it_made(make: Any, checkpoint: Path)
         model_to_use(str(without.pk))
     with pytest.raises(ModelNotFoundError, match="there is no model 'early'"):
         model_to_use("early")
+
+
+def test_model_of_a_training_tells_the_launch_and_the_stage_that_made_it(
+    make: Any, checkpoint: Path, tmp_path: Path
+) -> None:
+    from aiida.common.links import LinkType
+
+    from aiida_pet.data.model_nodes import made_by
+
+    assert made_by(make.get_or_create(checkpoint, CARD)) is None
+    launch, job = orm.WorkflowNode().store(), orm.CalcJobNode()
+    job.base.links.add_incoming(launch, LinkType.CALL_CALC, "lane")
+    job.base.links.add_incoming(orm.Str("direct").store(), LinkType.INPUT_CALC, "stage")
+    job.store()
+    other = tmp_path / "other.ckpt"
+    other.write_bytes(b"other weights")
+    model = make.get_or_create(other, CARD)
+    model.base.links.add_incoming(job, LinkType.CREATE, "model")
+    assert made_by(model) == {"launch": launch.pk, "stage": "direct"}
