@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Unpack
 
 from aiida import orm
 from aiida.engine import ProcessBuilder, ToContext, WorkChain, if_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
+from aiida_pet.analysis.hull.levels_of_theory import Theory
 from aiida_pet.calculations.hull import (
     DEFAULTS,
     ENERGY,
@@ -47,6 +49,47 @@ from aiida_pet.workchains.relaxed_before import find_relaxed
 RELAXED = "relaxed_references"
 # Options of references that are relaxed as a `constrained_then_free` screening relaxes its set.
 FREE_OPTIONS = ("rattle", "seed", "min_gain")
+
+
+def known_theories(
+    structures: StructureSetData,
+    references: Mapping[str, TableData],
+    parameters: Mapping[str, Any],
+    to_relax: tuple[PetModelData, StructureSetData] | None = None,
+) -> tuple[dict[str, Theory], dict[str, Theory]]:
+    """Return the levels of theory of the sets on a hull, and those of all its sources, by name.
+
+    :param parameters: of the hull, all of them.
+    :param to_relax: model, and set of references that it relaxes first.
+    """
+    own = theory_if_one(structures)
+    if not own.level and parameters["level_of_theory"]:
+        own = with_neutrality(type(own)(parameters["level_of_theory"], own.models), structures)
+    sets, tables = {LABEL: own}, dict[str, Theory]()
+    for name, node in references.items():
+        if isinstance(node, StructureSetData):
+            sets[name] = theory_if_one(node)
+        else:
+            tables |= theories_in(node)
+    if to_relax is not None:
+        model, relaxed = to_relax
+        sets[RELAXED] = with_neutrality(theory_of_models(model), relaxed)
+    return sets, sets | tables
+
+
+def why_no_hull(
+    structures: StructureSetData,
+    references: Mapping[str, TableData],
+    parameters: Mapping[str, Any],
+    to_relax: tuple[PetModelData, StructureSetData] | None = None,
+) -> str | None:
+    """Return which levels of theory must not be on one hull, known before it starts; None if nothing speaks against it.
+
+    Arguments are those of :func:`known_theories`; parameters that are not given have their defaults.
+    """
+    whole = DEFAULTS | dict(parameters)
+    sets, found = known_theories(structures, references, whole, to_relax)
+    return mixture_in(found, list(sets), whole)
 
 
 class HullWorkChain(TaskProtocols, WorkChain):
@@ -155,28 +198,16 @@ class HullWorkChain(TaskProtocols, WorkChain):
         """Compare levels of theory before anything is computed."""
         join_campaign(self)
         parameters = DEFAULTS | self.inputs.parameters.get_dict()
-        own = theory_if_one(self.inputs.structures)
-        if not own.level and parameters["level_of_theory"]:
-            own = with_neutrality(
-                type(own)(parameters["level_of_theory"], own.models), self.inputs.structures
-            )
-        self.ctx.theories = {LABEL: own}
-        found = dict(self.ctx.theories)
-        for name, node in self.inputs.get("references", {}).items():
-            if isinstance(node, StructureSetData):
-                self.ctx.theories[name] = theory_if_one(node)
-                found[name] = self.ctx.theories[name]
-            else:
-                found |= theories_in(node)
-        if "reference_structures" in self.inputs:
-            self.ctx.theories[RELAXED] = with_neutrality(
-                theory_of_models(self.inputs.relax.model), self.inputs.reference_structures
-            )
-            found[RELAXED] = self.ctx.theories[RELAXED]
+        to_relax = "reference_structures" in self.inputs
+        self.ctx.theories, found = known_theories(
+            self.inputs.structures,
+            self.inputs.get("references", {}),
+            parameters,
+            (self.inputs.relax.model, self.inputs.reference_structures) if to_relax else None,
+        )
         mixture = mixture_in(found, list(self.ctx.theories), parameters)
         if mixture:
             return self.exit_codes.ERROR_MIXED_THEORY.format(message=mixture)
-        to_relax = "reference_structures" in self.inputs
         mixture = pressure_mixture(
             self.inputs.structures,
             self.inputs.get("references", {}),

@@ -7,6 +7,7 @@ before it was killed or by another, are taken from the cache.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Unpack
 
 from aiida import orm
@@ -411,6 +412,26 @@ class ScreeningWorkChain(WorkChain):
         return builder
 
 
+def why_no_hull_stage(
+    stages: Mapping[str, Any],
+    structures: StructureSetData,
+    model: PetModelData,
+    references: Mapping[str, TableData],
+) -> str | None:
+    """Return why the stage hull would be refused once the crystals are relaxed, None if nothing speaks against it.
+
+    :param stages: name of a stage -> its options.
+    :param model: by which crystals are relaxed.
+    :param references: those that are finished.
+    """
+    if not {"relax", "hull"} <= set(stages):
+        return None
+    pressure = stages["relax"].get("parameters", {}).get("pressure", 0.0)
+    options = {name: value for name, value in stages["hull"].items() if name != "keep"}
+    problem = problem_ahead(structures, model, pressure, references, options)
+    return f"stage hull would be refused: {problem}" if problem else None
+
+
 def validate_screening(inputs: Any, port: Any) -> str | None:
     """Return what is wrong with the inputs of a screening taken together."""
     stages, structures = inputs["stages"], inputs["structures"]
@@ -420,13 +441,11 @@ def validate_screening(inputs: Any, port: Any) -> str | None:
         return problem
     if "hull" in chosen and "relax" not in chosen and "energy" not in structures.column_names:
         return "stage hull without stage relax needs a column `energy` (eV per cell) in `structures`, which has none"
-    if {"relax", "hull"} <= set(chosen):
-        pressure = chosen["relax"].get("parameters", {}).get("pressure", 0.0)
-        options = {name: value for name, value in chosen["hull"].items() if name != "keep"}
-        competing = inputs.get("hull", {}).get("references", {})
-        problem = problem_ahead(structures, inputs["model"], pressure, competing, options)
-        if problem:
-            return f"stage hull would be refused: {problem}"
+    problem = why_no_hull_stage(
+        chosen, structures, inputs["model"], inputs.get("hull", {}).get("references", {})
+    )
+    if problem:
+        return problem
     for stage in chosen:
         task = task_of(stage)
         if task is not None:

@@ -66,7 +66,7 @@ def hull(
     from aiida_pet.calculations.hull import check_hull_parameters
     from aiida_pet.campaigns import rows as rows_of
     from aiida_pet.data.structures import StructureSetData
-    from aiida_pet.workchains.hull import HullWorkChain, validate_structures
+    from aiida_pet.workchains.hull import HullWorkChain, validate_structures, why_no_hull
 
     session.load()
     check_request(request)
@@ -100,6 +100,9 @@ def hull(
             raise click.ClickException("--relax-references takes a set or a file, not a single structure")
         site = read_site(request)
         inputs |= _relaxation(site, relaxed, protocol)
+    problem = why_no_hull(rows.table, competing, parameters, None if site is None else (site.model, relaxed))
+    if problem:
+        raise click.ClickException(f"two levels of theory on one hull: {problem}")
     if request.dry_run:
         _tell(rows.table, competing, relaxed, request, site)
         return

@@ -169,8 +169,7 @@ def screen(
     relaxed: Any = None
     if relax_references is not None:
         relaxed = load_targets((relax_references,), store=not request.dry_run)
-    if (competing or relaxed is not None) and "hull" not in chosen:
-        raise click.UsageError("references are given, but stage hull is not among --stages")
+    _check_references(chosen, structures, site, competing, relaxed)
     if script:
         echo_script(_script(chosen, structures, site), request.as_json)
         return
@@ -313,6 +312,19 @@ def _check_model(stages: dict[str, dict[str, Any]], site: Site) -> None:
             lacking = why_no_answer(options.get(PARAMETERS) or {}, site.model.outputs)
         if lacking:
             raise click.ClickException(f"stage {stage}: {lacking}")
+
+
+def _check_references(
+    stages: dict[str, dict[str, Any]], structures: Any, site: Site, competing: dict[str, Any], relaxed: Any
+) -> None:
+    """:raises click.ClickException: if there are references without a hull, or such that must not be on it."""
+    from aiida_pet.workchains.screening import why_no_hull_stage
+
+    if (competing or relaxed is not None) and "hull" not in stages:
+        raise click.UsageError("references are given, but stage hull is not among --stages")
+    problem = why_no_hull_stage(stages, structures, site.model, competing)
+    if problem:
+        raise click.ClickException(problem)
 
 
 def _notes(stages: dict[str, dict[str, Any]], structures: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -341,6 +342,11 @@ def note_elsewhere(expected: Iterable[Estimate], site: Site) -> None:
         )
 
 
+def _refusal(error: ValueError) -> str:
+    """Return why AiiDA refused inputs, without its words about ports."""
+    return re.sub(r"\AError occurred validating port '[\w.]*': ", "", str(error)).strip()
+
+
 def start(
     builder: Any, what: str, request: Request, record: dict[str, Any], *, jobs: Any | None = None
 ) -> None:
@@ -366,7 +372,10 @@ def start(
     if request.clean_workdir is not None:
         jobs.clean_workdir = Bool(request.clean_workdir)
     restore_hashes()
-    node = submit(builder)
+    try:
+        node = submit(builder)
+    except ValueError as error:
+        raise click.ClickException(_refusal(error)) from error
     if not request.wait:
         if request.as_json:
             echo_json({"pk": node.pk, "uuid": node.uuid, **record})

@@ -1,9 +1,11 @@
 """`aiida-pet launch screen` and `launch hull`: every option reaches the process, and the faults are told."""
 
+import itertools
 import json
 import re
 
 import pytest
+from aiida import orm
 from ase.build import bulk
 from ase.io import write
 from click.testing import CliRunner
@@ -206,6 +208,25 @@ def test_file_of_two_levels_is_refused_or_split(launch, invoke, alloys, site, tm
     kept = invoke("launch", "hull", relaxed.pk, *site, "--reference", path, "--level", "GGA", "--dry-run")
     assert "2 of 4 entries have the level PBE and were kept; 2 entries of r2SCAN were left out" in kept.stderr
     assert "mp: 2 phases" in kept.stdout
+
+
+def test_references_of_another_level_are_refused_in_one_line_before_anything_runs(
+    launch, invoke, alloys, site, tmp_path
+):
+    relaxed = launch("relax", alloys)
+    path = tmp_path / "other.json"
+    found = [ComputedEntry(name, -9.0, parameters={"run_type": "R2SCAN"}) for name in ("W", "Mo")]
+    path.write_text(json.dumps([entry.as_dict() for entry in found]))
+    before = orm.QueryBuilder().append(orm.ProcessNode).count()
+    hull = ("hull", relaxed.pk, "--set", "level_of_theory=PBE")
+    screen = ("screen", alloys, "--stages", "relax,hull", "--set", "hull.level_of_theory=PBE")
+    cases = ((hull, "two levels of theory on one hull"), (screen, "stage hull would be refused"))
+    for (command, begins), dry_run in itertools.product(cases, (("--dry-run",), ())):
+        output = invoke("launch", *command, *site, "--reference", path, *dry_run, status=1).output
+        error = next(line for line in output.splitlines() if line.startswith("Error"))
+        assert error.startswith(f"Error: {begins}: structures is ")
+        assert error.endswith("but other is r2SCAN")
+    assert orm.QueryBuilder().append(orm.ProcessNode).count() == before
 
 
 def test_hull_relaxes_references(launch, alloys, elements):
