@@ -8,6 +8,7 @@ geometry come along, as columns ``input_*``, and of ``info`` the settings of a c
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,7 @@ from aiida_pet.io.ids import id_of
 from aiida_pet.io.input_results import ResultOptions, take_fields
 from aiida_pet.io.json_records import JsonOptions, item_of_record
 from aiida_pet.io.left_out import LeftOut
+from aiida_pet.io.masses import MASSES_NOTE, are_natural
 from aiida_pet.io.velocities import MASSES, MOMENTA, with_velocities
 from aiida_pet.job.dynamics_columns import VELOCITIES
 from aiida_pet.tables.crystals import StructureTable, StructureTableBuilder
@@ -119,6 +121,7 @@ def _crystal_of(one: Any) -> Crystal | None:
         if one.is_alloy or one.has_vacancies:
             raise ValueError("a site is disordered: expected one species of occupancy 1")
         atoms = one.get_ase()
+        _tell_masses(atoms)
         return Crystal(None, Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=one.pbc))
     raw = one.as_dict() if _is_pymatgen(one) else one
     if not isinstance(raw, Mapping):
@@ -129,7 +132,14 @@ def _crystal_of(one: Any) -> Crystal | None:
     return item
 
 
+def _tell_masses(atoms: Atoms) -> None:
+    """Warn of masses that are not kept."""
+    if not are_natural(atoms.get_masses(), atoms.numbers):
+        warnings.warn(MASSES_NOTE, stacklevel=2)
+
+
 def _of_atoms(atoms: Atoms) -> Crystal:
+    _tell_masses(atoms)
     row_id, _ = id_of(atoms.info, None)
     held = held_in_atoms(atoms)
     results: dict[str, Any] = {}

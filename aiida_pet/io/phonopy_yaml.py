@@ -23,6 +23,7 @@ from ase.units import Bohr, Hartree, Rydberg
 
 from aiida_pet.io.crystal import Broken, Crystal, Item, OtherFileError, checked, reason_of
 from aiida_pet.io.left_out import LeftOut
+from aiida_pet.io.masses import MASSES_NOTE, are_natural
 from aiida_pet.io.phonopy_displacements import dataset_of, pairs_of
 from aiida_pet.io.symbols import ISOTOPE_NOTE, ISOTOPES, atomic_number
 from aiida_pet.tables.arrays import Array, Floats
@@ -126,6 +127,9 @@ def _atoms(block: Mapping[str, Any], length: float, left_out: LeftOut) -> Atoms:
     symbols = ["No" if point["symbol"] is False else str(point["symbol"]) for point in points]
     if any(symbol.capitalize() in ISOTOPES for symbol in symbols):
         left_out.note(ISOTOPE_NOTE)
+    masses = [point.get("mass", np.nan) for point in points]
+    if not are_natural(masses, np.array([atomic_number(symbol) for symbol in symbols])):
+        left_out.note(MASSES_NOTE)
     cell = np.array(block["lattice"], dtype=np.float64) * length
     if cell.shape != (3, 3):
         raise ValueError(f"the lattice has shape {cell.shape}: expected three vectors")

@@ -31,6 +31,7 @@ from aiida_pet.io.json_records import AmbiguousStructureError, JsonOptions, item
 from aiida_pet.io.left_out import LeftOut
 from aiida_pet.tables.columns import Kind, kinds_of
 from aiida_pet.units import VOIGT
+from aiida_pet.words import plural, shortened
 
 # Texts of CIFs and of JSON are longer than csv's own limit, 128 kB.
 _LONGEST_FIELD = 1 << 27
@@ -84,8 +85,11 @@ class RowsBeside:
             }
             units = {name: unit for name, unit in row.units.items() if name in columns}
             collector.add_crystal(place, Crystal(row.id, Atoms(), columns, units=units))
-        for _ in range(len(self._rows) - len(found)):
-            left_out.note("rows of a table with an id that no crystal has")
+        lost = [row_id for row_id in self._rows if row_id not in places]
+        if lost:
+            whose = "its id" if len(lost) == 1 else "their ids"
+            told = f"{plural(len(lost), 'row')} of a table without a crystal of {whose}"
+            left_out.remark(f"{told}: {shortened(lost, 10)}")
 
 
 def read_csv(
@@ -196,7 +200,7 @@ def _merged(one: str, other: str) -> str:
     kinds = {one, other} - {""}
     if len(kinds) == 1:
         return kinds.pop()
-    if kinds <= {"comma", "integer", "missing"} and "comma" in kinds:
+    if kinds <= {"comma", "integer", "number", "missing"} and "comma" in kinds:
         return "comma"
     numeric = {"integer", "number", "missing"}
     if kinds <= numeric:
@@ -223,8 +227,8 @@ def _remark_commas(names: list[str], kinds: list[str], structure: str | None, op
     for name, kind in zip(names, kinds, strict=True):
         if kind == "comma" and not _is_text(name, structure, options):
             options.dropped.remark(
-                f"column {name!r} holds numbers with a decimal comma, which were read as texts: write them with a "
-                "decimal point"
+                f"column {name!r} holds numbers with a decimal comma, so all its values were read as texts: write "
+                "them with a decimal point"
             )
 
 

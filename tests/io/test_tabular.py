@@ -110,7 +110,7 @@ def test_a_table_adds_nothing_to_what_crystals_have_and_tells_rows_without_one(t
     np.testing.assert_array_equal(result.table.columns["gap"], table.columns["gap"])
     np.testing.assert_array_equal(result.table.columns["new"], [1.0, *[np.nan] * 5])
     assert result.table.units == table.units
-    assert any("with an id that no crystal has: 1 crystal" in line for line in result.summary())
+    assert "1 row of a table without a crystal of its id: other" in result.summary()
 
 
 @pytest.mark.parametrize(
@@ -167,6 +167,16 @@ def test_tables_of_spreadsheets_are_read_and_decimal_commas_told(tmp_path: Path)
     assert result.table.ids.tolist() == ["007", "b"]
     assert result.table.columns["e"].tolist() == ["1,5", "-2,25"]
     assert result.table.columns["n"].tolist() == [1, 2]
+    assert any("column 'e' holds numbers with a decimal comma" in line for line in result.summary())
+
+
+@pytest.mark.parametrize("values", [("1,5", "0.5", "1"), ("1,5", "2", "nan"), ("1,5", "-2,25", "")])
+def test_decimal_commas_among_other_numbers_are_told(tmp_path: Path, values: tuple[str, ...]) -> None:
+    write_table(crystals(), tmp_path / "set.xyz")
+    names = crystals().ids.tolist()[3:6]
+    lines = [f"{name.replace(',', ' ')};{value}" for name, value in zip(names, values, strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(["sep=;", "id;e", *lines]) + "\n")
+    result = read_structures([tmp_path / "set.xyz", tmp_path / "t.csv"])
     assert any("column 'e' holds numbers with a decimal comma" in line for line in result.summary())
 
 
