@@ -9,7 +9,7 @@ no rows among them. Where no row has an energy above hull, the hull of the rows 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,6 +132,7 @@ def hull_of(source: Source, system: Sequence[str], references: pd.DataFrame | No
     if "formation_energy" in phases.columns and phases["formation_energy"].notna().any():
         phases = phases[phases["formation_energy"].notna()]
         energies = phases["formation_energy"].to_numpy(np.float64)
+        _check_elements(phases["composition"], symbols)
     else:
         phases, energies = _formation_energies(phases, symbols, references)
     n_left_out = max(0, n_there - int(phases["is_row"].sum()))
@@ -176,6 +177,17 @@ def _answered(phases: pd.DataFrame) -> pd.DataFrame:
         if name in phases.columns:
             return phases[phases[name].isin(OK_STATUSES)]
     return phases
+
+
+def _check_elements(compositions: Iterable[dict[str, float]], symbols: tuple[str, ...]) -> None:
+    """:raises NotDrawnError: if no phase with a formation energy holds one of ``symbols``."""
+    there = {symbol for one in compositions for symbol in one}
+    lacking = [symbol for symbol in symbols if symbol not in there]
+    if lacking:
+        raise NotDrawnError(
+            f"no phase with {' and none with '.join(lacking)} has a formation energy, so there is no hull of "
+            f"{'-'.join(symbols)}: references of the elements may be missing"
+        )
 
 
 def _formation_energies(

@@ -100,7 +100,10 @@ def draw_hull(
             _ternary(one, hull, label, ids)
         axes = axes[0] if len(axes) == 1 else axes
     left_out = sum(hull.n_left_out for hull in hulls)
-    remarks = (f"{plural(left_out, 'row')} of the system without an energy are left out",) if left_out else ()
+    verb = "is" if left_out == 1 else "are"
+    remarks = (
+        (f"{plural(left_out, 'row')} of the system without an energy {verb} left out",) if left_out else ()
+    )
     title = f"Convex hull of {'-'.join(chosen)}, {plural(sum(len(hull.ids) for hull in hulls), 'phase')}"
     return Drawing(
         axes, title, {label or "hull": h.to_frame() for label, h in zip(labels, hulls, strict=True)}, remarks

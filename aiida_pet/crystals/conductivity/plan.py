@@ -20,13 +20,11 @@ from aiida_pet.crystals.conductivity.cells import ThirdOrderCells
 from aiida_pet.crystals.phonons.supercells import choose_supercell, given_matrix, shortest_image
 from aiida_pet.tables.arrays import Floats, Integers
 
-__all__ = ["ChosenCells", "cells_as_given", "cells_by_rule", "gap_of", "is_metal"]
+__all__ = ["ChosenCells", "cells_as_given", "cells_by_rule", "is_metal"]
 
 _NO_METALS = frozenset(
     "H He B C N O F Ne Si P S Cl Ar Ge As Se Br Kr Sb Te I Xe Po At Rn".split()  # noqa: SIM905
 )
-LARGEST_GAP = 7.0
-"""A; a wider layer without atoms is vacuum: layers of crystals are no farther apart."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +115,3 @@ def cells_as_given(
 def is_metal(numbers: NDArray[Any]) -> bool:
     """Return whether all elements of a crystal are metals, so that electrons carry heat as well."""
     return all(chemical_symbols[number] not in _NO_METALS for number in np.unique(numbers))
-
-
-def gap_of(cell: Floats, positions: Floats) -> float:
-    """Return the widest layer parallel to two cell vectors that holds no atom's centre, A."""
-    heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
-    fractions = np.sort(np.linalg.solve(cell.T, positions.T).T % 1.0, axis=0)
-    steps = np.diff(np.concatenate([fractions, fractions[:1] + 1.0]), axis=0)
-    return float((steps.max(axis=0) * heights).max())

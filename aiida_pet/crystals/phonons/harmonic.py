@@ -34,6 +34,7 @@ __all__ = [
     "HarmonicProperties",
     "harmonic_properties",
     "make_phonopy",
+    "mesh_is_coarse",
     "mesh_numbers",
     "nac_parameters",
     "phonopy_yaml",
@@ -42,6 +43,10 @@ __all__ = [
 ]
 
 ROOM_TEMPERATURE = 300.0  # K
+NO_FREQUENCY = 1e-3
+"""THz; a mode below it is free, as a turning molecule is, or noise of either sign: it has no thermal properties."""
+COARSE = 0.01
+"""Share of the modes of a mesh, from which the acoustic ones at Gamma, which have no thermal properties, are missed."""
 _WIDTHS = 8.0  # standard deviations after which a Gaussian is zero: 1e-14 of its height
 
 
@@ -236,7 +241,9 @@ def harmonic_properties(
     stable = smallest >= limit
     grid, sigma = _dos_grid(sampled.frequencies, frequencies, dos_sigma)
     wanted = np.append(np.asarray(temperatures, dtype=np.float64), ROOM_TEMPERATURE)
-    thermal = phonopy.run_thermal_properties(temperatures=wanted, exclude_gamma_acoustic=True)
+    thermal = phonopy.run_thermal_properties(
+        temperatures=wanted, exclude_gamma_acoustic=True, cutoff_frequency=NO_FREQUENCY
+    )
     return HarmonicProperties(
         n_atoms_primitive=len(phonopy.primitive),
         min_frequency=smallest,
@@ -266,6 +273,16 @@ def mesh_numbers(phonopy: Phonopy, length: float) -> NDArray[np.int64]:
     """Return the numbers (3,) of q-points to which ``length`` (A) leads, for cells that are to have the same ones."""
     rotations = phonopy.primitive_symmetry.pointgroup_operations
     return length2mesh(length, phonopy.primitive.cell, rotations).astype(np.int64)
+
+
+def mesh_is_coarse(phonopy: Phonopy) -> bool:
+    """Return whether the acoustic modes at Gamma are more than :data:`COARSE` of all modes of the mesh of ``phonopy``.
+
+    Thermal properties leave these modes out, so that they are too small by about this share.
+
+    :param phonopy: whose mesh was run.
+    """
+    return bool(COARSE * len(phonopy.primitive) * phonopy.mesh.weights.sum() < 1.0)
 
 
 def _dos_grid(modes: Floats, frequencies: Floats | int, sigma: float) -> tuple[Floats, float]:

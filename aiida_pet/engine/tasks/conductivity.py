@@ -21,14 +21,13 @@ from aiida_pet.crystals.conductivity.cells import (
     make_phono3py,
 )
 from aiida_pet.crystals.conductivity.plan import (
-    LARGEST_GAP,
     ChosenCells,
     Rule,
     cells_as_given,
     cells_by_rule,
-    gap_of,
     is_metal,
 )
+from aiida_pet.crystals.gaps import LARGEST_GAP, gap_of
 from aiida_pet.engine.tasks.expansion import Expansion, Reduced
 from aiida_pet.engine.tasks.phonons import DEFAULT_DISPLACEMENT
 from aiida_pet.job.choices import Opposites

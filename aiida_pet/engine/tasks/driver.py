@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from aiida_pet.crystals.gaps import LARGEST_GAP, gap_of
 from aiida_pet.crystals.symmetry.spacegroup import Groups, groups_of, kinds_of
 from aiida_pet.crystals.symmetry.warnings import symmetry_warnings
 from aiida_pet.crystals.validity import check_geometry
@@ -182,11 +183,20 @@ class Driver[P: StaticParameters](ABC):
         found: list[set[str]] = [
             {Warned.SYMMETRY_NOT_HELD} if row in lacking else set() for row in rows.tolist()
         ]
+        for row, codes in zip(rows.tolist(), found, strict=True):
+            if self.table.pbc[row].all() and self._has_vacuum(row):
+                codes.add(Warned.VACUUM)
         known = self.model.trained_pairs
         for row, codes in zip(rows.tolist(), found, strict=True):
             if known is not None and not pairs_among(self.table.numbers[self.table.atoms_of(row)]) <= known:
                 codes.add(Warned.EXTRAPOLATED)
         return found
+
+    def _has_vacuum(self, row: int) -> bool:
+        cell, positions = self.table.cells[row], self.table.positions[self.table.atoms_of(row)]
+        if not (np.isfinite(cell).all() and np.isfinite(positions).all() and abs(np.linalg.det(cell)) > 0):
+            return False
+        return gap_of(cell, positions) > LARGEST_GAP
 
     def refusals(self) -> dict[int, str]:
         """Return row -> why the task does not take it, for rows of the table whose geometry is good."""

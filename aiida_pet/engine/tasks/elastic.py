@@ -61,6 +61,10 @@ class StrainPlan:
     operations: Operations
 
 
+SINGULAR = "the elastic tensor is singular, since some strain costs no energy: there are no moduli"
+"""Message of a row without moduli, such as molecules and layers that do not touch each other."""
+
+
 class Elastic(Expansion[ElasticParameters, StrainPlan]):
     """Elastic tensor, moduli and Debye temperature of each row.
 
@@ -137,8 +141,10 @@ class Elastic(Expansion[ElasticParameters, StrainPlan]):
         sound = sound_velocities(moduli.bulk_modulus, moduli.shear_modulus, mass, volume)
         name, system = laue_class(plan.operations.number)
         held = symmetrize_tensor(fit.tensor, plan.operations.cartesian)
+        message = {} if np.isfinite(moduli.bulk_modulus) else {"message": SINGULAR}
         return Reduced(
-            {
+            message
+            | {
                 "elastic_tensor": tensor,
                 "elastic_tensor_ieee": ieee_tensor(tensor, plan.operations),
                 **asdict(moduli),

@@ -6,15 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ase.build import bulk, fcc111, graphene_nanoribbon
+from ase.build import bulk
 
 from aiida_pet.crystals.conductivity.cells import displaced_supercells, make_phono3py
 from aiida_pet.crystals.conductivity.plan import (
-    LARGEST_GAP,
     Rule,
     cells_as_given,
     cells_by_rule,
-    gap_of,
     is_metal,
 )
 from support.third_order import phonondb
@@ -58,13 +56,6 @@ def test_matrix_of_the_other_hand_is_the_same_lattice():
     cells = cells_as_given(*of(bulk("Cu")), fc2_matrix=-2 * np.eye(3), fc3_matrix=-np.eye(3)).cells
     np.testing.assert_array_equal(cells.fc2_matrix, 2 * np.eye(3))
     np.testing.assert_array_equal(cells.fc3_matrix, np.eye(3))
-
-
-def test_gaps_of_slabs_and_of_crystals():
-    assert gap_of(*of(fcc111("Cu", (1, 1, 3), vacuum=6.0, periodic=True))[:2]) > LARGEST_GAP
-    assert gap_of(*of(graphene_nanoribbon(2, 2, vacuum=6.0))[:2]) > LARGEST_GAP
-    assert gap_of(*of(bulk("Cu"))[:2]) < 3.0
-    assert gap_of(*of(bulk("C", "hcp", a=2.46, c=6.7))[:2]) < 4.0  # layers as far apart as in graphite
 
 
 def test_metals_are_crystals_of_metals_alone():

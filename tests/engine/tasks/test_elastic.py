@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from aiida_pet.engine.model.pet import BatchedPet
 from aiida_pet.engine.run import Job
-from aiida_pet.engine.tasks.elastic import Elastic
+from aiida_pet.engine.tasks.elastic import SINGULAR, Elastic
 from aiida_pet.job.folder import EngineSettings, ExitStatus, JobFolder, JobSpec, Task
 from aiida_pet.job.parameters import Derivation, parse_parameters
 from aiida_pet.tables.columns import COLUMNS, Section
@@ -359,6 +359,17 @@ def test_a_slab_fails_and_others_do_not(crystals, load_pet):
     )
     assert np.isfinite(results.columns["elastic_tensor"][0]).all()
     assert np.isnan(results.columns["elastic_tensor"][1]).all()
+
+
+def test_a_row_without_moduli_says_that_its_tensor_is_singular(crystals, load_pet):
+    alone = Atoms("W", cell=[20.0] * 3, pbc=True)  # no atom feels another
+    table = StructureTable.concatenate(
+        [crystals.select(["bcc"]), StructureTable.from_ase([("alone", alone)])]
+    )
+    columns = run(table, load_pet(), relax_first=False, ions="clamped", **FEW).columns
+    assert np.isfinite(columns["bulk_modulus"]).tolist() == [True, False]
+    assert columns["message"].tolist() == ["", SINGULAR]
+    assert columns["status"].tolist() == ["converged"] * 2
 
 
 def test_a_job_writes_tensors_with_units(crystals, model_file, tmp_path: Path):
