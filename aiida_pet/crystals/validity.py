@@ -56,13 +56,21 @@ def check_geometry(
     :param relaxes_cell: whether the cell is to relax, which needs rows periodic in all directions.
     """
     problems: list[Problem] = [(None, "")] * len(table)
-    _check_numbers(table, problems)
-    _check_volumes(table, problems)
+    for row, message in broken_geometry(table).items():
+        _invalid(problems, row, message)
     _check_elements(table, supported_numbers, problems)
     if relaxes_cell:
         _check_periodic(table, problems)
     _check_distances(table, min_distance, problems)
     return problems
+
+
+def broken_geometry(table: StructureTable) -> dict[int, str]:
+    """Return row -> what is wrong with it whatever the model: no atoms, no finite numbers, no volume."""
+    problems: list[Problem] = [(None, "")] * len(table)
+    _check_numbers(table, problems)
+    _check_volumes(table, problems)
+    return {row: message for row, (status, message) in enumerate(problems) if status is not None}
 
 
 def _invalid(problems: list[Problem], index: int, message: str) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from aiida_pet.crystals.validity import broken_geometry
 from aiida_pet.io.column_collector import ColumnCollector
 from aiida_pet.io.crystal import (
     KNOWN_UNITS,
@@ -37,6 +38,7 @@ from aiida_pet.io.sources import Source, find_sources, names_by_folder
 from aiida_pet.io.tabular import Row, RowsBeside
 from aiida_pet.tables.crystals import StructureTable, StructureTableBuilder
 from aiida_pet.tables.table import DuplicateIdError
+from aiida_pet.words import plural, shortened
 
 # What reading a damaged file may raise; anything else is a mistake of ours and must show.
 _FILE_ERRORS = (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
@@ -201,7 +203,20 @@ def read_structures(
         name: KNOWN_UNITS[name] for name in named if name in KNOWN_UNITS and name not in collector.own
     }
     table.units |= {name: unit for name, unit in stated.items() if name in named}
+    _tell_broken(table, left_out)
     return ImportResult(table, problems, left_out, equal_crystals(table))
+
+
+def _tell_broken(table: StructureTable, left_out: LeftOut) -> None:
+    """Say which crystals no task will take."""
+    broken = broken_geometry(table)
+    if not broken:
+        return
+    ids = [repr(str(table.ids[row])) for row in broken]
+    first = next(iter(broken.values()))
+    many = "no task takes it" if len(broken) == 1 else "no task takes them; the first"
+    told = f"{plural(len(broken), 'crystal')} without a sound geometry, {shortened(ids, 5)}"
+    left_out.remark(f"{told}: {many}: {first}")
 
 
 def iter_crystals(

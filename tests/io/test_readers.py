@@ -419,3 +419,20 @@ def test_columns_whose_names_become_equal_stay_apart() -> None:
         "a_b_2": [2],
         "a_b_3": [3],
     }
+
+
+def test_crystals_that_no_task_takes_are_told_and_kept(tmp_path: Path) -> None:
+    sound, far, flat = bulk("W"), bulk("Mo"), bulk("Ta")
+    far.positions[0, 1] = np.nan
+    flat.cell[2] = flat.cell[0] + flat.cell[1]
+    for name, atoms in (("sound", sound), ("far", far), ("flat", flat)):
+        atoms.info["id"] = name
+    ase.io.write(tmp_path / "set.extxyz", [sound, far, flat])
+    result = read_structures(tmp_path / "set.extxyz")
+    assert result.table.ids.tolist() == ["sound", "far", "flat"]
+    (line,) = (line for line in result.summary() if "sound geometry" in line)
+    assert line.startswith(
+        "2 crystals without a sound geometry, 'far' 'flat': no task takes them; the first: position"
+    )
+    ase.io.write(tmp_path / "one.extxyz", sound)
+    assert not any("sound geometry" in line for line in read_structures(tmp_path / "one.extxyz").summary())

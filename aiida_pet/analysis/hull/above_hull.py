@@ -74,8 +74,8 @@ class HullResult:
     :ivar table: columns ``formation_energy``, ``e_above_hull``, with the hull of everything
         ``phase_separation_energy`` (eV/atom, NaN without an answer), ``is_stable`` (bool; 1, 0, NaN where some have no
         answer), ``decomposition`` (text: atomic fractions, formulas and ids of the products, largest first),
-        ``decomposition_amounts`` ((N, L), the fractions in the same order, then zeros), ``hull_status``,
-        ``hull_message``, ``hull_of`` (what competes: ``energy``, ``enthalpy at 60 GPa + correction``), ``correction``
+        ``decomposition_amounts`` ((N, L), the fractions in the same order, then zeros; NaN without an answer),
+        ``hull_status``, ``hull_message``, ``hull_of`` (what competes: ``energy``, ``enthalpy at 60 GPa + correction``), ``correction``
         (eV per cell) and ``correction_terms`` (its parts).
     :ivar summary: counts and levels of theory as plain values.
     :ivar warnings: what the user should know, in words.
@@ -159,7 +159,7 @@ def energies_above_hull(
     columns |= {"hull_status": rows.status.astype(str), "hull_message": np.array(rows.message, dtype=str)}
     columns["hull_of"] = np.full(len(table), competing.words)
     added = competing.corrections or Corrections(np.zeros(len(table)), [""] * len(table))
-    columns["correction"] = added.values
+    columns["correction"] = np.where(rows.status == HullStatus.OK.value, added.values, np.nan)
     columns["correction_terms"] = np.array(added.terms, dtype=str)
     units["correction"] = "eV"
     result = Table(table.ids, columns, units)
@@ -271,7 +271,7 @@ def _evaluate(
     formation[rows.status != HullStatus.OK.value] = np.nan
     above, separation = np.full(n_rows, np.nan), np.full(n_rows, np.nan)
     texts = [""] * n_rows
-    amounts = np.zeros((n_rows, width))
+    amounts = np.where((rows.status == HullStatus.OK.value)[:, None], np.zeros((n_rows, width)), np.nan)
     phase_of_row = np.full(n_rows, -1)
     is_row = row_of_phase >= 0
     phase_of_row[row_of_phase[is_row]] = np.flatnonzero(is_row)
