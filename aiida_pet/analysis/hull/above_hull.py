@@ -75,8 +75,8 @@ class HullResult:
         ``phase_separation_energy`` (eV/atom, NaN without an answer), ``is_stable`` (bool; 1, 0, NaN where some have no
         answer), ``decomposition`` (text: atomic fractions, formulas and ids of the products, largest first),
         ``decomposition_amounts`` ((N, L), the fractions in the same order, then zeros; NaN without an answer),
-        ``hull_status``, ``hull_message``, ``hull_of`` (what competes: ``energy``, ``enthalpy at 60 GPa + correction``), ``correction``
-        (eV per cell) and ``correction_terms`` (its parts).
+        ``hull_status``, ``hull_message``, ``hull_of`` (what competes: ``energy``, ``enthalpy at 60 GPa + correction``),
+        ``correction`` (eV per cell; NaN without an answer) and ``correction_terms`` (its parts).
     :ivar summary: counts and levels of theory as plain values.
     :ivar warnings: what the user should know, in words.
     """

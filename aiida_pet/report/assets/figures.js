@@ -2,7 +2,7 @@
 (() => {
   const E = R.escaped;
   const FONT = { family: 'system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif', size: 12, color: "#1c2733" };
-  const AXIS = { automargin: true, gridcolor: "#e6ebef", zerolinecolor: "#aab4bd", linecolor: "#aab4bd", ticks: "outside", tickcolor: "#aab4bd", ticklen: 4 };
+  const AXIS = { automargin: true, gridcolor: "#e6ebef", zerolinecolor: "#aab4bd", linecolor: "#aab4bd", ticks: "outside", tickcolor: "#aab4bd", ticklen: 4, exponentformat: "e" };
   const axis = (title, more = {}) => ({ ...AXIS, title: { text: E(title), standoff: 6 }, ...more });
   const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
     toImageButtonOptions: { format: "svg" } };
@@ -27,7 +27,7 @@
     // category, and one column of counts per series, side by side or stacked
     bars(div, f) {
       const { category, series, across, stacked, x_title: title, unit } = f.options;
-      const c = f.columns, labels = c[category].map(String);
+      const c = f.columns, labels = c[category].map((v) => (v === "" || v === null ? "no value" : String(v)));
       const traces = series.map((name, k) => ({ type: "bar", name: E(name), orientation: across ? "h" : "v", marker: { color: R.COLOURS[k % 8],
         pattern: { shape: ["", "/", "x", ".", "\\", "-", "|", "+"][k % 8], fillmode: "overlay", fgcolor: "#ffffff", fgopacity: 0.7, solidity: 0.2, size: 7 } },
         [across ? "y" : "x"]: labels.map(E), [across ? "x" : "y"]: c[name],
