@@ -8,16 +8,21 @@ from aiida.orm import ProcessNode
 
 from aiida_pet.campaigns.progress import CampaignProgress, JobProgress
 from aiida_pet.campaigns.resumption import is_campaign
+from aiida_pet.campaigns.stages import stages_of
 from aiida_pet.computers import daemon
 from aiida_pet.computers.services import REPAIR
 from aiida_pet.words import duration, plural
 from aiida_pet.workchains.jobs import Calls
+from aiida_pet.workchains.stopping import is_stop_requested
 from aiida_pet.workchains.taking_up import latest_of
 
 SILENT_S = 300.0
 """A heartbeat older than this is worth a remark: the engine writes one with each shard and each few steps."""
 UNCLAIMED_S = 120.0
 """A process that no worker has taken up for so long may be lost: a broker that is killed loses what is just sent."""
+
+ROWS_LEFT = (302, 400)
+"""Exit statuses of a lane, and of a batch or a screening, that left rows, such as when they were stopped."""
 
 
 def advice(calls: Calls, progress: CampaignProgress) -> list[str]:
@@ -26,15 +31,29 @@ def advice(calls: Calls, progress: CampaignProgress) -> list[str]:
     if not progress.finished:
         so_far = f"`aiida-pet results {pk}` shows the rows of the jobs that have ended"
         return obstacles(calls, progress) + ([so_far] if _some_job_ended(progress) else [])
-    return _of_its_end(node) + _of_its_rows(progress) + _of_what_is_left(node, progress)
+    return _of_its_end(calls, progress) + _of_its_rows(progress) + _of_what_is_left(node, progress)
 
 
-def _of_its_end(node: ProcessNode) -> list[str]:
+def _of_its_end(calls: Calls, progress: CampaignProgress) -> list[str]:
+    node = calls.node
     if node.is_excepted:
         return [f"it broke down: `verdi process report {node.pk}` shows where"]
+    if node.exit_status in ROWS_LEFT and is_stop_requested(node):
+        left = f", with {plural(progress.rows_left, 'row')} left" if progress.rows_left else ""
+        return [f"it was stopped as asked{_stage_at_the_stop(calls, progress)}{left}"]
     if not node.is_finished_ok:
         return [f"it did not end well: `verdi process report {node.pk}` shows what happened"]
     return []
+
+
+def _stage_at_the_stop(calls: Calls, progress: CampaignProgress) -> str:
+    """Return in which stage a screening was stopped, or before which; empty for what is no screening."""
+    for stage in stages_of(calls, progress):
+        if stage.state == "to come":
+            return f" before stage {stage.name} began"
+        if stage.state not in ("done", "finished [0]"):
+            return f" in stage {stage.name}"
+    return ""
 
 
 def _of_its_rows(progress: CampaignProgress) -> list[str]:

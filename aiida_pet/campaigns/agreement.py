@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from aiida_pet.campaigns.mode_conductivities import mode_numbers
 from aiida_pet.campaigns.nodes import Named
 from aiida_pet.campaigns.references import (
     PREFIX,
+    Joined,
     Reference,
     join_references,
     load_reference,
@@ -49,9 +50,11 @@ class Metrics:
     :ivar pairs: column of the results -> column of the references.
     :ivar numbers: the metrics by name, such as ``hull/F1``.
     :ivar n_rows: rows of the results.
-    :ivar n_compared: rows that were compared.
-    :ivar without_reference: ids of rows that are not among the references, and were left out.
+    :ivar n_compared: rows in which at least one pair has both values; where no columns are paired, rows that are among
+        the references.
+    :ivar without_reference: ids of rows without any value of the references, or that are not among the references.
     :ivar without_result: ids of references that are not among the rows.
+    :ivar without_value: ids of rows of the results that have no value in any of the compared columns.
     :ivar without_crystals: reason why crystals were not compared although the references have them; empty if they were
         compared.
     """
@@ -65,6 +68,7 @@ class Metrics:
     n_compared: int
     without_reference: list[str]
     without_result: list[str]
+    without_value: list[str] = field(default_factory=list)
     without_crystals: str = ""
 
     def __getitem__(self, name: str) -> float:
@@ -87,7 +91,9 @@ class Metrics:
             "n_compared": self.n_compared,
             "n_without_reference": len(self.without_reference),
             "n_without_result": len(self.without_result),
+            "n_without_value": len(self.without_value),
             "without_reference": self.without_reference,
+            "without_value": self.without_value,
             "metrics": {name: {"value": one.value, "unit": one.unit} for name, one in self.numbers.items()},
         }
 
@@ -143,10 +149,11 @@ def metrics(
     wanted = dict(pairs) if isinstance(pairs, Mapping) else {name: name for name in pairs}
     chosen = pair_columns(wanted, ours, given)
     joined = join_references(ours, given, all_references)
+    beside = {name: other if given is None else PREFIX + other for name, other in chosen.items()}
     try:
         numbers = compare_with_references(
             joined.frame,
-            {name: other if given is None else PREFIX + other for name, other in chosen.items()},
+            beside,
             unique_prototype=_place(joined.frame, unique_prototype, "unique_prototype"),
             n_atoms=_place(joined.frame, n_atoms, "n_atoms"),
             stability_threshold=stability_threshold,
@@ -163,6 +170,7 @@ def metrics(
             numbers |= _structure_metrics(found.table, given.structures, symprec, all_references)
         else:
             no_crystals = f"structures are not compared: the results of <{found.pk}> hold no crystals"
+    n_compared, no_reference, no_value = _counted(joined, beside)
     return Metrics(
         pk=found.pk,
         missing=found.missing,
@@ -170,11 +178,28 @@ def metrics(
         pairs=chosen,
         numbers=numbers,
         n_rows=joined.n_rows,
-        n_compared=len(joined.frame),
-        without_reference=joined.without_reference,
+        n_compared=n_compared,
+        without_reference=no_reference,
         without_result=joined.without_result,
+        without_value=no_value,
         without_crystals=no_crystals,
     )
+
+
+def _counted(joined: Joined, pairs: Mapping[str, str]) -> tuple[int, list[str], list[str]]:
+    """Return how many rows have both values of a pair, and the ids of rows without a reference and without a result.
+
+    :param pairs: column of the results -> column of the references, as they are called in the joined frame.
+    """
+    rows_of_results = joined.frame[~joined.frame.index.isin(joined.without_result)]
+    if not pairs:  # crystals alone
+        return len(rows_of_results), joined.without_reference, []
+    results = rows_of_results[list(pairs)].notna().to_numpy()
+    references = rows_of_results[list(pairs.values())].notna().to_numpy()
+    no_reference = rows_of_results.index[~references.any(axis=1)].tolist()
+    no_value = rows_of_results.index[~results.any(axis=1)].tolist()
+    n_compared = int((results & references).any(axis=1).sum())
+    return n_compared, [*joined.without_reference, *no_reference], no_value
 
 
 def pair_columns(wanted: Mapping[str, str], ours: pd.DataFrame, given: Reference | None) -> dict[str, str]:

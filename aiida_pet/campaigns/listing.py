@@ -11,6 +11,7 @@ from aiida import orm
 
 from aiida_pet.campaigns.launches import models_of, top_launches
 from aiida_pet.campaigns.progress import campaign_progress, state_of
+from aiida_pet.campaigns.stages import stages_of
 from aiida_pet.campaigns.training import is_training
 from aiida_pet.data.imports import files_of
 from aiida_pet.data.labels import labels_of
@@ -26,8 +27,10 @@ class LaunchLine:
 
     :ivar what: was launched, in a word: ``relax``.
     :ivar crystals: label of the set, else its pk in brackets; empty if it was given none.
-    :ivar rows_done: rows with an answer or a reason; None for a training.
+    :ivar rows_done: rows with an answer or a reason; None for a training. Of a screening without a table yet these are
+        rows of its present stage.
     :ivar rows: all of them.
+    :ivar stage: present stage of a screening without a table yet, such as ``stage 2 of 5 (phonons)``; else empty.
     :ivar age_s: seconds since it was launched.
     :ivar engine_s: time of all engines, in seconds: what it cost.
     """
@@ -42,6 +45,7 @@ class LaunchLine:
     state: str
     age_s: float
     engine_s: float
+    stage: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def launches(most: int | None = None, *, running: bool = False) -> list[LaunchLi
 def _line_of(node: Any, model: str) -> LaunchLine:
     crystals = node.base.links.get_incoming(link_label_filter="structures").all()
     given: Any = crystals[0].node if crystals else None
-    done, rows = _rows_of(node, given)
+    done, rows, stage = _rows_of(node, given)
     return LaunchLine(
         node.pk,
         node.label,
@@ -92,22 +96,35 @@ def _line_of(node: Any, model: str) -> LaunchLine:
         state_of(node),
         _age_of(node),
         sum(float(one.get("engine_s") or 0) for one in summaries_of(calls_of(node).jobs()).values()),
+        stage,
     )
 
 
-def _rows_of(node: Any, given: Any) -> tuple[int | None, int | None]:
-    """Return how many rows of a launch are done, and how many there are; None for what has none."""
+def _rows_of(node: Any, given: Any) -> tuple[int | None, int | None, str]:
+    """Return how many rows of a launch are done, how many there are (None for what has none), and the present stage."""
     found = node.base.links.get_outgoing(link_label_filter="results").all()
     if found:
         attributes: Mapping[str, Any] = found[0].node.base.attributes.all
         total = int(attributes.get("n_rows", 0))
         counts = attributes.get("counts") or {}
-        return total - int((counts.get("status") or {}).get(LEFT, 0)), total
+        return total - int((counts.get("status") or {}).get(LEFT, 0)), total, ""
     if given is None or is_training(node):  # a training counts epochs
-        return None, None
+        return None, None, ""
     asked = node.base.links.get_incoming(link_label_filter="rows").all()
     total = int((asked[0].node if asked else given).base.attributes.get("n_rows", 0))
-    return min(campaign_progress(node).rows_done, total), total
+    calls = calls_of(node)
+    progress = campaign_progress(node, calls)
+    stages = stages_of(calls, progress)
+    if not stages:
+        return min(progress.rows_done, total), total, ""
+    # a stage that ended is judged before the next one begins
+    place = next((i for i, stage in enumerate(stages) if stage.rows_out is None), len(stages) - 1)
+    present = stages[place]
+    rows = total if present.rows_in is None else present.rows_in
+    if present.rows_in is None and place:
+        rows = stages[place - 1].rows_out or 0
+    done = min(present.rows_done or 0, rows)
+    return done, rows, f"stage {place + 1} of {len(stages)} ({present.name})"
 
 
 def sets(most: int | None = None, *, made: bool = False) -> list[SetLine]:

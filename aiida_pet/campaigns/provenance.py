@@ -12,7 +12,10 @@ from aiida_pet.calculations.screening import VERDICT
 from aiida_pet.campaigns.errors import NoRowsError, NoSuchRowError
 from aiida_pet.campaigns.model_origin import origins_of
 from aiida_pet.campaigns.nodes import Named, load
+from aiida_pet.campaigns.results import Rows
 from aiida_pet.data.imports import IMPORTED_FROM, files_of
+from aiida_pet.data.model import PetModelData
+from aiida_pet.data.model_nodes import made_by
 from aiida_pet.data.table import TableData
 from aiida_pet.workchains.jobs import is_job
 
@@ -87,6 +90,33 @@ def trace(named: Named, row_id: str) -> list[TraceStep]:
     except KeyError as error:
         raise NoSuchRowError(error.args[0]) from error
     return steps
+
+
+def trace_model(named: Named) -> list[TraceStep]:
+    """Return the steps from a model back to the trainings that made it and to their data; the model itself comes first.
+
+    :param named: the model, by pk, uuid, label or as a node.
+    :raises WrongNodeError: if the node is no model.
+    """
+    model: PetModelData = load(named, PetModelData)
+    training = made_by(model)
+    told = (
+        "no training of this profile made it"
+        if training is None
+        else f"the {training['stage']} stage of launch <{training['launch']}> made it"
+    )
+    steps = [TraceStep(model, "result", note=f"{_describe(model)}, {told}")]
+    return steps + [TraceStep(*origin[:2], note=origin.note) for origin in origins_of(model)]
+
+
+def rows_with_origin(named: Named) -> Rows:
+    """Return the rows that :func:`trace` follows: of a training those of its data, not those of its errors.
+
+    :raises WrongNodeError: if the node is no table, set or process.
+    :raises NoRowsError: for a process without results.
+    """
+    node = load(named, TableData, orm.ProcessNode)
+    return Rows(node, _results_of(node))
 
 
 def _walk(table: TableData, role: str, row_id: str, steps: list[TraceStep]) -> None:

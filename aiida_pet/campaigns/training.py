@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from aiida import orm
 from aiida.common.links import LinkType
 from aiida.engine import ProcessBuilder
@@ -18,6 +19,8 @@ from aiida_pet.workchains.taking_up import RESUMES
 from aiida_pet.workchains.train import UNCERTAINTY, TrainWorkChain
 
 _OF_COMPUTER = ("options", "settings")
+_OF_ROWS = ("set", "part", "n_rows", "n_atoms")  # columns of errors that say of which rows they are
+_OF_CALIBRATION = "z_"
 
 
 @dataclass(frozen=True)
@@ -187,13 +190,37 @@ def _stages_of(node: Any, parameters: TrainingParameters) -> list[Stage]:
 def errors_of(node: Any) -> TableData | None:
     """Return the errors of the last stage of a training that changed weights, or of a calibration alone.
 
-    None if ``node`` is no training, or has none yet.
+    After a calibration the table also has the columns that only a calibration computes (``z_scale``, ``z_std``), before
+    the errors; then it is not stored. None if ``node`` is no training, or has no errors yet.
     """
     jobs = training_jobs(node) if is_training(node) else []
     found = [job for job in jobs if "errors" in job.outputs]
+    if not found:
+        return None
     trained = [job for job in found if job.inputs.stage.value != Stage.CALIBRATE.value]
-    last: list[Any] = (trained or found)[-1:]
-    return last[0].outputs.errors if last else None
+    last: TableData = (trained or found)[-1].outputs.errors
+    after = found[-1]
+    is_calibrated = after.inputs.stage.value == Stage.CALIBRATE.value
+    return _with_calibration(last, after.outputs.errors) if is_calibrated else last
+
+
+def _with_calibration(errors: TableData, calibrated: TableData) -> TableData:
+    """Return ``errors`` with the columns that only a calibration computes, of the rows with the same ids.
+
+    They come before the columns of errors, since a table shows its first columns.
+    """
+    table, other = errors.to_table(), calibrated.to_table()
+    names = [name for name in other.columns if name.startswith(_OF_CALIBRATION)]
+    if not names:
+        return errors
+    places = {row_id: place for place, row_id in enumerate(other.ids.tolist())}
+    own = [places.get(row_id) for row_id in table.ids.tolist()]
+    of_rows = {name: values for name, values in table.columns.items() if name in _OF_ROWS}
+    columns = of_rows | {
+        name: np.array([np.nan if place is None else other.columns[name][place] for place in own])
+        for name in names
+    }
+    return TableData.from_table(replace(table, columns=columns | table.columns))
 
 
 def resume_training(node: Any, code: orm.AbstractCode | None = None) -> ProcessBuilder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from aiida_pet.workchains.jobs import calls_of
 from aiida_pet.workchains.taking_up import latest_of
 
 KIND = "training"
+CURVE = "learning_curve"
+"""Output of a training: the errors of each epoch, by stage."""
 ROWS = "rows"
 """Output of a training: what each row was used for."""
 
@@ -54,7 +57,8 @@ def _advice(node: ProcessNode, progress: TrainingProgress) -> list[str]:
         return [
             f"`aiida-pet model show {progress.model}` shows the model, `aiida-pet launch relax SET --model "
             f"{progress.model}` uses it, `aiida-pet model export {progress.model} -o model.ckpt` writes it to a file",
-            f"`aiida-pet results {pk}` shows its errors and its learning curve",
+            f"`aiida-pet results {pk}` shows its errors",
+            *learning_curves(node),
             *refused,
         ]
     by = latest_of(node)
@@ -64,6 +68,18 @@ def _advice(node: ProcessNode, progress: TrainingProgress) -> list[str]:
     if progress.label == "TrainWorkChain":
         found.append(f"`aiida-pet resume {pk}` goes on from the newest checkpoint")
     return [*found, *refused]
+
+
+def learning_curves(node: ProcessNode) -> list[str]:
+    """Return what shows the learning curve of each stage of the training ``node``; nothing if it has none."""
+    found = node.base.links.get_outgoing().nested().get(CURVE, {})
+    if not isinstance(found, Mapping):  # of a single job
+        return [f"`aiida-pet results {found.pk}` shows the learning curve"]
+    curves = sorted(found.items(), key=lambda stage: stage[1].pk)
+    return [
+        f"`aiida-pet results {curve.pk}` shows the learning curve of the {stage} stage"
+        for stage, curve in curves
+    ]
 
 
 def unused_rows(node: ProcessNode) -> list[str]:

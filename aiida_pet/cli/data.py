@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,7 +135,8 @@ def import_(
         return
     verb = "imported" if is_new else "the profile has this content already:"
     say(f"{verb} {_in_words(record)} as <{node.pk}>{f' {label!r}' if label else ''}")
-    note(f"`aiida-pet data show {node.pk}` shows it, `aiida-pet launch relax {label or node.pk}` relaxes it")
+    typed = shlex.quote(label) if label and not label.startswith("-") else str(node.pk)
+    note(f"`aiida-pet data show {node.pk}` shows it, `aiida-pet launch relax {typed}` relaxes it")
     for problem in problems[:20]:
         say(f"not imported: {_problem_in_words(problem)}")
     if len(problems) > 20:

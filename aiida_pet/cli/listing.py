@@ -54,7 +54,7 @@ def list_(
             one.label or None,
             one.what,
             "-" if one.rows is None else f"{one.rows_done}/{one.rows}",
-            one.state,
+            f"{one.state}, {one.stage}" if one.stage else one.state,
             duration(one.age_s),
             duration(one.engine_s) if one.engine_s else None,
             one.crystals or None,

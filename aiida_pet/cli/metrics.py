@@ -143,6 +143,10 @@ def _echo_counts(found: Metrics, all_references: bool) -> None:
     say(f"\n{plural(found.n_compared, 'row')} compared, of {found.n_rows:,}")
     if missing:
         say(f"{plural(len(missing), 'row')} without reference, left out: {shortened(missing)}")
+    if found.without_value:
+        say(
+            f"{plural(len(found.without_value), 'row')} without a result to compare: {shortened(found.without_value)}"
+        )
     if unused:
         treated = (
             "counted like rows that failed" if all_references else "left out (--all-references counts them)"

@@ -79,6 +79,30 @@ def resume(session: Session, *, pk: str, retry_given_up: bool, request: Request)
     start(builder, found.workflow, request, {"resumed": found.pk, "rows_done": found.rows_done})
 
 
+_OF_BEFORE = {
+    "code": "Code of the engine, by label or pk. Default: the code of the earlier launch.",
+    "lanes": "Number of jobs that run at once. Default: the number of the earlier launch.",
+    "job_size": "Largest number of rows in a job. Default: the number of the earlier launch.",
+    "clean_workdir": "Remove or keep the folder of a job after its results are stored. Folders of failed jobs are "
+    "always kept. Default: as in the earlier launch.",
+    "label": "Label of the new launch. Default: the label of the earlier launch.",
+    "dry_run": "Print how much is done and what each job would ask for, and start nothing.",
+}
+"""What options do here, where an option that is not given keeps what the earlier launch had."""
+
+
+def _reword(command: click.Command) -> None:
+    """Give the options of ``command`` the texts of a launch that is resumed, and hide the model, which it keeps."""
+    for option in command.params:
+        if isinstance(option, click.Option) and option.name in _OF_BEFORE:
+            option.help, option.show_default = _OF_BEFORE[option.name], False
+        elif isinstance(option, click.Option) and option.name == "model":
+            option.hidden = True
+
+
+_reword(resume)
+
+
 def _changes(request: Request) -> dict[str, Any]:
     """Return what the command line changes: an option that was not given changes nothing."""
     from aiida_pet.computers.codes import find_code

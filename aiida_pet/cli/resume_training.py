@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -62,4 +63,5 @@ def resume_training(node: Any, request: Request) -> None:
         say(f"<{node.pk}>: its last stage goes on from its newest checkpoint")
         say(f"each job asks for {told_options(dict(builder.options))}\nnothing was started")
         return
+    request = replace(request, label=request.label or str(node.label))
     start(builder, str(node.process_label), request, {"resumed": node.pk, "epochs_done": done})

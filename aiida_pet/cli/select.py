@@ -88,8 +88,9 @@ def select(
     from aiida_pet.io.writers import write_table
     from aiida_pet.tables.crystals import StructureTable
 
-    session.load()
     check_target(output, force)
+    _check_format(output)
+    session.load()
     rows = rows_of(pk)
     table = rows.to_table(where)
     if not isinstance(table, StructureTable):
@@ -103,6 +104,12 @@ def select(
     chosen = _without_labels(table.take(places))
     chosen.set_column("selected_by", figure[places], _unit(table, by))
     left_out = write_table(chosen, output)
+    if len(places) < count:
+        condition = f" and fulfil {where!r}" if where else ""
+        note(
+            f"fewer than --count {count:,} were written: only {plural(len(places), 'row')} have a value of "
+            f"{by}{condition}"
+        )
     if as_json:
         echo_json({"ids": chosen.ids.tolist(), by: figure[places].tolist(), "file": str(output)})
         return
@@ -116,6 +123,26 @@ def select(
         )
     if rows.missing:
         note(rows.missing)
+
+
+def _check_format(output: Path) -> None:
+    """Check that the name of the file means a format that holds crystals.
+
+    :raises click.BadParameter: if it does not; the message lists the suffixes.
+    """
+    from aiida_pet.io.formats import FORMATS
+    from aiida_pet.io.writers import format_of
+
+    try:
+        holds_crystals = not format_of(output).is_table
+    except ValueError:
+        holds_crystals = False
+    if not holds_crystals:
+        suffixes = [suffix for one in FORMATS if one.writer and not one.is_table for suffix in one.written]
+        raise click.BadParameter(
+            f"{output} is no file of crystals: expected one of the suffixes {', '.join(suffixes)}",
+            param_hint="--output",
+        )
 
 
 def _without_labels(table: StructureTable) -> StructureTable:

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 WATCH_S = 2.0
 SHOWN_JOBS = 20
-_ADVICE_OF_OLD = re.compile(r": `aiida-pet resume \d+` goes on with them")
+_ADVICE_OF_OLD = re.compile(r"[.:] `aiida-pet resume \d+` goes on with them")
 """A message advises what was right when its process ended; the report advises what is right now."""
+_STOPPED_BEFORE = re.compile(r"^Stage (\S+) left rows .*: Stopped as asked, before it began")
+"""The message names the stage that was still to come."""
 
 
 @click.command()
@@ -87,7 +89,8 @@ def echo_status(status: Status | TrainingStatus, most_jobs: int | None) -> None:
     progress = status.progress
     say(f"{status.label} <{progress.pk}> {progress.state}")
     if progress.message:
-        say(f"  {_ADVICE_OF_OLD.sub('', progress.message.splitlines()[0])}")
+        message = _ADVICE_OF_OLD.sub("", progress.message.splitlines()[0])
+        say(f"  {_STOPPED_BEFORE.sub(r'Stopped as asked, before stage \1 began', message)}")
     total, done = progress.rows_total, progress.rows_done
     share = f" ({100 * done / total:.0f} %)" if total else ""
     so_far = " in the stages so far" if status.stages else ""
@@ -128,13 +131,23 @@ def _echo_stages(stages: Sequence[StageStatus]) -> None:
         (
             stage.name,
             stage.state,
-            *("-" if count is None else count for count in (stage.rows_in, stage.rows_done, stage.rows_out)),
+            *(
+                "-" if count is None else count
+                for count in (stage.rows_in, _rows_done(stage), stage.rows_out)
+            ),
             stage.keep or "every row with an answer",
         )
         for stage in stages
     ]
     click.echo()
     echo_table(rows, ("stage", "state", "rows", "done", "go on", "condition"), once=False)
+
+
+def _rows_done(stage: StageStatus) -> int | None:
+    """Return how many of the rows that came to a stage have a result: the table of a hull also has the other rows."""
+    if stage.rows_in is None or stage.rows_done is None:
+        return stage.rows_done
+    return min(stage.rows_done, stage.rows_in)
 
 
 def _echo_lanes(lanes: Sequence[LaneProgress]) -> None:

@@ -1,4 +1,4 @@
-"""``aiida-pet trace``: where one row comes from, back to the file it was imported from."""
+"""``aiida-pet trace``: where a row comes from, back to the file it was imported from, and where a model comes from."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from aiida_pet.words import cell
 
 if TYPE_CHECKING:
     from aiida_pet.campaigns.provenance import TraceStep
+    from aiida_pet.campaigns.results import Rows
 
 
 @click.command()
@@ -23,22 +24,45 @@ if TYPE_CHECKING:
 @json_option
 @pass_session
 def trace(session: Session, *, pk: str, row_id: str | None, as_json: bool) -> None:
-    """Show the origin of row ID of the launch (or set) PK.
+    """Show the origin of row ID of the launch (or set) PK, or of the model PK.
 
     The command follows the row back through merges and jobs to the input structure and its file. It prints the model,
-    code and parameters of each job.
+    code and parameters of each job. Of a model it prints the trainings that made the model, and their data.
     """
-    from aiida_pet.campaigns import rows
-    from aiida_pet.campaigns import trace as walk_back
+    from aiida.orm import ProcessNode
+
+    from aiida_pet.campaigns.nodes import load
+    from aiida_pet.campaigns.provenance import rows_with_origin, trace_model
+    from aiida_pet.campaigns.provenance import trace as walk_back
+    from aiida_pet.data.model import PetModelData
+    from aiida_pet.data.table import TableData
 
     session.load()
-    row_id = row_id or the_only_row(rows(pk))
-    steps = walk_back(pk, row_id)
+    node = load(pk, TableData, ProcessNode, PetModelData)
+    if isinstance(node, PetModelData) and row_id is None:
+        steps = trace_model(node)
+    else:
+        row_id = row_id or _the_only_row(rows_with_origin(node))
+        steps = walk_back(node, row_id)
     if as_json:
         echo_json({"pk": pk, "id": row_id, "steps": [_record(step) for step in steps]})
         return
     for step in steps:
-        _echo(step, row_id)
+        _echo(step, row_id or "")
+
+
+def _the_only_row(rows: Rows) -> str:
+    """Return the id of the only row.
+
+    :raises click.UsageError: if there are several; for a training it also names the command for its model.
+    """
+    try:
+        return the_only_row(rows)
+    except click.UsageError as error:
+        outputs: Any = getattr(rows.source, "outputs", ())
+        if "model" in outputs:
+            error.message += f"; `aiida-pet trace {outputs.model.pk}` shows the origin of its model"
+        raise
 
 
 def _record(step: TraceStep) -> dict[str, Any]:

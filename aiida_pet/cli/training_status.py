@@ -12,8 +12,6 @@ from aiida_pet.words import duration
 if TYPE_CHECKING:
     from aiida_pet.campaigns.training_report import TrainingStatus
 
-_LONGEST = 110  # of a message in the table of jobs
-
 
 def echo_training(status: TrainingStatus, most_jobs: int | None) -> None:
     """Print how far a training is; at most ``most_jobs`` of the jobs, the last ones."""
@@ -42,7 +40,7 @@ def echo_training(status: TrainingStatus, most_jobs: int | None) -> None:
                 f"{job['epochs_done']}/{job['epochs']}",
                 duration(job["epoch_s"]) if job["epoch_s"] else "-",
                 duration(job["eta_s"]) if job["eta_s"] else "-",
-                job["message"][:_LONGEST],
+                job["message"],
             )
             for job in jobs
         ]

@@ -1,6 +1,8 @@
 """`aiida-pet data`: every option changes what comes out."""
 
 import json
+import re
+import shlex
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from aiida.common import LinkType
 from ase.io import iread
 from ase.io import read as ase_read
 
+from aiida_pet.campaigns.nodes import load
 from aiida_pet.data.structures import StructureSetData
 
 
@@ -231,3 +234,13 @@ def test_export_keeps_a_folder_that_was_there(invoke, alloys, tmp_path):
     folder.mkdir()
     invoke("data", "export", alloys, "-o", folder, "--format", "phonopy", "--force", status=1)
     assert folder.is_dir()
+
+
+@pytest.mark.parametrize("label", ["odd set", "Ta's", "-x", "plain"])
+def test_command_that_is_advised_after_an_import_can_be_typed(invoke, alloys_file, tmp_path, label):
+    alloys_file.write_text(alloys_file.read_text().replace("series=odd", f"series={tmp_path.name}"))
+    output = invoke("data", "import", alloys_file, f"--label={label}").stderr
+    (command,) = re.findall("`(aiida-pet launch relax [^`]+)`", " ".join(output.split()))
+    (named,) = shlex.split(command)[3:]
+    assert not named.startswith("-")
+    assert load(named).label == label

@@ -9,6 +9,7 @@ import pytest
 from aiida_pet.campaigns.deletion import going_with
 from aiida_pet.campaigns.errors import NoSuchNodeError
 from aiida_pet.campaigns.nodes import load
+from aiida_pet.campaigns.stages import StageStatus
 
 IDS = ["list-a", "list-b", "list-c"]
 
@@ -106,3 +107,28 @@ def test_what_runs_is_not_deleted_and_what_ended_goes_with_its_jobs(invoke: Any,
     with pytest.raises(NoSuchNodeError):
         load(pk)
     assert load(made.structures.pk).pk == made.structures.pk
+
+
+def test_screening_that_runs_says_its_stage_and_counts_the_rows_of_it(
+    invoke: Any, read: Any, campaign: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stage(name: str, state: str, *counts: int | None) -> StageStatus:
+        return StageStatus(name, None, state, *counts, keep=None)
+
+    running = [
+        stage("relax", "finished [0]", 3, 3, 2),
+        stage("phonons", "waiting", 2, 1, None),
+        stage("elastic", "to come", None, None, None),
+    ]
+    monkeypatch.setattr("aiida_pet.campaigns.listing.stages_of", lambda *_: running)
+    line = line_of(read("list"), campaign.node.pk)
+    assert (line["rows_done"], line["rows"], line["stage"]) == (1, 2, "stage 2 of 3 (phonons)")
+    text = invoke("list", "--limit", 1, "--columns", "rows,state").stdout
+    assert " ".join(text.splitlines()[-1].split()[1:]) == "1/2 waiting, stage 2 of 3 (phonons)"
+    running[1:] = [stage("hull", "waiting", None, None, None)]  # a hull says its rows only when it has ended
+    line = line_of(read("list"), campaign.node.pk)
+    assert (line["rows_done"], line["rows"], line["stage"]) == (0, 2, "stage 2 of 2 (hull)")
+    campaign.set_results(IDS)
+    campaign.end(campaign.node)
+    line = line_of(read("list"), campaign.node.pk)
+    assert (line["rows_done"], line["rows"], line["stage"]) == (2, 3, "")

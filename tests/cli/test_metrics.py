@@ -326,3 +326,35 @@ def test_what_cannot_be_compared_is_told(
     reference.rename(index="x{}".format).to_csv("others.csv")
     output = invoke("metrics", stored(frame).pk, *arguments, status=status).output
     assert message in " ".join(output.split())
+
+
+def test_only_rows_with_both_values_are_compared(
+    invoke: Any, read: Any, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    """References 0 to 2 are known, results 1 and 3 are missing, row 19 is not among the references."""
+    frame = frame[["volume", "volume_dft"]].copy()
+    frame.iloc[3:, 1] = np.nan
+    frame.iloc[[1, 3], 0] = np.nan
+    pk = stored(frame).pk
+    document = read("metrics", pk, "--column", "volume=volume_dft")
+    assert (document["n_compared"], document["n_rows"]) == (2, COUNT)
+    assert document["without_reference"] == frame.index[3:].tolist()
+    assert document["without_value"] == ["0001", "0003"]
+    assert (document["n_without_reference"], document["n_without_value"]) == (17, 2)
+    output = invoke("metrics", pk, "--column", "volume=volume_dft").output
+    assert "2 rows compared, of 20\n17 rows without reference, left out: 0003 0004" in output
+    assert "2 rows without a result to compare: 0001 0003\n" in output
+    path = tmp_path / "dft.csv"
+    theirs(frame).iloc[:19].to_csv(path)
+    of_file = read("metrics", pk, "--reference", path, "--column", "volume", "--all-references")
+    assert (of_file["n_compared"], of_file["n_without_reference"], of_file["n_without_value"]) == (2, 17, 2)
+
+
+def test_a_row_is_compared_if_one_of_the_pairs_has_both_values(read: Any, frame: pd.DataFrame) -> None:
+    frame = frame[["volume", "volume_dft", "bulk_modulus", "bulk_modulus_dft"]].copy()
+    frame.iloc[:5, 0] = np.nan  # the modulus is compared
+    frame.iloc[:2, 3] = np.nan  # and of two rows neither, although both have a result and a reference
+    pairs = ("--column", "volume=volume_dft", "--column", "bulk_modulus=bulk_modulus_dft")
+    document = read("metrics", stored(frame).pk, *pairs)
+    counts = [document[f"n_{name}"] for name in ("compared", "without_reference", "without_value")]
+    assert counts == [COUNT - 2, 0, 0]

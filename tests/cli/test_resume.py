@@ -347,3 +347,15 @@ def test_sizes_and_durations_of_jobs_and_their_folders_are_changed(past, engine)
 def test_what_is_no_resource_option_or_setting_is_refused(past, engine, invoke, arguments, message):
     node = past.launch(engine)
     assert message in invoke("resume", node.pk, *arguments, status=2).output
+
+
+def test_help_says_that_options_keep_what_the_earlier_launch_had(invoke):
+    told = " ".join(invoke("resume", "--help").output.split())
+    assert "Default: the code of the earlier launch." in told
+    assert "Default: the number of the earlier launch." in told
+    assert "[default:" not in told
+    assert "included model" not in told  # --model is refused
+    assert "jobs, time and memory" not in told
+    other = " ".join(invoke("launch", "relax", "--help").output.split())
+    assert "[default: pet-engine@localhost]" in other
+    assert "Default: the included model." in other

@@ -81,3 +81,23 @@ def test_file_holds_no_results_that_a_training_would_take_for_labels(
         with pytest.raises(TrainingError, match="no energies"):
             read_labels(again, parse_training({}))
     assert not ase.io.read(tmp_path / "for-dft.extxyz").calc
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.parquet", "rows.xlsx"])
+def test_file_that_holds_no_crystals_is_refused_with_the_suffixes(
+    invoke: Callable[..., Result], unsure: Any, tmp_path: Path, name: str
+) -> None:
+    told = " ".join(invoke("select", unsure.pk, "-o", tmp_path / name, status=2).output.split())
+    assert "expected one of the suffixes .xyz, .extxyz, .cif" in told
+    assert ".csv," not in told
+    assert not (tmp_path / name).exists()
+
+
+def test_fewer_rows_than_asked_for_are_told(
+    invoke: Callable[..., Result], unsure: Any, tmp_path: Path
+) -> None:
+    result = invoke("select", unsure.pk, "--count", 1000, "-o", tmp_path / "a.xyz")
+    assert "5 rows of 6 written" in result.stdout
+    assert "fewer than --count 1,000 were written: only 5 rows have a value of uncertainty" in result.stderr
+    exact = invoke("select", unsure.pk, "--count", 5, "-o", tmp_path / "b.xyz")
+    assert "fewer than" not in exact.stderr

@@ -7,10 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from aiida_pet.campaigns.stages import StageStatus
+from aiida_pet.campaigns.training import TrainingJobProgress, TrainingProgress
+from aiida_pet.campaigns.training_report import TrainingStatus
+from aiida_pet.cli.training_status import echo_training
 from aiida_pet.computers.daemon import daemon_problem
 from aiida_pet.data.table import TableData
 from aiida_pet.job.folder import Progress
 from aiida_pet.tables.table import Table
+from aiida_pet.workchains.stopping import request_stop
 
 IDS = ["a", "b", "max_steps-c", "d"]
 
@@ -355,3 +360,55 @@ def test_reasons_of_missing_values_are_told_below_a_table(invoke, aiida_profile)
     assert "  2 more rows: --where \"conductivity_skipped != ''\" --columns conductivity_skipped" in told
     for shown in ("status", "all", "kappa_300,conductivity_skipped"):  # nothing is missing, or all is shown
         assert "do not scatter" not in invoke("results", pk, "--columns", shown).stderr
+
+
+def stage(name, state, *counts):
+    return StageStatus(name, None, state, *counts, keep=None)
+
+
+def test_launch_that_was_stopped_says_so_and_names_the_stage(read, make_campaign, monkeypatch):
+    campaign = make_campaign(IDS)
+    campaign.finish_job(["a", "b"])
+    campaign.end(campaign.add_lane(["max_steps-c", "d"]), exit_status=302)
+    campaign.set_results(IDS)
+    request_stop(campaign.node)
+    campaign.end(campaign.node, exit_status=400)
+    pk = campaign.node.pk
+    (end, _, resume) = read("status", pk)["advice"]
+    assert end == "it was stopped as asked, with 2 rows left"
+    assert resume.startswith(f"`aiida-pet resume {pk}` goes on with the 2 rows left")
+    stages = [stage("relax", "finished [400]", 4, 2, 2), stage("hull", "to come", None, None, None)]
+    monkeypatch.setattr("aiida_pet.campaigns.advice.stages_of", lambda *_: stages)
+    assert read("status", pk)["advice"][0] == "it was stopped as asked in stage relax, with 2 rows left"
+    stages[0] = stage("relax", "finished [0]", 4, 4, 4)
+    assert "stopped as asked before stage hull began" in read("status", pk)["advice"][0]
+
+
+def test_message_of_a_screening_that_was_stopped_claims_no_failure_of_the_stage_to_come(
+    invoke, make_campaign
+):
+    campaign = make_campaign(IDS)
+    message = (
+        "Stage hull left rows without a result (status `left`), see <1>: Stopped as asked, before it began. "
+        "`aiida-pet resume 1` goes on with them."
+    )
+    campaign.end(campaign.node, exit_status=400, message=message)
+    assert invoke("status", campaign.node.pk).output.splitlines()[1] == (
+        "  Stopped as asked, before stage hull began."
+    )
+
+
+def test_stage_has_no_more_rows_done_than_came_to_it(invoke, finished, monkeypatch):
+    stages = [stage("relax", "finished [0]", 22, 22, 17), stage("hull", "finished [0]", 17, 22, 14)]
+    monkeypatch.setattr("aiida_pet.campaigns.report.stages_of", lambda *_: stages)
+    lines = [line.split() for line in invoke("status", finished.node.pk).output.splitlines()]
+    (told,) = [line[3:6] for line in lines if line[:1] == ["hull"]]
+    assert told == ["17", "17", "14"]
+
+
+def test_last_epoch_of_a_training_is_not_shortened_in_a_file(capsys):
+    message = "validation: " + ", ".join(f"error {number} of the forces 0.1 eV/A" for number in range(9))
+    job = TrainingJobProgress(7, "direct", "finished [0]", "done", 2, 2, message=message)
+    progress = TrainingProgress(5, "TrainWorkChain", "scratch", "finished [0]", True, 0, "", jobs=[job])
+    echo_training(TrainingStatus(progress, None, []), None)
+    assert message in capsys.readouterr().out
