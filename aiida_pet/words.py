@@ -11,11 +11,13 @@ from typing import Any
 
 DIGITS = 6
 """Of numbers in tables for people."""
+_SPOKEN_AS_K = ("epoch", "stomach", "monarch", "tech")
+"""Words whose last two letters are spoken as k, so that they take only an s."""
 _SURE = 0.8  # how much of two names is alike where one is surely a slip of the other
 
 
 def plural(count: int, noun: str) -> str:
-    """Return ``1 crystal`` or ``2 crystals``; also ``2 entries`` and ``2 processes``.
+    """Return ``1 crystal`` or ``2 crystals``; also ``2 entries``, ``2 batches`` and ``2 epochs``.
 
     :param noun: one noun, or words that end with it.
     """
@@ -25,7 +27,8 @@ def plural(count: int, noun: str) -> str:
 def _plural_of(noun: str) -> str:
     if re.search(r"[^aeiou]y$", noun):
         return f"{noun[:-1]}ies"
-    return f"{noun}es" if noun.endswith(("s", "x", "z", "ch", "sh")) else f"{noun}s"
+    hissing = noun.endswith(("s", "x", "z", "ch", "sh")) and not noun.lower().endswith(_SPOKEN_AS_K)
+    return f"{noun}es" if hissing else f"{noun}s"
 
 
 def with_article(noun: str) -> str:

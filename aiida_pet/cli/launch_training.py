@@ -169,11 +169,9 @@ def _launch(
             raise click.ClickException("a training takes a set or files, not a single structure")
         sets[name] = found
         names["training" if name == "structures" else name] = shortened(which, 3)
-    without_label = 0
-    if of_teacher is not None:  # there are no labels yet
-        _check_columns(sets, parameters)
-        without_label = check_teacher(parameters, of_teacher, sets["structures"])
-    prepared = None if mode == "distill" else _prepared(sets, parameters, model)
+    prepared = _prepared(sets, parameters, model, of_teacher is None)
+    without_label = 0 if of_teacher is None else check_teacher(parameters, of_teacher, sets["structures"])
+    _note_charges(sets)
     if request.dry_run:
         _tell(
             mode,
@@ -190,6 +188,8 @@ def _launch(
         return
     if prepared is not None:
         _note_odd(prepared, names)
+        for sentence in prepared.unchecked.values():
+            note(sentence)
     builder: Any = TrainWorkChain.get_builder_from_protocol(
         code,
         sets.pop("structures"),
@@ -225,29 +225,40 @@ def _parameters(mode: str, protocol: str | None, overrides: dict[str, Any]) -> A
         ) from error
 
 
-def _prepared(sets: dict[str, Any], parameters: Any, model: PetModelData | None) -> Prepared:
-    """:raises click.ClickException: if the sets cannot be trained on."""
-    from aiida_pet.calculations.train import check_sets
+def _prepared(sets: dict[str, Any], parameters: Any, model: PetModelData | None, labelled: bool) -> Any:
+    """Return what would be trained on; None for rows that a teacher will label, of which only columns are checked.
+
+    :raises click.ClickException: if the sets cannot be trained on.
+    """
+    from aiida_pet.calculations.train import check_sets, tables_of
     from aiida_pet.cli.errors import in_options
-    from aiida_pet.training.parameters import TrainingError
-
-    try:
-        return check_sets(sets, parameters, model)
-    except TrainingError as error:
-        raise click.ClickException(in_options(str(error))) from error
-
-
-def _check_columns(sets: dict[str, Any], parameters: Any) -> None:
-    """:raises click.ClickException: if a column that an option names is in no set."""
-    from aiida_pet.calculations.train import tables_of
-    from aiida_pet.cli.errors import in_options
+    from aiida_pet.training.energy_zero import check_zero
+    from aiida_pet.training.labels import told_with_all_columns
     from aiida_pet.training.parameters import TrainingError
     from aiida_pet.training.prepare import check_columns
 
     try:
-        check_columns(tables_of(sets, parameters), parameters)
+        if not labelled:
+            check_columns(tables_of(sets, parameters), parameters)
+            return None
+        prepared = check_sets(sets, parameters, model)
+        if model is not None:
+            with model.as_path() as path:
+                check_zero(prepared, parameters, path, model.sha256)
     except TrainingError as error:
-        raise click.ClickException(in_options(str(error))) from error
+        tables = (one.to_table() for one in sets.values() if labelled)
+        sentence = told_with_all_columns(error, tables, parameters)
+        raise click.ClickException(in_options(sentence)) from error
+    return prepared
+
+
+def _note_charges(sets: dict[str, Any]) -> None:
+    """Print which sets have rows with a charge or a spin."""
+    from aiida_pet.calculations.train import SETS
+    from aiida_pet.training.label_notes import charged_rows
+
+    for sentence in charged_rows({SETS[port]: one.to_table() for port, one in sets.items()}):
+        note(sentence)
 
 
 def _note_odd(prepared: Prepared, names: dict[str, str]) -> None:
@@ -314,6 +325,7 @@ def _tell(
                 "notes": [] if prepared is None else list(prepared.notes),
                 "stress_ratio": None if prepared is None else prepared.stress_check.ratio,
                 "force_ratio": None if prepared is None else prepared.force_check.ratio,
+                "unchecked": [] if prepared is None else list(prepared.unchecked.values()),
                 "parameters": used,
                 "core_s": cost.core_s,
                 "weights": cost.weights,
@@ -337,8 +349,8 @@ def _tell(
         "weights": f"about {cost.weights:,.0f}",
         "parameters": assigned(used),
         "asks for": told_options(asked),
-        "time": f"about {told} on one core (a GPU is tens of times faster), and {START_S:.0f} s or more to start each "
-        "job",
+        "time": f"about {told} on one core that does nothing else (a GPU is tens of times faster), and "
+        f"{START_S:.0f} s or more to start each job",
         "disk": f"about {cost.disk_mb:.0f} MB of checkpoints on the computer",
     }
     echo_pairs(pairs)
@@ -359,30 +371,21 @@ def _told_data(prepared: Prepared) -> dict[str, str]:
         "labels": ", ".join(columns),
         "level of theory": prepared.level_of_theory or "not known: --set level_of_theory=NAME sets it",
     }
-    for name, title, check in (
-        ("stress", "stress check", prepared.stress_check),
-        ("forces", "force check", prepared.force_check),
+    unchecked = prepared.unchecked
+    if "energy" in unchecked:
+        told["energy check"] = unchecked["energy"]
+    for name, title, what, check in (
+        ("stress", "stress check", "stresses", prepared.stress_check),
+        ("forces", "force check", "forces", prepared.force_check),
     ):
         if name in labels.columns:
-            told[title] = _told_check(check, "stresses" if name == "stress" else name)
+            told[title] = unchecked.get(name) or _told_check(check, what)
     return told
 
 
 def _told_check(check: LabelCheck, what: str) -> str:
     """Return what energies say of the sign and unit of ``what``, in words."""
-    if check.is_clear:
-        return (
-            f"energies change {check.ratio:.2f} times as much as the {what} predict, over {check.pairs} pairs of "
-            f"frames of one crystal (expected 1; correlation {check.correlation:.2f})"
-        )
-    from aiida_pet.training.label_checks import LEAST_PAIRS
-
-    if check.independent < LEAST_PAIRS:
-        frames = "near frames of one crystal" + (" with different cells" if what == "stresses" else "")
-        why = (
-            f"this takes {LEAST_PAIRS} independent pairs of {frames} that tell something of them, but there are "
-            f"{check.independent}"
-        )
-    else:
-        why = f"the correlation over {check.pairs} pairs of frames of one crystal is {check.correlation:.2f}"
-    return f"sign and unit of the {what} were not checked: {why}"
+    return (
+        f"energies change {check.ratio:.2f} times as much as the {what} predict, over {check.pairs} pairs of "
+        f"frames of one crystal (expected 1; correlation {check.correlation:.2f})"
+    )

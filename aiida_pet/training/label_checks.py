@@ -7,11 +7,14 @@ They are judged only where change and work are clearly correlated.
 
 A ratio of the stresses alone does not tell whether they or the energies are wrong. With the ratio of the forces it
 does: if both are equal, the energies are wrong.
+
+If most pairs fit no ratio, though labels predict clear changes, rows or atoms of some labels are in another order. Only
+pairs are counted for this in which what is not known (forces that are missing or inexact) can do little.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,6 +36,16 @@ _SURE = 4.0  # times what may be wrong with it, that work must exceed
 _DIGITS = 2e-5  # eV/atom, to which energies in files may be rounded
 _WELL, _MIXED = 0.95, 0.15  # correlation, and share of pairs that do not fit
 _ITERATIONS = 50
+_NOISE = 3e-3  # eV/atom, that energies of calculations with other settings of convergence may differ by
+_MANY, _STRANGERS = (
+    15,
+    0.5,
+)  # strong pairs, and the share that must not fit, before labels belong to other rows
+_UNRELATED = 0.5  # correlation
+_ABSURD = 0.1  # eV/atom, by which energies of near frames do not differ from what labels predict for any other reason
+_FITS = 0.5  # of the larger of change and work, that their difference may be
+_STILL = 0.02  # A, displacement of which forces that are not known do not matter
+_MOVES = (_STILL, 0.06)
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,8 @@ class LabelCheck:
     :ivar ratio: of changes of the energy to what the labels say of them; NaN without pairs.
     :ivar correlation: between the two, without pairs that are far off.
     :ivar misfits: pairs that are far off.
+    :ivar strong: independent pairs whose predicted changes are well above what energies may be wrong by.
+    :ivar strangers: share of these pairs that do not fit, whatever the ratio.
     """
 
     pairs: int = 0
@@ -51,6 +66,18 @@ class LabelCheck:
     ratio: float = np.nan
     correlation: float = 0.0
     misfits: int = 0
+    strong: int = 0
+    strangers: float = 0.0
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether energies and labels do not belong together: chance hardly lets so few pairs fit if half would, or
+        energies do not even rise with what the labels predict.
+        """
+        if self.strong < _MANY:
+            return False
+        chance = self.strong**-0.5 if abs(self.correlation) > _UNRELATED else 0.0
+        return self.strangers - chance > _STRANGERS
 
     @property
     def is_clear(self) -> bool:
@@ -107,9 +134,17 @@ def check_units(pairs: LabelPairs) -> LabelChecks:
     forces = _forces_of(pairs)
     strained, change = _strained(pairs, forces)
     stress = _fitted(strained.stress_work, change, strained.cells)
+    judged = _judged(stress, strained, change, forces)
     if _is_blurred(pairs, forces, change):
+        is_absurd = judged.is_foreign and float(np.median(np.abs(change))) > _ABSURD
         stress = LabelCheck(stress.pairs, stress.independent)
+        judged = judged if is_absurd else stress
     odd_sizes = _odd_sizes(pairs, forces, strained, change, stress)
+    stress = judged
+    foreign = [("stresses", stress)] if stress.is_foreign else []
+    foreign += [("forces", forces)] if forces.is_foreign else []
+    if foreign and not any(is_certain for _, is_certain in odd_sizes):
+        return LabelChecks(stress, forces, _told_foreign(foreign))
     if not (stress.is_wrong or forces.is_wrong or odd_sizes):
         return LabelChecks(stress, forces)
     causes = []
@@ -132,12 +167,50 @@ def _strained(pairs: LabelPairs, forces: LabelCheck) -> tuple[LabelPairs, Array]
     if forces.is_clear:
         exact &= np.abs(change) > _SURE * abs(forces.ratio) * pairs.force_error
     strained = (pairs.strains > _STRAINED) & (pairs.stress_work != 0) & exact
+    if not pairs.force_work.any():  # without forces, atoms that move change the energy by what nothing tells
+        for most in _MOVES:
+            still = strained & (pairs.displacements < most)
+            if independent(pairs.cells[still]) >= LEAST_PAIRS:
+                strained = still
+                break
     for most in _STRAINS:
         small = strained & (pairs.strains < most)
         if small.sum() >= _ENOUGH and independent(pairs.cells[small]) >= _ENOUGH:
             strained = small
             break
     return pairs.take(strained), change[strained]
+
+
+def _judged(stress: LabelCheck, strained: LabelPairs, change: Array, forces: LabelCheck) -> LabelCheck:
+    """Return ``stress`` with how many of the pairs do not fit in which little else than stresses does work.
+
+    :param change: of the energy, without the work of the forces if it is known.
+    """
+    if not stress.strong:
+        return stress
+    unknown = _SURE * strained.force_error + (0.0 if forces.is_clear else np.abs(strained.force_work))
+    small = unknown < 0.5 * np.maximum(np.abs(change), np.abs(strained.stress_work))
+    alone = small & ((strained.force_work != 0) | (strained.displacements < _STILL))
+    some, left = strained.take(alone), change[alone]
+    strong = np.abs(some.stress_work) > _NOISE
+    shares = [
+        _strangers(work, new_change, strong)
+        for work, new_change in (
+            (some.stress_work, left),
+            (some.stress_work, left * some.sizes),  # energies per atom
+            (some.stress_work / some.volumes, left),  # virials
+        )
+    ]
+    return replace(stress, strong=independent(some.cells[strong]), strangers=min(shares))
+
+
+def _strangers(work: Array, change: Array, strong: Array) -> float:
+    """Return the share of the pairs ``strong`` that do not fit the ratio of all."""
+    if not strong.any():
+        return 0.0
+    ratio = _ratio(work, change)
+    larger = np.maximum(np.abs(change), np.abs(ratio * work))
+    return float((np.abs(change - ratio * work) > _FITS * larger)[strong].mean())
 
 
 def _is_blurred(pairs: LabelPairs, forces: LabelCheck, change: Array) -> bool:
@@ -194,18 +267,31 @@ def _fitted(work: Array, change: Array, links: Array) -> LabelCheck:
     work, change, free = work[there], change[there], independent(links[there])
     if len(work) < 2:
         return LabelCheck(len(work), free)
-    # the weighted median of the slopes of single pairs; a pair of large work does not count for many
-    weights = np.minimum(np.abs(work), 3 * np.median(np.abs(work)))
-    order = np.argsort(change / work)
-    summed = np.cumsum(weights[order])
-    ratio = float((change / work)[order][np.searchsorted(summed, 0.5 * summed[-1])])
+    ratio = _ratio(work, change)
     rest = np.abs(change - ratio * work)
     kept = rest <= max(7.4 * float(np.median(rest)), 0.3 * float(np.median(np.abs(change))))
     one, two = change[kept], work[kept]
     norm = float(np.linalg.norm(one) * np.linalg.norm(two))
     larger = np.maximum(np.abs(change), np.abs(ratio * work))
-    misfits = int((~kept & (rest > 0.5 * larger) & (larger > _DIGITS)).sum())
-    return LabelCheck(len(work), free, ratio, float(one @ two) / norm if norm else 0.0, misfits)
+    misfits = int((~kept & (rest > _FITS * larger) & (larger > _DIGITS)).sum())
+    strong = np.abs(work) > _NOISE
+    return LabelCheck(
+        len(work),
+        free,
+        ratio,
+        float(one @ two) / norm if norm else 0.0,
+        misfits,
+        independent(links[there][strong]),
+        _strangers(work, change, strong),
+    )
+
+
+def _ratio(work: Array, change: Array) -> float:
+    """Return the weighted median of the slopes of single pairs; a pair of large work does not count for many."""
+    weights = np.minimum(np.abs(work), 3 * np.median(np.abs(work)))
+    order = np.argsort(change / work)
+    summed = np.cumsum(weights[order])
+    return float((change / work)[order][np.searchsorted(summed, 0.5 * summed[-1])])
 
 
 def _odd_sizes(
@@ -246,6 +332,21 @@ def _rest(work: Array, change: Array, ratio: float) -> float:
     return float(np.abs(change - ratio * work).sum() / max(float(np.abs(change).sum()), 1e-12))
 
 
+def _told_foreign(foreign: list[tuple[str, LabelCheck]]) -> str:
+    """Return which labels do not belong together, and the remedy."""
+    names = " and ".join(name for name, _ in foreign)
+    told = " and ".join(
+        f"in {check.strangers:.0%} of {check.strong} pairs of frames of one crystal that tell of them, it is not what "
+        f"the {name} predict"
+        for name, check in foreign
+    )
+    return (
+        f"the energies and the {names} do not belong together: the energy changes from frame to frame, but {told}, and "
+        "no other sign or unit explains this. Rows or atoms of some labels may be in another order than the crystals, "
+        "or labels may be of other calculations: look at how they were joined to the crystals"
+    )
+
+
 def _problem(stress: LabelCheck, forces: LabelCheck, causes: list[Cause]) -> str:
     """Return what does not fit, what may be the cause, and the remedy."""
     clear = [(name, check) for name, check in (("stresses", stress), ("forces", forces)) if check.is_clear]
@@ -262,7 +363,10 @@ def _problem(stress: LabelCheck, forces: LabelCheck, causes: list[Cause]) -> str
     if known:
         known = f"This is what one finds with {known}"
     else:
-        known = "No unit that is known here gives this, so look at where the labels come from"
+        known = (
+            "No unit that is known here gives this, so look at where the labels come from; rows or atoms of some "
+            "labels may be in another order"
+        )
     return (
         f"the energies do not fit the {either(names)}: from frame to frame they change {says}, expected 1 for eV of "
         f"the cell, eV/A, and eV/A^3 with tension positive. {doubt}{known}"

@@ -45,6 +45,7 @@ class LabelPairs:
     :ivar strains: (P,) largest component of the strain.
     :ivar stress_error: (P,) eV/atom, what may be wrong with ``stress_work`` where the strain is not small.
     :ivar force_error: (P,) eV/atom, what may be wrong with ``force_work`` where displacements are not small.
+    :ivar displacements: (P,) A, largest displacement of an atom.
     """
 
     rows: Array
@@ -57,6 +58,7 @@ class LabelPairs:
     strains: Array
     stress_error: Array
     force_error: Array
+    displacements: Array
 
     def __len__(self) -> int:
         return len(self.change)
@@ -92,7 +94,7 @@ def label_pairs(table: StructureTable, labels: Labels, groups: Array, rows: Arra
     first, second = _near_in_order(table, groups, rows)
     if not len(first):
         empty = np.zeros((0, 2), dtype=int)
-        return LabelPairs(empty, empty, *(np.zeros(0) for _ in range(8)))
+        return LabelPairs(empty, empty, *(np.zeros(0) for _ in range(9)))
     cells = np.where(table.pbc.all(axis=1)[:, None, None], table.cells, np.eye(3))
     mean_cell = 0.5 * (cells[first] + cells[second])
     gradient = np.linalg.solve(mean_cell, cells[second] - cells[first])
@@ -125,6 +127,7 @@ def label_pairs(table: StructureTable, labels: Labels, groups: Array, rows: Arra
         strains=strains,
         stress_error=_ERROR_BY_STRAIN * strains * np.abs(ends[1] - ends[0]) / sizes,
         force_error=_ERROR_BY_DISPLACEMENT * largest * np.abs(of_forces[1] - of_forces[0]) / sizes,
+        displacements=largest,
     ).take(kept)
 
 

@@ -6,7 +6,7 @@ force or stress that a row lacks is NaN, which metatrain leaves out of the loss;
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,11 +14,13 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from aiida_pet.crystals.validity import check_geometry
+from aiida_pet.job.folder import RowStatus
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.table import Array
 from aiida_pet.training.parameters import AUTO, TrainingError, TrainingParameters
 
-DONE = "converged"
+NOT_DONE = sorted({status.value for status in RowStatus} - {RowStatus.CONVERGED.value})
+"""Statuses of results of a launch whose rows have no labels; any other text of a column ``status`` says nothing."""
 _ALTERNATIVES = {
     "energy": ("input_energy", "energy"),
     "forces": ("input_forces", "forces"),
@@ -66,14 +68,7 @@ def read_labels(
     :param elements: atomic numbers that the model knows, where it cannot learn others; None for any.
     :raises TrainingError: if a column that is named is missing, has another shape or a unit that is not understood.
     """
-    energy_column = _column_of(table, "energy", parameters.energy)
-    if energy_column is None:
-        raise TrainingError(
-            f"no energies: the set has no column {' or '.join(_ALTERNATIVES['energy'])}, but "
-            f"{', '.join(table.columns) or 'none'}; name the one with `energy`, or import the set with its energies"
-        )
-    forces_column = _column_of(table, "forces", parameters.forces)
-    stress_column = _column_of(table, "stress", parameters.stress)
+    energy_column, forces_column, stress_column = check_label_columns(table, parameters)
     energy = _floats(table.columns[energy_column], (len(table),), energy_column)
     forces = stress = None
     if forces_column is not None:
@@ -99,6 +94,52 @@ def read_labels(
         levels,
         columns,
     )
+
+
+def check_label_columns(
+    table: StructureTable, parameters: TrainingParameters
+) -> tuple[str, str | None, str | None]:
+    """Return the columns of energies, forces and stresses; the last two may be None.
+
+    :param table: with all its columns, so that a message can name those that may be meant.
+    :raises TrainingError: if a column that is named is missing, or there are no energies.
+    """
+    energy = _column_of(table, "energy", parameters.energy)
+    if energy is None:
+        numbers = [name for name, values in table.columns.items() if _may_be_energy(values)]
+        numbers.sort(key=lambda name: "energy" not in name.lower())  # the likely ones first
+        there = (
+            f"its columns of numbers are {', '.join(numbers)}" if numbers else "it has no column of numbers"
+        )
+        raise TrainingError(
+            f"no energies: the set has no column {' or '.join(_ALTERNATIVES['energy'])}; {there}. Name the one that "
+            "holds energies of the cell in eV with `energy`, or import the set with its energies"
+        )
+    return (
+        energy,
+        _column_of(table, "forces", parameters.forces),
+        _column_of(table, "stress", parameters.stress),
+    )
+
+
+def told_with_all_columns(
+    error: TrainingError, tables: Iterable[StructureTable], parameters: TrainingParameters
+) -> str:
+    """Return what ``error`` says; if it is that labels are missing, with all columns of the set.
+
+    :param tables: with all their columns, also those that a training does not read.
+    """
+    for table in tables:
+        try:
+            check_label_columns(table, parameters)
+        except TrainingError as fuller:
+            return str(fuller)
+    return str(error)
+
+
+def _may_be_energy(values: Array) -> bool:
+    """Return whether a column holds one number of each row."""
+    return values.ndim == 1 and values.dtype.kind in "iuf"
 
 
 def _column_of(table: StructureTable, quantity: str, asked: str | None) -> str | None:
@@ -176,7 +217,12 @@ def _refused(
     found = _Refusals(len(table))
     if "status" in table.columns:
         status = table.columns["status"].astype(str)
-        found.add(status != DONE, "its status is not converged", "its status is {}", values=status.tolist())
+        found.add(
+            np.isin(status, NOT_DONE),
+            "its status is not converged",
+            "its status is {}",
+            values=status.tolist(),
+        )
     problems = check_geometry(table, np.unique(table.numbers).tolist(), parameters.min_distance)
     found.add(
         np.array([status is not None for status, _ in problems], dtype=bool),

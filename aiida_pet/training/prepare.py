@@ -17,6 +17,7 @@ from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.table import Array
 from aiida_pet.training.absurd_sets import check_not_zero, check_outliers, has_many_outliers, outliers
 from aiida_pet.training.label_checks import LabelCheck, LabelChecks, check_units
+from aiida_pet.training.label_notes import missing_labels, unchecked
 from aiida_pet.training.label_pairs import label_pairs
 from aiida_pet.training.labels import Labels, read_labels
 from aiida_pet.training.parameters import TrainingError, TrainingParameters
@@ -96,6 +97,11 @@ class Prepared:
         return [int(z) for z in np.unique(part.table.numbers[owner == Split.TRAINING.value])]
 
     @property
+    def unchecked(self) -> dict[str, str]:
+        """Label -> that its sign and unit were not checked, and why, in words."""
+        return unchecked(self.parts[TRAINING].labels, self.stress_check, self.force_check)
+
+    @property
     def refused(self) -> dict[str, int]:
         """Why -> how many rows are refused for it, the most frequent first."""
         counts: Counter[str] = Counter()
@@ -117,6 +123,8 @@ class Prepared:
         return sorted(found, key=lambda one: -len(one.rows))
 
 
+FOREIGN = "no training row has its elements"
+"""Why rows that were drawn for validation or test are refused."""
 TRAINING, VALIDATION, TEST, OLD = "training", "validation", "test", "old"
 SETS = (TRAINING, VALIDATION, TEST, OLD)
 """Names of the sets: of ``old`` only errors are taken, before and after."""
@@ -166,8 +174,13 @@ def prepare(
             parts[name] = _without_foreign(parts[name], known)
     checks = _check_labels(parts, parameters)
     level = _level(parts, parameters, known_level)
-    notes = [*_odd_ratios(checks), *_told_columns(tables, parameters), *_same_frames(parts, keys, parameters)]
-    own = checks[TRAINING]
+    own, trained = checks[TRAINING], parts[TRAINING]
+    notes = [
+        *_odd_ratios(checks),
+        *missing_labels(trained.table, trained.labels, parameters),
+        *_told_columns(tables, parameters),
+        *_same_frames(parts, keys, parameters),
+    ]
     prepared = Prepared(parts, own.stress, own.forces, level, tuple(notes))
     check_size(prepared, parameters)
     for name, part in parts.items():
@@ -295,10 +308,13 @@ def check_size(prepared: Prepared, parameters: TrainingParameters) -> None:
             + (f" ({why})" if why else "")
         )
     if not prepared.count(Split.VALIDATION):
-        raise TrainingError(
-            "no rows to validate with: give a validation set, or a validation_fraction above 0"
-            + (f" ({why})" if why else "")
-        )
+        remedy = "give a validation set, or a validation_fraction above 0"
+        if (prepared.parts[TRAINING].labels.kinds == FOREIGN).any() and VALIDATION not in prepared.parts:
+            remedy = (
+                "rows that were drawn for validation have elements that no training row has; set another seed or a "
+                "smaller validation_fraction, or give a larger set or a validation set"
+            )
+        raise TrainingError(f"no rows to validate with: {remedy}" + (f" ({why})" if why else ""))
 
 
 def _told_split(prepared: Prepared, parameters: TrainingParameters) -> list[str]:
@@ -341,7 +357,7 @@ def _without_foreign(part: Part, known: list[int]) -> Part:
             values[row] = " ".join(chemical_symbols[z] for z in foreign)
             reasons[row], kinds[row] = (
                 f"no training row has {values[row]}",
-                "no training row has its elements",
+                FOREIGN,
             )
             split[row] = Split.REFUSED.value
     labels = replace(labels, reasons=reasons.astype(str), kinds=kinds.astype(str), values=values.astype(str))

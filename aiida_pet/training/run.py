@@ -31,6 +31,7 @@ from aiida_pet.job.folder import (
 )
 from aiida_pet.job.stop_signals import stop_at_signals
 from aiida_pet.training import checkpoints, curve, folder
+from aiida_pet.training.energy_zero import check_zero
 from aiida_pet.training.finish import Work, finish, rows_table
 from aiida_pet.training.folder import End, TrainingJob
 from aiida_pet.training.levels import level_of
@@ -136,6 +137,8 @@ class Training:
         known = level_of(job.known_level, parameters.variant)
         prepared = prepare(read_sets(self.path), parameters, elements=elements, known_level=known)
         check_label_counts(prepared)
+        if model is not None:
+            check_zero(prepared, parameters, model, job.model_sha256)
         rows_table(prepared).save(self.path / folder.ROWS_FILE)
         write_frames(self.path, prepared)
         options = write_options(

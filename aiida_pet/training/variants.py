@@ -156,6 +156,24 @@ def shifts_of_elements(differences: Array, counts: Array) -> Array | None:
     return shifts if before > NOTABLE and after < EXPLAINED * before else None
 
 
+def energies_of_elements(checkpoint: Mapping[str, Any], output: str) -> dict[int, float]:
+    """Return atomic number -> its energy in ``output``, eV; empty if the model has no such output, or does not say.
+
+    :param checkpoint: with or without an LLPR model around the model.
+    """
+    import metatensor.torch as mts  # noqa: PLC0415  torch only where a checkpoint is at hand
+
+    while isinstance(checkpoint.get("wrapped_model_checkpoint"), Mapping):
+        checkpoint = checkpoint["wrapped_model_checkpoint"]
+    state = checkpoint["best_model_state_dict"] or checkpoint["model_state_dict"]
+    buffer = state.get(_BASELINE.format(output))
+    if buffer is None:
+        return {}
+    block = mts.load_buffer(buffer.cpu()).block()
+    numbers, values = block.samples.column("center_type").tolist(), block.values.reshape(-1).tolist()
+    return dict(zip(numbers, values, strict=True)) if len(numbers) == len(values) else {}
+
+
 def move_energies(checkpoint: Mapping[str, Any], target: str, shifts: Mapping[int, float]) -> None:
     """Add ``shifts`` (atomic number -> eV) to the energies of elements of output ``target``, in place."""
     import metatensor.torch as mts  # noqa: PLC0415  torch only where a checkpoint is at hand

@@ -111,7 +111,7 @@ def test_dry_run_of_a_new_model_says_what_it_takes_and_stores_nothing(
     assert small["stages"] == ["direct", "conservative"]
     assert small["rows"] == {"training": 32, "validation": 4, "test": 4, "refused": 0}
     assert small["stress_ratio"] == pytest.approx(1, abs=0.15)
-    assert large["core_s"]["direct"] > 10 * small["core_s"]["direct"]
+    assert large["core_s"]["direct"] > 3 * small["core_s"]["direct"]
     assert orm.QueryBuilder().append(StructureSetData).count() == before
 
 
@@ -170,3 +170,40 @@ def test_columns_are_looked_for_before_a_teacher_labels(
     invoke("launch", "distill", labelled_file, *place, "--set", "group=base")
     told = invoke("launch", "distill", labelled_file, *place, "--set", "group=nix", status=1)
     assert "group = 'nix': the set has no such column" in " ".join(told.output.split())
+
+
+def test_energy_under_another_name_is_named_among_the_columns_of_the_set(
+    invoke: Callable[..., Result], site: list[Any], tmp_path: Path
+) -> None:
+    frames = crystals(40)
+    for frame in frames:
+        frame.info["dft_energy"] = frame.info.pop("energy")
+    path = tmp_path / "other.extxyz"
+    write(path, frames, format="extxyz")
+    told = " ".join(invoke("launch", "finetune", path, *site, "--dry-run", status=1).output.split())
+    assert "its columns of numbers are dft_energy" in told
+
+
+def test_charges_and_labels_that_are_missing_are_told(
+    invoke: Callable[..., Result], site: list[Any], tmp_path: Path
+) -> None:
+    frames = crystals(40)
+    for place, frame in enumerate(frames):
+        frame.info["charge"] = place % 2
+        del frame.arrays["forces"]
+        del frame.info["stress"]
+    path = tmp_path / "charged.extxyz"
+    write(path, frames, format="extxyz")
+    told = " ".join(invoke("launch", "finetune", path, *site, "--dry-run").output.split())
+    assert "column 'charge' is not 0 in 20 rows" in told
+    assert "the training set has no forces and no stresses: the model is trained on energies only" in told
+    assert "sign and unit of the energies were not checked" in told
+
+
+def test_launch_says_what_was_not_checked(
+    prepare: Callable[..., Any], labelled_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("aiida_pet.cli.launch_training.note", told.append)
+    prepare("finetune", labelled_file)
+    assert any("sign and unit of the forces were not checked" in sentence for sentence in told)

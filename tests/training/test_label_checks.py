@@ -234,3 +234,79 @@ def test_good_sets_are_never_refused(n: int, seed: int) -> None:
     for check in (found.stress, found.forces):
         assert not check.is_odd
         assert not check.is_mixed
+
+
+def _shuffled(what: str) -> StructureTable:
+    """Return good labels of 96 rows, of which `what` stands in another order."""
+    table, rng = labelled(96), np.random.default_rng(2)
+    if what == "energies":
+        table.columns["input_energy"] = table.columns["input_energy"][_within_kind(table, rng)]
+    elif what == "stresses":
+        table.columns["input_stress"] = table.columns["input_stress"][_within_kind(table, rng)]
+    return table
+
+
+def _within_kind(table: StructureTable, rng: np.random.Generator) -> np.ndarray:
+    """Return an order of rows in which rows of one composition change their places."""
+    order = np.arange(len(table))
+    for kind in np.unique(table.columns["kind"]):
+        rows = np.flatnonzero(table.columns["kind"] == kind)
+        order[rows] = rng.permutation(rows)
+    return order
+
+
+@pytest.mark.parametrize("groups", [True, False])
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("energies", "the energies and the "),
+        ("stresses", "the energies and the stresses do not"),
+    ],
+)
+def test_labels_in_another_order_than_their_rows_are_refused(what: str, told: str, groups: bool) -> None:
+    assert checks(_shuffled("nothing"), groups).problem == ""
+    problem = checks(_shuffled(what), groups).problem
+    assert problem.startswith(told)
+    assert "do not belong together" in problem
+    assert "Rows or atoms of some labels may be in another order" in problem
+
+
+def test_forces_in_another_order_than_the_atoms_are_refused() -> None:
+    table = _of_sizes((1,) * 12, rattled=True)
+    del table.columns["input_stress"]
+    assert checks(table).problem == ""
+    rng, forces = np.random.default_rng(0), table.atom_columns["input_forces"]
+    for first, last in zip(table.offsets[:-1], table.offsets[1:], strict=True):
+        forces[first:last] = rng.permutation(forces[first:last])
+    assert checks(table).problem.startswith("the energies and the forces do not belong together")
+
+
+def test_a_few_pairs_that_do_not_fit_refuse_nothing() -> None:
+    table = labelled(12)
+    table.columns["input_energy"] = table.columns["input_energy"][
+        _within_kind(table, np.random.default_rng(0))
+    ]
+    found = checks(table)
+    assert not found.stress.is_foreign
+    assert "belong together" not in found.problem
+
+
+def test_forces_that_are_not_known_do_not_part_energies_and_stresses() -> None:
+    """Atoms that move far change the energy; without forces, stresses cannot be blamed for it."""
+    rng = np.random.default_rng(1)
+    items, energy, stress = [], [], []
+    for frame in range(60):
+        cell = bulk("Cu", "fcc", a=3.6, cubic=True)
+        cell.rattle(0.12, rng=rng)
+        cell.set_cell(cell.cell @ (np.eye(3) + rng.normal(0, 0.01, (3, 3))), scale_atoms=True)
+        cell.calc = EMT()
+        energy.append(cell.get_potential_energy())
+        stress.append(cell.get_stress())
+        cell.calc = None
+        items.append((f"{frame}", cell))
+    table = StructureTable.from_ase(items)
+    table.set_column("input_energy", np.array(energy))
+    table.set_column("input_stress", np.array(stress))
+    found = checks(table, groups=False)
+    assert found.problem == ""
+    assert found.stress.independent > 20

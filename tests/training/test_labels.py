@@ -159,3 +159,19 @@ def test_validation_rows_of_elements_that_no_training_row_has_are_refused() -> N
     only.numbers[:4] = 47
     found = prepare({"training": table, "validation": only}, PARAMETERS)
     assert found.parts["validation"].labels.reasons[0] == "the model does not know Ag"
+
+
+def test_only_statuses_of_a_launch_refuse_rows() -> None:
+    table = labelled(6)
+    table.set_column("status", np.array(["ok", "done", "converged", "max_steps", "failed", ""]))
+    labels = read_labels(table, PARAMETERS)
+    assert labels.taken.tolist() == [True, True, True, False, False, True]
+    assert labels.reasons[3] == "its status is max_steps"
+
+
+def test_columns_that_may_hold_the_energy_are_named() -> None:
+    table = labelled(6)
+    table.set_column("gap", np.zeros(6))
+    table.set_column("REF_energy", table.columns.pop("input_energy"))
+    with pytest.raises(TrainingError, match="its columns of numbers are REF_energy, gap"):
+        read_labels(table, PARAMETERS)

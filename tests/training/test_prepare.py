@@ -138,3 +138,25 @@ def test_split_that_leaves_nothing_to_train_on_is_the_reason_that_is_told() -> N
     ) as error:
         prepare({"training": table}, PARAMETERS)
     assert "no training row has" not in str(error.value)
+
+
+def test_rows_drawn_for_validation_whose_elements_are_new_are_told_with_what_helps() -> None:
+    """Two crystals of different elements: whichever validates has an element that the other lacks."""
+    table = labelled(24)
+    kinds = table.columns["kind"]
+    table = table.take(np.concatenate([np.flatnonzero(kinds == "element"), np.flatnonzero(kinds == "alloy")]))
+    table.set_column("base", table.columns["kind"])
+    options = TINY | {"validation_fraction": 0.5, "test_fraction": 0.0}
+    found = [_refusal(table, options | {"seed": seed}) for seed in range(5)]
+    (told,) = {text.partition(" (")[0] for text in found if text.startswith("no rows to validate with")}
+    assert "elements that no training row has; set another seed or a smaller validation_fraction" in told
+    assert "a validation_fraction above 0" not in told
+
+
+def _refusal(table: StructureTable, options: dict[str, object]) -> str:
+    """Return why a set is refused, empty if it is not."""
+    try:
+        prepare({"training": table}, parse_training(options))
+    except TrainingError as error:
+        return str(error)
+    return ""

@@ -186,7 +186,7 @@ def test_cost_grows_with_atoms_epochs_and_weights_and_names_each_stage() -> None
     assert one.core_s["direct"] == pytest.approx(100, rel=0.05)  # as it was measured
     assert set(one.core_s) == {"direct", "conservative"}
     more = cost_of(measured, stages, {"training": 2 * 84_135, "validation": 0})
-    assert more.core_s["direct"] == pytest.approx(2 * one.core_s["direct"])
+    assert more.core_s["direct"] == pytest.approx(2 * one.core_s["direct"], rel=0.01)
     wide = cost_of(parse_training({"architecture": "xxs", "hypers": {"d_pet": 128}}), stages, atoms)
     assert wide.weights == pytest.approx(4 * one.weights)
     assert cost_of(measured, stages, atoms, n_parameters=500_000).weights == 500_000
