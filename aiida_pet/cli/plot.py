@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -18,6 +19,20 @@ if TYPE_CHECKING:
     from aiida_pet.plotting.style import Drawing
 
 Command = Callable[..., Any]
+
+
+class _FiniteRange(click.FloatRange):
+    """A number between bounds; click itself takes ``nan`` for one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number."""
+        found: float = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return found
+
+
+_POSITIVE = _FiniteRange(min=0.0, min_open=True)
 
 _unit_option = click.option(
     "--unit",
@@ -79,7 +94,7 @@ _pk = click.argument("pk")
 _ids = click.argument("ids", metavar="[ID]...", nargs=-1)
 _skip_option = click.option(
     "--skip",
-    type=click.FloatRange(min=0.0),
+    type=_FiniteRange(min=0.0),
     default=0.0,
     show_default=True,
     metavar="PS",
@@ -277,7 +292,7 @@ def _references(named: str, id_column: str | None) -> Any:
 @_ids
 @_others
 @click.option(
-    "--r-max", type=float, default=8.0, show_default=True, help="Largest distance that is counted, in A."
+    "--r-max", type=_POSITIVE, default=8.0, show_default=True, help="Largest distance that is counted, in A."
 )
 @_skip_option
 @_drawn
@@ -387,7 +402,7 @@ def conductivity(*, pk: str, ids: tuple[str, ...], others: tuple[str, ...]) -> D
 @_others
 @click.option(
     "--tolerance",
-    type=float,
+    type=_POSITIVE,
     metavar="A",
     help="Tolerance (symprec) for the list of changed space groups. Default: the tolerance nearest to 0.01 A.",
 )

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from ase.data import atomic_masses, chemical_symbols
+from ase.geometry import minkowski_reduce
 from ase.neighborlist import primitive_neighbor_list
 
 from aiida_pet.figures.source import NotDrawnError, framed
 from aiida_pet.job.trajectory_files import Frames
 from aiida_pet.tables.arrays import Floats
+from aiida_pet.tables.fixed_atoms import Flags
 
 FIT = (0.1, 0.5)
 """Part of the times that the line for a diffusivity goes through: no longer ballistic, not yet of few samples."""
@@ -34,12 +36,14 @@ class RadialDistribution:
     :ivar total: (B,) g(r) of all atoms.
     :ivar pairs: ``Mo-Ta`` -> (B,), the same for each pair of elements.
     :ivar n_frames: number of frames over which it is averaged.
+    :ivar image_distance: smallest distance of an atom to its own image in these frames, A.
     """
 
     distances: Floats
     total: Floats
     pairs: dict[str, Floats]
     n_frames: int
+    image_distance: float
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row per distance."""
@@ -49,7 +53,7 @@ class RadialDistribution:
 
 @dataclass(frozen=True)
 class Displacement:
-    """Mean squared displacement of atoms over time, with the centre of mass at rest.
+    """Mean squared displacement of atoms over time, relative to the centre of mass unless atoms are held.
 
     :ivar times: (L,) ps.
     :ivar total: (L,) A^2, mean over all atoms and all starting times.
@@ -100,13 +104,16 @@ class VelocityCorrelation:
 def radial_distribution(
     parts: Iterable[Frames], *, r_max: float = 8.0, bins: int = 160, skip: float = 0.0
 ) -> RadialDistribution:
-    """Return the radial distribution of a crystal, including periodic images of atoms: ``r_max`` may be larger than the
-    cell.
+    """Return the radial distribution of a crystal, including periodic images of atoms.
+
+    ``r_max`` may be larger than the cell. Beyond half of ``image_distance`` an atom has neighbours of which it also
+    sees other images, and from ``image_distance`` on it sees images of itself, which move as it does.
 
     :param parts: its frames in several parts; only one part is in memory at a time.
     :param r_max: largest distance, A.
     :param skip: time (ps) at the beginning of the trajectory that is left out.
-    :raises NotDrawnError: if it is not periodic in three directions, no frame is left, or no atoms are so close.
+    :raises NotDrawnError: if ``r_max`` is not positive and finite, the row is not periodic in three directions, no
+        frame is left, or no atoms are so close.
 
     >>> from ase.build import bulk
     >>> atoms = bulk("W", a=3.165)
@@ -115,16 +122,20 @@ def radial_distribution(
     >>> print(round(found.distances[found.total.argmax()], 1), "A")
     2.7 A
     """
+    if not 0.0 < r_max < np.inf:
+        raise NotDrawnError(f"r_max = {r_max:g} A: expected a positive number")
     edges = np.linspace(0.0, r_max, bins + 1)
     shells = 4.0 / 3.0 * np.pi * np.diff(edges**3)
     found: dict[tuple[int, int], Floats] = {}
     n_frames, numbers = 0, np.zeros(0, dtype=np.int64)
+    images = _ImageDistances()
     for frames in parts:
         if not frames.pbc.all():
             raise NotDrawnError("a radial distribution needs a crystal that is periodic in three directions")
         numbers = frames.numbers
         for frame in np.flatnonzero(frames.series["times"] >= 1000.0 * skip).tolist():
             cell = frames.series["cells"][frame]
+            images.add(cell)
             first, second, apart = primitive_neighbor_list(
                 "ijd", frames.pbc, cell, frames.series["positions"][frame].astype(float), r_max
             )
@@ -150,14 +161,16 @@ def radial_distribution(
             for pair, counts in found.items()
         },
         n_frames,
+        images.smallest,
     )
 
 
 def mean_squared_displacement(frames: Frames, *, skip: float = 0.0) -> Displacement:
     """Return the mean squared displacement of the atoms of a row, for times up to half of the trajectory.
 
-    The motion of the centre of mass is subtracted. If the cell changes, displacements of fractional coordinates are
-    converted with the mean cell.
+    The motion of the centre of mass is subtracted, except in directions in which atoms are held: these atoms take up
+    momentum, and only displacements relative to them have a meaning. If the cell changes, displacements of fractional
+    coordinates are converted with the mean cell.
 
     :param frames: all of them.
     :param skip: time (ps) at the beginning of the trajectory that is left out.
@@ -173,11 +186,12 @@ def mean_squared_displacement(frames: Frames, *, skip: float = 0.0) -> Displacem
     positions = frames.series["positions"].astype(np.float64)
     if len(frames.numbers) == 1 or not np.ptp(positions, axis=0).any():
         raise NotDrawnError(f"all displacements are zero: {_AT_REST}")
+    is_free = ~_directions_of_held_atoms(frames)
     if frames.pbc.all():
         cells = frames.series["cells"]
         positions = positions @ np.linalg.inv(cells) @ cells.mean(axis=0)
     masses = atomic_masses[frames.numbers]
-    positions = positions - np.average(positions, axis=1, weights=masses)[:, None]
+    positions = positions - is_free * np.average(positions, axis=1, weights=masses)[:, None]
     of_atoms = _squared_displacements(positions)
     times = step * np.arange(len(of_atoms), dtype=np.float64)
     elements = _by_element(of_atoms, frames.numbers)
@@ -228,6 +242,38 @@ def velocity_correlation(frames: Frames, *, skip: float = 0.0) -> VelocityCorrel
     frequencies = np.fft.rfftfreq(len(around), step)
     times = step * np.arange(len(total), dtype=np.float64)
     return VelocityCorrelation(times, total, elements, frequencies, spectrum)
+
+
+class _ImageDistances:
+    """The smallest distance of an atom to its own image in any of several cells."""
+
+    def __init__(self) -> None:
+        self.smallest = np.inf
+        self._last: Floats | None = None
+
+    def add(self, cell: Floats) -> None:
+        """Look at one more cell (3, 3), A."""
+        if self._last is None or not np.array_equal(cell, self._last):
+            self._last = cell
+            shortest = float(np.linalg.norm(minkowski_reduce(cell)[0], axis=1).min())
+            self.smallest = min(self.smallest, shortest)
+
+
+def _directions_of_held_atoms(frames: Frames) -> Flags:
+    """Return (3,) whether some atoms never move along x, y or z, although others do.
+
+    An atom that is held along a lattice vector counts in all directions, since this vector may have any direction.
+    """
+    positions = frames.series["positions"].astype(np.float64)
+    rests = np.ptp(positions, axis=0) == 0.0
+    held: Flags = rests.any(axis=0) & ~rests.all(axis=0)
+    if frames.pbc.all() and not np.ptp(frames.series["cells"], axis=0).any():
+        cell = frames.series["cells"][0]
+        rounding = 8.0 * np.finfo(np.float32).eps * np.abs(positions).max()  # of stored positions, A
+        lengths = np.linalg.norm(cell, axis=1)
+        rests = np.ptp(positions @ np.linalg.inv(cell), axis=0) * lengths <= rounding
+        held = held | bool((rests.any(axis=0) & ~rests.all(axis=0)).any() and not held.any())
+    return held
 
 
 def _pairs_of(numbers: np.ndarray) -> list[tuple[int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Self
 
+from ase.data import chemical_symbols
 from pydantic import Field, model_validator
 
 from aiida_pet.job.choices import ForceConstants, HeatTransport, Opposites
@@ -120,6 +121,10 @@ class ConductivityParameters(TightRelaxParameters):
             raise ValueError(f"mesh must be positive, got {self.mesh}")
         if any(not temperature > 0 for temperature in self.temperatures):
             raise ValueError(f"temperatures must be positive, got {list(self.temperatures)} K")
+        for name in ("masses", "mass_variances"):
+            unknown = [symbol for symbol in getattr(self, name) if symbol not in chemical_symbols[1:]]
+            if unknown:
+                raise ValueError(f"{name}: there is no element {', '.join(map(repr, unknown))}")
         if any(not mass > 0 for mass in self.masses.values()):
             raise ValueError(f"masses must be positive, got {self.masses} u")
         if any(not variance >= 0 for variance in self.mass_variances.values()):

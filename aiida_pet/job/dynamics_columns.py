@@ -107,7 +107,8 @@ def _read(table: StructureTable, column: str) -> tuple[Floats, dict[int, str]]:
     for row, value in enumerate(found.tolist()):
         if str(value).strip() in _NOTHING:
             continue
-        problem = check_as(_of_rows(), {column: value})
+        # true and false would be read as 1 and 0
+        problem = check_as(_of_rows(), {column: str(value) if isinstance(value, bool) else value})
         if problem is None:
             values[row] = float(value)
         else:

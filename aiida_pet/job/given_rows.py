@@ -43,6 +43,8 @@ def fitted(name: str, numbers: Array) -> Array | None:
     :raises ValueError: with what was expected.
     """
     column = GIVEN_COLUMNS[name]
+    if np.asarray(numbers).dtype.kind == "b":  # true and false would be read as 1 and 0
+        raise ValueError(column.expected)
     found = np.asarray(numbers, dtype=np.float64)
     if np.isnan(found).all() or not found.any():
         return None

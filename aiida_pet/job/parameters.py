@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from aiida_pet.job.choices import (
     LEBEDEV_MAX,
@@ -57,7 +57,7 @@ class ParameterError(ValueError):
 class StaticParameters(BaseModel):
     """Energy, forces and stress of each crystal as it is."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     forces: Derivation = Field(
         Derivation.CONSERVATIVE,
@@ -102,6 +102,13 @@ class StaticParameters(BaseModel):
         json_schema_extra=told(unit="A"),
     )
     seed: int = Field(0, ge=0, description="seed of all random numbers")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_flags_for_numbers(cls, given: Any, info: ValidationInfo) -> Any:
+        """Make true and false words where numbers are expected, which refuse words: they would be read as 1 and 0."""
+        takes = cls.model_fields[str(info.field_name)].annotation
+        return given if takes in (bool, str, str | None) else _flags_as_words(given)
 
     @model_validator(mode="after")
     def _positive_symprecs(self) -> Self:
@@ -265,6 +272,14 @@ class TightRelaxParameters(RelaxParameters):
                 "cell=plane is for slabs, and this task needs crystals periodic in all directions: use full"
             )
         return self
+
+
+def _flags_as_words(given: Any) -> Any:
+    if isinstance(given, dict):
+        return {key: _flags_as_words(value) for key, value in given.items()}
+    if isinstance(given, list | tuple):
+        return type(given)(_flags_as_words(value) for value in given)
+    return str(given) if isinstance(given, bool) else given
 
 
 def heads_in_words(parameters: StaticParameters) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from aiida_pet.job.conductivity_parameters import ConductivityParameters
 from aiida_pet.job.dynamics_columns import RowParameters, faults_of_velocities
 from aiida_pet.job.dynamics_parameters import DynamicsParameters, Ensemble
+from aiida_pet.job.given_charges import charges_of_row, has_charges
 from aiida_pet.job.given_columns import OF_CONDUCTIVITY, OF_PHONONS
 from aiida_pet.job.given_rows import given_of_row
 from aiida_pet.job.parameters import CellFilter, RelaxParameters, StaticParameters, TightRelaxParameters
@@ -89,6 +90,19 @@ def why_settings_do_not_fit(table: StructureTable, parameters: TightRelaxParamet
     return refused
 
 
+def why_charges_do_not_fit(table: StructureTable, parameters: TightRelaxParameters) -> dict[int, str]:
+    """Return row -> what is wrong with its Born charges or dielectric tensor, if the task uses them."""
+    if not getattr(parameters, "nac", False) or not has_charges(table):
+        return {}
+    refused = {}
+    for row in range(len(table)):
+        try:
+            charges_of_row(table, row)
+        except ValueError as error:
+            refused[row] = str(error)
+    return refused
+
+
 def foreseen(task: Task, table: StructureTable, parameters: StaticParameters) -> dict[int, str]:
     """Return row -> why ``task`` will not take it, as far as its periodic directions, constraints and columns tell."""
     refused: dict[int, str] = {}
@@ -97,7 +111,9 @@ def foreseen(task: Task, table: StructureTable, parameters: StaticParameters) ->
             refused[row] = (
                 f"{task.value} need a crystal periodic in all directions, but pbc is {_flags(table, row)}"
             )
-        return why_settings_do_not_fit(table, parameters) | why_not_derived(table, task.value) | refused
+        settings = why_settings_do_not_fit(table, parameters)
+        charges = why_charges_do_not_fit(table, parameters)
+        return charges | settings | why_not_derived(table, task.value) | refused
     if isinstance(parameters, DynamicsParameters):
         return why_not_moved(table, parameters)
     if isinstance(parameters, RelaxParameters):

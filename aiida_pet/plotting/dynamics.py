@@ -57,9 +57,15 @@ def draw_rdf(
     ax.set_xlabel(label_of("Distance", "A"))
     ax.set_ylabel("g(r)")
     ax.set_ylim(bottom=0)
-    return Drawing(
-        ax, _title("Radial distribution", found), {label: one.to_frame() for label, one in found}, lacking
-    )
+    frames = {label: one.to_frame() for label, one in found}
+    remarks = [
+        f"{label}: beyond {one.image_distance / 2:.3g} A, half of the distance of an atom to its own image, the radial "
+        f"distribution shows the periodic cell too; from {one.image_distance:.3g} A on, an atom's own images are "
+        "counted. A larger supercell avoids this"
+        for label, one in found
+        if r_max > one.image_distance / 2
+    ]
+    return Drawing(ax, _title("Radial distribution", found), frames, (*remarks, *lacking))
 
 
 def plot_msd(what: Any, ids: str | Sequence[str] = (), *, skip: float = 0.0, ax: Axes | None = None) -> Axes:

@@ -48,9 +48,25 @@ class Warned(StrEnum):
         "volume_change",
         "The relaxation changed the volume by more than 10 %.",
     )
+    VACUUM = (
+        "vacuum",
+        "A layer without atoms is wider than 7 A, as in a slab or a molecule in a box, but the cell is periodic in all "
+        "directions. Its volume, moduli and phonons are not those of a crystal.",
+    )
     SUPERCELL_CAPPED = (
         "supercell_capped",
-        "The supercell is smaller than `min_image` requires, because of `max_atoms`.",
+        "The supercell is smaller than `min_image` requires: `max_atoms` limits it, or a column or parameter gives the "
+        "supercell itself.",
+    )
+    MESH_COARSE = (
+        "mesh_coarse",
+        "The mesh of q-points is coarse: its acoustic modes at Gamma are more than 1 % of its modes. Thermal "
+        "properties leave them out, so entropy and heat capacity are too small.",
+    )
+    BORN_SUM_RULE = (
+        "born_sum_rule",
+        "The sum of the Born charges over the N atoms of the primitive cell should be zero, but some component of it "
+        "is above 0.1 e times the square root of N. Frequencies near Gamma may be wrong.",
     )
     IMAGINARY_AT_GAMMA = (
         "imaginary_at_gamma",
@@ -92,7 +108,9 @@ class Warned(StrEnum):
     LONG_TIMESTEP = (
         "long_timestep",
         "The time step is longer than a fifteenth of the vibration period of the lightest atom on a stiff bond, such "
-        "as O-H or C-C. The limit is 0.6 fs with hydrogen, 2 fs with carbon, 6 fs with molybdenum.",
+        "as O-H or C-C. The limit is 0.6 fs with hydrogen, 2 fs with carbon, 6 fs with molybdenum. With `respa`, the "
+        "code also stands for an outer step that is longer than half of this period: 4.5 fs with hydrogen, 16 fs with "
+        "carbon.",
     )
 
 

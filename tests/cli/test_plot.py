@@ -49,6 +49,27 @@ def test_bands_of_a_row_are_written_as_what_the_suffix_says(
         assert path.read_bytes().startswith(beginning)
 
 
+@pytest.mark.parametrize(
+    ("command", "value", "message"),
+    [
+        ("rdf --r-max", "-3", "-3.0 is not in the range x>0.0"),
+        ("rdf --r-max", "0", "0.0 is not in the range x>0.0"),
+        ("rdf --r-max", "nan", "nan is not a finite number"),
+        ("rdf --r-max", "inf", "inf is not a finite number"),
+        ("msd --skip", "nan", "nan is not a finite number"),
+        ("msd --skip", "-1", "-1.0 is not in the range x>=0.0"),
+        ("symmetry --tolerance", "-0.1", "-0.1 is not in the range x>0.0"),
+        ("symmetry --tolerance", "nan", "nan is not a finite number"),
+    ],
+)
+def test_lengths_and_times_that_are_none_are_refused(
+    invoke: Invoke, tmp_path: Path, command: str, value: str, message: str
+) -> None:
+    kind, option = command.split()
+    said = invoke("plot", kind, "1", option, value, "-o", tmp_path / "x.svg", status=2).output
+    assert f"Invalid value for '{option}': {message}" in " ".join(said.split())
+
+
 def test_existing_file_is_kept_unless_forced(
     invoke: Invoke, phonons: StructureSetData, tmp_path: Path
 ) -> None:

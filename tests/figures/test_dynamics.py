@@ -97,6 +97,78 @@ def test_diffusivity_is_that_of_a_random_walk():
     assert found.to_frame().attrs["units"] == {"time": "ps", "total": "A^2"}
 
 
+def held_atoms(held: np.ndarray, axes: np.ndarray | None = None) -> Frames:
+    """Return a random walk of ten atoms; where ``held`` (10, 3), the coordinate along an axis stays the same."""
+    axes = 20.0 * np.eye(3) if axes is None else axes
+    walk = np.random.default_rng(5).normal(scale=0.01, size=(60, 10, 3)).cumsum(axis=0)
+    positions = (0.5 + np.where(held, 0.0, walk)) @ axes
+    return frames_of([18] * 10, positions.astype(np.float32), cells=np.tile(axes, (60, 1, 1)))
+
+
+def from_the_start(frames: Frames, lag: int) -> np.ndarray:
+    """Return mean squared displacements (10, 3) of atoms and directions after ``lag``, without any subtraction."""
+    positions = frames.series["positions"].astype(float)
+    return ((positions[lag:] - positions[: len(positions) - lag]) ** 2).mean(axis=0)
+
+
+def test_displacements_are_absolute_where_atoms_are_held():
+    frames = held_atoms((np.arange(10) < 5)[:, None] & np.ones(3, bool))
+    found = mean_squared_displacement(frames)
+    for lag in (1, 7, 20):
+        assert found.total[lag] == pytest.approx(from_the_start(frames, lag).sum(axis=1).mean(), rel=1e-5)
+
+
+def test_atoms_held_along_one_axis_leave_the_others_to_the_centre_of_mass():
+    held = np.zeros((10, 3), bool)
+    held[:4, 2] = True
+    frames = held_atoms(held)
+    drifting = frames_of(
+        frames.numbers,
+        frames.series["positions"] + 0.5 * np.arange(60)[:, None, None] * np.array([1, 0, 0]),
+        cells=frames.series["cells"],
+    )
+    for lag in (1, 7):
+        centred = frames.series["positions"].astype(float)
+        centred[..., :2] -= centred[..., :2].mean(axis=1)[:, None]
+        wanted = ((centred[lag:] - centred[:-lag]) ** 2).sum(axis=2).mean()
+        assert mean_squared_displacement(drifting).total[lag] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_atoms_held_along_an_oblique_lattice_vector_are_seen():
+    held = np.zeros((10, 3), bool)
+    held[:5, 0] = True
+    axes = np.array([[8.0, 1, 2], [3.0, 9, 1], [1.0, 2, 7]])
+    frames = held_atoms(held, axes)
+    assert np.ptp(frames.series["positions"], axis=0).min() > 0
+    found = mean_squared_displacement(frames)
+    assert found.total[7] == pytest.approx(from_the_start(frames, 7).sum(axis=1).mean(), rel=1e-4)
+
+
+def test_a_plane_in_which_all_atoms_stay_holds_none():
+    flat = np.random.default_rng(3).normal(size=(30, 6, 3)).cumsum(axis=0)
+    flat[..., 2] = 1.0
+    drifting = flat + 0.3 * np.arange(30)[:, None, None] * np.array([0, 1, 0])
+    plain, other = (mean_squared_displacement(frames_of([18] * 6, one)) for one in (flat, drifting))
+    np.testing.assert_allclose(plain.total, other.total, atol=1e-9)
+
+
+def test_distance_of_images_is_that_of_the_shortest_lattice_vector_of_any_frame():
+    atoms = ase.build.bulk("Cu", a=3.6)
+    cells = np.stack([np.array(atoms.cell), 0.9 * np.array(atoms.cell)])
+    cells[:, 2] += 3 * cells[:, 0]  # the same lattice
+    frames = frames_of([29], np.zeros((2, 1, 3)), cells=cells)
+    found = radial_distribution([frames], r_max=4.0)
+    assert found.image_distance == pytest.approx(0.9 * 3.6 / np.sqrt(2))
+
+
+@pytest.mark.parametrize("r_max", [0.0, -3.0, np.nan, np.inf])
+def test_a_largest_distance_that_is_none_is_refused(r_max):
+    atoms = ase.build.bulk("Cu", a=3.6)
+    frames = frames_of([29], atoms.positions[None], cells=np.array(atoms.cell)[None])
+    with pytest.raises(NotDrawnError, match="expected a positive number"):
+        radial_distribution([frames], r_max=r_max)
+
+
 def test_a_cell_that_breathes_moves_no_atom():
     edges = 5.0 + 0.3 * np.sin(np.arange(40))
     places = np.array([[0.1, 0.2, 0.3], [0.6, 0.7, 0.8]])

@@ -40,6 +40,9 @@ def told(table: StructureTable) -> dict[str, str]:
         ("md_timestep", -1.0, "md_timestep = -1.0 fs: expected a number > 0"),
         ("md_pressure", -np.inf, "md_pressure = -inf GPa: expected a finite number"),
         ("md_temperature", "hot", "md_temperature = 'hot' K: expected a number > 0"),
+        ("md_temperature", True, "md_temperature = 'True' K: expected a number > 0"),
+        ("md_steps", True, "md_steps = 'True': expected a whole number >= 1"),
+        ("md_pressure", False, "md_pressure = 'False' GPa: expected a number"),
         ("md_steps", [1, 2, 3], "md_steps has 3 values per row: expected one"),
     ],
 )

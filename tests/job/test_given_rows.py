@@ -61,6 +61,15 @@ def test_value_that_does_not_fit_is_named_with_what_was_expected(name: str) -> N
     assert foreseen(task, table, parse_parameters(task, {"given_cells": False})) == {}
 
 
+def test_true_and_false_are_no_numbers_of_points() -> None:
+    table = table_with("q_mesh", [[1, 1, 1]])
+    table.columns["q_mesh"] = np.ones((1, 3), dtype=bool)
+    with pytest.raises(
+        ValueError, match=r"^q_mesh = \[True, True, True\]: expected 3 positive whole numbers"
+    ):
+        given_of_row(table, 0, "q_mesh")
+
+
 def test_supercells_of_both_orders_belong_together_and_a_wrong_mesh_stops_them() -> None:
     table = table_with("fc2_supercell", [np.eye(3), np.eye(3), np.eye(3)])
     third = np.stack([2 * np.eye(3), np.full((3, 3), np.nan), np.eye(3)])

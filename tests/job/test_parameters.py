@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from aiida_pet.job.folder import Task
@@ -12,6 +14,7 @@ from aiida_pet.job.parameters import (
     lebedev_degree,
     parse_parameters,
 )
+from aiida_pet.job.tasks import schema_of
 
 
 @pytest.mark.parametrize(
@@ -66,6 +69,9 @@ def test_descriptions_name_the_averagings():
         ({"mesh": (19, 19, -1)}, "mesh must be positive"),
         ({"temperatures": (0.0, 300.0)}, "temperatures must be positive"),
         ({"masses": {"B": 0.0}}, "masses must be positive"),
+        ({"masses": {"Xx": 3.0}}, "masses: there is no element 'Xx'"),
+        ({"masses": {"X": 3.0}}, "masses: there is no element 'X'"),
+        ({"mass_variances": {"B": 1e-4, "b": 1e-4}}, "mass_variances: there is no element 'b'"),
         ({"mass_variances": {"B": -1e-4}}, "mass_variances must not be negative"),
         ({"cell": "plane"}, "periodic in all directions"),
     ],
@@ -141,5 +147,45 @@ def test_a_matrix_with_a_volume_is_taken(matrix):
 
 @pytest.mark.parametrize("mesh", [0, float("nan"), float("inf"), [5, 5, 0]])
 def test_a_mesh_that_is_none_is_refused(mesh):
-    with pytest.raises(ParameterError, match="mesh must be positive"):
+    with pytest.raises(
+        ParameterError, match=r"mesh must be positive|mesh = .*: expected a positive length in A"
+    ):
         parse_parameters(Task.CONDUCTIVITY, {"mesh": mesh})
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("task", list(Task))
+def test_no_number_of_any_task_may_be_infinite_or_none(task: Task, number: float) -> None:
+    """Each of all fields that take floats, alone and in lists and dictionaries."""
+    tried = 0
+    for name, field in schema_of(task).model_fields.items():
+        kind = str(field.annotation)
+        if "float" not in kind:
+            continue
+        value = {"B": number} if "dict" in kind else [number] * 2 if "tuple[float" in kind else number
+        with pytest.raises(ParameterError, match=rf"{name}(\.\w+)? = .*: expected .*"):
+            parse_parameters(task, {name: value})
+        tried += 1
+    assert tried > 0
+
+
+@pytest.mark.parametrize(
+    ("task", "given", "message"),
+    [
+        (Task.MD, {"temperature": True}, "temperature = 'True' K: expected a number > 0"),
+        (Task.MD, {"steps": True}, "steps = 'True': expected a whole number >= 1"),
+        (Task.MD, {"respa": {"every": True}}, "respa.every = 'True': expected a whole number"),
+        (Task.PHONONS, {"temperatures": [True, 0]}, "temperatures.0 = 'True': expected a number"),
+        (Task.PHONONS, {"supercell": [True, 2, 2]}, "supercell = .*: expected 3 positive whole numbers"),
+        (Task.RELAX, {"forces": True}, "forces = 'True': expected conservative or direct"),
+        (Task.RELAX, {"variant": True}, "variant = True: expected a text"),
+    ],
+)
+def test_true_and_false_are_no_numbers(task: Task, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        parse_parameters(task, given)
+
+
+def test_true_and_false_are_taken_where_they_belong() -> None:
+    assert parse_parameters(Task.MD, {"velocities": True}).velocities is True
+    assert parse_parameters(Task.PHONONS, {"nac": False}).nac is False

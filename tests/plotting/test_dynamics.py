@@ -31,6 +31,23 @@ def test_parts_of_a_row_are_lines_of_their_own(launch: Any) -> None:
     assert line.get_xdata().max() < 5.0
 
 
+def test_own_images_of_atoms_are_told_where_the_cell_is_small(launch: Any) -> None:
+    """The cell is a cube of 3 A."""
+    [remark] = draw_rdf(launch, "a", r_max=5.0).remarks
+    assert remark.startswith("a: beyond 1.5 A, half of the distance of an atom to its own image, ")
+    assert "from 3 A on, an atom's own images are counted" in remark
+
+
+def test_nothing_is_told_of_images_up_to_half_of_the_cell(aiida_profile: Any, tmp_path: Path) -> None:
+    frames = frames_of(0, 12)
+    frames.pbc[:] = True
+    frames.series["cells"][:] *= 4.0
+    frames.series["positions"][:, 1, 0] += 2.0
+    launch = launch_of(node_of(tmp_path / "job", ("a", 0, frames)))
+    assert draw_rdf(launch, "a", r_max=5.9).remarks == ()
+    assert len(draw_rdf(launch, "a", r_max=6.1).remarks) == 1
+
+
 def test_rows_are_laid_over_each_other(launch: Any) -> None:
     drawing = draw_msd(launch, ["a", "b"])
     assert [text.get_text() for text in drawing.axes.get_legend().get_texts()] == ["a", "b"]

@@ -18,6 +18,9 @@ STIFFEST = 50.0
 """eV/A^2, of the stiffest bonds: O-H and C-C have some 50, metals a tenth."""
 STEPS_IN_A_PERIOD = 15
 """Of the lightest atom on such a bond; with fewer, Verlet lets the energy of that motion swing by over 2 percent."""
+OUTER_STEPS_IN_A_PERIOD = 2
+"""Of multiple time steps: with fewer, the outer forces come in resonance with that motion and heat it
+(Biesiadecki and Skeel, J. Comput. Phys. 109, 318 (1993))."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Plan:
     :ivar timestep: (N,) fs.
     :ivar steps: (N,) int64, of production.
     :ivar seed: (N,) int64.
+    :ivar inner_steps: number of time steps in an outer step; 1 without multiple time steps.
     """
 
     temperature: Array
@@ -36,6 +40,7 @@ class Plan:
     timestep: Array
     steps: Array
     seed: Array
+    inner_steps: int
 
     @classmethod
     def of(cls, table: StructureTable, parameters: DynamicsParameters) -> Plan:
@@ -45,14 +50,15 @@ class Plan:
             for name, values in RowParameters.of(table).values.items()
         }
         whole = {name: np.rint(found[name]).astype(np.int64) for name in ("steps", "seed")}
-        return cls(**(found | whole))
+        return cls(**(found | whole), inner_steps=parameters.inner_steps)
 
     def codes(self, table: StructureTable, row: int) -> set[str]:
         """Return the codes of :class:`~aiida_pet.tables.warnings.Warned` of ``row`` that are known before it moves."""
         found: set[str] = set()
         lightest = ase.data.atomic_masses[table.numbers[table.atoms_of(row)]].min()
         period = 2.0 * np.pi * np.sqrt(lightest / STIFFEST) / FEMTOSECOND
-        if self.timestep[row] * STEPS_IN_A_PERIOD > period:
+        outer = self.timestep[row] * self.inner_steps if self.inner_steps > 1 else 0.0
+        if self.timestep[row] * STEPS_IN_A_PERIOD > period or outer * OUTER_STEPS_IN_A_PERIOD > period:
             found.add(Warned.LONG_TIMESTEP)
         return found
 

@@ -29,7 +29,7 @@ from aiida_pet.engine.tasks.static import Static
 from aiida_pet.engine.tasks.workload import Work
 from aiida_pet.job.folder import RowStatus
 from aiida_pet.job.parameters import RelaxParameters, StaticParameters, TightRelaxParameters
-from aiida_pet.job.suitability import why_not_derived
+from aiida_pet.job.suitability import why_charges_do_not_fit, why_not_derived
 from aiida_pet.tables.arrays import Array
 from aiida_pet.tables.columns import units_of
 from aiida_pet.tables.crystals import StructureTable
@@ -262,7 +262,8 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
         options: dict[str, Any] = {
             "finished": self._take_relaxed,
             "proceed": self._proceed_with_first,
-            "refused": why_not_derived(table, type(self).__name__.lower()),
+            "refused": why_charges_do_not_fit(table, self.parameters)
+            | why_not_derived(table, type(self).__name__.lower()),
         }
         if not self.parameters.relax_first:
             return Static(table, self.model, self.static_parameters(), **options)

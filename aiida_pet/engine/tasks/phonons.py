@@ -24,17 +24,19 @@ from aiida_pet.crystals.phonons.harmonic import (
     HarmonicProperties,
     harmonic_properties,
     make_phonopy,
+    mesh_is_coarse,
     nac_parameters,
     thermal_temperatures,
 )
 from aiida_pet.crystals.phonons.supercells import Supercell, choose_supercell, given_supercell
 from aiida_pet.engine.batch.evaluation import NET_FORCE
 from aiida_pet.engine.tasks.expansion import Expansion, Reduced
+from aiida_pet.job.given_charges import breaks_sum_rule, charges_of_row, has_charges
 from aiida_pet.job.given_columns import DISPLACEMENTS, MESH, PRIMITIVE, SUPERCELL
 from aiida_pet.job.given_rows import given_of_row
 from aiida_pet.job.parameters import Derivation
 from aiida_pet.job.phonon_parameters import PhononParameters
-from aiida_pet.tables.arrays import Array
+from aiida_pet.tables.arrays import Array, Floats
 from aiida_pet.tables.columns import Source
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.warnings import Warned
@@ -83,11 +85,13 @@ class PhononPlan:
     :ivar main: the supercell of the results; its children come first.
     :ivar check: a second one that they are compared with.
     :ivar mesh: mesh of q-points, as a length (A) or three numbers.
+    :ivar charges: Born charges (A, 3, 3), e, and dielectric tensor (3, 3) of the row, if they are used.
     """
 
     main: DisplacedSupercell
     check: DisplacedSupercell | None
     mesh: float | list[int]
+    charges: tuple[Floats, Floats] | None
 
 
 class Phonons(Expansion[PhononParameters, PhononPlan]):
@@ -114,6 +118,7 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
 
     SOURCE = Source.PHONONS
     ONLY_FORCES = True
+    _codes: frozenset[str] = frozenset()  # of the row that was reduced last, beside those that columns tell
 
     @property
     def displacement(self) -> float:
@@ -123,22 +128,28 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
     def expand(self, crystal: StructureTable) -> tuple[StructureTable, PhononPlan]:
         """Return the displaced supercells.
 
-        :raises ValueError: if it is not periodic in all directions, or phonopy cannot take it.
+        :raises ValueError: if it is not periodic in all directions, phonopy cannot take it, or its Born charges or its
+            dielectric tensor are none.
         """
         if not crystal.pbc.all():
             pbc = "".join("T" if flag else "F" for flag in crystal.pbc[0])
             raise ValueError(f"phonons need a crystal periodic in all directions, but pbc is {pbc}")
         given = self.parameters
+        charges = (
+            charges_of_row(self.table, self.table.index(str(crystal.ids[0])))
+            if self._knows_charges()
+            else None
+        )
         supercell = self._given(crystal, SUPERCELL) if given.supercell is None else given.supercell
         moved = self._given_displacements(crystal) if given.supercell is None else None
         main = self._displaced(crystal, min_image=given.min_image, supercell=supercell, moved=moved)
         numbers = self._given(crystal, MESH)
         mesh = given.mesh if numbers is None else numbers.astype(int).tolist()
         if given.supercell_check is None:
-            return main.children(), PhononPlan(main, None, mesh)
+            return main.children(), PhononPlan(main, None, mesh, charges)
         check = self._displaced(crystal, min_image=given.supercell_check, supercell=None)
         children = StructureTable.concatenate([main.children(), _renamed(check.children(), "check ")])
-        return children, PhononPlan(main, check, mesh)
+        return children, PhononPlan(main, check, mesh, charges)
 
     def reduce(self, crystal: StructureTable, plan: PhononPlan, children: StructureTable) -> Reduced:
         """Return force constants and what they say.
@@ -147,7 +158,7 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
         """
         given = self.parameters
         main, count = plan.main, len(plan.main.displacements)
-        columns, ragged = self._correction(crystal, plan)
+        columns, ragged = self._correction(plan)
         displaced = children.take(range(count))
         solved = self._solve(main, displaced)
         # direct forces come without their net force, and say how large it was
@@ -175,6 +186,10 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
             "force_constants": solved.values.reshape(-1, 3, 3),
             "primitive_atoms": main.supercell.primitive_atoms,
         }
+        coarse = mesh_is_coarse(main.phonopy)
+        uneven = breaks_sum_rule(ragged["primitive_born_charges"]) if columns.get("has_nac") else False
+        codes = {Warned.MESH_COARSE: coarse, Warned.BORN_SUM_RULE: uneven}
+        self._codes = frozenset(code for code, holds in codes.items() if holds)
         return Reduced(columns, ragged)
 
     def sizes(self) -> dict[str, int]:
@@ -186,16 +201,15 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
         return ("has_nac", "dielectric_tensor", "primitive_born_charges") if self._knows_charges() else ()
 
     def _knows_charges(self) -> bool:
-        known = "born_charges" in self.table.atom_columns and "dielectric_tensor" in self.table.columns
-        return self.parameters.nac and known
+        return self.parameters.nac and has_charges(self.table)
 
     def codes_of(self, columns: Mapping[str, Any]) -> set[str]:
-        """Return what there is to say of a supercell that is too small, and of modes at Gamma."""
+        """Return what there is to say of supercell, mesh and charges, and of modes at Gamma."""
         codes = {
             Warned.SUPERCELL_CAPPED: columns["supercell_capped"],
             Warned.IMAGINARY_AT_GAMMA: columns["imaginary_at_gamma_only"],
         }
-        return {code for code, holds in codes.items() if holds}
+        return {code for code, holds in codes.items() if holds} | self._codes
 
     def _given(self, crystal: StructureTable, name: str) -> Array | None:
         """Return what the row came with in column ``name``; None if it came with nothing.
@@ -292,19 +306,15 @@ class Phonons(Expansion[PhononParameters, PhononPlan]):
             "check_frequency_change": float(np.abs(change).max()),
         }
 
-    def _correction(
-        self, crystal: StructureTable, plan: PhononPlan
-    ) -> tuple[dict[str, Any], dict[str, Array]]:
+    def _correction(self, plan: PhononPlan) -> tuple[dict[str, Any], dict[str, Array]]:
         """Set the non-analytical term correction of the row, if it is wanted and known; return what is stored of it."""
         if not self._knows_charges():
             return {}, {}
-        row = self.table.index(str(crystal.ids[0]))
-        kept = plan.main.supercell.primitive_atoms
-        borns = self.table.atom_columns["born_charges"][self.table.atoms_of(row)][kept].astype(np.float64)
-        dielectric = self.table.columns["dielectric_tensor"][row].astype(np.float64)
-        if not (np.isfinite(borns).all() and np.isfinite(dielectric).all()):
+        if plan.charges is None:
             nothing = {"has_nac": False, "dielectric_tensor": np.full((3, 3), np.nan)}
             return nothing, {"primitive_born_charges": np.zeros((0, 3, 3))}
+        kept = plan.main.supercell.primitive_atoms
+        borns, dielectric = plan.charges[0][kept], plan.charges[1]
         for displaced in (plan.main, plan.check):
             if displaced is not None:
                 displaced.phonopy.nac_params = nac_parameters(borns, dielectric, len(kept))

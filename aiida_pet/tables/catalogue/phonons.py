@@ -136,7 +136,7 @@ PHONONS: tuple[Column, ...] = (
     ),
     _phonons(
         "supercell_capped",
-        "True if the supercell is smaller than `min_image` requires, because of `max_atoms`.",
+        "True if the supercell is smaller than `min_image` requires: `max_atoms` limits it, or it was given.",
         kind=Kind.FLAG,
         sources=(*_SUPERCELLS, Source.CONDUCTIVITY),
     ),

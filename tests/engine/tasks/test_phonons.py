@@ -350,7 +350,7 @@ def test_crystals_off_their_symmetry_at_phonon_symprec_take_more_displacements(l
 def test_charges_split_modes_near_gamma_as_by_hand(load_pet, ase_calculator):
     one = StructureTable.from_ase({"b2": crystals()["b2"], "unknown": crystals()["b2"]}.items())
     table = with_charges(one)
-    table.atom_columns["born_charges"][3] = np.nan
+    table.atom_columns["born_charges"][2:] = np.nan
     results = run(table, load_pet(), **AS_GIVEN)
     assert results.columns["has_nac"].tolist() == [True, False]
     units = get_physical_units()
@@ -372,6 +372,35 @@ def test_charges_split_modes_near_gamma_as_by_hand(load_pet, ase_calculator):
     off = run(table, load_pet(), **AS_GIVEN, nac=False)
     assert "has_nac" not in off.columns
     np.testing.assert_allclose(frequencies(phonopy_of_row(off, "b2"), points), plain, atol=1e-5)
+
+
+def test_charges_that_the_correction_cannot_use_end_their_row_before_forces(load_pet):
+    one = StructureTable.from_ase(
+        {name: crystals()["b2"] for name in ("good", "negative", "charged")}.items()
+    )
+    table = with_charges(one)
+    table.columns["dielectric_tensor"][1] *= -1.0
+    table.atom_columns["born_charges"][4] += 0.2 * np.eye(3)
+    given = AS_GIVEN | {"mesh": 20.0}
+    phonons = Phonons(table, load_pet(), parse_parameters(Task.PHONONS, given), finished=lambda rows: None)
+    with pytest.raises(ValueError, match=r"^dielectric_tensor = "):
+        phonons.expand(table.take([1]))
+    columns = run(table, load_pet(), **given).columns
+    assert columns["status"].tolist() == ["converged", "failed", "converged"]
+    assert columns["message"][1].startswith("dielectric_tensor = [[-2.0, ")
+    assert columns["warnings"].tolist() == ["", "", "born_sum_rule"]
+
+
+@pytest.mark.parametrize(("mesh", "warned"), [(1.0, True), (9.0, True), (12.0, False)])
+def test_coarse_meshes_whose_modes_at_gamma_are_missed_are_warned_of(load_pet, mesh, warned):
+    """Two atoms, for which the limit is 50 points: 1, 3 x 3 x 3 and 4 x 4 x 4."""
+    table = StructureTable.from_ase({"b2": crystals()["b2"]}.items())
+    found = run(table, load_pet(), **(AS_GIVEN | {"mesh": mesh}))
+    assert ("mesh_coarse" in found.columns["warnings"][0].split()) is warned
+    if mesh == 1.0:
+        # at high temperatures each mode has k_B; three of six are missed
+        hot = run(table, load_pet(), **(AS_GIVEN | {"mesh": mesh, "temperatures": (5000.0,)})).columns
+        assert hot["heat_capacity"][0][-1] == pytest.approx(3 * 8.314, rel=0.01)
 
 
 # -- jobs --------------------------------------------------------------------------------------------------------
