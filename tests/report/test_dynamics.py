@@ -21,11 +21,12 @@ FRAMES = 40
 
 
 def crystal(count: int = FRAMES) -> Frames:
-    """Return frames of a crystal of two atoms, one of which walks away from the other."""
+    """Return frames of a crystal of two atoms, one of which walks away from the other, while the whole drifts."""
     frames = frames_of(0, count)
     positions = frames.series["positions"].copy()
     positions[:, 0] += 1.5
     positions[:, 1] = 0.0
+    positions += 0.01 * np.arange(count)[:, None, None]
     return replace(frames, pbc=np.ones(3, dtype=bool), series=frames.series | {"positions": positions})
 
 
