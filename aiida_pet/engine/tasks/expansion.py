@@ -35,10 +35,12 @@ from aiida_pet.tables.columns import units_of
 from aiida_pet.tables.crystals import StructureTable
 from aiida_pet.tables.missing_columns import with_missing
 from aiida_pet.tables.ragged import Ragged
-from aiida_pet.tables.warnings import COLUMN, codes_in, joined
+from aiida_pet.tables.warnings import COLUMN, Warned, codes_in, joined
 
 logger = logging.getLogger(__name__)
 
+OF_CHILDREN = (Warned.MESH_COARSE, Warned.BORN_SUM_RULE)
+"""Codes that hold for a row if they hold for one of its children."""
 _STAGE = "relaxed"  # column of a snapshot: whether the row is relaxed and waits for its children
 _RELAXED = "relaxed."  # before the names of what is known of such a row
 _KEPT = "children."  # before the names of what a snapshot keeps of a row's children
@@ -351,6 +353,8 @@ class Expansion[P: TightRelaxParameters, Plan](ABC):
             return self._ended(row.crystal, RowStatus.FAILED, str(error))
         columns = {name: np.asarray(value)[None] for name, value in reduced.columns.items()}
         codes = codes_in(str(row.crystal.columns[COLUMN][0])) if COLUMN in row.crystal.columns else []
+        told = {code for text in children.columns.get(COLUMN, ()) for code in codes_in(str(text))}
+        codes += [code for code in OF_CHILDREN if code in told]
         columns[COLUMN] = np.array([joined([*codes, *self.codes_of(reduced.columns)])])
         named: Iterable[str] = (*reduced.columns, *reduced.ragged)
         return replace(

@@ -157,6 +157,11 @@ def test_a_volume_that_leaves_the_volumes_is_told_and_not_read_off(load_pet):
     assert np.isnan(beyond["thermal_expansion_300"][0])
 
 
+def test_a_coarse_mesh_of_its_phonons_is_told(load_pet):
+    found = [run({"W": bulk("W", a=3.18)}, load_pet(), mesh=mesh).columns for mesh in (20.0, 6.0)]
+    assert ["mesh_coarse" in columns["warnings"][0].split() for columns in found] == [False, True]
+
+
 def test_a_job_that_is_stopped_goes_on_with_crystals_that_are_relaxed(load_pet):
     table = StructureTable.from_ase([("W", bulk("W", a=3.18)), ("Mo", bulk("Mo", a=3.16))])
     parameters, model = parse_parameters(Task.QHA, GIVEN), load_pet()
