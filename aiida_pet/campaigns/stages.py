@@ -87,6 +87,8 @@ def _stage(
     rows_in = record.get("rows_in")
     if rows_in is None and child is not None and child.process_label != _HULL:
         rows_in = len(child.inputs.rows if "rows" in child.inputs else child.inputs.structures)
+    if rows_in is not None and rows_done is not None:
+        rows_done = min(rows_done, rows_in)  # the table of a hull also has rows that did not come to it
     return StageStatus(
         name=name,
         pk=child.pk if child else None,

@@ -131,23 +131,13 @@ def _echo_stages(stages: Sequence[StageStatus]) -> None:
         (
             stage.name,
             stage.state,
-            *(
-                "-" if count is None else count
-                for count in (stage.rows_in, _rows_done(stage), stage.rows_out)
-            ),
+            *("-" if count is None else count for count in (stage.rows_in, stage.rows_done, stage.rows_out)),
             stage.keep or "every row with an answer",
         )
         for stage in stages
     ]
     click.echo()
     echo_table(rows, ("stage", "state", "rows", "done", "go on", "condition"), once=False)
-
-
-def _rows_done(stage: StageStatus) -> int | None:
-    """Return how many of the rows that came to a stage have a result: the table of a hull also has the other rows."""
-    if stage.rows_in is None or stage.rows_done is None:
-        return stage.rows_done
-    return min(stage.rows_done, stage.rows_in)
 
 
 def _echo_lanes(lanes: Sequence[LaneProgress]) -> None:
