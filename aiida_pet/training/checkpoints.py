@@ -1,7 +1,7 @@
 """Checkpoints of a training: the newest that is whole, what is begun from, and the model that is made of the last.
 
 metatrain writes a checkpoint after each epoch and not atomically, so one that was being written when the job was killed
-is cut short: it is told by the end of its archive, and the one before is taken.
+is cut short or damaged: it is told by the checksums of its archive, and the one before is taken.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import io
 import logging
 import re
 import shutil
+import zipfile
+import zlib
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,6 @@ logger = logging.getLogger(__name__)
 OUTPUTS = "outputs"
 ADOPTED = "before"  # a folder of outputs with what the job before left
 _EPOCH = re.compile(r"model_(\d+)\.ckpt")
-_ZIP_END, _ZIP_END_SIZE = b"PK\x05\x06", 22
 KEPT = 2  # checkpoints; the newest may be cut short
 _LLPR_KEYS = (*strip.KEPT, "wrapped_model_checkpoint")
 
@@ -40,15 +42,21 @@ def checkpoints_in(folder: Path) -> list[tuple[int, Path]]:
 
 
 def is_whole(path: Path) -> bool:
-    """Return whether a checkpoint was written to its end."""
+    """Return whether a checkpoint was written to its end, and everything in it can be read."""
     try:
-        with path.open("rb") as handle:
-            handle.seek(0, io.SEEK_END)
-            if handle.tell() < _ZIP_END_SIZE:
-                return False
-            handle.seek(-_ZIP_END_SIZE, io.SEEK_END)
-            return handle.read(4) == _ZIP_END
+        found = path.stat()
     except OSError:
+        return False
+    return _is_sound(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _is_sound(path: Path, size: int, changed: int) -> bool:
+    """Return whether an archive has all its parts with their checksums; looked at once for each file as it is."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error):
         return False
 
 

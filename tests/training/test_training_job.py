@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import torch
 
 from aiida_pet.job.checkpoint import load_checkpoint, sha256_of
 from aiida_pet.job.folder import TRAIN_FILE, EngineSettings, ExitStatus, JobFolder
@@ -246,3 +247,26 @@ def test_pairs_are_told_of_what_is_known_alone(tmp_path: Path, monkeypatch: pyte
     assert pairs(frozenset({(13, 29)})) == own | {(13, 29)}
     assert pairs(None) == set()
     assert pairs(None, whole_training_set=True) == own
+
+
+@pytest.mark.parametrize("damage", [None, "cut", "middle", "no archive"])
+def test_checkpoint_that_was_damaged_is_passed_over_for_the_one_before(
+    tmp_path: Path, damage: str | None
+) -> None:
+    outputs = tmp_path / checkpoints.OUTPUTS / "day" / "hour"
+    outputs.mkdir(parents=True)
+    for epoch in (3, 4):
+        torch.save({"epoch": epoch, "weights": torch.arange(5000.0)}, outputs / f"model_{epoch}.ckpt")
+    last = outputs / "model_4.ckpt"
+    assert checkpoints.newest(tmp_path) == (4, last)
+    content = bytearray(last.read_bytes())
+    half = len(content) // 2
+    if damage == "cut":
+        content = content[:-100]
+    elif damage == "middle":  # its end is there, what stands before it is not
+        content[half : half + 4000] = bytes(4000)
+    elif damage == "no archive":
+        content = bytearray(b"PK\x05\x06")
+    last.write_bytes(bytes(content))
+    found = checkpoints.newest(tmp_path)
+    assert found == ((4, last) if damage is None else (3, outputs / "model_3.ckpt"))
