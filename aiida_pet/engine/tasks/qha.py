@@ -31,6 +31,7 @@ from aiida_pet.engine.tasks.expansion import Expansion, Reduced, part_of
 from aiida_pet.engine.tasks.phonons import Phonons
 from aiida_pet.engine.tasks.runner import Runner
 from aiida_pet.job.choices import AtVolume
+from aiida_pet.job.given_charges import has_charges
 from aiida_pet.job.given_columns import MESH, PRIMITIVE, SUPERCELL
 from aiida_pet.job.parameters import CellFilter
 from aiida_pet.job.phonon_parameters import PhononParameters
@@ -183,8 +184,7 @@ class Qha(Expansion[QhaParameters, VolumesPlan]):
         return {code for code, holds in codes.items() if holds}
 
     def _knows_charges(self) -> bool:
-        known = "born_charges" in self.table.atom_columns and "dielectric_tensor" in self.table.columns
-        return self.parameters.nac and known
+        return self.parameters.nac and has_charges(self.table)
 
     def _columns(self, found: QuasiHarmonic, temperatures: Floats, cells: float) -> dict[str, Any]:
         """Return the columns over the temperature, and those at 300 K.
